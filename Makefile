@@ -1,0 +1,44 @@
+# `make help` lists what can be made. Everything runs in .venv, which `make setup` fills.
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+BIN := .venv/bin
+EXTRAS := app,ray,slurm,dev
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test test-all lint format bench results picture clean
+
+help:  ## list the targets
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1 \t\2/' | expand -t 20
+
+setup: .venv/installed  ## create .venv and install, with the extras app, ray, slurm and dev
+
+.venv/installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[$(EXTRAS)]'
+	@touch $@
+
+demo: setup  ## four small runs on embedded digits, the table, and what to try next (2 minutes)
+	$(BIN)/python train.py -m experiment=demo activation=sigmoid,relu init=glorot,kaiming
+
+test: setup lint  ## lint, type check and the default tests, offline, under 10 minutes
+	$(BIN)/python -m pytest
+
+test-all: setup lint  ## the default tests and the slow ones
+	$(BIN)/python -m pytest -m ''
+
+lint: setup  ## ruff and the type checker
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/pyrefly check
+
+format: setup  ## put the code into its standard form
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: setup  ## measure the platform against hand-written loops; JSON into benchmarks/results
+	$(BIN)/python -m benchmarks
+
+results: setup  ## run what the README's figures come from (about an hour on 2 cores)
+	$(BIN)/python -m experiments.readme --run
+
+clean:  ## remove .venv, runs and decoded images
+	rm -rf .venv runs cache

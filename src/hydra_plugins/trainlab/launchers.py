@@ -1,0 +1,77 @@
+"""Where the runs of a sweep run: `hydra/launcher=…`. Thin: each names an engine of trainlab.sweeps."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from hydra.core.utils import JobReturn
+from hydra.plugins.launcher import Launcher
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig, OmegaConf
+
+
+class _EngineLauncher(Launcher):
+    """A launcher over an engine; the settings are its YAML's."""
+
+    def __init__(self, **settings: Any):
+        # Hydra hands containers of its own; the settings are plain values
+        self.settings = OmegaConf.to_container(OmegaConf.create(settings), resolve=True)
+        self.engine: Any = None
+        self.config: DictConfig | None = None
+        self.hydra_context: HydraContext | None = None
+
+    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
+        """Checks the settings. Raises RequestError, also where something is to be installed first."""
+        self.hydra_context, self.config = hydra_context, config
+        self.engine = self.make_engine(self.settings)
+
+    def make_engine(self, settings: dict[str, Any]) -> Any:
+        """The engine of these settings."""
+        raise NotImplementedError
+
+    def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
+        """For sweepers other than ours (Optuna, basic): these jobs, each run once, with its val/acc."""
+        from trainlab.sweeps.foreign import launch
+
+        assert self.hydra_context is not None and self.config is not None
+        return launch(self.engine, self.hydra_context, self.config, job_overrides)
+
+
+class LocalLauncher(_EngineLauncher):
+    """Warm processes on this machine."""
+
+    def make_engine(self, settings: dict[str, Any]) -> Any:
+        """The pool of slots."""
+        from trainlab.sweeps.local import LocalEngine
+        from trainlab.sweeps.slots import SlotSettings, check_settings
+
+        return LocalEngine(check_settings(SlotSettings, settings))
+
+
+class RayLauncher(_EngineLauncher):
+    """Ray, here or on a cluster."""
+
+    def make_engine(self, settings: dict[str, Any]) -> Any:
+        """Ray's own API."""
+        from trainlab.sweeps.ray_engine import RayEngine
+
+        return RayEngine(settings)
+
+
+class SlurmLauncher(_EngineLauncher):
+    """SLURM by way of submitit."""
+
+    def make_engine(self, settings: dict[str, Any]) -> Any:
+        """submitit's own API."""
+        from trainlab.sweeps.submitit_engine import SubmititEngine
+
+        return SubmititEngine("slurm", settings)
+
+
+class SubmititLocalLauncher(_EngineLauncher):
+    """submitit's local executor."""
+
+    def make_engine(self, settings: dict[str, Any]) -> Any:
+        """submitit's own API."""
+        from trainlab.sweeps.submitit_engine import SubmititEngine
+
+        return SubmititEngine("local", settings)

@@ -1,0 +1,1 @@
+"""trainlab shows why a convolutional network learns or does not."""

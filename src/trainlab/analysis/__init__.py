@@ -1,0 +1,16 @@
+"""Comparing runs: intervals, one row per setting, the effect of each axis, tables of both. No torch."""
+
+from trainlab.analysis.compare import Comparison, compare
+from trainlab.analysis.effects import Effects, effects
+from trainlab.analysis.intervals import Interval, bootstrap_interval, mean_interval, wilson_interval
+
+__all__ = [
+    "Comparison",
+    "Effects",
+    "Interval",
+    "bootstrap_interval",
+    "compare",
+    "effects",
+    "mean_interval",
+    "wilson_interval",
+]

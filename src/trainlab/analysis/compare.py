@@ -1,0 +1,140 @@
+"""Runs as a table of settings: one row per setting, seeds folded, best first."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import polars as pl
+
+from trainlab.analysis.intervals import Interval, mean_interval
+from trainlab.errors import RequestError, unknown
+from trainlab.runs.table import IDENTITY_COLUMNS, OUTCOME_COLUMNS
+
+STANDARD_METRICS = ("test/acc", "test/loss", "val/acc", "val/loss", "train/acc", "train/loss")
+OTHER_MEASURES = ("samples_per_second", "seconds", "parameters", "epochs", "steps")
+_LOWER_IS_BETTER = ("loss", "seconds", "parameters", "epochs", "steps")
+
+# What became of the runs of a setting, besides finishing.
+COUNTED = {
+    "diverged": ("diverged",),
+    "failed": ("failed",),
+    "unfinished": ("interrupted", "running"),
+    "pruned": ("pruned",),
+}
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One row per setting.
+
+    `table` has the columns `by`, then runs, n (runs that have the metric), mean, low, high (95% t interval
+    over them), diverged, failed, unfinished, pruned, and cause (the most frequent). `constant` are the
+    settings that all runs share.
+    """
+
+    metric: str
+    by: tuple[str, ...]
+    table: pl.DataFrame
+    constant: dict[str, object]
+
+
+def compare(runs: pl.DataFrame, by: Sequence[str] | None = None, metric: str = "test/acc") -> Comparison:
+    """Fold runs (a table of `load_runs`) into settings, sorted by the metric, best first.
+
+    `by` are the columns to tell settings apart by; by default all that differ but the seed. What else differs
+    is averaged over. A diverged run counts with the metric that it has; values that are missing or not finite
+    are left out of the mean, and the run is still counted.
+
+    Raises RequestError for no runs, and for a column or metric that does not exist.
+    """
+    runs = with_metric(runs, metric)
+    by = varying_settings(runs) if by is None else list(dict.fromkeys(by))
+    for name in by:
+        if name not in runs.columns or "/" in name:
+            raise unknown("column to compare by", name, [*setting_columns(runs), "seed", "group", "cause"])
+    table = _summary(runs, by, metric).sort(
+        "mean", descending=not lower_is_better(metric), nulls_last=True, maintain_order=True
+    )
+    constant = {
+        name: runs[name][0]
+        for name in setting_columns(runs)
+        if runs[name].n_unique() == 1 and runs[name][0] is not None
+    }
+    return Comparison(metric, tuple(by), table, constant)
+
+
+def with_metric(runs: pl.DataFrame, metric: str) -> pl.DataFrame:
+    """`runs` with a column for the metric. Raises RequestError where there are no runs, or no such metric."""
+    if runs.is_empty():
+        raise RequestError("no runs to compare: `trainlab train` makes one")
+    if metric in runs.columns and ("/" in metric or metric in OTHER_MEASURES):
+        return runs
+    if metric in STANDARD_METRICS:  # no run has come so far
+        return runs.with_columns(pl.lit(None, pl.Float64).alias(metric))
+    measured = [name for name in runs.columns if "/" in name]
+    raise unknown("metric", metric, {*measured, *STANDARD_METRICS, *OTHER_MEASURES})
+
+
+def setting_columns(runs: pl.DataFrame) -> list[str]:
+    """The columns that hold axes and settings; two copies of a data set count as two settings."""
+    outcome = {*IDENTITY_COLUMNS, *OUTCOME_COLUMNS} - {"data_copy"}
+    return [name for name in runs.columns if name not in outcome and "/" not in name]
+
+
+def varying_settings(runs: pl.DataFrame) -> list[str]:
+    """The settings that differ, but those that an axis brings with it, as an optimizer its learning rate."""
+    varying = [name for name in setting_columns(runs) if runs[name].n_unique() > 1]
+    axes = [name for name in varying if not _is_detail(name)]
+    details = [name for name in varying if _is_detail(name)]
+    kept = list(axes)
+    for name in details:
+        if not any(_decides(runs, other, name) for other in kept):
+            kept.append(name)
+    return kept
+
+
+def lower_is_better(metric: str) -> bool:
+    """Whether a smaller value of the metric is the better one."""
+    return metric.rpartition("/")[2] in _LOWER_IS_BETTER
+
+
+def possible(metric: str, interval: Interval) -> Interval:
+    """The interval, cut to the values that the metric can take: few values give bounds far beyond them."""
+    if interval.low is None or interval.high is None:
+        return interval
+    highest = 1.0 if metric.endswith("/acc") else math.inf
+    return replace(interval, low=max(0.0, interval.low), high=min(highest, interval.high))
+
+
+def measured(runs: pl.DataFrame, metric: str) -> pl.DataFrame:
+    """The runs that have a finite value of the metric."""
+    return runs.filter(pl.col(metric).cast(pl.Float64).is_finite().fill_null(False))
+
+
+def _is_detail(name: str) -> bool:
+    return "." in name or name == "data_copy"
+
+
+def _decides(runs: pl.DataFrame, first: str, second: str) -> bool:
+    """Whether each value of `first` comes with one value of `second` only."""
+    return runs.select(pl.struct(first, second).n_unique()).item() == runs[first].n_unique()
+
+
+def _summary(runs: pl.DataFrame, by: Sequence[str], metric: str) -> pl.DataFrame:
+    value = pl.col(metric).cast(pl.Float64)
+    columns = [
+        pl.len().cast(pl.Int64).alias("runs"),
+        value.filter(value.is_finite()).alias("values"),
+        *(pl.col("status").is_in(kinds).sum().cast(pl.Int64).alias(name) for name, kinds in COUNTED.items()),
+        pl.col("cause").drop_nulls().mode().sort().first().alias("most frequent cause"),
+    ]
+    folded = runs.group_by(by or pl.lit(0), maintain_order=True).agg(columns)
+    intervals = [mean_interval(values) for values in folded["values"].to_list()]
+    means = pl.DataFrame(
+        [(interval.n, interval.value, interval.low, interval.high) for interval in intervals],
+        schema={"n": pl.Int64, "mean": pl.Float64, "low": pl.Float64, "high": pl.Float64},
+        orient="row",
+    )
+    causes = [] if "cause" in by else [folded["most frequent cause"].alias("cause")]
+    parts = [folded.select(*by, "runs"), means, folded.select(*COUNTED, *causes)]
+    return pl.concat(parts, how="horizontal")

@@ -1,0 +1,175 @@
+"""Tables for the terminal (rich), for other programs (JSON) and for spreadsheets (CSV)."""
+
+import io
+
+import polars as pl
+from rich.table import Table
+
+from trainlab.analysis.compare import COUNTED, Comparison
+from trainlab.analysis.effects import Effects
+from trainlab.runs import plain_json
+
+
+def comparison_table(comparison: Comparison, title: str | None = None) -> Table:
+    """One row per setting, the metric as mean ± half its interval; columns that say nothing are left out."""
+    frame = comparison.table
+    shown = [name for name in COUNTED if frame[name].sum()]
+    cause = ["cause"] if "cause" not in comparison.by and frame["cause"].drop_nulls().len() else []
+    table = Table(title=title, caption=_caption(comparison))
+    for name in [*comparison.by, comparison.metric, "n", *shown, *cause]:
+        is_text = name in cause or (name in comparison.by and not frame.schema[name].is_numeric())
+        table.add_column(name, justify="left" if is_text else "right")
+    for row in frame.iter_rows(named=True):
+        table.add_row(
+            *(cell(row[name]) for name in comparison.by),
+            estimate(comparison.metric, row["mean"], row["low"], row["high"]),
+            *(cell(row[name] or None) for name in ["n", *shown, *cause]),
+        )
+    return table
+
+
+def comparison_json(comparison: Comparison) -> str:
+    """{metric, by, constant, rows}."""
+    content = {
+        "metric": comparison.metric,
+        "by": comparison.by,
+        "constant": comparison.constant,
+        "rows": comparison.table.to_dicts(),
+    }
+    return plain_json.dumps(content, indent=2)
+
+
+def effects_tables(effects: Effects) -> list[Table]:
+    """The shares of axes and pairs, and the means of each level."""
+    return [_shares_table(effects), _levels_table(effects)]
+
+
+def effects_json(effects: Effects) -> str:
+    """{metric, balanced, rest, shares, interactions, levels}."""
+    content = {
+        "metric": effects.metric,
+        "balanced": effects.balanced,
+        "rest": effects.rest,
+        "shares": effects.shares.to_dicts(),
+        "interactions": effects.interactions.to_dicts(),
+        "levels": effects.levels.to_dicts(),
+    }
+    return plain_json.dumps(content, indent=2)
+
+
+def runs_table(runs: pl.DataFrame, title: str | None = None) -> Table:
+    """One row per run: id, status, axes and settings, seed, test accuracy, how long it took."""
+    from trainlab.analysis.compare import varying_settings
+
+    columns = ["run_id", "status", "group", *varying_settings(runs), "seed", "test/acc", "seconds", "cause"]
+    return frame_table(runs.select(name for name in columns if name in runs.columns), title)
+
+
+def usage_table(usage: pl.DataFrame) -> Table:
+    """Disk usage per run, with the sum below."""
+    sizes = [name for name in usage.columns if name.endswith("bytes")]
+    table = Table(show_footer=True)
+    table.add_column("run_id", footer=f"{usage.height} runs")
+    for name in sizes:
+        table.add_column(name.removesuffix("_bytes"), justify="right", footer=human_bytes(sum(usage[name])))
+    for row in usage.iter_rows(named=True):
+        table.add_row(row["run_id"], *(human_bytes(row[name]) for name in sizes))
+    return table
+
+
+def frame_table(frame: pl.DataFrame, title: str | None = None) -> Table:
+    """Any table as it is; columns that are empty throughout are left out."""
+    names = [name for name in frame.columns if frame[name].null_count() < frame.height]
+    table = Table(title=title)
+    for name in names:
+        table.add_column(name, justify="right" if frame.schema[name].is_numeric() else "left")
+    for row in frame.select(names).iter_rows(named=True):
+        table.add_row(*(measure(name, row[name]) if "/" in name else cell(row[name]) for name in names))
+    return table
+
+
+def csv(frame: pl.DataFrame) -> str:
+    """A table as CSV with a header; null is empty."""
+    text = io.StringIO()
+    frame.write_csv(text)
+    return text.getvalue()
+
+
+def estimate(metric: str, mean: float | None, low: float | None, high: float | None) -> str:
+    """A mean with half the width of its interval: `98.80 ± 0.12 %`."""
+    if mean is None:
+        return "–"
+    if low is None or high is None:
+        return measure(metric, mean)
+    margin = (high - low) / 2
+    if metric.endswith("/acc"):
+        return f"{100 * mean:.2f} ± {100 * margin:.2f} %"
+    return f"{mean:.4g} ± {margin:.2g}"
+
+
+def measure(metric: str, value: float | None) -> str:
+    """One value of a metric: accuracies as percentages."""
+    if value is None:
+        return "–"
+    return f"{100 * value:.2f} %" if metric.endswith("/acc") else f"{value:.4g}"
+
+
+def cell(value: object) -> str:
+    """Any value, short."""
+    if value is None:
+        return "–"
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def human_bytes(count: int) -> str:
+    """A size with a binary prefix: `1.5 MiB`."""
+    size = float(count)
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if size < 1024:
+            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
+        size /= 1024
+    return f"{size:.1f} TiB"
+
+
+def _caption(comparison: Comparison) -> str | None:
+    same = ", ".join(f"{name}={cell(value)}" for name, value in comparison.constant.items())
+    return f"all: {same}" if same else None
+
+
+def _shares_table(effects: Effects) -> Table:
+    rest = "" if effects.rest is None else f"left to interactions and seeds: {100 * effects.rest:.1f} %"
+    unbalanced = "" if effects.balanced else "not every combination was run equally often"
+    table = Table(
+        title=f"share of the variance of {effects.metric}",
+        caption="; ".join(filter(None, [rest, unbalanced])),
+    )
+    table.add_column("axis")
+    table.add_column("share", justify="right")
+    table.add_column("note")
+    pairs = effects.interactions.with_columns((pl.col("first") + " × " + pl.col("second")).alias("axis"))
+    for frame in (effects.shares, pairs):
+        for row in frame.iter_rows(named=True):
+            share = "–" if row["share"] is None else f"{100 * row['share']:.1f} %"
+            table.add_row(row["axis"], share, row["note"] or "")
+        table.add_section()
+    return table
+
+
+def _levels_table(effects: Effects) -> Table:
+    table = Table(title=f"{effects.metric} by level")
+    table.add_column("axis")
+    table.add_column("level")
+    for name in ("settings", "mean", "95% interval", *([] if effects.balanced else ["adjusted"])):
+        table.add_column(name, justify="right")
+    for (axis,), rows in effects.levels.group_by("axis", maintain_order=True):
+        for row in rows.iter_rows(named=True):
+            adjusted = [] if effects.balanced else [measure(effects.metric, row["adjusted"])]
+            bounds = (
+                "–"
+                if row["low"] is None
+                else " … ".join(measure(effects.metric, row[name]) for name in ("low", "high"))
+            )
+            mean = measure(effects.metric, row["mean"])
+            table.add_row(str(axis), row["level"], str(row["settings"]), mean, bounds, *adjusted)
+        table.add_section()
+    return table

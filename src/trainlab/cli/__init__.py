@@ -1,0 +1,199 @@
+"""The one front door: `trainlab COMMAND …`, and `python train.py …` through it.
+
+A command a function; what it needs is imported when it runs, so that `--help` answers at once.
+Exit codes: 0 done, 1 something failed or was interrupted, 2 the request itself is wrong (one line says how).
+"""
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from trainlab.errors import RequestError
+
+# typer brings its own click since 0.17; this is the parent of what it lets us import
+UsageError = typer.BadParameter.__mro__[1]
+
+app = typer.Typer(
+    name="trainlab",
+    help="Shows why a convolutional network learns or does not.",
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+runs_app = typer.Typer(help="Keep the folder of runs in order.")
+app.add_typer(runs_app, name="runs")
+
+Overrides = Annotated[list[str] | None, typer.Argument(help="Hydra overrides: activation=tanh depth=8 …")]
+RunsFolder = Annotated[
+    Path, typer.Option("--runs", envvar="TRAINLAB_RUNS", help="The folder that the runs lie in.")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+PASS_ON = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
+
+
+@app.command(context_settings=PASS_ON)
+def train(context: typer.Context) -> None:
+    """Train one run, or a sweep with -m: trainlab train [overrides] [-m]."""
+    from trainlab.cli import launch
+
+    launch.train(context.args)
+
+
+@app.command()
+def options(axis: Annotated[str | None, typer.Argument(help="One axis; all when left out.")] = None) -> None:
+    """List what can be chosen on each axis, with one line and the paper each."""
+    from trainlab.cli import look
+
+    look.options(axis)
+
+
+@app.command()
+def anatomy(overrides: Overrides = None, as_json: AsJson = False) -> None:
+    """Print a network's layer table: shapes, parameters, multiply-adds, receptive field."""
+    from trainlab.cli import look
+
+    look.anatomy(overrides or [], as_json)
+
+
+@app.command()
+def compare(
+    runs: Annotated[
+        list[str] | None, typer.Argument(help="Runs, sweeps or folders; all when left out.")
+    ] = None,
+    by: Annotated[str | None, typer.Option(help="Axes to group by, separated by commas.")] = None,
+    metric: Annotated[str, typer.Option(help="The metric to compare and sort by.")] = "test/acc",
+    effects: Annotated[bool, typer.Option("--effects", help="Add the effect of each axis.")] = False,
+    folder: RunsFolder = Path("runs"),
+    as_json: AsJson = False,
+    as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV.")] = False,
+) -> None:
+    """Show runs as a table: axes that differ as columns, seeds folded into mean ± interval."""
+    from trainlab.cli import records
+
+    records.compare(folder, runs or [], by.split(",") if by else None, metric, effects, as_json, as_csv)
+
+
+@app.command("lr-range")
+def lr_range(
+    overrides: Overrides = None,
+    steps: Annotated[int, typer.Option(min=10, help="Steps from the smallest to the largest rate.")] = 100,
+    smallest: Annotated[float, typer.Option(help="Learning rate of the first step.")] = 1e-6,
+    largest: Annotated[float, typer.Option(help="Learning rate of the last step.")] = 10.0,
+    as_json: AsJson = False,
+) -> None:
+    """Show the loss against the learning rate, in one short run."""
+    from trainlab.cli import saved
+
+    saved.lr_range(overrides or [], steps, smallest, largest, as_json)
+
+
+Checkpoint = Annotated[str, typer.Option(help="Which weights: last or best.")]
+RunName = Annotated[str, typer.Argument(help="A run id (its beginning is enough) or a run's folder.")]
+
+
+@app.command()
+def evaluate(
+    run: RunName,
+    folder: RunsFolder = Path("runs"),
+    checkpoint: Checkpoint = "last",
+    data: Annotated[
+        Path | None, typer.Option(help="Where the data lie, if not where the run had them.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Measure a saved run again on its validation and test images."""
+    from trainlab.cli import saved
+
+    saved.evaluate(folder, run, checkpoint, data, as_json)
+
+
+@app.command()
+def predict(
+    run: RunName,
+    images: Annotated[list[Path], typer.Argument(help="Image files.")],
+    folder: RunsFolder = Path("runs"),
+    checkpoint: Checkpoint = "last",
+    as_json: AsJson = False,
+) -> None:
+    """Class probabilities of images, by a saved run."""
+    from trainlab.cli import saved
+
+    saved.predict(folder, run, images, checkpoint, as_json)
+
+
+@app.command()
+def export(
+    run: RunName,
+    folder: RunsFolder = Path("runs"),
+    checkpoint: Checkpoint = "last",
+    to: Annotated[Path | None, typer.Option(help="Where to; the run's own folder when left out.")] = None,
+) -> None:
+    """Write a saved run as safetensors and ONNX (needs the extra `export`)."""
+    from trainlab.cli import saved
+
+    saved.export(folder, run, checkpoint, to)
+
+
+Selection = Annotated[list[str] | None, typer.Argument(help="Runs, sweeps or folders; all when left out.")]
+Status = Annotated[
+    list[str] | None, typer.Option("--status", help="Only runs of this status; may be repeated.")
+]
+
+
+@runs_app.command("list")
+def runs_list(
+    runs: Selection = None, status: Status = None, folder: RunsFolder = Path("runs"), as_json: AsJson = False
+) -> None:
+    """List runs: status, axes, accuracy."""
+    from trainlab.cli import records
+
+    records.list_runs(folder, runs or [], status or [], as_json)
+
+
+@runs_app.command("du")
+def runs_du(
+    runs: Selection = None, status: Status = None, folder: RunsFolder = Path("runs"), as_json: AsJson = False
+) -> None:
+    """Tell how much disk the runs take."""
+    from trainlab.cli import records
+
+    records.disk_usage(folder, runs or [], status or [], as_json)
+
+
+@runs_app.command("rm")
+def runs_rm(
+    runs: Selection = None,
+    status: Status = None,
+    folder: RunsFolder = Path("runs"),
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+) -> None:
+    """Remove runs: names them, asks, and leaves those that are being worked on."""
+    from trainlab.cli import records
+
+    records.remove(folder, runs or [], status or [], yes)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Runs a command; every wrong request ends in one line and exit code 2."""
+    arguments = (sys.argv[1:] if arguments is None else arguments) or ["--help"]
+    try:
+        code = app(arguments, prog_name="trainlab", standalone_mode=False)
+    except RequestError as error:
+        code = _wrong(str(error))
+    except UsageError as error:
+        code = _wrong(error.format_message())  # pyrefly: ignore
+    except typer.Abort:
+        code = 1
+    except BrokenPipeError:
+        # `trainlab compare | head`: the reader has had enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 0
+    sys.exit(code or 0)
+
+
+def _wrong(line: str) -> int:
+    print(f"trainlab: {' '.join(line.split())}", file=sys.stderr)
+    return 2

@@ -1,0 +1,155 @@
+"""`trainlab train`: one run here, or a sweep through Hydra's sweeper and launcher."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from trainlab.config.options import AXES, package_conf
+from trainlab.errors import RequestError
+
+HELP = """\
+Train one run, or a sweep with -m.
+
+  python train.py                                                one run: plain_cnn, ReLU, Kaiming, digits
+  python train.py model=lenet5 data=mnist optimizer.lr=3e-4      any option, any value
+  python train.py -m activation=sigmoid,relu init=glorot,kaiming a sweep: every combination
+  python train.py -m seed='range(5)' depth=2,8,16                seeds, depths
+  python train.py experiment=lenet5_mnist                        a preset
+  python train.py -m … sweep.plan_only=true                      what would run, how long it would take
+
+Axes (trainlab options AXIS lists what there is):
+{axes}
+Values: seed depth width group checkpoint signals resume early_stop
+        optimizer.lr .momentum .weight_decay   data.batch_size .train_size .val_size .image_size .num_classes
+        trainer.max_epochs .max_steps .devices .threads .precision .gradient_clip   paths.data .cache .runs
+Sweeps: sweep.plan_only .retry_failed .rerun .run_timeout   hydra.launcher.slots .threads .runs_per_gpu
+
+Hydra's own flags work as well: --cfg job prints the whole composed configuration, --info explains it.
+"""
+
+
+def train(arguments: list[str]) -> None:
+    """Composes the arguments with Hydra and does what they say; exits 1 where something failed.
+
+    Raises:
+        RequestError: the request is wrong.
+    """
+    if {"--help", "-h"} & set(arguments):
+        axes = "".join(f"  {axis + '=':<16} {line}\n" for axis, line in AXES.items())
+        print(HELP.format(axes=axes), end="")
+        return
+    import hydra
+    from hydra.core.hydra_config import HydraConfig
+    from hydra.errors import HydraException
+    from hydra.types import RunMode
+    from omegaconf.errors import OmegaConfBaseException
+
+    from trainlab.config import one_line
+
+    sys.argv = ["train.py", *arguments]
+    composed: list[tuple[Any, Mapping[str, str]]] = []
+
+    def one_run(configuration: Any) -> None:
+        """What Hydra calls with the composed configuration of one run."""
+        hydra_config = HydraConfig.get()
+        if hydra_config.mode == RunMode.RUN:
+            # the run begins once Hydra is done: it would print a line of its own before each error
+            composed.append((configuration, hydra_config.runtime.choices))
+        else:
+            _one_run(configuration, hydra_config.runtime.choices)
+
+    # exceptions come to us instead of being printed over twenty lines with exit code 1
+    os.environ["HYDRA_FULL_ERROR"] = "1"
+    try:
+        hydra.main(config_path=str(package_conf()), config_name="train", version_base="1.3")(one_run)()
+    except (HydraException, OmegaConfBaseException) as error:
+        if isinstance(error.__cause__, RequestError):
+            raise error.__cause__ from None
+        raise RequestError(one_line(error)) from None
+    for configuration, choices in composed:
+        _one_run(configuration, choices)
+
+
+def _one_run(composed: Any, choices: Mapping[str, str]) -> None:
+    """Trains a composed run, unless it is done already."""
+    from omegaconf import OmegaConf
+
+    from trainlab.config import freeze, identify
+    from trainlab.config.schema import SweepSettings, checked
+    from trainlab.runs import RunFolder
+
+    sweep = checked(SweepSettings, OmegaConf.to_container(composed.sweep))  # pyrefly: ignore
+    settings = identify(freeze(composed, choices))
+    folder = RunFolder(Path(settings["paths"]["runs"]) / settings["run_id"])
+    console = Console()
+    if sweep["plan_only"]:
+        console.print(f"1 run: {settings['run_id']} ({folder.status()}) in {folder.path}")
+        return
+    done = folder.result() if folder.status() in ("finished", "diverged") else None
+    if done and not sweep["rerun"]:
+        console.print("this run is done already (sweep.rerun=true trains it again):")
+    else:
+        _work(settings, folder, console, afresh=sweep["rerun"])
+        done = folder.result()
+    if done:
+        _show(done, folder.path, console)
+
+
+def _work(settings: Mapping[str, Any], folder: Any, console: Console, afresh: bool) -> None:
+    """Trains in this process, or in processes of their own where one device is not enough."""
+    if afresh:
+        settings = {**settings, "resume": False}
+    data = settings["data"]
+    console.print(
+        f"run [bold]{settings['run_id']}[/bold]: "
+        + "  ".join(f"{k}={v}" for k, v in settings["axes"].items() if v is not None)
+        + f"  seed={settings['seed']}",
+        highlight=False,
+    )
+    console.print(f"data: {data['name']} ({settings['copy']}), folder: {folder.path}", highlight=False)
+    from trainlab.training import assemble
+    from trainlab.training.process import configure
+
+    configure()
+    assemble.check(settings)  # before there is a folder
+    folder.write_settings(settings)
+    if settings["trainer"]["devices"] > 1:
+        # Lightning starts its children from the command line: this one names one run and nothing else
+        command = [sys.executable, "-m", "trainlab.training", str(folder.path / "config.yaml")]
+        code = subprocess.run(command, check=False).returncode
+    else:
+        from trainlab.training.worker import work
+
+        code = work(folder.path / "config.yaml", console)
+    if code:
+        if folder.status() == "interrupted":
+            console.print(f"interrupted; the same command goes on from its last checkpoint ({folder.path})")
+        sys.exit(code)
+
+
+def _show(result: Any, folder: Path, console: Console) -> None:
+    """The outcome in a few lines, and what to do next."""
+    metrics = result.metrics
+    if result.status == "diverged":
+        console.print(f"[red]diverged[/red]: {result.stopped['quantity']} at step {result.stopped['step']}")
+    shown = "  ".join(
+        f"{name} {value:.2%}" if name.endswith("acc") else f"{name} {value:.4f}"
+        for name, value in metrics.items()
+        if value is not None and name.rpartition("/")[2] in ("acc", "loss")
+    )
+    console.print(f"[bold]{shown}[/bold]", highlight=False)
+    if result.verdict.learned is not None:
+        console.print(
+            "learned: " + ("yes" if result.verdict.learned else "no, not better than the commonest class")
+        )
+    if result.samples_per_second:
+        console.print(
+            f"{result.steps} steps, {result.seconds:.1f} s, {result.samples_per_second:,.0f} samples/s",
+            highlight=False,
+        )
+    console.print(f"next: trainlab compare    trainlab predict {result.run_id} IMAGE", highlight=False)

@@ -1,0 +1,96 @@
+"""Looking without training: what can be chosen, and what a network is made of."""
+
+import json
+from dataclasses import asdict
+
+from rich.console import Console
+from rich.table import Table
+
+from trainlab.config import AXES, catalogue
+from trainlab.errors import RequestError
+
+
+def options(axis: str | None) -> None:
+    """Prints the catalogue of one axis, or of all."""
+    console = Console()
+    for name in [axis] if axis else list(AXES):
+        table = Table(
+            title=f"{name}=  ({AXES.get(name, '')})", title_justify="left", box=None, header_style="dim"
+        )
+        for column in ("option", "what it is", "paper"):
+            table.add_column(column, overflow="fold")
+        for option in catalogue(name).values():
+            line = f"the same as {option.alias_of}" if option.alias_of else option.line
+            table.add_row(option.name, line, option.paper or "")
+        console.print(table)
+        console.print()
+
+
+def anatomy(overrides: list[str], as_json: bool) -> None:
+    """Prints the layer table of the network that the overrides describe; needs no data.
+
+    Raises:
+        RequestError: the image size or the number of classes is not known without the data.
+    """
+    from trainlab.config import compose
+
+    settings = compose(overrides)
+    data = settings["data"]
+    if data["image_size"] is None or data["num_classes"] is None:
+        raise RequestError(
+            f"data={settings['axes']['data']}: its shape is known once it is read; "
+            "expected data.image_size=… and data.num_classes=…"
+        )
+    import torch
+
+    from trainlab.models import anatomy as rows_of
+    from trainlab.models import totals
+    from trainlab.training import assemble
+
+    with torch.device("meta"):
+        network = assemble.network(settings, assemble.in_shape_CHW(settings), data["num_classes"])
+    rows = rows_of(network, assemble.in_shape_CHW(settings))
+    total = totals(rows)
+    if as_json:
+        print(json.dumps({"layers": [asdict(row) for row in rows], **asdict(total)}, indent=2))
+        return
+    console = Console()
+    table = Table(title=_title(settings), title_justify="left", box=None, padding=(0, 1, 0, 0))
+    for i, column in enumerate(
+        ("layer", "kind", "k", "s", "p", "output", "parameters", "mult-adds", "field")
+    ):
+        table.add_column(column, justify="right" if i >= 6 else "left", no_wrap=True)
+    for row in rows:
+        table.add_row(
+            row.name, row.kind, _size(row.kernel), _size(row.stride), _size(row.padding),
+            "×".join(map(str, row.out_shape)), f"{row.parameters:,}", _short(row.multiply_adds),
+            _size(row.receptive_field),
+        )  # fmt: skip
+    table.add_row()
+    table.add_row("total", "", "", "", "", "", f"{total.parameters:,}", _short(total.multiply_adds), "")
+    console.print(table)
+    console.print("k kernel, s stride, p padding, mult-adds of one image, field: receptive field in pixels")
+
+
+def _title(settings: dict) -> str:
+    channels, height, width = (settings["data"][k] for k in ("channels", "image_size", "image_size"))
+    depth = f" depth={settings['depth']}" if settings["depth"] else ""
+    shape = f"{channels}×{height}×{width}"
+    return f"{settings['axes']['model']}{depth} on {shape}, {settings['data']['num_classes']} classes"
+
+
+def _size(value: object) -> str:
+    """A size in short: 3 for 3 × 3, nothing where there is none."""
+    if value is None:
+        return ""
+    if isinstance(value, tuple | list):
+        return str(value[0]) if len(set(value)) == 1 else "×".join(map(str, value))
+    return str(value)
+
+
+def _short(count: int) -> str:
+    """15470264320 as 15.47 G."""
+    for unit, size in (("G", 1e9), ("M", 1e6), ("k", 1e3)):
+        if count >= size:
+            return f"{count / size:.2f} {unit}"
+    return str(count)

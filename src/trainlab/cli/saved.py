@@ -1,0 +1,111 @@
+"""Saved runs used again (evaluate, predict, export), and the learning-rate range test."""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from trainlab.errors import RequestError
+from trainlab.runs.selection import resolve
+
+console = Console()
+
+
+def one_run(folder: Path, named: str) -> Path:
+    """The one run folder that `named` means.
+
+    Raises:
+        RequestError: none, or several.
+    """
+    found = resolve(folder, named)
+    if len(found) != 1:
+        raise RequestError(
+            f"'{named}' names {len(found)} runs, expected one: {', '.join(f.name for f in found[:8])}"
+        )
+    return found[0]
+
+
+def evaluate(folder: Path, run: str, checkpoint: str, data: Path | None, as_json: bool) -> None:
+    """Prints loss and accuracy of a saved run on its validation and test images."""
+    path = one_run(folder, run)
+    from trainlab.training import inference
+
+    model, description = inference.load_run(path, checkpoint)
+    metrics = inference.evaluate(model, description["settings"], data)
+    if as_json:
+        print(json.dumps(metrics, indent=2))
+        return
+    for split in ("val", "test"):
+        console.print(
+            f"{split:<5} loss {metrics[f'{split}/loss']:.4f}  accuracy {metrics[f'{split}/acc']:.2%}",
+            highlight=False,
+        )
+
+
+def predict(folder: Path, run: str, images: list[Path], checkpoint: str, as_json: bool) -> None:
+    """Prints the class probabilities of image files, the likeliest first."""
+    path = one_run(folder, run)
+    from trainlab.training import inference
+
+    model, description = inference.load_run(path, checkpoint)
+    answers = {}
+    for image in images:
+        x_1CHW = inference.read_image(image, description["in_shape_CHW"])
+        shares = inference.probabilities(model, x_1CHW)[0].tolist()
+        named = dict(zip(map(str, description["classes"]), shares, strict=True))
+        answers[str(image)] = dict(sorted(named.items(), key=lambda item: -item[1]))
+    if as_json:
+        print(json.dumps(answers, indent=2))
+        return
+    for image, classes in answers.items():
+        console.print(f"[bold]{image}[/bold]", highlight=False)
+        for name, share in list(classes.items())[:5]:
+            console.print(f"  {name:<14} {share:7.2%} {'█' * round(30 * share)}", highlight=False)
+
+
+def export(folder: Path, run: str, checkpoint: str, to: Path | None) -> None:
+    """Writes `model.safetensors` and `model.onnx`."""
+    path = one_run(folder, run)
+    from trainlab.training import inference
+
+    model, description = inference.load_run(path, checkpoint)
+    target = to or path / "export"
+    target.mkdir(parents=True, exist_ok=True)
+    inference.export_safetensors(model, description, target / "model.safetensors")
+    console.print(f"{target / 'model.safetensors'}", highlight=False, soft_wrap=True)
+    inference.export_onnx(model, description, target / "model.onnx")
+    console.print(f"{target / 'model.onnx'}", highlight=False, soft_wrap=True)
+
+
+def lr_range(overrides: list[str], steps: int, smallest: float, largest: float, as_json: bool) -> None:
+    """Prints loss against learning rate, and the rate at which the loss falls fastest."""
+    if not 0 < smallest < largest:
+        raise RequestError(f"--smallest={smallest} --largest={largest}: expected 0 < smallest < largest")
+    from trainlab.config import compose
+
+    settings = compose(overrides)
+    from trainlab.training.lr_range import lr_range as test
+    from trainlab.training.process import configure
+
+    configure()
+    result = test(settings, steps, smallest, largest)
+    if as_json:
+        print(json.dumps(asdict(result), indent=2))
+        return
+    table = Table(box=None)
+    for column in ("learning rate", "loss", ""):
+        table.add_column(column, justify="right" if column else "left")
+    top = max(result.losses, default=1.0)
+    for rate, loss in list(zip(result.rates, result.losses, strict=True))[:: max(1, steps // 25)]:
+        table.add_row(f"{rate:.2e}", f"{loss:.4f}", "█" * round(40 * loss / top))
+    console.print(table)
+    if result.suggestion is None:
+        console.print(
+            "the loss does not fall at any of these rates: look at trainlab anatomy and the initializer"
+        )
+    else:
+        console.print(
+            f"it falls fastest at [bold]optimizer.lr={result.suggestion:.1e}[/bold]", highlight=False
+        )

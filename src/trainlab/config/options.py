@@ -1,0 +1,101 @@
+"""The catalogue: every option of every axis is one YAML file; its first comment lines describe it."""
+
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import yaml
+
+import trainlab
+from trainlab.errors import unknown
+
+# In the order in which people think of them; the key is the word before `=` on the command line.
+AXES = {
+    "activation": "activation function",
+    "init": "initializer of weights and biases",
+    "normalization": "input normalization",
+    "norm_layer": "normalization layer",
+    "pool": "pooling",
+    "model": "architecture",
+    "data": "data set",
+    "augment": "augmentation",
+    "optimizer": "optimizer",
+    "scheduler": "learning-rate schedule",
+    "trainer": "hardware",
+    "logger": "tracking",
+    "debug": "debugging",
+    "experiment": "preset",
+    "hydra/launcher": "where the runs of a sweep run",
+}
+
+
+@dataclass(frozen=True)
+class Option:
+    """One choice on an axis: its name, one line on why, its paper, and the option it is an alias of."""
+
+    axis: str
+    name: str
+    line: str
+    paper: str | None
+    alias_of: str | None
+    path: Path
+
+
+def package_conf() -> Path:
+    """The `conf/` that came with the package: inside the wheel, or at the top of a checkout."""
+    inside = Path(trainlab.__file__).parent / "conf"
+    return inside if inside.is_dir() else Path(trainlab.__file__).parents[2] / "conf"
+
+
+def user_conf() -> Path | None:
+    """The user's own `./conf`, which goes before the package's, or None."""
+    mine = Path.cwd() / "conf"
+    return mine if mine.is_dir() and mine.resolve() != package_conf().resolve() else None
+
+
+def conf_folders() -> list[Path]:
+    """Where options are looked for, first match first."""
+    mine = user_conf()
+    return [mine, package_conf()] if mine else [package_conf()]
+
+
+def catalogue(axis: str) -> dict[str, Option]:
+    """All options of `axis`, by name; RequestError with the closest name when there is no such axis."""
+    if axis not in AXES:
+        raise unknown("axis", axis, AXES)
+    return _catalogue(axis, tuple(conf_folders()))
+
+
+@cache
+def _catalogue(axis: str, folders: tuple[Path, ...]) -> dict[str, Option]:
+    found: dict[str, Option] = {}
+    for folder in folders:
+        for path in sorted((folder / axis).glob("*.yaml")):
+            found.setdefault(path.stem, _read(axis, path))
+    return found
+
+
+def _read(axis: str, path: Path) -> Option:
+    text = path.read_text(encoding="utf-8")
+    comments = []
+    for line in text.splitlines():
+        if not line.startswith("#"):
+            break
+        if not line.startswith("# @package"):
+            comments.append(line.lstrip("# ").rstrip())
+    paper = next((c.removeprefix("Paper:").strip() for c in comments if c.startswith("Paper:")), None)
+    return Option(axis, path.stem, comments[0] if comments else "", paper, _alias_of(text), path)
+
+
+def _alias_of(text: str) -> str | None:
+    content = yaml.safe_load(text) or {}
+    defaults = content.get("defaults", [])
+    if set(content) == {"defaults"} and len(defaults) == 1 and isinstance(defaults[0], str):
+        return defaults[0]
+    return None
+
+
+def canonical(axis: str, name: str) -> str:
+    """The name under which an option is recorded: that of the option it is an alias of."""
+    option = catalogue(axis).get(name)
+    return option.alias_of if option and option.alias_of else name

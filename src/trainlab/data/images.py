@@ -1,0 +1,167 @@
+"""`load_images`: a data set found, decoded, and cut into training, validation and test split."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from trainlab.data import splits
+from trainlab.data.fingerprint import identity
+from trainlab.data.sources import Found, Source, build_source
+from trainlab.data.store import open_store
+from trainlab.errors import RequestError
+
+VALIDATION_SHARE = 0.1
+
+
+@dataclass(frozen=True)
+class Split:
+    """Some rows of a stored array.
+
+    x_NHWC: uint8, read-only, all rows that are stored (training and validation split share them).
+    y_N: int64, the labels of all these rows.
+    index: int64, the rows that belong to this split, in the order in which evaluation sees them.
+    """
+
+    x_NHWC: np.ndarray
+    y_N: np.ndarray
+    index: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+    @property
+    def labels_N(self) -> np.ndarray:
+        """The labels of this split's own examples, in the order of `index`."""
+        return self.y_N[self.index]
+
+
+@dataclass(frozen=True)
+class ImageData:
+    """A data set ready for training.
+
+    mean_C, std_C: of the whole official training split, per channel, in units of 0..1.
+    classes: the names of the K classes, in the order of their labels.
+    fingerprint, copy: what decides the content, and which copy it is ("official files", …).
+    """
+
+    train: Split
+    val: Split
+    test: Split
+    mean_C: tuple[float, ...]
+    std_C: tuple[float, ...]
+    classes: tuple[str, ...]
+    fingerprint: str
+    copy: str
+
+    @property
+    def in_shape_CHW(self) -> tuple[int, int, int]:
+        """The shape of one image as a network sees it."""
+        height, width, channels = self.train.x_NHWC.shape[1:]
+        return channels, height, width
+
+    @property
+    def num_classes(self) -> int:
+        """K."""
+        return len(self.classes)
+
+
+def load_images(
+    source: str | Mapping[str, Any] | Source,
+    root: str | Path,
+    cache: str | Path,
+    *,
+    image_size: int | None = None,
+    channels: int | None = None,
+    num_classes: int | None = None,
+    val_size: int | None = None,
+    train_size: int | None = None,
+    test_size: int | None = None,
+    split_seed: int = 0,
+) -> ImageData:
+    """Find, decode (the first time) and split a data set.
+
+    source: a built-in name, a `{_target_: …}` node, or an object with `find(root)`.
+    root, cache: paths.data (may be read-only) and paths.cache.
+    image_size, channels: None keeps the images' own.
+    num_classes: the first K classes only; None keeps all.
+    val_size: images cut from the training split with its class shares; None is a tenth, 0 is none.
+    train_size: of what remains, so many, shuffled and equally many of each class as far as they go.
+    test_size: so many of the official test split, shuffled, with its class shares; None is all of it.
+    split_seed: the seed of these three cuts, and of nothing else.
+
+    Raises RequestError for missing or corrupt data, a cache that cannot be written, a value out of range.
+    """
+    _check("split_seed", split_seed, 0, None)
+    found = build_source(source).find(Path(root))
+    fingerprint, copy = identity(found, Path(cache))
+    stored = open_store(fingerprint, _shape(found, image_size, channels), Path(cache), found.read)
+    kept = _kept_classes(num_classes, stored.classes)
+    train, val = _split_training(stored.train_y_N, kept, val_size, train_size, split_seed)
+    test = _split_test(stored.test_y_N, kept, test_size, split_seed)
+    return ImageData(
+        train=Split(stored.train_x_NHWC, stored.train_y_N, train),
+        val=Split(stored.train_x_NHWC, stored.train_y_N, val),
+        test=Split(stored.test_x_NHWC, stored.test_y_N, test),
+        mean_C=stored.mean_C,
+        std_C=stored.std_C,
+        classes=stored.classes[:kept],
+        fingerprint=fingerprint,
+        copy=copy,
+    )
+
+
+def _shape(found: Found, image_size: int | None, channels: int | None) -> tuple[int, int, int]:
+    if image_size is not None:
+        _check("image_size", image_size, 1, None)
+    if image_size is not None and channels is not None:
+        return image_size, image_size, channels
+    if found.shape_HWC is None:
+        raise RequestError("data.image_size and data.channels: got null, expected both (images of any sizes)")
+    height, width, own_channels = found.shape_HWC
+    return image_size or height, image_size or width, channels or own_channels
+
+
+def _kept_classes(num_classes: int | None, classes: tuple[str, ...]) -> int:
+    if num_classes is None:
+        return len(classes)
+    return _check("num_classes", num_classes, 2, len(classes), f"the classes are {', '.join(classes)}")
+
+
+def _split_training(
+    y_N: np.ndarray, kept: int, val_size: int | None, train_size: int | None, split_seed: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Rows of the training and of the validation split."""
+    rows = np.flatnonzero(y_N < kept)
+    if val_size is None:
+        val_size = round(VALIDATION_SHARE * len(rows))
+    _check("val_size", val_size, 0, len(rows) - 1, f"cut from {len(rows):,} training images")
+    val, train = splits.stratified(y_N[rows], val_size, splits.rng(split_seed, "validation"))
+    val, train = rows[val], rows[train]
+    if train_size is not None:
+        _check(
+            "train_size",
+            train_size,
+            1,
+            len(train),
+            f"what {val_size:,} for validation leave of {len(rows):,}",
+        )
+        train = train[splits.level(y_N[train], train_size, splits.rng(split_seed, "train"))[0]]
+    return train, val
+
+
+def _split_test(y_N: np.ndarray, kept: int, test_size: int | None, split_seed: int) -> np.ndarray:
+    rows = np.flatnonzero(y_N < kept)
+    if test_size is None:
+        return rows
+    _check("test_size", test_size, 1, len(rows), "the official test split")
+    return rows[splits.stratified(y_N[rows], test_size, splits.rng(split_seed, "test"))[0]]
+
+
+def _check(name: str, got: int, least: int, most: int | None, why: str = "") -> int:
+    if got < least or (most is not None and got > most):
+        allowed = f"at least {least}" if most is None else f"{least} to {most:,}"
+        raise RequestError(f"data.{name}: got {got:,}, expected {allowed}" + (f" ({why})" if why else ""))
+    return got

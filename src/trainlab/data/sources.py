@@ -1,0 +1,130 @@
+"""What a source of images is, the built-in ones by name, and their identity without decoding them.
+
+A source of one's own is a class with one method, named in the settings, with no edit to the package:
+
+    # my_images.py
+    class Noise:
+        def __init__(self, classes=2):
+            self.classes = classes
+
+        def find(self, root):
+            return Found(copy="noise", recipe=f"noise {self.classes}", read=self.read, shape_HWC=(8, 8, 1))
+
+        def read(self):
+            ...
+            return Decoded(train=Examples(x_NHWC, y_N), test=Examples(...), classes=("a", "b"))
+
+    # conf/data/noise.yaml (or overrides on the command line)
+    name: noise
+    source: {_target_: my_images.Noise, classes: 2}
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+from PIL import Image
+
+from trainlab.errors import RequestError, unknown
+
+BUILT_IN = {
+    "digits": "trainlab.data.digits.Digits",
+    "mnist": "trainlab.data.official.mnist",
+    "fashion_mnist": "trainlab.data.official.fashion_mnist",
+    "cifar10": "trainlab.data.official.cifar10",
+    "shapeset": "trainlab.data.shapeset.Shapeset",
+    "image_folder": "trainlab.data.image_folder.ImageFolder",
+}
+"""The data sets of `conf/data`, each by what builds its source."""
+
+
+@dataclass(frozen=True)
+class Examples:
+    """Images with their labels, as read.
+
+    images: one array x_NHWC or x_NHW, or anything that gives the images one after the other (arrays of
+        shape (H, W) or (H, W, C), or PIL images): a large folder need never lie in memory whole. uint8.
+    y_N: integer labels 0..K-1.
+    """
+
+    images: Iterable[np.ndarray | Image.Image]
+    y_N: np.ndarray
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """The official training split, the official test split, and the names of the K classes."""
+
+    train: Examples
+    test: Examples
+    classes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Found:
+    """A data set that is there, not yet read.
+
+    copy: a short text on which copy it is ("official files"), or a function that opens the files to say it
+        (its answer is remembered with the fingerprint).
+    read: reads it. Raises RequestError naming the file that is corrupt.
+    files: every file that decides the content, by the name under which it is hashed.
+    recipe: whatever else decides the content: a generator's version and parameters.
+    shape_HWC: the images' own shape, or None where they differ (then image_size and channels must be given).
+    """
+
+    copy: str | Callable[[], str]
+    read: Callable[[], Decoded]
+    files: Mapping[str, Path] = field(default_factory=dict)
+    recipe: str = ""
+    shape_HWC: tuple[int, int, int] | None = None
+
+
+@runtime_checkable
+class Source(Protocol):
+    """Where images come from: the one method that a class of one's own needs."""
+
+    def find(self, root: Path) -> Found:
+        """Look below `root` (paths.data, perhaps read-only); get what is missing, or raise RequestError."""
+        ...
+
+
+def build_source(source: str | Mapping[str, Any] | Source) -> Source:
+    """The source itself, from a built-in name, a `{_target_: …}` node, or a source already built.
+
+    Raises RequestError for an unknown name, a node that cannot be built, or an object without `find`.
+    """
+    if isinstance(source, str):
+        if source not in BUILT_IN:
+            raise unknown("data set", source, BUILT_IN)
+        source = {"_target_": BUILT_IN[source]}
+    built = _instantiate(source) if isinstance(source, Mapping) else source
+    if not isinstance(built, Source):
+        raise RequestError(f"data.source: got a {type(built).__name__}, expected an object with find(root)")
+    return built
+
+
+def identify(data_settings: Mapping[str, Any], root: str | Path, cache: str | Path) -> tuple[str, str]:
+    """(fingerprint, copy) of the data set of a `data:` node, without decoding it and without torch.
+
+    The first look reads every file once (MNIST: 0.1 s); later ones compare sizes and times (milliseconds).
+    Raises RequestError where the data is neither found nor downloaded, or `cache` cannot be written.
+    """
+    from trainlab.data.fingerprint import identity
+
+    found = build_source(data_settings["source"]).find(Path(root))
+    return identity(found, Path(cache))
+
+
+def _instantiate(node: Mapping[str, Any]) -> Any:
+    from hydra.errors import InstantiationException
+    from hydra.utils import instantiate  # a third of a second, and most callers have it already
+
+    try:
+        return instantiate(dict(node), _convert_="all")
+    except InstantiationException as error:
+        if isinstance(error.__cause__, RequestError):
+            raise error.__cause__ from None
+        reason = " ".join(str(error).split())
+        raise RequestError(f"data.source cannot be built from {dict(node)}: {reason}") from error

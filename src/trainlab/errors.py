@@ -1,0 +1,22 @@
+"""What is told to the user in one line, with exit code 2."""
+
+import difflib
+from collections.abc import Iterable
+
+
+class RequestError(Exception):
+    """The request itself is wrong: got, expected, available, closest valid name, all in one line."""
+
+
+def closest(got: str, available: Iterable[str]) -> str | None:
+    """The available name most like `got`, or None when nothing is near."""
+    near = difflib.get_close_matches(str(got).lower(), list(available), n=1, cutoff=0.5)
+    return near[0] if near else None
+
+
+def unknown(kind: str, got: object, available: Iterable[str]) -> RequestError:
+    """The error for a name that does not exist: `unknown activation 'rleu': did you mean 'relu'? …`."""
+    names = sorted(available)
+    near = closest(str(got), names)
+    hint = f"did you mean '{near}'? " if near else ""
+    return RequestError(f"unknown {kind} '{got}': {hint}available: {', '.join(names)}")

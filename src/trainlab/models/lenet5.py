@@ -1,0 +1,65 @@
+"""LeNet-5 (LeCun et al. 1998), with all connections in C3, parameter-free pooling and a dense output."""
+
+from functools import partial
+
+from torch import Tensor, nn
+
+from trainlab.errors import RequestError
+from trainlab.models.blocks import MAX_POOL, NO_NORM, Build, ConvBlock, DenseBlock, Shape, out_shape
+from trainlab.nn.norm_layers import NormLayer
+from trainlab.nn.pooling import conv_stride
+
+PADDING = {(28, 28): 2, (32, 32): 0}
+"""Padding of C1 by image size: the paper's input is 32 × 32, MNIST's digits of 28 × 28 centred in it."""
+
+
+class LeNet5(nn.Module):
+    """LeNet-5, 61,706 parameters for one channel and ten classes.
+
+    | layer  | kind               | output   | parameters |
+    |--------|--------------------|----------|------------|
+    | C1     | convolution 5 × 5  | 6@28×28  | 156        |
+    | S2     | pooling 2 × 2      | 6@14×14  | 0          |
+    | C3     | convolution 5 × 5  | 16@10×10 | 2,416      |
+    | S4     | pooling 2 × 2      | 16@5×5   | 0          |
+    | C5     | convolution 5 × 5  | 120@1×1  | 48,120     |
+    | F6     | dense              | 84       | 10,164     |
+    | output | dense              | 10       | 850        |
+
+    The paper has 60,000: a sparse C3 (1,516), pools with a weight and a bias per map, fixed RBF outputs; and
+    tanh. Takes normalized x_NCHW, returns logits_NK. Raises RequestError for images of other sizes.
+    """
+
+    def __init__(
+        self,
+        in_shape_CHW: Shape,
+        num_classes: int,
+        *,
+        activation: Build = nn.ReLU,
+        norm_layer: NormLayer = NO_NORM,
+        pool: Build = MAX_POOL,
+    ) -> None:
+        super().__init__()
+        size_HW = (in_shape_CHW[1], in_shape_CHW[2])
+        if size_HW not in PADDING:
+            got = " × ".join(map(str, size_HW))
+            raise RequestError(
+                f"model=lenet5: got images of {got} pixels, expected 28 × 28 or 32 × 32 (data.image_size=32)"
+            )
+        conv = partial(ConvBlock, kernel=5, activation=activation, norm_layer=norm_layer)
+        S2, S4 = pool(), pool()
+        self.C1 = conv(in_shape_CHW, 6, padding=PADDING[size_HW], stride=conv_stride(S2))
+        self.S2 = S2
+        self.C3 = conv(out_shape(S2, self.C1.out_shape_CHW), 16, stride=conv_stride(S4))
+        self.S4 = S4
+        self.C5 = conv(out_shape(S4, self.C3.out_shape_CHW), 120)
+        self.flatten = nn.Flatten()
+        self.F6 = DenseBlock(120, 84, activation=activation, norm_layer=norm_layer)
+        self.output = nn.Linear(84, num_classes)
+
+    def forward(self, x_NCHW: Tensor) -> Tensor:
+        """Normalized images to logits (N, K)."""
+        x_NCHW = self.S2(self.C1(x_NCHW))
+        x_NCHW = self.S4(self.C3(x_NCHW))
+        x_NF = self.flatten(self.C5(x_NCHW))
+        return self.output(self.F6(x_NF))

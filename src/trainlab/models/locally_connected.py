@@ -1,0 +1,73 @@
+"""A locally connected network: the receptive fields of a convolutional one, without shared weights."""
+
+import math
+from functools import partial
+
+from torch import Tensor, nn
+
+from trainlab.errors import RequestError
+from trainlab.models.blocks import MAX_POOL, NO_NORM, Build, ConvBlock, Shape, out_shape, require
+from trainlab.nn.layers import LocallyConnected2d
+from trainlab.nn.norm_layers import NormLayer
+from trainlab.nn.pooling import conv_stride
+
+
+class LocallyConnected(nn.Module):
+    """`depth` locally connected layers of `width` maps, kernel × kernel without padding; one dense layer.
+
+    A layer is followed by a pooling where the layers after it still fit into the halved map: at the default
+    depth of 2, after both (LeCun 1989, "Generalization and network design strategies"). On 28 × 28 × 1 the
+    first layer has 24 · 24 · 6 · (5² + 1) = 89,856 parameters. Takes normalized x_NCHW, returns logits_NK.
+
+    Raises RequestError for a size below 1 or more layers than the image holds.
+    """
+
+    def __init__(
+        self,
+        in_shape_CHW: Shape,
+        num_classes: int,
+        *,
+        depth: int = 2,
+        width: int = 6,
+        kernel: int = 5,
+        activation: Build = nn.ReLU,
+        norm_layer: NormLayer = NO_NORM,
+        pool: Build = MAX_POOL,
+    ) -> None:
+        super().__init__()
+        require("depth", depth, 1)
+        require("width", width, 1)
+        require("model.kernel", kernel, 1)
+        _, H, W = in_shape_CHW
+        if min(H, W) - depth * (kernel - 1) < 1:
+            raise RequestError(
+                f"model=locally_connected: depth={depth} with a kernel of {kernel} × {kernel} on {H} × {W} "
+                f"pixels, expected at most {(min(H, W) - 1) // (kernel - 1)}: each takes {kernel - 1} off"
+            )
+
+        self.layers = nn.Sequential()
+        shape = in_shape_CHW
+        for i in range(depth):
+            left_after = depth - 1 - i
+            halved = (min(shape[1:]) - (kernel - 1)) // 2
+            pooling = pool() if halved - left_after * (kernel - 1) >= 1 else None
+            block = ConvBlock(
+                shape,
+                width,
+                kernel=kernel,
+                stride=conv_stride(pooling),
+                activation=activation,
+                norm_layer=norm_layer,
+                convolution=partial(LocallyConnected2d, in_size_HW=shape[1:]),
+            )
+            self.layers.add_module(f"local{i + 1}", block)
+            shape = block.out_shape_CHW
+            if pooling is not None:
+                self.layers.add_module(f"pool{i + 1}", pooling)
+                shape = out_shape(pooling, shape)
+        self.flatten = nn.Flatten()
+        self.output = nn.Linear(math.prod(shape), num_classes)
+
+    def forward(self, x_NCHW: Tensor) -> Tensor:
+        """Normalized images to logits (N, K)."""
+        return self.output(self.flatten(self.layers(x_NCHW)))

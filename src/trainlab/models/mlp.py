@@ -1,0 +1,44 @@
+"""A multilayer perceptron: dense layers on the flattened image."""
+
+import math
+
+from torch import Tensor, nn
+
+from trainlab.models.blocks import NO_NORM, Build, DenseBlock, Shape, require
+from trainlab.nn.norm_layers import NormLayer
+
+
+class MLP(nn.Module):
+    """`depth` hidden dense layers of `width` units, then the output; 3 × 100 as Ioffe & Szegedy 2015, 4.1.
+
+    Takes normalized x_NCHW, returns logits_NK. There are no maps to pool: `pool` is taken, as by all
+    architectures, and has no use. Raises RequestError for a size below 1.
+    """
+
+    def __init__(
+        self,
+        in_shape_CHW: Shape,
+        num_classes: int,
+        *,
+        depth: int = 3,
+        width: int = 100,
+        activation: Build = nn.ReLU,
+        norm_layer: NormLayer = NO_NORM,
+        pool: Build | None = None,
+    ) -> None:
+        super().__init__()
+        require("depth", depth, 1)
+        require("width", width, 1)
+        self.flatten = nn.Flatten()
+        self.hidden = nn.Sequential()
+        features = math.prod(in_shape_CHW)
+        for i in range(depth):
+            self.hidden.add_module(
+                str(i + 1), DenseBlock(features, width, activation=activation, norm_layer=norm_layer)
+            )
+            features = width
+        self.output = nn.Linear(features, num_classes)
+
+    def forward(self, x_NCHW: Tensor) -> Tensor:
+        """Normalized images to logits (N, K)."""
+        return self.output(self.hidden(self.flatten(x_NCHW)))

@@ -1,0 +1,78 @@
+"""A plain convolutional network of any depth and width: 3 × 3 convolutions in stages, without shortcuts."""
+
+from torch import Tensor, nn
+
+from trainlab.errors import RequestError
+from trainlab.models.blocks import (
+    MAX_POOL,
+    NO_NORM,
+    AverageHead,
+    Build,
+    ConvStage,
+    Shape,
+    most_poolings,
+    require,
+    require_poolings,
+)
+from trainlab.nn.norm_layers import NormLayer
+
+USUAL_STAGES = 3
+
+
+class PlainCNN(nn.Module):
+    """`depth` 3 × 3 convolutions in `stages`, pooling between them, global average pooling, one dense layer.
+
+    | stage | maps                  | convolutions   | then    |
+    |-------|-----------------------|----------------|---------|
+    | 1     | width                 | depth / stages | pool    |
+    | 2     | 2 · width             | depth / stages | pool    |
+    | last  | 2^(stages − 1) · width | depth / stages | average |
+
+    Where depth is no multiple of stages, the later stages have one more. `stages` None is three, or fewer
+    where the depth or the image has no room for them. Takes normalized x_NCHW, returns logits_NK.
+
+    Raises RequestError for a size below 1, more stages than convolutions, more poolings than the image holds.
+    """
+
+    def __init__(
+        self,
+        in_shape_CHW: Shape,
+        num_classes: int,
+        *,
+        depth: int = 4,
+        width: int = 16,
+        stages: int | None = None,
+        activation: Build = nn.ReLU,
+        norm_layer: NormLayer = NO_NORM,
+        pool: Build = MAX_POOL,
+    ) -> None:
+        super().__init__()
+        require("depth", depth, 1)
+        require("width", width, 1)
+        if stages is None:
+            stages = min(USUAL_STAGES, depth, most_poolings(in_shape_CHW) + 1)
+        require("model.stages", stages, 1)
+        if stages > depth:
+            raise RequestError(
+                f"model.stages: got {stages}, expected at most depth={depth}, one convolution each"
+            )
+        require_poolings("plain_cnn", in_shape_CHW, stages - 1)
+
+        self.stages = nn.Sequential()
+        shape = in_shape_CHW
+        for i in range(stages):
+            stage = ConvStage(
+                shape,
+                channels=width * 2**i,
+                count=(depth + i) // stages,
+                pool=pool if i < stages - 1 else None,
+                activation=activation,
+                norm_layer=norm_layer,
+            )
+            self.stages.add_module(str(i + 1), stage)
+            shape = stage.out_shape_CHW
+        self.head = AverageHead(shape[0], num_classes)
+
+    def forward(self, x_NCHW: Tensor) -> Tensor:
+        """Normalized images to logits (N, K)."""
+        return self.head(self.stages(x_NCHW))

@@ -1,0 +1,108 @@
+"""How far a layer sees: the receptive field, handed on from tensor to tensor through any network.
+
+Legend: size, jump, kernel … are (height, width), or one number for each dimension of the map.
+"""
+
+from dataclasses import dataclass
+from functools import reduce
+
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+from torch.utils._pytree import tree_leaves
+
+Size = tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Window:
+    """The window that a convolution or pooling slides over the map."""
+
+    kernel: Size
+    stride: Size
+    padding: Size
+    dilation: Size
+
+    @classmethod
+    def of(cls, layer: nn.Module, x: Tensor, y: Tensor) -> "Window | None":
+        """The layer's window; of adaptive pooling the equivalent one; None for a layer without."""
+        dims = x.dim() - 2
+        ones = (1,) * dims
+        if isinstance(layer, nn.AdaptiveAvgPool2d | nn.AdaptiveMaxPool2d):
+            kernel = tuple(n // m for n, m in zip(x.shape[2:], y.shape[2:], strict=True))
+            return cls(kernel, kernel, (0,) * dims, ones)
+        if not hasattr(layer, "kernel_size") or dims < 1:
+            return None
+        kernel, dilation = (_each(getattr(layer, name, 1), dims) for name in ("kernel_size", "dilation"))
+        stride, padding = getattr(layer, "stride", None), getattr(layer, "padding", 0)
+        if padding == "same":
+            padding = tuple(d * (k - 1) // 2 for d, k in zip(dilation, kernel, strict=True))
+        elif padding == "valid":
+            padding = 0
+        return cls(kernel, _each(kernel if stride is None else stride, dims), _each(padding, dims), dilation)
+
+
+@dataclass(frozen=True)
+class Field:
+    """What one position of a map sees of the input: `size` pixels, `jump` pixels from its neighbour's."""
+
+    size: Size
+    jump: Size
+
+    @classmethod
+    def of_pixels(cls, dims: int) -> "Field":
+        """Of the image itself."""
+        return cls((1,) * dims, (1,) * dims)
+
+    @staticmethod
+    def on(tensor: Tensor) -> "Field | None":
+        """The field that `put_on` left on the tensor, None where there is none."""
+        return getattr(tensor, "receptive_field", None)
+
+    def put_on(self, tensor: Tensor) -> None:
+        """Mark the tensor with this field."""
+        tensor.receptive_field = self  # pyrefly: ignore[missing-attribute]
+
+    def through(self, window: Window) -> "Field":
+        """After a window: size + dilation·(kernel − 1)·jump, jump·stride."""
+        reach = [d * (k - 1) for d, k in zip(window.dilation, window.kernel, strict=True)]
+        return Field(
+            tuple(s + r * j for s, r, j in zip(self.size, reach, self.jump, strict=True)),
+            tuple(j * s for j, s in zip(self.jump, window.stride, strict=True)),
+        )
+
+    def over(self, map_size: Size) -> "Field":
+        """Of all positions of a map together: what a dense layer after flattening sees."""
+        ones = (1,) * len(map_size)
+        return Field(self.through(Window(map_size, ones, ones, ones)).size, self.jump)
+
+    def widest(self, other: "Field") -> "Field":
+        """Where two branches meet: the larger of both."""
+        return Field(
+            tuple(map(max, self.size, other.size)),
+            tuple(map(max, self.jump, other.jump)),
+        )
+
+
+class ReceptiveFields(TorchFunctionMode):
+    """Hands the receptive field of a torch function's inputs on to its output.
+
+    Windows are added by the rows of the layers that have them; here branches meet (the widest field counts),
+    and maps that lose their positions (flatten, mean) come to see what all positions saw.
+    """
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        output = func(*args, **(kwargs or {}))
+        tensors = [x for x in tree_leaves((args, kwargs)) if isinstance(x, Tensor) and Field.on(x)]
+        if isinstance(output, Tensor) and tensors and Field.on(output) is None:
+            reduce(Field.widest, (_seen(x, output) for x in tensors)).put_on(output)
+        return output
+
+
+def _seen(x: Tensor, y: Tensor) -> Field:
+    """The field of x as it reaches y."""
+    field = x.receptive_field  # pyrefly: ignore[missing-attribute]
+    return field.over(tuple(x.shape[2:])) if x.dim() > 2 and y.dim() == 2 else field
+
+
+def _each(value: int | Size, dims: int) -> Size:
+    return (value,) * dims if isinstance(value, int) else tuple(value)

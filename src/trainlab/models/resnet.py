@@ -1,0 +1,111 @@
+"""The residual network for CIFAR (He et al. 2015, "Deep residual learning", section 4.2)."""
+
+from torch import Tensor, nn
+
+from trainlab.errors import RequestError
+from trainlab.models.blocks import NO_NORM, AverageHead, Build, ConvBlock, Shape, out_shape, require
+from trainlab.nn.norm_layers import NormLayer
+
+STAGES = 3
+
+
+class ResNet(nn.Module):
+    """A 3 × 3 convolution, `depth` basic blocks in three stages of 1, 2, 4 · width maps, average, dense.
+
+    Nine blocks of width 16 are ResNet-20: 2 · 9 convolutions, the first one and the dense layer; 269,722
+    parameters with BatchNorm on CIFAR-10. The first block of stages 2 and 3 strides, so there is nothing to
+    pool: `pool` is taken, as by all architectures, and has no use. Without a norm layer the variance grows
+    with every block (De & Smith 2020). Takes normalized x_NCHW, returns logits_NK.
+
+    Raises RequestError for a depth that is no multiple of 3.
+    """
+
+    def __init__(
+        self,
+        in_shape_CHW: Shape,
+        num_classes: int,
+        *,
+        depth: int = 9,
+        width: int = 16,
+        activation: Build = nn.ReLU,
+        norm_layer: NormLayer = NO_NORM,
+        pool: Build | None = None,
+    ) -> None:
+        super().__init__()
+        if depth < STAGES or depth % STAGES:
+            raise RequestError(
+                f"model=resnet: got depth={depth} blocks, expected a multiple of 3: 3, 6, 9, 15, 27, …"
+            )
+        require("width", width, 1)
+        self.stem = ConvBlock(
+            in_shape_CHW, width, kernel=3, padding=1, activation=activation, norm_layer=norm_layer
+        )
+        self.stages = nn.Sequential()
+        shape = self.stem.out_shape_CHW
+        for i in range(STAGES):
+            stage = nn.Sequential()
+            for j in range(depth // STAGES):
+                stride = 2 if i > 0 and j == 0 else 1
+                block = BasicBlock(
+                    shape, width * 2**i, stride=stride, activation=activation, norm_layer=norm_layer
+                )
+                stage.add_module(f"block{j + 1}", block)
+                shape = block.out_shape_CHW
+            self.stages.add_module(str(i + 1), stage)
+        self.head = AverageHead(shape[0], num_classes)
+
+    def forward(self, x_NCHW: Tensor) -> Tensor:
+        """Normalized images to logits (N, K)."""
+        return self.head(self.stages(self.stem(x_NCHW)))
+
+
+class BasicBlock(nn.Module):
+    """activation(shortcut(x) + branch(x)); the branch is conv → [norm] → activation → conv → [norm].
+
+    A norm layer after the activation goes after each of the two activations.
+    """
+
+    def __init__(
+        self, in_shape_CHW: Shape, channels: int, *, stride: int, activation: Build, norm_layer: NormLayer
+    ) -> None:
+        super().__init__()
+        first = ConvBlock(
+            in_shape_CHW,
+            channels,
+            kernel=3,
+            stride=stride,
+            padding=1,
+            activation=activation,
+            norm_layer=norm_layer,
+        )
+        second = nn.Conv2d(channels, channels, 3, padding=1, bias=norm_layer.keeps_bias)
+        shape = out_shape(second, first.out_shape_CHW)
+        self.first = first
+        self.second = nn.Sequential()
+        for name, module in {"conv": second, **norm_layer.before(shape)}.items():
+            self.second.add_module(name, module)
+        self.shortcut = Shortcut(stride, channels - in_shape_CHW[0])
+        self.joined = nn.Sequential()
+        for name, module in {"activation": activation(), **norm_layer.after(shape)}.items():
+            self.joined.add_module(name, module)
+        self.out_shape_CHW = shape
+
+    def forward(self, x_NCHW: Tensor) -> Tensor:
+        """Maps (N, C, H, W) to (N, channels, ⌈H/stride⌉, ⌈W/stride⌉)."""
+        return self.joined(self.second(self.first(x_NCHW)) + self.shortcut(x_NCHW))
+
+
+class Shortcut(nn.Module):
+    """The identity; where maps shrink and channels grow, every `stride`-th position, and zeros (option A).
+
+    Without parameters, so that no initializer and no norm layer stands in the way of the signal.
+    """
+
+    def __init__(self, stride: int, extra_channels: int) -> None:
+        super().__init__()
+        self.stride, self.extra_channels = stride, extra_channels
+
+    def forward(self, x_NCHW: Tensor) -> Tensor:
+        """Maps (N, C, H, W) to (N, C + extra_channels, ⌈H/stride⌉, ⌈W/stride⌉)."""
+        x_NCHW = x_NCHW[:, :, :: self.stride, :: self.stride]
+        return nn.functional.pad(x_NCHW, (0, 0, 0, 0, 0, self.extra_channels))

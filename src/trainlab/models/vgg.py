@@ -1,0 +1,90 @@
+"""VGG (Simonyan & Zisserman 2015): five stages of 3 × 3 convolutions, each followed by a pooling."""
+
+import math
+
+from torch import Tensor, nn
+
+from trainlab.errors import RequestError
+from trainlab.models.blocks import (
+    MAX_POOL,
+    NO_NORM,
+    AverageHead,
+    Build,
+    ConvStage,
+    DenseBlock,
+    Shape,
+    require,
+    require_poolings,
+)
+from trainlab.nn.norm_layers import NormLayer
+
+CONVOLUTIONS = {11: (1, 1, 2, 2, 2), 13: (2, 2, 2, 2, 2), 16: (2, 2, 3, 3, 3), 19: (2, 2, 4, 4, 4)}
+"""Convolutions per stage (the paper's Table 1: A, B, D, E), by the weight layers of the ImageNet form."""
+
+MAPS = (1, 2, 4, 8, 8)
+"""Maps per stage, in units of `width`."""
+
+LARGEST_SMALL_IMAGE = 64
+"""Up to this side the network takes the CIFAR form."""
+
+
+class VGG(nn.Module):
+    """VGG-`depth`, of 11, 13, 16 or 19 weight layers; 64-128-256-512-512 maps at the default width of 64.
+
+    Images of more than 64 pixels get the ImageNet head: 4096-4096-classes (64 width units each), with dropout
+    0.5. VGG-16 at 224 × 224 has 138,357,544 parameters. Smaller ones, from 32 × 32, get the head usual for
+    CIFAR: global average pooling (nothing to average at 32 × 32) and one dense layer, in place of three.
+    Takes normalized x_NCHW, returns logits_NK.
+
+    Raises RequestError for another depth, or images too small for five poolings.
+    """
+
+    def __init__(
+        self,
+        in_shape_CHW: Shape,
+        num_classes: int,
+        *,
+        depth: int = 16,
+        width: int = 64,
+        activation: Build = nn.ReLU,
+        norm_layer: NormLayer = NO_NORM,
+        pool: Build = MAX_POOL,
+    ) -> None:
+        super().__init__()
+        if depth not in CONVOLUTIONS:
+            raise RequestError(f"model=vgg: got depth={depth}, expected one of 11, 13, 16, 19")
+        require("width", width, 1)
+        require_poolings("vgg", in_shape_CHW, len(MAPS))
+        self.stages = nn.Sequential()
+        shape = in_shape_CHW
+        for i, (count, maps) in enumerate(zip(CONVOLUTIONS[depth], MAPS, strict=True)):
+            stage = ConvStage(
+                shape, maps * width, count, pool=pool, activation=activation, norm_layer=norm_layer
+            )
+            self.stages.add_module(str(i + 1), stage)
+            shape = stage.out_shape_CHW
+        if max(in_shape_CHW[1:]) > LARGEST_SMALL_IMAGE:
+            self.head = ImageNetHead(
+                math.prod(shape), 64 * width, num_classes, activation=activation, norm_layer=norm_layer
+            )
+        else:
+            self.head = AverageHead(shape[0], num_classes)
+
+    def forward(self, x_NCHW: Tensor) -> Tensor:
+        """Normalized images to logits (N, K)."""
+        return self.head(self.stages(x_NCHW))
+
+
+class ImageNetHead(nn.Sequential):
+    """Two hidden dense layers of `units`, dropout 0.5 after each, and the output."""
+
+    def __init__(
+        self, in_features: int, units: int, num_classes: int, *, activation: Build, norm_layer: NormLayer
+    ) -> None:
+        super().__init__()
+        self.flatten = nn.Flatten()
+        self.dense1 = DenseBlock(in_features, units, activation=activation, norm_layer=norm_layer)
+        self.dropout1 = nn.Dropout(0.5)
+        self.dense2 = DenseBlock(units, units, activation=activation, norm_layer=norm_layer)
+        self.dropout2 = nn.Dropout(0.5)
+        self.output = nn.Linear(units, num_classes)

@@ -1,0 +1,108 @@
+"""Input normalization: what turns pixels into the network's first signal.
+
+Legend: N images, C channels, H × W pixels; u = x / 255 is the pixel in the unit scale.
+
+Each option is a module inside the network, so that a checkpoint predicts with no config beside it. All are
+built alike, from the statistics of the official training split, and keep them as buffers `mean_C` and
+`std_C` whether their formula needs them or not.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from trainlab.errors import RequestError
+
+GREY_LEVELS = 255.0
+"""The largest pixel value: what x is divided by to reach the unit scale."""
+
+
+class InputNormalization(nn.Module):
+    """What all options share: the buffers `mean_C`, `std_C` (unit scale 0..1, of the training split).
+
+    Subclasses give `forward(x_NCHW)`: x is uint8 or float pixels 0..255, the result float32.
+    Raises RequestError where the two do not have the same number of channels.
+    """
+
+    mean_C: Tensor
+    std_C: Tensor
+
+    def __init__(self, mean_C: Sequence[float] = (0.0,), std_C: Sequence[float] = (1.0,)) -> None:
+        super().__init__()
+        if len(mean_C) != len(std_C):
+            raise RequestError(
+                f"normalization: got {len(mean_C)} means and {len(std_C)} stds, expected one each"
+            )
+        self.register_buffer("mean_C", torch.tensor(tuple(mean_C), dtype=torch.float32))
+        self.register_buffer("std_C", torch.tensor(tuple(std_C), dtype=torch.float32))
+
+
+class Standardize(InputNormalization):
+    """(u − mean_C) / std_C: zero mean and unit variance per channel over the training split.
+
+    Raises RequestError where a channel is constant (std 0): it has no unit variance.
+    """
+
+    def __init__(self, mean_C: Sequence[float] = (0.0,), std_C: Sequence[float] = (1.0,)) -> None:
+        super().__init__(mean_C, std_C)
+        if min(std_C) <= 0:
+            raise RequestError(
+                f"normalization=standardize needs a std above 0 in every channel, got {tuple(std_C)}"
+            )
+
+    def forward(self, x_NCHW: Tensor) -> Tensor:
+        """Pixels 0..255 to standardized float32."""
+        shift_C11 = (GREY_LEVELS * self.mean_C)[:, None, None]
+        scale_C11 = (1 / (GREY_LEVELS * self.std_C))[:, None, None]
+        return (x_NCHW.float() - shift_C11) * scale_C11
+
+
+class Center(InputNormalization):
+    """u − mean_C: zero mean per channel over the training split, the unit scale kept."""
+
+    def forward(self, x_NCHW: Tensor) -> Tensor:
+        """Pixels 0..255 to centred float32."""
+        return x_NCHW.float() / GREY_LEVELS - self.mean_C[:, None, None]
+
+
+class Unit(InputNormalization):
+    """u: 0..1."""
+
+    def forward(self, x_NCHW: Tensor) -> Tensor:
+        """Pixels 0..255 to 0..1."""
+        return x_NCHW.float() / GREY_LEVELS
+
+
+class Symmetric(InputNormalization):
+    """2u − 1: −1..1."""
+
+    def forward(self, x_NCHW: Tensor) -> Tensor:
+        """Pixels 0..255 to −1..1."""
+        return x_NCHW.float() * (2 / GREY_LEVELS) - 1
+
+
+class Raw(InputNormalization):
+    """x: 0..255, as it comes."""
+
+    def forward(self, x_NCHW: Tensor) -> Tensor:
+        """Pixels 0..255 to the same in float32."""
+        return x_NCHW.float()
+
+
+class PerImage(InputNormalization):
+    """(x − mean of the image) / std of the image, over its C · H · W pixels; a constant image becomes zero.
+
+    Invariant to a·x + b with a > 0 (contrast and brightness): there is no ε beside the std, which would
+    break it for faint images, and the sums run in float64, because in float32 the mean of pixels near 255
+    is off by more than 1e-5 of a grey level.
+    """
+
+    def forward(self, x_NCHW: Tensor) -> Tensor:
+        """Pixels 0..255 to float32 of zero mean and unit variance in every image."""
+        # Apple's MPS has no float64
+        x_NCHW = x_NCHW.to(torch.float32 if x_NCHW.device.type == "mps" else torch.float64)
+        constant_N111 = x_NCHW.amax((1, 2, 3), keepdim=True) == x_NCHW.amin((1, 2, 3), keepdim=True)
+        centred_NCHW = x_NCHW - x_NCHW.mean((1, 2, 3), keepdim=True)
+        std_N111 = centred_NCHW.square().mean((1, 2, 3), keepdim=True).sqrt()
+        return torch.where(constant_N111, 0.0, centred_NCHW / std_N111).float()

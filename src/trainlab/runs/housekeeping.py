@@ -1,0 +1,98 @@
+"""Keeping the runs folder in order: what it holds, how large it is, what can go."""
+
+import os
+import shutil
+from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
+
+import polars as pl
+
+from trainlab.errors import RequestError, unknown
+from trainlab.runs import index
+from trainlab.runs.record import RunBusy, RunFolder, is_locked
+from trainlab.runs.result import RESULT_FILE, STATUSES
+from trainlab.runs.selection import is_run, resolve_all, run_names
+from trainlab.runs.table import statuses
+
+_SIZES = {"run_id": pl.String, "bytes": pl.Int64, "checkpoint_bytes": pl.Int64, "wandb_bytes": pl.Int64}
+
+
+def select(root: Path | str, texts: Iterable[str] = (), status: Iterable[str] = ()) -> list[Path]:
+    """The run folders named by `texts` (all, where there are none), of the given statuses (any).
+
+    Broken records count as interrupted. Folders that hold no run are never among them.
+    Raises RequestError for a name or a status that does not exist.
+    """
+    root, texts, wanted = Path(root), list(texts), set(status)
+    for name in wanted - set(STATUSES):
+        raise unknown("status", name, STATUSES)
+    folders = resolve_all(root, texts) if texts else [root / name for name in run_names(root)]
+    folders = [folder for folder in folders if is_run(folder)]
+    if not wanted:
+        return folders
+    found: dict[Path, str] = {}
+    for parent in dict.fromkeys(folder.parent for folder in folders):
+        known = statuses(parent, [folder.name for folder in folders if folder.parent == parent])
+        found |= {parent / run_id: value for run_id, value in known.items()}
+    return [folder for folder in folders if found[folder] in wanted]
+
+
+def disk_usage(folders: Iterable[Path]) -> pl.DataFrame:
+    """run_id, bytes, and how many of them are checkpoints and W&B files; the largest run first."""
+    sizes = [
+        (folder.name, _bytes(folder), _bytes(folder / "checkpoints"), _bytes(folder / "wandb"))
+        for folder in folders
+    ]
+    return pl.DataFrame(sizes, schema=_SIZES, orient="row").sort("bytes", descending=True)
+
+
+def remove(folders: Iterable[Path]) -> list[str]:
+    """Remove runs, and their lines of the index, and return their ids. Sweeps keep them in their lists.
+
+    All or none: when a run is being worked on, or a folder holds no run, nothing is removed.
+    Raises RunBusy, RequestError.
+    """
+    folders = list(folders)
+    for folder in folders:
+        if is_locked(folder):
+            raise RunBusy(f"run {folder.name} is being worked on by another process: nothing was removed")
+        if not is_run(folder):
+            raise RequestError(f"{folder} holds no run: nothing was removed")
+    for folder in folders:
+        _remove(folder)
+    for root in {folder.parent for folder in folders}:
+        _forget(root, {folder.name for folder in folders})
+    return [folder.name for folder in folders]
+
+
+def _remove(folder: Path) -> None:
+    """Remove one run: its record first, so that what a kill leaves behind is an unfinished run."""
+    try:
+        with RunFolder(folder).lock():
+            (folder / RESULT_FILE).unlink(missing_ok=True)
+            for path in folder.iterdir():
+                if path.is_dir() and not path.is_symlink():
+                    shutil.rmtree(path)
+                elif path.name != ".lock":  # Windows cannot remove an open file
+                    path.unlink()
+        shutil.rmtree(folder)
+    except OSError as error:
+        raise RequestError(f"cannot remove {folder}: {error.strerror or error}") from error
+
+
+def _forget(root: Path, run_ids: set[str]) -> None:
+    entries, _ = index.read_index(root)
+    with suppress(OSError):  # lines of runs that are gone are passed over anyway
+        index.rewrite(root, [entry for run_id, entry in entries.items() if run_id not in run_ids])
+
+
+def _bytes(folder: Path) -> int:
+    """Bytes of all files below; what disappears meanwhile counts nothing."""
+    total = 0
+    with suppress(OSError), os.scandir(folder) as entries:
+        for entry in entries:
+            with suppress(OSError):
+                is_folder = entry.is_dir(follow_symlinks=False)
+                total += _bytes(Path(entry)) if is_folder else entry.stat(follow_symlinks=False).st_size
+    return total

@@ -1,0 +1,150 @@
+"""A run's identity: a short hash of the settings that decide its result.
+
+What is hashed is listed here by name. Where an axis is concerned its whole content counts, so that an alias
+is the same run as what it stands for, and a user's own key is never overlooked.
+"""
+
+import hashlib
+import json
+import math
+from collections.abc import Mapping
+from pathlib import Path
+
+from trainlab.errors import RequestError
+
+AXES = (
+    "activation",
+    "init",
+    "normalization",
+    "norm_layer",
+    "pool",
+    "model",
+    "data",
+    "augment",
+    "optimizer",
+    "scheduler",
+)
+PLAIN = ("seed", "width", "depth", "early_stop")
+TRAINER = ("max_epochs", "max_steps", "precision", "gradient_clip", "val_every_epochs")
+
+# Where the images lie and which class reads them say nothing about what they are: the fingerprint does. The
+# default number of epochs only fills trainer.max_epochs.
+DATA_PLACE = frozenset({"root", "cache", "path", "folder", "source", "default_epochs"})
+# debug=profile watches a run, it does not change it.
+DEBUG_DISPLAY = frozenset({"name", "description", "profile", "profiler"})
+
+# Settings that came after the first release, with the value that older runs had without knowing it. At that
+# value they are not hashed, so that older records keep their names. Entries are never removed or changed.
+ADDED_LATER: dict[str, object] = {"trainer.val_every_epochs": 1}
+
+ID_LENGTH = 12
+
+
+def run_id(settings: Mapping, fingerprint: str) -> str:
+    """The name of the run: 12 hexadecimal digits of SHA-256 over what decides its result.
+
+    `settings` are the frozen settings (plain values), `fingerprint` the content hash of the data. The order
+    of keys, values that are not set (null), and how a whole number is written (1 or 1.0) do not matter.
+
+    Raises RequestError for a value that cannot be written as JSON, or a number of devices that is none.
+    """
+    own = _digest({"settings": decisive(settings), "data_fingerprint": fingerprint})
+    start = _foreign_start(settings.get("resume"), own)
+    if start is None:
+        return own
+    return _digest({"settings": decisive(settings), "data_fingerprint": fingerprint, "resume": start})
+
+
+def decisive(settings: Mapping) -> dict:
+    """The part of the settings that decides the result, in canonical form (sorted only when hashed).
+
+    Left out: what is for people (axes, group), hardware, tracking, paths, checkpoint, signals, sweep, and
+    everything that is null or empty. `resume` is judged in `run_id`, which knows the run's own name.
+    """
+    trainer = settings.get("trainer") or {}
+    chosen: dict = {axis: settings.get(axis) for axis in AXES}
+    chosen |= {name: settings.get(name) for name in PLAIN}
+    chosen["trainer"] = {name: trainer.get(name) for name in TRAINER}
+    chosen["trainer"]["devices"] = _number_of_devices(trainer.get("devices"))
+    chosen["data"] = _without(chosen["data"], DATA_PLACE)
+    chosen["debug"] = _without(settings.get("debug"), DEBUG_DISPLAY)
+    for path, default in ADDED_LATER.items():
+        _forget_default(chosen, path.split("."), default)
+    return _canonical_mapping(chosen)
+
+
+def flat(settings: Mapping, prefix: str = "") -> dict[str, object]:
+    """Nested settings on one level, with dotted names: {"optimizer": {"lr": 1}} is {"optimizer.lr": 1}."""
+    level: dict[str, object] = {}
+    for key, value in settings.items():
+        if isinstance(value, Mapping):
+            level |= flat(value, f"{prefix}{key}.")
+        else:
+            level[f"{prefix}{key}"] = value
+    return level
+
+
+def _digest(content: Mapping) -> str:
+    text = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()[:ID_LENGTH]
+
+
+def _canonical(value: object) -> object:
+    """JSON with one spelling per value: no nulls, no empty mappings, whole floats as integers."""
+    if isinstance(value, Mapping):
+        return _canonical_mapping(value)
+    if isinstance(value, list | tuple):
+        return [_canonical(item) for item in value]
+    if isinstance(value, float):
+        if not math.isfinite(value):
+            return str(value)
+        return int(value) if value.is_integer() else value
+    if value is None or isinstance(value, bool | int | str):
+        return value
+    raise RequestError(f"settings must be plain values, got {type(value).__name__} {value!r}")
+
+
+def _canonical_mapping(mapping: Mapping) -> dict:
+    inner = {str(key): _canonical(item) for key, item in mapping.items()}
+    return {key: item for key, item in inner.items() if item is not None and item != {}}
+
+
+def _without(node: object, names: frozenset[str]) -> object:
+    if not isinstance(node, Mapping):
+        return node
+    return {key: value for key, value in node.items() if key not in names}
+
+
+def _forget_default(node: dict, path: list[str], default: object) -> None:
+    """Take the value at `path` out of `node` if it is `default`; what changes is copied before."""
+    inner = node.get(path[0])
+    if len(path) == 1:
+        if inner == default:
+            node.pop(path[0], None)
+    elif isinstance(inner, Mapping):
+        node[path[0]] = dict(inner)
+        _forget_default(node[path[0]], path[1:], default)
+
+
+def _number_of_devices(devices: object) -> int:
+    """How many devices share a batch; which ones does not matter. Not set and "auto" mean one."""
+    if devices is None or devices == "auto":
+        return 1
+    if isinstance(devices, str) and "," in devices:
+        devices = [name for name in devices.split(",") if name.strip()]
+    count = len(devices) if isinstance(devices, list | tuple) else _canonical(devices)
+    if isinstance(count, bool) or not str(count).isdigit() or int(str(count)) < 1:
+        raise RequestError(f"trainer.devices is {devices!r}, expected a number of devices (1 or more)")
+    return int(str(count))
+
+
+def _foreign_start(resume: object, own_id: str) -> str | None:
+    """What names the other run's checkpoint, wherever its folder lies; None when a run continues itself."""
+    if resume is None or isinstance(resume, bool) or resume == "":
+        return None
+    parts = Path(str(resume)).parts
+    if own_id in parts:
+        return None
+    if "checkpoints" in parts[1:]:  # <runs>/<run_id>/checkpoints/last.ckpt
+        return "/".join(parts[parts.index("checkpoints", 1) - 1 :])
+    return parts[-1] if len(parts) == 1 else str(resume)

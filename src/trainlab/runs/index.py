@@ -1,0 +1,140 @@
+"""The index beside the run folders: one line per recorded run, so that 10,000 runs load in a second.
+
+`<runs>/index.jsonl` is a cache of the records and never the truth. A line counts only while the time and
+size of its `result.json` agree; a missing, stale or garbled line costs one read of the record. Lines are
+appended in one write each, so any number of processes can add to it; one lost in a rewrite is read again.
+"""
+
+import json
+import os
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from pathlib import Path
+
+from trainlab.errors import RequestError
+from trainlab.runs import plain_json
+from trainlab.runs.atomic import append_whole, write_atomically
+from trainlab.runs.identity import decisive, flat
+from trainlab.runs.result import RESULT_FILE, BrokenRun, Result, read_result
+from trainlab.runs.settings_file import read_settings
+
+INDEX_FILE = "index.jsonl"
+VERSION = 1  # of a line; raised when `table_row` changes, so that older lines are read again
+
+# {version, run_id, mtime_ns, size, row: table_row(...), settings: settings_text(...)}.
+# The settings stay text until someone asks for them: reading 10,000 of them costs as much as all the rest.
+Entry = dict
+
+
+def read_index(root: Path) -> tuple[dict[str, Entry], bool]:
+    """Entries by run id, the last line of a run winning, and whether the file should be rewritten."""
+    try:
+        lines = (root / INDEX_FILE).read_bytes().splitlines()
+    except OSError:
+        return {}, False
+    entries: dict[str, Entry] = {}
+    garbled = False
+    for line in lines:
+        try:
+            entry = json.loads(line)
+            entries[str(entry["run_id"])] = entry
+        except (ValueError, KeyError, TypeError):
+            garbled = True
+    half_is_stale = len(lines) > 2 * len(entries) + 100
+    return entries, garbled or half_is_stale
+
+
+def is_current(entry: Entry | None, stat: os.stat_result) -> bool:
+    """Whether an entry still describes the record with this time and size."""
+    return (
+        entry is not None
+        and entry.get("version") == VERSION
+        and entry.get("mtime_ns") == stat.st_mtime_ns
+        and entry.get("size") == stat.st_size
+    )
+
+
+def read_entry(folder: Path) -> Entry:
+    """The entry of a run, from its own files. Raises FileNotFoundError where no record is, BrokenRun."""
+    try:
+        stat = (folder / RESULT_FILE).stat()
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise BrokenRun(folder, f"{RESULT_FILE} cannot be read ({error.strerror})") from error
+    return _entry(folder, stat, read_result(folder))
+
+
+def note(folder: Path, result: Result) -> None:
+    """Add a run's line, just after its record was written."""
+    with suppress(OSError):  # the next reader adds it
+        append(folder.parent, [_entry(folder, (folder / RESULT_FILE).stat(), result)])
+
+
+def append(root: Path, entries: Iterable[Entry]) -> None:
+    """Append entries, each in one write. Raises OSError."""
+    for entry in entries:
+        append_whole(root / INDEX_FILE, _line(entry))
+
+
+def rewrite(root: Path, entries: Iterable[Entry]) -> None:
+    """Replace the index. Raises OSError."""
+    write_atomically(root / INDEX_FILE, "".join(map(_line, entries)))
+
+
+def settings_text(folder: Path, settings: Mapping) -> str:
+    """The decisive settings of a run, flat, as JSON. Raises BrokenRun for what are no settings."""
+    try:
+        return plain_json.dumps(flat(decisive(settings)))
+    except (RequestError, TypeError, ValueError, AttributeError) as error:
+        raise BrokenRun(folder, f"config.yaml does not hold settings ({error})") from error
+
+
+def table_row(result: Result) -> dict[str, object]:
+    """A record as one row: `axes` and `metrics` as they are, everything else as single values."""
+    error = result.error
+    return {
+        "axes": dict(result.axes),
+        "metrics": dict(result.metrics),
+        "run_id": result.run_id,
+        "status": result.status,
+        "group": result.group,
+        "seed": result.seed,
+        "learned": result.verdict.learned,
+        "cause": result.verdict.cause,
+        "layer": result.verdict.layer,
+        "remedy": result.verdict.remedy,
+        "epochs": result.epochs,
+        "steps": result.steps,
+        "parameters": result.parameters,
+        "samples_per_second": result.samples_per_second,
+        "seconds": result.seconds,
+        "device": result.machine.get("device"),
+        "threads": result.machine.get("threads"),
+        "devices": result.machine.get("devices"),
+        "data_copy": result.data.get("copy"),
+        "data_fingerprint": result.data.get("fingerprint"),
+        "stopped": plain_json.dumps(result.stopped) if result.stopped else None,
+        "error": f"{error.get('type')}: {error.get('message')}" if error else None,
+        "started": result.started,
+        "finished": result.finished,
+    }
+
+
+def _entry(folder: Path, stat: os.stat_result, result: Result) -> Entry:
+    try:
+        settings = settings_text(folder, read_settings(folder))
+    except BrokenRun:  # the record is good all the same
+        settings = "{}"
+    return {
+        "version": VERSION,
+        "run_id": result.run_id,
+        "mtime_ns": stat.st_mtime_ns,
+        "size": stat.st_size,
+        "row": table_row(result),
+        "settings": settings,
+    }
+
+
+def _line(entry: Entry) -> str:
+    return plain_json.dumps(entry) + "\n"

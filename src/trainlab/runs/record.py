@@ -1,0 +1,188 @@
+"""One run's folder: the lock, the frozen settings, the tables, and the outcome, which is written last."""
+
+import shutil
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import polars as pl
+import yaml
+from filelock import FileLock, Timeout
+
+from trainlab.errors import RequestError
+from trainlab.runs import index, rows
+from trainlab.runs.atomic import write_atomically
+from trainlab.runs.result import RESULT_FILE, BrokenRun, Result, read_result
+from trainlab.runs.settings_file import SETTINGS_FILE, read_settings, settings_text
+
+LOCK_FILE = ".lock"
+
+
+class RunBusy(RequestError):  # noqa: N818 (it reads as what it says)
+    """Another process is working on this run."""
+
+
+class RunFolder:
+    """`<runs>/<run_id>/`. Nothing is touched until it is asked for.
+
+    A process that works on the run does so inside `with folder.lock():`, calls `begin`, appends to the logs,
+    and ends with `finish`.
+    """
+
+    def __init__(self, path: Path | str) -> None:
+        self.path = Path(path)
+
+    @property
+    def run_id(self) -> str:
+        """The run's name, which is the folder's."""
+        return self.path.name
+
+    @property
+    def checkpoints(self) -> Path:
+        """Where last.ckpt and best.ckpt lie."""
+        return self.path / "checkpoints"
+
+    def create(self) -> "RunFolder":
+        """Make the folder. Raises RequestError where nothing can be written."""
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise self._cannot_write(error) from error
+        return self
+
+    @contextmanager
+    def lock(self, timeout_seconds: float = 0.5) -> Generator["RunFolder"]:
+        """Hold the run for this process. The lock goes with the process, however it ends.
+
+        Raises RunBusy when another process still holds it after `timeout_seconds` (a look at the status holds
+        it for a moment, so a short wait is right), RequestError where nothing can be written.
+        """
+        self.create()
+        lock = FileLock(self.path / LOCK_FILE)
+        try:
+            lock.acquire(timeout=timeout_seconds, poll_interval=0.02)
+        except Timeout:
+            raise RunBusy(f"run {self.run_id} is being worked on by another process ({self.path})") from None
+        except OSError as error:
+            raise self._cannot_write(error) from error
+        try:
+            yield self
+        finally:
+            lock.release()
+
+    def begin(self, resumed_step: int | None = None) -> None:
+        """Make ready to write: the run is unfinished from here on.
+
+        With `resumed_step`, what was recorded up to that step stays; without, the run starts from nothing.
+        Checkpoints of an earlier attempt go too, so that no later resume mixes the two.
+        """
+        (self.path / RESULT_FILE).unlink(missing_ok=True)
+        rows.forget(self.path, rows.CONFUSION)
+        for table in (rows.METRICS, rows.SIGNALS):
+            if resumed_step is None:
+                rows.forget(self.path, table)
+            else:
+                rows.keep_until(self.path, table, resumed_step)
+        if resumed_step is None and self.checkpoints.exists():
+            shutil.rmtree(self.checkpoints)
+
+    def write_settings(self, settings: Mapping) -> None:
+        """Freeze the settings into config.yaml. Raises RequestError where nothing can be written."""
+        try:
+            write_atomically(self.create().path / SETTINGS_FILE, settings_text(settings))
+        except yaml.YAMLError as error:
+            raise RequestError(f"settings must be plain values: {error}") from error
+        except OSError as error:
+            raise self._cannot_write(error) from error
+
+    def settings(self) -> dict:
+        """The frozen settings. Raises BrokenRun."""
+        return read_settings(self.path)
+
+    def metrics_log(self) -> rows.RowLog:
+        """The log of (step, epoch, name, value) rows."""
+        return rows.RowLog(self.path, rows.METRICS)
+
+    def signals_log(self) -> rows.RowLog:
+        """The log of (step, layer, quantity, value) rows."""
+        return rows.RowLog(self.path, rows.SIGNALS)
+
+    def write_confusion(self, counts_KK: Sequence[Sequence[int]]) -> None:
+        """Write the confusion matrix: rows are true classes, columns predicted ones."""
+        cells = [
+            (true, predicted, count)
+            for true, row in enumerate(counts_KK)
+            for predicted, count in enumerate(row)
+        ]
+        table = pl.DataFrame(cells, schema=rows.CONFUSION.columns, orient="row")
+        rows.write_table(self.path, rows.CONFUSION, table)
+
+    def finish(self, result: Result) -> None:
+        """Turn the logs (closed before) into parquet and write `result.json`, last.
+
+        Raises OSError (disk full, …; the run is then unfinished), ValueError for the result of another run.
+        """
+        if result.run_id != self.run_id:
+            raise ValueError(f"result of run {result.run_id} in the folder of run {self.run_id}")
+        rows.seal(self.path, rows.METRICS)
+        rows.seal(self.path, rows.SIGNALS)
+        result.write(self.path)
+        index.note(self.path, result)
+
+    def result(self) -> Result | None:
+        """The outcome, None for an unfinished run. Raises BrokenRun."""
+        try:
+            return read_result(self.path)
+        except FileNotFoundError:
+            return None
+
+    def is_locked(self) -> bool:
+        """Whether a process is working on the run now."""
+        return is_locked(self.path)
+
+    def status(self) -> str:
+        """The status: see the function `status`."""
+        return status(self.path)
+
+    def _cannot_write(self, error: OSError) -> RequestError:
+        return RequestError(
+            f"cannot write the run {self.path}: {error.strerror or error}; "
+            "choose a folder that can be written with paths.runs=FOLDER"
+        )
+
+
+def is_locked(path: Path) -> bool:
+    """Whether a process holds the lock of the run folder at `path`."""
+    lock_file = path / LOCK_FILE
+    if not lock_file.exists():
+        return False
+    lock = FileLock(lock_file)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        return True
+    except OSError:  # a read-only folder, or one removed meanwhile: nobody works there
+        return False
+    lock.release()
+    return False
+
+
+def status(path: Path) -> str:
+    """What a sweep goes by: finished, diverged, failed, interrupted, pruned, running or absent; never raises.
+
+    A record that cannot be believed is none: such a run counts as interrupted.
+    """
+    try:
+        return read_result(path).status
+    except (FileNotFoundError, BrokenRun):
+        return unfinished_status(path)
+
+
+def unfinished_status(path: Path) -> str:
+    """The status of a folder without a record: running, interrupted or absent."""
+    if not path.is_dir():
+        return "absent"
+    if is_locked(path):
+        return "running"
+    written = any((path / name).exists() for name in (SETTINGS_FILE, RESULT_FILE, LOCK_FILE))
+    return "interrupted" if written else "absent"

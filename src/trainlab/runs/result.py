@@ -1,0 +1,136 @@
+"""What a run came to: `result.json`, schema 1."""
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from trainlab.runs import plain_json
+from trainlab.runs.atomic import write_atomically
+
+SCHEMA = 1
+RESULT_FILE = "result.json"
+RECORDED = ("finished", "diverged", "failed", "interrupted", "pruned")
+STATUSES = (*RECORDED, "running", "absent")
+
+
+class BrokenRun(Exception):  # noqa: N818 (it reads as what it says)
+    """A run folder that cannot be read: which one, and why, in one line."""
+
+    def __init__(self, path: Path | str, reason: str) -> None:
+        super().__init__(f"{path}: {reason}")
+        self.path = Path(path)
+        self.reason = reason
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verdict:
+    """Whether a run learned, and why not: the cause, the layer, what shows it, what would help."""
+
+    learned: bool | None = None
+    cause: str | None = None
+    layer: str | None = None
+    evidence: Any = None
+    remedy: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Result:
+    """One run's outcome. Times are ISO 8601 in UTC; accuracies are shares (0..1), losses nats.
+
+    `stopped` says why a run ended before its time: {step, quantity} of a divergence, {reason} of a pruning.
+    `error`, of a failed run: {type, message, frames}.
+    """
+
+    run_id: str
+    status: str
+    verdict: Verdict = field(default_factory=Verdict)
+    metrics: Mapping[str, float | None] = field(default_factory=dict)
+    parameters: int | None = None
+    epochs: float | None = None
+    steps: int | None = None
+    samples_per_second: float | None = None
+    seconds: float | None = None
+    seed: int | None = None
+    axes: Mapping[str, str | float | None] = field(default_factory=dict)
+    data: Mapping[str, Any] = field(default_factory=dict)
+    machine: Mapping[str, Any] = field(default_factory=dict)
+    versions: Mapping[str, Any] = field(default_factory=dict)
+    git: Mapping[str, Any] = field(default_factory=dict)
+    error: Mapping[str, Any] | None = None
+    stopped: Mapping[str, Any] | None = None
+    group: str | None = None
+    started: str | None = None
+    finished: str | None = None
+    schema: int = SCHEMA
+
+    def __post_init__(self) -> None:
+        if self.status not in RECORDED:
+            raise ValueError(f"status is {self.status!r}, expected one of {', '.join(RECORDED)}")
+
+    def write(self, folder: Path) -> None:
+        """Write `result.json` into `folder`, whole or not at all. Raises OSError."""
+        write_atomically(folder / RESULT_FILE, plain_json.dumps(dataclasses.asdict(self), indent=2) + "\n")
+
+
+_MAPPINGS = ("metrics", "axes", "data", "machine", "versions", "git")
+_MAPPINGS_OR_NULL = ("error", "stopped")
+_NUMBERS_OR_NULL = ("parameters", "epochs", "steps", "samples_per_second", "seconds", "seed")
+_TEXTS_OR_NULL = ("group", "started", "finished")
+_FIELDS = frozenset(item.name for item in dataclasses.fields(Result))
+_VERDICT_FIELDS = frozenset(item.name for item in dataclasses.fields(Verdict))
+
+
+def read_result(folder: Path) -> Result:
+    """The outcome recorded in `folder`. Unknown fields are passed over, so that newer records can be read.
+
+    Raises FileNotFoundError where there is none, BrokenRun for one that is cut short, malformed, of another
+    run or of a newer schema.
+    """
+    try:
+        raw = plain_json.loads((folder / RESULT_FILE).read_bytes())
+    except FileNotFoundError:
+        raise
+    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise BrokenRun(folder, f"{RESULT_FILE} is cut short or not JSON ({error})") from error
+    except OSError as error:
+        raise BrokenRun(folder, f"{RESULT_FILE} cannot be read ({error.strerror})") from error
+    if not isinstance(raw, dict):
+        raise BrokenRun(folder, f"{RESULT_FILE} holds {type(raw).__name__}, expected an object")
+    fault = _fault(raw, folder)
+    if fault:
+        raise BrokenRun(folder, f"{RESULT_FILE}: {fault}")
+    verdict = {key: value for key, value in raw["verdict"].items() if key in _VERDICT_FIELDS}
+    known = {key: value for key, value in raw.items() if key in _FIELDS}
+    return Result(**known | {"verdict": Verdict(**verdict)})
+
+
+def _fault(raw: dict, folder: Path) -> str | None:
+    """What is wrong with a parsed record, or None."""
+    schema = raw.get("schema")
+    if not isinstance(schema, int) or schema < 1:
+        return f"schema is {schema!r}, expected {SCHEMA}"
+    if schema > SCHEMA:
+        return f"schema {schema} was written by a newer trainlab (this one reads {SCHEMA})"
+    if raw.get("run_id") != folder.resolve().name:
+        return f"it belongs to run {raw.get('run_id')!r}"
+    if raw.get("status") not in RECORDED:
+        return f"status is {raw.get('status')!r}, expected one of {', '.join(RECORDED)}"
+    kinds = [
+        (("verdict", *_MAPPINGS), dict, "an object"),
+        (_MAPPINGS_OR_NULL, dict | None, "an object or null"),
+    ]
+    kinds += [
+        (_NUMBERS_OR_NULL, int | float | None, "a number or null"),
+        (_TEXTS_OR_NULL, str | None, "text or null"),
+    ]
+    for names, kind, expected in kinds:
+        for name in names:
+            if not isinstance(raw.get(name), kind):
+                return f"{name} is {raw.get(name)!r}, expected {expected}"
+    for name, value in raw["metrics"].items():
+        if not isinstance(value, int | float | None):
+            return f"metric {name} is {value!r}, expected a number or null"
+    return None

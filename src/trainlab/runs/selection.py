@@ -1,0 +1,85 @@
+"""What a user means by RUNS: a sweep's name, the beginning of a run id, or a folder."""
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+from trainlab.errors import RequestError, closest
+from trainlab.runs.groups import GROUPS_FOLDER, groups, read_group
+from trainlab.runs.record import LOCK_FILE
+from trainlab.runs.result import RESULT_FILE
+from trainlab.runs.settings_file import SETTINGS_FILE
+
+_MARKS = (RESULT_FILE, SETTINGS_FILE, LOCK_FILE)
+_LISTED = 8
+
+
+def is_run(folder: Path) -> bool:
+    """Whether a folder holds a run: one of the files that only a run has."""
+    return any((folder / name).exists() for name in _MARKS)
+
+
+def run_names(root: Path) -> list[str]:
+    """The names of all folders that may be runs, sorted. Raises RequestError where `root` cannot be read."""
+    try:
+        with os.scandir(root) as entries:
+            return sorted(
+                entry.name
+                for entry in entries
+                if entry.name[0] != "." and entry.name != GROUPS_FOLDER and entry.is_dir()
+            )
+    except OSError as error:
+        raise RequestError(
+            f"no runs in {root}: {error.strerror}; choose another with paths.runs=FOLDER"
+        ) from error
+
+
+def resolve(root: Path | str, text: str) -> list[Path]:
+    """The run folders that `text` names.
+
+    An exact id, a sweep, the beginning of an id, a run folder, a folder of runs, in this order. Runs of a
+    sweep that have no folder (yet) are left out.
+
+    Raises RequestError when nothing fits (with the closest name), or when several ids begin so (listed).
+    """
+    root = Path(root)
+    names = run_names(root) if root.is_dir() else []
+    if text in names:
+        return [root / text]
+    if text in groups(root):
+        present = set(names)
+        return [root / run_id for run_id in read_group(root, text) if run_id in present]
+    fitting = [name for name in names if text and name.startswith(text)]
+    if len(fitting) == 1:
+        return [root / fitting[0]]
+    if fitting:
+        shown = ", ".join(fitting[:_LISTED]) + (", …" if len(fitting) > _LISTED else "")
+        raise RequestError(f"run '{text}' is ambiguous, {len(fitting)} runs begin so: {shown}")
+    return _resolve_path(root, text, names)
+
+
+def resolve_all(root: Path | str, texts: Iterable[str]) -> list[Path]:
+    """The folders of several, each once, in order. Raises RequestError as `resolve` does."""
+    known = set(run_names(Path(root))) if Path(root).is_dir() else set()
+    folders: dict[Path, None] = {}
+    for text in texts:
+        found = [Path(root) / text] if text in known else resolve(root, text)
+        folders |= dict.fromkeys(found)
+    return list(folders)
+
+
+def _resolve_path(root: Path, text: str, names: list[str]) -> list[Path]:
+    path = Path(text)
+    if text and path.is_dir():
+        if is_run(path):
+            return [path.resolve()]
+        inside = [path.resolve() / name for name in run_names(path) if is_run(path / name)]
+        if inside:
+            return inside
+        raise RequestError(f"no runs in the folder '{text}'")
+    near = closest(text, [*groups(root), *names])
+    hint = f"did you mean '{near}'? " if near else ""
+    raise RequestError(
+        f"no run, sweep or folder '{text}' in {root}: {hint}"
+        f"it holds {len(names)} runs, sweeps: {', '.join(groups(root)) or 'none'}"
+    )

@@ -1,0 +1,244 @@
+"""Many records as one table, one row per run, and the long tables of a single run."""
+
+import json
+import logging
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import polars as pl
+
+from trainlab.runs import index, plain_json, rows
+from trainlab.runs.index import Entry
+from trainlab.runs.record import unfinished_status
+from trainlab.runs.result import RESULT_FILE, BrokenRun
+from trainlab.runs.selection import is_run, resolve_all, run_names
+from trainlab.runs.settings_file import read_settings
+
+log = logging.getLogger(__name__)
+
+# Columns that every table has, whatever was swept. Between the two lie the axes and the settings asked for;
+# metrics have a "/" in their name. `data_copy` is where two copies of the same data set differ.
+IDENTITY_COLUMNS = {"run_id": pl.String, "status": pl.String, "group": pl.String}
+OUTCOME_COLUMNS = {
+    "seed": pl.Int64,
+    "learned": pl.Boolean,
+    "cause": pl.String,
+    "layer": pl.String,
+    "remedy": pl.String,
+    "epochs": pl.Float64,
+    "steps": pl.Int64,
+    "parameters": pl.Int64,
+    "samples_per_second": pl.Float64,
+    "seconds": pl.Float64,
+    "device": pl.String,
+    "threads": pl.Int64,
+    "devices": pl.Int64,
+    "data_copy": pl.String,
+    "data_fingerprint": pl.String,
+    "stopped": pl.String,
+    "error": pl.String,
+    "started": pl.String,
+    "finished": pl.String,
+}
+
+_PYTHON: dict[type[pl.DataType], type] = {pl.String: str, pl.Int64: int, pl.Boolean: bool}
+
+
+@dataclass(frozen=True)
+class Runs:
+    """A table of runs, and the folders that could not be read."""
+
+    frame: pl.DataFrame
+    broken: list[BrokenRun] = field(default_factory=list)
+
+
+def load_runs(
+    root: Path | str = "runs", select: str | Iterable[str] | None = None, *, settings: bool = False
+) -> pl.DataFrame:
+    """One row per run under `root`: run_id, status, group, axes, seed, metrics and the rest of the record.
+
+    `select` keeps to runs named by a sweep, ids or their beginnings, or folders. With `settings`, settings in
+    which these runs differ become columns with dotted names. A broken run is named in the log and left out.
+    Raises RequestError where there is no such folder or name.
+    """
+    runs = read_runs(root, select, settings=settings)
+    for broken in runs.broken:
+        log.warning("skipped %s", broken)
+    return runs.frame
+
+
+def read_runs(
+    root: Path | str = "runs", select: str | Iterable[str] | None = None, *, settings: bool = False
+) -> Runs:
+    """As `load_runs`, with the broken runs beside the table."""
+    root = Path(root)
+    if select is None:
+        folders = [root / name for name in run_names(root)]
+    else:
+        folders = resolve_all(root, [select] if isinstance(select, str) else select)
+    entries, broken = _entries(folders)
+    return Runs(_frame(entries, settings), broken)
+
+
+def statuses(root: Path | str, run_ids: Iterable[str]) -> dict[str, str]:
+    """The status of each run, as a sweep goes by it: a broken record is "interrupted", no folder "absent"."""
+    root = Path(root)
+    folders = [root / run_id for run_id in run_ids]
+    entries, broken = _entries(folders)
+    known = {entry["row"]["run_id"]: entry["row"]["status"] for entry in entries}
+    known |= {problem.path.name: unfinished_status(problem.path) for problem in broken}
+    return {folder.name: known.get(folder.name, "absent") for folder in folders}
+
+
+def metrics(folder: Path | str) -> pl.DataFrame:
+    """step, epoch, name, value of a run, going or over. Raises BrokenRun."""
+    return rows.read_table(Path(folder), rows.METRICS)
+
+
+def signals(folder: Path | str) -> pl.DataFrame:
+    """step, layer, quantity, value of a run, going or over. Raises BrokenRun."""
+    return rows.read_table(Path(folder), rows.SIGNALS)
+
+
+def confusion(folder: Path | str) -> pl.DataFrame:
+    """true, predicted, count of a run; empty before its test. Raises BrokenRun."""
+    return rows.read_table(Path(folder), rows.CONFUSION)
+
+
+def _entries(folders: list[Path]) -> tuple[list[Entry], list[BrokenRun]]:
+    """An entry per readable run, from the index where it is current; what it lacks is added to it."""
+    found: list[Entry] = []
+    broken: list[BrokenRun] = []
+    for root in dict.fromkeys(folder.parent for folder in folders):
+        known, worn = index.read_index(root)
+        fresh: list[Entry] = []
+        for folder in (folder for folder in folders if folder.parent == root):
+            try:
+                entry = _entry(folder, known.get(folder.name), fresh)
+            except BrokenRun as problem:
+                broken.append(problem)
+            else:
+                found += [entry] if entry else []
+        with suppress(OSError):  # a read-only folder is read the slow way each time
+            _mend_index(root, known, worn, fresh)
+    return found, broken
+
+
+def _entry(folder: Path, known: Entry | None, fresh: list[Entry]) -> Entry | None:
+    """The entry of one folder, None where no run is (any more). Raises BrokenRun."""
+    try:
+        if known and index.is_current(known, (folder / RESULT_FILE).stat()):
+            return known
+        entry = index.read_entry(folder)
+    except (FileNotFoundError, NotADirectoryError):
+        return _unfinished(folder)
+    fresh.append(entry)
+    return entry
+
+
+def _mend_index(root: Path, known: dict[str, Entry], worn: bool, fresh: list[Entry]) -> None:
+    """Add what was read anew; where much is worn, write the whole index again without what is gone."""
+    if not worn:
+        index.append(root, fresh)
+        return
+    alive = {run_id: entry for run_id, entry in known.items() if (root / run_id / RESULT_FILE).exists()}
+    index.rewrite(root, (alive | {entry["run_id"]: entry for entry in fresh}).values())
+
+
+def _unfinished(folder: Path) -> Entry | None:
+    """The row of a run without a record, from its settings."""
+    status = unfinished_status(folder)
+    if status == "absent":
+        if folder.is_dir() and not is_run(folder):
+            raise BrokenRun(folder, "not a run: it has neither result.json nor config.yaml")
+        return None
+    try:
+        settings = read_settings(folder)
+    except BrokenRun:
+        if status == "running":  # it holds the lock and has not written its settings yet
+            settings = {}
+        elif folder.is_dir():
+            raise
+        else:
+            return None
+    axes = settings.get("axes")
+    row = {
+        "run_id": folder.name,
+        "status": status,
+        "group": settings.get("group"),
+        "seed": settings.get("seed"),
+        "axes": axes if isinstance(axes, Mapping) else {},
+        "metrics": {},
+    }
+    return {"row": row, "settings": index.settings_text(folder, settings)}
+
+
+def _frame(entries: list[Entry], with_settings: bool) -> pl.DataFrame:
+    records = [entry["row"] for entry in entries]
+    fixed = {*IDENTITY_COLUMNS, *OUTCOME_COLUMNS}
+    axes = _collect([record["axes"] for record in records])
+    axes = {name: values for name, values in axes.items() if name not in fixed and "/" not in name}
+    measured = _collect([record["metrics"] for record in records])
+    measured = {name: values for name, values in measured.items() if "/" in name}
+    chosen = _differing_settings(entries, fixed | axes.keys()) if with_settings else {}
+    columns = [_typed(name, kind, records) for name, kind in IDENTITY_COLUMNS.items()]
+    columns += [_inferred(name, values) for name, values in (axes | chosen).items()]
+    columns += [_typed("seed", OUTCOME_COLUMNS["seed"], records)]
+    columns += [_numbers(name, values) for name, values in measured.items()]
+    columns += [_typed(name, kind, records) for name, kind in OUTCOME_COLUMNS.items() if name != "seed"]
+    return pl.DataFrame(columns)
+
+
+def _collect(mappings: list[Mapping]) -> dict[str, list]:
+    """Rows of mappings as columns, null where a row has no such key, in the order of first appearance."""
+    names = dict.fromkeys(name for mapping in mappings for name in mapping)
+    return {name: [mapping.get(name) for mapping in mappings] for name in names}
+
+
+def _differing_settings(entries: list[Entry], taken: set[str]) -> dict[str, list]:
+    columns = _collect([json.loads(entry["settings"]) for entry in entries])
+    texts = {
+        name: [_scalar(value) for value in values] for name, values in columns.items() if name not in taken
+    }
+    return {name: values for name, values in texts.items() if len(set(values)) > 1}
+
+
+def _scalar(value: object) -> object:
+    return value if value is None or isinstance(value, bool | int | float | str) else plain_json.dumps(value)
+
+
+def _typed(name: str, kind: type[pl.DataType], records: list[dict]) -> pl.Series:
+    """A column of a fixed type; what does not fit is null."""
+    values = [record.get(name) for record in records]
+    if kind == pl.Float64:
+        return _numbers(name, values)
+    python = _PYTHON[kind]
+    return pl.Series(
+        name, [value if isinstance(value, python) else None for value in values], dtype=kind, strict=False
+    )
+
+
+def _numbers(name: str, values: list) -> pl.Series:
+    return pl.Series(name, [_float(value) for value in values], dtype=pl.Float64)
+
+
+def _float(value: float | str | None) -> float | None:
+    """A number of a record or of the index, where "NaN" is text; null for an integer beyond any float."""
+    try:
+        return None if value is None else float(value)
+    except (OverflowError, ValueError):
+        return None
+
+
+def _inferred(name: str, values: list) -> pl.Series:
+    """A column of whole numbers, numbers, truth values or, where these are mixed, text."""
+    kinds = {type(value) for value in values if value is not None}
+    if kinds and kinds <= {int, float}:
+        return pl.Series(name, values, dtype=pl.Int64 if kinds == {int} else pl.Float64, strict=False)
+    if kinds == {bool}:
+        return pl.Series(name, values, dtype=pl.Boolean)
+    return pl.Series(
+        name, [None if value is None else str(_scalar(value)) for value in values], dtype=pl.String
+    )

@@ -1,0 +1,215 @@
+"""Runs handed out and taken back: the same on every engine, whatever a run dies of."""
+
+import time
+from collections import deque
+from collections.abc import Iterable
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from trainlab.errors import RequestError
+from trainlab.sweeps.handover import Elsewhere, Handover
+from trainlab.sweeps.memory import OutOfMemoryCounter
+from trainlab.sweeps.outcome import REFUSED, SERVER_DIED, Outcome, cause_of_death, record_failure, recorded
+from trainlab.sweeps.plan import Job
+from trainlab.sweeps.stop import Stop
+from trainlab.sweeps.watch import Silent, Watcher
+
+TICK_SECONDS = 0.2
+ELSEWHERE_SECONDS = 1.0
+_ATTEMPTS = 3
+
+
+@dataclass(frozen=True)
+class Ended:
+    """A process that is gone: its run, its exit code, and what the engine knows of its death."""
+
+    run_id: str
+    exit_code: int | None
+    cause: str | None = None
+
+
+class Backend(Protocol):
+    """An engine's own part: how a frozen settings file becomes a process somewhere."""
+
+    threads: int
+
+    def has_room(self, job: Job) -> bool:
+        """Whether the run can start now."""
+        ...
+
+    def start(self, job: Job, config: Path) -> None:
+        """Starts the run of a settings file. Raises OSError where that cannot be done."""
+        ...
+
+    def wait(self, seconds: float) -> list[Ended]:
+        """The runs that are over, waiting for at most so long for one."""
+        ...
+
+    def stop(self, run_id: str) -> None:
+        """Asks a run to write a checkpoint and end."""
+        ...
+
+    def kill(self, run_id: str) -> None:
+        """Ends a run at once, with everything that it has started."""
+        ...
+
+    def close(self) -> None:
+        """Gives back what the engine holds; nothing is running any more."""
+        ...
+
+
+@dataclass
+class _Running:
+    job: Job
+    claim: ExitStack
+    timed_out: bool = False
+    started: float = field(default_factory=time.monotonic)
+    out_of_memory: OutOfMemoryCounter = field(default_factory=OutOfMemoryCounter)
+
+    @property
+    def seconds(self) -> float:
+        return time.monotonic() - self.started
+
+
+class Dispatcher:
+    """Does the runs of a plan on a backend, each once, and says how each ended."""
+
+    def __init__(
+        self,
+        backend: Backend,
+        handover: Handover,
+        *,
+        timeout_seconds: float | None = None,
+        watcher: Watcher | None = None,
+    ):
+        self._backend = backend
+        self._handover = handover
+        self._timeout_seconds = timeout_seconds
+        self._watcher = watcher or Silent()
+        self._queue: deque[Job] = deque()
+        self._elsewhere: list[Job] = []
+        self._looked_elsewhere = 0.0
+        self._running: dict[str, _Running] = {}
+        self._attempts: dict[str, int] = {}
+        self._outcomes: list[Outcome] = []
+        self._stopped = 0
+
+    def run(self, jobs: Iterable[Job]) -> list[Outcome]:
+        """The outcome of every job, in the order in which they ended."""
+        self._queue.extend(jobs)
+        with Stop(self._watcher.stopping) as stop:
+            try:
+                while self._queue or self._running or self._elsewhere:
+                    if stop.requests:
+                        self._wind_down(stop.requests)
+                    self._look_elsewhere()
+                    self._fill()
+                    self._collect()
+                    self._watcher.tick()
+            finally:
+                self._abandon()
+        return self._outcomes
+
+    # Starting
+
+    def _fill(self) -> None:
+        while self._queue and self._backend.has_room(self._queue[0]):
+            self._start(self._queue.popleft())
+
+    def _start(self, job: Job) -> None:
+        with ExitStack() as claim:
+            try:
+                done = claim.enter_context(self._handover.claim(job))
+                if done is not None:
+                    self._ended(done)
+                    return
+                self._backend.start(job, self._handover.freeze(job, self._backend.threads))
+            except Elsewhere:
+                self._elsewhere.append(job)
+                self._watcher.elsewhere(len(self._elsewhere))
+                return
+            except (OSError, RequestError) as error:
+                self._ended(Outcome(job.run_id, job.label, "failed", str(error)))
+                return
+            self._running[job.run_id] = _Running(job, claim.pop_all())
+            self._watcher.started(job)
+
+    def _look_elsewhere(self) -> None:
+        """Runs that were in other hands are tried again: they are finished by now, or ours to do."""
+        if self._elsewhere and time.monotonic() - self._looked_elsewhere > ELSEWHERE_SECONDS:
+            self._looked_elsewhere = time.monotonic()
+            self._queue.extend(self._elsewhere)
+            self._elsewhere.clear()
+            self._watcher.elsewhere(0)
+
+    # Ending
+
+    def _collect(self) -> None:
+        if not self._running:
+            if self._elsewhere:
+                time.sleep(TICK_SECONDS)
+            return
+        for ended in self._backend.wait(TICK_SECONDS):
+            self._judge(ended)
+        for run_id, run in self._running.items():
+            if self._timeout_seconds and run.seconds > self._timeout_seconds and not run.timed_out:
+                run.timed_out = True
+                self._backend.kill(run_id)
+
+    def _judge(self, ended: Ended) -> None:
+        run = self._running.pop(ended.run_id)
+        with run.claim:
+            outcome = self._outcome(run, ended)
+        if outcome is not None:
+            self._ended(outcome)
+
+    def _outcome(self, run: _Running, ended: Ended) -> Outcome | None:
+        """What came of a process that is gone; None where the run is to be tried again."""
+        folder, code = self._handover.folder(run.job), ended.exit_code
+        outcome = recorded(run.job, folder, run.seconds)
+        if outcome is not None:
+            return outcome
+        if self._stopped:
+            return Outcome(run.job.run_id, run.job.label, "interrupted", seconds=run.seconds)
+        if run.timed_out:
+            cause = f"timeout: longer than sweep.run_timeout={self._timeout_seconds:g} s"
+            return record_failure(run.job, folder, cause, run.seconds)
+        if code == REFUSED and folder.is_locked():
+            self._elsewhere.append(run.job)
+            return None
+        if code == SERVER_DIED and self._may_try_again(run.job.run_id):
+            self._queue.appendleft(run.job)
+            return None
+        cause = ended.cause or cause_of_death(code, folder.path, run.out_of_memory.has_risen())
+        return record_failure(run.job, folder, cause, run.seconds)
+
+    def _may_try_again(self, run_id: str) -> bool:
+        self._attempts[run_id] = self._attempts.get(run_id, 0) + 1
+        return self._attempts[run_id] < _ATTEMPTS
+
+    def _ended(self, outcome: Outcome) -> None:
+        self._outcomes.append(outcome)
+        self._watcher.ended(outcome)
+
+    # Stopping
+
+    def _wind_down(self, requests: int) -> None:
+        """Starts nothing more; asks what runs to end, and at the second request ends it."""
+        for job in (*self._queue, *self._elsewhere):
+            self._outcomes.append(Outcome(job.run_id, job.label, "unstarted"))
+        self._queue.clear()
+        self._elsewhere.clear()
+        if requests > self._stopped:
+            self._stopped = requests
+            for run_id in self._running:
+                self._backend.kill(run_id) if requests > 1 else self._backend.stop(run_id)
+
+    def _abandon(self) -> None:
+        """Leaves nothing running behind, also where the sweep itself fails."""
+        for run_id, run in self._running.items():
+            self._backend.kill(run_id)
+            run.claim.close()
+        self._running.clear()
+        self._backend.close()

@@ -1,0 +1,140 @@
+"""One live display for the whole sweep on a terminal; a line per run anywhere else."""
+
+import time
+from types import TracebackType
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from trainlab.sweeps.outcome import Outcome
+from trainlab.sweeps.plan import Job, Plan
+
+MOST_SHOWN = 12
+REDRAW_SECONDS = 0.25
+_COLOURS = {"finished": "green", "diverged": "yellow", "failed": "red", "interrupted": "magenta"}
+
+
+class Display:
+    """Shows what runs, what is done, what has failed and how long the rest will take."""
+
+    def __init__(self, plan: Plan, console: Console):
+        self._console = console
+        self._total = len(plan.todo)
+        self._group = plan.group
+        self._running: dict[str, tuple[Job, float]] = {}
+        self._counts: dict[str, int] = {}
+        self._own_seconds: list[float] = []
+        self._most_at_once = 1
+        self._elsewhere = 0
+        self._note = ""
+        self._drawn = 0.0
+        self._live = (
+            Live(console=console, auto_refresh=False, transient=True) if console.is_terminal else None
+        )
+
+    def __enter__(self) -> "Display":
+        if self._live:
+            self._live.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._live:
+            self._live.stop()
+
+    def started(self, job: Job) -> None:
+        """A run has started."""
+        self._running[job.run_id] = (job, time.monotonic())
+        self._most_at_once = max(self._most_at_once, len(self._running))
+        self._draw()
+
+    def ended(self, outcome: Outcome) -> None:
+        """A run has ended: one line that stays, but for those that others have done."""
+        self._running.pop(outcome.run_id, None)
+        self._counts[outcome.status] = self._counts.get(outcome.status, 0) + 1
+        if not outcome.reused:
+            self._own_seconds.append(outcome.seconds)
+        if not self._live or not outcome.is_good:
+            self._console.print(self._line(outcome), highlight=False, markup=False, soft_wrap=True)
+        self._draw()
+
+    def elsewhere(self, count: int) -> None:
+        """So many runs are in other hands."""
+        self._elsewhere = count
+
+    def stopping(self, requests: int) -> None:
+        """Says what the user's Ctrl-C does; called from a signal handler, so it only leaves a note."""
+        self._note = (
+            "stopping: the runs write a checkpoint and end; Ctrl-C again stops them now"
+            if requests == 1
+            else "stopping now"
+        )
+        if not self._live:
+            self._console.print(self._note)
+
+    def tick(self) -> None:
+        """Time passes."""
+        if time.monotonic() - self._drawn > REDRAW_SECONDS:
+            self._draw()
+
+    @property
+    def seconds_left(self) -> float | None:
+        """How long the rest takes if it goes on like this; None before the first run has ended."""
+        if not self._own_seconds:
+            return None
+        mean = sum(self._own_seconds) / len(self._own_seconds)
+        rest = self._total - sum(self._counts.values()) - len(self._running)
+        begun = sum(max(0.0, mean - (time.monotonic() - since)) for _, since in self._running.values())
+        return (rest * mean + begun) / self._most_at_once
+
+    def _line(self, outcome: Outcome) -> str:
+        number = sum(self._counts.values())
+        how = "finished elsewhere" if outcome.reused else f"{outcome.status} in {outcome.seconds:.1f} s"
+        cause = f": {outcome.cause}" if outcome.cause else ""
+        return f"[{number}/{self._total}] {outcome.label}  {how}{cause}"
+
+    def _draw(self) -> None:
+        self._drawn = time.monotonic()
+        if self._live:
+            self._live.update(self._picture(), refresh=True)
+
+    def _picture(self) -> Group:
+        done = sum(self._counts.values())
+        head = Table.grid(padding=(0, 2))
+        head.add_row(
+            Text(self._group, style="bold"),
+            ProgressBar(total=max(1, self._total), completed=done, width=30),
+            Text(f"{done}/{self._total}"),
+            Text.assemble(*(part for item in self._counts.items() for part in _counted(*item))),
+            Text(self._time_left()),
+        )
+        rows = Table.grid(padding=(0, 2))
+        for job, since in list(self._running.values())[:MOST_SHOWN]:
+            rows.add_row("  ▸", Text(job.label), f"{time.monotonic() - since:.0f} s")
+        if (more := len(self._running) - MOST_SHOWN) > 0:
+            rows.add_row("", f"and {more} more", "")
+        notes = [f"{self._elsewhere} in the hands of another sweep"] if self._elsewhere else []
+        return Group(head, rows, *(Text(note, style="yellow") for note in [*notes, self._note] if note))
+
+    def _time_left(self) -> str:
+        if self.seconds_left is None:
+            return "starting" if not self._running else ""
+        return f"{duration(self.seconds_left)} left"
+
+
+def _counted(status: str, count: int) -> tuple[tuple[str, str], str]:
+    return (f"{count} {status}", _COLOURS.get(status, "")), "  "
+
+
+def duration(seconds: float) -> str:
+    """`42 s`, `3 min 20 s`, `5 h 12 min`."""
+    if seconds < 60:
+        return f"{seconds:.0f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest} s"
+    return f"{minutes // 60} h {minutes % 60} min"

@@ -1,0 +1,92 @@
+"""Where a process of the pool begins. Imports nothing heavy before it is inside the new process."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Mapping
+from importlib import import_module
+from multiprocessing import parent_process
+from multiprocessing.connection import Connection, wait
+from pathlib import Path
+from typing import Any
+
+LOG_FILE = "log.txt"
+"""In a run's folder: what the run printed while a sweep had the terminal."""
+
+PID_FILE = ".pid"
+"""In a run's folder, while submitit runs it on this machine."""
+
+
+def run(config: Path, work: str, environment: Mapping[str, str], lifeline: Connection) -> None:
+    """One run in a process of its own; ends the process with the exit code of `work(config)`.
+
+    `lifeline` is only held: its other end sees when this process is gone, however it went.
+    """
+    os.environ.update(environment)
+    _live_alone(config.parent / LOG_FILE)
+    code = named(work)(config)
+    lifeline.close()
+    sys.stdout.flush()
+    sys.exit(code)
+
+
+def run_devices(config: Path, environment: Mapping[str, str], lifeline: Connection) -> None:
+    """One run over several devices: its launcher starts the same command once more for every device."""
+    os.environ.update(environment)
+    _live_alone(config.parent / LOG_FILE)
+    process = subprocess.Popen([sys.executable, "-m", "trainlab.training", str(config)])
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda number, _: process.send_signal(number))
+    code = process.wait()
+    lifeline.close()
+    sys.exit(code if code >= 0 else 128 - code)
+
+
+def run_submitted(config: Path, work: str | None) -> int:
+    """One run in a process that a cluster has started; `work` None for one over several devices."""
+    (config.parent / PID_FILE).write_text(str(os.getpid()), encoding="ascii")
+    _live_alone(config.parent / LOG_FILE)
+    if work is None:
+        return subprocess.run(
+            [sys.executable, "-m", "trainlab.training", str(config)], check=False
+        ).returncode
+    return named(work)(config)
+
+
+def answer(function: str, arguments: tuple[Any, ...], connection: Connection) -> None:
+    """Calls a function in a process of its own and sends back what it returns."""
+    _end_with_the_sweep()
+    connection.send(named(function)(*arguments))
+    connection.close()
+
+
+def named(function: str) -> Any:
+    """The function at `package.module:name`."""
+    module, _, name = function.partition(":")
+    return getattr(import_module(module), name)
+
+
+def _live_alone(log: Path) -> None:
+    """Out of the terminal's process group, output into the run's folder, and no longer than the sweep."""
+    if hasattr(os, "setsid"):
+        os.setsid()
+    descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    os.dup2(descriptor, 1)
+    os.dup2(descriptor, 2)
+    os.close(descriptor)
+    _end_with_the_sweep()
+
+
+def _end_with_the_sweep() -> None:
+    """Asks this process to stop once the sweep is gone: its runs are then interrupted, not orphaned."""
+    sweep = parent_process()
+    if sweep is None:
+        return
+
+    def watch() -> None:
+        wait([sweep.sentinel])
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=watch, name="sweep-watch", daemon=True).start()

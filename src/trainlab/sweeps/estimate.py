@@ -1,0 +1,122 @@
+"""What a plan will cost: a few of its runs are begun for some steps, and timed."""
+
+import json
+import resource
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from trainlab.runs.record import RunFolder
+from trainlab.sweeps.display import duration
+from trainlab.sweeps.plan import Job, Plan
+from trainlab.sweeps.server import WarmServer
+
+PROBE = "trainlab.sweeps.estimate:probe"
+PROBE_STEPS = 30
+MOST_PROBES = 3
+_KINDS = ("model", "data", "norm_layer", "depth", "width")
+
+
+@dataclass(frozen=True)
+class Probe:
+    """One timed beginning. `overhead_seconds` is all that a run takes besides its training steps."""
+
+    overhead_seconds: float
+    step_seconds: float
+    total_steps: int
+    peak_bytes: int
+
+    @property
+    def run_seconds(self) -> float:
+        """How long the whole run takes."""
+        return self.overhead_seconds + self.total_steps * self.step_seconds
+
+
+def show_estimate(plan: Plan, slots: int, server: WarmServer, console: Console) -> None:
+    """Prints how long the runs that are to do will take, and how much memory."""
+    if not plan.todo:
+        return
+    kinds: dict[str, list[Job]] = {}
+    for job in plan.todo:
+        kinds.setdefault(_kind(job.settings), []).append(job)
+    chosen = _spread(list(kinds), MOST_PROBES)
+    probes = {kind: server.ask(PROBE, kinds[kind][0].frozen) for kind in chosen}
+    known = [p for p in probes.values() if p]
+    if not known:
+        console.print("no estimate: the probe failed; a run will say why")
+        return
+    mean = sum(p.run_seconds for p in known) / len(known)
+    work = sum(
+        len(jobs) * (p.run_seconds if (p := probes.get(kind)) else mean) for kind, jobs in kinds.items()
+    )
+    at_once = min(slots, len(plan.todo))
+    peak = max(p.peak_bytes for p in known)
+    console.print(
+        f"estimate: {duration(work / at_once)} with {at_once} at a time "
+        f"({duration(mean)} a run, from {len(known)} of {len(kinds)} kinds), "
+        f"{peak * at_once / 2**30:.1f} GiB of memory at most ({peak / 2**30:.1f} GiB a run)",
+        highlight=False,
+    )
+
+
+def _kind(settings: Mapping[str, Any]) -> str:
+    """Runs of one kind cost about the same."""
+    return json.dumps(
+        [settings[part] for part in _KINDS] + [settings["trainer"]["max_epochs"]], sort_keys=True
+    )
+
+
+def _spread(kinds: Sequence[str], most: int) -> list[str]:
+    """At most `most` of them, evenly spread."""
+    count = min(most, len(kinds))
+    return [kinds[i * (len(kinds) - 1) // max(1, count - 1)] for i in range(count)]
+
+
+def probe(frozen: str) -> Probe | None:
+    """Times the beginning of a run in this process, which is warm and ends afterwards; None where it fails."""
+    settings = json.loads(frozen)
+    with tempfile.TemporaryDirectory() as folder:
+        return _timed(settings, Path(folder))
+
+
+def _timed(settings: dict[str, Any], folder: Path) -> Probe | None:
+    from trainlab.training.worker import work
+
+    trainer = settings["trainer"]
+    epochs, steps = trainer["max_epochs"], trainer["max_steps"]
+    begun = {**trainer, "max_epochs": None, "max_steps": PROBE_STEPS, "progress_bar": False, "devices": 1}
+    begun |= {"threads": trainer["threads"] or 1, "strategy": "auto"}
+    begun_settings = {
+        **settings,
+        "trainer": begun,
+        "logger": {"_target_": None},
+        "checkpoint": "none",
+        "resume": False,
+        "paths": {**settings["paths"], "runs": str(folder)},
+    }
+    run = RunFolder(folder / settings["run_id"])
+    run.write_settings(begun_settings)
+    since = time.perf_counter()
+    if work(run.path / "config.yaml") != 0:
+        return None
+    seconds = time.perf_counter() - since
+    result = run.result()
+    if result is None or not result.samples_per_second or not result.steps:
+        return None
+    batch_size = settings["data"]["batch_size"]
+    step_seconds = batch_size / result.samples_per_second
+    total = steps if steps else epochs * _steps_per_epoch(settings)
+    overhead = max(0.0, seconds - result.steps * step_seconds)
+    peak_bytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    return Probe(overhead, step_seconds, total, peak_bytes)
+
+
+def _steps_per_epoch(settings: Mapping[str, Any]) -> int:
+    from trainlab.training.assemble import images
+
+    return -(-len(images(settings).train) // settings["data"]["batch_size"])

@@ -1,0 +1,98 @@
+"""Hydra's other launchers and sweepers: runs handed to the one, taken from the other."""
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.utils import JobReturn, JobStatus
+from hydra.plugins.launcher import Launcher
+from hydra.types import HydraContext
+from omegaconf import DictConfig, OmegaConf
+
+from trainlab.config.bulk import BulkComposer
+from trainlab.runs.record import RunFolder
+from trainlab.sweeps.outcome import Outcome, recorded
+from trainlab.sweeps.plan import Job, Plan, make_plan, record_plan
+from trainlab.sweeps.server import WarmServer
+from trainlab.sweeps.watch import Silent, Watcher
+
+
+class ForeignEngine:
+    """A launcher that is not ours (basic, joblib, …): it gets the overrides of each run, we read the records."""
+
+    def __init__(self, launcher: Launcher):
+        self._launcher = launcher
+
+    def slots(self, plan: Plan) -> int:
+        """Not known; for the estimate, one at a time."""
+        return 1
+
+    def run(self, plan: Plan, sweep: dict[str, Any], server: WarmServer, watcher: Watcher) -> list[Outcome]:
+        """Launches all runs at once and reads what they have recorded."""
+        ours = [f"group='{plan.group}'", *(["sweep.rerun=true"] if sweep["rerun"] else [])]
+        for job in plan.todo:
+            watcher.started(job)
+        since, cause = time.monotonic(), None
+        try:
+            self._launcher.launch([[*job.overrides, *ours] for job in plan.todo], initial_job_idx=0)
+        except KeyboardInterrupt:
+            watcher.stopping(1)
+        except (Exception, SystemExit) as error:  # whatever the launcher made of a run that failed
+            cause = f"{type(error).__name__}: {error}"
+        seconds = time.monotonic() - since
+        outcomes = [self._outcome(plan, job, cause, seconds) for job in plan.todo]
+        for outcome in outcomes:
+            watcher.ended(outcome)
+        return outcomes
+
+    def _outcome(self, plan: Plan, job: Job, cause: str | None, seconds: float) -> Outcome:
+        found = recorded(job, RunFolder(plan.runs / job.run_id), seconds / len(plan.todo))
+        if found is not None:
+            return found
+        return Outcome(job.run_id, job.label, "failed" if cause else "unstarted", cause)
+
+
+def launch(
+    engine: Any, context: HydraContext, config: DictConfig, job_overrides: Sequence[Sequence[str]]
+) -> list[JobReturn]:
+    """Jobs of a sweeper that is not ours, each run once on our engine; what each returns is its val/acc.
+
+    Raises:
+        RequestError: a job that cannot be composed.
+    """
+    loader = context.config_loader
+    parser = OverridesParser.create(config_loader=loader)
+    jobs = [
+        [o for o in parser.parse_overrides(list(lines)) if not _is_about_sweep(o)] for lines in job_overrides
+    ]
+    composer = BulkComposer(
+        loader, config.hydra.job.config_name, OmegaConf.to_container(config.hydra.overrides.hydra)
+    )
+    sweep: Any = OmegaConf.to_container(config.sweep, resolve=True)
+    plan = make_plan(jobs, composer.compose, sweep)
+    record_plan(plan)
+    if plan.todo:
+        engine.run(plan, sweep, WarmServer(), Silent())
+    return [
+        _job_return(plan.runs / run_id, lines)
+        for run_id, lines in zip(plan.requested, job_overrides, strict=True)
+    ]
+
+
+def _is_about_sweep(override: Any) -> bool:
+    return override.key_or_group.split(".")[0] == "sweep"
+
+
+def _job_return(folder: Path, overrides: Sequence[str]) -> JobReturn:
+    result = RunFolder(folder).result()
+    answer = JobReturn(overrides=list(overrides), working_dir=str(folder))
+    if result is not None and result.status in ("finished", "diverged"):
+        answer.status = JobStatus.COMPLETED
+        answer.return_value = result.metrics.get("val/acc")
+    else:
+        answer.status = JobStatus.FAILED
+        reason = result.error if result is not None else "no record"
+        answer.return_value = RuntimeError(f"run {folder.name} is not done: {reason}")
+    return answer

@@ -1,0 +1,80 @@
+"""From a plan to a worker: the run is claimed, looked up once more, and its settings are frozen on disk."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from trainlab.runs.record import RunFolder
+from trainlab.sweeps.outcome import Outcome, recorded
+from trainlab.sweeps.plan import DONE, Job
+
+CLAIM_FILE = ".claim"
+
+
+class Elsewhere(Exception):
+    """Another sweep, or a run started by hand, is at work on this run."""
+
+
+@dataclass(frozen=True)
+class Handover:
+    """Gives runs to workers so that sweeps that share a run do it once.
+
+    The sweep holds a claim on a run from the last look at its record until its worker is gone; the worker
+    holds the run's own lock. Both go with their processes.
+    """
+
+    runs: Path
+    group: str
+    rerun: bool = False
+
+    def folder(self, job: Job) -> RunFolder:
+        """The run's folder."""
+        return RunFolder(self.runs / job.run_id)
+
+    @contextmanager
+    def claim(self, job: Job) -> Iterator[Outcome | None]:
+        """Holds the run; yields its outcome where another sweep has finished it since the plan was made.
+
+        Raises:
+            Elsewhere: it is being worked on.
+            RequestError: nothing can be written.
+        """
+        folder = self.folder(job).create()
+        lock = FileLock(folder.path / CLAIM_FILE)
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            raise Elsewhere(job.run_id) from None
+        try:
+            if folder.is_locked():
+                raise Elsewhere(job.run_id)
+            yield self._done_since(job, folder)
+        finally:
+            lock.release()
+
+    def _done_since(self, job: Job, folder: RunFolder) -> Outcome | None:
+        if self.rerun:
+            return None
+        outcome = recorded(job, folder, reused=True)
+        return outcome if outcome is not None and outcome.status in DONE else None
+
+    def freeze(self, job: Job, threads: int) -> Path:
+        """Writes the settings that a worker gets, and returns where. Raises RequestError on a full disk."""
+        folder = self.folder(job)
+        folder.write_settings(worker_settings(job, self.group, threads, self.rerun))
+        return folder.path / "config.yaml"
+
+
+def worker_settings(job: Job, group: str, threads: int, rerun: bool = False) -> dict[str, Any]:
+    """The run's settings with what its place in the sweep adds; nothing of it is part of its identity."""
+    settings = job.settings
+    settings["group"] = group
+    settings["trainer"]["threads"] = settings["trainer"]["threads"] or threads
+    settings["trainer"]["progress_bar"] = False
+    if rerun and settings["resume"] is True:
+        settings["resume"] = False
+    return settings

@@ -1,0 +1,45 @@
+"""The engine of this machine: a pool of slots over the warm server."""
+
+from typing import Any
+
+from trainlab.errors import RequestError
+from trainlab.sweeps.dispatch import Dispatcher
+from trainlab.sweeps.handover import Handover
+from trainlab.sweeps.outcome import Outcome
+from trainlab.sweeps.plan import Plan
+from trainlab.sweeps.pool import WORK, Pool
+from trainlab.sweeps.server import WarmServer
+from trainlab.sweeps.slots import Slot, SlotSettings, cores, make_slots, visible_gpus
+from trainlab.sweeps.watch import Watcher
+
+
+class LocalEngine:
+    """Runs in warm processes on this machine."""
+
+    def __init__(self, settings: SlotSettings, work: str = WORK):
+        self._settings = settings
+        self._work = work
+
+    def slots(self, plan: Plan) -> int:
+        """How many runs go at the same time. Raises RequestError for more GPUs than there are."""
+        return len(self._places(plan))
+
+    def run(self, plan: Plan, sweep: dict[str, Any], server: WarmServer, watcher: Watcher) -> list[Outcome]:
+        """Does what is to do and returns how each run ended."""
+        handover = Handover(plan.runs, plan.group, sweep["rerun"])
+        pool = Pool(self._places(plan), server, self._work)
+        return Dispatcher(pool, handover, timeout_seconds=sweep["run_timeout"], watcher=watcher).run(
+            plan.todo
+        )
+
+    def _places(self, plan: Plan) -> list[Slot]:
+        trainers = [job.settings["trainer"] for job in plan.todo]
+        wanted = {trainer["accelerator"] for trainer in trainers}
+        gpus = visible_gpus() if wanted & {"auto", "gpu"} else []
+        accelerator = "gpu" if gpus else ("mps" if wanted == {"mps"} else "cpu")
+        devices = max(trainer["devices"] for trainer in trainers)
+        if gpus and devices > len(gpus):
+            raise RequestError(
+                f"trainer.devices={devices}: this machine has {len(gpus)} GPUs ({', '.join(gpus)})"
+            )
+        return make_slots(self._settings, accelerator, gpus, cores())

@@ -1,0 +1,105 @@
+"""How a run of a sweep ended, as its record says; and the record of a run that could not write its own."""
+
+import signal
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from trainlab.errors import RequestError
+from trainlab.runs.record import RunFolder
+from trainlab.runs.result import BrokenRun, Result
+from trainlab.sweeps.entry import LOG_FILE
+from trainlab.sweeps.plan import DONE, Job
+
+SERVER_DIED = 255
+"""The exit code that multiprocessing reports when the server died that would have known the real one."""
+REFUSED = 2
+"""The exit code of a worker that refused its settings, or found the run in other hands; nothing is recorded."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """One run's end. `status` as in the design; `unstarted` for a run that a stopped sweep never began."""
+
+    run_id: str
+    label: str
+    status: str
+    cause: str | None = None
+    seconds: float = 0.0
+    reused: bool = False
+
+    @property
+    def is_good(self) -> bool:
+        """Whether it is a result: a diverged or a pruned run is."""
+        return self.status in (*DONE, "pruned")
+
+
+def recorded(job: Job, folder: RunFolder, seconds: float = 0.0, reused: bool = False) -> Outcome | None:
+    """What the run's own record says, None where there is no record that can be believed."""
+    try:
+        result = folder.result()
+    except BrokenRun:
+        return None
+    if result is None:
+        return None
+    cause = f"{result.error.get('type')}: {result.error.get('message')}" if result.error else None
+    return Outcome(job.run_id, job.label, result.status, cause, seconds, reused)
+
+
+def record_failure(job: Job, folder: RunFolder, cause: str, seconds: float) -> Outcome:
+    """Records a run as failed for it, unless it has recorded an end itself.
+
+    Where nothing can be written (disk full) the failure is still told; the run then counts as unfinished.
+    """
+    try:
+        with folder.lock():
+            own = recorded(job, folder, seconds)
+            if own is not None:
+                return own
+            folder.finish(_failed(job.run_id, job.settings, cause, seconds))
+    except (OSError, RequestError) as error:
+        cause = f"{cause} (not recorded: {error})"
+    return Outcome(job.run_id, job.label, "failed", cause, seconds)
+
+
+def cause_of_death(exit_code: int | None, folder: Path, ran_out_of_memory: bool = False) -> str:
+    """Why a process ended without a record, as far as its exit code and its last words tell."""
+    if ran_out_of_memory:
+        return "out of memory: the system killed it"
+    if exit_code is not None and exit_code < 0:
+        name = signal.Signals(-exit_code).name
+        guess = ", perhaps for want of memory" if name == "SIGKILL" else ""
+        return f"killed by {name}{guess}"
+    words = _last_words(folder / LOG_FILE)
+    return words or f"ended with exit code {exit_code} and no record"
+
+
+def _last_words(log: Path) -> str | None:
+    try:
+        lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return None
+    return next((line.removeprefix("trainlab: ").strip() for line in reversed(lines) if line.strip()), None)
+
+
+def _failed(run_id: str, settings: Mapping[str, Any], cause: str, seconds: float) -> Result:
+    ended = datetime.now(UTC)
+    kind = cause.partition(":")[0] if ":" in cause else "Killed"
+    return Result(
+        run_id=run_id,
+        status="failed",
+        seed=settings["seed"],
+        axes=settings["axes"],
+        data={
+            "name": settings["data"]["name"],
+            "fingerprint": settings["fingerprint"],
+            "copy": settings["copy"],
+        },
+        error={"type": kind, "message": cause, "frames": []},
+        group=settings["group"],
+        seconds=seconds,
+        started=(ended - timedelta(seconds=seconds)).isoformat(timespec="seconds"),
+        finished=ended.isoformat(timespec="seconds"),
+    )

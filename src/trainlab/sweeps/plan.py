@@ -1,0 +1,182 @@
+"""A grid becomes a plan: every job checked, named, looked up on disk; what is left to do."""
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from hydra.core.override_parser.types import Override
+
+from trainlab.config import identify
+from trainlab.errors import RequestError
+from trainlab.runs.groups import add_to_group
+from trainlab.runs.identity import run_id
+from trainlab.runs.record import status
+
+DONE = ("finished", "diverged")
+MOST_FAULTS = 50
+"""So many faults are worth listing; a request with more has one cause."""
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One run of a plan. Its settings are kept as text: ten thousand of them take 40 MB, not 400."""
+
+    run_id: str
+    label: str
+    overrides: tuple[str, ...]
+    status: str
+    frozen: str
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The frozen settings, with `run_id`, `fingerprint`, `copy` and the sweep's `group`."""
+        return json.loads(self.frozen)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The runs of a sweep, each once, and which of them are left to do.
+
+    `requested` is the run id of every job asked for, in their order: two that come to the same run are one.
+    """
+
+    group: str
+    runs: Path
+    swept: tuple[str, ...]
+    jobs: Sequence[Job]
+    requested: Sequence[str]
+    todo: Sequence[Job] = field(default_factory=list)
+
+    @property
+    def run_ids(self) -> list[str]:
+        """All runs of the sweep, done or not."""
+        return [job.run_id for job in self.jobs]
+
+    def describe(self) -> str:
+        """`16 runs: 4 finished, 12 to do`, for people."""
+        todo = {job.run_id for job in self.todo}
+        kept = Counter(job.status for job in self.jobs if job.run_id not in todo)
+        parts = [f"{count} {name}" for name, count in sorted(kept.items())] + [f"{len(todo)} to do"]
+        duplicates = len(self.requested) - len(self.jobs)
+        dropped = f" ({duplicates} duplicates dropped)" if duplicates else ""
+        return f"{len(self.jobs)} run{'s' * (len(self.jobs) != 1)}{dropped}: {', '.join(parts)}"
+
+
+def is_todo(status: str, sweep: Mapping[str, Any]) -> bool:
+    """Whether a run of this status is run, by the table in the README."""
+    if sweep["rerun"]:
+        return True
+    return status not in (*DONE, "failed") or (status == "failed" and sweep["retry_failed"])
+
+
+def make_plan(
+    jobs: Iterable[Sequence[Override]],
+    compose: Callable[[Sequence[Override]], dict[str, Any]],
+    sweep: Mapping[str, Any],
+    swept: Sequence[str] = (),
+    on_first_todo: Callable[[], None] | None = None,
+) -> Plan:
+    """Resolves, checks and names every job before anything starts, without torch.
+
+    `on_first_todo` is called as soon as it is clear that something will have to run.
+
+    Raises:
+        RequestError: all faults of all jobs, a line each.
+    """
+    identity = _Identity()
+    faults: Counter[str] = Counter()
+    found: dict[str, Job] = {}
+    requested: list[str] = []
+    waiting = on_first_todo
+    for overrides in jobs:
+        try:
+            settings = identity.of(compose(overrides))
+        except RequestError as error:
+            faults[str(error)] += 1
+            if len(faults) >= MOST_FAULTS:
+                break
+            continue
+        name = settings["run_id"]
+        requested.append(name)
+        if name in found:
+            continue
+        state = status(Path(settings["paths"]["runs"]) / name)
+        lines = tuple(o.input_line or "" for o in overrides)
+        found[name] = Job(name, _label(overrides, swept), lines, state, json.dumps(settings))
+        if waiting and not faults and is_todo(state, sweep):
+            waiting()
+            waiting = None
+    if faults:
+        raise RequestError(_listed(faults))
+    if not found:
+        raise RequestError("there is nothing to run")
+    return _with_group(list(found.values()), swept, requested, sweep)
+
+
+class _Identity:
+    """Run ids of many settings: the data of each `data:` node are looked at once."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, tuple[str, str] | RequestError] = {}
+
+    def of(self, settings: dict[str, Any]) -> dict[str, Any]:
+        key = json.dumps([settings["data"], settings["paths"]], sort_keys=True)
+        if key not in self._known:
+            try:
+                named = identify(settings)
+                self._known[key] = named["fingerprint"], named["copy"]
+            except RequestError as error:
+                self._known[key] = error
+        known = self._known[key]
+        if isinstance(known, RequestError):
+            raise known
+        fingerprint, copy = known
+        return {**settings, "fingerprint": fingerprint, "copy": copy, "run_id": run_id(settings, fingerprint)}
+
+
+def _with_group(
+    jobs: list[Job], swept: Sequence[str], requested: Sequence[str], sweep: Mapping[str, Any]
+) -> Plan:
+    first = jobs[0].settings
+    runs = Path(first["paths"]["runs"])
+    group = first["group"] or default_group(swept, [job.run_id for job in jobs])
+    todo = [job for job in jobs if is_todo(job.status, sweep)]
+    return Plan(group, runs, tuple(swept), jobs, requested, todo)
+
+
+def default_group(swept: Sequence[str], run_ids: Sequence[str]) -> str:
+    """A name made of what is swept and of which runs come of it: the same sweep has the same name."""
+    words = [key.split("@")[0].rsplit(".", 1)[-1].rsplit("/", 1)[-1] for key in swept] or ["runs"]
+    shown = words[:4] + (["etc"] if len(words) > 4 else [])
+    digest = hashlib.sha256(" ".join(sorted(run_ids)).encode()).hexdigest()[:6]
+    return "-".join([*shown, digest])
+
+
+def record_plan(plan: Plan) -> None:
+    """Writes `<runs>/sweeps/<group>.json`. Raises RequestError where nothing can be written."""
+    add_to_group(plan.runs, plan.group, plan.run_ids)
+
+
+def _label(overrides: Sequence[Override], swept: Sequence[str]) -> str:
+    """What is particular to a job: `activation=relu init=glorot`."""
+    own = [o.input_line or "" for o in overrides if o.get_key_element().lstrip("+") in swept]
+    return " ".join(own) or "the run"
+
+
+def _listed(faults: Counter[str]) -> str:
+    lines = [f"{fault} ({count} runs)" if count > 1 else fault for fault, count in faults.items()]
+    if len(faults) >= MOST_FAULTS:
+        lines.append(f"and perhaps more: these are the first {MOST_FAULTS}")
+    return listed(lines)
+
+
+def listed(faults: Sequence[str]) -> str:
+    """Several faults as one message, each with its number, a line each."""
+    if len(faults) == 1:
+        return faults[0]
+    numbered = [f"({number}) {fault}" for number, fault in enumerate(faults, start=1)]
+    return "\n".join([f"{len(faults)} faults, nothing was started:", *numbered])

@@ -1,0 +1,74 @@
+"""A run on another machine: settings go there as text, the record comes back as files."""
+
+import os
+from collections.abc import Mapping
+from functools import cache
+from multiprocessing.connection import wait
+from pathlib import Path
+
+import yaml
+
+from trainlab.runs.atomic import replacing
+from trainlab.runs.record import RunFolder
+from trainlab.runs.result import RESULT_FILE
+from trainlab.sweeps import entry
+from trainlab.sweeps.server import WarmServer
+
+Record = Mapping[str, bytes]
+"""The files of a run's folder by their relative names."""
+
+_PLACES = {"data": "TRAINLAB_DATA", "cache": "TRAINLAB_CACHE", "runs": "TRAINLAB_RUNS"}
+
+
+def run_there(config: str, text: str, work: str | None) -> tuple[int | None, Record]:
+    """One run on the machine where this is called: its exit code, and its record where ours cannot be seen there.
+
+    `work` is None for a run over several devices. Each worker keeps a warm server between runs.
+    """
+    path = Path(config)
+    shared = path.is_file() and path.read_text(encoding="utf-8") == text
+    if not shared:
+        path = _settled_here(text)
+    place = {k: v for k, v in os.environ.items() if k == "CUDA_VISIBLE_DEVICES"}
+    server = _server()
+    if work is None:
+        process, lifeline = server.start(entry.run_devices, path, place)
+    else:
+        process, lifeline = server.start(entry.run, path, work, place)
+    while not wait([lifeline], timeout=0.5):
+        pass
+    process.join()
+    return process.exitcode, {} if shared else _taken(path.parent)
+
+
+@cache
+def _server() -> WarmServer:
+    return WarmServer()
+
+
+def _settled_here(text: str) -> Path:
+    """The settings in a folder of this machine, with its own places where the sender's do not exist here."""
+    settings = yaml.safe_load(text)
+    for place, variable in _PLACES.items():
+        if variable in os.environ and not Path(settings["paths"][place]).exists():
+            settings["paths"][place] = os.environ[variable]
+    folder = RunFolder(Path(settings["paths"]["runs"]) / settings["run_id"])
+    folder.write_settings(settings)
+    return folder.path / "config.yaml"
+
+
+def _taken(folder: Path) -> Record:
+    files = (path for path in folder.rglob("*") if path.is_file() and not path.name.startswith("."))
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
+
+
+def put_record(folder: Path, record: Record) -> None:
+    """Writes a record that came from elsewhere, the result last; settings stay as they were sent."""
+    names = sorted(record, key=lambda name: name == RESULT_FILE)
+    for name in names:
+        if name == "config.yaml":
+            continue
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with replacing(path) as beside:
+            beside.write_bytes(record[name])

@@ -1,0 +1,99 @@
+"""What runs at the same time, on what: cores shared out, or GPUs."""
+
+import os
+import shutil
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from trainlab.config.schema import checked
+from trainlab.errors import RequestError
+
+Count = Annotated[int, Field(ge=1)]
+
+
+class SlotSettings(BaseModel):
+    """`hydra.launcher.slots`, `.threads`, `.runs_per_gpu`."""
+
+    model_config = ConfigDict(strict=True, extra="forbid")
+    slots: Count | None = None
+    threads: Count | None = None
+    runs_per_gpu: Count = 1
+
+
+Settings = TypeVar("Settings", bound=SlotSettings)
+
+
+@dataclass(frozen=True)
+class Slot:
+    """Room for one run: its CPU threads, and the GPU that is all it sees."""
+
+    threads: int
+    gpu: str | None = None
+
+
+def check_settings(model: type[Settings], values: Mapping[str, Any]) -> Settings:
+    """A launcher's settings, checked. Raises RequestError naming `hydra.launcher.…` in one line."""
+    try:
+        return model(**checked(model, dict(values)))
+    except RequestError as error:
+        fault = str(error).replace("unknown setting '", "unknown setting 'hydra.launcher.")
+        prefix = "" if fault.startswith("unknown") else "hydra.launcher."
+        raise RequestError(f"{prefix}{fault.replace('; ', '; hydra.launcher.')}") from None
+
+
+def make_slots(settings: SlotSettings, accelerator: str, gpus: Sequence[str], cores: int) -> list[Slot]:
+    """The slots of this machine for runs on `accelerator` (auto, cpu, gpu, mps).
+
+    On CPU one slot per core with one thread each; on GPUs one slot per GPU or `runs_per_gpu`; on mps one.
+    """
+    if accelerator in ("auto", "gpu") and gpus:
+        shared = [gpu for _ in range(settings.runs_per_gpu) for gpu in gpus]
+        count = settings.slots or len(shared)
+        threads = settings.threads or max(1, cores // count)
+        return [Slot(threads, shared[i % len(shared)]) for i in range(count)]
+    if accelerator == "mps":
+        count = settings.slots or settings.runs_per_gpu
+    else:
+        count = settings.slots or max(1, cores // (settings.threads or 1))
+    return [Slot(settings.threads or max(1, cores // count))] * count
+
+
+def cores() -> int:
+    """CPU cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def visible_gpus() -> list[str]:
+    """The names of the CUDA devices that runs may use, found without torch; honours CUDA_VISIBLE_DEVICES."""
+    if (visible := os.environ.get("CUDA_VISIBLE_DEVICES")) is not None:
+        names = [name.strip() for name in visible.split(",")]
+        return [name for name in names if name and name != "-1"]
+    if listed := sorted(Path("/proc/driver/nvidia/gpus").glob("*")):
+        return [str(i) for i in range(len(listed))]
+    if not (command := shutil.which("nvidia-smi")):
+        return []
+    answer = subprocess.run([command, "-L"], capture_output=True, text=True, check=False)
+    return [str(i) for i, line in enumerate(answer.stdout.splitlines()) if line.startswith("GPU ")]
+
+
+def free_places(free: Sequence[Slot], devices: int, total: int) -> list[Slot] | None:
+    """Slots for a run over `devices` devices, each GPU once, or None while there are too few free ones."""
+    wanted = min(devices, total)
+    chosen: list[Slot] = []
+    for slot in free:
+        if len(chosen) < wanted and (slot.gpu is None or slot.gpu not in {s.gpu for s in chosen}):
+            chosen.append(slot)
+    return chosen if len(chosen) == wanted else None
+
+
+def environment(places: Sequence[Slot]) -> dict[str, str]:
+    """What a run is told about its place before torch is touched."""
+    gpus = [slot.gpu for slot in places if slot.gpu is not None]
+    return {"CUDA_VISIBLE_DEVICES": ",".join(gpus)} if gpus else {}

@@ -1,0 +1,174 @@
+"""SLURM by way of submitit, one job per run; and the same path on this machine, to try it out."""
+
+import os
+import signal
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field
+
+from trainlab.sweeps import entry
+from trainlab.sweeps.dispatch import Dispatcher, Ended
+from trainlab.sweeps.handover import Handover
+from trainlab.sweeps.installed import require
+from trainlab.sweeps.outcome import Outcome
+from trainlab.sweeps.plan import Job, Plan
+from trainlab.sweeps.pool import WORK
+from trainlab.sweeps.server import WarmServer
+from trainlab.sweeps.slots import Count, SlotSettings, check_settings, cores
+from trainlab.sweeps.watch import Watcher
+
+MOST_QUEUED = 1000
+_POLL_SECONDS = {"local": 0.2, "slurm": 5.0}
+
+
+class SubmititSettings(SlotSettings):
+    """`hydra.launcher.…` of submitit_slurm and submitit_local."""
+
+    folder: str
+    timeout_min: Count = 1440
+    partition: str | None = None
+    account: str | None = None
+    qos: str | None = None
+    gpus_per_node: int | None = Field(default=None, ge=0)
+    mem_gb: float | None = Field(default=None, gt=0)
+    setup: list[str] | None = None
+    additional_parameters: dict[str, Any] = {}
+
+
+class SubmititEngine:
+    """Runs as jobs of a cluster: `slurm`, or `local` processes of this machine."""
+
+    def __init__(self, cluster: str, settings: Mapping[str, Any], work: str = WORK):
+        launcher = "submitit_slurm" if cluster == "slurm" else "submitit_local"
+        require("submitit", launcher, extra="slurm")
+        self._cluster = cluster
+        self._settings = check_settings(SubmititSettings, settings)
+        self._work = work
+
+    def slots(self, plan: Plan) -> int:
+        """How many jobs are in the queue at the same time."""
+        threads = self._settings.threads or 1
+        most = MOST_QUEUED if self._cluster == "slurm" else max(1, cores() // threads)
+        return self._settings.slots or most
+
+    def run(self, plan: Plan, sweep: dict[str, Any], server: WarmServer, watcher: Watcher) -> list[Outcome]:
+        """Does what is to do and returns how each run ended."""
+        handover = Handover(plan.runs, plan.group, sweep["rerun"])
+        backend = SubmititBackend(
+            self._executor(), self._cluster, self.slots(plan), self._settings.threads or 1
+        )
+        backend.work = self._work
+        return Dispatcher(backend, handover, timeout_seconds=sweep["run_timeout"], watcher=watcher).run(
+            plan.todo
+        )
+
+    def _executor(self) -> Any:
+        import submitit
+
+        settings = self._settings
+        executor = submitit.AutoExecutor(folder=settings.folder, cluster=self._cluster)
+        given: dict[str, Any] = {
+            "timeout_min": settings.timeout_min,
+            "gpus_per_node": settings.gpus_per_node,
+            "mem_gb": settings.mem_gb,
+        }
+        if self._cluster == "slurm":
+            given |= {
+                "cpus_per_task": settings.threads or 1,
+                "slurm_partition": settings.partition,
+                "slurm_account": settings.account,
+                "slurm_qos": settings.qos,
+                "slurm_setup": settings.setup,
+                "slurm_additional_parameters": settings.additional_parameters or None,
+            }
+        executor.update_parameters(name="trainlab", **{k: v for k, v in given.items() if v is not None})
+        return executor
+
+
+class SubmititBackend:
+    """A submitit executor as a backend of the dispatcher."""
+
+    work = WORK
+
+    def __init__(self, executor: Any, cluster: str, most: int, threads: int):
+        self._executor = executor
+        self._cluster = cluster
+        self._most = most
+        self._jobs: dict[str, tuple[Any, Path]] = {}
+        self.threads = threads
+
+    def has_room(self, job: Job) -> bool:
+        """Whether fewer jobs are queued than may be."""
+        return len(self._jobs) < self._most
+
+    def start(self, job: Job, config: Path) -> None:
+        """Submits a run. Raises OSError where the cluster does not take it."""
+        work = None if job.settings["trainer"]["devices"] > 1 else self.work
+        with _shielded():
+            try:
+                submitted = self._executor.submit(entry.run_submitted, config, work)
+            except Exception as error:  # whatever sbatch says, in a type of submitit's own
+                raise OSError(
+                    f"{self._cluster} did not take the run: {' '.join(str(error).split())}"
+                ) from error
+        self._jobs[job.run_id] = (submitted, config)
+
+    def wait(self, seconds: float) -> list[Ended]:
+        """The jobs that are over."""
+        time.sleep(seconds)
+        over = [run_id for run_id, (job, _) in self._jobs.items() if job.done()]
+        return [self._ended(run_id) for run_id in over]
+
+    def stop(self, run_id: str) -> None:
+        """SIGTERM, on SLURM by scancel."""
+        job, config = self._jobs[run_id]
+        if self._cluster == "slurm":
+            job.cancel(check=False)
+        else:
+            _signal(config, signal.SIGTERM)
+
+    def kill(self, run_id: str) -> None:
+        """SIGKILL; SLURM sends it itself some seconds after scancel."""
+        job, config = self._jobs[run_id]
+        if self._cluster == "slurm":
+            job.cancel(check=False)
+        else:
+            _signal(config, signal.SIGKILL)
+
+    def close(self) -> None:
+        """Jobs that were killed are gone by themselves."""
+        self._jobs.clear()
+
+    def _ended(self, run_id: str) -> Ended:
+        job, config = self._jobs.pop(run_id)
+        (config.parent / entry.PID_FILE).unlink(missing_ok=True)
+        failure = job.exception()
+        if failure is None:
+            return Ended(run_id, job.result())
+        state = job.state.lower()
+        return Ended(
+            run_id,
+            None,
+            f"{self._cluster} job {job.job_id} ended {state} with no record; see {job.paths.stderr}",
+        )
+
+
+def _signal(config: Path, number: signal.Signals) -> None:
+    """Sends a signal to the process of a run and all that it has started, if it has begun."""
+    with suppress(OSError, ValueError):
+        pid = int((config.parent / entry.PID_FILE).read_text(encoding="ascii"))
+        os.killpg(pid, number) if number is signal.SIGKILL else os.kill(pid, number)
+
+
+@contextmanager
+def _shielded() -> Iterator[None]:
+    """What is started inside never sees the terminal's Ctrl-C: the dispatcher decides what stops."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)

@@ -1,0 +1,158 @@
+"""Settings become parts: the one place, with `run.py`, that reads settings as a tree."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import hydra
+import torch
+from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from trainlab.data import ImageData, load_images
+from trainlab.data.loader import BatchLoader
+from trainlab.errors import RequestError
+from trainlab.models.normalized import NormalizedNetwork
+from trainlab.nn.initializers import initialize
+from trainlab.nn.norm_layers import NormLayer
+from trainlab.training.classifier import Classifier
+from trainlab.training.seeding import seed_everything, seed_for
+
+# Images on which LSUV measures a layer's variance (Mishkin & Matas 2016 use a training batch)
+LSUV_BATCH_SIZE = 256
+
+
+def build(node: Mapping[str, Any] | None, *args: Any, **kwargs: Any) -> Any:
+    """What an option's node names, built of its keys and of what is given here; None for no node.
+
+    Raises:
+        RequestError: the class is not there, or does not take these arguments.
+    """
+    if node is None or node.get("_target_") is None:
+        return None
+    try:
+        # `_convert_="all"`: what is built never sees OmegaConf's containers
+        return hydra.utils.instantiate(dict(node), *args, _convert_="all", **kwargs)
+    except hydra.errors.InstantiationException as error:
+        if isinstance(error.__cause__, RequestError):
+            raise error.__cause__ from None
+        raise RequestError(f"{node['_target_']}: {_reason(error)}") from error
+
+
+def _reason(error: Exception) -> str:
+    """The innermost message of an instantiation that failed, in one line."""
+    while error.__cause__ is not None and isinstance(error.__cause__, Exception):
+        error = error.__cause__
+    return " ".join(str(error).split())
+
+
+def network(settings: Mapping[str, Any], in_shape_CHW: Sequence[int], num_classes: int) -> nn.Module:
+    """The network of these settings, with torch's own initial weights.
+
+    Raises:
+        RequestError: a combination that cannot be built, by name.
+    """
+    norm_layer = settings["norm_layer"]
+    built = build(settings["model"])
+    try:
+        return built(
+            in_shape_CHW=tuple(in_shape_CHW),
+            num_classes=num_classes,
+            activation=build(settings["activation"]),
+            norm_layer=NormLayer(norm_layer["position"], build(norm_layer["layer"])),
+            pool=build(settings["pool"]),
+        )
+    except TypeError as error:
+        raise RequestError(f"model={settings['axes']['model']}: {_reason(error)}") from error
+
+
+def model(
+    settings: Mapping[str, Any],
+    in_shape_CHW: Sequence[int],
+    num_classes: int,
+    mean_C: Sequence[float],
+    std_C: Sequence[float],
+) -> NormalizedNetwork:
+    """Input normalization with its statistics (unit scale 0..1), then the network."""
+    normalization = build(settings["normalization"])(mean_C=tuple(mean_C), std_C=tuple(std_C))
+    built = NormalizedNetwork(normalization, network(settings, in_shape_CHW, num_classes))
+    if any(isinstance(m, nn.Conv2d) for m in built.modules()):
+        # images lie in memory as N, H, W, C already, and convolutions are faster so, on CPU and GPU
+        built = built.to(memory_format=torch.channels_last)
+    return built
+
+
+def images(settings: Mapping[str, Any]) -> ImageData:
+    """The data set, decoded (the first time) and cut as the settings say.
+
+    Raises:
+        RequestError: missing or corrupt data, by file; a size out of range.
+    """
+    data, paths = settings["data"], settings["paths"]
+    cut = ("image_size", "channels", "num_classes", "val_size", "train_size", "test_size", "split_seed")
+    return load_images(data["source"], paths["data"], paths["cache"], **{name: data[name] for name in cut})
+
+
+def initialized_model(settings: Mapping[str, Any], images: ImageData) -> NormalizedNetwork:
+    """The model at step 0: built and initialized from the run's seed; LSUV gets a batch of real images."""
+    seed_everything(seed_for(settings["seed"], "init"))
+    built = model(settings, images.in_shape_CHW, len(images.classes), images.mean_C, images.std_C)
+    batch_size = min(LSUV_BATCH_SIZE, len(images.train))
+    loader = BatchLoader(images.train, batch_size, shuffle=True, seed=seed_for(settings["seed"], "init"))
+    x_NCHW, _ = next(iter(loader))
+    initialize(built.network, build(settings["init"]), built.normalization(x_NCHW))
+    return built
+
+
+def classifier(settings: Mapping[str, Any], built: nn.Module, num_classes: int) -> Classifier:
+    """The LightningModule around a model, with the optimizer, schedule and augmentation of the settings."""
+    return Classifier(
+        built,
+        num_classes,
+        optimizer=build(settings["optimizer"]),
+        scheduler=build(settings["scheduler"]),
+        augment=build(settings["augment"]),
+        seed=settings["seed"],
+    )
+
+
+def in_shape_CHW(settings: Mapping[str, Any]) -> tuple[int, int, int]:
+    """The network's input by the settings alone, with no data present."""
+    data = settings["data"]
+    return data["channels"], data["image_size"], data["image_size"]
+
+
+def check(settings: Mapping[str, Any]) -> None:
+    """Refuses what cannot be built or trained, before any data are read: builds it on the meta device.
+
+    Raises:
+        RequestError: by name, with what was expected.
+    """
+    data = settings["data"]
+    if data["image_size"] is None or data["num_classes"] is None:
+        return  # a folder of the user's: its shape is known once it has been read
+    with torch.device("meta"):
+        built = network(settings, in_shape_CHW(settings), data["num_classes"])
+    check_batch(settings, built)
+    parameter = nn.Parameter(torch.zeros(1))
+    try:
+        optimizer = build(settings["optimizer"])([parameter])
+        build(settings["scheduler"])(optimizer, 100)
+    except (TypeError, ValueError) as error:
+        raise RequestError(f"optimizer or scheduler: {_reason(error)}") from error
+
+
+def check_batch(settings: Mapping[str, Any], built: nn.Module) -> None:
+    """A batch of one has no variance over the batch: BatchNorm cannot train on it."""
+    per_device = settings["data"]["batch_size"] // settings["trainer"]["devices"]
+    if per_device < 1:
+        raise RequestError(
+            f"data.batch_size={settings['data']['batch_size']}: expected at least one image for each of "
+            f"trainer.devices={settings['trainer']['devices']}"
+        )
+    has_batchnorm = any(isinstance(m, _BatchNorm) for m in built.modules())
+    smallest = min(per_device, settings["data"]["train_size"] or per_device)
+    if has_batchnorm and smallest == 1:
+        raise RequestError(
+            f"norm_layer={settings['axes']['norm_layer']} on a batch of one: "
+            "expected data.batch_size of at least 2 per device, or norm_layer=layernorm, groupnorm or none"
+        )

@@ -1,0 +1,163 @@
+"""The one LightningModule: any image classifier, trained with cross-entropy.
+
+Shapes: x_NCHW pixels 0..255 (uint8), y_N class indices (int64), logits_NK.
+"""
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import lightning as L
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torchmetrics import MeanMetric
+from torchmetrics.classification import MulticlassConfusionMatrix
+
+from trainlab.data.augment import augment_generator
+from trainlab.training.seeding import seed_for
+from trainlab.training.step_meter import StepMeter, first_not_finite
+
+# Steps between two readings of the training loss; a reading waits for the device.
+READ_EVERY_STEPS = 50
+
+
+class Classifier(L.LightningModule):
+    """Trains `model`, which takes pixels and returns logits_NK; metrics are `train|val|test/loss|acc`.
+
+    A loss that is NaN or infinite sets `diverged` to {"step", "quantity"} and stops the run.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        num_classes: int,
+        optimizer: Callable[[Iterable[nn.Parameter]], Optimizer],
+        scheduler: Callable[[Optimizer, int], Any],
+        augment: Callable[[Tensor, torch.Generator], Tensor] | None,
+        seed: int,
+    ):
+        super().__init__()
+        self.model = model
+        self.optimizer, self.scheduler, self.augment, self.seed = optimizer, scheduler, augment, seed
+        self.meter = StepMeter()
+        self.diverged: dict[str, Any] | None = None
+        self.validated_step: int | None = None
+        self.confusion_KK: Tensor | None = None
+        self.eval_loss = MeanMetric()
+        self.eval_confusion = MulticlassConfusionMatrix(num_classes, validate_args=False)
+
+    def forward(self, x_NCHW: Tensor) -> Tensor:
+        """Logits_NK of pixels."""
+        return self.model(x_NCHW)
+
+    def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
+        """Mean cross-entropy (nats) of one batch."""
+        x_NCHW, y_N = batch
+        if self.augment is not None:
+            # a function of the step, so that a resumed run augments as it would have
+            generator = augment_generator(
+                seed_for(self.seed, "augment"), self.global_step, self.trainer.global_rank
+            )
+            x_NCHW = self.augment(x_NCHW, generator)
+        logits_NK = self.model(x_NCHW)
+        loss = F.cross_entropy(logits_NK.float(), y_N)
+        self.meter.add(loss.detach(), logits_NK.detach(), y_N)
+        return loss
+
+    def on_train_epoch_start(self) -> None:
+        """Dropout draws from torch's own generator: each epoch starts it at a known place."""
+        self.meter.reset()  # Lightning does not call this hook when it resumes in mid-epoch
+        torch.manual_seed(seed_for(self.seed, "dropout", self.current_epoch, self.trainer.global_rank))
+
+    def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
+        """Reads the losses every so often; a reading waits for the device."""
+        if len(self.meter.unread) >= READ_EVERY_STEPS:
+            self.read_losses()
+
+    def on_train_epoch_end(self) -> None:
+        """The epoch's running loss and accuracy go to all loggers."""
+        self.read_losses()
+        self.log_dict(self.meter.epoch(), sync_dist=True)
+
+    def read_losses(self) -> None:
+        """Hands the losses of the last steps to the loggers; stops the run where one is not finite."""
+        losses = self.meter.read()
+        if not losses:
+            return
+        first_step = self.global_step - len(losses)
+        bad = first_not_finite(losses)
+        if bad is not None:
+            self._stop_diverged(first_step + bad, "train/loss")
+        for logger in self.loggers:
+            if hasattr(logger, "log_losses"):
+                logger.log_losses(losses, first_step, self.current_epoch)
+            else:
+                logger.log_metrics({"train/loss_step": sum(losses) / len(losses)}, step=self.global_step - 1)
+
+    def _stop_diverged(self, step: int, quantity: str) -> None:
+        if self.diverged is None:
+            self.diverged = {"step": step, "quantity": quantity}
+        self.trainer.should_stop = True
+
+    def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
+        """One batch of the validation split."""
+        self._evaluate(batch)
+
+    def test_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
+        """One batch of the test split."""
+        self._evaluate(batch)
+
+    def _evaluate(self, batch: tuple[Tensor, Tensor]) -> None:
+        x_NCHW, y_N = batch
+        if not len(y_N):  # the last global batch may leave nothing for this rank
+            return
+        logits_NK = self.model(x_NCHW)
+        self.eval_loss.update(F.cross_entropy(logits_NK.float(), y_N), weight=len(y_N))
+        self.eval_confusion.update(logits_NK, y_N)
+
+    def on_validation_epoch_end(self) -> None:
+        """`val/loss`, `val/acc`."""
+        metrics, _ = self._evaluated("val")
+        self.validated_step = self.global_step
+        if not torch.isfinite(metrics["val/loss"]) and self.trainer.training:
+            self._stop_diverged(self.global_step, "val/loss")
+        self.log_dict(metrics, sync_dist=True)  # the same on all processes already
+
+    def on_test_epoch_end(self) -> None:
+        """`test/loss`, `test/acc`; the confusion matrix stays in `confusion_KK` (row: true class)."""
+        metrics, self.confusion_KK = self._evaluated("test")
+        self.log_dict(metrics, sync_dist=True)  # the same on all processes already
+
+    def _evaluated(self, split: str) -> tuple[dict[str, Tensor], Tensor]:
+        confusion_KK = self.eval_confusion.compute()  # over all processes
+        accuracy = confusion_KK.diagonal().sum() / confusion_KK.sum()
+        metrics = {f"{split}/loss": self.eval_loss.compute(), f"{split}/acc": accuracy}
+        self.eval_loss.reset()
+        self.eval_confusion.reset()
+        return metrics, confusion_KK.cpu()
+
+    def configure_optimizers(self) -> Any:
+        """The optimizer over all trainable parameters, and a schedule that advances each step."""
+        optimizer = self.optimizer(p for p in self.parameters() if p.requires_grad)
+        schedule = self.scheduler(optimizer, int(self.trainer.estimated_stepping_batches))
+        if schedule is None:
+            return optimizer
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """What a resumed run needs to go on bit for bit: the epoch's sums and dropout's generator."""
+        self.read_losses()
+        checkpoint["meter"] = self.meter.state_dict()
+        checkpoint["random_state"] = torch.get_rng_state()
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """See `on_save_checkpoint`."""
+        self.meter.load_state_dict(checkpoint["meter"])
+        self._resumed_random_state = checkpoint["random_state"]
+
+    def on_train_start(self) -> None:
+        """Lightning draws random numbers between loading a checkpoint and the first step."""
+        state = self.__dict__.pop("_resumed_random_state", None)
+        if state is not None:
+            torch.set_rng_state(state.cpu())

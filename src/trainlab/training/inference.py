@@ -1,0 +1,130 @@
+"""A saved run, used again from its folder alone: metrics, predictions, files for other programs."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from PIL import Image, UnidentifiedImageError
+from torch import Tensor, nn
+
+from trainlab.data import Split
+from trainlab.data.loader import BatchLoader
+from trainlab.data.pixels import to_pixels
+from trainlab.errors import RequestError
+from trainlab.training import assemble
+from trainlab.training.checkpoint import load_model
+
+# Larger pictures are refused before they are decoded: a few kilobytes can unpack to gigabytes.
+MOST_PIXELS = 50_000_000
+
+
+def checkpoint_path(folder: Path, which: str) -> Path:
+    """`last.ckpt` or `best.ckpt` of a run.
+
+    Raises:
+        RequestError: the run has no such checkpoint; names those that it has.
+    """
+    path = folder / "checkpoints" / f"{which}.ckpt"
+    if not path.exists():
+        there = sorted(p.stem for p in path.parent.glob("*.ckpt")) or ["none"]
+        raise RequestError(f"run {folder.name} has no checkpoint '{which}'; available: {', '.join(there)}")
+    return path
+
+
+def load_run(folder: Path, which: str = "last") -> tuple[nn.Module, dict[str, Any]]:
+    """The model of a run in eval mode, pixels x_NCHW → logits_NK, and its description (see `checkpoint`)."""
+    return load_model(checkpoint_path(folder, which))
+
+
+@torch.inference_mode()
+def evaluate(
+    model: nn.Module, settings: Mapping[str, Any], data_folder: Path | None = None, batch_size: int = 512
+) -> dict[str, float]:
+    """`val/…` and `test/…` loss (nats) and accuracy (0..1) of a model on its run's own splits.
+
+    Raises:
+        RequestError: the data are not there.
+    """
+    if data_folder is not None:
+        settings = {**settings, "paths": {**settings["paths"], "data": str(data_folder)}}
+    images = assemble.images(settings)
+    metrics = {}
+    for name, split in (("val", images.val), ("test", images.test)):
+        loss, accuracy = _measure(model, split, batch_size)
+        metrics |= {f"{name}/loss": loss, f"{name}/acc": accuracy}
+    return metrics
+
+
+def _measure(model: nn.Module, split: Split, batch_size: int) -> tuple[float, float]:
+    loss, correct = 0.0, 0
+    for x_NCHW, y_N in BatchLoader(split, batch_size):
+        logits_NK = model(x_NCHW).float()
+        loss += F.cross_entropy(logits_NK, y_N, reduction="sum").item()
+        correct += int((logits_NK.argmax(dim=1) == y_N).sum())
+    return loss / len(split), correct / len(split)
+
+
+def read_image(path: Path, in_shape_CHW: Sequence[int]) -> Tensor:
+    """An image file as pixels x_1CHW (uint8) of the network's input shape.
+
+    Raises:
+        RequestError: not an image, or a larger one than can be meant.
+    """
+    channels, height, width = in_shape_CHW
+    try:
+        with Image.open(path) as image:
+            if image.width * image.height > MOST_PIXELS:
+                raise RequestError(
+                    f"{path}: {image.width} × {image.height} pixels, expected at most {MOST_PIXELS:,}"
+                )
+            pixels_HWC = to_pixels(image, (height, width, channels))
+    except FileNotFoundError:
+        raise RequestError(f"{path}: no such file") from None
+    except (UnidentifiedImageError, OSError, Image.DecompressionBombError, SyntaxError) as error:
+        raise RequestError(f"{path}: not a readable image ({error})") from None
+    return torch.from_numpy(np.array(pixels_HWC)).permute(2, 0, 1)[None]
+
+
+@torch.inference_mode()
+def probabilities(model: nn.Module, x_NCHW: Tensor) -> Tensor:
+    """Class probabilities p_NK of pixels."""
+    return model(x_NCHW).float().softmax(dim=1)
+
+
+def export_safetensors(model: nn.Module, description: Mapping[str, Any], path: Path) -> None:
+    """Weights and buffers as safetensors, with run id and classes as metadata.
+
+    Raises:
+        RequestError: the extra `export` is not installed.
+    """
+    try:
+        from safetensors.torch import save_file
+    except ModuleNotFoundError:
+        raise _missing_extra("safetensors") from None
+    metadata = {"run_id": description["run_id"], "classes": ",".join(map(str, description["classes"]))}
+    save_file({k: v.contiguous() for k, v in model.state_dict().items()}, path, metadata=metadata)
+
+
+def export_onnx(model: nn.Module, description: Mapping[str, Any], path: Path) -> None:
+    """ONNX with input `pixels` (N, C, H, W; uint8, any N) and output `logits` (N, K).
+
+    Raises:
+        RequestError: the extra `export` is not installed.
+    """
+    try:
+        import onnx  # noqa: F401 - torch needs both, and fails late without them
+        import onnxscript  # noqa: F401
+    except ModuleNotFoundError as error:
+        raise _missing_extra(str(error.name)) from None
+    x_NCHW = torch.zeros(2, *description["in_shape_CHW"], dtype=torch.uint8)
+    torch.onnx.export(
+        model, (x_NCHW,), path, input_names=["pixels"], output_names=["logits"], dynamo=True,
+        dynamic_shapes=({0: torch.export.Dim("batch")},), external_data=False, verbose=False,
+    )  # fmt: skip
+
+
+def _missing_extra(package: str) -> RequestError:
+    return RequestError(f"{package} is not installed; pip install 'trainlab[export]'")

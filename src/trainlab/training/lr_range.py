@@ -1,0 +1,122 @@
+"""Loss against learning rate in one short run (Smith 2017, arXiv:1506.01186, section 3.3)."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import lightning as L
+import torch
+from lightning.pytorch.loggers import Logger
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LambdaLR
+
+from trainlab.data.datamodule import ImageDataModule
+from trainlab.training import assemble
+from trainlab.training.seeding import seed_for
+
+# Weight of the past in the smoothed loss; fastai's choice
+SMOOTHING = 0.9
+# The test ends once the smoothed loss is this many times its best: from there on it only explodes
+EXPLODED = 4.0
+
+
+@dataclass(frozen=True)
+class RangeTest:
+    """Rates, the smoothed loss (nats) at each, and the rate of its fastest fall (None if it never falls)."""
+
+    rates: list[float]
+    losses: list[float]
+    suggestion: float | None
+
+
+class _Losses(Logger):
+    """Takes the losses of the steps, for nothing but this test."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.losses: list[float] = []
+
+    @property
+    def name(self) -> str:
+        return "lr-range"
+
+    @property
+    def version(self) -> str:
+        return ""
+
+    def log_hyperparams(self, params: Any, *args: Any, **kwargs: Any) -> None: ...
+
+    def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None: ...
+
+    def log_losses(self, losses: list[float], first_step: int, epoch: int) -> None:
+        self.losses.extend(losses)
+
+
+def lr_range(settings: Mapping[str, Any], steps: int, smallest: float, largest: float) -> RangeTest:
+    """Trains `steps` steps while the rate grows geometrically from `smallest` to `largest`.
+
+    Raises:
+        RequestError: the settings cannot be built, or the data are missing.
+    """
+    if settings["trainer"]["threads"]:
+        torch.set_num_threads(settings["trainer"]["threads"])
+    assemble.check(settings)
+    images = assemble.images(settings)
+    classifier = assemble.classifier(
+        settings, assemble.initialized_model(settings, images), len(images.classes)
+    )
+    rates = [smallest * (largest / smallest) ** (i / (steps - 1)) for i in range(steps)]
+
+    def growing(optimizer: Optimizer, total_steps: int) -> LambdaLR:
+        base = settings["optimizer"]["lr"]
+        return LambdaLR(optimizer, lambda step: rates[min(step, steps - 1)] / base)
+
+    classifier.scheduler = growing
+    taken = _Losses()
+    trainer = L.Trainer(
+        accelerator=settings["trainer"]["accelerator"],
+        devices=1,
+        precision=settings["trainer"]["precision"],
+        gradient_clip_val=settings["trainer"]["gradient_clip"],
+        max_steps=steps,
+        max_epochs=-1,
+        limit_val_batches=0,
+        logger=[taken],
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+    )
+    loaders = ImageDataModule(
+        images, settings["data"]["batch_size"], seed=seed_for(settings["seed"], "order")
+    )
+    trainer.fit(classifier, loaders)
+    return judge(rates, taken.losses)
+
+
+def judge(rates: list[float], losses: list[float]) -> RangeTest:
+    """Smooths the losses (exponential average, bias removed), cuts off the explosion, finds the rate."""
+    smooth: list[float] = []
+    average = 0.0
+    for i, loss in enumerate(losses):
+        average = SMOOTHING * average + (1 - SMOOTHING) * loss
+        value = average / (1 - SMOOTHING ** (i + 1))
+        if not math.isfinite(value) or (smooth and value > EXPLODED * min(smooth)):
+            break
+        smooth.append(value)
+    return RangeTest(rates[: len(smooth)], smooth, _steepest(rates, smooth))
+
+
+def _steepest(rates: list[float], smooth: list[float]) -> float | None:
+    """The rate at the most negative slope of loss against log rate, before the lowest loss."""
+    if len(smooth) < 3:
+        return None
+    lowest = min(range(len(smooth)), key=smooth.__getitem__)
+    slopes = {
+        i: (smooth[i + 1] - smooth[i - 1]) / math.log(rates[i + 1] / rates[i - 1])
+        for i in range(1, min(lowest + 1, len(smooth) - 1))
+    }
+    if not slopes:
+        return None
+    steepest = min(slopes, key=slopes.__getitem__)
+    return rates[steepest] if slopes[steepest] < 0 else None

@@ -1,0 +1,140 @@
+"""One run, start to end: the story on one screen."""
+
+from collections.abc import Mapping
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import torch
+from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint, RichProgressBar
+from lightning.pytorch.loggers import Logger
+from rich.console import Console
+
+from trainlab.data.datamodule import ImageDataModule
+from trainlab.runs import Result, RunFolder
+from trainlab.training import assemble, resume
+from trainlab.training.checkpoint import SelfDescribing
+from trainlab.training.classifier import Classifier
+from trainlab.training.console import EpochLines, Throughput
+from trainlab.training.interruption import Interruption
+from trainlab.training.outcome import Recorder
+from trainlab.training.process import is_rank_zero
+from trainlab.training.seeding import seed_for
+from trainlab.training.tracking import RecordLogger, context, tracker
+
+
+def train(settings: Mapping[str, Any], console: Console | None = None) -> Result:
+    """Trains, validates and tests one run of frozen, identified settings; its folder holds all that it was.
+
+    With a `console` it shows what it does. A loss that turns NaN or infinite is a result (`diverged`).
+
+    Raises:
+        RequestError: the settings cannot be built, or the data are missing; nothing is recorded.
+        Interrupted: a signal asked it to stop; recorded as `interrupted`, with a checkpoint to go on from.
+        Exception: whatever the run raised; recorded as `failed` before it is raised again.
+    """
+    if settings["trainer"]["threads"]:
+        torch.set_num_threads(settings["trainer"]["threads"])
+    assemble.check(settings)
+    images = assemble.images(settings)
+    folder = RunFolder(Path(settings["paths"]["runs"]) / settings["run_id"])
+    with folder.lock() if is_rank_zero() else nullcontext():
+        start = resume.starting_point(settings, folder)
+        if is_rank_zero():
+            folder.write_settings(settings)
+            folder.begin(resumed_step=start.last_step)
+        with Recorder(folder, settings, images) as recorder:
+            model = assemble.initialized_model(settings, images)
+            classifier = assemble.classifier(settings, model, len(images.classes))
+            loaders = ImageDataModule(
+                images, settings["data"]["batch_size"], seed=seed_for(settings["seed"], "order")
+            )
+            throughput = Throughput(settings["data"]["batch_size"])
+            interruption = Interruption(recorder.last_checkpoint)
+            record = RecordLogger(folder)
+            recorder.watch(classifier, throughput, record)
+            with (
+                tracker(assemble.build(settings["logger"]), context(settings, folder.path)) as mirror,
+                interruption.listening(),
+            ):
+                callbacks = [throughput, interruption, SelfDescribing(settings, images)]
+                callbacks += _checkpoints(settings, folder) + _early_stop(settings)
+                callbacks += _display(settings, throughput, console)
+                trainer = _trainer(settings, folder, callbacks, [record, *([mirror] if mirror else [])])
+                trainer.fit(classifier, loaders, ckpt_path=start.checkpoint, weights_only=True)
+                _evaluate(trainer, classifier, loaders)
+                return recorder.finish(trainer)
+
+
+def _evaluate(trainer: L.Trainer, classifier: Classifier, loaders: ImageDataModule) -> None:
+    """Test metrics of the final weights, and validation metrics where the run ended between two validations.
+
+    Nothing is chosen by them: the best checkpoint, where it was asked for, is a file beside.
+    """
+    if classifier.diverged:
+        return
+    if classifier.validated_step != trainer.global_step:
+        trainer.validate(classifier, loaders, verbose=False)
+    trainer.test(classifier, loaders, verbose=False)
+
+
+def _trainer(
+    settings: Mapping[str, Any], folder: RunFolder, callbacks: list[Callback], loggers: list[Logger]
+) -> L.Trainer:
+    hardware = settings["trainer"]
+    return L.Trainer(
+        accelerator=hardware["accelerator"],
+        devices=hardware["devices"],
+        strategy=hardware["strategy"],
+        precision=hardware["precision"],
+        max_epochs=hardware["max_epochs"] or -1,
+        max_steps=hardware["max_steps"] or -1,
+        gradient_clip_val=hardware["gradient_clip"],
+        check_val_every_n_epoch=hardware["val_every_epochs"],
+        profiler=hardware["profiler"],
+        sync_batchnorm=hardware["devices"] > 1,
+        # the loaders cut each global batch into one part a process themselves
+        use_distributed_sampler=False,
+        # on a GPU, the deterministic kernel where there is one; the CPU's are so anyway
+        deterministic="warn",
+        callbacks=callbacks,
+        logger=loggers,
+        default_root_dir=folder.path,
+        enable_checkpointing=settings["checkpoint"] != "none",
+        enable_progress_bar=any(isinstance(c, RichProgressBar) for c in callbacks),
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+        # losses are handed to the loggers by the classifier, some fifty steps at once
+        log_every_n_steps=1_000_000_000,
+    )
+
+
+def _checkpoints(settings: Mapping[str, Any], folder: RunFolder) -> list[Callback]:
+    """`last.ckpt` is kept while the run goes, to go on from; `best.ckpt` where it was asked for."""
+    wanted = settings["checkpoint"]
+    every_epoch: dict[str, Any] = {
+        "dirpath": folder.checkpoints, "enable_version_counter": False, "save_on_train_epoch_end": True
+    }  # fmt: skip
+    callbacks: list[Callback] = []
+    if wanted != "none":
+        callbacks.append(ModelCheckpoint(filename="last", save_top_k=1, monitor=None, **every_epoch))
+    if wanted in ("best", "both"):
+        callbacks.append(ModelCheckpoint(filename="best", monitor="val/acc", mode="max", **every_epoch))
+    return callbacks
+
+
+def _early_stop(settings: Mapping[str, Any]) -> list[Callback]:
+    if settings["early_stop"] is None:
+        return []
+    # a loss that is not finite is the classifier's to judge
+    return [EarlyStopping("val/loss", patience=settings["early_stop"], mode="min", check_finite=False)]
+
+
+def _display(settings: Mapping[str, Any], throughput: Throughput, console: Console | None) -> list[Callback]:
+    if console is None:
+        return []
+    lines: list[Callback] = [EpochLines(console, throughput)]
+    if settings["trainer"]["progress_bar"] and console.is_terminal:
+        lines.append(RichProgressBar(refresh_rate=20, leave=False))
+    return lines

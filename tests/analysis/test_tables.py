@@ -1,0 +1,107 @@
+import csv as standard_csv
+import io
+import json
+import math
+
+import polars as pl
+import pytest
+from rich.console import Console
+
+from trainlab.analysis import compare, effects, tables
+
+
+@pytest.fixture
+def runs(runs_of):
+    accuracy = {"relu": [0.90, 0.94], "sigmoid": [0.10, 0.12]}
+    rows = [
+        {
+            "activation": activation,
+            "init": "kaiming",
+            "depth": depth,
+            "seed": seed,
+            "test/acc": value - depth / 100,
+        }
+        for depth in (4, 8)
+        for activation, of_seeds in accuracy.items()
+        for seed, value in enumerate(of_seeds)
+    ]
+    return runs_of([*rows, {"activation": "tanh", "init": "kaiming", "depth": 4, "status": "failed"}])
+
+
+def text_of(*shown) -> str:
+    console = Console(width=200, file=io.StringIO())
+    for table in shown:
+        console.print(table)
+    return console.file.getvalue()
+
+
+def test_the_comparison_says_what_matters_and_nothing_else(runs):
+    text = text_of(tables.comparison_table(compare(runs), "night"))
+    for part in (
+        "night",
+        "activation",
+        "depth",
+        "test/acc",
+        "failed",
+        "all: init=kaiming",
+        "88.00 ± 25.41 %",
+    ):
+        assert part in text
+    for part in ("diverged", "pruned", "cause", "nan", "None"):
+        assert part not in text
+    assert text.index("relu") < text.index("sigmoid") < text.index("tanh")
+
+
+def test_json_and_csv_hold_the_same_rows(runs):
+    comparison = compare(runs)
+    content = json.loads(tables.comparison_json(comparison))
+    assert content["metric"] == "test/acc" and content["constant"] == {"init": "kaiming"}
+    rows = list(standard_csv.DictReader(io.StringIO(tables.csv(comparison.table))))
+    assert [row["activation"] for row in rows] == [row["activation"] for row in content["rows"]]
+    assert float(rows[0]["mean"]) == pytest.approx(content["rows"][0]["mean"])
+    assert rows[-1]["mean"] == "" and content["rows"][-1]["mean"] is None
+
+
+def test_effects_are_shown_with_their_notes(runs):
+    told = effects(runs)
+    text = text_of(*tables.effects_tables(told))
+    for part in ("activation", "activation × depth", "left to interactions and seeds", "relu"):
+        assert part in text
+    content = json.loads(tables.effects_json(told))
+    assert content["shares"][0]["axis"] == "activation"
+    assert len(content["levels"]) == 4
+
+
+def test_a_list_of_runs_leaves_out_empty_columns(runs):
+    text = text_of(tables.runs_table(runs))
+    assert "run_id" in text and "94.00" not in text and "90.00" in text
+    assert "group" not in text
+
+
+def test_disk_usage_has_a_sum():
+    usage = pl.DataFrame({"run_id": ["a", "b"], "bytes": [1536, 10 * 2**20], "checkpoint_bytes": [0, 2**20]})
+    text = text_of(tables.usage_table(usage))
+    for part in ("1.5 KiB", "10.0 MiB", "2 runs", "checkpoint"):
+        assert part in text
+
+
+@pytest.mark.parametrize(
+    ("count", "text"),
+    [(0, "0 B"), (1023, "1023 B"), (1024, "1.0 KiB"), (5 * 2**40, "5.0 TiB"), (2**52, "4096.0 TiB")],
+)
+def test_sizes_have_binary_prefixes(count, text):
+    assert tables.human_bytes(count) == text
+
+
+@pytest.mark.parametrize(
+    ("metric", "interval", "text"),
+    [
+        ("test/acc", (0.988, 0.987, 0.989), "98.80 ± 0.10 %"),
+        ("test/loss", (0.0412, 0.04, 0.0424), "0.0412 ± 0.0012"),
+        ("test/acc", (0.988, None, None), "98.80 %"),
+        ("test/acc", (None, None, None), "–"),
+        ("test/loss", (math.inf, None, None), "inf"),
+    ],
+)
+def test_an_estimate_is_a_mean_with_half_its_interval(metric, interval, text):
+    assert tables.estimate(metric, *interval) == text

@@ -1,0 +1,199 @@
+"""Architectures: the numbers of their papers, their sizes, and what is refused."""
+
+import pytest
+import torch
+from model_options import network
+from torch import nn
+
+from trainlab.errors import RequestError
+from trainlab.models import MLP, VGG, LeNet5, LocallyConnected, PlainCNN, ResNet
+from trainlab.nn.layers import weight_layers
+from trainlab.nn.norm_layers import NormLayer
+
+
+def parameters(module):
+    return sum(p.numel() for p in module.parameters())
+
+
+def on_meta(architecture, *args, **kwargs):
+    with torch.device("meta"):
+        return architecture(*args, **kwargs)
+
+
+@pytest.mark.parametrize("side", [28, 32])
+def test_lenet5_has_the_layers_of_the_paper(side):
+    net = LeNet5((1, side, side), 10)
+    assert parameters(net) == 61_706
+    shapes = {}
+    for name in ("C1", "S2", "C3", "S4", "C5", "F6", "output"):
+        net.get_submodule(name).register_forward_hook(
+            lambda _m, _i, y, name=name: shapes.update({name: tuple(y.shape[1:])})
+        )
+    net(torch.zeros(2, 1, side, side))
+    assert shapes == {
+        "C1": (6, 28, 28),
+        "S2": (6, 14, 14),
+        "C3": (16, 10, 10),
+        "S4": (16, 5, 5),
+        "C5": (120, 1, 1),
+        "F6": (84,),
+        "output": (10,),
+    }
+
+
+@pytest.mark.parametrize("pool", ["avg", "stride"])
+def test_lenet5_has_the_same_parameters_with_any_pool(pool):
+    assert parameters(network("lenet5", pool=pool)) == 61_706
+
+
+@pytest.mark.parametrize(
+    ("depth", "expected"), [(11, 132_863_336), (13, 133_047_848), (16, 138_357_544), (19, 143_667_240)]
+)
+def test_vgg_has_the_parameters_of_the_imagenet_form(depth, expected):
+    assert parameters(on_meta(VGG, (3, 224, 224), 1000, depth=depth)) == expected
+
+
+@pytest.mark.parametrize(("depth", "convolutions"), [(11, 8), (13, 10), (16, 13), (19, 16)])
+def test_vgg_for_small_images(depth, convolutions):
+    net = on_meta(VGG, (3, 32, 32), 10, depth=depth)
+    kinds = [type(layer) for _, layer in weight_layers(net)]
+    assert kinds == [nn.Conv2d] * convolutions + [nn.Linear]
+    if depth == 16:
+        assert parameters(net) == 14_714_688 + 512 * 10 + 10
+
+
+@pytest.mark.parametrize("side", [32, 48, 64, 65, 96])
+def test_vgg_takes_other_images(side):
+    net = VGG((3, side, side), 7, depth=11, width=2)
+    assert net(torch.zeros(2, 3, side, side)).shape == (2, 7)
+
+
+def test_resnet20_has_the_parameters_of_the_paper():
+    norm = NormLayer("before_activation", nn.BatchNorm2d)
+    assert parameters(on_meta(ResNet, (3, 32, 32), 10, norm_layer=norm)) == 269_722
+    assert len(weight_layers(on_meta(ResNet, (3, 32, 32), 10, norm_layer=norm))) == 20
+
+
+@pytest.mark.parametrize("norm", [None, nn.BatchNorm2d])
+def test_resnet_with_dead_branches_is_the_identity_of_its_stem(norm):
+    """With zero branches nothing but relu, subsampling and padding is left."""
+    torch.manual_seed(0)
+    net = ResNet((3, 16, 16), 10, depth=3, width=4, norm_layer=NormLayer("before_activation", norm)).eval()
+    for name, layer in weight_layers(net.stages):
+        if ".second." in name:
+            nn.init.zeros_(layer.weight)
+            if layer.bias is not None:
+                nn.init.zeros_(layer.bias)
+    stem = net.stem(torch.randn(2, 3, 16, 16))
+    out = net.stages(stem)
+    assert out.shape == (2, 16, 4, 4)
+    assert torch.equal(out[:, :4], stem[:, :, ::4, ::4])
+    assert not out[:, 4:].any()
+
+
+def test_locally_connected_has_the_parameters_of_the_formula():
+    net = LocallyConnected((1, 28, 28), 10)
+    assert [parameters(net.get_submodule(f"layers.local{i}")) for i in (1, 2)] == [89_856, 8 * 8 * 6 * 151]
+
+
+@pytest.mark.parametrize("depth", [1, 2, 3, 4, 5, 6])
+def test_locally_connected_is_as_deep_as_asked_for(depth):
+    net = LocallyConnected((1, 28, 28), 10, depth=depth)
+    assert len(weight_layers(net)) == depth + 1
+    assert net(torch.zeros(2, 1, 28, 28)).shape == (2, 10)
+
+
+def test_mlp_is_as_deep_and_wide_as_asked_for():
+    net = MLP((1, 28, 28), 10, depth=4, width=50)
+    assert [layer.out_features for _, layer in weight_layers(net)] == [50] * 4 + [10]
+    assert parameters(net) == 785 * 50 + 3 * 51 * 50 + 51 * 10
+
+
+@pytest.mark.parametrize("depth", [1, 2, 3, 4, 5, 12, 30])
+@pytest.mark.parametrize("side", [8, 16, 28, 32])
+def test_plain_cnn_counts_its_convolutions_at_any_depth(depth, side):
+    net = PlainCNN((1, side, side), 10, depth=depth, width=4)
+    convolutions = [layer for _, layer in weight_layers(net) if isinstance(layer, nn.Conv2d)]
+    assert len(convolutions) == depth
+    assert convolutions[-1].out_channels == 4 * 2 ** (min(depth, 3) - 1)
+    assert net(torch.zeros(2, 1, side, side)).shape == (2, 10)
+
+
+def test_plain_cnn_doubles_its_maps_and_halves_them_between_stages():
+    net = PlainCNN((3, 32, 32), 10, depth=7, width=16)
+    convolutions = [layer.out_channels for _, layer in weight_layers(net) if isinstance(layer, nn.Conv2d)]
+    assert convolutions == [16, 16, 32, 32, 64, 64, 64]
+    assert [stage.out_shape_CHW for stage in net.stages] == [(16, 16, 16), (32, 8, 8), (64, 8, 8)]
+
+
+def test_plain_cnn_takes_the_smallest_images():
+    assert len(PlainCNN((1, 2, 2), 10).stages) == 2
+    assert len(PlainCNN((1, 1, 1), 10).stages) == 1
+
+
+def test_pool_stride_has_no_pooling_layer_and_strides_the_convolution():
+    plain, strided = (network("plain_cnn", pool=pool) for pool in ("max", "stride"))
+    assert parameters(plain) == parameters(strided)
+    strides = [layer.stride[0] for _, layer in weight_layers(strided) if isinstance(layer, nn.Conv2d)]
+    assert strides == [2, 2, 1, 1]
+    assert not any(isinstance(m, nn.MaxPool2d) for m in strided.modules())
+
+
+@pytest.mark.parametrize(
+    ("build", "message"),
+    [
+        (lambda: VGG((3, 32, 32), 10, depth=12), "vgg: got depth=12, expected one of 11, 13, 16, 19"),
+        (lambda: VGG((1, 28, 28), 10), "vgg: 5 poolings on 28 × 28 pixels, expected at most 4"),
+        (lambda: VGG((1, 28, 28), 10, width=0), "width: got 0"),
+        (lambda: PlainCNN((1, 28, 28), 10, depth=6, stages=6), "5 poolings on 28 × 28.*at most 4"),
+        (lambda: PlainCNN((1, 28, 28), 10, depth=3, stages=4), "stages: got 4, expected at most depth=3"),
+        (lambda: PlainCNN((1, 28, 28), 10, stages=0), "stages: got 0, expected at least 1"),
+        (lambda: PlainCNN((1, 28, 28), 10, depth=0), "depth: got 0"),
+        (lambda: MLP((1, 28, 28), 10, width=-3), "width: got -3"),
+        (lambda: ResNet((3, 32, 32), 10, depth=8), "depth=8 blocks, expected a multiple of 3"),
+        (lambda: ResNet((3, 32, 32), 10, depth=0), "depth=0 blocks"),
+        (lambda: LeNet5((3, 64, 64), 10), "images of 64 × 64 pixels, expected 28 × 28 or 32 × 32"),
+        (lambda: LocallyConnected((1, 28, 28), 10, depth=7), "depth=7.*at most 6"),
+        (
+            lambda: PlainCNN((1, 4, 4), 10, norm_layer=NormLayer("before_activation", nn.InstanceNorm2d)),
+            "InstanceNorm2d cannot normalize 64 features of one position",
+        ),
+        (
+            lambda: PlainCNN((1, 4, 4), 10, pool=lambda: nn.MaxPool2d(5)),
+            r"MaxPool2d.* cannot take a map of 4 × 4 \(16 channels\)",
+        ),
+    ],
+)
+def test_what_cannot_be_built_is_refused_in_one_line(build, message):
+    with pytest.raises(RequestError, match=message) as error:
+        build()
+    assert "\n" not in str(error.value)
+
+
+def test_a_users_own_parts_work_without_edits():
+    class Swish(nn.Module):
+        def forward(self, x):
+            return x * x.sigmoid()
+
+    class ChannelScale(nn.Module):
+        def __init__(self, num_features):
+            super().__init__()
+            self.scale = nn.Parameter(torch.ones(num_features, 1, 1))
+
+        def forward(self, x_NCHW):
+            return self.scale * x_NCHW
+
+    class Widest(nn.Module):
+        def forward(self, x_NCHW):
+            return nn.functional.max_pool2d(x_NCHW, 3, stride=2)
+
+    norm = NormLayer("after_activation", ChannelScale)
+    for architecture in (MLP, PlainCNN, LeNet5):
+        net = architecture((1, 32, 32), 10, activation=Swish, norm_layer=norm, **_pool(architecture, Widest))
+        net(torch.randn(2, 1, 32, 32)).sum().backward()
+        assert all(p.grad.isfinite().all() for p in net.parameters())
+
+
+def _pool(architecture, pool):
+    # a pool of 3 × 3 leaves LeNet-5's maps too small for C5
+    return {} if architecture is LeNet5 else {"pool": pool}

@@ -1,0 +1,164 @@
+import json
+import multiprocessing
+from pathlib import Path
+
+import pytest
+
+from trainlab.errors import RequestError
+from trainlab.runs import RunBusy, RunFolder, index, load_runs
+from trainlab.runs.groups import add_to_group, group_file, groups, read_group
+from trainlab.runs.housekeeping import disk_usage, remove, select
+from trainlab.runs.selection import resolve
+
+
+@pytest.fixture
+def root(make_run, tmp_path) -> Path:
+    for name in ("abc111", "abc222", "def333"):
+        make_run(name)
+    make_run("f00444", status="failed")
+    add_to_group(tmp_path / "runs", "night", ["def333", "f00444", "not_made"])
+    return tmp_path / "runs"
+
+
+def names(folders: list[Path]) -> list[str]:
+    return [folder.name for folder in folders]
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [("abc111", ["abc111"]), ("abc1", ["abc111"]), ("d", ["def333"]), ("night", ["def333", "f00444"])],
+)
+def test_runs_are_named_by_id_beginning_or_sweep(root, text, found):
+    assert names(resolve(root, text)) == found
+
+
+def test_runs_are_named_by_folder(root, tmp_path, monkeypatch):
+    assert resolve("elsewhere", str(root / "abc111")) == [root / "abc111"]
+    assert names(resolve("elsewhere", str(root))) == ["abc111", "abc222", "def333", "f00444"]
+    monkeypatch.chdir(tmp_path)
+    assert resolve(root, "runs/def333/") == [root / "def333"]
+    assert load_runs("elsewhere", "runs/def333")["run_id"].to_list() == ["def333"]
+
+
+def test_an_exact_id_goes_before_a_sweep_and_a_beginning(root, make_run):
+    make_run("abc")
+    add_to_group(root, "abc222", ["def333"])
+    assert names(resolve(root, "abc")) == ["abc"]
+    assert names(resolve(root, "abc222")) == ["abc222"]
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("abc", r"'abc' is ambiguous, 2 runs begin so: abc111, abc222"),
+        ("nigth", r"did you mean 'night'\? .*holds 4 runs, sweeps: night"),
+        ("abd111", r"did you mean 'abc111'"),
+        ("", "no run, sweep or folder ''"),
+        ("../nowhere", "no run, sweep or folder"),
+    ],
+)
+def test_a_name_that_fits_nothing_or_too_much_is_told_in_one_line(root, text, says):
+    with pytest.raises(RequestError, match=says) as problem:
+        resolve(root, text)
+    assert "\n" not in str(problem.value)
+
+
+def test_a_folder_without_runs_is_refused(root, tmp_path):
+    (tmp_path / "photos").mkdir()
+    with pytest.raises(RequestError, match="no runs in the folder"):
+        resolve(root, str(tmp_path / "photos"))
+    with pytest.raises(RequestError, match="no run, sweep or folder 'a'"):
+        resolve(tmp_path / "missing", "a")
+
+
+def test_runs_are_selected_by_name_and_status(root):
+    (root / "photos").mkdir()
+    assert names(select(root)) == ["abc111", "abc222", "def333", "f00444"]
+    assert names(select(root, status=["failed"])) == ["f00444"]
+    assert names(select(root, ["night", "abc1"], ["finished"])) == ["def333", "abc111"]
+    (root / "abc111" / "result.json").write_text("{")
+    assert names(select(root, status=["interrupted"])) == ["abc111"]
+    with pytest.raises(RequestError, match="did you mean 'failed'"):
+        select(root, status=["faild"])
+
+
+def test_disk_usage_counts_every_byte(root):
+    (root / "abc222" / "checkpoints").mkdir()
+    (root / "abc222" / "checkpoints" / "last.ckpt").write_bytes(b"x" * 100_000)
+    (root / "abc222" / "wandb" / "deep").mkdir(parents=True)
+    (root / "abc222" / "wandb" / "deep" / "log").write_bytes(b"x" * 500)
+    usage = disk_usage(select(root))
+    assert usage["run_id"][0] == "abc222"
+    assert usage.row(0)[2:] == (100_000, 500)
+    everything = sum(path.stat().st_size for path in (root / "abc222").rglob("*") if path.is_file())
+    assert usage["bytes"][0] == everything
+    assert disk_usage([root / "gone"]).row(0) == ("gone", 0, 0, 0)
+
+
+def test_removed_runs_are_gone_from_disk_table_and_index(root):
+    assert remove(resolve(root, "night")) == ["def333", "f00444"]
+    assert load_runs(root)["run_id"].to_list() == ["abc111", "abc222"]
+    assert index.read_index(root)[0].keys() == {"abc111", "abc222"}
+    assert not (root / "def333").exists()
+    assert read_group(root, "night") == ["def333", "f00444", "not_made"]
+    assert resolve(root, "night") == []
+
+
+def test_nothing_is_removed_while_one_of_them_is_being_worked_on(root):
+    with RunFolder(root / "abc222").lock(), pytest.raises(RunBusy, match="abc222"):
+        remove([root / "abc111", root / "abc222"])
+    assert load_runs(root).height == 4
+
+
+def test_a_folder_that_is_no_run_is_never_removed(root):
+    (root / "photos").mkdir()
+    with pytest.raises(RequestError, match="holds no run"):
+        remove([root / "abc111", root / "photos"])
+    assert (root / "abc111").exists() and (root / "photos").exists()
+
+
+def test_a_group_is_a_list_of_ids_each_once_in_order(tmp_path):
+    assert add_to_group(tmp_path, "activation, init (1)", ["b", "a", "b"]) == ["b", "a"]
+    assert add_to_group(tmp_path, "activation, init (1)", ["a", "c"]) == ["b", "a", "c"]
+    assert json.loads(group_file(tmp_path, "activation, init (1)").read_text()) == ["b", "a", "c"]
+    assert groups(tmp_path) == ["activation, init (1)"]
+    assert groups(tmp_path / "missing") == []
+
+
+@pytest.mark.parametrize(
+    "name", ["", "../up", "a/b", ".hidden", "a:b", "dot.", "a\nb", "x" * 300, "back\\slash"]
+)
+def test_a_group_name_that_cannot_be_a_file_is_refused(tmp_path, name):
+    with pytest.raises(RequestError, match="group"):
+        add_to_group(tmp_path, name, [])
+
+
+def test_a_missing_or_broken_group_is_told(tmp_path):
+    add_to_group(tmp_path, "night", ["a"])
+    with pytest.raises(RequestError, match="did you mean 'night'"):
+        read_group(tmp_path, "nigt")
+    for text in ("[1", "{}", "[1]"):
+        group_file(tmp_path, "night").write_text(text)
+        with pytest.raises(RequestError, match=r"night\.json .*remove it"):
+            read_group(tmp_path, "night")
+
+
+def test_where_no_group_can_be_written_one_line_says_so(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(RequestError, match=r"cannot write the sweep .*paths\.runs"):
+        add_to_group(tmp_path / "file", "night", ["a"])
+
+
+def _add(root: Path, worker: int) -> None:
+    for number in range(20):
+        add_to_group(root, "night", [f"{worker}-{number}"])
+
+
+def test_two_sweeps_that_add_at_once_lose_nothing(tmp_path):
+    context = multiprocessing.get_context("spawn")
+    workers = [context.Process(target=_add, args=(tmp_path, worker)) for worker in range(3)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    assert len(read_group(tmp_path, "night")) == 60

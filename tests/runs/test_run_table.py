@@ -1,0 +1,320 @@
+import json
+import multiprocessing
+import os
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import polars as pl
+import pytest
+import yaml
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from trainlab.analysis import compare
+from trainlab.errors import RequestError
+from trainlab.runs import RunFolder, index, load_runs, plain_json, read_runs, statuses
+from trainlab.runs.groups import add_to_group
+
+
+def index_lines(root: Path) -> list[str]:
+    return (root / "index.jsonl").read_text().splitlines()
+
+
+def test_one_row_per_run_with_axes_metrics_and_the_rest(make_run, tmp_path):
+    make_run("aaa", metrics={"test/acc": 0.5}, axes={"activation": "relu", "depth": 4}, group="first")
+    make_run(
+        "bbb",
+        status="diverged",
+        metrics={"test/acc": float("nan"), "val/acc": 0.1},
+        axes={"activation": "tanh", "depth": 8.5},
+        seed=3,
+    )
+    runs = load_runs(tmp_path / "runs")
+    assert runs["run_id"].to_list() == ["aaa", "bbb"]
+    assert runs["status"].to_list() == ["finished", "diverged"]
+    assert runs["activation"].to_list() == ["relu", "tanh"]
+    assert runs["depth"].to_list() == [4.0, 8.5]
+    assert runs["seed"].to_list() == [0, 3]
+    assert runs["group"].to_list() == ["first", None]
+    assert runs["val/acc"].to_list() == [None, 0.1]
+    assert runs["test/acc"].is_nan().to_list() == [False, True]
+    assert runs["data_copy"].to_list() == ["embedded", "embedded"]
+    assert runs.columns[:3] == ["run_id", "status", "group"]
+
+
+def test_settings_that_differ_become_columns_when_asked_for(make_run, settings_of, tmp_path):
+    make_run(settings=settings_of(optimizer__lr=0.1))
+    make_run(settings=settings_of(optimizer__lr=1, optimizer__betas=[0.8, 0.9]))
+    assert "optimizer.lr" not in load_runs(tmp_path / "runs").columns
+    runs = load_runs(tmp_path / "runs", settings=True).sort("optimizer.lr")
+    assert runs["optimizer.lr"].to_list() == [0.1, 1.0]
+    assert runs["optimizer.betas"].to_list() == ["[0.9, 0.999]", "[0.8, 0.9]"]
+    assert "data.batch_size" not in runs.columns
+
+
+def test_the_index_changes_nothing_but_the_time(make_run, tmp_path, monkeypatch):
+    root = tmp_path / "runs"
+    for name in ("aaa", "bbb", "ccc"):
+        make_run(name)
+    assert len(index_lines(root)) == 3, "finish() adds a line"
+    with_index = read_runs(root, settings=True).frame
+    with monkeypatch.context() as patch:
+        patch.setattr(index, "read_result", lambda folder: pytest.fail("a current line was not believed"))
+        assert read_runs(root, settings=True).frame.equals(with_index)
+    (root / "index.jsonl").unlink()
+    assert read_runs(root, settings=True).frame.equals(with_index)
+    assert len(index_lines(root)) == 3, "a missing index is rebuilt"
+
+
+def test_a_record_that_changed_is_read_again(make_run, tmp_path):
+    root = tmp_path / "runs"
+    make_run("aaa", metrics={"test/acc": 0.1})
+    load_runs(root)
+    folder = make_run("aaa", metrics={"test/acc": 0.7})
+    assert load_runs(root)["test/acc"].to_list() == [0.7]
+    path = folder.path / "result.json"
+    path.write_text(path.read_text().replace("0.7", "0.8"))  # same size
+    os.utime(path, ns=(1, 1))
+    assert load_runs(root)["test/acc"].to_list() == [0.8]
+
+
+@pytest.mark.parametrize(
+    "garbage", ["nonsense\n", '{"run_id": 3}\n', "[1]\n", '{"run_id": "aaa"', "\0\n", '{"run_id": []}\n']
+)
+def test_garbage_in_the_index_is_cleared(make_run, tmp_path, garbage):
+    root = tmp_path / "runs"
+    make_run("aaa")
+    with (root / "index.jsonl").open("a") as file:
+        file.write(garbage)
+    make_run("bbb")
+    for _ in range(2):
+        assert load_runs(root)["run_id"].to_list() == ["aaa", "bbb"]
+    entries, worn = index.read_index(root)
+    assert {"aaa", "bbb"} <= entries.keys()
+    assert not worn
+
+
+def test_a_line_of_an_older_version_is_read_again(make_run, tmp_path, monkeypatch):
+    make_run("aaa")
+    monkeypatch.setattr(index, "VERSION", index.VERSION + 1)
+    assert load_runs(tmp_path / "runs").height == 1
+    assert json.loads(index_lines(tmp_path / "runs")[-1])["version"] == index.VERSION
+
+
+def test_an_index_of_stale_lines_is_written_again(make_run, tmp_path):
+    root = tmp_path / "runs"
+    make_run("aaa")
+    make_run("gone")
+    shutil.rmtree(root / "gone")
+    lines = (root / "index.jsonl").read_text()
+    (root / "index.jsonl").write_text(lines * 200)
+    assert load_runs(root)["run_id"].to_list() == ["aaa"]
+    assert len(index_lines(root)) == 1
+
+
+def test_broken_and_foreign_folders_are_named_and_skipped(make_run, tmp_path, caplog):
+    root = tmp_path / "runs"
+    make_run("good")
+    (make_run("cut").path / "result.json").write_text('{"schema": 1, "run_')
+    shutil.copytree(root / "good", root / "copied")
+    (root / "photos").mkdir()
+    (root / "photos" / "cat.jpg").write_text("")
+    (root / ".cache").mkdir()
+    (root / "notes.txt").write_text("")
+    (root / "unset").mkdir()
+    (root / "unset" / "config.yaml").write_text("[broken")
+    (root / "odd").mkdir()
+    (root / "odd" / "config.yaml").write_text("trainer: 3")
+    add_to_group(root, "sweep", ["good"])
+    runs = read_runs(root)
+    assert runs.frame["run_id"].to_list() == ["good"]
+    reasons = {broken.path.name: broken.reason for broken in runs.broken}
+    assert reasons.keys() == {"cut", "copied", "photos", "unset", "odd"}
+    assert "belongs to run 'good'" in reasons["copied"]
+    assert "not a run" in reasons["photos"]
+    assert load_runs(root).height == 1
+    assert str(root / "cut") in caplog.text
+
+
+anything = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    max_leaves=5,
+)
+inside = st.dictionaries(st.sampled_from(["seed", "status", "test/acc", "activation", "odd/axis"]), anything)
+
+
+@given(st.data())
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60, deadline=None)
+def test_no_record_whatever_it_holds_stops_the_table(make_run, tmp_path, data):
+    root = tmp_path / "runs"
+    make_run("good")
+    path = make_run("odd").path / "result.json"
+    record = json.loads(path.read_text())
+    name = data.draw(st.sampled_from(sorted(record)))
+    path.write_text(plain_json.dumps(record | {name: data.draw(anything | inside)}))
+    (path.parent / "config.yaml").write_text(yaml.safe_dump(data.draw(anything | inside)))
+    for _ in range(2):  # from the record, then from the index
+        runs = read_runs(root, settings=True)
+        assert {"good", "odd"} == {*runs.frame["run_id"], *(broken.path.name for broken in runs.broken)}
+        compare(runs.frame)
+    path.unlink()
+    read_runs(root, settings=True)
+
+
+def test_numbers_beyond_64_bits_are_null(make_run, tmp_path):
+    make_run("aaa", seed=2**70, parameters=2**65, metrics={"test/acc": 10**400}, axes={"depth": 2**70})
+    for _ in range(2):
+        row = load_runs(tmp_path / "runs").select("seed", "parameters", "test/acc", "depth").row(0)
+        assert row[:3] == (None, None, None)
+
+
+def test_unfinished_runs_are_rows_with_their_settings(make_run, settings_of, tmp_path):
+    folder = make_run("aaa", settings_of(seed=7, group="night"))
+    (folder.path / "result.json").unlink()
+    runs = load_runs(tmp_path / "runs")
+    assert runs.select("status", "seed", "group", "activation").row(0) == (
+        "interrupted",
+        7,
+        "night",
+        "leaky_relu",
+    )
+    with folder.lock():
+        assert load_runs(tmp_path / "runs")["status"].to_list() == ["running"]
+    starting = RunFolder(tmp_path / "runs" / "bbb")
+    with starting.lock():
+        assert load_runs(tmp_path / "runs", "bbb")["status"].to_list() == ["running"]
+
+
+def test_a_record_without_settings_is_still_a_row(make_run, tmp_path):
+    (make_run("aaa").path / "config.yaml").unlink()
+    (tmp_path / "runs" / "index.jsonl").unlink()
+    runs = read_runs(tmp_path / "runs", settings=True)
+    assert runs.frame["run_id"].to_list() == ["aaa"]
+    assert not runs.broken
+
+
+def test_a_run_removed_while_the_table_is_read_is_left_out(make_run, tmp_path, monkeypatch):
+    root = tmp_path / "runs"
+    make_run("aaa")
+    make_run("bbb")
+    (root / "index.jsonl").unlink()
+    reading = index.read_result
+
+    def remove_first(folder):
+        shutil.rmtree(root / "bbb", ignore_errors=True)
+        return reading(folder)
+
+    monkeypatch.setattr(index, "read_result", remove_first)
+    assert load_runs(root)["run_id"].to_list() == ["aaa"]
+
+
+def test_statuses_are_what_a_sweep_goes_by(make_run, tmp_path):
+    root = tmp_path / "runs"
+    for name in ("finished", "diverged", "failed", "pruned"):
+        make_run(name, status=name)
+    (make_run("lost").path / "result.json").unlink()
+    (make_run("cut").path / "result.json").write_text("{")
+    names = ["finished", "diverged", "failed", "pruned", "lost", "cut", "none"]
+    assert statuses(root, names) == {
+        "finished": "finished",
+        "diverged": "diverged",
+        "failed": "failed",
+        "pruned": "pruned",
+        "lost": "interrupted",
+        "cut": "interrupted",
+        "none": "absent",
+    }
+    assert statuses(tmp_path / "never made", ["a"]) == {"a": "absent"}
+    for name in names:
+        assert RunFolder(root / name).status() == statuses(root, [name])[name]
+
+
+def test_no_runs_is_an_empty_table_and_no_folder_a_request_error(tmp_path):
+    with pytest.raises(RequestError, match=r"no runs in .*missing"):
+        load_runs(tmp_path / "missing")
+    (tmp_path / "runs").mkdir()
+    runs = load_runs(tmp_path / "runs", settings=True)
+    assert runs.height == 0
+    assert runs.schema["seed"] == pl.Int64 and "status" in runs.columns
+
+
+def test_a_read_only_folder_is_read_without_an_index(make_run, tmp_path, monkeypatch):
+    make_run("aaa")
+    (tmp_path / "runs" / "index.jsonl").unlink()
+
+    def refuse(*_):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(index, "append_whole", refuse)
+    monkeypatch.setattr(index, "write_atomically", refuse)
+    assert load_runs(tmp_path / "runs")["run_id"].to_list() == ["aaa"]
+
+
+def _append_many(root: Path, worker: int) -> None:
+    for number in range(100):
+        index.append(root, [{"run_id": f"{worker}-{number}", "row": {"note": "x" * 3000}}])
+
+
+def test_processes_that_append_at_once_do_not_mix_their_lines(tmp_path):
+    context = multiprocessing.get_context("spawn")
+    workers = [context.Process(target=_append_many, args=(tmp_path, worker)) for worker in range(4)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    entries, worn = index.read_index(tmp_path)
+    assert len(entries) == 400 and not worn
+
+
+def many_runs(make_run, root: Path, count: int) -> None:
+    """`count` run folders made from one, written without the fsyncs that make a real one slow."""
+    one = make_run("template").path
+    record, settings = (one / "result.json").read_text(), (one / "config.yaml").read_text()
+    shutil.rmtree(one)
+    for number in range(count):
+        folder = root / f"{number:012x}"
+        folder.mkdir()
+        (folder / "config.yaml").write_text(settings.replace("lr: 0.001", f"lr: {number + 1}.5"))
+        (folder / "result.json").write_text(record.replace("template", folder.name))
+
+
+@pytest.mark.parametrize(
+    ("count", "limit_seconds"), [(1_000, 0.3), pytest.param(10_000, 1.0, marks=pytest.mark.slow)]
+)
+def test_ten_thousand_runs_load_in_a_second(make_run, tmp_path, count, limit_seconds):
+    root = tmp_path / "runs"
+    many_runs(make_run, root, count)
+    names = [f"{number:012x}" for number in range(count)]
+    assert load_runs(root).height == count  # builds the index
+
+    def seconds(work) -> float:
+        start = time.perf_counter()
+        assert len(work()) == count
+        return time.perf_counter() - start
+
+    for work in (
+        lambda: load_runs(root),
+        lambda: load_runs(root, settings=True),
+        lambda: statuses(root, names),
+        lambda: load_runs(root, names),
+    ):
+        assert min(seconds(work) for _ in range(3)) <= limit_seconds
+
+
+@pytest.mark.parametrize(
+    ("line", "absent"),
+    [
+        (
+            "from trainlab.runs import load_runs, RunFolder; import trainlab.analysis.tables",
+            ["torch", "lightning"],
+        ),
+        ("from trainlab.runs import run_id", ["torch", "polars"]),
+    ],
+)
+def test_what_does_not_need_torch_does_not_import_it(line, absent):
+    check = f"import sys; {line}; sys.exit(' '.join(set({absent}) & sys.modules.keys()) or 0)"
+    subprocess.run([sys.executable, "-c", check], check=True)
