@@ -39,16 +39,20 @@ SMALL = {
 """Sizes that keep the contract tests fast."""
 
 
+WITHOUT_POOLING = ("mlp", "resnet")
+
+
 def network(
     model,
     *,
     activation="relu",
     norm_layer="none",
-    pool="max",
+    pool=None,
     in_shape_CHW=(1, 32, 32),
     **sizes,
 ):
-    """The model built of named options."""
+    """The model built of named options; its own pooling where none is named."""
+    pool = pool or ("none" if model in WITHOUT_POOLING else "max")
     built = instantiate({**node("model", model)["model"], **SMALL.get(model, {}), **sizes})
     return built(
         in_shape_CHW=in_shape_CHW,

@@ -68,6 +68,11 @@ def test_vgg_takes_other_images(side):
     assert net(torch.zeros(2, 3, side, side)).shape == (2, 7)
 
 
+def test_vgg_for_large_images_drops_half_of_both_hidden_dense_layers():
+    net = on_meta(VGG, (3, 224, 224), 1000)
+    assert [m.p for m in net.head if isinstance(m, nn.Dropout)] == [0.5, 0.5]
+
+
 def test_resnet20_has_the_parameters_of_the_paper():
     norm = NormLayer("before_activation", nn.BatchNorm2d)
     assert parameters(on_meta(ResNet, (3, 32, 32), 10, norm_layer=norm)) == 269_722

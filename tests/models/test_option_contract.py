@@ -3,7 +3,7 @@
 import pytest
 import torch
 import yaml
-from model_options import CONF, build, names, network, node
+from model_options import CONF, WITHOUT_POOLING, build, names, network, node
 from torch import nn
 
 from trainlab.errors import RequestError
@@ -39,7 +39,7 @@ init: kaiming kaiming_normal kaiming_uniform glorot glorot_uniform glorot_normal
     delta_orthogonal lsuv torch_default zeros mean_field
 normalization: standardize center unit symmetric raw per_image
 norm_layer: none batchnorm batchnorm_no_affine batchnorm_after_activation layernorm groupnorm instancenorm
-pool: max avg stride
+pool: max avg stride none
 model: plain_cnn mlp locally_connected lenet5 vgg resnet
 """
 GROUPS = {group: set(options.split()) for group, options in yaml.safe_load(OPTIONS).items()}
@@ -116,6 +116,10 @@ def test_batchnorm_statistics_move_in_train_and_stand_still_in_eval(model, norm_
 @pytest.mark.parametrize("model", MODELS)
 @pytest.mark.parametrize("pool", names("pool"))
 def test_pool(model, pool):
+    if (model in WITHOUT_POOLING and pool != "none") or (model == "lenet5" and pool == "none"):
+        with pytest.raises(RequestError, match=f"model={model}.*pool"):
+            network(model, pool=pool)
+        return
     torch.manual_seed(0)
     net = network(model, pool=pool)
     initialize(net, build("init", "kaiming"))

@@ -83,11 +83,11 @@ def test_a_layer_that_is_not_linear_in_its_weight_is_divided_again(x_NCHW):
 
 
 def test_buffers_modes_hooks_and_random_state_stay(x_NCHW):
-    net = network(nn.BatchNorm2d(8))
+    net = network(nn.BatchNorm2d(8), nn.RReLU())  # RReLU draws its slopes
     for _, layer in weight_layers(net):
         LSUV()(layer)
     net.eval()
-    net[2].train()
+    net[3].train()
     buffers = {name: b.clone() for name, b in net.named_buffers()}
     modes = [m.training for m in net.modules()]
     state = torch.get_rng_state()

@@ -1,5 +1,6 @@
 """Layer-by-layer predictions against real networks, their scatter included."""
 
+import itertools
 import math
 import time
 
@@ -18,11 +19,17 @@ def dense(depth, width, sigma_w2, phi, **options):
     ]
 
 
+def unit_rows(rows, width):
+    """Random rows of mean square 1, so that neither input nor output gradient adds scatter."""
+    x = torch.randn(rows, width)
+    return x / x.square().mean(1, keepdim=True).sqrt()
+
+
 def simulate(depth, width, sigma_w2, phi, norm, batch_size, networks):
     """log of (mean square of the output, mean square gradient at the input) of one sample, per network."""
     signal, gradient = [], []
     for _ in range(networks):
-        first = x = torch.randn(batch_size, width, requires_grad=True)
+        first = x = unit_rows(batch_size, width).requires_grad_()
         for _ in range(depth):
             h = x @ torch.randn(width, width).T * math.sqrt(sigma_w2 / width)
             if norm == "batchnorm":
@@ -30,7 +37,7 @@ def simulate(depth, width, sigma_w2, phi, norm, batch_size, networks):
             elif norm == "layernorm":
                 h = nn.functional.layer_norm(h, (width,))
             x = phi(h)
-        (at_input,) = torch.autograd.grad((x * torch.randn_like(x)).sum(), first)
+        (at_input,) = torch.autograd.grad(x, first, unit_rows(batch_size, width))
         signal.append(x[0].detach().square().mean())
         gradient.append(at_input[0].square().mean())
     return torch.stack(signal).log(), torch.stack(gradient).log()
@@ -51,18 +58,14 @@ def test_log_norm_of_a_relu_network_has_five_over_width_a_layer():
 @pytest.mark.parametrize("norm", [None, "layernorm"])
 @pytest.mark.parametrize("phi", [torch.relu, torch.tanh, nn.GELU(), nn.Identity()])
 def test_scatter_of_real_networks(phi, norm):
-    """300 networks of width 64, depth 5: log-variances within 35% (their own error is 8%), means within 0.2."""
+    """300 networks of width 64, depth 3: log-variances within 35% (own error 8%), means within 0.15."""
     torch.manual_seed(1)
     sigma_w2 = 1.5 if phi is torch.tanh else 1.0 if isinstance(phi, nn.Identity) else 2.0
-    signal, gradient = simulate(5, 64, sigma_w2, phi, norm, batch_size=1, networks=300)
-    predicted = propagate(dense(5, 64, sigma_w2, phi, norm=norm)).layers
+    signal, gradient = simulate(3, 64, sigma_w2, phi, norm, batch_size=1, networks=300)
+    predicted = propagate(dense(3, 64, sigma_w2, phi, norm=norm)).layers
     for measured, band in ((signal, predicted[-1].second_moment), (gradient, predicted[0].gradient)):
-        # The output gradient of the simulation scatters too, by 2/64.
-        own = 2 / 64 if measured is gradient else 0.0
-        assert measured.mean().item() == pytest.approx(
-            math.log(band.mean) + band.log_shift - own / 2, abs=0.2
-        )
-        assert measured.var().item() == pytest.approx(band.log_variance + own, rel=0.35, abs=2e-3)
+        assert measured.mean().item() == pytest.approx(math.log(band.mean) + band.log_shift, abs=0.15)
+        assert measured.var().item() == pytest.approx(band.log_variance, rel=0.35, abs=2e-3)
 
 
 @pytest.mark.parametrize("phi", [torch.relu, torch.tanh])
@@ -96,7 +99,7 @@ def test_layers_agree_with_the_mean_field_maps():
 
 
 def test_fan_in_scales_the_signal_and_fan_out_the_gradient():
-    """Kaiming by fan-in keeps the signal; the gradient then changes by fan_out/fan_in (He et al. 2015, Eq. 14)."""
+    """Kaiming by fan-in keeps the signal; the gradient changes by fan_out/fan_in (He et al. 2015, Eq. 14)."""
     layer = Layer(
         "conv", fan_in=9 * 16, fan_out=9 * 32, weight_variance=2 / (9 * 16), width=32, activation=nn.ReLU()
     )
@@ -104,6 +107,40 @@ def test_fan_in_scales_the_signal_and_fan_out_the_gradient():
     assert predicted.second_moment.mean == pytest.approx(1.0)
     assert predicted.gradient_factor == pytest.approx(2.0)
     assert predicted.second_moment.log_variance == pytest.approx(5 / 32)
+
+
+def test_a_real_convolutional_network():
+    """Four 3 × 3 layers of unequal width, circular padding: means over 40 networks lie within 25%.
+
+    Their own error is about √(5 Σ 1/n / 40) = 10%.
+    """
+    torch.manual_seed(3)
+    channels = [8, 64, 32, 128, 48]
+    outputs, gradients = [], []
+    for _ in range(40):
+        x = torch.randn(1, channels[0], 8, 8, requires_grad=True)
+        h = x
+        for fan, out in itertools.pairwise(channels):
+            conv = nn.Conv2d(fan, out, 3, padding=1, padding_mode="circular", bias=False)
+            nn.init.normal_(conv.weight, std=math.sqrt(1.5 / (9 * fan)))
+            h = torch.relu(conv(h))
+        outputs.append(h.detach().square().mean())
+        gradients.append(torch.autograd.grad(h, x, torch.randn_like(h))[0].square().mean())
+    predicted = propagate(
+        [
+            Layer(f"conv{out}", 9 * fan, 9 * out, 1.5 / (9 * fan), width=out, activation=nn.ReLU())
+            for fan, out in itertools.pairwise(channels)
+        ]
+    ).layers
+    assert torch.stack(outputs).mean().item() == pytest.approx(predicted[-1].second_moment.mean, rel=0.25)
+    assert torch.stack(gradients).mean().item() == pytest.approx(predicted[0].gradient.mean, rel=0.25)
+
+
+def test_what_is_beyond_first_order_is_said():
+    wide, narrow = (propagate(dense(20, width, 2.0, nn.GELU())) for width in (20_000, 8))
+    assert not wide.notes
+    assert "beyond first order" in narrow.notes[0]
+    assert math.isfinite(narrow.layers[-1].second_moment.high)
 
 
 def test_a_deep_sigmoid_network_loses_its_gradient_and_its_angles():

@@ -1,5 +1,6 @@
 """Gaussian expectations against closed forms and against SciPy's adaptive integration, kinks included."""
 
+import itertools
 import math
 
 import numpy as np
@@ -52,7 +53,7 @@ def brute_force(f, q, kinks=()):
 
     pieces = [
         integrate.quad(integrand, a, b, epsabs=1e-12, epsrel=1e-11, limit=400)[0]
-        for a, b in zip(points, points[1:], strict=False)
+        for a, b in itertools.pairwise(points)
     ]
     return sum(pieces)
 

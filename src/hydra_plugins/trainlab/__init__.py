@@ -1,0 +1,1 @@
+"""Hydra's view of trainlab: its search path, its sweeper, its launchers."""

@@ -14,7 +14,7 @@ class _EngineLauncher(Launcher):
 
     def __init__(self, **settings: Any):
         # Hydra hands containers of its own; the settings are plain values
-        self.settings = OmegaConf.to_container(OmegaConf.create(settings), resolve=True)
+        self.settings: Any = OmegaConf.to_container(OmegaConf.create(settings), resolve=True)
         self.engine: Any = None
         self.config: DictConfig | None = None
         self.hydra_context: HydraContext | None = None

@@ -30,16 +30,13 @@ class TrainlabSweeper(Sweeper):
         """Plans and runs the sweep. Raises RequestError, SweepFailed."""
         from rich.console import Console
 
-        from trainlab.config.bulk import BulkComposer
-        from trainlab.sweeps.foreign import ForeignEngine
+        from trainlab.sweeps.foreign import ForeignEngine, composer_of
         from trainlab.sweeps.grid import expand
         from trainlab.sweeps.sweep import sweep
 
         assert self.config is not None and self.hydra_context is not None and self.launcher is not None
-        loader = self.hydra_context.config_loader
-        grid = expand(arguments, self.params, loader)
-        hydra_overrides = OmegaConf.to_container(self.config.hydra.overrides.hydra)
-        composer = BulkComposer(loader, self.config.hydra.job.config_name, hydra_overrides)
+        grid = expand(arguments, self.params, self.hydra_context.config_loader)
+        composer = composer_of(self.hydra_context, self.config)
         engine = getattr(self.launcher, "engine", None) or ForeignEngine(self.launcher)
-        values = OmegaConf.to_container(self.config.sweep, resolve=True)
+        values: Any = OmegaConf.to_container(self.config.sweep, resolve=True)
         return sweep(grid, composer.compose, values, engine, Console())

@@ -52,7 +52,7 @@ def anatomy(overrides: list[str], as_json: bool) -> None:
     rows = rows_of(network, assemble.in_shape_CHW(settings))
     total = totals(rows)
     if as_json:
-        print(json.dumps({"layers": [asdict(row) for row in rows], **asdict(total)}, indent=2))
+        print(json.dumps({"layers": [asdict(row) for row in rows], **total._asdict()}, indent=2))
         return
     console = Console()
     table = Table(title=_title(settings), title_justify="left", box=None, padding=(0, 1, 0, 0))
@@ -66,10 +66,12 @@ def anatomy(overrides: list[str], as_json: bool) -> None:
             "×".join(map(str, row.out_shape)), f"{row.parameters:,}", _short(row.multiply_adds),
             _size(row.receptive_field),
         )  # fmt: skip
-    table.add_row()
-    table.add_row("total", "", "", "", "", "", f"{total.parameters:,}", _short(total.multiply_adds), "")
     console.print(table)
-    console.print("k kernel, s stride, p padding, mult-adds of one image, field: receptive field in pixels")
+    console.print("\nk kernel, s stride, p padding; multiply-adds of one image; field: receptive field, pixels")
+    console.print(
+        f"total: [bold]{total.parameters:,}[/bold] parameters, {_short(total.multiply_adds)} multiply-adds",
+        highlight=False,
+    )
 
 
 def _title(settings: dict) -> str:

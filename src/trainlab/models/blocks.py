@@ -151,6 +151,12 @@ def require(name: str, got: int, at_least: int) -> None:
         raise RequestError(f"{name}: got {got}, expected at least {at_least}")
 
 
+def refuse_pooling(model: str, pool: Build | None) -> None:
+    """Raise RequestError where an architecture without pooling is given one: it would change nothing."""
+    if pool is not None:
+        raise RequestError(f"model={model}: there is nothing to pool; expected pool=none")
+
+
 def most_poolings(in_shape_CHW: Shape) -> int:
     """How often maps can be halved, rounding down, before the smaller side is one position."""
     return min(in_shape_CHW[1:]).bit_length() - 1

@@ -37,7 +37,7 @@ class LeNet5(nn.Module):
         *,
         activation: Build = nn.ReLU,
         norm_layer: NormLayer = NO_NORM,
-        pool: Build = MAX_POOL,
+        pool: Build | None = MAX_POOL,
     ) -> None:
         super().__init__()
         size_HW = (in_shape_CHW[1], in_shape_CHW[2])
@@ -47,6 +47,8 @@ class LeNet5(nn.Module):
                 f"model=lenet5: got images of {got} pixels, expected 28 × 28 or 32 × 32 (data.image_size=32)"
             )
         conv = partial(ConvBlock, kernel=5, activation=activation, norm_layer=norm_layer)
+        if pool is None:
+            raise RequestError("model=lenet5: S2 and S4 pool; expected pool=max, avg or stride, got none")
         S2, S4 = pool(), pool()
         self.C1 = conv(in_shape_CHW, 6, padding=PADDING[size_HW], stride=conv_stride(S2))
         self.S2 = S2

@@ -32,7 +32,7 @@ class LocallyConnected(nn.Module):
         kernel: int = 5,
         activation: Build = nn.ReLU,
         norm_layer: NormLayer = NO_NORM,
-        pool: Build = MAX_POOL,
+        pool: Build | None = MAX_POOL,
     ) -> None:
         super().__init__()
         require("depth", depth, 1)
@@ -50,7 +50,7 @@ class LocallyConnected(nn.Module):
         for i in range(depth):
             left_after = depth - 1 - i
             halved = (min(shape[1:]) - (kernel - 1)) // 2
-            pooling = pool() if halved - left_after * (kernel - 1) >= 1 else None
+            pooling = pool() if pool and halved - left_after * (kernel - 1) >= 1 else None
             block = ConvBlock(
                 shape,
                 width,

@@ -4,15 +4,16 @@ import math
 
 from torch import Tensor, nn
 
-from trainlab.models.blocks import NO_NORM, Build, DenseBlock, Shape, require
+from trainlab.models.blocks import NO_NORM, Build, DenseBlock, Shape, refuse_pooling, require
 from trainlab.nn.norm_layers import NormLayer
 
 
 class MLP(nn.Module):
     """`depth` hidden dense layers of `width` units, then the output; 3 × 100 as Ioffe & Szegedy 2015, 4.1.
 
-    Takes normalized x_NCHW, returns logits_NK. There are no maps to pool: `pool` is taken, as by all
-    architectures, and has no use. Raises RequestError for a size below 1.
+    Takes normalized x_NCHW, returns logits_NK. There are no maps to pool.
+
+    Raises RequestError for a size below 1, and for a pooling.
     """
 
     def __init__(
@@ -29,6 +30,7 @@ class MLP(nn.Module):
         super().__init__()
         require("depth", depth, 1)
         require("width", width, 1)
+        refuse_pooling("mlp", pool)
         self.flatten = nn.Flatten()
         self.hidden = nn.Sequential()
         features = math.prod(in_shape_CHW)

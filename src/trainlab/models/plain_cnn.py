@@ -44,7 +44,7 @@ class PlainCNN(nn.Module):
         stages: int | None = None,
         activation: Build = nn.ReLU,
         norm_layer: NormLayer = NO_NORM,
-        pool: Build = MAX_POOL,
+        pool: Build | None = MAX_POOL,
     ) -> None:
         super().__init__()
         require("depth", depth, 1)

@@ -3,7 +3,16 @@
 from torch import Tensor, nn
 
 from trainlab.errors import RequestError
-from trainlab.models.blocks import NO_NORM, AverageHead, Build, ConvBlock, Shape, out_shape, require
+from trainlab.models.blocks import (
+    NO_NORM,
+    AverageHead,
+    Build,
+    ConvBlock,
+    Shape,
+    out_shape,
+    refuse_pooling,
+    require,
+)
 from trainlab.nn.norm_layers import NormLayer
 
 STAGES = 3
@@ -14,10 +23,10 @@ class ResNet(nn.Module):
 
     Nine blocks of width 16 are ResNet-20: 2 · 9 convolutions, the first one and the dense layer; 269,722
     parameters with BatchNorm on CIFAR-10. The first block of stages 2 and 3 strides, so there is nothing to
-    pool: `pool` is taken, as by all architectures, and has no use. Without a norm layer the variance grows
+    pool. Without a norm layer the variance grows
     with every block (De & Smith 2020). Takes normalized x_NCHW, returns logits_NK.
 
-    Raises RequestError for a depth that is no multiple of 3.
+    Raises RequestError for a depth that is no multiple of 3, and for a pooling.
     """
 
     def __init__(
@@ -37,6 +46,7 @@ class ResNet(nn.Module):
                 f"model=resnet: got depth={depth} blocks, expected a multiple of 3: 3, 6, 9, 15, 27, …"
             )
         require("width", width, 1)
+        refuse_pooling("resnet", pool)
         self.stem = ConvBlock(
             in_shape_CHW, width, kernel=3, padding=1, activation=activation, norm_layer=norm_layer
         )

@@ -48,7 +48,7 @@ class VGG(nn.Module):
         width: int = 64,
         activation: Build = nn.ReLU,
         norm_layer: NormLayer = NO_NORM,
-        pool: Build = MAX_POOL,
+        pool: Build | None = MAX_POOL,
     ) -> None:
         super().__init__()
         if depth not in CONVOLUTIONS:

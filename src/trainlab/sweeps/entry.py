@@ -36,7 +36,7 @@ def run_devices(config: Path, environment: Mapping[str, str], lifeline: Connecti
     """One run over several devices: its launcher starts the same command once more for every device."""
     os.environ.update(environment)
     _live_alone(config.parent / LOG_FILE)
-    process = subprocess.Popen([sys.executable, "-m", "trainlab.training", str(config)])
+    process = subprocess.Popen(_command(config))
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda number, _: process.send_signal(number))
     code = process.wait()
@@ -49,9 +49,7 @@ def run_submitted(config: Path, work: str | None) -> int:
     (config.parent / PID_FILE).write_text(str(os.getpid()), encoding="ascii")
     _live_alone(config.parent / LOG_FILE)
     if work is None:
-        return subprocess.run(
-            [sys.executable, "-m", "trainlab.training", str(config)], check=False
-        ).returncode
+        return subprocess.run(_command(config), check=False).returncode
     return named(work)(config)
 
 
@@ -66,6 +64,11 @@ def named(function: str) -> Any:
     """The function at `package.module:name`."""
     module, _, name = function.partition(":")
     return getattr(import_module(module), name)
+
+
+def _command(config: Path) -> list[str]:
+    """The command line of one run and nothing else: a launcher repeats it for every device."""
+    return [sys.executable, "-m", "trainlab.training", str(config)]
 
 
 def _live_alone(log: Path) -> None:

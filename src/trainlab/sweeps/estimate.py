@@ -51,9 +51,8 @@ def show_estimate(plan: Plan, slots: int, server: WarmServer, console: Console) 
         console.print("no estimate: the probe failed; a run will say why")
         return
     mean = sum(p.run_seconds for p in known) / len(known)
-    work = sum(
-        len(jobs) * (p.run_seconds if (p := probes.get(kind)) else mean) for kind, jobs in kinds.items()
-    )
+    each = {kind: p.run_seconds if (p := probes.get(kind)) else mean for kind in kinds}
+    work = sum(len(jobs) * each[kind] for kind, jobs in kinds.items())
     at_once = min(slots, len(plan.todo))
     peak = max(p.peak_bytes for p in known)
     console.print(
@@ -66,9 +65,8 @@ def show_estimate(plan: Plan, slots: int, server: WarmServer, console: Console) 
 
 def _kind(settings: Mapping[str, Any]) -> str:
     """Runs of one kind cost about the same."""
-    return json.dumps(
-        [settings[part] for part in _KINDS] + [settings["trainer"]["max_epochs"]], sort_keys=True
-    )
+    parts = [settings[part] for part in _KINDS]
+    return json.dumps([parts, settings["trainer"]["max_epochs"]], sort_keys=True)
 
 
 def _spread(kinds: Sequence[str], most: int) -> list[str]:
@@ -78,7 +76,7 @@ def _spread(kinds: Sequence[str], most: int) -> list[str]:
 
 
 def probe(frozen: str) -> Probe | None:
-    """Times the beginning of a run in this process, which is warm and ends afterwards; None where it fails."""
+    """Times the beginning of a run in this process, which is warm and of its own; None where it fails."""
     settings = json.loads(frozen)
     with tempfile.TemporaryDirectory() as folder:
         return _timed(settings, Path(folder))

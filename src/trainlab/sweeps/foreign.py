@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.plugins.launcher import Launcher
@@ -20,7 +21,7 @@ from trainlab.sweeps.watch import Silent, Watcher
 
 
 class ForeignEngine:
-    """A launcher that is not ours (basic, joblib, …): it gets the overrides of each run, we read the records."""
+    """A launcher that is not ours (basic, joblib, …): it gets each run's overrides, we read the records."""
 
     def __init__(self, launcher: Launcher):
         self._launcher = launcher
@@ -64,25 +65,24 @@ def launch(
     """
     loader = context.config_loader
     parser = OverridesParser.create(config_loader=loader)
-    jobs = [
-        [o for o in parser.parse_overrides(list(lines)) if not _is_about_sweep(o)] for lines in job_overrides
-    ]
-    composer = BulkComposer(
-        loader, config.hydra.job.config_name, OmegaConf.to_container(config.hydra.overrides.hydra)
-    )
+    parsed = [parser.parse_overrides(list(lines)) for lines in job_overrides]
+    jobs = [[o for o in overrides if o.key_or_group.split(".")[0] != "sweep"] for overrides in parsed]
+    composer = composer_of(context, config)
     sweep: Any = OmegaConf.to_container(config.sweep, resolve=True)
     plan = make_plan(jobs, composer.compose, sweep)
     record_plan(plan)
     if plan.todo:
         engine.run(plan, sweep, WarmServer(), Silent())
-    return [
-        _job_return(plan.runs / run_id, lines)
-        for run_id, lines in zip(plan.requested, job_overrides, strict=True)
-    ]
+    folders = [plan.runs / run_id for run_id in plan.requested]
+    return [_job_return(*pair) for pair in zip(folders, job_overrides, strict=True)]
 
 
-def _is_about_sweep(override: Any) -> bool:
-    return override.key_or_group.split(".")[0] == "sweep"
+def composer_of(context: HydraContext, config: DictConfig) -> BulkComposer:
+    """What composes the jobs of the application that Hydra is running."""
+    hydra_overrides: Any = OmegaConf.to_container(config.hydra.overrides.hydra)
+    loader = context.config_loader
+    assert isinstance(loader, ConfigLoaderImpl)
+    return BulkComposer(loader, config.hydra.job.config_name, hydra_overrides)
 
 
 def _job_return(folder: Path, overrides: Sequence[str]) -> JobReturn:

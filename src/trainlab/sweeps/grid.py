@@ -67,9 +67,7 @@ def _single_values(override: Override) -> Iterator[Override]:
         yield override
         return
     if not override.is_discrete_sweep():
-        raise RequestError(
-            f"{override.input_line}: expected values that can be listed: a,b  choice()  range()  glob()"
-        )
+        raise RequestError(f"{override.input_line}: expected values to list: a,b  choice()  range()  glob()")
     key = override.get_key_element()
     values = list(override.sweep_iterator())
     if not values:

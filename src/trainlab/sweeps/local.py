@@ -28,9 +28,8 @@ class LocalEngine:
         """Does what is to do and returns how each run ended."""
         handover = Handover(plan.runs, plan.group, sweep["rerun"])
         pool = Pool(self._places(plan), server, self._work)
-        return Dispatcher(pool, handover, timeout_seconds=sweep["run_timeout"], watcher=watcher).run(
-            plan.todo
-        )
+        dispatcher = Dispatcher(pool, handover, timeout_seconds=sweep["run_timeout"], watcher=watcher)
+        return dispatcher.run(plan.todo)
 
     def _places(self, plan: Plan) -> list[Slot]:
         trainers = [job.settings["trainer"] for job in plan.todo]
@@ -40,6 +39,6 @@ class LocalEngine:
         devices = max(trainer["devices"] for trainer in trainers)
         if gpus and devices > len(gpus):
             raise RequestError(
-                f"trainer.devices={devices}: this machine has {len(gpus)} GPUs ({', '.join(gpus)})"
+                f"trainer.devices={devices}: expected at most {len(gpus)}, the GPUs of this machine"
             )
         return make_slots(self._settings, accelerator, gpus, cores())

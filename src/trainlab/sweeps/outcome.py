@@ -16,7 +16,7 @@ from trainlab.sweeps.plan import DONE, Job
 SERVER_DIED = 255
 """The exit code that multiprocessing reports when the server died that would have known the real one."""
 REFUSED = 2
-"""The exit code of a worker that refused its settings, or found the run in other hands; nothing is recorded."""
+"""The exit code of a worker that refused its settings, or found the run locked; nothing is recorded."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,5 +1,6 @@
 """Ray: a laptop, a box with several GPUs, or a cluster by its address."""
 
+import logging
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -38,10 +39,7 @@ class RayEngine:
 
     def slots(self, plan: Plan) -> int:
         """How many runs go at the same time, as far as that is known before Ray has started."""
-        settings = self._settings
-        return settings.slots or max(1, int(cores() / self._num_cpus)) * (
-            1 if settings.address is None else 1
-        )
+        return self._settings.slots or max(1, int(cores() / self._num_cpus))
 
     @property
     def _num_cpus(self) -> float:
@@ -51,9 +49,8 @@ class RayEngine:
         """Does what is to do and returns how each run ended."""
         handover = Handover(plan.runs, plan.group, sweep["rerun"])
         backend = RayBackend(self._settings, self._num_cpus, self._num_gpus(plan), self._work)
-        return Dispatcher(backend, handover, timeout_seconds=sweep["run_timeout"], watcher=watcher).run(
-            plan.todo
-        )
+        dispatcher = Dispatcher(backend, handover, timeout_seconds=sweep["run_timeout"], watcher=watcher)
+        return dispatcher.run(plan.todo)
 
     def _num_gpus(self, plan: Plan) -> float:
         if self._settings.num_gpus is not None:
@@ -79,15 +76,14 @@ class RayBackend:
         self._jobs: dict[Any, Job] = {}
         self._configs: dict[str, Path] = {}
         self.threads = settings.threads or 1
-        here = (
-            {} if settings.address else {"include_dashboard": False, "num_cpus": max(cores(), int(num_cpus))}
-        )
+        address = settings.address
+        # on a cluster these two are not ours to say
+        here: Any = {} if address else {"include_dashboard": False, "num_cpus": max(cores(), int(num_cpus))}
         try:
-            ray.init(address=settings.address, log_to_driver=False, logging_level="ERROR", **here)
+            ray.init(address, log_to_driver=False, logging_level=logging.ERROR, **here)
         except (ConnectionError, ValueError, RuntimeError) as error:
-            raise RequestError(
-                f"hydra.launcher.address={settings.address}: {' '.join(str(error).split())}"
-            ) from None
+            reason = " ".join(str(error).split())
+            raise RequestError(f"hydra.launcher.address={address}: {reason}") from None
         self._task = ray.remote(run_there)
 
     def has_room(self, job: Job) -> bool:

@@ -21,7 +21,7 @@ _PLACES = {"data": "TRAINLAB_DATA", "cache": "TRAINLAB_CACHE", "runs": "TRAINLAB
 
 
 def run_there(config: str, text: str, work: str | None) -> tuple[int | None, Record]:
-    """One run on the machine where this is called: its exit code, and its record where ours cannot be seen there.
+    """One run on the machine of the caller: its exit code, and its record where our folders are not seen.
 
     `work` is None for a run over several devices. Each worker keeps a warm server between runs.
     """

@@ -2,6 +2,7 @@
 
 import multiprocessing
 import sys
+import time
 import types
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -15,6 +16,7 @@ from trainlab.sweeps import entry
 
 PRELOAD = ("trainlab.sweeps.warm",)
 _ATTEMPTS = 5
+_PAUSE_SECONDS = 0.1
 
 
 class WarmServer:
@@ -52,6 +54,7 @@ class WarmServer:
                 ours.close()
                 if attempt == _ATTEMPTS:
                     raise OSError(f"the warm server cannot be started: {error}") from error
+                time.sleep(_PAUSE_SECONDS * attempt)  # its death takes a moment to be known
             finally:
                 theirs.close()
         raise AssertionError

@@ -36,7 +36,7 @@ class SubmititSettings(SlotSettings):
     gpus_per_node: int | None = Field(default=None, ge=0)
     mem_gb: float | None = Field(default=None, gt=0)
     setup: list[str] | None = None
-    additional_parameters: dict[str, Any] = {}
+    additional_parameters: dict[str, Any] = Field(default_factory=dict)
 
 
 class SubmititEngine:
@@ -58,13 +58,10 @@ class SubmititEngine:
     def run(self, plan: Plan, sweep: dict[str, Any], server: WarmServer, watcher: Watcher) -> list[Outcome]:
         """Does what is to do and returns how each run ended."""
         handover = Handover(plan.runs, plan.group, sweep["rerun"])
-        backend = SubmititBackend(
-            self._executor(), self._cluster, self.slots(plan), self._settings.threads or 1
-        )
-        backend.work = self._work
-        return Dispatcher(backend, handover, timeout_seconds=sweep["run_timeout"], watcher=watcher).run(
-            plan.todo
-        )
+        threads = self._settings.threads or 1
+        backend = SubmititBackend(self._executor(), self._cluster, self.slots(plan), threads, self._work)
+        dispatcher = Dispatcher(backend, handover, timeout_seconds=sweep["run_timeout"], watcher=watcher)
+        return dispatcher.run(plan.todo)
 
     def _executor(self) -> Any:
         import submitit
@@ -92,12 +89,11 @@ class SubmititEngine:
 class SubmititBackend:
     """A submitit executor as a backend of the dispatcher."""
 
-    work = WORK
-
-    def __init__(self, executor: Any, cluster: str, most: int, threads: int):
+    def __init__(self, executor: Any, cluster: str, most: int, threads: int, work: str = WORK):
         self._executor = executor
         self._cluster = cluster
         self._most = most
+        self._work = work
         self._jobs: dict[str, tuple[Any, Path]] = {}
         self.threads = threads
 
@@ -107,14 +103,13 @@ class SubmititBackend:
 
     def start(self, job: Job, config: Path) -> None:
         """Submits a run. Raises OSError where the cluster does not take it."""
-        work = None if job.settings["trainer"]["devices"] > 1 else self.work
+        work = None if job.settings["trainer"]["devices"] > 1 else self._work
         with _shielded():
             try:
                 submitted = self._executor.submit(entry.run_submitted, config, work)
             except Exception as error:  # whatever sbatch says, in a type of submitit's own
-                raise OSError(
-                    f"{self._cluster} did not take the run: {' '.join(str(error).split())}"
-                ) from error
+                reason = " ".join(str(error).split())
+                raise OSError(f"{self._cluster} did not take the run: {reason}") from error
         self._jobs[job.run_id] = (submitted, config)
 
     def wait(self, seconds: float) -> list[Ended]:
@@ -149,12 +144,8 @@ class SubmititBackend:
         failure = job.exception()
         if failure is None:
             return Ended(run_id, job.result())
-        state = job.state.lower()
-        return Ended(
-            run_id,
-            None,
-            f"{self._cluster} job {job.job_id} ended {state} with no record; see {job.paths.stderr}",
-        )
+        name = f"{self._cluster} job {job.job_id}"
+        return Ended(run_id, None, f"{name} ended {job.state.lower()} with no record; see {job.paths.stderr}")
 
 
 def _signal(config: Path, number: signal.Signals) -> None:

@@ -12,7 +12,7 @@ from trainlab.errors import RequestError
 from trainlab.runs import load_runs
 from trainlab.runs.record import RunFolder
 from trainlab.sweeps.outcome import Outcome, recorded
-from trainlab.sweeps.plan import Plan
+from trainlab.sweeps.plan import Job, Plan
 
 MOST_ROWS = 40
 MOST_FAILURES = 20
@@ -21,16 +21,14 @@ MOST_FAILURES = 20
 def outcomes_of_all(plan: Plan, ended: Sequence[Outcome]) -> list[Outcome]:
     """The outcome of every run of the plan: of this sweep's own, and of those that had nothing to do."""
     todo = {job.run_id for job in plan.todo}
-    kept = [
-        Outcome(job.run_id, job.label, job.status, reused=True) for job in plan.jobs if job.run_id not in todo
-    ]
-    named = [o if o.status != "failed" else _with_cause(plan, o) for o in kept]
-    return [*ended, *named]
+    return [*ended, *(_as_planned(plan, job) for job in plan.jobs if job.run_id not in todo)]
 
 
-def _with_cause(plan: Plan, outcome: Outcome) -> Outcome:
-    job = next(job for job in plan.jobs if job.run_id == outcome.run_id)
-    return recorded(job, RunFolder(plan.runs / job.run_id), reused=True) or outcome
+def _as_planned(plan: Plan, job: Job) -> Outcome:
+    outcome = Outcome(job.run_id, job.label, job.status, reused=True)
+    if job.status != "failed":
+        return outcome
+    return recorded(job, RunFolder(plan.runs / job.run_id), reused=True) or outcome  # with its cause
 
 
 def show(plan: Plan, outcomes: Sequence[Outcome], console: Console) -> None:
@@ -38,9 +36,8 @@ def show(plan: Plan, outcomes: Sequence[Outcome], console: Console) -> None:
     _show_tables(plan, console)
     _show_failures(outcomes, console)
     counts = Counter(outcome.status for outcome in outcomes)
-    console.print(
-        ", ".join(f"{n} {status}" for status, n in counts.most_common()), style="bold", highlight=False
-    )
+    line = ", ".join(f"{count} {status}" for status, count in counts.most_common())
+    console.print(line, style="bold", highlight=False)
     console.print(f"runs: {plan.runs}    compare: trainlab compare {plan.group} --effects", highlight=False)
     if counts["interrupted"] or counts["unstarted"]:
         console.print("to continue: the same command again; nothing finished is run twice")

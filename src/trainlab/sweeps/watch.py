@@ -7,7 +7,7 @@ from trainlab.sweeps.plan import Job
 
 
 class Watcher(Protocol):
-    """Told of every run as it starts and ends, of stop requests, and several times a second that time passes."""
+    """Told of every run as it starts and ends, of requests to stop, and often that time passes."""
 
     def started(self, job: Job) -> None:
         """A run has started."""

@@ -67,7 +67,7 @@ def batchnorm_moments(phi: Elementwise, batch_size: int | None, variance: float 
         return BatchNormMoments(
             second_moment(phi, variance), mean(phi, variance) ** 2, slope_second_moment(phi, variance)
         )
-    if batch_size < 1 or batch_size != int(batch_size):
+    if batch_size < 1 or batch_size % 1:
         raise RequestError(f"batch_size must be a positive integer or None, got {batch_size}")
     if batch_size <= 3:
         return _tiny_batch(phi, batch_size, math.sqrt(variance))

@@ -18,7 +18,7 @@ Array = NDArray[np.float64]
 Phi = Callable[[torch.Tensor], torch.Tensor]
 
 NODES, WEIGHTS = np.polynomial.legendre.leggauss(16)
-_EDGE = 1 - 2e-6  # just inside the panel: at a corner itself the slope belongs to neither side
+_EDGE = 1 - 2e-9  # just inside the panel: at a corner itself the slope belongs to neither side
 # Off the centre: a panel around a kink must not evaluate the slope on it.
 _PROBES = np.concatenate([[-_EDGE], 0.45 * NODES[1:] + 0.55 * NODES[:-1], [_EDGE]])
 _NODES_TO_PROBES = np.polynomial.legendre.legvander(_PROBES, 15) @ np.linalg.inv(
@@ -129,13 +129,10 @@ class Elementwise:
 
         Without it a tail such as GELU's at u = −8, which is all cancellation, would never be resolved.
         """
-        u = 0.99 * seeds[seeds != 0]  # off the seeds: a slope may not exist on them
-        size = np.maximum(np.abs(self.value(u)), np.abs(self.slope(u)))
-        order = np.argsort(np.abs(u))
-        largest = np.maximum.accumulate(size[order])
-        return lambda at: (
-            self._noise * largest[np.searchsorted(np.abs(u)[order], np.abs(at)).clip(max=len(u) - 1)]
-        )
+        u = 0.99 * seeds[seeds > 0]  # off the seeds: a slope may not exist on them
+        size = np.abs([f(sign * u) for f in (self.value, self.slope) for sign in (-1, 1)]).max(0)
+        largest = np.maximum.accumulate(size)
+        return lambda at: 1e-300 + self._noise * largest[np.searchsorted(u, at).clip(max=len(u) - 1)]
 
     def _resolved(self, left_P: Array, right_P: Array, floor: Callable[[Array], Array]) -> NDArray[np.bool_]:
         """Which panels 16 nodes resolve; a panel on which φ overflows counts as resolved (E is inf there)."""
@@ -172,18 +169,17 @@ class Elementwise:
         return seeds[~self._resolved(seeds - margin, seeds + margin, floor)]
 
     def _merge(self, edges: Array, floor: Callable[[Array], Array]) -> Array:
-        """Fewer edges: neighbours whose union is still resolved become one panel, again and again."""
-        merged = True
-        while merged:
-            merged = False
-            for first in (0, 1):  # pairs (0,1) (2,3) …, then (1,2) (3,4) …
-                between = np.arange(first + 1, len(edges) - 1, 2)
+        """Fewer edges: neighbours whose union is still resolved become one panel, in at most 12 rounds."""
+        for _ in range(12):
+            before = len(edges)
+            for first in (1, 2):  # panels (0,1) (2,3) …, then (1,2) (3,4) …
+                between = np.arange(first, len(edges) - 1, 2)
                 between = between[~np.isin(edges[between], self._kinks)]
-                if not len(between):
-                    continue
-                gone = between[self._resolved(edges[between - 1], edges[between + 1], floor)]
-                merged |= len(gone) > 0
-                edges = np.delete(edges, gone)
+                if len(between):
+                    gone = self._resolved(edges[between - 1], edges[between + 1], floor)
+                    edges = np.delete(edges, between[gone])
+            if len(edges) == before:
+                break
         return edges
 
 
@@ -193,7 +189,8 @@ def _in_float64(phi: Phi) -> Phi:
             raise RequestError(f"phi must be a callable on tensors, got {type(phi).__name__}")
         return phi
     # forward, not __call__: hooks of the network the module lives in must not see these points.
-    return copy.deepcopy(phi).to(device="cpu", dtype=torch.float64).eval().forward
+    with torch.inference_mode(False):
+        return copy.deepcopy(phi).to(device="cpu", dtype=torch.float64).eval().forward
 
 
 def _finite_or_inf(out_N: torch.Tensor, u: Array) -> Array:

@@ -9,8 +9,9 @@ pre-activations of an input are Gaussian with variance q, those of two inputs ha
     slope at c = 1   χ₁ = σw² E φ'(√q* z)²                          also: growth of the mean square gradient
 
 `phi` is any elementwise callable on tensors, `sigma_w2` and `sigma_b2` are σw² and σb². Everything is
-float64, by quadrature that ends its panels on the kinks of φ. All functions raise RequestError for a
-negative or non-finite variance and for a phi that is not elementwise.
+float64, by quadrature that ends its panels on the kinks of φ; a φ prepared once, `Elementwise(phi)`, saves
+some milliseconds a call. All functions raise RequestError for a negative or non-finite variance and for a
+phi that is not elementwise.
 """
 
 import math
@@ -86,7 +87,8 @@ def fixed_point(phi: Phi | Elementwise, sigma_w2: float, sigma_b2: float) -> flo
         q, old_q = new_q, q
 
     def growth(log_q: float) -> float:
-        return math.log(variance_map(phi, math.exp(log_q), sigma_w2, sigma_b2)) - log_q
+        new_q = variance_map(phi, math.exp(log_q), sigma_w2, sigma_b2)
+        return math.log(new_q) - log_q if new_q > 0 else -math.inf
 
     a, step = math.log(q), math.log(q / old_q)
     going_up = growth(a) > 0

@@ -19,6 +19,7 @@ import torch
 
 from trainlab.errors import RequestError, unknown
 from trainlab.theory.elementwise import Elementwise, Phi
+from trainlab.theory.quadrature import LARGEST_Q
 from trainlab.theory.response import (
     OVER_FEATURES,
     OVER_SAMPLES,
@@ -29,6 +30,8 @@ from trainlab.theory.response import (
     Signal,
     respond,
 )
+
+_LARGEST_EXPONENT = 200.0
 
 
 @dataclass(frozen=True)
@@ -94,7 +97,8 @@ class Band:
         return self._quantile(1.96)
 
     def _quantile(self, deviations: float) -> float:
-        return self.mean * math.exp(self.log_shift + deviations * math.sqrt(self.log_variance))
+        exponent = self.log_shift + deviations * math.sqrt(self.log_variance)
+        return self.mean * math.exp(min(exponent, _LARGEST_EXPONENT))
 
 
 @dataclass(frozen=True)
@@ -158,7 +162,8 @@ def propagate(
         )
         x = response.output(h)
         passed.append((layer, h, response))
-    return NetworkPrediction(_backward(passed, layers[0].fan_in), tuple(_notes(layers)))
+    predictions = _backward(passed, layers[0].fan_in)
+    return NetworkPrediction(predictions, tuple(_notes(layers, predictions)))
 
 
 def _prepared_activations(layers: Sequence[Layer]) -> list[Elementwise]:
@@ -176,7 +181,8 @@ def _identity(u: torch.Tensor) -> torch.Tensor:
 
 def _linear(layer: Layer, x: Signal) -> Signal:
     gain = layer.fan_in * layer.weight_variance
-    h = Signal(gain * x.square + layer.bias_variance, gain * x.product + layer.bias_variance, x.scatter)
+    square = min(gain * x.square + layer.bias_variance, LARGEST_Q)
+    h = Signal(square, gain * x.product + layer.bias_variance, x.scatter)
     return replace(h, scatter=x.scatter.after(_weight_share(layer, h)))
 
 
@@ -221,7 +227,7 @@ def _backward(
     return tuple(reversed(predictions))
 
 
-def _notes(layers: Sequence[Layer]) -> Iterator[str]:
+def _notes(layers: Sequence[Layer], predictions: Sequence[LayerPrediction]) -> Iterator[str]:
     """What the prediction leaves out, for these layers."""
     norms = {layer.norm for layer in layers}
     if "instancenorm" in norms:
@@ -230,3 +236,5 @@ def _notes(layers: Sequence[Layer]) -> Iterator[str]:
         yield "batchnorm is that of independent samples; convolutions share it over correlated pixels"
     if any(layer.norm and layer.norm_position == "after_activation" for layer in layers):
         yield "the gradient's band leaves out the scatter of statistics taken after the activation"
+    if any(max(p.second_moment.log_variance, p.gradient.log_variance) > 1 for p in predictions):
+        yield "a band of log-variance above 1 is beyond first order in 1/width: an order of magnitude only"

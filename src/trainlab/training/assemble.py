@@ -1,5 +1,6 @@
 """Settings become parts: the one place, with `run.py`, that reads settings as a tree."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -9,6 +10,7 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from trainlab.data import ImageData, load_images
+from trainlab.data.datamodule import ImageDataModule
 from trainlab.data.loader import BatchLoader
 from trainlab.errors import RequestError
 from trainlab.models.normalized import NormalizedNetwork
@@ -95,7 +97,7 @@ def images(settings: Mapping[str, Any]) -> ImageData:
 def initialized_model(settings: Mapping[str, Any], images: ImageData) -> NormalizedNetwork:
     """The model at step 0: built and initialized from the run's seed; LSUV gets a batch of real images."""
     seed_everything(seed_for(settings["seed"], "init"))
-    built = model(settings, images.in_shape_CHW, len(images.classes), images.mean_C, images.std_C)
+    built = model(settings, images.in_shape_CHW, images.num_classes, images.mean_C, images.std_C)
     batch_size = min(LSUV_BATCH_SIZE, len(images.train))
     loader = BatchLoader(images.train, batch_size, shuffle=True, seed=seed_for(settings["seed"], "init"))
     x_NCHW, _ = next(iter(loader))
@@ -103,16 +105,29 @@ def initialized_model(settings: Mapping[str, Any], images: ImageData) -> Normali
     return built
 
 
-def classifier(settings: Mapping[str, Any], built: nn.Module, num_classes: int) -> Classifier:
-    """The LightningModule around a model, with the optimizer, schedule and augmentation of the settings."""
+def classifier(settings: Mapping[str, Any], images: ImageData) -> Classifier:
+    """The LightningModule around an initialized model, with optimizer, schedule and augmentation."""
     return Classifier(
-        built,
-        num_classes,
+        initialized_model(settings, images),
+        images.num_classes,
         optimizer=build(settings["optimizer"]),
         scheduler=build(settings["scheduler"]),
+        total_steps=total_steps(settings, images),
         augment=build(settings["augment"]),
         seed=settings["seed"],
     )
+
+
+def loaders(settings: Mapping[str, Any], images: ImageData) -> ImageDataModule:
+    """Batches of the three splits, the training order by the run's seed."""
+    return ImageDataModule(images, settings["data"]["batch_size"], seed=seed_for(settings["seed"], "order"))
+
+
+def total_steps(settings: Mapping[str, Any], images: ImageData) -> int:
+    """Optimizer steps of the whole run, by its budget."""
+    budget = settings["trainer"]
+    by_epochs = (budget["max_epochs"] or math.inf) * len(loaders(settings, images).train_dataloader())
+    return int(min(by_epochs, budget["max_steps"] or math.inf))
 
 
 def in_shape_CHW(settings: Mapping[str, Any]) -> tuple[int, int, int]:
@@ -127,6 +142,7 @@ def check(settings: Mapping[str, Any]) -> None:
     Raises:
         RequestError: by name, with what was expected.
     """
+    build(settings["init"])
     data = settings["data"]
     if data["image_size"] is None or data["num_classes"] is None:
         return  # a folder of the user's: its shape is known once it has been read

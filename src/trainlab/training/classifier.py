@@ -25,7 +25,8 @@ READ_EVERY_STEPS = 50
 class Classifier(L.LightningModule):
     """Trains `model`, which takes pixels and returns logits_NK; metrics are `train|val|test/loss|acc`.
 
-    A loss that is NaN or infinite sets `diverged` to {"step", "quantity"} and stops the run.
+    `total_steps` is what the schedule is built for. A loss that is NaN or infinite sets `diverged` to
+    {"step", "quantity"} and stops the run.
     """
 
     def __init__(
@@ -34,17 +35,19 @@ class Classifier(L.LightningModule):
         num_classes: int,
         optimizer: Callable[[Iterable[nn.Parameter]], Optimizer],
         scheduler: Callable[[Optimizer, int], Any],
+        total_steps: int,
         augment: Callable[[Tensor, torch.Generator], Tensor] | None,
         seed: int,
     ):
         super().__init__()
         self.model = model
-        self.optimizer, self.scheduler, self.augment, self.seed = optimizer, scheduler, augment, seed
+        self.optimizer, self.scheduler, self.total_steps = optimizer, scheduler, total_steps
+        self.augment, self.seed = augment, seed
         self.meter = StepMeter()
         self.diverged: dict[str, Any] | None = None
         self.validated_step: int | None = None
         self.confusion_KK: Tensor | None = None
-        self.eval_loss = MeanMetric()
+        self.eval_loss = MeanMetric(nan_strategy="disable")  # a NaN is a result
         self.eval_confusion = MulticlassConfusionMatrix(num_classes, validate_args=False)
 
     def forward(self, x_NCHW: Tensor) -> Tensor:
@@ -140,7 +143,8 @@ class Classifier(L.LightningModule):
     def configure_optimizers(self) -> Any:
         """The optimizer over all trainable parameters, and a schedule that advances each step."""
         optimizer = self.optimizer(p for p in self.parameters() if p.requires_grad)
-        schedule = self.scheduler(optimizer, int(self.trainer.estimated_stepping_batches))
+        # not Lightning's estimate: it would set the loaders up before a checkpoint's place in them is known
+        schedule = self.scheduler(optimizer, self.total_steps)
         if schedule is None:
             return optimizer
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}

@@ -11,9 +11,7 @@ from lightning.pytorch.loggers import Logger
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
-from trainlab.data.datamodule import ImageDataModule
 from trainlab.training import assemble
-from trainlab.training.seeding import seed_for
 
 # Weight of the past in the smoothed loss; fastai's choice
 SMOOTHING = 0.9
@@ -63,9 +61,7 @@ def lr_range(settings: Mapping[str, Any], steps: int, smallest: float, largest: 
         torch.set_num_threads(settings["trainer"]["threads"])
     assemble.check(settings)
     images = assemble.images(settings)
-    classifier = assemble.classifier(
-        settings, assemble.initialized_model(settings, images), len(images.classes)
-    )
+    classifier = assemble.classifier(settings, images)
     rates = [smallest * (largest / smallest) ** (i / (steps - 1)) for i in range(steps)]
 
     def growing(optimizer: Optimizer, total_steps: int) -> LambdaLR:
@@ -87,10 +83,7 @@ def lr_range(settings: Mapping[str, Any], steps: int, smallest: float, largest: 
         enable_progress_bar=False,
         enable_model_summary=False,
     )
-    loaders = ImageDataModule(
-        images, settings["data"]["batch_size"], seed=seed_for(settings["seed"], "order")
-    )
-    trainer.fit(classifier, loaders)
+    trainer.fit(classifier, assemble.loaders(settings, images))
     return judge(rates, taken.losses)
 
 

@@ -31,5 +31,7 @@ def configure() -> None:
     warnings.filterwarnings("ignore", message=".*smaller than the logging interval.*")
     # Lightning's own use of torch, nothing that a user can change
     warnings.filterwarnings("ignore", message=".*isinstance.treespec, LeafSpec.*")
+    # a run that starts from another's checkpoint writes its own elsewhere
+    warnings.filterwarnings("ignore", message=".*The dirpath has changed from.*")
     # a checkpoint is read with weights_only, and an interrupted run finds its folder as it left it
     warnings.filterwarnings("ignore", message=".*Checkpoint directory .* exists and is not empty.*")

@@ -20,7 +20,6 @@ from trainlab.training.console import EpochLines, Throughput
 from trainlab.training.interruption import Interruption
 from trainlab.training.outcome import Recorder
 from trainlab.training.process import is_rank_zero
-from trainlab.training.seeding import seed_for
 from trainlab.training.tracking import RecordLogger, context, tracker
 
 
@@ -45,11 +44,8 @@ def train(settings: Mapping[str, Any], console: Console | None = None) -> Result
             folder.write_settings(settings)
             folder.begin(resumed_step=start.last_step)
         with Recorder(folder, settings, images) as recorder:
-            model = assemble.initialized_model(settings, images)
-            classifier = assemble.classifier(settings, model, len(images.classes))
-            loaders = ImageDataModule(
-                images, settings["data"]["batch_size"], seed=seed_for(settings["seed"], "order")
-            )
+            classifier = assemble.classifier(settings, images)
+            loaders = assemble.loaders(settings, images)
             throughput = Throughput(settings["data"]["batch_size"])
             interruption = Interruption(recorder.last_checkpoint)
             record = RecordLogger(folder)

@@ -24,6 +24,9 @@ from trainlab.training.process import is_rank_zero
 
 log = logging.getLogger(__name__)
 
+# How long a run waits for W&B's server before it is kept offline
+INIT_TIMEOUT_SECONDS = 20
+
 
 @dataclass(frozen=True)
 class RunContext:
@@ -109,22 +112,23 @@ def wandb_logger(
     """A W&B run of its own: offline without a key, and when the server cannot be reached."""
     import wandb
 
-    options: dict[str, Any] = {
-        "project": project, "entity": entity, "dir": str(context.folder), "id": context.run_id,
-        "name": context.name, "group": context.group, "tags": context.tags, "config": context.config,
-        "resume": "allow", "reinit": "create_new",
-        "settings": wandb.Settings(silent=True, console="off", x_disable_meta=False, init_timeout=20),
-    }  # fmt: skip
+    def begin(mode: str, run_id: str | None) -> Any:
+        return wandb.init(
+            mode=mode, project=project, entity=entity, dir=str(context.folder), name=context.name,
+            group=context.group, tags=context.tags, config=context.config, reinit="create_new",
+            id=run_id, resume="allow" if run_id else None,
+            settings=wandb.Settings(silent=True, console="off", init_timeout=INIT_TIMEOUT_SECONDS),
+        )  # fmt: skip
+
     mode = mode or os.environ.get("WANDB_MODE") or ("online" if _has_wandb_key() else "offline")
     try:
-        run = wandb.init(mode=mode, **options)  # pyrefly: ignore
+        run = begin(mode, context.run_id)
     except wandb.errors.Error as error:
         if mode == "offline":
             raise
-        log.warning(
-            "W&B cannot be reached (%s): this run is kept offline, `trainlab sync` sends it later", error
-        )
-        run = wandb.init(mode="offline", **options)
+        log.warning("W&B cannot be reached (%s): the run is kept offline, in its folder", error)
+        # under an id of W&B's own making: the attempt still holds the run's
+        run = begin("offline", None)
     return OwnWandbLogger(experiment=run, save_dir=str(context.folder), log_model=False)
 
 
@@ -132,7 +136,9 @@ def _has_wandb_key() -> bool:
     """A key in the environment or in the netrc file, where `wandb login` puts it."""
     if os.environ.get("WANDB_API_KEY"):
         return True
-    host = urlparse(os.environ.get("WANDB_BASE_URL", "https://api.wandb.ai")).hostname or ""
+    import wandb
+
+    host = urlparse(wandb.setup().settings.base_url).hostname or ""
     try:
         return netrc.netrc(os.environ.get("NETRC")).authenticators(host) is not None
     except FileNotFoundError:

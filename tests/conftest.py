@@ -1,0 +1,55 @@
+"""What many rooms' tests share: one quick run, whole, through the platform."""
+
+import os
+
+import pytest
+
+# one thread everywhere: the same bits, and no two tests in each other's way
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+# tests never reach for a tracker's server, whatever the user has configured
+os.environ["WANDB_MODE"] = "offline"
+os.environ["WANDB_BASE_URL"] = "http://127.0.0.1:9"  # a port where nobody listens
+os.environ.pop("WANDB_API_KEY", None)
+
+QUICK = (
+    "data=digits", "data.image_size=16", "data.train_size=256", "data.val_size=64", "data.test_size=100",
+    "data.batch_size=32", "model=plain_cnn", "depth=2", "width=4", "trainer=cpu", "trainer.threads=1",
+    "trainer.max_epochs=2", "logger=none",
+)  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def shared_cache(tmp_path_factory):
+    """Decoded images, once for all tests."""
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture
+def settings(tmp_path, shared_cache):
+    """Frozen, identified settings of a quick run, with overrides."""
+    from trainlab.config import compose, identify
+
+    def make(*overrides: str) -> dict:
+        paths = (f"paths.runs={tmp_path / 'runs'}", f"paths.cache={shared_cache}")
+        return identify(compose([*QUICK, *paths, *overrides]))
+
+    return make
+
+
+@pytest.fixture
+def run(settings):
+    """Trains a quick run with overrides; returns (its result, its folder)."""
+    from pathlib import Path
+
+    from trainlab.runs import RunFolder
+    from trainlab.training.process import configure
+    from trainlab.training.run import train
+
+    configure()
+
+    def go(*overrides: str):
+        frozen = settings(*overrides)
+        result = train(frozen)
+        return result, RunFolder(Path(frozen["paths"]["runs"]) / frozen["run_id"])
+
+    return go

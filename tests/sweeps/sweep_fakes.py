@@ -1,0 +1,84 @@
+"""Runs that need no torch: what each does is in its settings, what has happened is in a log beside."""
+
+import json
+import os
+import signal
+import time
+from pathlib import Path
+
+import yaml
+
+from trainlab.runs.atomic import append_whole
+from trainlab.runs.record import RunBusy, RunFolder
+from trainlab.runs.result import Result
+from trainlab.sweeps.plan import Job, Plan
+
+PRELOAD = ("sweep_fakes",)
+WORK = "sweep_fakes:work"
+
+
+def job(runs: Path, run_id: str, do: str = "finish", seconds: float = 0.05, devices: int = 1) -> Job:
+    settings = {
+        "run_id": run_id,
+        "fingerprint": "f",
+        "copy": "fake",
+        "group": None,
+        "seed": 0,
+        "axes": {"activation": "relu"},
+        "data": {"name": "fake"},
+        "trainer": {"accelerator": "cpu", "devices": devices, "threads": None, "progress_bar": True},
+        "resume": True,
+        "paths": {"runs": str(runs)},
+        "do": do,
+        "seconds": seconds,
+    }
+    return Job(run_id, f"run {run_id}", (), "absent", json.dumps(settings))
+
+
+def plan(runs: Path, jobs: list[Job]) -> Plan:
+    return Plan("group", runs, ("seed",), jobs, [j.run_id for j in jobs], jobs)
+
+
+def work(config: Path) -> int:
+    settings = yaml.safe_load(config.read_text())
+    folder = RunFolder(config.parent)
+    runs = Path(settings["paths"]["runs"])
+    stop: list[int] = []
+    signal.signal(signal.SIGTERM, lambda number, _: stop.append(number))
+    try:
+        with folder.lock():
+            folder.begin()
+            note(runs, "started", settings)
+            if settings["do"] == "raise":
+                raise ValueError("as it was told")
+            if settings["do"] == "kill":
+                os.kill(os.getpid(), signal.SIGKILL)
+            if settings["do"] == "exit":
+                print("the last words")
+                return 1
+            until = time.monotonic() + settings["seconds"]
+            while time.monotonic() < until and not stop:
+                time.sleep(0.01)
+            status = "interrupted" if stop else "finished"
+            folder.finish(Result(run_id=folder.run_id, status=status, metrics={"test/acc": 0.5}))
+            note(runs, status, settings)
+            return 1 if stop else 0
+    except RunBusy:
+        return 2
+    except ValueError as error:
+        with folder.lock():
+            error_of = {"type": "ValueError", "message": str(error), "frames": []}
+            folder.finish(Result(run_id=folder.run_id, status="failed", error=error_of))
+        return 1
+
+
+def note(runs: Path, what: str, settings: dict) -> None:
+    seen = os.environ.get("CUDA_VISIBLE_DEVICES", "")
+    line = {"what": what, "run_id": settings["run_id"], "time": time.time(), "pid": os.getpid(), "gpu": seen}
+    append_whole(runs / "events.log", json.dumps({**line, "threads": settings["trainer"]["threads"]}) + "\n")
+
+
+def events(runs: Path, what: str) -> list[dict]:
+    log = runs / "events.log"
+    lines = [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
+    return [line for line in lines if line["what"] == what]

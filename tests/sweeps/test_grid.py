@@ -1,0 +1,76 @@
+"""Command lines become grids with Hydra's own parser."""
+
+import pytest
+from hydra import initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+
+from trainlab.config.options import catalogue, package_conf
+from trainlab.errors import RequestError
+from trainlab.sweeps.grid import expand
+
+
+@pytest.fixture
+def loader():
+    with initialize_config_dir(str(package_conf()), version_base="1.3"):
+        yield GlobalHydra.instance().hydra.config_loader
+
+
+def lines(grid) -> list[list[str]]:
+    return [[o.input_line for o in job] for job in grid.jobs()]
+
+
+def test_comma_lists_multiply_and_the_last_key_changes_fastest(loader):
+    grid = expand(["activation=relu,tanh", "width=8", "seed=1,2"], {}, loader)
+    assert len(grid) == 4
+    assert lines(grid)[:2] == [
+        ["activation=relu", "width=8", "seed=1"],
+        ["activation=relu", "width=8", "seed=2"],
+    ]
+    assert grid.swept == ("activation", "seed")
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("seed=range(3)", ["seed=0", "seed=1", "seed=2"]),
+        ("depth=range(8,2,-3)", ["depth=8", "depth=5"]),
+        ("optimizer.lr=choice(0.1,1e-3)", ["optimizer.lr=0.1", "optimizer.lr=0.001"]),
+        ("optimizer.lr=range(0.25,0.8,0.25)", ["optimizer.lr=0.25", "optimizer.lr=0.5", "optimizer.lr=0.75"]),
+        ("activation=glob([re*,ta*])", ["activation=relu", "activation=tanh"]),
+        ("group='a,b'", ["group='a,b'"]),
+        ("+x.y=[1,2],[3]", ["+x.y=[1,2]", "+x.y=[3]"]),
+        ("early_stop=null,3", ["early_stop=null", "early_stop=3"]),
+    ],
+)
+def test_values_of_a_key(loader, line, expected):
+    assert [job[0] for job in lines(expand([line], {}, loader))] == expected
+
+
+def test_glob_star_is_the_whole_axis(loader):
+    assert len(expand(["activation=glob(*)"], {}, loader)) == len(catalogue("activation"))
+
+
+def test_the_command_line_goes_before_a_presets_params(loader):
+    params = {"activation": "relu,tanh", "seed": "range(5)", "early_stop": None}
+    grid = expand(["seed=7"], params, loader)
+    assert lines(grid) == [[f"activation={a}", "seed=7", "early_stop=null"] for a in ("relu", "tanh")]
+    assert grid.swept == ("activation",)
+
+
+def test_a_sweeps_own_settings_are_taken_out(loader):
+    assert lines(expand(["sweep.rerun=true", "seed=1", "++sweep.audit=0.5"], {}, loader)) == [["seed=1"]]
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("sweep.rerun=true,false", "cannot be swept"),
+        ("seed=interval(0,1)", "expected values to list"),
+        ("activation=glob(zzz*)", "nothing that this matches"),
+        ("seed=range(3,1)", "nothing that this matches"),
+        ("seed=[1", "no viable alternative"),
+    ],
+)
+def test_what_is_refused(loader, line, said):
+    with pytest.raises(RequestError, match=said):
+        expand([line], {}, loader)

@@ -1,0 +1,69 @@
+"""What runs at the same time, on what; no GPU is needed to know."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from trainlab.errors import RequestError
+from trainlab.sweeps import slots
+from trainlab.sweeps.slots import Slot, SlotSettings, check_settings, environment, free_places, make_slots
+
+
+@pytest.mark.parametrize(
+    ("given_settings", "accelerator", "gpus", "expected"),
+    [
+        ({}, "auto", [], [Slot(1)] * 8),
+        ({"threads": 4}, "cpu", [], [Slot(4)] * 2),
+        ({"slots": 2}, "cpu", [], [Slot(4)] * 2),
+        ({"slots": 3, "threads": 5}, "cpu", [], [Slot(5)] * 3),
+        ({"slots": 20}, "cpu", [], [Slot(1)] * 20),
+        ({}, "auto", ["0", "1"], [Slot(4, "0"), Slot(4, "1")]),
+        ({"runs_per_gpu": 2}, "gpu", ["0", "1"], [Slot(2, "0"), Slot(2, "1"), Slot(2, "0"), Slot(2, "1")]),
+        ({"slots": 1}, "gpu", ["3", "4"], [Slot(8, "3")]),
+        ({}, "cpu", ["0"], [Slot(1)] * 8),
+        ({}, "mps", [], [Slot(8)]),
+    ],
+)
+def test_slots_of_a_machine_with_eight_cores(given_settings, accelerator, gpus, expected):
+    assert make_slots(SlotSettings(**given_settings), accelerator, gpus, cores=8) == expected
+
+
+@pytest.mark.parametrize("name", ["slots", "threads", "runs_per_gpu"])
+@pytest.mark.parametrize("value", [0, -1, 1.5, "two", True])
+def test_counts_below_one_are_refused_in_one_line(name, value):
+    with pytest.raises(RequestError, match=f"^hydra.launcher.{name}={value}: expected [^\n]*$"):
+        check_settings(SlotSettings, {name: value})
+
+
+def test_an_unknown_setting_names_the_closest():
+    with pytest.raises(RequestError, match=r"'hydra\.launcher\.slot': did you mean 'slots'"):
+        check_settings(SlotSettings, {"slot": 2})
+
+
+@given(st.lists(st.sampled_from("abc"), max_size=6), st.integers(1, 4))
+def test_a_run_over_several_gpus_gets_each_once(gpus, devices):
+    free = [Slot(1, gpu) for gpu in gpus]
+    places = free_places(free, devices, total=4)
+    if len(set(gpus)) >= devices:
+        assert len({p.gpu for p in places}) == len(places) == devices
+    else:
+        assert places is None
+
+
+def test_a_run_over_more_devices_than_cpu_slots_takes_them_all():
+    assert free_places([Slot(1)] * 2, devices=4, total=2) == [Slot(1)] * 2
+    assert free_places([Slot(1)], devices=4, total=2) is None
+
+
+def test_a_run_sees_only_its_gpus():
+    assert environment([Slot(1, "0"), Slot(1, "GPU-b")]) == {"CUDA_VISIBLE_DEVICES": "0,GPU-b"}
+    assert environment([Slot(1)]) == {}
+
+
+@pytest.mark.parametrize(
+    ("visible", "expected"),
+    [("", []), ("-1", []), ("0", ["0"]), ("2, 3", ["2", "3"]), ("MIG-x", ["MIG-x"])],
+)
+def test_cuda_visible_devices_is_honoured(monkeypatch, visible, expected):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    assert slots.visible_gpus() == expected
