@@ -66,7 +66,7 @@ def test_failures_stay_small(tmp_path, server):
     assert found["good"].status == "finished"
     assert found["raise"].cause == "ValueError: as it was told"
     assert "SIGKILL" in found["kill"].cause
-    assert found["exit"].cause == "the last words"
+    assert found["exit"].cause == "Died: the last words"
     for job in jobs:
         result = RunFolder(tmp_path / job.run_id).result()
         assert result.status == "failed"
@@ -78,7 +78,7 @@ def test_a_run_longer_than_the_timeout_is_recorded_as_failed(tmp_path, server):
     found = by_id(dispatcher(tmp_path, server, timeout_seconds=0.7).run(jobs))
     assert found["short"].status == "finished"
     assert (found["long"].status, found["long"].seconds < 10) == ("failed", True)
-    assert RunFolder(tmp_path / "long").result().error["type"] == "timeout"
+    assert RunFolder(tmp_path / "long").result().error["type"] == "Timeout"
 
 
 def test_killing_the_warm_server_loses_nothing(tmp_path, server):

@@ -75,9 +75,9 @@ def test_what_fails_while_running_is_named_and_the_rest_goes_on(train, tmp_path)
     assert "1 finished, 1 failed" in done.stdout
     assert "sweep.retry_failed=true" in done.stdout
     failed = load_runs(tmp_path / "runs").filter(status="failed")
-    assert "999999" in failed["error"].item()
+    assert "999,999" in failed["error"].item()
     again = train("-m", "data.train_size=128,999999")
-    assert again.returncode == 1 and "1 failed, 1 finished, 0 to do" in again.stdout
+    assert again.returncode == 1 and "2 runs: 1 failed, 1 finished, 0 to do" in again.stdout
 
 
 @pytest.mark.parametrize(
@@ -98,15 +98,15 @@ def test_a_wrong_request_is_one_line_and_starts_nothing(train, tmp_path, argumen
     done = train("-m", *arguments)
     assert done.returncode == 2, done.stdout
     assert said in done.stdout
-    assert done.stdout.strip().count("\n") == 0 or "to do" in done.stdout
+    assert done.stdout.strip().count("\n") == 0
     assert not list(tmp_path.glob("runs/*/config.yaml"))
 
 
 @pytest.mark.slow
 def test_a_network_that_cannot_be_built_is_refused_before_anything_starts(train, tmp_path):
-    done = train("-m", "depth=2,9", "seed=1,2")
+    done = train("-m", "model=vgg", "depth=11,12", "seed=1,2")
     assert done.returncode == 2, done.stdout
-    assert "depth" in done.stdout and not list(tmp_path.glob("runs/*/config.yaml"))
+    assert "12" in done.stdout and not list(tmp_path.glob("runs/*/config.yaml"))
 
 
 def test_a_launcher_that_is_not_installed_says_what_to_install():
@@ -129,12 +129,12 @@ def test_a_preset_brings_its_own_grid(train, tmp_path):
     preset = tmp_path / "conf" / "experiment" / "mine.yaml"
     preset.parent.mkdir(parents=True)
     preset.write_text(
-        "# @package _global_\nhydra: {mode: MULTIRUN, sweeper: {params: {seed: 'range(3)', width: '2,4'}}}\n"
+        "# @package _global_\nhydra: {mode: MULTIRUN, sweeper: {params: {seed: 'range(3)', early_stop: '2,4'}}}\n"
     )
     done = train("experiment=mine", "seed=1,2")
     assert done.returncode == 0, done.stdout
     table = load_runs(tmp_path / "runs", settings=True)
-    assert sorted(table.select("seed", "width").rows()) == [(1, 2), (1, 4), (2, 2), (2, 4)]
+    assert sorted(table.select("seed", "early_stop").rows()) == [(1, 2), (1, 4), (2, 2), (2, 4)]
 
 
 @pytest.mark.slow

@@ -23,7 +23,7 @@ from hydra.types import RunMode
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from trainlab.config.compose import NOT_OF_A_RUN, finish, freeze, one_line
+from trainlab.config.composition import NOT_OF_A_RUN, finish, freeze, one_line
 from trainlab.config.options import AXES, catalogue
 from trainlab.errors import RequestError, unknown
 
@@ -58,7 +58,7 @@ class _Reference:
 
 
 class BulkComposer:
-    """Composes jobs that have most in common; every job comes out as `trainlab.config.compose` makes it."""
+    """Composes jobs that have most in common; every job comes out as `trainlab.config.composition` makes it."""
 
     def __init__(
         self, loader: ConfigLoaderImpl, config_name: str = "train", hydra_overrides: Sequence[str] = ()
@@ -81,7 +81,7 @@ class BulkComposer:
         """The frozen settings of one job; its overrides have single values.
 
         Raises:
-            RequestError: as `trainlab.config.compose` does.
+            RequestError: as `trainlab.config.composition` does.
         """
         chosen: dict[str, Override] = {}
         values: list[Override] = []

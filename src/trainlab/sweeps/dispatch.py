@@ -11,7 +11,15 @@ from typing import Protocol
 from trainlab.errors import RequestError
 from trainlab.sweeps.handover import Elsewhere, Handover
 from trainlab.sweeps.memory import OutOfMemoryCounter
-from trainlab.sweeps.outcome import REFUSED, SERVER_DIED, Outcome, cause_of_death, record_failure, recorded
+from trainlab.sweeps.outcome import (
+    REFUSED,
+    SERVER_DIED,
+    Cause,
+    Outcome,
+    cause_of_death,
+    record_failure,
+    recorded,
+)
 from trainlab.sweeps.plan import Job
 from trainlab.sweeps.stop import Stop
 from trainlab.sweeps.watch import Silent, Watcher
@@ -174,7 +182,7 @@ class Dispatcher:
         if self._stopped:
             return Outcome(run.job.run_id, run.job.label, "interrupted", seconds=run.seconds)
         if run.timed_out:
-            cause = f"timeout: longer than sweep.run_timeout={self._timeout_seconds:g} s"
+            cause = Cause("Timeout", f"longer than sweep.run_timeout={self._timeout_seconds:g} s")
             return record_failure(run.job, folder, cause, run.seconds)
         if code == REFUSED and folder.is_locked():
             self._elsewhere.append(run.job)
@@ -182,7 +190,8 @@ class Dispatcher:
         if code == SERVER_DIED and self._may_try_again(run.job.run_id):
             self._queue.appendleft(run.job)
             return None
-        cause = ended.cause or cause_of_death(code, folder.path, run.out_of_memory.has_risen())
+        known = Cause("Died", ended.cause) if ended.cause else None
+        cause = known or cause_of_death(code, folder.path, run.out_of_memory.has_risen())
         return record_failure(run.job, folder, cause, run.seconds)
 
     def _may_try_again(self, run_id: str) -> bool:

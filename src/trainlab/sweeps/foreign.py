@@ -72,7 +72,8 @@ def launch(
     plan = make_plan(jobs, composer.compose, sweep)
     record_plan(plan)
     if plan.todo:
-        engine.run(plan, sweep, WarmServer(), Silent())
+        with WarmServer() as server:
+            engine.run(plan, sweep, server, Silent())
     folders = [plan.runs / run_id for run_id in plan.requested]
     return [_job_return(*pair) for pair in zip(folders, job_overrides, strict=True)]
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from trainlab.errors import RequestError
 from trainlab.runs.record import RunFolder
@@ -48,7 +48,17 @@ def recorded(job: Job, folder: RunFolder, seconds: float = 0.0, reused: bool = F
     return Outcome(job.run_id, job.label, result.status, cause, seconds, reused)
 
 
-def record_failure(job: Job, folder: RunFolder, cause: str, seconds: float) -> Outcome:
+class Cause(NamedTuple):
+    """Why a run failed that could not say so itself: what kind of end, and what is known of it."""
+
+    kind: str
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.kind}: {self.message}"
+
+
+def record_failure(job: Job, folder: RunFolder, cause: Cause, seconds: float) -> Outcome:
     """Records a run as failed for it, unless it has recorded an end itself.
 
     Where nothing can be written (disk full) the failure is still told; the run then counts as unfinished.
@@ -60,20 +70,21 @@ def record_failure(job: Job, folder: RunFolder, cause: str, seconds: float) -> O
                 return own
             folder.finish(_failed(job.run_id, job.settings, cause, seconds))
     except (OSError, RequestError) as error:
-        cause = f"{cause} (not recorded: {error})"
-    return Outcome(job.run_id, job.label, "failed", cause, seconds)
+        cause = Cause(cause.kind, f"{cause.message} (not recorded: {error})")
+    return Outcome(job.run_id, job.label, "failed", str(cause), seconds)
 
 
-def cause_of_death(exit_code: int | None, folder: Path, ran_out_of_memory: bool = False) -> str:
+def cause_of_death(exit_code: int | None, folder: Path, ran_out_of_memory: bool = False) -> Cause:
     """Why a process ended without a record, as far as its exit code and its last words tell."""
     if ran_out_of_memory:
-        return "out of memory: the system killed it"
+        return Cause("OutOfMemory", "the system killed it for want of memory")
     if exit_code is not None and exit_code < 0:
         name = signal.Signals(-exit_code).name
         guess = ", perhaps for want of memory" if name == "SIGKILL" else ""
-        return f"killed by {name}{guess}"
+        return Cause("Killed", f"by {name}{guess}")
     words = _last_words(folder / LOG_FILE)
-    return words or f"ended with exit code {exit_code} and no record"
+    kind = "Refused" if exit_code == REFUSED and words else "Died"
+    return Cause(kind, words or f"exit code {exit_code} and no record")
 
 
 def _last_words(log: Path) -> str | None:
@@ -84,9 +95,8 @@ def _last_words(log: Path) -> str | None:
     return next((line.removeprefix("trainlab: ").strip() for line in reversed(lines) if line.strip()), None)
 
 
-def _failed(run_id: str, settings: Mapping[str, Any], cause: str, seconds: float) -> Result:
+def _failed(run_id: str, settings: Mapping[str, Any], cause: Cause, seconds: float) -> Result:
     ended = datetime.now(UTC)
-    kind = cause.partition(":")[0] if ":" in cause else "Killed"
     return Result(
         run_id=run_id,
         status="failed",
@@ -97,7 +107,7 @@ def _failed(run_id: str, settings: Mapping[str, Any], cause: str, seconds: float
             "fingerprint": settings["fingerprint"],
             "copy": settings["copy"],
         },
-        error={"type": kind, "message": cause, "frames": []},
+        error={"type": cause.kind, "message": cause.message, "frames": []},
         group=settings["group"],
         seconds=seconds,
         started=(ended - timedelta(seconds=seconds)).isoformat(timespec="seconds"),

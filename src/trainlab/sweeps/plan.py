@@ -78,11 +78,11 @@ def make_plan(
     compose: Callable[[Sequence[Override]], dict[str, Any]],
     sweep: Mapping[str, Any],
     swept: Sequence[str] = (),
-    on_first_todo: Callable[[], None] | None = None,
+    on_first_todo: Callable[[Mapping[str, Any]], None] | None = None,
 ) -> Plan:
     """Resolves, checks and names every job before anything starts, without torch.
 
-    `on_first_todo` is called as soon as it is clear that something will have to run.
+    `on_first_todo` gets the settings of the first run that will have to run, as soon as they are known.
 
     Raises:
         RequestError: all faults of all jobs, a line each.
@@ -108,7 +108,7 @@ def make_plan(
         lines = tuple(o.input_line or "" for o in overrides)
         found[name] = Job(name, _label(overrides, swept), lines, state, json.dumps(settings))
         if waiting and not faults and is_todo(state, sweep):
-            waiting()
+            waiting(settings)
             waiting = None
     if faults:
         raise RequestError(_listed(faults))

@@ -1,6 +1,8 @@
 """The warm server: a process that has imported torch, from which every run is forked."""
 
 import multiprocessing
+import os
+import signal
 import sys
 import time
 import types
@@ -10,6 +12,7 @@ from multiprocessing import forkserver
 from multiprocessing.connection import Connection
 from multiprocessing.context import BaseContext
 from multiprocessing.process import BaseProcess
+from types import TracebackType
 from typing import Any
 
 from trainlab.sweeps import entry
@@ -27,12 +30,28 @@ class WarmServer:
         self._context: BaseContext = multiprocessing.get_context("forkserver" if self._forks else "spawn")
         self._preload = list(preload)
 
-    def warm_up(self) -> None:
-        """Starts the server without waiting until it has imported everything."""
+    def warm_up(self, *more: str) -> None:
+        """Starts the server without waiting until it has imported everything, and `more` modules."""
+        self._preload += [module for module in more if module not in self._preload]
         if self._forks:
             self._context.set_forkserver_preload(self._preload)
             with _no_main_module():
                 forkserver.ensure_running()
+
+    def __enter__(self) -> "WarmServer":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Ends the server, also in the middle of its imports; processes that it has started go on."""
+        pid = forkserver._forkserver._forkserver_pid  # pyrefly: ignore
+        if self._forks and pid is not None:
+            os.kill(pid, signal.SIGKILL)
+            forkserver._forkserver._stop()  # waits for it, and forgets it  # pyrefly: ignore
 
     def start(self, target: Callable[..., None], *arguments: Any) -> tuple[BaseProcess, Connection]:
         """Starts `target(*arguments, connection)` in a new process; returns it and our end of the connection.

@@ -11,10 +11,12 @@ from trainlab.analysis.tables import comparison_table, effects_tables
 from trainlab.errors import RequestError
 from trainlab.runs import load_runs
 from trainlab.runs.record import RunFolder
+from trainlab.runs.result import RECORDED
 from trainlab.sweeps.outcome import Outcome, recorded
 from trainlab.sweeps.plan import Job, Plan
 
 MOST_ROWS = 40
+_ORDER = (*RECORDED, "unstarted")
 MOST_FAILURES = 20
 
 
@@ -36,7 +38,7 @@ def show(plan: Plan, outcomes: Sequence[Outcome], console: Console) -> None:
     _show_tables(plan, console)
     _show_failures(outcomes, console)
     counts = Counter(outcome.status for outcome in outcomes)
-    line = ", ".join(f"{count} {status}" for status, count in counts.most_common())
+    line = ", ".join(f"{counts[status]} {status}" for status in _ORDER if counts[status])
     console.print(line, style="bold", highlight=False)
     console.print(f"runs: {plan.runs}    compare: trainlab compare {plan.group} --effects", highlight=False)
     if counts["interrupted"] or counts["unstarted"]:

@@ -1,6 +1,6 @@
 """One sweep, start to end: a grid, a plan, the runs, the answer."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 from hydra.core.override_parser.types import Override
@@ -18,6 +18,9 @@ from trainlab.sweeps.outcome import Outcome
 from trainlab.sweeps.plan import Plan, make_plan, record_plan
 from trainlab.sweeps.server import WarmServer
 from trainlab.sweeps.watch import Watcher
+
+SLOW_TRACKERS = ("wandb",)
+"""Imported once in the warm server, where runs use them, instead of for a second in every run."""
 
 Compose = Callable[[Sequence[Override]], dict[str, Any]]
 
@@ -44,24 +47,43 @@ def sweep(
         SweepFailed: something failed or was interrupted; the summary says which.
     """
     settings = _checked(values)
-    server = WarmServer()
-    plan = make_plan(grid.jobs(), compose, settings, grid.swept, on_first_todo=server.warm_up)
-    slots = engine.slots(plan) if plan.todo else 1
-    check_architectures(plan.todo, server)
-    console.print(f"[bold]{plan.group}[/bold]: {plan.describe()}", highlight=False)
+    with WarmServer() as server:
+        plan, ended = _planned_and_run(grid, compose, settings, engine, server, console)
     if settings["plan_only"]:
-        show_estimate(plan, slots, server, console)
         return []
-    record_plan(plan)
-    ended: list[Outcome] = []
-    if plan.todo:
-        with Display(plan, console) as display:
-            ended = engine.run(plan, settings, server, display)
     outcomes = summary.outcomes_of_all(plan, ended)
     summary.show(plan, outcomes, console)
     if not all(outcome.is_good for outcome in outcomes):
         raise SweepFailed(f"sweep {plan.group}: not all runs are done")
     return outcomes
+
+
+def _planned_and_run(
+    grid: Grid,
+    compose: Compose,
+    settings: dict[str, Any],
+    engine: Engine,
+    server: WarmServer,
+    console: Console,
+) -> tuple[Plan, list[Outcome]]:
+
+    def warm_up(first: Mapping[str, Any]) -> None:
+        tracker = str(first["logger"]["_target_"])
+        server.warm_up(*(module for module in SLOW_TRACKERS if module in tracker))
+
+    plan = make_plan(grid.jobs(), compose, settings, grid.swept, on_first_todo=warm_up)
+    slots = engine.slots(plan) if plan.todo else 1
+    check_architectures(plan.todo, server)
+    if not settings["plan_only"]:
+        record_plan(plan)
+    console.print(f"[bold]{plan.group}[/bold]: {plan.describe()}", highlight=False)
+    if settings["plan_only"]:
+        show_estimate(plan, slots, server, console)
+        return plan, []
+    if not plan.todo:
+        return plan, []
+    with Display(plan, console) as display:
+        return plan, engine.run(plan, settings, server, display)
 
 
 def _checked(values: dict[str, Any]) -> dict[str, Any]:

@@ -7,9 +7,9 @@ environment variable TRAINLAB_ALLOW (names or package prefixes ending in a dot, 
 
 import os
 import re
+import zipfile
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any
 
 import lightning as L
@@ -50,11 +50,13 @@ def read(path: Path) -> dict[str, Any]:
     Raises:
         RequestError: it is missing, corrupt, not ours, or from another version.
     """
+    if not path.is_file():
+        raise RequestError(f"{path}: no such checkpoint")
+    if not zipfile.is_zipfile(path):  # what torch.save writes; anything else is torn or not ours
+        raise RequestError(f"{path}: not a readable checkpoint (no zip archive)")
     try:
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError:
-        raise RequestError(f"{path}: no such checkpoint") from None
-    except (UnpicklingError, RuntimeError, EOFError, OSError, ValueError) as error:
+    except Exception as error:  # a reader of arbitrary bytes raises whatever those lead it to
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise RequestError(f"{path}: not a readable checkpoint ({reason})") from None
     if not isinstance(checkpoint, dict) or not isinstance(checkpoint.get("trainlab"), dict):

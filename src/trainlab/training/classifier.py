@@ -116,7 +116,8 @@ class Classifier(L.LightningModule):
         if not len(y_N):  # the last global batch may leave nothing for this rank
             return
         logits_NK = self.model(x_NCHW)
-        self.eval_loss.update(F.cross_entropy(logits_NK.float(), y_N), weight=len(y_N))
+        # one value an image: with nan_strategy="disable" torchmetrics forgets weights
+        self.eval_loss.update(F.cross_entropy(logits_NK.float(), y_N, reduction="none"))
         self.eval_confusion.update(logits_NK, y_N)
 
     def on_validation_epoch_end(self) -> None:

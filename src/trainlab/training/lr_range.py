@@ -101,13 +101,15 @@ def judge(rates: list[float], losses: list[float]) -> RangeTest:
 
 
 def _steepest(rates: list[float], smooth: list[float]) -> float | None:
-    """The rate at the most negative slope of loss against log rate, before the lowest loss."""
-    if len(smooth) < 3:
-        return None
-    lowest = min(range(len(smooth)), key=smooth.__getitem__)
+    """The rate at the most negative slope of loss against log rate, before the lowest loss.
+
+    The slope is taken over a fifth of the test: from one step to the next it is mostly the batch's noise.
+    """
+    reach = max(1, len(rates) // 10)
+    lowest = min(range(len(smooth)), key=smooth.__getitem__, default=0)
     slopes = {
-        i: (smooth[i + 1] - smooth[i - 1]) / math.log(rates[i + 1] / rates[i - 1])
-        for i in range(1, min(lowest + 1, len(smooth) - 1))
+        i: (smooth[i + reach] - smooth[i - reach]) / math.log(rates[i + reach] / rates[i - reach])
+        for i in range(reach, min(lowest + 1, len(smooth) - reach))
     }
     if not slopes:
         return None

@@ -1,0 +1,186 @@
+"""What one training step's own forward and backward pass show of each layer, taken by hooks.
+
+Hooks look and copy: they draw no random numbers, and what flows through the network is what it would be.
+
+Legend: N images, P positions, F units, K classes; z pre-activations, a activations.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules import activation as torch_activations
+
+from trainlab.nn.layers import weight_layers
+from trainlab.signals import quantities
+from trainlab.signals.sample import sampled_NPF, wide
+
+IMAGES, VALUES = 32, 8192
+"""Images of the batch, and about how many values of a tensor, that statistics are taken from."""
+
+DEAD_IMAGES, DEAD_OBSERVATIONS = 128, 2048
+"""Images and (image, position) pairs that a unit must be constant over to be called dead."""
+
+NOT_ELEMENTWISE = (
+    nn.Softmax, nn.Softmax2d, nn.LogSoftmax, nn.Softmin, nn.GLU, nn.MultiheadAttention,
+)  # fmt: skip
+
+
+def is_activation(name: str, module: nn.Module) -> bool:
+    """Whether a module is an activation: one of torch's elementwise ones, or any that is named `activation`."""
+    if name.rpartition(".")[2] == "activation":
+        return True
+    return type(module).__module__ == torch_activations.__name__ and not isinstance(module, NOT_ELEMENTWISE)
+
+
+@dataclass
+class Tap:
+    """A tensor of a layer, and its gradient once it has come: a sample of each, and the true size."""
+
+    features_last: bool
+    x_NPF: Tensor
+    values: int
+    grad_NPF: Tensor | None = None
+
+    @classmethod
+    def on(cls, x: Tensor, features_last: bool) -> "Tap":
+        """Samples x, and its gradient when the backward pass gets there."""
+        tap = cls(features_last, _sample(x.detach(), features_last), x.numel())
+        if x.requires_grad:
+            x.register_hook(tap._take_gradient)
+        return tap
+
+    def _take_gradient(self, grad: Tensor) -> None:
+        self.grad_NPF = _sample(grad.detach(), self.features_last)
+
+
+def _sample(x: Tensor, features_last: bool) -> Tensor:
+    units = x.shape[-1 if features_last or x.dim() < 3 else 1]
+    return wide(sampled_NPF(x, features_last, IMAGES, VALUES // max(1, units)))
+
+
+@dataclass
+class LayerCapture:
+    """What was seen of one weight layer; `activation` is the module that follows, if one does."""
+
+    name: str
+    layer: nn.Module
+    activation: nn.Module | None = None
+    z: Tap | None = None
+    a: Tap | None = None
+    dead: Tensor | None = None
+
+    @property
+    def weight(self) -> Tensor:
+        """The layer's weight, as it is now."""
+        return self.layer.get_parameter("weight")
+
+    @property
+    def features_last(self) -> bool:
+        """Whether units are a tensor's last axis (a dense layer's), not its second (a convolution's)."""
+        return self.weight.dim() == 2
+
+    def see_preactivation(self, z: Tensor) -> None:
+        """What enters the activation; of a layer without one, its output."""
+        self.z = Tap.on(z, self.features_last)
+
+    def see_activation(self, a: Tensor) -> None:
+        """What leaves the activation."""
+        self.a = Tap.on(a, self.features_last)
+        many_NPF = sampled_NPF(a.detach(), self.features_last, DEAD_IMAGES, DEAD_OBSERVATIONS)
+        self.dead = quantities.dead_fraction(many_NPF)
+
+
+@dataclass
+class OutputCapture:
+    """The network's logits; of a dense output layer also its input, and the gradient by the logits."""
+
+    logits_NK: Tensor
+    layer: nn.Linear | None = None
+    a_NF: Tensor | None = None
+    grad_NK: Tensor | None = None
+
+    def take_gradient(self, grad_NK: Tensor) -> None:
+        """The gradient of the loss by the logits."""
+        self.grad_NK = grad_NK.detach()
+
+
+@dataclass
+class Capture:
+    """Hooks on `network` for one forward pass, and what they saw: `layers` in forward order, and `output`.
+
+    An activation belongs to the weight layer that ran last before it. Of a layer that runs several times the
+    first time counts, and of several forward passes the first.
+    """
+
+    network: nn.Module
+    layers: list[LayerCapture] = field(default_factory=list)
+    output: OutputCapture | None = None
+
+    def __post_init__(self) -> None:
+        self._waiting: tuple[LayerCapture, Tensor, Tensor] | None = None  # for an activation: input, output
+        self._inside: dict[nn.Module, LayerCapture] = {}
+        self._handles: list[Any] = []
+        for name, layer in weight_layers(self.network):
+            self._hook(layer.register_forward_hook, partial(self._after_layer, name or "network"))
+        for name, module in self.network.named_modules():
+            if is_activation(name, module):
+                self._hook(module.register_forward_pre_hook, self._before_activation)
+                self._hook(module.register_forward_hook, self._after_activation)
+        self._hook(self.network.register_forward_hook, self._after_network)
+
+    def remove(self) -> None:
+        """Takes the hooks off the modules; what has been seen stays."""
+        while self._handles:
+            self._handles.pop().remove()
+
+    def _hook(self, register: Callable[[Any], Any], look: Callable[..., None]) -> None:
+        def hook(*seen: Any) -> None:
+            if self.output is None and torch.is_grad_enabled():
+                with torch.no_grad():
+                    look(*seen)
+
+        self._handles.append(register(hook))
+
+    def _after_layer(self, name: str, layer: nn.Module, inputs: tuple, output: Any) -> None:
+        self._settle()
+        if isinstance(output, Tensor) and all(name != seen.name for seen in self.layers):
+            self.layers.append(LayerCapture(name, layer))
+            self._waiting = self.layers[-1], inputs[0], output
+
+    def _before_activation(self, module: nn.Module, inputs: tuple) -> None:
+        if self._waiting is not None:
+            seen, _, _ = self._waiting
+            self._waiting = None
+            seen.activation = module
+            seen.see_preactivation(inputs[0])
+            self._inside[module] = seen
+
+    def _after_activation(self, module: nn.Module, inputs: tuple, output: Any) -> None:
+        seen = self._inside.pop(module, None)
+        if seen is not None and isinstance(output, Tensor):
+            seen.see_activation(output)
+
+    def _after_network(self, network: nn.Module, inputs: tuple, output: Any) -> None:
+        waiting = self._waiting
+        self._settle()
+        if not isinstance(output, Tensor) or output.dim() != 2:
+            return
+        self.output = OutputCapture(output.detach())
+        if waiting is None or waiting[2] is not output:
+            return
+        seen, a_NF, _ = waiting
+        if isinstance(seen.layer, nn.Linear):
+            self.output.layer, self.output.a_NF = seen.layer, a_NF.detach()
+            if output.requires_grad:
+                output.register_hook(self.output.take_gradient)
+
+    def _settle(self) -> None:
+        """The layer that waited has no activation: its pre-activation is its output."""
+        if self._waiting is not None:
+            seen, _, output = self._waiting
+            self._waiting = None
+            seen.see_preactivation(output)

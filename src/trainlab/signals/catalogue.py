@@ -1,0 +1,43 @@
+"""The quantities in `signals.parquet`, by name: what a figure or a verdict may ask for. Needs no torch.
+
+A row is (step, layer, quantity, value). Step s sees the weights after s updates and batch s, as training
+sees them (dropout on, BatchNorm on the batch). `layer` is the name of a weight layer in the network, or
+NETWORK. The pre-activation z is what enters the activation module that follows the layer (after BatchNorm,
+after a residual sum); of a layer without activation it is the layer's own output. The activation a is what
+leaves the activation module. Gradients are those of the batch's mean loss, as they are propagated back.
+A value that is not finite was measured so; a quantity that does not apply has no row.
+"""
+
+NETWORK = "network"
+"""The `layer` of what belongs to the network as a whole."""
+
+LEVELS = {"q05": 0.05, "q25": 0.25, "q50": 0.50, "q75": 0.75, "q95": 0.95}
+"""Quantiles, by the name that ends the quantity."""
+
+OF_LAYER = {
+    "preactivation_mean": "mean of z",
+    "preactivation_std": "standard deviation of z",
+    **{f"preactivation_{q}": f"{level:.0%} quantile of z" for q, level in LEVELS.items()},
+    "activation_mean": "mean of a",
+    "activation_std": "standard deviation of a",
+    **{f"activation_{q}": f"{level:.0%} quantile of a" for q, level in LEVELS.items()},
+    "saturated": "fraction 0..1 of z on the flat tails of the activation",
+    "dead": "fraction 0..1 of units whose activation is the same for all images and positions",
+    "correlation": "mean cosine −1..1 between the z of different images; 1: all inputs look the same",
+    "preactivation_grad_norm": "norm of ∂loss/∂z over the batch",
+    "preactivation_grad_rms": "root mean square of ∂loss/∂z",
+    "activation_grad_norm": "norm of ∂loss/∂a over the batch",
+    "activation_grad_rms": "root mean square of ∂loss/∂a",
+    "weight_grad_norm": "norm of ∂loss/∂w, before clipping",
+    "weight_grad_rms": "root mean square of ∂loss/∂w, before clipping",
+    "weight_norm": "norm of w, before the update",
+    "update_ratio": "‖Δw‖/‖w‖ of the step's update",
+}
+"""What is measured of a layer, with its description."""
+
+OF_NETWORK = {
+    "loss": "mean loss of the batch, in nats",
+    "noise_scale": "gradient noise tr Σ / |G|² of the output layer, in images",
+    "majority_share": "fraction 0..1 of the batch predicted as its most predicted class",
+}
+"""What is measured of the network, with its description."""

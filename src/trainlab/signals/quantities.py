@@ -1,0 +1,127 @@
+"""The measured quantities, as small pure functions on tensors; each returns a tensor of one number.
+
+Legend: N images, P positions, F units, K classes; z pre-activations, a activations, δ = ∂loss/∂logits.
+Values that are not finite give a result that is not finite, never an error.
+"""
+
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor
+
+from trainlab.signals.sample import wide_type
+
+QUANTILES_FROM = 4096
+"""Values that quantiles are taken from; sorting more costs more than it tells (±0.3% of probability)."""
+
+CONSTANT = 4 * torch.finfo(torch.float32).eps
+"""Relative range up to which a unit's activation counts as constant: float32's rounding."""
+
+
+def mean(x: Tensor) -> Tensor:
+    """Mean over all values, in their unit."""
+    return x.mean()
+
+
+def std(x: Tensor) -> Tensor:
+    """√(mean (x − mean x)²) over all values, in their unit: Glorot & Bengio 2010, figures 3, 6 and 7."""
+    return x.std(correction=0)
+
+
+def quantiles(x: Tensor, levels: Iterable[float]) -> list[Tensor]:
+    """The value at rank level · (n − 1), rounded, of the n sorted values, for each level 0..1.
+
+    Of more than 4,096 values every k-th is taken, k odd, so that it walks through all units.
+    """
+    values = x.reshape(-1)
+    values = values[:: len(values) // QUANTILES_FROM | 1]
+    ordered = values.sort().values
+    return [_if_finite(ordered[[0, -1]], ordered[round(level * (len(ordered) - 1))]) for level in levels]
+
+
+def saturated_fraction(z: Tensor, tails: tuple[float, float]) -> Tensor:
+    """Fraction 0..1 of pre-activations on the flat tails: z ≤ tails[0] or z ≥ tails[1].
+
+    The tails are `saturation.flat_tails` of the activation. Saturation as in Glorot & Bengio 2010,
+    section 3: units at an asymptote, where little gradient passes.
+    """
+    low, high = tails
+    return _if_finite(z, ((z <= low) | (z >= high)).to(wide_type(z.device)).mean())
+
+
+def dead_fraction(a_NPF: Tensor) -> Tensor:
+    """Fraction 0..1 of units whose activation is the same for all images and positions given.
+
+    A rectifier that is off everywhere (Maas et al. 2013; Lu et al. 2019, "dying ReLU"), or a unit stuck at an
+    asymptote: max a − min a ≤ 5e-7 max |a|, float32's rounding. It passes on nothing about its input.
+    """
+    a_MF = a_NPF.flatten(0, 1)
+    high_F, low_F = a_MF.amax(0), a_MF.amin(0)
+    largest_F = torch.maximum(high_F.abs(), low_F.abs())
+    dead_F = high_F - low_F <= CONSTANT * largest_F
+    return _if_finite(largest_F, dead_F.to(wide_type(a_NPF.device)).mean())
+
+
+def correlation(z_NPF: Tensor) -> Tensor:
+    """Mean over pairs of different images a ≠ b of c_ab = z_a · z_b / (|z_a| |z_b|), −1..1; not centred.
+
+    The correlation of mean-field theory, c = q_ab / √(q_aa q_bb) with q_ab = (1/n) Σ_i z_i(a) z_i(b) (Poole et
+    al. 2016, eq. 5; Schoenholz et al. 2017, eq. 4), an image's vector running over its units and positions.
+    1 where all images look the same. NaN for fewer than two images, or an image whose z is all zero.
+    """
+    z_ND = z_NPF.flatten(1)
+    u_ND = z_ND / torch.linalg.vector_norm(z_ND, dim=1, keepdim=True)
+    pairs = len(u_ND) * (len(u_ND) - 1)
+    # Σ_a Σ_b u_a·u_b = |Σ_a u_a|², of which the terms a = b are one each
+    together = u_ND.sum(0).square().sum() - len(u_ND)
+    return together / pairs if pairs else together * torch.nan
+
+
+def norm(x: Tensor) -> Tensor:
+    """√(Σ x²), accumulated in float64."""
+    return torch.linalg.vector_norm(x, dtype=wide_type(x.device))
+
+
+def root_mean_square(x: Tensor) -> Tensor:
+    """√(mean x²): the norm for one value; of ∂loss/∂z the √q̃ of Schoenholz et al. 2017, eq. 8 (times 1/N)."""
+    return norm(x) / x.numel() ** 0.5
+
+
+def update_ratio(before: Tensor, after: Tensor) -> Tensor:
+    """‖w_after − w_before‖ / ‖w_before‖, no unit: about 1e-3 is a common rule of thumb (Karpathy, CS231n).
+
+    0 where nothing moved, infinite where weights of zero moved.
+    """
+    moved = norm(after - before)
+    return torch.where(moved == 0, moved, moved / norm(before))
+
+
+def noise_scale(a_NF: Tensor, delta_NK: Tensor, has_bias: bool) -> Tensor:
+    """Simple noise scale tr Σ / |G|² of a dense layer's gradient, in images (McCandlish et al. 2018, eq. 2.9).
+
+    Image i has the gradient g_i = δ_i ⊗ (a_i, 1), with |g_i|² = |δ_i|² (|a_i|² + 1) (Goodfellow 2015,
+    arXiv:1510.01799): no further pass is needed. With their mean ḡ over B images, unbiased (appendix A.1 with
+    batches of 1 and B): tr Σ = (Σ|g_i|² − B|ḡ|²)/(B − 1) and |G|² = |ḡ|² − tr Σ/B.
+
+    a_NF is the layer's input, delta_NK the gradient of each image's own loss by the layer's output. Infinite
+    where the batch is too small to see a gradient through its noise (|G|² ≤ 0), NaN for one image.
+    """
+    B = len(a_NF)
+    if B < 2:
+        return a_NF.new_full((), torch.nan)
+    squares_N = delta_NK.square().sum(1) * (a_NF.square().sum(1) + has_bias)
+    mean_square = (delta_NK.T @ a_NF / B).square().sum() + has_bias * delta_NK.mean(0).square().sum()
+    trace = (squares_N.sum() - B * mean_square) / (B - 1)
+    return trace / (mean_square - trace / B).clamp(min=0)
+
+
+def majority_share(logits_NK: Tensor) -> Tensor:
+    """Share 0..1 of the images that are predicted as the most predicted class: 1 is "always one class"."""
+    classes_K = torch.arange(logits_NK.shape[1], device=logits_NK.device)
+    counts_K = (logits_NK.argmax(1)[:, None] == classes_K).to(wide_type(logits_NK.device)).sum(0)
+    return _if_finite(logits_NK, counts_K.max() / len(logits_NK))
+
+
+def _if_finite(x: Tensor, value: Tensor) -> Tensor:
+    """`value`, or NaN where any of x is not finite: comparisons and ranks would hide it."""
+    return torch.where(x.isfinite().all(), value, torch.nan)

@@ -1,0 +1,165 @@
+"""One training step becomes rows (layer, quantity, value), from the step's own forward and backward pass."""
+
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+
+from trainlab.signals import quantities
+from trainlab.signals.capture import Capture, LayerCapture, OutputCapture, Tap
+from trainlab.signals.catalogue import LEVELS, NETWORK
+from trainlab.signals.sample import wide, wide_type
+from trainlab.signals.saturation import Tails, flat_tails
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """The rows of one step, and the sampled pre-activations (N, P, F) of each layer, on their device."""
+
+    rows: list[tuple[str, str, float]]
+    preactivations: dict[str, Tensor]
+
+
+@dataclass
+class _BeforeUpdate:
+    """Weights and weight gradients of each layer, between the backward pass and the update."""
+
+    weights: dict[str, Tensor] = field(default_factory=dict)
+    values: dict[tuple[str, str], Tensor] = field(default_factory=dict)
+    grad_scale: float = 1.0
+
+
+class Recorder:
+    """Measures single steps of a network's training: see `catalogue` for what.
+
+        recorder.start()
+        loss = loss_function(network(x_NCHW), y_N)
+        loss.backward()
+        recorder.before_update()        # leave out where there is no optimizer
+        optimizer.step()
+        rows = recorder.finish(loss).rows
+
+    The step is the training's own: no further pass, no random number, no statistics touched; the loss curve
+    is the same to the bit. Between steps the network carries no hooks. Statistics of z and a, their
+    gradients, saturation and correlation come from up to 32 images of the batch and about 8,192 values of a
+    layer; dead units from up to 128 images and 2,048 observations of each unit; the other quantities from
+    all there is. Numbers stay on the device until `finish`, which reads them at once. A measured step holds
+    a second copy of the weights.
+    """
+
+    def __init__(self, network: nn.Module) -> None:
+        self.network = network
+        self._capture: Capture | None = None
+        self._before: _BeforeUpdate | None = None
+        self._tails: dict[nn.Module, Tails | None] = {}
+
+    def start(self) -> None:
+        """The next forward pass in train mode is measured, with the backward pass that belongs to it."""
+        self.cancel()
+        self._capture = Capture(self.network)
+
+    @torch.no_grad()
+    def before_update(self, grad_scale: float = 1.0) -> None:
+        """Reads weights and their gradients, before clipping and the optimizer change them.
+
+        With a gradient scaler the weights' gradients are unscaled by now, and `grad_scale` is the factor that
+        the activations' still have.
+        """
+        if self._capture is None:
+            return
+        self._capture.remove()
+        self._before = before = _BeforeUpdate(grad_scale=grad_scale)
+        for seen in self._capture.layers:
+            before.weights[seen.name] = seen.weight.detach().clone()
+            before.values |= _of_weight(seen)
+
+    @torch.no_grad()
+    def finish(self, loss: Tensor | None = None) -> Measurement:
+        """The rows of the step; the hooks are gone. Empty where no forward pass was seen."""
+        capture, before = self._capture, self._before
+        self.cancel()
+        if capture is None:
+            return Measurement([], {})
+        scale = before.grad_scale if before else 1.0
+        values: dict[tuple[str, str], Tensor] = {}
+        for seen in capture.layers:
+            values |= self._of_signal(seen, scale)
+            values |= _of_weight(seen) if before is None else _of_update(seen, before)
+        if loss is not None:
+            values[NETWORK, "loss"] = loss.detach()
+        if capture.output is not None:
+            values |= _of_output(capture.output, scale)
+        preactivations = {seen.name: seen.z.x_NPF for seen in capture.layers if seen.z is not None}
+        return Measurement(_read(values), preactivations)
+
+    def cancel(self) -> None:
+        """Drops a measurement that was started, hooks and all."""
+        if self._capture is not None:
+            self._capture.remove()
+        self._capture = self._before = None
+
+    def _of_signal(self, seen: LayerCapture, scale: float) -> dict[tuple[str, str], Tensor]:
+        values: dict[str, Tensor] = {}
+        if seen.z is not None:
+            values |= _of_tap("preactivation", seen.z, scale)
+            values["correlation"] = quantities.correlation(seen.z.x_NPF)
+            tails = self._tails_of(seen.activation)
+            if tails is not None:
+                values["saturated"] = quantities.saturated_fraction(seen.z.x_NPF, tails)
+        if seen.a is not None and seen.dead is not None:
+            values |= _of_tap("activation", seen.a, scale)
+            values["dead"] = seen.dead
+        return {(seen.name, quantity): value for quantity, value in values.items()}
+
+    def _tails_of(self, activation: nn.Module | None) -> Tails | None:
+        if activation is None:
+            return None
+        if activation not in self._tails:
+            self._tails[activation] = flat_tails(activation)
+        return self._tails[activation]
+
+
+def _of_tap(name: str, tap: Tap, scale: float) -> dict[str, Tensor]:
+    values = {f"{name}_mean": quantities.mean(tap.x_NPF), f"{name}_std": quantities.std(tap.x_NPF)}
+    levels = quantities.quantiles(tap.x_NPF, LEVELS.values())
+    values |= {f"{name}_{level}": value for level, value in zip(LEVELS, levels, strict=True)}
+    if tap.grad_NPF is not None:
+        rms = quantities.root_mean_square(tap.grad_NPF) / scale
+        values |= {f"{name}_grad_rms": rms, f"{name}_grad_norm": rms * tap.values**0.5}
+    return values
+
+
+def _of_weight(seen: LayerCapture) -> dict[tuple[str, str], Tensor]:
+    """A frozen layer has no gradient, and no row for it."""
+    values = {(seen.name, "weight_norm"): quantities.norm(seen.weight)}
+    grad = seen.weight.grad
+    if grad is not None:
+        size = quantities.norm(grad)
+        values[seen.name, "weight_grad_norm"] = size
+        values[seen.name, "weight_grad_rms"] = size / grad.numel() ** 0.5
+    return values
+
+
+def _of_update(seen: LayerCapture, before: _BeforeUpdate) -> dict[tuple[str, str], Tensor]:
+    ratio = quantities.update_ratio(before.weights[seen.name], seen.weight)
+    of_layer = {key: value for key, value in before.values.items() if key[0] == seen.name}
+    return {**of_layer, (seen.name, "update_ratio"): ratio}
+
+
+def _of_output(output: OutputCapture, scale: float) -> dict[tuple[str, str], Tensor]:
+    values = {(NETWORK, "majority_share"): quantities.majority_share(output.logits_NK)}
+    if output.layer is not None and output.a_NF is not None and output.grad_NK is not None:
+        # the loss is the batch's mean: an image's own gradient is N times its part
+        delta_NK = wide(output.grad_NK) * (len(output.grad_NK) / scale)
+        has_bias = output.layer.bias is not None
+        values[NETWORK, "noise_scale"] = quantities.noise_scale(wide(output.a_NF), delta_NK, has_bias)
+    return values
+
+
+def _read(values: dict[tuple[str, str], Tensor]) -> list[tuple[str, str, float]]:
+    """All numbers in one transfer from the device."""
+    if not values:
+        return []
+    device = next(iter(values.values())).device
+    numbers = torch.stack([value.to(wide_type(device)) for value in values.values()]).tolist()
+    return [(layer, quantity, number) for (layer, quantity), number in zip(values, numbers, strict=True)]

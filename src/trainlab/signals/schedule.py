@@ -1,0 +1,48 @@
+"""At which steps signals are measured: densely where training changes fast, which is at its start."""
+
+DEFAULT_MEASUREMENTS = 20
+"""Measurements of a run at `signals=on`, where it is long enough for them."""
+
+AFFORDED_SHARE = 1 / 25
+"""Of the steps of a short run, at most about this share is measured at `signals=on`."""
+
+FEWEST = 6
+"""Measurements of the shortest runs: a verdict needs some."""
+
+ENDLESS_STEPS = 2**24
+"""Spacing of a run whose end is not known."""
+
+
+def measured_steps(signals: bool | int, total_steps: float) -> list[int]:
+    """The steps (0, 1, …) to measure in a run of `total_steps` steps (infinite where the end is not known).
+
+    `signals` is False (none), True (the default schedule) or the number of measurements. A run that is
+    resumed has the same schedule: it is a function of the whole run's length.
+    """
+    last_step = (ENDLESS_STEPS if total_steps == float("inf") else int(total_steps)) - 1
+    if signals is False or last_step < 0:
+        return []
+    return log_spaced(last_step, default_count(last_step + 1) if signals is True else signals)
+
+
+def default_count(steps: int) -> int:
+    """Measurements at `signals=on`: one costs about half a step of training, so short runs have fewer."""
+    return max(FEWEST, min(DEFAULT_MEASUREMENTS, int(steps * AFFORDED_SHARE)))
+
+
+def log_spaced(last_step: int, count: int) -> list[int]:
+    """min(count, last_step + 1) steps from 0 to `last_step`, both among them, growing by a factor.
+
+    Where the factor would give a step twice, the next whole step is taken, and the factor of the rest
+    adjusted. A count of 1 is the last step alone.
+    """
+    if count <= 1:
+        return [last_step] if count else []
+    steps = [0]
+    while steps[-1] < last_step:
+        left = count - len(steps)
+        here = max(1, steps[-1])
+        steps.append(
+            max(steps[-1] + 1, round(here * (last_step / here) ** (1 / left))) if left else last_step
+        )
+    return steps

@@ -1,0 +1,120 @@
+"""`trainlab` and `python train.py`: help at once, one line and exit code 2 for what is wrong."""
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+DOORS = {"train.py": [sys.executable, str(ROOT / "train.py")], "trainlab": [sys.executable, "-m", "trainlab", "train"]}
+
+
+def call(*command: str, cwd: Path = ROOT, **kwargs) -> subprocess.CompletedProcess:
+    return subprocess.run([*command], capture_output=True, text=True, cwd=cwd, **kwargs)
+
+
+def trainlab(*arguments: str, **kwargs) -> subprocess.CompletedProcess:
+    return call(sys.executable, "-m", "trainlab", *arguments, **kwargs)
+
+
+COMMANDS = ["train", "options", "anatomy", "compare", "lr-range", "evaluate", "predict", "export", "runs"]
+
+
+@pytest.mark.parametrize("command", [[], *([c] for c in COMMANDS), ["runs", "list"], ["runs", "du"], ["runs", "rm"]])
+def test_help_answers(command):
+    answer = trainlab(*command, "--help")
+    assert answer.returncode == 0 and answer.stderr == ""
+    assert "Usage" in answer.stdout or "Train one run" in answer.stdout
+
+
+def test_help_lists_every_command():
+    answer = trainlab()
+    assert answer.returncode == 0
+    for command in COMMANDS:
+        assert command in answer.stdout
+
+
+@pytest.mark.parametrize("door", DOORS)
+def test_help_is_quick_and_without_torch(door):
+    """0.7 s is what it must reach; a loaded machine is given three tries."""
+    code = (
+        "import sys; sys.argv = ['x', '--help']\n"
+        "from trainlab.cli import main\n"
+        "try: main(['train', '--help'])\n"
+        "except SystemExit: pass\n"
+        "assert not {'torch', 'hydra', 'lightning', 'polars'} & set(sys.modules), sorted(sys.modules)\n"
+    )
+    assert call(sys.executable, "-c", code).returncode == 0
+    seconds = []
+    for _ in range(3):
+        start = time.perf_counter()
+        assert call(*DOORS[door], "--help").returncode == 0
+        seconds.append(time.perf_counter() - start)
+    assert min(seconds) < 0.7
+
+
+WRONG = {
+    "activation=rleu": "did you mean 'relu'",
+    "optimizer.lr=-1": "greater than 0",
+    "model=vgg depth=12": "11, 13, 16, 19",
+    "model=lenet5 depth=4": "lenet5 has no depth",
+    "norm_layer=batchnorm data.batch_size=1": "batch of one",
+    "init.gain=-1": "gain",
+    "data=image_folder data.folder=nowhere": "nowhere",
+    "--no-such-flag": "--no-such-flag",
+}
+
+
+@pytest.mark.parametrize("door", DOORS)
+@pytest.mark.parametrize("overrides", WRONG)
+def test_a_wrong_request_is_one_line_and_exit_code_2(door, overrides, tmp_path):
+    answer = call(*DOORS[door], *overrides.split(), f"paths.runs={tmp_path / 'runs'}", f"paths.cache={tmp_path}")
+    assert answer.returncode == 2
+    assert WRONG[overrides] in answer.stderr
+    if not overrides.startswith("--"):  # Hydra's own parser prints its usage
+        assert answer.stderr.count("\n") == 1 and "Traceback" not in answer.stderr
+    assert not list(tmp_path.glob("runs/*/")), "nothing was begun"
+
+
+@pytest.mark.parametrize(
+    "arguments,expected",
+    [
+        (["trian"], "train"), (["compare", "--foo"], "--foo"), (["options", "activaton"], "activation"),
+        (["evaluate", "nothing", "--runs", "."], "nothing"), (["compare", "--runs", "no/such/folder"], "no/such/folder"),
+        (["anatomy", "data=image_folder"], "data.image_size"), (["lr-range", "optimzer.lr=1"], "optimizer.lr"),
+    ],
+)  # fmt: skip
+def test_other_commands_refuse_alike(arguments, expected):
+    answer = trainlab(*arguments)
+    assert answer.returncode == 2 and expected in answer.stderr and answer.stderr.count("\n") == 1
+
+
+def test_both_doors_train_alike_and_a_done_run_is_not_trained_again(tmp_path):
+    quick = [
+        "trainer.max_steps=2", "depth=2", "width=4", "data.image_size=16", "logger=none", "seed=5",
+        f"paths.runs={tmp_path / 'runs'}", f"paths.cache={tmp_path / 'cache'}",
+    ]  # fmt: skip
+    first = call(*DOORS["train.py"], *quick)
+    assert first.returncode == 0, first.stderr
+    assert "test/acc" in first.stdout and "learned" in first.stdout
+    again = call(*DOORS["trainlab"], *quick)
+    assert again.returncode == 0 and "done already" in again.stdout
+    assert len([p for p in (tmp_path / "runs").iterdir() if p.is_dir()]) == 1
+
+
+def test_hydras_own_flags_work():
+    answer = call(*DOORS["train.py"], "--cfg", "job", "activation=tanh")
+    assert answer.returncode == 0 and "torch.nn.Tanh" in answer.stdout
+
+
+def test_a_worker_needs_only_a_frozen_settings_file(settings, tmp_path):
+    from trainlab.runs import RunFolder
+
+    frozen = settings("trainer.max_steps=2")
+    folder = RunFolder(Path(frozen["paths"]["runs"]) / frozen["run_id"])
+    folder.write_settings(frozen)
+    answer = call(sys.executable, "-m", "trainlab.training", str(folder.path / "config.yaml"), cwd=tmp_path)
+    assert answer.returncode == 0, answer.stderr
+    assert folder.status() == "finished"
