@@ -20,7 +20,9 @@ WITHOUT_TORCH = ("errors", "runs", "analysis", "config", "cli", "sweeps")
 
 
 def rooms() -> list[str]:
-    return sorted(p.stem for p in SOURCE.iterdir() if p.stem in FLOORS or (p.is_dir() and p.name[0] not in "_."))
+    return sorted(
+        p.stem for p in SOURCE.iterdir() if p.stem in FLOORS or (p.is_dir() and p.name[0] not in "_.")
+    )
 
 
 def imports(room: str, top_level_only: bool = False) -> set[tuple[str, str]]:

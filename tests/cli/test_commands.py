@@ -37,7 +37,9 @@ def test_compare_shows_axes_that_differ_sorted_by_the_metric(trainlab, runs):
     code, out, _ = trainlab("compare", "--runs", str(folder), "--json")
     table = json.loads(out)
     assert code == 0 and table["by"] == ["activation"] and table["metric"] == "test/acc"
-    assert [row["mean"] for row in table["rows"]] == sorted((r.metrics["test/acc"] for r in (first, second)), reverse=True)
+    assert [row["mean"] for row in table["rows"]] == sorted(
+        (r.metrics["test/acc"] for r in (first, second)), reverse=True
+    )
     code, out, _ = trainlab("compare", "--runs", str(folder), "--metric", "test/loss", "--csv")
     assert code == 0 and out.splitlines()[0].startswith("activation,")
     code, out, _ = trainlab("compare", "--runs", str(folder), "--effects")
@@ -120,7 +122,13 @@ def test_export_agrees_with_the_run(trainlab, runs, tmp_path):
 
 
 def test_lr_range_finds_a_rate(trainlab, shared_cache):
-    arguments = ["depth=2", "width=8", "data.image_size=16", f"paths.cache={shared_cache}", "data.batch_size=32"]
+    arguments = [
+        "depth=2",
+        "width=8",
+        "data.image_size=16",
+        f"paths.cache={shared_cache}",
+        "data.batch_size=32",
+    ]
     code, out, _ = trainlab("lr-range", *arguments, "--steps", "60", "--json")
     found = json.loads(out)
     assert code == 0 and 1e-5 < found["suggestion"] < 1

@@ -8,7 +8,10 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-DOORS = {"train.py": [sys.executable, str(ROOT / "train.py")], "trainlab": [sys.executable, "-m", "trainlab", "train"]}
+DOORS = {
+    "train.py": [sys.executable, str(ROOT / "train.py")],
+    "trainlab": [sys.executable, "-m", "trainlab", "train"],
+}
 
 
 def call(*command: str, cwd: Path = ROOT, **kwargs) -> subprocess.CompletedProcess:
@@ -22,7 +25,9 @@ def trainlab(*arguments: str, **kwargs) -> subprocess.CompletedProcess:
 COMMANDS = ["train", "options", "anatomy", "compare", "lr-range", "evaluate", "predict", "export", "runs"]
 
 
-@pytest.mark.parametrize("command", [[], *([c] for c in COMMANDS), ["runs", "list"], ["runs", "du"], ["runs", "rm"]])
+@pytest.mark.parametrize(
+    "command", [[], *([c] for c in COMMANDS), ["runs", "list"], ["runs", "du"], ["runs", "rm"]]
+)
 def test_help_answers(command):
     answer = trainlab(*command, "--help")
     assert answer.returncode == 0 and answer.stderr == ""
@@ -70,7 +75,9 @@ WRONG = {
 @pytest.mark.parametrize("door", DOORS)
 @pytest.mark.parametrize("overrides", WRONG)
 def test_a_wrong_request_is_one_line_and_exit_code_2(door, overrides, tmp_path):
-    answer = call(*DOORS[door], *overrides.split(), f"paths.runs={tmp_path / 'runs'}", f"paths.cache={tmp_path}")
+    answer = call(
+        *DOORS[door], *overrides.split(), f"paths.runs={tmp_path / 'runs'}", f"paths.cache={tmp_path}"
+    )
     assert answer.returncode == 2
     assert WRONG[overrides] in answer.stderr
     if not overrides.startswith("--"):  # Hydra's own parser prints its usage
@@ -82,8 +89,10 @@ def test_a_wrong_request_is_one_line_and_exit_code_2(door, overrides, tmp_path):
     "arguments,expected",
     [
         (["trian"], "train"), (["compare", "--foo"], "--foo"), (["options", "activaton"], "activation"),
-        (["evaluate", "nothing", "--runs", "."], "nothing"), (["compare", "--runs", "no/such/folder"], "no/such/folder"),
-        (["anatomy", "data=image_folder"], "data.image_size"), (["lr-range", "optimzer.lr=1"], "optimizer.lr"),
+        (["evaluate", "nothing", "--runs", "."], "nothing"),
+        (["compare", "--runs", "no/such/folder"], "no/such/folder"),
+        (["anatomy", "data=image_folder"], "data.num_classes"),
+        (["lr-range", "optimzer.lr=1"], "optimizer.lr"),
     ],
 )  # fmt: skip
 def test_other_commands_refuse_alike(arguments, expected):

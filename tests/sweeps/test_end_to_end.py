@@ -91,7 +91,6 @@ def test_what_fails_while_running_is_named_and_the_rest_goes_on(train, tmp_path)
         (["seed=1,2", "hydra/launcher=locl"], "did you mean 'local'"),
         (["seed=1,2", "sweep.run_timeout=-1"], "sweep.run_timeout=-1"),
         (["seed=1,2", "sweep.prune=preflight"], "preflight"),
-        (["seed=1,2", "paths.runs=/proc/nowhere"], "cannot write"),
     ],
 )
 def test_a_wrong_request_is_one_line_and_starts_nothing(train, tmp_path, arguments, said):
@@ -100,6 +99,12 @@ def test_a_wrong_request_is_one_line_and_starts_nothing(train, tmp_path, argumen
     assert said in done.stdout
     assert done.stdout.strip().count("\n") == 0
     assert not list(tmp_path.glob("runs/*/config.yaml"))
+
+
+@pytest.mark.slow
+def test_a_runs_folder_that_cannot_be_written_is_a_wrong_request(train):
+    done = train("-m", "seed=1,2", "paths.runs=/proc/nowhere")
+    assert done.returncode == 2 and "cannot write" in done.stdout
 
 
 @pytest.mark.slow
@@ -129,7 +134,8 @@ def test_a_preset_brings_its_own_grid(train, tmp_path):
     preset = tmp_path / "conf" / "experiment" / "mine.yaml"
     preset.parent.mkdir(parents=True)
     preset.write_text(
-        "# @package _global_\nhydra: {mode: MULTIRUN, sweeper: {params: {seed: 'range(3)', early_stop: '2,4'}}}\n"
+        "# @package _global_\n"
+        "hydra: {mode: MULTIRUN, sweeper: {params: {seed: 'range(3)', early_stop: '2,4'}}}\n"
     )
     done = train("experiment=mine", "seed=1,2")
     assert done.returncode == 0, done.stdout

@@ -79,7 +79,8 @@ def test_somebody_elses_checkpoint_and_another_version_are_refused(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "target", ["os.system", "subprocess.run", "torch.load", "torch.nn.utils.parametrize.remove", "trainlab.cli.main"]
+    "target",
+    ["os.system", "subprocess.run", "torch.load", "torch.nn.utils.parametrize.remove", "trainlab.cli.main"],
 )
 def test_classes_off_the_list_are_refused_at_any_depth(target, monkeypatch):
     with pytest.raises(RequestError, match=r"allow-list.*TRAINLAB_ALLOW"):
@@ -116,14 +117,22 @@ def test_a_users_own_classes_work_through_target(run, tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(tmp_path)
     conf = tmp_path / "conf"
     for axis, text in {
-        "model": "# @package _global_\n# mine\nmodel:\n  _target_: mine.Net\n  _partial_: true\n  hidden: 7\n",
+        "model": "# @package _global_\n# mine\nmodel: {_target_: mine.Net, _partial_: true, hidden: 7}\n",
         "activation": "# mine\n_target_: mine.Wave\n_partial_: true\n",
         "init": "# mine\n_target_: mine.half\n_partial_: true\n",
     }.items():
         (conf / axis).mkdir(parents=True)
         (conf / axis / "mine.yaml").write_text(text)
     monkeypatch.chdir(tmp_path)
-    own = ("model=mine", "activation=mine", "init=mine", "width=null", "depth=null", "optimizer=sgd", "optimizer.lr=1e-9")
+    own = (
+        "model=mine",
+        "activation=mine",
+        "init=mine",
+        "width=null",
+        "depth=null",
+        "optimizer=sgd",
+        "optimizer.lr=1e-9",
+    )
     result, folder = run(*own)
     assert result.axes["model"] == "mine" and result.parameters == 256 * 7 + 7 + 70 + 10
     with pytest.raises(RequestError, match=r"mine\.Wave|mine\.Net"):

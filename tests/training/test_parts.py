@@ -50,7 +50,11 @@ def test_onecycle_peaks_at_lr():
 
 def test_step_divides_at_its_fractions():
     taken = rates(schedules.step)
-    assert taken[49] == pytest.approx(0.1) and taken[50] == pytest.approx(0.01) and taken[75] == pytest.approx(0.001)
+    assert (
+        taken[49] == pytest.approx(0.1)
+        and taken[50] == pytest.approx(0.01)
+        and taken[75] == pytest.approx(0.001)
+    )
 
 
 def test_constant_is_none():
@@ -105,7 +109,12 @@ def confusion(accuracy: float, n: int = 10000, shares=(0.1,) * 10) -> list[list[
     for k, share in enumerate(shares):
         total = round(n * share)
         right = round(total * accuracy)
-        rows.append([right if j == k else (total - right if j == (k + 1) % len(shares) else 0) for j in range(len(shares))])
+        rows.append(
+            [
+                right if j == k else (total - right if j == (k + 1) % len(shares) else 0)
+                for j in range(len(shares))
+            ]
+        )
     return rows
 
 

@@ -27,7 +27,10 @@ def test_the_record_is_complete_without_a_tracker(run):
     assert written["steps"] == 16 and written["epochs"] == 2 and written["seed"] == 0
     assert written["axes"]["activation"] == "relu" and written["axes"]["depth"] == 2
     assert written["data"]["name"] == "digits" and written["data"]["copy"] == "embedded"
-    assert written["machine"]["device"] == "cpu" and written["versions"]["torch"] == torch.__version__.split("+")[0]
+    assert (
+        written["machine"]["device"] == "cpu"
+        and written["versions"]["torch"] == torch.__version__.split("+")[0]
+    )
     assert written["parameters"] == sum(v.numel() for v in _weights(folder).values())
     assert written["verdict"]["learned"] in (True, False)
     confusion = runs.confusion(folder.path)
@@ -97,8 +100,8 @@ def test_steps_can_be_the_budget_and_validation_is_still_measured(run):
     "override",
     [
         "trainer.gradient_clip=0.1", "trainer.precision=bf16-mixed", "trainer.precision=64-true",
-        "trainer.precision=bf16-true", "augment=flip_crop", "debug=fast", "debug=one_batch", "scheduler=cosine",
-        "scheduler=onecycle", "scheduler=step", "data.num_classes=3", "data.image_size=20", "init=lsuv",
+        "trainer.precision=bf16-true", "augment=flip_crop", "debug=fast", "debug=one_batch",
+        "scheduler=cosine", "scheduler=onecycle", "scheduler=step", "data.num_classes=3", "data.image_size=20", "init=lsuv",
         "init=mean_field", "pool=stride", "pool=avg", "normalization=per_image", "data.batch_size=300",
         "optimizer=rmsprop", "optimizer=sgd_nesterov", "trainer.val_every_epochs=2", "debug=profile",
     ],
@@ -112,15 +115,26 @@ def test_every_kind_of_setting_trains(run, override):
 
 
 def test_one_batch_is_overfitted(run):
-    result, _ = run("debug=one_batch", "trainer.max_steps=150", "width=16", "data.train_size=32", "trainer.max_epochs=null")
+    result, _ = run(
+        "debug=one_batch",
+        "trainer.max_steps=150",
+        "width=16",
+        "data.train_size=32",
+        "trainer.max_epochs=null",
+    )
     assert result.metrics["train/acc"] == 1.0
 
 
 def test_clipping_bounds_what_a_step_changes(run):
     free, _ = run("optimizer=sgd", "optimizer.lr=1.0", "trainer.max_steps=1")
-    clipped, folder = run("optimizer=sgd", "optimizer.lr=1.0", "trainer.max_steps=1", "trainer.gradient_clip=1e-6")
+    clipped, folder = run(
+        "optimizer=sgd", "optimizer.lr=1.0", "trainer.max_steps=1", "trainer.gradient_clip=1e-6"
+    )
     _, still = run("optimizer=sgd", "optimizer.lr=1e-9", "trainer.max_steps=1")
-    moved = max(float((a - b).abs().max()) for a, b in zip(_weights(folder).values(), _weights(still).values(), strict=True))
+    moved = max(
+        float((a - b).abs().max())
+        for a, b in zip(_weights(folder).values(), _weights(still).values(), strict=True)
+    )
     assert moved <= 1.1e-6
     assert free.metrics != clipped.metrics
 

@@ -18,10 +18,17 @@ def wandb_file(folder: Path) -> Path:
 
 def inspect(folder: Path) -> dict:
     """State, exit code, config and metrics of an offline run, by W&B's own reader."""
-    command = [sys.executable, "-m", "wandb", "leet", "inspect", "--summary", "--json", str(wandb_file(folder))]
+    command = [
+        sys.executable,
+        "-m",
+        "wandb",
+        "leet",
+        "inspect",
+        "--summary",
+        "--json",
+        str(wandb_file(folder)),
+    ]
     return json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
-
-
 
 
 def test_each_run_is_its_own_with_group_tags_config_metrics_and_summary(run):

@@ -50,6 +50,7 @@ def train(arguments: list[str]) -> None:
     from omegaconf.errors import OmegaConfBaseException
 
     from trainlab.config import one_line
+    from trainlab.sweeps import SweepFailed
 
     sys.argv = ["train.py", *arguments]
     composed: list[tuple[Any, Mapping[str, str]]] = []
@@ -71,6 +72,8 @@ def train(arguments: list[str]) -> None:
         if isinstance(error.__cause__, RequestError):
             raise error.__cause__ from None
         raise RequestError(one_line(error)) from None
+    except SweepFailed:
+        sys.exit(1)  # its summary has said which
     for configuration, choices in composed:
         _one_run(configuration, choices)
 
@@ -82,6 +85,7 @@ def _one_run(composed: Any, choices: Mapping[str, str]) -> None:
     from trainlab.config import freeze, identify
     from trainlab.config.schema import SweepSettings, checked
     from trainlab.runs import RunFolder
+    from trainlab.runs.groups import add_to_group
 
     sweep = checked(SweepSettings, OmegaConf.to_container(composed.sweep))  # pyrefly: ignore
     settings = identify(freeze(composed, choices))
@@ -97,6 +101,8 @@ def _one_run(composed: Any, choices: Mapping[str, str]) -> None:
         _work(settings, folder, console, afresh=sweep["rerun"])
         done = folder.result()
     if done:
+        if settings["group"]:
+            add_to_group(folder.path.parent, settings["group"], [settings["run_id"]])
         _show(done, folder.path, console)
 
 

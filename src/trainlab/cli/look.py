@@ -67,7 +67,7 @@ def anatomy(overrides: list[str], as_json: bool) -> None:
             _size(row.receptive_field),
         )  # fmt: skip
     console.print(table)
-    console.print("\nk kernel, s stride, p padding; multiply-adds of one image; field: receptive field, pixels")
+    console.print("\nk kernel, s stride, p padding; mult-adds of one image; field: receptive field, pixels")
     console.print(
         f"total: [bold]{total.parameters:,}[/bold] parameters, {_short(total.multiply_adds)} multiply-adds",
         highlight=False,

@@ -18,7 +18,7 @@ from trainlab.nn.layers import weight_layers
 from trainlab.signals import quantities
 from trainlab.signals.sample import sampled_NPF, wide
 
-IMAGES, VALUES = 32, 8192
+IMAGES, VALUES = 32, 4096
 """Images of the batch, and about how many values of a tensor, that statistics are taken from."""
 
 DEAD_IMAGES, DEAD_OBSERVATIONS = 128, 2048
@@ -30,7 +30,7 @@ NOT_ELEMENTWISE = (
 
 
 def is_activation(name: str, module: nn.Module) -> bool:
-    """Whether a module is an activation: one of torch's elementwise ones, or any that is named `activation`."""
+    """Whether a module is an activation: torch's elementwise ones, and any that is named `activation`."""
     if name.rpartition(".")[2] == "activation":
         return True
     return type(module).__module__ == torch_activations.__name__ and not isinstance(module, NOT_ELEMENTWISE)

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from trainlab.signals import quantities
 from trainlab.signals.capture import Capture, LayerCapture, OutputCapture, Tap
 from trainlab.signals.catalogue import LEVELS, NETWORK
-from trainlab.signals.sample import wide, wide_type
+from trainlab.signals.sample import wide
 from trainlab.signals.saturation import Tails, flat_tails
 
 
@@ -41,7 +41,7 @@ class Recorder:
 
     The step is the training's own: no further pass, no random number, no statistics touched; the loss curve
     is the same to the bit. Between steps the network carries no hooks. Statistics of z and a, their
-    gradients, saturation and correlation come from up to 32 images of the batch and about 8,192 values of a
+    gradients, saturation and correlation come from up to 32 images of the batch and about 4,096 values of a
     layer; dead units from up to 128 images and 2,048 observations of each unit; the other quantities from
     all there is. Numbers stay on the device until `finish`, which reads them at once. A measured step holds
     a second copy of the weights.
@@ -54,7 +54,7 @@ class Recorder:
         self._tails: dict[nn.Module, Tails | None] = {}
 
     def start(self) -> None:
-        """The next forward pass in train mode is measured, with the backward pass that belongs to it."""
+        """The next forward pass with gradients is measured, with the backward pass that belongs to it."""
         self.cancel()
         self._capture = Capture(self.network)
 
@@ -86,7 +86,7 @@ class Recorder:
             values |= self._of_signal(seen, scale)
             values |= _of_weight(seen) if before is None else _of_update(seen, before)
         if loss is not None:
-            values[NETWORK, "loss"] = loss.detach()
+            values[NETWORK, "loss"] = wide(loss.detach())
         if capture.output is not None:
             values |= _of_output(capture.output, scale)
         preactivations = {seen.name: seen.z.x_NPF for seen in capture.layers if seen.z is not None}
@@ -160,6 +160,5 @@ def _read(values: dict[tuple[str, str], Tensor]) -> list[tuple[str, str, float]]
     """All numbers in one transfer from the device."""
     if not values:
         return []
-    device = next(iter(values.values())).device
-    numbers = torch.stack([value.to(wide_type(device)) for value in values.values()]).tolist()
+    numbers = torch.stack(list(values.values())).tolist()
     return [(layer, quantity, number) for (layer, quantity), number in zip(values, numbers, strict=True)]

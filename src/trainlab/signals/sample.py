@@ -36,10 +36,10 @@ def spread(n: int, wanted: int, row: int = 1) -> slice:
 
 
 def sampled_NPF(x: Tensor, features_last: bool, images: int, observations: int) -> Tensor:
-    """All units at up to `images` images and, in all, about `observations` positions; at least one an image."""
+    """All units, at up to `images` images and about `observations` positions in all, at least one each."""
     row = 1 if features_last or x.dim() != 4 else x.shape[3]
     x_NPF = as_NPF(x[spread(len(x), images)], features_last)
-    positions = max(1, observations // len(x_NPF)) if len(x_NPF) else 1
+    positions = max(1, observations // max(1, len(x_NPF)))
     return x_NPF[:, spread(x_NPF.shape[1], positions, row)]
 
 

@@ -1,9 +1,9 @@
 """At which steps signals are measured: densely where training changes fast, which is at its start."""
 
-DEFAULT_MEASUREMENTS = 20
+DEFAULT_MEASUREMENTS = 24
 """Measurements of a run at `signals=on`, where it is long enough for them."""
 
-AFFORDED_SHARE = 1 / 25
+AFFORDED_SHARE = 1 / 32
 """Of the steps of a short run, at most about this share is measured at `signals=on`."""
 
 FEWEST = 6
@@ -26,23 +26,21 @@ def measured_steps(signals: bool | int, total_steps: float) -> list[int]:
 
 
 def default_count(steps: int) -> int:
-    """Measurements at `signals=on`: one costs about half a step of training, so short runs have fewer."""
+    """Measurements at `signals=on`: one costs a small net about one step, so short runs have fewer."""
     return max(FEWEST, min(DEFAULT_MEASUREMENTS, int(steps * AFFORDED_SHARE)))
 
 
 def log_spaced(last_step: int, count: int) -> list[int]:
-    """min(count, last_step + 1) steps from 0 to `last_step`, both among them, growing by a factor.
+    """min(count, last_step + 1) steps: 0, 1, then growing by a factor, to `last_step`: 0, 1, 2, 4, … at best.
 
     Where the factor would give a step twice, the next whole step is taken, and the factor of the rest
-    adjusted. A count of 1 is the last step alone.
+    adjusted. A count of 2 is the first and the last step, 1 the last alone.
     """
     if count <= 1:
         return [last_step] if count else []
     steps = [0]
     while steps[-1] < last_step:
-        left = count - len(steps)
-        here = max(1, steps[-1])
-        steps.append(
-            max(steps[-1] + 1, round(here * (last_step / here) ** (1 / left))) if left else last_step
-        )
+        here, left = steps[-1], count - len(steps)
+        grown = round(here * (last_step / here) ** (1 / left)) if here else 1
+        steps.append(max(here + 1, grown) if left > 1 else last_step)
     return steps

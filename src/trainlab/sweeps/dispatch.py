@@ -1,5 +1,6 @@
 """Runs handed out and taken back: the same on every engine, whatever a run dies of."""
 
+import math
 import time
 from collections import deque
 from collections.abc import Iterable
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Protocol
 
 from trainlab.errors import RequestError
+from trainlab.sweeps.entry import PID_FILE
 from trainlab.sweeps.handover import Elsewhere, Handover
 from trainlab.sweeps.memory import OutOfMemoryCounter
 from trainlab.sweeps.outcome import (
@@ -72,13 +74,17 @@ class Backend(Protocol):
 class _Running:
     job: Job
     claim: ExitStack
+    pid_file: Path
     timed_out: bool = False
-    started: float = field(default_factory=time.monotonic)
     out_of_memory: OutOfMemoryCounter = field(default_factory=OutOfMemoryCounter)
 
     @property
     def seconds(self) -> float:
-        return time.monotonic() - self.started
+        """Since its process has begun; 0 while it waits in a queue."""
+        try:
+            return max(0.0, time.time() - self.pid_file.stat().st_mtime)
+        except OSError:
+            return 0.0
 
 
 class Dispatcher:
@@ -141,7 +147,8 @@ class Dispatcher:
             except (OSError, RequestError) as error:
                 self._ended(Outcome(job.run_id, job.label, "failed", str(error)))
                 return
-            self._running[job.run_id] = _Running(job, claim.pop_all())
+            pid_file = self._handover.folder(job).path / PID_FILE
+            self._running[job.run_id] = _Running(job, claim.pop_all(), pid_file)
             self._watcher.started(job)
 
     def _look_elsewhere(self) -> None:
@@ -162,7 +169,8 @@ class Dispatcher:
         for ended in self._backend.wait(TICK_SECONDS):
             self._judge(ended)
         for run_id, run in self._running.items():
-            if self._timeout_seconds and run.seconds > self._timeout_seconds and not run.timed_out:
+            over_time = run.seconds > (self._timeout_seconds or math.inf)
+            if over_time and not run.timed_out:
                 run.timed_out = True
                 self._backend.kill(run_id)
 
@@ -177,7 +185,7 @@ class Dispatcher:
         """What came of a process that is gone; None where the run is to be tried again."""
         folder, code = self._handover.folder(run.job), ended.exit_code
         outcome = recorded(run.job, folder, run.seconds)
-        if outcome is not None:
+        if outcome is not None and not (run.timed_out and outcome.status == "interrupted"):
             return outcome
         if self._stopped:
             return Outcome(run.job.run_id, run.job.label, "interrupted", seconds=run.seconds)

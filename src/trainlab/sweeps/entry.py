@@ -16,7 +16,7 @@ LOG_FILE = "log.txt"
 """In a run's folder: what the run printed while a sweep had the terminal."""
 
 PID_FILE = ".pid"
-"""In a run's folder, while submitit runs it on this machine."""
+"""In a run's folder, from the moment when its process has begun: a queue may hold it back for hours."""
 
 
 def run(config: Path, work: str, environment: Mapping[str, str], lifeline: Connection) -> None:
@@ -25,7 +25,7 @@ def run(config: Path, work: str, environment: Mapping[str, str], lifeline: Conne
     `lifeline` is only held: its other end sees when this process is gone, however it went.
     """
     os.environ.update(environment)
-    _live_alone(config.parent / LOG_FILE)
+    _live_alone(config.parent)
     code = named(work)(config)
     lifeline.close()
     sys.stdout.flush()
@@ -35,7 +35,7 @@ def run(config: Path, work: str, environment: Mapping[str, str], lifeline: Conne
 def run_devices(config: Path, environment: Mapping[str, str], lifeline: Connection) -> None:
     """One run over several devices: its launcher starts the same command once more for every device."""
     os.environ.update(environment)
-    _live_alone(config.parent / LOG_FILE)
+    _live_alone(config.parent)
     process = subprocess.Popen(_command(config))
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda number, _: process.send_signal(number))
@@ -46,8 +46,7 @@ def run_devices(config: Path, environment: Mapping[str, str], lifeline: Connecti
 
 def run_submitted(config: Path, work: str | None) -> int:
     """One run in a process that a cluster has started; `work` None for one over several devices."""
-    (config.parent / PID_FILE).write_text(str(os.getpid()), encoding="ascii")
-    _live_alone(config.parent / LOG_FILE)
+    _live_alone(config.parent)
     if work is None:
         return subprocess.run(_command(config), check=False).returncode
     return named(work)(config)
@@ -71,11 +70,12 @@ def _command(config: Path) -> list[str]:
     return [sys.executable, "-m", "trainlab.training", str(config)]
 
 
-def _live_alone(log: Path) -> None:
+def _live_alone(folder: Path) -> None:
     """Out of the terminal's process group, output into the run's folder, and no longer than the sweep."""
     if hasattr(os, "setsid"):
         os.setsid()
-    descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    (folder / PID_FILE).write_text(str(os.getpid()), encoding="ascii")
+    descriptor = os.open(folder / LOG_FILE, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
     os.dup2(descriptor, 1)
     os.dup2(descriptor, 2)
     os.close(descriptor)

@@ -1,7 +1,6 @@
 """What a plan will cost: a few of its runs are begun for some steps, and timed."""
 
 import json
-import resource
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
@@ -13,6 +12,7 @@ from rich.console import Console
 
 from trainlab.runs.record import RunFolder
 from trainlab.sweeps.display import duration
+from trainlab.sweeps.memory import peak_bytes
 from trainlab.sweeps.plan import Job, Plan
 from trainlab.sweeps.server import WarmServer
 
@@ -55,10 +55,11 @@ def show_estimate(plan: Plan, slots: int, server: WarmServer, console: Console) 
     work = sum(len(jobs) * each[kind] for kind, jobs in kinds.items())
     at_once = min(slots, len(plan.todo))
     peak = max(p.peak_bytes for p in known)
+    memory = f"{peak * at_once / 2**30:.1f} GiB of memory at most ({peak / 2**30:.1f} GiB a run)"
     console.print(
         f"estimate: {duration(work / at_once)} with {at_once} at a time "
         f"({duration(mean)} a run, from {len(known)} of {len(kinds)} kinds), "
-        f"{peak * at_once / 2**30:.1f} GiB of memory at most ({peak / 2**30:.1f} GiB a run)",
+        + (memory if peak else "memory not known"),
         highlight=False,
     )
 
@@ -110,8 +111,7 @@ def _timed(settings: dict[str, Any], folder: Path) -> Probe | None:
     step_seconds = batch_size / result.samples_per_second
     total = steps if steps else epochs * _steps_per_epoch(settings)
     overhead = max(0.0, seconds - result.steps * step_seconds)
-    peak_bytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    return Probe(overhead, step_seconds, total, peak_bytes)
+    return Probe(overhead, step_seconds, total, peak_bytes())
 
 
 def _steps_per_epoch(settings: Mapping[str, Any]) -> int:

@@ -9,6 +9,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from trainlab.runs.record import RunFolder
+from trainlab.sweeps.entry import PID_FILE
 from trainlab.sweeps.outcome import Outcome, recorded
 from trainlab.sweeps.plan import DONE, Job
 
@@ -66,6 +67,7 @@ class Handover:
         """Writes the settings that a worker gets, and returns where. Raises RequestError on a full disk."""
         folder = self.folder(job)
         folder.write_settings(worker_settings(job, self.group, threads, self.rerun))
+        (folder.path / PID_FILE).unlink(missing_ok=True)
         return folder.path / "config.yaml"
 
 

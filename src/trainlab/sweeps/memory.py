@@ -1,5 +1,6 @@
-"""Whether the system has killed a process of ours for want of memory."""
+"""What the system knows of memory: how much we have used, and whether it has killed for want of it."""
 
+import sys
 from pathlib import Path
 
 _EVENTS = Path("/sys/fs/cgroup/memory.events")
@@ -14,6 +15,16 @@ class OutOfMemoryCounter:
     def has_risen(self) -> bool:
         """Whether something was killed since; False where the system does not count."""
         return _kills() > self._before
+
+
+def peak_bytes() -> int:
+    """The most memory that this process has held, what it shares included; 0 where that is not known."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return 0
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
 def _kills() -> int:

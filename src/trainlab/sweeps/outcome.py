@@ -59,14 +59,14 @@ class Cause(NamedTuple):
 
 
 def record_failure(job: Job, folder: RunFolder, cause: Cause, seconds: float) -> Outcome:
-    """Records a run as failed for it, unless it has recorded an end itself.
+    """Records a run as failed for it, unless it has recorded an end itself (to be interrupted is none).
 
     Where nothing can be written (disk full) the failure is still told; the run then counts as unfinished.
     """
     try:
-        with folder.lock():
+        with folder.lock(timeout_seconds=10):  # it may still be on its way out
             own = recorded(job, folder, seconds)
-            if own is not None:
+            if own is not None and own.status != "interrupted":
                 return own
             folder.finish(_failed(job.run_id, job.settings, cause, seconds))
     except (OSError, RequestError) as error:

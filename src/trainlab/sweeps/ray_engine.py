@@ -132,7 +132,7 @@ class RayBackend:
         try:
             code, record = self._ray.get(reference)
         except self._ray.exceptions.RayError as error:
-            first = str(error).strip().splitlines()[0]
-            return Ended(run_id, None, f"Ray: {type(error).__name__}: {first}")
+            lines = str(error).strip().splitlines()
+            return Ended(run_id, None, ": ".join(["Ray", type(error).__name__, *lines[:1]]))
         put_record(config.parent, record)
         return Ended(run_id, code)

@@ -35,8 +35,12 @@ def run_there(config: str, text: str, work: str | None) -> tuple[int | None, Rec
         process, lifeline = server.start(entry.run_devices, path, place)
     else:
         process, lifeline = server.start(entry.run, path, work, place)
-    while not wait([lifeline], timeout=0.5):
-        pass
+    try:
+        while not wait([lifeline], timeout=0.2):  # Ray's interrupt comes between two waits, not within one
+            pass
+    except KeyboardInterrupt:  # the sweep wants to stop: the run writes a checkpoint first
+        process.terminate()
+        wait([lifeline])
     process.join()
     return process.exitcode, {} if shared else _taken(path.parent)
 

@@ -139,10 +139,10 @@ class SubmititBackend:
         self._jobs.clear()
 
     def _ended(self, run_id: str) -> Ended:
-        job, config = self._jobs.pop(run_id)
-        (config.parent / entry.PID_FILE).unlink(missing_ok=True)
-        failure = job.exception()
-        if failure is None:
+        job, _ = self._jobs.pop(run_id)
+        # submitit waits ten seconds for an answer that may still be on its way over a network's file system
+        may_come = self._cluster == "slurm" or job.paths.result_pickle.exists()
+        if may_come and job.exception() is None:
             return Ended(run_id, job.result())
         name = f"{self._cluster} job {job.job_id}"
         return Ended(run_id, None, f"{name} ended {job.state.lower()} with no record; see {job.paths.stderr}")

@@ -20,6 +20,7 @@ from trainlab.training.console import EpochLines, Throughput
 from trainlab.training.interruption import Interruption
 from trainlab.training.outcome import Recorder
 from trainlab.training.process import is_rank_zero
+from trainlab.training.signal_callback import SignalCallback
 from trainlab.training.tracking import RecordLogger, context, tracker
 
 
@@ -54,7 +55,9 @@ def train(settings: Mapping[str, Any], console: Console | None = None) -> Result
                 tracker(assemble.build(settings["logger"]), context(settings, folder.path)) as mirror,
                 interruption.listening(),
             ):
-                callbacks = [throughput, interruption, SelfDescribing(settings, images)]
+                # signals stand first: an interruption raises at a step's end
+                callbacks: list[Callback] = [SignalCallback(folder, settings["signals"]), throughput]
+                callbacks += [interruption, SelfDescribing(settings, images)]
                 callbacks += _checkpoints(settings, folder) + _early_stop(settings)
                 callbacks += _display(settings, throughput, console)
                 trainer = _trainer(settings, folder, callbacks, [record, *([mirror] if mirror else [])])

@@ -1,0 +1,1 @@
+"""One folder per claim, and the script behind the README's figures."""

@@ -1,0 +1,1 @@
+"""The README's figures: every preset run, its record read, its numbers written into the README."""

@@ -1,0 +1,97 @@
+"""results.json and the benchmarks' JSON → the tables between the README's markers, and its picture."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+from experiments.readme.measure import HERE, RESULTS
+
+README = HERE.parents[1] / "README.md"
+PICTURE = HERE / "learning_curves.svg"
+BENCHMARKS = HERE.parents[1] / "benchmarks" / "results"
+
+
+def write() -> None:
+    """Puts the tables into the README."""
+    README.write_text(filled(README.read_text(encoding="utf-8")), encoding="utf-8")
+
+
+def filled(text: str) -> str:
+    """The README with its generated parts as the recorded results say."""
+    text = between(text, "results", results_table())
+    return between(text, "benchmarks", benchmarks_table())
+
+
+def between(text: str, name: str, content: str) -> str:
+    """`text` with `content` between `<!-- name -->` and `<!-- /name -->`."""
+    pattern = re.compile(rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)", re.DOTALL)
+    if not pattern.search(text):
+        raise ValueError(f"the README has no markers for '{name}'")
+    return pattern.sub(lambda found: f"{found[1]}{content}\n{found[2]}", text)
+
+
+def results_table() -> str:
+    """One line an arm, and on what it was measured."""
+    results = RESULTS.read()
+    lines = [
+        "| preset | arm | data | test accuracy | test loss | learned | epochs | time | must |",
+        "|---|---|---|---:|---:|---|---:|---:|---|",
+    ]
+    for row in results["rows"]:
+        must = {True: "reached", False: "**not reached**", None: ""}[row["reached"]]
+        copy = "" if row["copy"].startswith("official") else f" ({row['copy']})"
+        lines.append(
+            f"| `{row['preset']}`: {row['says']} | {row['arm']} | {row['data']}{copy} "
+            f"| {_share(row['test/acc'])} | {_number(row['test/loss'])} "
+            f"| {'yes' if row['learned'] else 'no'} | {row['epochs']:g} | {_time(row['seconds'])} | {must} |"
+        )
+    machine = results["machine"]
+    commits = sorted({(row["commit"] or "")[:7] for row in results["rows"]})
+    seeds = sorted({row["seed"] for row in results["rows"]})
+    return "\n".join(lines) + (
+        f"\n\nMeasured by `make results` on {machine['processor']}, {machine['cores']} cores, no GPU; "
+        f"commit {', '.join(commits)}; seed {', '.join(map(str, seeds))}. One seed each: differences of "
+        "less than a point say nothing. CIFAR-10 here is a JPEG copy of the data set: none of these is an "
+        "official CIFAR-10 result."
+    )
+
+
+def benchmarks_table() -> str:
+    """One line a measure, from the newest recorded benchmark."""
+    files = sorted(BENCHMARKS.glob("*.json"))
+    if not files:
+        return "(no benchmark has been recorded yet)"
+    lines = ["| measure | measured | must reach | |", "|---|---:|---:|---|"]
+    for file in files:
+        for row in json.loads(file.read_text(encoding="utf-8"))["measures"]:
+            reached = {True: "reached", False: "**not reached**", None: "reported"}[row.get("reached")]
+            lines.append(
+                f"| {row['name']} | {row['shown']} | {row.get('threshold_shown') or ''} | {reached} |"
+            )
+    return "\n".join(lines)
+
+
+def picture(runs: Path) -> None:
+    """The learning curves of the four arms of `batchnorm_rescue`."""
+    from trainlab.figures.learning_curves import curves, figure
+    from trainlab.figures.style import write as save
+
+    table = curves(runs, ["readme-batchnorm_rescue"], ["activation", "norm_layer"])
+    title = "12 convolutions on CIFAR-10: what the sigmoid lacks, and what BatchNorm gives back"
+    save(
+        figure(table, "val/acc", title, "python train.py experiment=batchnorm_rescue (JPEG copy)", 0.1),
+        PICTURE,
+    )
+
+
+def _share(value: float | None) -> str:
+    return "–" if value is None else f"{value:.2%}"
+
+
+def _number(value: Any) -> str:
+    return "–" if value is None else f"{value:.3f}"
+
+
+def _time(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.1f} min"

@@ -1,0 +1,71 @@
+"""Did it learn, and how fast? A metric against the epoch, a line per setting, a band over its seeds."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from trainlab.errors import RequestError
+from trainlab.figures.style import altair
+from trainlab.runs import load_runs, metrics
+
+
+def curves(
+    root: Path | str, select: Sequence[str], by: Sequence[str], metric: str = "val/acc"
+) -> pl.DataFrame:
+    """epoch (1 is the first), setting, mean, low, high (least and largest over seeds) of a metric.
+
+    Raises:
+        RequestError: none of the runs has measured the metric.
+    """
+    rows = []
+    for run in load_runs(root, select, settings=True).iter_rows(named=True):
+        setting = ", ".join(str(run[axis]) for axis in by)
+        measured = metrics(Path(root) / run["run_id"]).filter(pl.col("name") == metric)
+        rows.append(measured.select(pl.col("epoch") + 1, "value", setting=pl.lit(setting)))
+    table = pl.concat(rows) if rows else pl.DataFrame()
+    if table.is_empty():
+        raise RequestError(f"no run of {', '.join(select)} has measured {metric}")
+    spread = {"mean": pl.col("value").mean(), "low": pl.col("value").min(), "high": pl.col("value").max()}
+    return table.group_by("setting", "epoch").agg(**spread).sort("setting", "epoch")
+
+
+def figure(
+    table: pl.DataFrame, metric: str, title: str, subtitle: str = "", chance: float | None = None
+) -> Any:
+    """The chart of `curves`; `chance` draws the level of guessing (a share, for accuracies)."""
+    alt = altair()
+    is_share = metric.endswith("acc")
+    name = {"acc": "accuracy", "loss": "loss (nats)"}.get(metric.rpartition("/")[2], metric)
+    split = {"val": "validation ", "train": "training ", "test": "test "}.get(metric.partition("/")[0], "")
+    epochs = sorted(set(table["epoch"].to_list()))
+    base = alt.Chart(alt.Data(values=table.to_dicts())).encode(
+        x=alt.X("epoch:Q", title="epoch", axis=alt.Axis(values=epochs, format="d", grid=False)),
+        color=alt.Color("setting:N", legend=None),
+    )
+    y = alt.Y(
+        "mean:Q",
+        title=split + name,
+        scale=alt.Scale(domain=[0, 1]) if is_share else alt.Undefined,
+        axis=alt.Axis(format="%" if is_share else ""),
+    )
+    # each line carries its name at its end: no legend to match colours with
+    names = base.transform_filter(f"datum.epoch == {epochs[-1]}").mark_text(align="left", dx=8, fontSize=12)
+    layers = [
+        base.mark_area(opacity=0.18).encode(y=alt.Y("low:Q"), y2=alt.Y2("high:Q")),
+        base.mark_line(strokeWidth=2.5).encode(y=y),
+        base.mark_point(filled=True, size=45).encode(y=y),
+        names.encode(y=y, text="setting:N"),
+    ]
+    if chance is not None:
+        level = alt.Chart(alt.Data(values=[{"y": chance, "text": "chance"}])).encode(y="y:Q")
+        layers.append(level.mark_rule(color="#777", strokeDash=[2, 3]))
+        layers.append(
+            level.mark_text(align="left", dx=4, dy=-7, color="#555", fontSize=11).encode(
+                x=alt.value(0), text="text:N"
+            )
+        )
+    return alt.layer(*layers).properties(
+        width=520, height=280, title=alt.TitleParams(title, subtitle=[subtitle] if subtitle else [])
+    )

@@ -1,0 +1,97 @@
+"""Ray and submitit under the same faults as the local pool, with runs that need no torch."""
+
+import os
+import signal
+import time
+from pathlib import Path
+
+import pytest
+import sweep_fakes as fakes
+import yaml
+
+from trainlab.runs.record import RunFolder
+from trainlab.sweeps.remote import put_record, run_there
+from trainlab.sweeps.server import WarmServer
+from trainlab.sweeps.watch import Silent
+
+SWEEP = {"rerun": False, "run_timeout": None}
+
+
+def submitit(runs: Path):
+    pytest.importorskip("submitit")
+    from trainlab.sweeps.submitit_engine import SubmititEngine
+
+    return SubmititEngine("local", {"folder": str(runs / "submitit"), "slots": 4}, work=fakes.WORK)
+
+
+def ray(runs: Path):
+    pytest.importorskip("ray")
+    from trainlab.sweeps.ray_engine import RayEngine
+
+    return RayEngine({"slots": 4, "num_cpus": 0.25}, work=fakes.WORK)
+
+
+@pytest.fixture(params=[submitit, pytest.param(ray, marks=pytest.mark.slow)])
+def engine(request, tmp_path):
+    return request.param(tmp_path)
+
+
+def run(engine, runs: Path, jobs, watcher=None, **sweep):
+    outcomes = engine.run(
+        fakes.plan(runs, jobs), SWEEP | sweep, WarmServer(fakes.PRELOAD), watcher or Silent()
+    )
+    assert len(outcomes) == len(jobs)
+    return {o.run_id: o for o in outcomes}
+
+
+@pytest.mark.slow
+def test_failures_stay_small(engine, tmp_path):
+    jobs = [fakes.job(tmp_path, do, do=do) for do in ("finish", "raise", "kill", "exit")]
+    found = run(engine, tmp_path, [*jobs, fakes.job(tmp_path, "long", seconds=60)], run_timeout=10.0)
+    assert {name: o.status for name, o in found.items()} == {
+        "finish": "finished",
+        "raise": "failed",
+        "kill": "failed",
+        "exit": "failed",
+        "long": "failed",
+    }
+    assert found["raise"].cause == "ValueError: as it was told"
+    assert found["long"].cause.startswith("Timeout")
+    assert all(RunFolder(tmp_path / name).status() == o.status for name, o in found.items())
+    assert not RunFolder(tmp_path / "long").is_locked()
+    assert {e["threads"] for e in fakes.events(tmp_path, "started")} == {1}
+
+
+class _Press(Silent):
+    """Presses Ctrl-C once all runs are under way."""
+
+    def __init__(self, runs: Path, count: int):
+        self._runs, self._count, self._pressed = runs, count, False
+
+    def tick(self) -> None:
+        if not self._pressed and len(fakes.events(self._runs, "started")) == self._count:
+            self._pressed = True
+            os.kill(os.getpid(), signal.SIGINT)
+
+
+def test_ctrl_c_lets_runs_write_their_state(engine, tmp_path):
+    jobs = [fakes.job(tmp_path, f"r{i}", seconds=60) for i in range(2)]
+    since = time.monotonic()
+    found = run(engine, tmp_path, jobs, watcher=_Press(tmp_path, 2))
+    assert {o.status for o in found.values()} == {"interrupted"}
+    assert len(fakes.events(tmp_path, "interrupted")) == 2
+    assert time.monotonic() - since < 50
+
+
+def test_a_run_on_a_machine_that_does_not_see_our_folders(tmp_path, monkeypatch):
+    ours, theirs = tmp_path / "ours", tmp_path / "theirs"
+    theirs.mkdir()
+    monkeypatch.setenv("TRAINLAB_RUNS", str(theirs))
+    job = fakes.job(ours, "r")
+    monkeypatch.setattr("trainlab.sweeps.remote._server", lambda: WarmServer(fakes.PRELOAD))
+    code, record = run_there(str(ours / "r" / "config.yaml"), yaml.safe_dump(job.settings), fakes.WORK)
+    assert code == 0 and not ours.exists()
+    (ours / "r").mkdir(parents=True)
+    put_record(ours / "r", record)
+    assert RunFolder(ours / "r").result() == RunFolder(theirs / "r").result()
+    assert RunFolder(ours / "r").status() == "finished"

@@ -1,0 +1,139 @@
+"""The README keeps its word: its commands run, its tables are what was recorded, its picture is there."""
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
+
+
+COMMANDS = [
+    line.split("  #")[0].strip() for block in blocks("bash") for line in block.splitlines() if line.strip()
+]
+TRAIN = [c for c in COMMANDS if c.startswith("python train.py")]
+OTHER = [c for c in COMMANDS if c.startswith("trainlab")]
+# Small enough for a test: what the README's command asks for, done in a few steps
+SMALL = (
+    "trainer.max_steps=2",
+    "trainer.max_epochs=1",
+    "data.val_size=64",
+    "data.test_size=100",
+    "logger=none",
+)
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """A folder with runs in it, as after the README's first commands, and an image to predict."""
+    folder = tmp_path_factory.mktemp("readme")
+    Image.fromarray(np.zeros((28, 28), np.uint8)).save(folder / "digit.png")
+    result = call("python train.py " + " ".join(SMALL), folder)
+    assert result.returncode == 0, result.stderr
+    return folder
+
+
+def call(command: str, folder: Path) -> subprocess.CompletedProcess:
+    words = shlex.split(command)
+    if words[0] == "python":
+        words = [sys.executable, str(ROOT / words[1]), *words[2:]]
+    elif words[0] == "trainlab":
+        words = [sys.executable, "-m", "trainlab", *words[1:]]
+    data = os.environ.get("TRAINLAB_DATA", str(ROOT.parent / "shared" / "data"))
+    environment = {**os.environ, "TRAINLAB_DATA": data, "OMP_NUM_THREADS": "1"}
+    return subprocess.run(words, cwd=folder, env=environment, capture_output=True, text=True)
+
+
+def needs_data(command: str) -> None:
+    data = Path(os.environ.get("TRAINLAB_DATA", ROOT.parent / "shared" / "data"))
+    wanted = any(word in command for word in ("cifar10", "mnist", "rescue"))
+    if wanted and not (data / "MNIST").is_dir():
+        pytest.skip(f"no data sets in {data} (TRAINLAB_DATA)")
+
+
+def test_every_command_is_of_a_kind_that_is_tested_here():
+    assert all(c.startswith(("python train.py", "trainlab", "make ")) for c in COMMANDS)
+    assert len(TRAIN) >= 6 and len(OTHER) >= 8
+
+
+@pytest.mark.parametrize("command", TRAIN)
+def test_a_training_command_runs(command, place):
+    needs_data(command)
+    small = [s for s in SMALL if "trainer.max_epochs" not in s or "max_epochs" not in command]
+    result = call(f"{command} {' '.join(small)}", place)
+    assert result.returncode == 0, result.stderr
+
+
+@pytest.mark.parametrize("command", OTHER)
+def test_any_other_command_runs(command, place):
+    runs = sorted(p.parent.name for p in (place / "runs").glob("*/checkpoints"))
+    if command.startswith("trainlab runs rm"):
+        assert call("python train.py seed=99 " + " ".join(SMALL), place).returncode == 0
+        runs = [
+            name
+            for name in sorted(p.parent.name for p in (place / "runs").glob("*/checkpoints"))
+            if name not in runs
+        ]
+    result = call(re.sub(r"\bRUN\b", runs[0], command), place)
+    assert result.returncode == 0, result.stderr
+
+
+def test_the_python_of_the_readme_runs(place):
+    for block in blocks("python"):
+        result = subprocess.run([sys.executable, "-c", block], cwd=place, capture_output=True, text=True)
+        assert result.returncode == 0, result.stderr
+
+
+@pytest.mark.parametrize("session", blocks("console"))
+def test_what_the_readme_says_of_errors_is_what_is_said(session, place):
+    lines = session.strip().splitlines()
+    for asked, told in zip(lines[::2], lines[1::2], strict=True):
+        result = call(asked.removeprefix("$ "), place)
+        assert result.returncode == 2
+        assert result.stderr.strip().startswith(told.split(", …")[0])
+
+
+@pytest.mark.parametrize("target", sorted(set(re.findall(r"make ([a-z-]+)", README))))
+def test_make_knows_every_target_that_the_readme_names(target):
+    result = subprocess.run(["make", "-n", target], cwd=ROOT, capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+
+
+def test_its_tables_are_what_was_recorded():
+    sys.path.insert(0, str(ROOT))
+    from experiments.readme.write import filled
+
+    assert filled(README) == README, "python -m experiments.readme writes them"
+
+
+def test_its_links_and_pictures_are_there():
+    for target in re.findall(r"\]\(([^)h#][^)]*)\)", README):
+        assert (ROOT / target).exists(), target
+
+
+def test_it_lists_the_options_that_there_are():
+    from trainlab.config import catalogue
+
+    for axis in (
+        "activation",
+        "normalization",
+        "norm_layer",
+        "pool",
+        "data",
+        "optimizer",
+        "scheduler",
+        "model",
+    ):
+        for name in catalogue(axis):
+            assert re.search(rf"\b{name}\b", README), f"{axis}={name} is not in the README"
