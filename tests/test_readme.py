@@ -1,17 +1,23 @@
 """The README keeps its word: its commands run, its tables are what was recorded, its picture is there."""
 
+import contextlib
+import io
 import os
 import re
 import shlex
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from trainlab import cli
+
 ROOT = Path(__file__).parents[1]
+DATA = Path(os.environ.get("TRAINLAB_DATA", ROOT.parent / "shared" / "data")).absolute()
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
@@ -34,32 +40,46 @@ SMALL = (
 )
 
 
+@dataclass(frozen=True)
+class Answer:
+    code: int
+    out: str
+    err: str
+
+
+def call(command: str, folder: Path) -> Answer:
+    """The command as typed in `folder`, in this process: torch is imported once for all of them."""
+    words = shlex.split(command)
+    arguments = {"python": ["train", *words[2:]], "trainlab": words[1:]}[words[0]]
+    out, err = io.StringIO(), io.StringIO()
+    with contextlib.chdir(folder), contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        try:
+            cli.main(arguments)
+        except SystemExit as end:
+            return Answer(int(end.code or 0), out.getvalue(), err.getvalue())
+    raise AssertionError("a command ends with its exit code")
+
+
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
     """A folder with runs in it, as after the README's first commands, and an image to predict."""
     folder = tmp_path_factory.mktemp("readme")
     Image.fromarray(np.zeros((28, 28), np.uint8)).save(folder / "digit.png")
     result = call("python train.py " + " ".join(SMALL), folder)
-    assert result.returncode == 0, result.stderr
+    assert result.code == 0, result.err
     return folder
 
 
-def call(command: str, folder: Path) -> subprocess.CompletedProcess:
-    words = shlex.split(command)
-    if words[0] == "python":
-        words = [sys.executable, str(ROOT / words[1]), *words[2:]]
-    elif words[0] == "trainlab":
-        words = [sys.executable, "-m", "trainlab", *words[1:]]
-    data = os.environ.get("TRAINLAB_DATA", str(ROOT.parent / "shared" / "data"))
-    environment = {**os.environ, "TRAINLAB_DATA": data, "OMP_NUM_THREADS": "1"}
-    return subprocess.run(words, cwd=folder, env=environment, capture_output=True, text=True)
+@pytest.fixture(autouse=True)
+def environment(monkeypatch):
+    monkeypatch.setenv("TRAINLAB_DATA", str(DATA))
+    monkeypatch.delenv("TRAINLAB_RUNS", raising=False)
 
 
 def needs_data(command: str) -> None:
-    data = Path(os.environ.get("TRAINLAB_DATA", ROOT.parent / "shared" / "data"))
     wanted = any(word in command for word in ("cifar10", "mnist", "rescue"))
-    if wanted and not (data / "MNIST").is_dir():
-        pytest.skip(f"no data sets in {data} (TRAINLAB_DATA)")
+    if wanted and not (DATA / "MNIST").is_dir():
+        pytest.skip(f"no data sets in {DATA} (TRAINLAB_DATA)")
 
 
 def test_every_command_is_of_a_kind_that_is_tested_here():
@@ -72,21 +92,21 @@ def test_a_training_command_runs(command, place):
     needs_data(command)
     small = [s for s in SMALL if "trainer.max_epochs" not in s or "max_epochs" not in command]
     result = call(f"{command} {' '.join(small)}", place)
-    assert result.returncode == 0, result.stderr
+    assert result.code == 0, result.err
 
 
 @pytest.mark.parametrize("command", OTHER)
 def test_any_other_command_runs(command, place):
     runs = sorted(p.parent.name for p in (place / "runs").glob("*/checkpoints"))
     if command.startswith("trainlab runs rm"):
-        assert call("python train.py seed=99 " + " ".join(SMALL), place).returncode == 0
+        assert call("python train.py seed=99 " + " ".join(SMALL), place).code == 0
         runs = [
             name
             for name in sorted(p.parent.name for p in (place / "runs").glob("*/checkpoints"))
             if name not in runs
         ]
     result = call(re.sub(r"\bRUN\b", runs[0], command), place)
-    assert result.returncode == 0, result.stderr
+    assert result.code == 0, result.err
 
 
 def test_the_python_of_the_readme_runs(place):
@@ -100,8 +120,8 @@ def test_what_the_readme_says_of_errors_is_what_is_said(session, place):
     lines = session.strip().splitlines()
     for asked, told in zip(lines[::2], lines[1::2], strict=True):
         result = call(asked.removeprefix("$ "), place)
-        assert result.returncode == 2
-        assert result.stderr.strip().startswith(told.split(", …")[0])
+        assert result.code == 2
+        assert result.err.strip().startswith(told.split(", …")[0])
 
 
 @pytest.mark.parametrize("target", sorted(set(re.findall(r"make ([a-z-]+)", README))))

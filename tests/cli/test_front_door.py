@@ -67,6 +67,8 @@ WRONG = {
     "model=lenet5 depth=4": "lenet5 has no depth",
     "norm_layer=batchnorm data.batch_size=1": "batch of one",
     "init.gain=-1": "gain",
+    "activation=3": "activation=3",
+    "seed=1 -m activation=rleu,tanh": "did you mean 'relu'",
     "data=image_folder data.folder=nowhere": "nowhere",
     "--no-such-flag": "--no-such-flag",
 }

@@ -91,6 +91,8 @@ WRONG = {
     "foo": ["foo"],
     "seed=[1,2": ["[1,2"],
     "+new.thing=1": ["new"],
+    "activation=3": ["group", "int"],
+    "activation=relu,tanh": ["activation=relu,tanh", "add -m"],
 }
 
 

@@ -101,7 +101,8 @@ def test_steps_can_be_the_budget_and_validation_is_still_measured(run):
     [
         "trainer.gradient_clip=0.1", "trainer.precision=bf16-mixed", "trainer.precision=64-true",
         "trainer.precision=bf16-true", "augment=flip_crop", "debug=fast", "debug=one_batch",
-        "scheduler=cosine", "scheduler=onecycle", "scheduler=step", "data.num_classes=3", "data.image_size=20", "init=lsuv",
+        "scheduler=cosine", "scheduler=onecycle", "scheduler=step", "data.num_classes=3",
+        "data.image_size=20", "init=lsuv",
         "init=mean_field", "pool=stride", "pool=avg", "normalization=per_image", "data.batch_size=300",
         "optimizer=rmsprop", "optimizer=sgd_nesterov", "trainer.val_every_epochs=2", "debug=profile",
     ],

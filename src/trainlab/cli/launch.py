@@ -33,6 +33,14 @@ Hydra's own flags work as well: --cfg job prints the whole composed configuratio
 """
 
 
+class RunFailed(Exception):
+    """A run failed or was interrupted, and has said so; `code` is its exit code."""
+
+    def __init__(self, code: int):
+        super().__init__(f"the run ended with exit code {code}")
+        self.code = code
+
+
 def train(arguments: list[str]) -> None:
     """Composes the arguments with Hydra and does what they say; exits 1 where something failed.
 
@@ -52,7 +60,9 @@ def train(arguments: list[str]) -> None:
     from trainlab.config import one_line
     from trainlab.sweeps import SweepFailed
 
-    sys.argv = ["train.py", *arguments]
+    # Hydra's parser wants its flags before the overrides; people write them anywhere
+    flags = [word for word in arguments if word in ("-m", "--multirun")]
+    sys.argv = ["train.py", *flags, *(word for word in arguments if word not in flags)]
     composed: list[tuple[Any, Mapping[str, str]]] = []
 
     def one_run(configuration: Any) -> None:
@@ -72,10 +82,17 @@ def train(arguments: list[str]) -> None:
         if isinstance(error.__cause__, RequestError):
             raise error.__cause__ from None
         raise RequestError(one_line(error)) from None
+    except ValueError as error:
+        if not str(error).startswith("Config group override"):  # Hydra's word for activation=3
+            raise
+        raise RequestError(f"{error}: {' '.join(arguments)}") from None
     except SweepFailed:
         sys.exit(1)  # its summary has said which
-    for configuration, choices in composed:
-        _one_run(configuration, choices)
+    try:
+        for configuration, choices in composed:
+            _one_run(configuration, choices)
+    except RunFailed as failed:
+        sys.exit(failed.code)
 
 
 def _one_run(composed: Any, choices: Mapping[str, str]) -> None:
@@ -135,7 +152,7 @@ def _work(settings: Mapping[str, Any], folder: Any, console: Console, afresh: bo
     if code:
         if folder.status() == "interrupted":
             console.print(f"interrupted; the same command goes on from its last checkpoint ({folder.path})")
-        sys.exit(code)
+        raise RunFailed(code)
 
 
 def _show(result: Any, folder: Path, console: Console) -> None:

@@ -58,7 +58,7 @@ class _Reference:
 
 
 class BulkComposer:
-    """Composes jobs that have most in common; every job comes out as `trainlab.config.composition` makes it."""
+    """Composes jobs that have most in common, each as `trainlab.config.composition` composes it alone."""
 
     def __init__(
         self, loader: ConfigLoaderImpl, config_name: str = "train", hydra_overrides: Sequence[str] = ()

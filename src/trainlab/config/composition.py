@@ -38,7 +38,7 @@ def compose(overrides: Sequence[str] = ()) -> dict[str, Any]:
     with initialize_config_dir(str(package_conf()), version_base="1.3"):
         try:
             config = hydra_compose("train", list(overrides), return_hydra_config=True)
-        except (HydraException, OmegaConfBaseException) as error:
+        except (HydraException, OmegaConfBaseException, ValueError) as error:
             raise RequestError(one_line(error)) from None
         return freeze(config, config.hydra.runtime.choices)
 
@@ -110,6 +110,8 @@ def one_line(error: Exception) -> str:
         group = group.removeprefix("/")
         if group in AXES:
             return str(unknown(group, option, catalogue(group)))
+    if found := re.search(r"Ambiguous value for argument '([^']+)'", text):
+        return f"{found[1]}: several values; add -m to sweep over them"
     if found := re.search(r"Could not override '([^']+)'", text):
         return _unknown_key(found[1], text)
     if found := re.search(r"In '[^']+': (.+)", text):

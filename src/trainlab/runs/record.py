@@ -18,7 +18,7 @@ from trainlab.runs.settings_file import SETTINGS_FILE, read_settings, settings_t
 LOCK_FILE = ".lock"
 
 
-class RunBusy(RequestError):  # noqa: N818 (it reads as what it says)
+class RunBusy(RequestError):
     """Another process is working on this run."""
 
 

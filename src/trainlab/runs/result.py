@@ -16,7 +16,7 @@ RECORDED = ("finished", "diverged", "failed", "interrupted", "pruned")
 STATUSES = (*RECORDED, "running", "absent")
 
 
-class BrokenRun(Exception):  # noqa: N818 (it reads as what it says)
+class BrokenRun(Exception):
     """A run folder that cannot be read: which one, and why, in one line."""
 
     def __init__(self, path: Path | str, reason: str) -> None:

@@ -1,15 +1,16 @@
 """Settings become parts: the one place, with `run.py`, that reads settings as a tree."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import hydra
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from trainlab.data import ImageData, load_images
+from trainlab.data import ImageData, augment, load_images
 from trainlab.data.datamodule import ImageDataModule
 from trainlab.data.loader import BatchLoader
 from trainlab.errors import RequestError
@@ -113,9 +114,22 @@ def classifier(settings: Mapping[str, Any], images: ImageData) -> Classifier:
         optimizer=build(settings["optimizer"]),
         scheduler=build(settings["scheduler"]),
         total_steps=total_steps(settings, images),
-        augment=build(settings["augment"]),
+        augment=augmentation(settings),
         seed=settings["seed"],
     )
+
+
+def augmentation(settings: Mapping[str, Any]) -> Callable[[Tensor, torch.Generator], Tensor] | None:
+    """The function of (x_NCHW, generator) that augments each training batch; None where it would do nothing.
+
+    Called at every step: the plain function, since Hydra's own partials look through their policy at each
+    call, which takes half a millisecond.
+    """
+    built = build(settings["augment"])
+    if isinstance(built, partial):
+        built = partial(built.func, *built.args, **built.keywords)
+        return None if built.func is augment.none else built
+    return built
 
 
 def loaders(settings: Mapping[str, Any], images: ImageData) -> ImageDataModule:

@@ -18,6 +18,9 @@ def configure() -> None:
     """Quiet, reproducible, and without what an earlier run left in the environment."""
     for name in [n for n in os.environ if n.startswith("PL_")]:
         del os.environ[name]  # Lightning's own variables leak from one run into the next
+    # Lightning lets torch count GPUs in a way that survives a fork; on a machine without one, each step of an
+    # optimizer would then search the disk for a driver, and a process that trains has been forked already
+    os.environ.pop("PYTORCH_NVML_BASED_CUDA_CHECK", None)
     # cuBLAS is deterministic only with this
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.set_float32_matmul_precision("high")  # TF32 on GPUs that have it; no effect on a CPU

@@ -112,7 +112,7 @@ def wandb_logger(
     """A W&B run of its own: offline without a key, and when the server cannot be reached."""
     import wandb
 
-    def begin(mode: str, run_id: str | None) -> Any:
+    def begin(mode: Any, run_id: str | None) -> Any:
         return wandb.init(
             mode=mode, project=project, entity=entity, dir=str(context.folder), name=context.name,
             group=context.group, tags=context.tags, config=context.config, reinit="create_new",
