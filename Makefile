@@ -18,6 +18,12 @@ setup: .venv/installed  ## create .venv and install, with the extras app, ray, s
 
 demo: setup  ## four small runs on embedded digits, the table, and what to try next (2 minutes)
 	$(BIN)/python train.py -m experiment=demo activation=sigmoid,relu init=glorot,kaiming
+	@echo
+	@echo 'Each run is a folder under runs/ with its settings, curves, confusion matrix and checkpoint.'
+	@echo 'Try next (source .venv/bin/activate first):'
+	@echo '  python train.py -m experiment=demo activation=sigmoid,relu norm_layer=none,batchnorm   what BatchNorm mends'
+	@echo '  python train.py -m experiment=demo init=glorot,kaiming optimizer=adam optimizer.lr=1e-3   what Adam mends'
+	@echo '  trainlab runs list          trainlab anatomy experiment=demo          trainlab options activation'
 
 test: setup lint  ## lint, type check and the default tests, offline, under 10 minutes
 	$(BIN)/python -m pytest

@@ -15,7 +15,7 @@ def comparison_table(comparison: Comparison, title: str | None = None) -> Table:
     frame = comparison.table
     shown = [name for name in COUNTED if frame[name].sum()]
     cause = ["cause"] if "cause" not in comparison.by and frame["cause"].drop_nulls().len() else []
-    table = Table(title=title, caption=_caption(comparison))
+    table = Table(title=title, title_justify="left")
     for name in [*comparison.by, comparison.metric, "n", *shown, *cause]:
         is_text = name in cause or (name in comparison.by and not frame.schema[name].is_numeric())
         table.add_column(name, justify="left" if is_text else "right")
@@ -131,9 +131,10 @@ def human_bytes(count: int) -> str:
     return f"{size:.1f} TiB"
 
 
-def _caption(comparison: Comparison) -> str | None:
+def what_all_share(comparison: Comparison) -> str:
+    """The settings in which the compared runs do not differ: `all: model=lenet5, data=mnist`."""
     same = ", ".join(f"{name}={cell(value)}" for name, value in comparison.constant.items())
-    return f"all: {same}" if same else None
+    return f"all: {same}" if same else ""
 
 
 def _shares_table(effects: Effects) -> Table:

@@ -133,8 +133,11 @@ def _work(settings: Mapping[str, Any], folder: Any, console: Console, afresh: bo
         + "  ".join(f"{k}={v}" for k, v in settings["axes"].items() if v is not None)
         + f"  seed={settings['seed']}",
         highlight=False,
+        soft_wrap=True,
     )
-    console.print(f"data: {data['name']} ({settings['copy']}), folder: {folder.path}", highlight=False)
+    console.print(
+        f"data: {data['name']} ({settings['copy']}), folder: {folder.path}", highlight=False, soft_wrap=True
+    )
     from trainlab.training import assemble
     from trainlab.training.process import configure
 
@@ -165,7 +168,7 @@ def _show(result: Any, folder: Path, console: Console) -> None:
         for name, value in metrics.items()
         if value is not None and name.rpartition("/")[2] in ("acc", "loss")
     )
-    console.print(f"[bold]{shown}[/bold]", highlight=False)
+    console.print(f"[bold]{shown}[/bold]", highlight=False, soft_wrap=True)
     if result.verdict.learned is not None:
         console.print(
             "learned: " + ("yes" if result.verdict.learned else "no, not better than the commonest class")

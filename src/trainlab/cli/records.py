@@ -40,6 +40,7 @@ def compare(
             print(f'{{"comparison": {text},\n"effects": {tables.effects_json(effect)}}}')
     else:
         console.print(tables.comparison_table(comparison))
+        console.print(tables.what_all_share(comparison), style="dim", highlight=False)
         for table in tables.effects_tables(effect) if effect else []:
             console.print(table)
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 from rich.console import Console
 
 from trainlab.analysis import compare, effects
-from trainlab.analysis.tables import comparison_table, effects_tables
+from trainlab.analysis.tables import comparison_table, effects_tables, what_all_share
 from trainlab.errors import RequestError
 from trainlab.runs import load_runs
 from trainlab.runs.record import RunFolder
@@ -55,6 +55,7 @@ def _show_tables(plan: Plan, console: Console) -> None:
         return  # no run has a test accuracy yet: what failed says why
     rows = comparison.table.height
     console.print(comparison_table(replace(comparison, table=comparison.table.head(MOST_ROWS)), plan.group))
+    console.print(what_all_share(comparison), style="dim", highlight=False)
     if rows > MOST_ROWS:
         console.print(f"the best {MOST_ROWS} of {rows} settings; all of them: trainlab compare {plan.group}")
     try:
