@@ -121,7 +121,8 @@ def test_wandb_gets_charts_and_histograms(run, monkeypatch):
 
 @pytest.mark.slow
 def test_with_several_processes_one_measures(run):
-    result, folder = run("trainer=ddp", "trainer.strategy=ddp_fork", "trainer.accelerator=cpu", "signals=4", "trainer.max_steps=8")
+    several = ("trainer=ddp", "trainer.strategy=ddp_fork", "trainer.accelerator=cpu")
+    result, folder = run(*several, "signals=4", "trainer.max_steps=8")
     assert result.status == "finished"
     table = runs.signals(folder.path)
     assert sorted(set(table["step"])) == [0, 1, 3, 7]

@@ -127,17 +127,9 @@ def _work(settings: Mapping[str, Any], folder: Any, console: Console, afresh: bo
     """Trains in this process, or in processes of their own where one device is not enough."""
     if afresh:
         settings = {**settings, "resume": False}
-    data = settings["data"]
-    console.print(
-        f"run [bold]{settings['run_id']}[/bold]: "
-        + "  ".join(f"{k}={v}" for k, v in settings["axes"].items() if v is not None)
-        + f"  seed={settings['seed']}",
-        highlight=False,
-        soft_wrap=True,
-    )
-    console.print(
-        f"data: {data['name']} ({settings['copy']}), folder: {folder.path}", highlight=False, soft_wrap=True
-    )
+    axes = "  ".join(f"{axis}={value}" for axis, value in settings["axes"].items() if value is not None)
+    console.print(f"[bold]run {settings['run_id']}[/bold] in {folder.path}", highlight=False, soft_wrap=True)
+    console.print(f"{axes}  seed={settings['seed']}  ({settings['copy']})", style="dim", highlight=False)
     from trainlab.training import assemble
     from trainlab.training.process import configure
 

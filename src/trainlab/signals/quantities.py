@@ -36,8 +36,8 @@ def quantiles(x: Tensor, levels: Iterable[float]) -> tuple[Tensor, ...]:
     values = x.reshape(-1)
     values = values[:: -(-len(values) // QUANTILES_FROM) | 1]
     ordered = values.sort().values
-    ranks = [round(level * (len(ordered) - 1)) for level in levels]
-    return _if_finite(ordered, ordered[ranks]).unbind()
+    at_levels = torch.stack([ordered[round(level * (len(ordered) - 1))] for level in levels])
+    return _if_finite(ordered, at_levels).unbind()
 
 
 def saturated_fraction(z: Tensor, tails: tuple[float, float]) -> Tensor:

@@ -17,6 +17,7 @@ from trainlab.errors import RequestError
 from trainlab.models.normalized import NormalizedNetwork
 from trainlab.nn.initializers import initialize
 from trainlab.nn.norm_layers import NormLayer
+from trainlab.nn.sync_batchnorm import synchronize_batchnorm
 from trainlab.training.classifier import Classifier
 from trainlab.training.seeding import seed_everything, seed_for
 
@@ -108,8 +109,11 @@ def initialized_model(settings: Mapping[str, Any], images: ImageData) -> Normali
 
 def classifier(settings: Mapping[str, Any], images: ImageData) -> Classifier:
     """The LightningModule around an initialized model, with optimizer, schedule and augmentation."""
+    model = initialized_model(settings, images)
+    if settings["trainer"]["devices"] > 1:
+        synchronize_batchnorm(model)  # on GPUs, Lightning puts torch's own in their place
     return Classifier(
-        initialized_model(settings, images),
+        model,
         images.num_classes,
         optimizer=build(settings["optimizer"]),
         scheduler=build(settings["scheduler"]),

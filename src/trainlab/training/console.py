@@ -1,9 +1,11 @@
-"""What a single run tells its user while it goes: one line an epoch, and how fast it is."""
+"""What a single run tells its user while it goes: a bar, one line an epoch, and how fast it is."""
 
 import time
+from typing import Any
 
 import lightning as L
 from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 
 from trainlab.training.classifier import Classifier
 
@@ -45,11 +47,39 @@ class Throughput(L.Callback):
             self._since = None
 
 
-class EpochLines(L.Callback):
-    """`epoch 2/5  train loss 0.214 acc 93.6%  val loss 0.101 acc 97.0%  11,230 samples/s`."""
+class Display(L.Callback):
+    """A bar over the whole run on a terminal, and above it one line an epoch.
 
-    def __init__(self, console: Console, throughput: Throughput):
-        self.console, self.throughput = console, throughput
+    `epoch 2/5  train loss 0.2140 acc 93.61%  val loss 0.1010 acc 97.00%  11,230 samples/s`
+    """
+
+    def __init__(self, console: Console, throughput: Throughput, total_steps: int, bar: bool):
+        self.throughput, self.total_steps = throughput, total_steps
+        columns = (
+            "[progress.description]{task.description}",
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+        )
+        self.progress = Progress(
+            *columns,
+            console=console,
+            transient=True,
+            refresh_per_second=4,
+            disable=not (bar and console.is_terminal),
+        )
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """The bar appears, where a resumed run has been before."""
+        self.task = self.progress.add_task("steps", total=self.total_steps, completed=trainer.global_step)
+        self.progress.start()
+
+    def on_train_batch_end(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """A look at the bar costs more than a small net's step: every tenth one is enough."""
+        if batch_idx % 10 == 0:
+            self.progress.update(self.task, completed=trainer.global_step)
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: Classifier) -> None:  # type: ignore[override]
         """One line; what was not measured this epoch is left out."""
@@ -62,4 +92,14 @@ class EpochLines(L.Callback):
             if f"{split}/loss" in shown:
                 parts.append(f"{split} loss {shown[f'{split}/loss']:.4f} acc {shown[f'{split}/acc']:.2%}")
         parts.append(f"{self.throughput.epoch_samples_per_second:,.0f} samples/s")
-        self.console.print("  ".join(parts), highlight=False, soft_wrap=True)
+        self.progress.console.print("  ".join(parts), highlight=False, soft_wrap=True)
+
+    def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """The bar goes; the lines stay."""
+        self.progress.stop()
+
+    def on_exception(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException
+    ) -> None:
+        """The terminal is given back, whatever happened."""
+        self.progress.stop()

@@ -7,7 +7,7 @@ from typing import Any
 
 import lightning as L
 import torch
-from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint, RichProgressBar
+from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
 from lightning.pytorch.loggers import Logger
 from rich.console import Console
 
@@ -16,7 +16,7 @@ from trainlab.runs import Result, RunFolder
 from trainlab.training import assemble, resume
 from trainlab.training.checkpoint import SelfDescribing
 from trainlab.training.classifier import Classifier
-from trainlab.training.console import EpochLines, Throughput
+from trainlab.training.console import Display, Throughput
 from trainlab.training.interruption import Interruption
 from trainlab.training.outcome import Recorder
 from trainlab.training.process import is_rank_zero
@@ -59,7 +59,7 @@ def train(settings: Mapping[str, Any], console: Console | None = None) -> Result
                 callbacks: list[Callback] = [SignalCallback(folder, settings["signals"]), throughput]
                 callbacks += [interruption, SelfDescribing(settings, images)]
                 callbacks += _checkpoints(settings, folder) + _early_stop(settings)
-                callbacks += _display(settings, throughput, console)
+                callbacks += _display(settings, throughput, classifier.total_steps, console)
                 trainer = _trainer(settings, folder, callbacks, [record, *([mirror] if mirror else [])])
                 trainer.fit(classifier, loaders, ckpt_path=start.checkpoint, weights_only=True)
                 _evaluate(trainer, classifier, loaders)
@@ -92,7 +92,8 @@ def _trainer(
         gradient_clip_val=hardware["gradient_clip"],
         check_val_every_n_epoch=hardware["val_every_epochs"],
         profiler=hardware["profiler"],
-        sync_batchnorm=hardware["devices"] > 1,
+        # torch's own, which is for GPUs only; on the CPU nn/sync_batchnorm.py does it
+        sync_batchnorm=hardware["devices"] > 1 and _on_gpu(hardware),
         # the loaders cut each global batch into one part a process themselves
         use_distributed_sampler=False,
         # on a GPU, the deterministic kernel where there is one; the CPU's are so anyway
@@ -101,12 +102,16 @@ def _trainer(
         logger=loggers,
         default_root_dir=folder.path,
         enable_checkpointing=settings["checkpoint"] != "none",
-        enable_progress_bar=any(isinstance(c, RichProgressBar) for c in callbacks),
+        enable_progress_bar=False,  # see console.py: Lightning's own would write over our lines
         enable_model_summary=False,
         num_sanity_val_steps=0,
         # losses are handed to the loggers by the classifier, some fifty steps at once
         log_every_n_steps=1_000_000_000,
     )
+
+
+def _on_gpu(hardware: Mapping[str, Any]) -> bool:
+    return hardware["accelerator"] in ("auto", "gpu") and torch.cuda.is_available()
 
 
 def _checkpoints(settings: Mapping[str, Any], folder: RunFolder) -> list[Callback]:
@@ -130,10 +135,9 @@ def _early_stop(settings: Mapping[str, Any]) -> list[Callback]:
     return [EarlyStopping("val/loss", patience=settings["early_stop"], mode="min", check_finite=False)]
 
 
-def _display(settings: Mapping[str, Any], throughput: Throughput, console: Console | None) -> list[Callback]:
+def _display(
+    settings: Mapping[str, Any], throughput: Throughput, total_steps: int, console: Console | None
+) -> list[Callback]:
     if console is None:
         return []
-    lines: list[Callback] = [EpochLines(console, throughput)]
-    if settings["trainer"]["progress_bar"] and console.is_terminal:
-        lines.append(RichProgressBar(refresh_rate=20, leave=False))
-    return lines
+    return [Display(console, throughput, total_steps, bar=settings["trainer"]["progress_bar"])]
