@@ -118,8 +118,8 @@ def test_every_kind_of_setting_trains(run, override):
 def test_one_batch_is_overfitted(run):
     result, _ = run(
         "debug=one_batch",
-        "trainer.max_steps=150",
         "width=16",
+        "optimizer.lr=5e-3",
         "data.train_size=32",
         "trainer.max_epochs=null",
     )

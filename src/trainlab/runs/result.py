@@ -70,6 +70,22 @@ class Result:
         if self.status not in RECORDED:
             raise ValueError(f"status is {self.status!r}, expected one of {', '.join(RECORDED)}")
 
+    @classmethod
+    def of(cls, settings: Mapping[str, Any], **known: Any) -> "Result":
+        """The outcome of a run with frozen, identified settings: its id, seed, axes, data and group are theirs."""
+        return cls(
+            run_id=settings["run_id"],
+            seed=settings["seed"],
+            axes=settings["axes"],
+            data={
+                "name": settings["data"]["name"],
+                "fingerprint": settings["fingerprint"],
+                "copy": settings["copy"],
+            },
+            group=settings["group"],
+            **known,
+        )
+
     def write(self, folder: Path) -> None:
         """Write `result.json` into `folder`, whole or not at all. Raises OSError."""
         write_atomically(folder / RESULT_FILE, plain_json.dumps(dataclasses.asdict(self), indent=2) + "\n")

@@ -68,7 +68,7 @@ def record_failure(job: Job, folder: RunFolder, cause: Cause, seconds: float) ->
             own = recorded(job, folder, seconds)
             if own is not None and own.status != "interrupted":
                 return own
-            folder.finish(_failed(job.run_id, job.settings, cause, seconds))
+            folder.finish(_failed(job.settings, cause, seconds))
     except (OSError, RequestError) as error:
         cause = Cause(cause.kind, f"{cause.message} (not recorded: {error})")
     return Outcome(job.run_id, job.label, "failed", str(cause), seconds)
@@ -95,20 +95,12 @@ def _last_words(log: Path) -> str | None:
     return next((line.removeprefix("trainlab: ").strip() for line in reversed(lines) if line.strip()), None)
 
 
-def _failed(run_id: str, settings: Mapping[str, Any], cause: Cause, seconds: float) -> Result:
+def _failed(settings: Mapping[str, Any], cause: Cause, seconds: float) -> Result:
     ended = datetime.now(UTC)
-    return Result(
-        run_id=run_id,
+    return Result.of(
+        settings,
         status="failed",
-        seed=settings["seed"],
-        axes=settings["axes"],
-        data={
-            "name": settings["data"]["name"],
-            "fingerprint": settings["fingerprint"],
-            "copy": settings["copy"],
-        },
         error={"type": cause.kind, "message": cause.message, "frames": []},
-        group=settings["group"],
         seconds=seconds,
         started=(ended - timedelta(seconds=seconds)).isoformat(timespec="seconds"),
         finished=ended.isoformat(timespec="seconds"),

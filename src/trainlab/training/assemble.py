@@ -1,7 +1,7 @@
 """Settings become parts: the one place, with `run.py`, that reads settings as a tree."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -9,6 +9,7 @@ import hydra
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
+from torch.optim import Optimizer
 
 from trainlab.data import ImageData, augment, load_images
 from trainlab.data.datamodule import ImageDataModule
@@ -23,6 +24,8 @@ from trainlab.training.seeding import seed_everything, seed_for
 
 # Images on which LSUV measures a layer's variance (Mishkin & Matas 2016 use a training batch)
 LSUV_BATCH_SIZE = 256
+# One pass over each tensor instead of a dozen operations: 0.1 ms a step and not 0.3 for LeNet-5 (SGD: slower)
+FUSED_ON_CPU = ("torch.optim.Adam", "torch.optim.AdamW")
 
 
 def build(node: Mapping[str, Any] | None, *args: Any, **kwargs: Any) -> Any:
@@ -115,12 +118,27 @@ def classifier(settings: Mapping[str, Any], images: ImageData) -> Classifier:
     return Classifier(
         model,
         images.num_classes,
-        optimizer=build(settings["optimizer"]),
+        optimizer=optimizer(settings),
         scheduler=build(settings["scheduler"]),
         total_steps=total_steps(settings, images),
         augment=augmentation(settings),
         seed=settings["seed"],
     )
+
+
+def optimizer(settings: Mapping[str, Any]) -> Callable[[Iterable[nn.Parameter]], Optimizer]:
+    """What makes the optimizer of given parameters; on a CPU by torch's fused kernel where that is faster."""
+    node = settings["optimizer"]
+    built = build(node)
+    if node["_target_"] not in FUSED_ON_CPU or "fused" in node:
+        return built
+
+    def fused_on_cpu(parameters: Iterable[nn.Parameter]) -> Optimizer:
+        parameters = list(parameters)
+        on_cpu = all(p.device.type == "cpu" for p in parameters)
+        return built(parameters, fused=True if on_cpu else None)  # None: as torch thinks best
+
+    return fused_on_cpu
 
 
 def augmentation(settings: Mapping[str, Any]) -> Callable[[Tensor, torch.Generator], Tensor] | None:

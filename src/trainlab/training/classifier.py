@@ -54,6 +54,13 @@ class Classifier(L.LightningModule):
         """Logits_NK of pixels."""
         return self.model(x_NCHW)
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Names and None need no search for parameters and modules: Lightning sets some forty a step."""
+        if (value is None or type(value) is str) and name in self.__dict__:
+            self.__dict__[name] = value
+        else:
+            super().__setattr__(name, value)
+
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
         """Mean cross-entropy (nats) of one batch."""
         x_NCHW, y_N = batch

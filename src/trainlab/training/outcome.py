@@ -90,23 +90,15 @@ class Recorder:
         settings = self.settings
         if self._record is not None:
             self._record.metrics.close()
-        result = Result(
-            run_id=settings["run_id"],
+        result = Result.of(
+            settings,
             status=status,
             parameters=_parameters(self._classifier),
             samples_per_second=self._throughput.samples_per_second if self._throughput else None,
             seconds=time.perf_counter() - self._clock,
-            seed=settings["seed"],
-            axes=settings["axes"],
-            data={
-                "name": settings["data"]["name"],
-                "fingerprint": settings["fingerprint"],
-                "copy": settings["copy"],
-            },
             machine=_machine(settings, self._classifier),
             versions=versions(),
             git=git_state(Path(__file__).parent),
-            group=settings["group"],
             started=self._started,
             finished=_now(),
             **known,

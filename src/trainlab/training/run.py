@@ -20,6 +20,7 @@ from trainlab.training.console import Display, Throughput
 from trainlab.training.interruption import Interruption
 from trainlab.training.outcome import Recorder
 from trainlab.training.process import is_rank_zero
+from trainlab.training.profiler import NoProfiler
 from trainlab.training.signal_callback import SignalCallback
 from trainlab.training.tracking import RecordLogger, context, tracker
 
@@ -56,8 +57,8 @@ def train(settings: Mapping[str, Any], console: Console | None = None) -> Result
                 interruption.listening(),
             ):
                 # signals stand first: an interruption raises at a step's end
-                callbacks: list[Callback] = [SignalCallback(folder, settings["signals"]), throughput]
-                callbacks += [interruption, SelfDescribing(settings, images)]
+                callbacks = _signals(settings, folder)
+                callbacks += [throughput, interruption, SelfDescribing(settings, images)]
                 callbacks += _checkpoints(settings, folder) + _early_stop(settings)
                 callbacks += _display(settings, throughput, classifier.total_steps, console)
                 trainer = _trainer(settings, folder, callbacks, [record, *([mirror] if mirror else [])])
@@ -91,7 +92,7 @@ def _trainer(
         max_steps=hardware["max_steps"] or -1,
         gradient_clip_val=hardware["gradient_clip"],
         check_val_every_n_epoch=hardware["val_every_epochs"],
-        profiler=hardware["profiler"],
+        profiler=hardware["profiler"] or NoProfiler(),
         # torch's own, which is for GPUs only; on the CPU nn/sync_batchnorm.py does it
         sync_batchnorm=hardware["devices"] > 1 and _on_gpu(hardware),
         # the loaders cut each global batch into one part a process themselves
@@ -112,6 +113,10 @@ def _trainer(
 
 def _on_gpu(hardware: Mapping[str, Any]) -> bool:
     return hardware["accelerator"] in ("auto", "gpu") and torch.cuda.is_available()
+
+
+def _signals(settings: Mapping[str, Any], folder: RunFolder) -> list[Callback]:
+    return [SignalCallback(folder, settings["signals"])] if settings["signals"] else []
 
 
 def _checkpoints(settings: Mapping[str, Any], folder: RunFolder) -> list[Callback]:
