@@ -58,18 +58,24 @@ def results_table() -> str:
 
 
 def benchmarks_table() -> str:
-    """One line a measure, from the newest recorded benchmark."""
-    files = sorted(BENCHMARKS.glob("*.json"))
-    if not files:
-        return "(no benchmark has been recorded yet)"
-    lines = ["| measure | measured | must reach | |", "|---|---:|---:|---|"]
+    """One line a figure of the recorded benchmarks."""
+    files = [file for file in sorted(BENCHMARKS.glob("*.json")) if not file.stem.startswith("quick")]
+    lines = ["| figure | measured | must be | |", "|---|---:|---:|---|"]
     for file in files:
         for row in json.loads(file.read_text(encoding="utf-8"))["measures"]:
-            reached = {True: "reached", False: "**not reached**", None: "reported"}[row.get("reached")]
-            lines.append(
-                f"| {row['name']} | {row['shown']} | {row.get('threshold_shown') or ''} | {reached} |"
-            )
+            if row["value"] is not None:
+                verdict = {True: "reached", False: "**missed**", None: "reported"}[row["reached"]]
+                figure = f"{row['value']:,.3g} {row['unit']}"
+                lines.append(f"| {row['name']}: {row['question']} | {figure} | {_threshold(row)} | {verdict} |")
+    if len(lines) == 2:
+        return "Nothing has been recorded yet."
     return "\n".join(lines)
+
+
+def _threshold(row: dict[str, Any]) -> str:
+    if row["at_least"] is not None:
+        return f"≥ {row['at_least']:g}"
+    return f"≤ {row['at_most']:g}" if row["at_most"] is not None else ""
 
 
 def picture(runs: Path) -> None:

@@ -26,6 +26,10 @@ class Throughput(L.Callback):
         """Training samples per second over the whole run; None before the first epoch has ended."""
         return self.steps * self.batch_size / self.seconds if self.seconds else None
 
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """The clock goes, also where a run is resumed in mid-epoch and none begins."""
+        self.on_train_epoch_start(trainer, pl_module)
+
     def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """The clock goes."""
         self._since, self._step = time.perf_counter(), trainer.global_step
