@@ -37,7 +37,7 @@ class Contender:
         self._terminal = _Terminal(log) if terminal else None
         output = self._terminal.name if self._terminal else str(log)
         with _threads(threads):
-            self._process = context.Process(target=_serve, args=(theirs, output, threads, make, arguments))
+            self._process = context.Process(target=_serve, args=(theirs, output, make, arguments))
             self._process.start()
         theirs.close()
         self._answer()
@@ -115,17 +115,12 @@ def _threads(count: int | None) -> Iterator[None]:
 def _serve(
     connection: Connection,
     output: str,
-    threads: int | None,
     make: Callable[..., Callable[[], Any]],
     arguments: tuple[Any, ...],
 ) -> None:
     _write_to(output)
     os.environ["COLUMNS"], os.environ["LINES"] = "120", "40"
     try:
-        if threads is not None:
-            import torch
-
-            torch.set_num_threads(threads)
         do_round = make(*arguments)
         connection.send((None, None))
         while True:

@@ -1,5 +1,6 @@
 """From rounds to a figure: contenders take turns, and every round gives a ratio."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from statistics import median
 
@@ -13,7 +14,7 @@ def interleaved(contenders: Mapping[str, Round], count: int, warm_ups: int = 1) 
     """
     taken: dict[str, list[float]] = {name: [] for name in contenders}
     for number in range(-warm_ups, count):
-        names = list(contenders) if number % 2 == 0 else list(reversed(contenders))
+        names = list(contenders) if number % 2 == 0 else list(contenders)[::-1]
         for name in names:
             value = contenders[name]()
             if number >= 0:
@@ -44,10 +45,5 @@ def line(x: Sequence[float], y: Sequence[float]) -> tuple[float, float]:
 
 def growth_exponent(sizes: Sequence[float], costs: Sequence[float]) -> float:
     """e where the cost grows with size^e, between the smallest and the largest: 1 is linear."""
-    from math import log
-
-    small, large = (
-        min(range(len(sizes)), key=sizes.__getitem__),
-        max(range(len(sizes)), key=sizes.__getitem__),
-    )
-    return log(costs[large] / costs[small]) / log(sizes[large] / sizes[small])
+    (small, least), *_, (large, most) = sorted(zip(sizes, costs, strict=True))
+    return math.log(most / least) / math.log(large / small)

@@ -66,7 +66,8 @@ def benchmarks_table() -> str:
             if row["value"] is not None:
                 verdict = {True: "reached", False: "**missed**", None: "reported"}[row["reached"]]
                 figure = f"{row['value']:,.3g} {row['unit']}"
-                lines.append(f"| {row['name']}: {row['question']} | {figure} | {_threshold(row)} | {verdict} |")
+                name = f"{row['name']}: {row['question']}"
+                lines.append(f"| {name} | {figure} | {_threshold(row)} | {verdict} |")
     if len(lines) == 2:
         return "Nothing has been recorded yet."
     return "\n".join(lines)

@@ -72,7 +72,7 @@ class Result:
 
     @classmethod
     def of(cls, settings: Mapping[str, Any], **known: Any) -> "Result":
-        """The outcome of a run with frozen, identified settings: its id, seed, axes, data and group are theirs."""
+        """The outcome of a run with these frozen, identified settings; what they tell of it need not be said."""
         return cls(
             run_id=settings["run_id"],
             seed=settings["seed"],
