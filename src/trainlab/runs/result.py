@@ -72,7 +72,7 @@ class Result:
 
     @classmethod
     def of(cls, settings: Mapping[str, Any], **known: Any) -> "Result":
-        """The outcome of a run with these frozen, identified settings; what they tell of it need not be said."""
+        """The outcome of a run; id, seed, axes, data and group are those of its frozen settings."""
         return cls(
             run_id=settings["run_id"],
             seed=settings["seed"],
