@@ -29,7 +29,7 @@ test: setup lint  ## lint, type check and the default tests, offline, under 10 m
 	$(BIN)/python -m pytest
 
 test-all: setup lint  ## the default tests and the slow ones
-	$(BIN)/python -m pytest -m ''
+	HYPOTHESIS_PROFILE=search $(BIN)/python -m pytest -m ''
 
 lint: setup  ## ruff and the type checker
 	$(BIN)/ruff check .

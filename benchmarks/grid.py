@@ -17,6 +17,8 @@ from benchmarks.rounds import median_ratio, medians
 from benchmarks.workspace import REPOSITORY, Workspace
 
 ACTIVATIONS, INITS = ("relu", "tanh"), ("kaiming", "glorot")
+LAST_ROUND_AFTER_SECONDS = 480.0
+"""No further round begins after so long: a slow machine has to be content with fewer."""
 STANDARD_ERRORS = 3.0
 """So many standard errors of their difference may the mean accuracies be apart and count as equal."""
 
@@ -51,7 +53,10 @@ def measure(workspace: Workspace) -> list[Measure]:
     size = Size(1, 1280, 1000, 1) if workspace.quick else Size(4, 54912, 10000, 3)
     platform: list[Done] = []
     usual: list[Done] = []
+    began = time.monotonic()
     for number in range(size.rounds):
+        if time.monotonic() - began > LAST_ROUND_AFTER_SECONDS:
+            break
         platform.append(_platform(workspace, size, number))
         usual.append(_usual(workspace, size))
     rounds = {

@@ -14,7 +14,7 @@ from trainlab.sweeps.slots import cores
 
 def measure(workspace: Workspace) -> list[Measure]:
     """Sweeps of hardly any training: the wall time is plan, start, log and record."""
-    counts, rounds = ((1, 2), 1) if workspace.quick else ((1, 4, 16), 3)
+    counts, rounds = ((1, 2), 1) if workspace.quick else ((1, 4, 16), 2)
     slots = cores()
     beyond: dict[int, list[float]] = {count: [] for count in counts}
     for number in range(rounds):

@@ -18,12 +18,13 @@ FIRST_STEP_FILE = "first_step"
 def measure(workspace: Workspace) -> list[Measure]:
     """Seconds from the request for a process to the first training step, with and without a tracker."""
     from trainlab.sweeps.server import WarmServer
+    from trainlab.sweeps.sweep import SLOW_TRACKERS
 
     count = 2 if workspace.quick else 9
     # before Python 3.12 a forkserver does not take over sys.path
     os.environ["PYTHONPATH"] = os.pathsep.join([str(REPOSITORY), os.environ.get("PYTHONPATH", "")])
     with WarmServer() as server:
-        server.warm_up("wandb")
+        server.warm_up(*SLOW_TRACKERS["wandb"])
         server.ask("benchmarks.start:ready")
         starts = {name: _starter(workspace, server, name) for name in AT_MOST_SECONDS}
         rounds = interleaved(starts, count)

@@ -3,6 +3,12 @@
 import os
 
 import pytest
+from hypothesis import settings as hypothesis_settings
+
+# the same examples in every run of the default tests; `make test-all` searches on
+hypothesis_settings.register_profile("fixed", derandomize=True, deadline=None)
+hypothesis_settings.register_profile("search", print_blob=True, deadline=None)
+hypothesis_settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "fixed"))
 
 # one thread everywhere: the same bits, and no two tests in each other's way
 os.environ.setdefault("OMP_NUM_THREADS", "1")

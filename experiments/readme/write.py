@@ -40,7 +40,7 @@ def results_table() -> str:
     ]
     for row in results["rows"]:
         must = {True: "reached", False: "**not reached**", None: ""}[row["reached"]]
-        copy = "" if row["copy"].startswith("official") else f" ({row['copy']})"
+        copy = "" if row["copy"].startswith("official") else f", {row['copy'].partition(' (')[0]}"
         lines.append(
             f"| `{row['preset']}`: {row['says']} | {row['arm']} | {row['data']}{copy} "
             f"| {_share(row['test/acc'])} | {_number(row['test/loss'])} "

@@ -1,8 +1,8 @@
 """`trainlab` and `python train.py`: help at once, one line and exit code 2 for what is wrong."""
 
+import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -43,7 +43,7 @@ def test_help_lists_every_command():
 
 @pytest.mark.parametrize("door", DOORS)
 def test_help_is_quick_and_without_torch(door):
-    """0.7 s is what it must reach; a loaded machine is given three tries."""
+    """0.7 s at most: of CPU time here, since other tests run beside; `make bench` has the clock."""
     code = (
         "import sys; sys.argv = ['x', '--help']\n"
         "from trainlab.cli import main\n"
@@ -52,12 +52,10 @@ def test_help_is_quick_and_without_torch(door):
         "assert not {'torch', 'hydra', 'lightning', 'polars'} & set(sys.modules), sorted(sys.modules)\n"
     )
     assert call(sys.executable, "-c", code).returncode == 0
-    seconds = []
-    for _ in range(3):
-        start = time.perf_counter()
-        assert call(*DOORS[door], "--help").returncode == 0
-        seconds.append(time.perf_counter() - start)
-    assert min(seconds) < 0.7
+    before = os.times()
+    assert call(*DOORS[door], "--help").returncode == 0
+    after = os.times()
+    assert after.children_user + after.children_system - before.children_user - before.children_system < 0.7
 
 
 WRONG = {

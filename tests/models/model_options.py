@@ -18,14 +18,18 @@ def names(group):
 def node(group, name):
     """The option's plain, resolved node, of a model `{depth, width, model}`; an alias is what it names."""
     content = OmegaConf.load(CONF / group / f"{name}.yaml")
-    if "defaults" in content:
+    if set(content) == {"defaults"}:
         return node(group, content["defaults"][0])
-    return OmegaConf.to_container(content, resolve=True)
+    plain = OmegaConf.to_container(content, resolve=True)
+    return {key: value for key, value in plain.items() if key != "defaults"}  # mlp: override /pool: none
 
 
 def build(group, name, **overrides):
     """The instantiated option."""
-    part = instantiate({**node(group, name), **overrides})
+    content = node(group, name)
+    if content.get("_target_", "") is None:
+        return None
+    part = instantiate({**content, **overrides})
     return NormLayer(**part) if group == "norm_layer" else part
 
 

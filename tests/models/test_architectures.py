@@ -200,5 +200,5 @@ def test_a_users_own_parts_work_without_edits():
 
 
 def _pool(architecture, pool):
-    # a pool of 3 × 3 leaves LeNet-5's maps too small for C5
-    return {} if architecture is LeNet5 else {"pool": pool}
+    # an MLP has nothing to pool; a pool of 3 × 3 leaves LeNet-5's maps too small for C5
+    return {} if architecture in (MLP, LeNet5) else {"pool": pool}
