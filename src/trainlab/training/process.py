@@ -1,7 +1,9 @@
 """What is set once in a process that trains."""
 
+import ctypes
 import logging
 import os
+import platform
 import warnings
 
 import lightning  # noqa: F401 - sets up the loggers that are quietened below
@@ -14,8 +16,26 @@ def is_rank_zero() -> bool:
     return getattr(rank_zero_only, "rank", 0) == 0
 
 
+# glibc's parameters of mallopt(3), and what they are set to
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
+KEPT_BYTES, LARGEST_KEPT_BYTES = 512 * 1024**2, 32 * 1024**2
+
+
+def keep_freed_memory() -> None:
+    """Lets glibc keep what a step frees for the next one, instead of giving it back and faulting it in again.
+
+    The activations of a small net come and go with every step; returned to the system each time, they cost
+    LeNet-5 a sixth of its speed (400,000 page faults in 200 steps). Elsewhere than on glibc: nothing.
+    """
+    if platform.libc_ver()[0] == "glibc":
+        libc = ctypes.CDLL(None)
+        libc.mallopt(M_TRIM_THRESHOLD, KEPT_BYTES)
+        libc.mallopt(M_MMAP_THRESHOLD, LARGEST_KEPT_BYTES)
+
+
 def configure() -> None:
     """Quiet, reproducible, and without what an earlier run left in the environment."""
+    keep_freed_memory()
     for name in [n for n in os.environ if n.startswith("PL_")]:
         del os.environ[name]  # Lightning's own variables leak from one run into the next
     # Lightning lets torch count GPUs in a way that survives a fork; on a machine without one, each step of an
