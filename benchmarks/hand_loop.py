@@ -11,6 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from trainlab.training.allocator import keep_freed_memory
+
 BATCH_SIZE = 128
 
 
@@ -44,13 +46,16 @@ def initialize(network: nn.Module, init: Callable[[Tensor], Any] = nn.init.kaimi
 
 
 def loop(
-    network: Callable[[], nn.Module], overrides: Sequence[str], steps: int, channels_last: bool, fused: bool
+    network: Callable[[], nn.Module], overrides: Sequence[str], steps: int, channels_last: bool, tuned: bool
 ) -> Callable[[], float]:
     """Trains `steps` steps a round, from new weights, with Adam; returns samples per second.
 
     channels_last: images and network in the platform's memory layout, else in torch's default one.
-    fused: Adam's fused kernel, which the platform takes on a CPU, else torch's default.
+    tuned: with Adam's fused kernel and the allocator's setting that the platform takes, else with defaults
+    of torch and of the C library.
     """
+    if tuned:
+        keep_freed_memory()
     images = _images(overrides)
     x_NHWC = torch.from_numpy(np.ascontiguousarray(images.train.x_NHWC[images.train.index]))
     y_N = torch.from_numpy(images.train.labels_N)
@@ -66,7 +71,7 @@ def loop(
         initialize(model)
         if channels_last:
             model = model.to(memory_format=torch.channels_last)
-        optimizer = torch.optim.Adam(model.parameters(), lr=1e-3, fused=True if fused else None)
+        optimizer = torch.optim.Adam(model.parameters(), lr=1e-3, fused=True if tuned else None)
         loss_of = nn.CrossEntropyLoss()
         order = torch.randperm(len(y_N))
         began = time.perf_counter()

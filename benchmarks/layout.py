@@ -17,7 +17,7 @@ def measure(workspace: Workspace) -> list[Measure]:
 
 
 def _with_threads(workspace: Workspace, threads: int, at_least: float) -> Measure:
-    steps, count = (5, 2) if workspace.quick else (100, 7)
+    steps, count = (5, 2) if workspace.quick else (100, 5)
     overrides = [
         "model=plain_cnn", "depth=4", "width=16", "data=cifar10", "data.val_size=1000",
         f"data.train_size={steps * hand_loop.BATCH_SIZE}", "data.test_size=1000", "trainer=cpu",

@@ -10,9 +10,13 @@ from benchmarks.workspace import Workspace
 
 
 def measure(workspace: Workspace) -> list[Measure]:
-    """LeNet-5 on MNIST, batch 128, one thread: a whole run's samples/s over the others'."""
+    """LeNet-5 on MNIST, batch 128, one thread: a whole run's samples/s over the others'.
+
+    The loop by hand has the platform's memory layout, Adam kernel and allocator's setting: what is measured
+    is what the platform costs. "As it comes" has the layout alone.
+    """
     workspace.need("mnist")
-    steps, count = (15, 2) if workspace.quick else (400, 7)
+    steps, count = (15, 2) if workspace.quick else (400, 5)
     samples = steps * hand_loop.BATCH_SIZE
     overrides = [
         "model=lenet5", "data=mnist", f"data.train_size={samples}", "data.val_size=1000",
@@ -30,15 +34,13 @@ def measure(workspace: Workspace) -> list[Measure]:
         contenders = {
             "platform": platform.round,
             "by hand": contender(*hand, True).round,
-            "by hand, default Adam kernel": contender(*hand, False).round,
+            "by hand, as it comes": contender(*hand, False).round,
             "usual pipeline": contender(*usual, terminal=True).round,
         }
         rounds = interleaved(contenders, count)
     return [
         _against("by hand", rounds, "lenet5 against a loop by hand", 0.92),
-        _against(
-            "by hand, default Adam kernel", rounds, "lenet5 against a loop by hand, Adam's default kernel"
-        ),
+        _against("by hand, as it comes", rounds, "lenet5 against a loop by hand, not tuned"),
         _against("usual pipeline", rounds, "lenet5 against DataLoader and Lightning", 2.3),
     ]
 

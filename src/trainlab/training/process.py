@@ -1,36 +1,19 @@
 """What is set once in a process that trains."""
 
-import ctypes
 import logging
 import os
-import platform
 import warnings
 
 import lightning  # noqa: F401 - sets up the loggers that are quietened below
 import torch
 from lightning.pytorch.utilities import rank_zero_only
 
+from trainlab.training.allocator import keep_freed_memory
+
 
 def is_rank_zero() -> bool:
     """Whether this process is the one that writes; of several that share a run, there is one."""
     return getattr(rank_zero_only, "rank", 0) == 0
-
-
-# glibc's parameters of mallopt(3), and what they are set to
-M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
-KEPT_BYTES, LARGEST_KEPT_BYTES = 512 * 1024**2, 32 * 1024**2
-
-
-def keep_freed_memory() -> None:
-    """Lets glibc keep what a step frees for the next one, instead of giving it back and faulting it in again.
-
-    The activations of a small net come and go with every step; returned to the system each time, they cost
-    LeNet-5 a sixth of its speed (400,000 page faults in 200 steps). Elsewhere than on glibc: nothing.
-    """
-    if platform.libc_ver()[0] == "glibc":
-        libc = ctypes.CDLL(None)
-        libc.mallopt(M_TRIM_THRESHOLD, KEPT_BYTES)
-        libc.mallopt(M_MMAP_THRESHOLD, LARGEST_KEPT_BYTES)
 
 
 def configure() -> None:
@@ -43,6 +26,8 @@ def configure() -> None:
     os.environ.pop("PYTORCH_NVML_BASED_CUDA_CHECK", None)
     # cuBLAS is deterministic only with this
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    # with deterministic kernels torch would also fill memory that no operation has asked to be filled
+    torch.utils.deterministic.fill_uninitialized_memory = False
     torch.set_float32_matmul_precision("high")  # TF32 on GPUs that have it; no effect on a CPU
     for name in ("lightning", "lightning.pytorch", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.WARNING)
