@@ -28,7 +28,7 @@ def job(runs: Path, run_id: str, do: str = "finish", seconds: float = 0.05, devi
         "data": {"name": "fake"},
         "trainer": {"accelerator": "cpu", "devices": devices, "threads": None, "progress_bar": True},
         "resume": True,
-        "paths": {"runs": str(runs)},
+        "paths": {"data": str(runs.parent), "cache": str(runs.parent), "runs": str(runs)},
         "do": do,
         "seconds": seconds,
     }
