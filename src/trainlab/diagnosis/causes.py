@@ -43,7 +43,7 @@ CAUSES = {
         ),
         Cause(
             "collapsed_correlation",
-            "different images look the same to the deeper layers: there is nothing left to tell them apart by",
+            "different images look the same to the deeper layers: nothing is left to tell them apart by",
             ("norm_layer=batchnorm", "init=orthogonal", "depth={half_depth}"),
         ),
         Cause(
