@@ -117,6 +117,24 @@ def test_update_ratio():
     assert float(q.update_ratio(zero, zero + 1)) == math.inf
 
 
+@given(shape=SHAPES, seed=st.integers(0, 99))
+def test_unit_spread_is_what_differs_between_units(shape, seed):
+    w_GUK = tensor(shape, seed) + 0.2
+    off = whole = 0.0
+    for matrix in w_GUK.tolist():
+        for column in zip(*matrix, strict=True):
+            off += sum((w - statistics.fmean(column)) ** 2 for w in column)
+            whole += sum(w * w for w in column)
+    assert float(q.unit_spread(w_GUK)) == pytest.approx(math.sqrt(off / whole), abs=1e-12)
+
+
+def test_unit_spread_of_copies_zeros_and_independent_units():
+    one_unit = tensor((3, 1, 5))
+    assert float(q.unit_spread(one_unit.expand(3, 4, 5))) == pytest.approx(0, abs=1e-15)
+    assert float(q.unit_spread(torch.zeros(1, 4, 5))) == 0
+    assert float(q.unit_spread(tensor((1, 100, 400)))) == pytest.approx(math.sqrt(1 - 1 / 100), abs=1e-3)
+
+
 @pytest.mark.parametrize("bias", [True, False])
 def test_noise_scale_is_that_of_gradients_taken_image_by_image(bias):
     B, features, classes = 24, 6, 4
@@ -169,6 +187,6 @@ def test_what_is_not_finite_shows_and_never_raises(bad):
     x[1, 2, 3] = bad
     results = [q.mean(x), q.std(x), q.norm(x), q.root_mean_square(x), q.saturated_fraction(x, (-1, 1))]
     results += [q.dead_fraction(x), q.correlation(x), *q.quantiles(x, [0.05, 0.5]), q.majority_share(x[:, 2])]
-    results += [q.update_ratio(x, tensor((4, 3, 5)))]
+    results += [q.update_ratio(x, tensor((4, 3, 5))), q.unit_spread(x)]
     results += [q.noise_scale(x[:, 2], tensor((4, 2)), True)]
     assert not any(math.isfinite(r) for r in results)

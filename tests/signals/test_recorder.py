@@ -2,6 +2,7 @@
 
 import copy
 import math
+import statistics
 from functools import partial
 
 import pytest
@@ -73,6 +74,9 @@ def test_every_row_of_a_tiny_network_against_its_slow_twin():
     expected = {
         (NETWORK, "loss"): loss,
         (NETWORK, "majority_share"): q.majority_share(z3),
+        (NETWORK, "input_mean"): x_NCHW.mean(),
+        (NETWORK, "input_std"): x_NCHW.std(correction=0),
+        (NETWORK, "input_correlation"): q.correlation(x_NCHW.flatten(2)),
     }
     for (name, (z, a, activation)), layer in zip(signals.items(), (conv, hidden, output), strict=True):
         for kind, x in (("preactivation", z), ("activation", a)):
@@ -98,6 +102,7 @@ def test_every_row_of_a_tiny_network_against_its_slow_twin():
         after = network.get_submodule(name).weight
         expected |= {
             (name, "weight_norm"): layer.weight.norm(),
+            (name, "unit_spread"): _spread_of_units(layer.weight),
             (name, "weight_grad_norm"): grad.norm(),
             (name, "weight_grad_rms"): grad.square().mean().sqrt(),
             (name, "update_ratio"): (after - layer.weight).norm() / layer.weight.norm(),
@@ -106,6 +111,13 @@ def test_every_row_of_a_tiny_network_against_its_slow_twin():
     assert values.keys() == expected.keys()
     for key, value in expected.items():
         assert values[key] == pytest.approx(float(torch.as_tensor(value).detach()), rel=1e-6), key
+
+
+def _spread_of_units(weight: torch.Tensor) -> float:
+    rows = weight.detach().flatten(1).tolist()
+    mean = [statistics.fmean(column) for column in zip(*rows, strict=True)]
+    off = sum((w - m) ** 2 for row in rows for w, m in zip(row, mean, strict=True))
+    return math.sqrt(off / sum(w * w for row in rows for w in row))
 
 
 def _noise_image_by_image(network, a_NF, y_N) -> float:

@@ -21,6 +21,9 @@ from trainlab.signals.sample import sampled_NPF, wide
 IMAGES, VALUES = 32, 4096
 """Images of the batch, and about how many values of a tensor, that statistics are taken from."""
 
+INPUT_OBSERVATIONS = 16384
+"""About how many (image, position) pairs the input's statistics are taken from: whole images, if small."""
+
 DEAD_IMAGES, DEAD_OBSERVATIONS = 128, 2048
 """Images and (image, position) pairs that a unit must be constant over to be called dead."""
 
@@ -110,7 +113,7 @@ class OutputCapture:
 
 @dataclass
 class Capture:
-    """Hooks on `network` for one forward pass, and what they saw: `layers` in forward order, and `output`.
+    """Hooks on `network` for one forward pass, and what they saw: `layers` in forward order, and both ends.
 
     An activation belongs to the weight layer that ran last before it. Of a layer that runs several times the
     first time counts, and of several forward passes the first.
@@ -119,6 +122,7 @@ class Capture:
     network: nn.Module
     layers: list[LayerCapture] = field(default_factory=list)
     output: OutputCapture | None = None
+    input_NPC: Tensor | None = None
 
     def __post_init__(self) -> None:
         self._waiting: tuple[LayerCapture, Tensor, Tensor] | None = None  # for an activation: input, output
@@ -130,6 +134,7 @@ class Capture:
             if is_activation(name, module):
                 self._hook(module.register_forward_pre_hook, self._before_activation)
                 self._hook(module.register_forward_hook, self._after_activation)
+        self._hook(self.network.register_forward_pre_hook, self._before_network)
         self._hook(self.network.register_forward_hook, self._after_network)
 
     def remove(self) -> None:
@@ -163,6 +168,10 @@ class Capture:
         seen = self._inside.pop(module, None)
         if seen is not None and isinstance(output, Tensor):
             seen.see_activation(output)
+
+    def _before_network(self, network: nn.Module, inputs: tuple) -> None:
+        if inputs and isinstance(inputs[0], Tensor) and inputs[0].is_floating_point():
+            self.input_NPC = wide(sampled_NPF(inputs[0].detach(), False, IMAGES, INPUT_OBSERVATIONS))
 
     def _after_network(self, network: nn.Module, inputs: tuple, output: Any) -> None:
         waiting = self._waiting

@@ -5,7 +5,8 @@ sees them (dropout on, BatchNorm on the batch). `layer` is the name of a weight 
 NETWORK. The pre-activation z is what enters the activation module that follows the layer (after BatchNorm,
 after a residual sum); of a layer without activation it is the layer's own output. The activation a is what
 leaves the activation module. Gradients are those of the batch's mean loss, as they are propagated back.
-A value that is not finite was measured so; a quantity that does not apply has no row.
+A value that is not finite was measured so; a quantity that does not apply has no row (of a layer with one
+unit, unit_spread).
 """
 
 NETWORK = "network"
@@ -32,6 +33,7 @@ OF_LAYER = {
     "weight_grad_rms": "root mean square of ∂loss/∂w, before clipping",
     "weight_norm": "norm of w, before the update",
     "update_ratio": "‖Δw‖/‖w‖ of the step's update",
+    "unit_spread": "fraction 0..1 of w that differs between the layer's units; 0: all are copies",
 }
 """What is measured of a layer, with its description."""
 
@@ -39,5 +41,8 @@ OF_NETWORK = {
     "loss": "mean loss of the batch, in nats",
     "noise_scale": "gradient noise tr Σ / |G|² of the output layer, in images",
     "majority_share": "fraction 0..1 of the batch predicted as its most predicted class",
+    "input_mean": "mean of the network's input, which the input normalization gives",
+    "input_std": "standard deviation of the network's input",
+    "input_correlation": "mean cosine −1..1 between the inputs of different images; 1: all are the same",
 }
 """What is measured of the network, with its description."""

@@ -89,6 +89,18 @@ def root_mean_square(x: Tensor) -> Tensor:
     return norm(x) / x.numel() ** 0.5
 
 
+def unit_spread(w_GUK: Tensor) -> Tensor:
+    """‖w − mean of w over units‖ / ‖w‖, 0..1, of G matrices of U units (rows) with K weights each.
+
+    0 where all units of a matrix are copies of one another (and where w is zero): they compute the same, get
+    the same gradient and stay copies (Goodfellow et al. 2016, Deep Learning, section 8.4, "break symmetry").
+    √(1 − 1/U) on average for independent units of zero mean.
+    """
+    size = norm(w_GUK)
+    spread = norm(w_GUK - w_GUK.mean(1, keepdim=True))
+    return torch.where(size == 0, size, spread / size)
+
+
 def update_ratio(before: Tensor, after: Tensor) -> Tensor:
     """‖w_after − w_before‖ / ‖w_before‖, no unit: about 1e-3 is a common rule of thumb (Karpathy, CS231n).
 

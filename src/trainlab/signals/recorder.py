@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
+from trainlab.nn.layers import matrices_shape
 from trainlab.signals import quantities
 from trainlab.signals.capture import Capture, LayerCapture, OutputCapture, Tap
 from trainlab.signals.catalogue import LEVELS, NETWORK
@@ -42,9 +43,9 @@ class Recorder:
     The step is the training's own: no further pass, no random number, no statistics touched; the loss curve
     is the same to the bit. Between steps the network carries no hooks. Statistics of z and a, their
     gradients, saturation and correlation come from up to 32 images of the batch and about 4,096 values of a
-    layer; dead units from up to 128 images and 2,048 observations of each unit; the other quantities from
-    all there is. Numbers stay on the device until `finish`, which reads them at once. A measured step holds
-    a second copy of the weights.
+    layer; those of the input from whole images, where they are small; dead units from up to 128 images and
+    2,048 observations of each unit; the other quantities from all there is. Numbers stay on the
+    device until `finish`, which reads them at once. A measured step holds a second copy of the weights.
     """
 
     def __init__(self, network: nn.Module) -> None:
@@ -87,6 +88,8 @@ class Recorder:
             values |= _of_weight(seen) if before is None else _of_update(seen, before)
         if loss is not None:
             values[NETWORK, "loss"] = wide(loss.detach())
+        if capture.input_NPC is not None:
+            values |= _of_input(capture.input_NPC)
         if capture.output is not None:
             values |= _of_output(capture.output, scale)
         preactivations = {seen.name: seen.z.x_NPF for seen in capture.layers if seen.z is not None}
@@ -132,6 +135,11 @@ def _of_tap(name: str, tap: Tap, scale: float) -> dict[str, Tensor]:
 def _of_weight(seen: LayerCapture) -> dict[tuple[str, str], Tensor]:
     """A frozen layer has no gradient, and no row for it."""
     values = {(seen.name, "weight_norm"): quantities.norm(seen.weight)}
+    G, U, K = matrices_shape(seen.layer)
+    if U == 1:  # each channel has a kernel of its own: the units are the groups
+        G, U = 1, G
+    if U > 1:
+        values[seen.name, "unit_spread"] = quantities.unit_spread(seen.weight.reshape(G, U, K))
     grad = seen.weight.grad
     if grad is not None:
         size = quantities.norm(grad)
@@ -144,6 +152,14 @@ def _of_update(seen: LayerCapture, before: _BeforeUpdate) -> dict[tuple[str, str
     ratio = quantities.update_ratio(before.weights[seen.name], seen.weight)
     of_layer = {key: value for key, value in before.values.items() if key[0] == seen.name}
     return {**of_layer, (seen.name, "update_ratio"): ratio}
+
+
+def _of_input(x_NPC: Tensor) -> dict[tuple[str, str], Tensor]:
+    return {
+        (NETWORK, "input_mean"): quantities.mean(x_NPC),
+        (NETWORK, "input_std"): quantities.std(x_NPC),
+        (NETWORK, "input_correlation"): quantities.correlation(x_NPC),
+    }
 
 
 def _of_output(output: OutputCapture, scale: float) -> dict[tuple[str, str], Tensor]:
