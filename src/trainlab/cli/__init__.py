@@ -95,6 +95,21 @@ RunName = Annotated[str, typer.Argument(help="A run id (its beginning is enough)
 
 
 @app.command()
+def explain(
+    run: RunName,
+    prove: Annotated[
+        bool, typer.Option("--prove", help="Run the remedy beside it for a short budget, show both curves.")
+    ] = False,
+    folder: RunsFolder = Path("runs"),
+    as_json: AsJson = False,
+) -> None:
+    """Say why a run learned or did not: cause, layer, evidence, remedy."""
+    from trainlab.cli import verdicts
+
+    verdicts.explain(folder, run, prove, as_json)
+
+
+@app.command()
 def evaluate(
     run: RunName,
     folder: RunsFolder = Path("runs"),

@@ -11,7 +11,11 @@ from trainlab.errors import unknown
 
 @dataclass(frozen=True)
 class Cause:
-    """One cause: its name, one plain sentence, and the overrides that mend it, the first choice first."""
+    """One cause: its name, one plain sentence, and the overrides that mend it, the first choice first.
+
+    Overrides hold places that `remedy` fills from a run's own settings: {tenth_lr}, {ten_lr}, {half_depth},
+    {twice_epochs}, {twice_steps}.
+    """
 
     name: str
     sentence: str
@@ -59,7 +63,7 @@ CAUSES = {
         Cause(
             "learning_rate_too_low",
             "the steps are so small that the weights hardly move within the run's budget",
-            ("optimizer.lr={ten_lr}", "trainer.max_epochs={twice_epochs}"),
+            ("optimizer.lr={ten_lr}", "trainer.max_epochs={twice_epochs} trainer.max_steps={twice_steps}"),
         ),
         Cause(
             "input_out_of_scale",
@@ -69,12 +73,12 @@ CAUSES = {
         Cause(
             "batchnorm_statistics_lag",
             "it learned in training mode, but BatchNorm's running statistics are not yet those of the data",
-            ("trainer.max_epochs={twice_epochs}", "norm_layer=groupnorm"),
+            ("norm_layer=layernorm", "trainer.max_epochs={twice_epochs} trainer.max_steps={twice_steps}"),
         ),
         Cause(
             "batch_too_small",
             "the batch is too small: its gradient, or its BatchNorm statistics, are mostly noise",
-            ("data.batch_size=128", "norm_layer=groupnorm"),
+            ("data.batch_size=128", "norm_layer=layernorm"),
         ),
         Cause(
             "labels_unlearnable",
@@ -90,6 +94,21 @@ CAUSES = {
             "diverged",
             "the loss left all bounds",
             ("optimizer.lr={tenth_lr}", "trainer.gradient_clip=1.0", "norm_layer=batchnorm"),
+        ),
+        Cause(
+            "too_few_steps",
+            "no fault shows in signal, gradient or steps: the run ended before it was better than guessing",
+            ("trainer.max_epochs={twice_epochs} trainer.max_steps={twice_steps}",),
+        ),
+        Cause(
+            "constant_input",
+            "every image reaches the network as the same numbers: there is nothing to tell classes apart by",
+            (),
+        ),
+        Cause(
+            "one_class",
+            "there is one class only: nothing can be better than always guessing it",
+            (),
         ),
     )
 }

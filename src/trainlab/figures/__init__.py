@@ -1,5 +1,6 @@
 """One figure per question, written as PNG or SVG without a browser.
 
 - `learning_curves`: did it learn, and how fast?
+- `proof`: does the remedy of a run help?
 - `style`: the one visual language
 """

@@ -12,7 +12,7 @@ from typing import Any
 import lightning as L
 import torch
 
-from trainlab.diagnosis import verdict
+from trainlab.diagnosis.of_run import diagnose_end
 from trainlab.errors import RequestError
 from trainlab.runs import Result, RunFolder, Verdict
 from trainlab.runs.provenance import git_state, versions
@@ -63,23 +63,25 @@ class Recorder:
         classifier, record = self._classifier, self._record
         assert classifier is not None and record is not None
         metrics = {name: record.latest[name] for name in METRICS if name in record.latest}
-        learned = Verdict()
-        if classifier.confusion_KK is not None:
-            confusion_KK = classifier.confusion_KK.tolist()
-            learned = Verdict(learned=verdict.learned(confusion_KK))
-            if is_rank_zero():
-                self.folder.write_confusion(confusion_KK)
-        elif classifier.diverged:
-            learned = Verdict(learned=False, cause="diverged", evidence=dict(classifier.diverged))
+        confusion_KK = None if classifier.confusion_KK is None else classifier.confusion_KK.tolist()
+        if confusion_KK is not None and is_rank_zero():
+            self.folder.write_confusion(confusion_KK)
         self._drop_unwanted_checkpoint()
         return self._write(
             status="diverged" if classifier.diverged else "finished",
             metrics=metrics,
-            verdict=learned,
+            verdict=self._verdict(confusion_KK, classifier.diverged),
             stopped=classifier.diverged,
             epochs=round(trainer.global_step / max(1, trainer.num_training_batches), 4),
             steps=trainer.global_step,
         )
+
+    def _verdict(self, confusion_KK: list[list[int]] | None, diverged: Mapping[str, Any] | None) -> Verdict:
+        """Learned or not, and why not; by the process that has the record."""
+        if not is_rank_zero():
+            return Verdict()
+        step = diverged["step"] if diverged else None
+        return Verdict(**diagnose_end(self.folder, self.settings, confusion_KK, step).record())
 
     def _drop_unwanted_checkpoint(self) -> None:
         """`checkpoint=best` needed the last one only to go on from."""

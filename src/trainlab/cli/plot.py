@@ -1,0 +1,36 @@
+"""Curves in a terminal, drawn with letters."""
+
+import math
+from collections.abc import Mapping
+
+MARKS = "●○"
+
+
+def plot(
+    curves: Mapping[str, Mapping[int, float]], top: float, width: int = 60, height: int = 12
+) -> list[str]:
+    """Lines of text: value (0 … `top`; above it at the upper edge) against step, a mark a curve.
+
+    A column shows the mean of the steps it stands for; one without a finite value is left empty. Curves are
+    drawn in their order: where two meet, the first one's mark stays.
+    """
+    last = max((max(curve) for curve in curves.values() if curve), default=0)
+    rows = [[" "] * width for _ in range(height)]
+    for mark, curve in reversed(list(zip(MARKS, curves.values(), strict=False))):
+        for column, value in enumerate(_columns(curve, last, width)):
+            if math.isfinite(value):
+                row = round((1 - min(max(value / top, 0.0), 1.0)) * (height - 1))
+                rows[row][column] = mark
+    lines = [f"{top * (1 - i / (height - 1)):6.2f} ┤{''.join(row)}".rstrip() for i, row in enumerate(rows)]
+    return [*lines, f"{'':6} └{'─' * width}", f"{'':8}step 0{str(last).rjust(width - 6)}"]
+
+
+def _columns(curve: Mapping[int, float], last: int, width: int) -> list[float]:
+    """The mean of the finite values of each column's steps; NaN where there are none."""
+    sums, counts = [0.0] * width, [0] * width
+    for step, value in curve.items():
+        if math.isfinite(value):
+            column = min(step * width // (last + 1), width - 1)
+            sums[column] += value
+            counts[column] += 1
+    return [total / count if count else math.nan for total, count in zip(sums, counts, strict=True)]

@@ -1,0 +1,125 @@
+"""What is known of a run, as plain numbers: signals, losses, the confusion of its test, how it was set up.
+
+Everything is read as it was recorded; no torch, no run folder. A quantity that was not measured is empty.
+"""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+
+from trainlab.diagnosis.setup import Setup
+from trainlab.signals.catalogue import NETWORK
+
+Series = Mapping[int, float]
+"""Values by step, in the order of steps."""
+
+
+@dataclass(frozen=True)
+class Signals:
+    """The rows of `signals.parquet`, by layer and quantity; layers in forward order."""
+
+    table: Mapping[str, Mapping[str, Series]] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, rows: Iterable[tuple[int, str, str, float | None]]) -> "Signals":
+        """From rows (step, layer, quantity, value), in the order in which they were measured."""
+        table: dict[str, dict[str, dict[int, float]]] = {}
+        for step, layer, quantity, value in rows:
+            series = table.setdefault(layer, {}).setdefault(quantity, {})
+            series[step] = math.nan if value is None else value
+        return cls(table)
+
+    @property
+    def layers(self) -> list[str]:
+        """The weight layers, the input's side first."""
+        return [layer for layer in self.table if layer != NETWORK]
+
+    @property
+    def steps(self) -> list[int]:
+        """The measured steps."""
+        return sorted({step for of in self.table.values() for series in of.values() for step in series})
+
+    def series(self, layer: str, quantity: str) -> Series:
+        """The values of a layer's quantity by step; empty where it was not measured."""
+        return self.table.get(layer, {}).get(quantity, {})
+
+    def network(self, quantity: str) -> Series:
+        """The values of a quantity of the network as a whole by step."""
+        return self.series(NETWORK, quantity)
+
+    def of_layers(self, quantity: str) -> dict[str, Series]:
+        """The series of every layer that has this quantity, in forward order."""
+        return {layer: series for layer in self.layers if (series := self.series(layer, quantity))}
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """A run, or the part of one that has been.
+
+    `losses`: the training loss by step, nats. `metrics`: the last value of each metric (`train/acc`, …).
+    `confusion_KK`: images by true class (row) and predicted class, None before the test. `diverged`: the
+    step at which a loss was not finite, by the run's own record.
+    """
+
+    signals: Signals = field(default_factory=Signals)
+    losses: Series = field(default_factory=dict)
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    confusion_KK: Sequence[Sequence[int]] | None = None
+    diverged: int | None = None
+    setup: Setup = field(default_factory=Setup)
+
+    @classmethod
+    def of(
+        cls,
+        signals: Iterable[tuple[int, str, str, float | None]],
+        metrics: Iterable[tuple[int, int, str, float | None]],
+        confusion_KK: Sequence[Sequence[int]] | None,
+        setup: Setup,
+        diverged: int | None = None,
+    ) -> "Evidence":
+        """From the rows of a run's tables: (step, layer, quantity, value) and (step, epoch, name, value)."""
+        measured, losses, latest = Signals.of(signals), dict[int, float](), dict[str, float]()
+        for step, _, name, value in metrics:
+            if name == "train/loss_step":
+                losses[step] = math.nan if value is None else value
+            elif value is not None:
+                latest[name] = value
+        return cls(measured, losses or measured.network("loss"), latest, confusion_KK, diverged, setup)
+
+    @property
+    def steps(self) -> int:
+        """How many steps the run has made, as far as it is recorded."""
+        return max([-1, *self.losses, *self.signals.steps]) + 1
+
+    @property
+    def chance_loss(self) -> float:
+        """Loss in nats of a network that knows the classes' shares and nothing of the image.
+
+        H = −Σ p_k ln p_k over the test's classes; ln K before there is a test; NaN where K is not known.
+        """
+        total = sum(map(sum, self.confusion_KK or ()))
+        if total:
+            shares = [sum(row) / total for row in self.confusion_KK or ()]
+            return -sum(p * math.log(p) for p in shares if p)
+        return math.log(self.setup.num_classes) if self.setup.num_classes else math.nan
+
+    def late_loss(self) -> float:
+        """Mean training loss of the last tenth of the steps (five at least); NaN where none is recorded."""
+        last = [value for _, value in sorted(self.losses.items())][-max(5, len(self.losses) // 10) :]
+        return sum(last) / len(last) if last else math.nan
+
+
+def path_length(ratios: Series) -> float:
+    """How far the weights have gone, in units of their own length: Σ over all steps of ‖Δw‖/‖w‖.
+
+    Between measured steps the ratio is interpolated (trapezoid). An upper bound of ‖w_T − w_0‖/‖w‖, since
+    steps may turn. Ratios that are not finite (weights that started at zero) are left out.
+    """
+    known = [(step, ratio) for step, ratio in sorted(ratios.items()) if math.isfinite(ratio)]
+    if not known:
+        return math.nan
+    between = sum(
+        (later - step) * (ratio + next_ratio) / 2 for (step, ratio), (later, next_ratio) in pairwise(known)
+    )
+    return between + (known[0][1] + known[-1][1]) / 2

@@ -1,0 +1,147 @@
+"""From the evidence of a run to a verdict: learned or not, and if not, the causes, the first one first.
+
+The order is that of the story, since what comes earlier explains what comes later: the data; the wiring; the
+network's signal and gradient at the first step; the size of the steps; what came up only in training (units
+that died, z that saturated); the batch; the length of the run; the labels. A loss that is not finite stands
+first of all but the data: it is what happened, and what follows it in the list says why.
+"""
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from trainlab.diagnosis import of_batch, of_data, of_gradient, of_steps, of_units, verdict
+from trainlab.diagnosis.causes import CAUSES
+from trainlab.diagnosis.evidence import Evidence
+from trainlab.diagnosis.finding import Finding
+from trainlab.diagnosis.remedy import remedy
+
+Look = Callable[[Evidence], Finding | None]
+
+STORY: tuple[Look, ...] = (
+    of_data.one_class,
+    of_data.constant_input,
+    of_steps.diverged,
+    of_units.symmetric_weights,
+    of_data.input_out_of_scale,
+    of_units.saturation,
+    of_units.dead_units,
+    of_units.collapsed_correlation,
+    of_gradient.no_trainable_gradient,
+    of_gradient.vanishing_gradient,
+    of_gradient.exploding_gradient,
+    of_steps.learning_rate_too_high,
+    of_batch.batchnorm_statistics_lag,
+    of_batch.batch_too_small,
+    of_steps.learning_rate_too_low,
+    of_gradient.some_without_gradient,
+)
+"""What is asked, in the order of the story."""
+
+LAST_RESORTS: tuple[Look, ...] = (of_data.labels_unlearnable, of_steps.too_few_steps)
+"""Asked where nothing else is found: that signal and gradient are sound is part of what they say."""
+
+OF_UNITS = ("saturation", "dead_units", "collapsed_correlation")
+"""What may come up only in training: then the steps that brought it there stand before it."""
+
+GOOD_UPDATE = 0.01
+"""‖Δw‖/‖w‖ of a step in sound training: what a learning rate that is too high should come down to."""
+
+GOOD_PATH = 0.5
+"""How far weights of a healthy run go, of their length: what a rate that is too low should come up to."""
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """`learned` is None while it is not known (no test yet). `findings`: the likeliest cause first.
+
+    `numbers` say how well it learned: accuracy, its lower bound, the share of the commonest class.
+    """
+
+    learned: bool | None
+    findings: list[Finding] = field(default_factory=list)
+    numbers: Mapping[str, float] = field(default_factory=dict)
+    remedies: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def cause(self) -> Finding | None:
+        """The first finding."""
+        return self.findings[0] if self.findings else None
+
+    def record(self) -> dict[str, Any]:
+        """What goes into the run's record: learned, cause, layer, evidence, remedy."""
+        if self.cause is None:
+            return {"learned": self.learned, "evidence": dict(self.numbers) or None}
+        evidence = {**self.cause.numbers, "since_step": self.cause.since_step}
+        return {
+            "learned": self.learned,
+            "cause": self.cause.cause,
+            "layer": self.cause.layer,
+            "evidence": {name: value for name, value in evidence.items() if value is not None},
+            "remedy": self.remedies.get(self.cause.cause),
+        }
+
+
+def diagnose(evidence: Evidence) -> Diagnosis:
+    """The verdict on a run. Of a run that learned, no cause is sought."""
+    numbers = test_numbers(evidence)
+    learned = None if evidence.confusion_KK is None else verdict.learned(evidence.confusion_KK)
+    if learned is None and of_steps.diverged(evidence) is not None:
+        learned = False
+    if learned or (learned is None and evidence.late_loss() < of_data.AT_CHANCE * evidence.chance_loss):
+        return Diagnosis(learned, numbers=numbers)
+    findings = ranked(evidence)
+    return Diagnosis(learned, findings, numbers, remedies(findings, evidence))
+
+
+def ranked(evidence: Evidence) -> list[Finding]:
+    """All causes that the evidence shows, in the order of the story."""
+    found = [finding for look in STORY if (finding := look(evidence))]
+    start = min(evidence.signals.steps, default=0)
+    late = [f for f in found if f.cause in OF_UNITS and f.since_step is not None and f.since_step > start]
+    early = [f for f in found if f not in late]
+    causes = [f.cause for f in early]
+    place = len(early)
+    if "learning_rate_too_high" in causes:
+        place = causes.index("learning_rate_too_high") + 1
+    found = [*early[:place], *late, *early[place:]]
+    return found or [finding for look in LAST_RESORTS if (finding := look(evidence))][:1]
+
+
+def remedies(findings: list[Finding], evidence: Evidence) -> dict[str, str]:
+    """The remedy of each finding. A divergence is mended by what mends its own cause, where that is found."""
+    found = {f.cause: remedy(f.cause, evidence.setup, _lr_factor(f)) for f in findings}
+    reasons = [f.cause for f in findings if f.cause not in ("diverged", "one_class", "constant_input")]
+    if "diverged" in found and reasons:
+        found["diverged"] = found[reasons[0]]
+    return {cause: overrides for cause, overrides in found.items() if overrides}
+
+
+def _lr_factor(finding: Finding) -> float | None:
+    """The power of ten that brings the measured steps to a healthy size; None where they were not measured."""
+    ratio, moved = finding.numbers.get("update_ratio"), finding.numbers.get("moved")
+    if finding.cause == "learning_rate_too_high" and ratio and math.isfinite(ratio):
+        return 10.0 ** min(-1, round(math.log10(GOOD_UPDATE / ratio)))
+    if finding.cause == "learning_rate_too_low" and moved:
+        return 10.0 ** max(1, round(math.log10(GOOD_PATH / moved)))
+    return None
+
+
+def test_numbers(evidence: Evidence) -> dict[str, float]:
+    """Accuracy on the test, the lower end of its interval, and what guessing the commonest class gives."""
+    total = sum(map(sum, evidence.confusion_KK or ()))
+    if not total or evidence.confusion_KK is None:
+        return {}
+    correct = sum(row[k] for k, row in enumerate(evidence.confusion_KK))
+    return {
+        "accuracy": correct / total,
+        "accuracy_at_least": verdict.wilson_lower(correct, total),
+        "commonest_class": max(map(sum, evidence.confusion_KK)) / total,
+        "images": float(total),
+    }
+
+
+def sentence(finding: Finding) -> str:
+    """The cause in one plain sentence."""
+    return CAUSES[finding.cause].sentence

@@ -1,0 +1,88 @@
+"""Causes that show in a layer's units: copies of one another, dead, saturated, blind to what differs."""
+
+import math
+
+from trainlab.diagnosis.evidence import Evidence
+from trainlab.diagnosis.finding import Finding, since
+
+COPIES = 1e-4
+"""Share of a weight that differs between units, below which they are copies: float32's rounding adds up."""
+
+MOST_DEAD = 0.8
+"""Share of dead units from which a layer counts as dead: networks learn with half of their ReLUs off."""
+
+MOST_SATURATED = 0.5
+"""Share of z on the flat tails from which a layer counts as saturated: more than half."""
+
+COLLAPSED = 1e-3
+"""1 − correlation below which images look the same: they differ in √(2 · 0.001) = 4.5% of their length."""
+
+BY_NETWORK = 0.01
+"""The network is to blame where it leaves less than this share of the 1 − correlation of its input."""
+
+STILL_DIFFERENT = 1e-9
+"""1 − correlation of z above which units die of their own: below, layers before left no difference."""
+
+
+def symmetric_weights(evidence: Evidence) -> Finding | None:
+    """A hidden layer whose units have been copies of one another at every measured step after the first.
+
+    At the first step alone it is no fault: a residual branch may start at zero, and grows apart at once.
+    """
+    signals = evidence.signals
+    for layer in signals.layers[:-1]:
+        spread = signals.series(layer, "unit_spread")
+        start = since(spread, lambda value: value < COPIES)
+        if start is None or len(spread) < 2 or start == max(spread):
+            continue
+        says = f"the units of {layer} differ in {spread[max(spread)]:.1g} of their weights: they are copies"
+        return Finding("symmetric_weights", says, {"unit_spread": spread[max(spread)]}, layer, start)
+    return None
+
+
+def dead_units(evidence: Evidence) -> Finding | None:
+    """The first layer most of whose units give the same output for all images, though their z differ."""
+    signals = evidence.signals
+    for layer, dead in signals.of_layers("dead").items():
+        start = since(dead, lambda value: value >= MOST_DEAD)
+        correlation = signals.series(layer, "correlation")
+        if start is None or not 1 - correlation.get(start, math.nan) > STILL_DIFFERENT:
+            continue
+        share = dead[max(dead)]
+        says = f"{share:.0%} of the units of {layer} give the same output for every image"
+        return Finding("dead_units", says, {"dead": share}, layer, start)
+    return None
+
+
+def saturation(evidence: Evidence) -> Finding | None:
+    """The layer with the most z on the flat tails, where that is more than half."""
+    found: list[Finding] = []
+    for layer, saturated in evidence.signals.of_layers("saturated").items():
+        start = since(saturated, lambda value: value >= MOST_SATURATED)
+        if start is not None:
+            share = saturated[start]
+            says = f"{share:.0%} of the pre-activations of {layer} lie on the activation's flat tails"
+            found.append(Finding("saturation", says, {"saturated": share}, layer, start))
+    return min(found, key=lambda f: (f.since_step, -f.numbers["saturated"]), default=None)
+
+
+def collapsed_correlation(evidence: Evidence) -> Finding | None:
+    """From some layer on to the last hidden one, different images look the same; the input's do not."""
+    signals, found, deepest = evidence.signals, None, None
+    image = signals.network("input_correlation")
+    for layer in reversed(signals.layers[:-1]):
+        correlation = signals.series(layer, "correlation")
+        start = since(correlation, lambda value: 1 - value < COLLAPSED)
+        deepest = start if deepest is None else deepest
+        if start is None or deepest is None or start > deepest:
+            break
+        left, given = 1 - correlation[start], 1 - image.get(start, 0.0)
+        if not left < BY_NETWORK * given:
+            break
+        # what float64 leaves of a correlation of 1 may lie below zero
+        difference = math.sqrt(2 * max(left, 0.0))
+        says = f"at {layer} different images differ in {difference:.1g} of their length, as input in "
+        says += f"{math.sqrt(2 * given):.1g}"
+        numbers = {"correlation": correlation[start], "difference": difference}
+        found = Finding("collapsed_correlation", says, numbers, layer, start)
+    return found

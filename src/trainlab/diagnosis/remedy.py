@@ -1,0 +1,75 @@
+"""What to change: the first remedy of a cause that changes the run at all, filled from its own settings."""
+
+import re
+from collections.abc import Mapping
+
+from trainlab.diagnosis.causes import cause
+from trainlab.diagnosis.of_batch import FEW_IMAGES
+from trainlab.diagnosis.setup import Setup
+
+VGG_DEPTHS = (11, 13, 16, 19)
+RESNET_STEP = 3
+"""ResNets have blocks in multiples of three."""
+
+
+def remedy(name: str, setup: Setup, lr_factor: float | None = None) -> str | None:
+    """Overrides that mend the cause `name` in a run set up so: `norm_layer=batchnorm`, `optimizer.lr=0.001`.
+
+    Of each remedy in `causes`, overrides that the run has already, or that do not fit it (a depth for
+    LeNet-5), are left out; the first remedy of which something is left is it. `lr_factor` replaces the factor
+    of a tenth or ten of the learning rate, where the evidence gives one. None where nothing is left.
+    Raises RequestError for a cause that does not exist.
+    """
+    fills = _fills(setup, lr_factor)
+    for template in cause(name).remedies:
+        overrides = [filled for part in template.split() if (filled := _fill(part, fills))]
+        kept = [override for override in overrides if _changes(override, setup)]
+        if kept:
+            return " ".join(kept)
+    return None
+
+
+def _fill(template: str, fills: Mapping[str, object]) -> str | None:
+    """The override, None where a value that it needs is not known."""
+    names = re.findall(r"{(\w+)}", template)
+    if any(fills.get(name) is None for name in names):
+        return None
+    return template.format(**{name: f"{fills[name]:g}" for name in names})
+
+
+def _fills(setup: Setup, lr_factor: float | None) -> dict[str, float | None]:
+    return {
+        "tenth_lr": _times(setup.lr, lr_factor or 0.1),
+        "ten_lr": _times(setup.lr, lr_factor or 10.0),
+        "twice_epochs": _times(setup.max_epochs, 2),
+        "twice_steps": _times(setup.max_steps, 2),
+        "half_depth": _half_depth(setup),
+    }
+
+
+def _times(value: float | None, factor: float) -> float | None:
+    return None if value is None else value * factor
+
+
+def _half_depth(setup: Setup) -> int | None:
+    """About half of the depth, as the architecture allows it; None where it cannot be less."""
+    if setup.depth is None:
+        return None
+    model = setup.axes.get("model")
+    if model == "vgg":
+        return max((depth for depth in VGG_DEPTHS if depth < setup.depth), default=None)
+    step = RESNET_STEP if model == "resnet" else 1
+    half = max(setup.depth // 2 // step * step, step)
+    return half if half < setup.depth else None
+
+
+def _changes(override: str, setup: Setup) -> bool:
+    """Whether the override is something else than what the run has, and can be run."""
+    key, _, value = override.partition("=")
+    if key == "norm_layer" and value == "batchnorm":
+        return not setup.has_batchnorm and (setup.batch_size or FEW_IMAGES) >= FEW_IMAGES
+    if key == "data.batch_size":
+        return setup.batch_size is not None and setup.batch_size < int(value)
+    if key == "trainer.gradient_clip":
+        return setup.gradient_clip is None
+    return str(setup.axes.get(key)) != value
