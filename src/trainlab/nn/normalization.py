@@ -38,6 +38,15 @@ class InputNormalization(nn.Module):
         self.register_buffer("std_C", torch.tensor(tuple(std_C), dtype=torch.float32))
 
 
+def _over_image(value_C: Tensor, like_NCHW: Tensor) -> Tensor:
+    """The value of each channel at each pixel of one image, in the memory layout of `like_NCHW`.
+
+    Spread over channels-last images channel by channel instead, an operation runs over three numbers at a
+    time: five times slower for a batch of CIFAR-10.
+    """
+    return torch.zeros_like(like_NCHW[:1]) + value_C[:, None, None]
+
+
 class Standardize(InputNormalization):
     """(u − mean_C) / std_C: zero mean and unit variance per channel over the training split.
 
@@ -53,9 +62,10 @@ class Standardize(InputNormalization):
 
     def forward(self, x_NCHW: Tensor) -> Tensor:
         """Pixels 0..255 to standardized float32."""
-        shift_C11 = (GREY_LEVELS * self.mean_C)[:, None, None]
-        scale_C11 = (1 / (GREY_LEVELS * self.std_C))[:, None, None]
-        return (x_NCHW.float() - shift_C11) * scale_C11
+        x_NCHW = x_NCHW.float()
+        offset_1CHW = _over_image(-self.mean_C / self.std_C, x_NCHW)
+        scale_1CHW = _over_image(1 / (GREY_LEVELS * self.std_C), x_NCHW)
+        return torch.addcmul(offset_1CHW, x_NCHW, scale_1CHW)
 
 
 class Center(InputNormalization):
@@ -63,7 +73,8 @@ class Center(InputNormalization):
 
     def forward(self, x_NCHW: Tensor) -> Tensor:
         """Pixels 0..255 to centred float32."""
-        return x_NCHW.float() / GREY_LEVELS - self.mean_C[:, None, None]
+        x_NCHW = x_NCHW.float()
+        return torch.add(_over_image(-self.mean_C, x_NCHW), x_NCHW, alpha=1 / GREY_LEVELS)
 
 
 class Unit(InputNormalization):

@@ -9,11 +9,13 @@ import os
 import re
 import zipfile
 from collections.abc import Iterable, Iterator, Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import lightning as L
 import torch
+from lightning.pytorch.callbacks import ModelCheckpoint
 from torch import nn
 
 from trainlab.errors import RequestError
@@ -23,6 +25,15 @@ SCHEMA = 1
 # What the model is made of; nothing else of the settings is built when a checkpoint is read.
 MODEL_NODES = ("activation", "normalization", "norm_layer", "pool", "model")
 _ALLOWED = re.compile(r"torch\.nn\.[A-Z]\w*|trainlab\.(nn|models)(\.\w+)+")
+
+
+class Checkpoint(ModelCheckpoint):
+    """Lightning's own, which would write its name anew for each of the hooks of a step, and it is long."""
+
+    @cached_property
+    def state_key(self) -> str:  # type: ignore[override]
+        """What names this callback's state in a checkpoint."""
+        return super().state_key
 
 
 class SelfDescribing(L.Callback):

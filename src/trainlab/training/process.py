@@ -26,6 +26,8 @@ def configure() -> None:
     os.environ.pop("PYTORCH_NVML_BASED_CUDA_CHECK", None)
     # cuBLAS is deterministic only with this
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    # torch would write NaN into each tensor before it is filled, to show up reads of what was not written
+    torch.utils.deterministic.fill_uninitialized_memory = False  # pyrefly: ignore[missing-attribute]
     torch.set_float32_matmul_precision("high")  # TF32 on GPUs that have it; no effect on a CPU
     for name in ("lightning", "lightning.pytorch", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.WARNING)

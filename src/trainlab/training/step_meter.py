@@ -16,26 +16,25 @@ from torch import Tensor
 class StepMeter:
     """Losses since the last `read`, and the running sums of the epoch."""
 
-    unread: list[tuple[Tensor, Tensor, int]] = field(default_factory=list)
+    unread: list[tuple[Tensor, Tensor, Tensor]] = field(default_factory=list)
     loss_sum: float = 0.0
     correct: int = 0
     samples: int = 0
 
     def add(self, loss: Tensor, logits_NK: Tensor, y_N: Tensor) -> None:
-        """One step: its mean loss (a scalar, in nats) and what it got right."""
-        correct = (logits_NK.argmax(dim=1) == y_N).sum()
-        self.unread.append((loss, correct, len(y_N)))
+        """One step: its mean loss (a scalar, in nats), what it predicted and what was right."""
+        self.unread.append((loss, logits_NK, y_N))
 
     def read(self) -> list[float]:
         """The losses of the steps since the last call, in order; adds them to the epoch's sums."""
         if not self.unread:
             return []
-        losses, corrects, samples = zip(*self.unread, strict=True)
+        losses, logits, labels = zip(*self.unread, strict=True)
         self.unread.clear()
         values = torch.stack(losses).double().tolist()
-        self.loss_sum += sum(v * n for v, n in zip(values, samples, strict=True))
-        self.correct += int(torch.stack(corrects).sum())
-        self.samples += sum(samples)
+        self.loss_sum += sum(value * len(y_N) for value, y_N in zip(values, labels, strict=True))
+        self.correct += int((torch.cat(logits).argmax(dim=1) == torch.cat(labels)).sum())
+        self.samples += sum(map(len, labels))
         return values
 
     def epoch(self) -> dict[str, float]:
