@@ -9,6 +9,7 @@ from benchmarks.workspace import Workspace
 FAMILIES = {
     "throughput": "one run of LeNet-5 against a loop by hand, and against DataLoader and Lightning",
     "layout": "plain_cnn against a loop by hand in torch's default memory layout, one and two threads",
+    "signals": "what measuring inside a network costs, at the default schedule",
     "grid": "16 runs from the command to the table, against one after the other",
     "start": "from a free warm slot to a run's first step",
     "planning": "1,000 finished settings; a plan of 10,000",
