@@ -1,4 +1,4 @@
-"""`trainlab explain RUN --prove`: the run and its remedy side by side, for a short budget, as ordinary runs."""
+"""`trainlab explain RUN --prove`: a run and its remedy side by side for a short budget, as ordinary runs."""
 
 import copy
 import subprocess
@@ -81,7 +81,7 @@ class Proof:
 
 
 def prove(run: RunFolder, diagnosis: Diagnosis, quiet: bool) -> Proof:
-    """Runs the remedy of the first cause beside the run as it was; a run that is done already is not repeated.
+    """Runs the remedy of the first cause beside the run as it was; what is done already is not repeated.
 
     Raises:
         RequestError: there is no cause, or none with a remedy that can be run.

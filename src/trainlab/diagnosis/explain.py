@@ -89,7 +89,7 @@ def diagnose(evidence: Evidence) -> Diagnosis:
     learned = None if evidence.confusion_KK is None else verdict.learned(evidence.confusion_KK)
     if learned is None and of_steps.diverged(evidence) is not None:
         learned = False
-    if learned or (learned is None and evidence.late_loss() < of_data.AT_CHANCE * evidence.chance_loss):
+    if learned or (learned is None and evidence.late_loss() < of_data.UNTESTED * evidence.chance_loss):
         return Diagnosis(learned, numbers=numbers)
     findings = ranked(evidence)
     return Diagnosis(learned, findings, numbers, remedies(findings, evidence))
@@ -101,6 +101,7 @@ def ranked(evidence: Evidence) -> list[Finding]:
     start = min(evidence.signals.steps, default=0)
     late = [f for f in found if f.cause in OF_UNITS and f.since_step is not None and f.since_step > start]
     early = [f for f in found if f not in late]
+    late.sort(key=lambda f: f.since_step or 0)
     causes = [f.cause for f in early]
     place = len(early)
     if "learning_rate_too_high" in causes:
@@ -119,7 +120,7 @@ def remedies(findings: list[Finding], evidence: Evidence) -> dict[str, str]:
 
 
 def _lr_factor(finding: Finding) -> float | None:
-    """The power of ten that brings the measured steps to a healthy size; None where they were not measured."""
+    """The power of ten that brings the measured steps to a sound size; None where they were not measured."""
     ratio, moved = finding.numbers.get("update_ratio"), finding.numbers.get("moved")
     if finding.cause == "learning_rate_too_high" and ratio and math.isfinite(ratio):
         return 10.0 ** min(-1, round(math.log10(GOOD_UPDATE / ratio)))

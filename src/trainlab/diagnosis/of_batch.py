@@ -14,6 +14,9 @@ FEW_IMAGES = 8
 ONE_ANSWER = 0.5
 """Share of the test images from which on one predicted class is nearly the only answer."""
 
+NOISY = 4.0
+"""Times the batch that the gradient's noise scale is, from which on a step is mostly noise: 4 to 1."""
+
 
 def batchnorm_statistics_lag(evidence: Evidence) -> Finding | None:
     """In training mode the network tells classes apart; in evaluation it gives nearly always one answer.
@@ -35,7 +38,7 @@ def batchnorm_statistics_lag(evidence: Evidence) -> Finding | None:
 
 
 def batch_too_small(evidence: Evidence) -> Finding | None:
-    """A batch of a few images whose gradient is mostly noise: tr Σ / |G|² is above its size.
+    """A batch of a few images whose gradient is mostly noise: tr Σ / |G|² is far above its size.
 
     For one image the noise cannot be measured, and is taken as such.
     """
@@ -44,7 +47,7 @@ def batch_too_small(evidence: Evidence) -> Finding | None:
         return None
     known = [value for value in noise.values() if not math.isnan(value)]
     typical = statistics.median(known) if known else math.nan
-    if known and typical < batch:
+    if known and typical < NOISY * batch:
         return None
     measured = (
         f"its gradient's noise is that of {typical:.3g} images" if known else "too few to tell noise from"

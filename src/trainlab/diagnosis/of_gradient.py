@@ -9,7 +9,7 @@ LITTLE = 0.05
 """Weights that go less than this share of their own length in the whole run stay what they were drawn."""
 
 SHRINKS = 0.01
-"""Share of the last hidden layer's gradient below which the first has lost it: sound networks keep about 1."""
+"""Share of the last hidden layer's gradient below which the first has lost it: sound nets keep about 1."""
 
 GROWS = 10.0
 """Times the last hidden layer's gradient from which on it has grown."""
@@ -22,18 +22,18 @@ HUGE_LOSS = 10.0
 
 
 def no_trainable_gradient(evidence: Evidence) -> Finding | None:
-    """No weight ever gets a gradient: all frozen, cut off from the loss, or with a gradient of exactly zero."""
+    """No weight ever gets a gradient: all frozen, cut off from the loss, or with a gradient of exactly 0."""
     signals = evidence.signals
     if not signals.layers:
         return None
-    gradients = {**signals.of_layers("weight_grad_norm"), **signals.of_layers("preactivation_grad_norm")}
-    hidden = [gradients[layer] for layer in signals.layers[:-1] if layer in gradients]
     of_weights = signals.of_layers("weight_grad_norm").values()
-    if any(value != 0 for series in (*of_weights, *hidden) for value in series.values()):
+    of_hidden = [signals.series(layer, "preactivation_grad_norm") for layer in signals.layers[:-1]]
+    if of_weights and any(value != 0 for series in (*of_weights, *of_hidden) for value in series.values()):
         return None
     kind = "a gradient other than zero" if of_weights else "a gradient: frozen, or cut off from the loss"
     says = f"none of the {len(signals.layers)} weight layers gets {kind}"
-    return Finding("no_trainable_gradient", says, {"weight_grad_norm": 0.0}, signals.layers[0], 0)
+    numbers = {"weight_grad_norm": 0.0, "layers_trained": 0.0}
+    return Finding("no_trainable_gradient", says, numbers, signals.layers[0], 0)
 
 
 def some_without_gradient(evidence: Evidence) -> Finding | None:
@@ -41,10 +41,11 @@ def some_without_gradient(evidence: Evidence) -> Finding | None:
     signals = evidence.signals
     trained = signals.of_layers("weight_grad_norm")
     for layer in signals.layers:
-        others = any(any(series.values()) for series in trained.values())
+        others = sum(any(series.values()) for series in trained.values())
         if others and not any(trained.get(layer, {}).values()):
             says = f"{layer} never gets a gradient, others do: it stays what it was drawn"
-            return Finding("no_trainable_gradient", says, {"weight_grad_norm": 0.0}, layer, 0)
+            numbers = {"weight_grad_norm": 0.0, "layers_trained": float(others)}
+            return Finding("no_trainable_gradient", says, numbers, layer, 0)
     return None
 
 

@@ -7,6 +7,9 @@ from trainlab.diagnosis.evidence import Evidence, path_length
 from trainlab.diagnosis.finding import Finding
 from trainlab.diagnosis.of_gradient import LITTLE, THROWN, no_trainable_gradient, vanishing_gradient
 
+USUAL_STEP = 1e-3
+"""‖Δw‖/‖w‖ of a step in sound training, by the rule of thumb (Karpathy, CS231n); ours are above it."""
+
 JUMP = 2.0
 """Times the larger of first and chance loss from which on a later loss shows a step that overshot."""
 
@@ -43,14 +46,15 @@ def learning_rate_too_high(evidence: Evidence) -> Finding | None:
 
 
 def learning_rate_too_low(evidence: Evidence) -> Finding | None:
-    """No layer goes more than a twentieth of its length in the whole run, though all get a gradient.
+    """No layer goes more than a twentieth of its length in the whole run, or takes a step of usual size.
 
-    Where the gradient itself is lacking, no rate would do: that is another cause.
+    Where the gradient itself is lacking, no rate would do: that is another cause. Where steps are of a usual
+    size, it is their number.
     """
     if vanishing_gradient(evidence) or no_trainable_gradient(evidence):
         return None
     paths = {name: path_length(s) for name, s in evidence.signals.of_layers("update_ratio").items()}
-    if not paths or not all(path < LITTLE for path in paths.values()):
+    if not paths or not all(path < min(LITTLE, USUAL_STEP * evidence.steps) for path in paths.values()):
         return None
     layer = max(paths, key=lambda name: paths[name])
     says = f"in {evidence.steps} steps no layer moved more than {paths[layer]:.1g} of its length ({layer})"

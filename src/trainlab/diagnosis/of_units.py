@@ -68,21 +68,34 @@ def saturation(evidence: Evidence) -> Finding | None:
 
 def collapsed_correlation(evidence: Evidence) -> Finding | None:
     """From some layer on to the last hidden one, different images look the same; the input's do not."""
-    signals, found, deepest = evidence.signals, None, None
+    signals = evidence.signals
     image = signals.network("input_correlation")
+    first, deepest = None, None
     for layer in reversed(signals.layers[:-1]):
         correlation = signals.series(layer, "correlation")
         start = since(correlation, lambda value: 1 - value < COLLAPSED)
         deepest = start if deepest is None else deepest
         if start is None or deepest is None or start > deepest:
             break
-        left, given = 1 - correlation[start], 1 - image.get(start, 0.0)
-        if not left < BY_NETWORK * given:
+        if not 1 - correlation[start] < BY_NETWORK * (1 - image.get(start, 0.0)):
             break
-        # what float64 leaves of a correlation of 1 may lie below zero
-        difference = math.sqrt(2 * max(left, 0.0))
-        says = f"at {layer} different images differ in {difference:.1g} of their length, as input in "
-        says += f"{math.sqrt(2 * given):.1g}"
-        numbers = {"correlation": correlation[start], "difference": difference}
-        found = Finding("collapsed_correlation", says, numbers, layer, start)
-    return found
+        first = layer, start
+    if first is None:
+        return None
+    layer, start = first
+    at_layer = signals.series(layer, "correlation")
+    at_last = signals.series(signals.layers[-2], "correlation")
+    numbers = {
+        "correlation": at_layer[start],
+        "difference": _difference(at_layer[start]),
+        "difference_at_last": _difference(at_last[max(at_last)]),
+    }
+    says = f"at {layer} different images differ in {numbers['difference']:.1g} of their length, at the last "
+    says += f"hidden layer in {numbers['difference_at_last']:.1g}; as input in "
+    says += f"{_difference(image.get(start, 0.0)):.1g}"
+    return Finding("collapsed_correlation", says, numbers, layer, start)
+
+
+def _difference(correlation: float) -> float:
+    """|u − v| of two unit vectors of this cosine: √(2 (1 − c)). Rounding may take c above 1."""
+    return math.sqrt(2 * max(1 - correlation, 0.0))

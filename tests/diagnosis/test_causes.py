@@ -1,0 +1,132 @@
+"""Each cause in networks that have it and in networks that do not, really trained, across data and models."""
+
+import pytest
+from zoo import SOUND, evidence
+
+from trainlab.diagnosis.causes import CAUSES
+from trainlab.diagnosis.explain import diagnose, ranked
+
+HAVE = {
+    "one_class": ("one class D", "one class S", "one class B"),
+    "constant_input": ("constant D", "constant S", "constant B"),
+    "diverged": ("large weights mlp D", "large weights cnn B", "sgd 1e6 mlp D"),
+    "symmetric_weights": ("zeros mlp D", "zeros sigmoid cnn S", "zeros resnet B", "constant weights cnn D"),
+    "input_out_of_scale": ("raw mlp D", "raw sigmoid cnn S", "faint cnn B", "offset mlp D"),
+    "saturation": (
+        "saturated tanh mlp D", "saturated deep tanh mlp D", "saturated hardtanh cnn S",
+        "saturated softsign cnn S",
+    ),
+    "dead_units": ("dead mlp D", "dead cnn S", "dead lenet D", "dead resnet B"),
+    "collapsed_correlation": (
+        "sigmoid 12 mlp D", "sigmoid 12 mlp D, adam", "sigmoid 6 cnn S, adam", "sigmoid vgg B, adam",
+        "small weights cnn S, adam",
+    ),
+    "no_trainable_gradient": ("all frozen mlp D", "all frozen cnn S", "cut off resnet B"),
+    "vanishing_gradient": (
+        "small weights cnn B", "small weights cnn S", "glorot relu 24 mlp D", "small tanh 12 mlp D",
+    ),
+    "exploding_gradient": ("large weights mlp D", "large weights mlp D, adam", "large weights cnn B",
+                           "resnet 15 without norm B"),
+    "learning_rate_too_high": (
+        "sgd 10 mlp D", "sgd 3 cnn S", "adam 1 mlp D", "adam 0.3 cnn B", "sgd 30 tanh lenet D",
+    ),
+    "batchnorm_statistics_lag": ("slow batchnorm mlp D", "slow batchnorm cnn B", "slow batchnorm resnet B"),
+    "batch_too_small": ("two images batchnorm mlp D", "two images cnn S", "two images batchnorm cnn S"),
+    "learning_rate_too_low": ("sgd 1e-5 mlp D", "adam 1e-7 cnn S", "sgd 1e-4 resnet B"),
+    "labels_unlearnable": ("shuffled mlp D", "shuffled cnn S", "shuffled batchnorm resnet B"),
+    "too_few_steps": ("two steps mlp D", "short cnn S", "short sigmoid 3 mlp D", "shuffled and short D"),
+}  # fmt: skip
+"""By cause, networks of which it is the first cause (or the first that explains a divergence)."""
+
+HAVE_NOT = {
+    "one_class": ("rare class D", "mlp D", "dead cnn S"),
+    "constant_input": ("offset mlp D", "faint cnn B", "dead mlp D"),
+    "diverged": ("large weights mlp D, adam", "sgd 10 mlp D", "adam 0.3 cnn B"),
+    "symmetric_weights": ("zero branches resnet B", "dead mlp D", "sigmoid 12 mlp D"),
+    "input_out_of_scale": ("raw batchnorm cnn D", "unit scale mlp D", "large weights mlp D, adam"),
+    "saturation": ("sigmoid 12 mlp D", "tanh lenet D", "dead mlp D"),
+    "dead_units": ("sigmoid 12 mlp D", "one image mlp D", "constant D"),
+    "collapsed_correlation": ("glorot relu 24 mlp D", "offset mlp D", "saturated tanh mlp D"),
+    "no_trainable_gradient": ("zero branches resnet B", "sgd 1e-5 mlp D", "sigmoid 12 mlp D"),
+    "vanishing_gradient": (
+        "glorot relu 24 mlp D, adam",
+        "sgd 1e-5 mlp D",
+        "sigmoid 6 cnn S, adam",
+        "small weights cnn S, adam",
+    ),
+    "exploding_gradient": ("sigmoid 12 mlp D", "sgd 10 mlp D", "faint cnn B"),
+    "learning_rate_too_high": ("zero branches resnet B", "sigmoid 12 mlp D", "shuffled mlp D"),
+    "batchnorm_statistics_lag": ("shuffled batchnorm resnet B", "raw batchnorm cnn D", "sigmoid 12 mlp D"),
+    "batch_too_small": ("eight images mlp B", "shuffled mlp D", "short cnn S"),
+    "learning_rate_too_low": ("glorot relu 24 mlp D", "dead mlp D", "all frozen mlp D"),
+    "labels_unlearnable": ("shuffled and short D", "sigmoid 12 mlp D", "sgd 1e-5 mlp D"),
+    "too_few_steps": ("shuffled mlp D", "dead cnn S", "sgd 3 cnn S"),
+}
+"""By cause, networks that come near it: the same fault repaired, or another fault with the same look."""
+
+
+def causes(name: str) -> list[str]:
+    return [finding.cause for finding in ranked(evidence(name))]
+
+
+def test_every_cause_is_planted_at_least_three_times_and_left_out_as_often():
+    assert set(HAVE) == set(HAVE_NOT) == set(CAUSES)
+    assert all(len(names) >= 3 for table in (HAVE, HAVE_NOT) for names in table.values())
+
+
+@pytest.mark.parametrize(("cause", "name"), [(c, n) for c, names in HAVE.items() for n in names])
+def test_networks_that_have_it(cause, name):
+    diagnosis = diagnose(evidence(name))
+    assert diagnosis.learned is False
+    found = [f.cause for f in diagnosis.findings]
+    assert (found[1] if found[0] == "diverged" != cause else found[0]) == cause, found
+
+
+@pytest.mark.parametrize(("cause", "name"), [(c, n) for c, names in HAVE_NOT.items() for n in names])
+def test_networks_that_do_not_have_it(cause, name):
+    assert cause not in causes(name), [f.says for f in ranked(evidence(name))]
+
+
+@pytest.mark.parametrize("name", SOUND)
+def test_sound_networks_have_none(name):
+    assert set(causes(name)) <= {"too_few_steps", "labels_unlearnable"}
+    diagnosis = diagnose(evidence(name))
+    assert not diagnosis.learned or diagnosis.cause is None
+
+
+def test_what_was_planted_is_what_keeps_them_from_learning():
+    learned = [name for name in SOUND if diagnose(evidence(name)).learned]
+    assert len(learned) >= len(SOUND) - 2, learned
+
+
+@pytest.mark.parametrize("name", [name for names in HAVE.values() for name in names])
+def test_every_finding_says_where_since_when_and_in_numbers(name):
+    told = evidence(name)
+    for finding in ranked(told):
+        assert finding.numbers and finding.says and "nan" not in finding.says
+        assert finding.layer is None or finding.layer in told.signals.layers
+        assert finding.since_step is None or 0 <= finding.since_step < told.steps
+
+
+def test_the_layer_is_the_one_that_was_spoilt():
+    """Digits through a sigmoid net collapse layer by layer; the dead layer of a dead net is its first."""
+    (dead,) = [f for f in ranked(evidence("dead mlp D")) if f.cause == "dead_units"]
+    assert dead.layer == "hidden.1.linear" and dead.since_step == 0 and dead.numbers["dead"] == 1
+    collapse = ranked(evidence("sigmoid 12 mlp D"))[0]
+    correlation = evidence("sigmoid 12 mlp D").signals.of_layers("correlation")
+    before = evidence("sigmoid 12 mlp D").signals.layers.index(collapse.layer) - 1
+    assert 1 - list(correlation.values())[before][0] > 1e-3 > 1 - correlation[collapse.layer][0]
+
+
+def test_units_that_die_of_large_steps_stand_behind_the_steps():
+    found = ranked(evidence("sgd 10 mlp D"))
+    assert found[0].cause == "learning_rate_too_high"
+    assert {f.cause for f in found[1:]} == {"dead_units", "collapsed_correlation"}
+    steps = [f.since_step for f in found]
+    assert steps[0] == 0 < steps[1] and steps == sorted(steps)
+
+
+def test_a_frozen_layer_is_named_last_and_only_where_the_network_did_not_learn():
+    assert diagnose(evidence("frozen first layer mlp D")).learned is True
+    found = diagnose(evidence("frozen and shuffled mlp D")).findings
+    assert found[-1].cause == "no_trainable_gradient" and found[-1].layer == "hidden.1.linear"

@@ -1,0 +1,84 @@
+"""Remedies: concrete overrides that the platform takes, different from what the run has."""
+
+import pytest
+
+from trainlab.config import compose
+from trainlab.diagnosis.causes import CAUSES
+from trainlab.diagnosis.remedy import remedy
+from trainlab.diagnosis.setup import Setup
+from trainlab.errors import RequestError
+
+RUNS = {
+    "default": [],
+    "batchnorm": ["norm_layer=batchnorm", "init=glorot", "optimizer=sgd", "optimizer.lr=0.3"],
+    "vgg": ["model=vgg", "depth=16", "trainer.gradient_clip=1.0", "trainer.max_steps=100"],
+    "resnet": ["model=resnet", "depth=9", "activation=leaky_relu", "data.batch_size=4"],
+    "lenet5": ["model=lenet5", "norm_layer=layernorm", "data.batch_size=256", "init=orthogonal"],
+    "shallow": ["model=mlp", "depth=1", "normalization=raw", "activation=sigmoid"],
+}
+
+
+@pytest.fixture(scope="module", params=RUNS)
+def overrides(request):
+    return RUNS[request.param]
+
+
+def test_every_remedy_composes_and_changes_the_run(overrides):
+    before = compose(overrides)
+    for cause in CAUSES:
+        change = remedy(cause, Setup.of(before))
+        if change is None:
+            continue
+        after = compose([*overrides, *change.split()])
+        for override in change.split():
+            key = override.partition("=")[0]
+            assert _at(before, key) != _at(after, key), f"{cause}: {override} changes nothing"
+
+
+def _at(settings: dict, key: str):
+    if key in settings["axes"]:
+        return settings["axes"][key]
+    for part in key.split("."):
+        settings = settings[part]
+    return settings
+
+
+def test_the_first_remedy_that_applies():
+    plain = Setup.of(compose())
+    assert remedy("vanishing_gradient", plain) == "norm_layer=batchnorm"
+    normed = Setup.of(compose(["norm_layer=batchnorm", "activation=tanh"]))
+    assert remedy("vanishing_gradient", normed) == "activation=relu", "kaiming it has already"
+    normed = Setup.of(compose(["norm_layer=batchnorm"]))
+    assert remedy("vanishing_gradient", normed) == "depth=2"
+    lenet = Setup.of(compose(["model=lenet5", "norm_layer=batchnorm"]))
+    assert remedy("vanishing_gradient", lenet) is None, "it has no depth"
+
+
+@pytest.mark.parametrize(
+    ("model", "depth", "half"), [("vgg", 16, 13), ("vgg", 11, None), ("resnet", 9, 3), ("resnet", 3, None),
+                                 ("mlp", 5, 2), ("mlp", 1, None)]
+)  # fmt: skip
+def test_half_a_depth_is_one_that_the_architecture_has(model, depth, half):
+    setup = Setup(axes={"model": model, "norm_layer": "batchnorm", "init": "orthogonal"}, depth=depth)
+    assert remedy("collapsed_correlation", setup) == (f"depth={half}" if half else None)
+
+
+def test_the_learning_rate_follows_the_evidence():
+    setup = Setup(lr=10.0)
+    assert remedy("learning_rate_too_high", setup) == "optimizer.lr=1"
+    assert remedy("learning_rate_too_high", setup, lr_factor=1e-3) == "optimizer.lr=0.01"
+
+
+def test_batchnorm_is_no_remedy_for_a_handful_of_images():
+    assert (
+        remedy("vanishing_gradient", Setup(axes={"activation": "tanh"}, batch_size=2))
+        != "norm_layer=batchnorm"
+    )
+
+
+def test_an_unknown_setup_and_an_unknown_cause():
+    for cause in CAUSES:
+        change = remedy(cause, Setup())
+        assert change is None or "{" not in change
+    with pytest.raises(RequestError, match="did you mean 'saturation'"):
+        remedy("saturaton", Setup())
