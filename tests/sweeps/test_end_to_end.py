@@ -8,7 +8,9 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from trainlab.errors import RequestError
 from trainlab.runs import load_runs
@@ -80,6 +82,32 @@ def test_what_fails_while_running_is_named_and_the_rest_goes_on(train, tmp_path)
     assert again.returncode == 1 and "2 runs: 1 failed, 1 finished, 0 to do" in again.stdout
 
 
+@pytest.mark.slow
+def test_a_data_folder_that_disappears_fails_the_runs_that_still_need_it(train, tmp_path):
+    pixels = np.random.default_rng(0)
+    for split, count in (("train", 48), ("test", 8)):
+        for name in ("a", "b"):
+            folder = tmp_path / "data" / "mine" / split / name
+            folder.mkdir(parents=True)
+            for i in range(count):
+                Image.fromarray(pixels.integers(0, 256, (16, 16), dtype=np.uint8)).save(folder / f"{i}.png")
+    sizes = ("data.train_size=null", "data.test_size=null", "data.val_size=8", "paths.cache=decoded")
+    mine = ("data=image_folder", "data.folder=mine", "data.num_classes=2", "data.channels=1", *sizes)
+    sweep = ("-m", "seed=1,2", *mine, "trainer.max_epochs=60", "hydra.launcher.slots=1")
+    going = train(*sweep, start=subprocess.Popen)
+    until = time.monotonic() + 60
+    while not list(tmp_path.glob("runs/*/checkpoints/last.ckpt")) and time.monotonic() < until:
+        time.sleep(0.05)
+    (tmp_path / "data").rename(tmp_path / "gone")
+    output, _ = going.communicate(timeout=120)
+    assert going.returncode == 1 and "1 finished, 1 failed" in output, output
+    assert "mine" in load_runs(tmp_path / "runs").filter(status="failed")["error"].item()
+    # and it comes back
+    (tmp_path / "gone").rename(tmp_path / "data")
+    again = train(*sweep, "sweep.retry_failed=true")
+    assert again.returncode == 0 and "2 finished" in again.stdout, again.stdout
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
@@ -90,7 +118,6 @@ def test_what_fails_while_running_is_named_and_the_rest_goes_on(train, tmp_path)
         ),
         (["seed=1,2", "hydra/launcher=locl"], "did you mean 'local'"),
         (["seed=1,2", "sweep.run_timeout=-1"], "sweep.run_timeout=-1"),
-        (["seed=1,2", "sweep.prune=preflight"], "preflight"),
     ],
 )
 def test_a_wrong_request_is_one_line_and_starts_nothing(train, tmp_path, arguments, said):

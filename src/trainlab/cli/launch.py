@@ -106,6 +106,8 @@ def _one_run(composed: Any, choices: Mapping[str, str]) -> None:
 
     sweep = checked(SweepSettings, OmegaConf.to_container(composed.sweep))  # pyrefly: ignore
     settings = identify(freeze(composed, choices))
+    if sweep["prune"] != "none":
+        settings["pruning"] = {"by": sweep["prune"], "audit": sweep["audit"]}
     folder = RunFolder(Path(settings["paths"]["runs"]) / settings["run_id"])
     console = Console()
     if sweep["plan_only"]:
@@ -153,6 +155,10 @@ def _work(settings: Mapping[str, Any], folder: Any, console: Console, afresh: bo
 def _show(result: Any, folder: Path, console: Console) -> None:
     """The outcome in a few lines, and what to do next."""
     metrics = result.metrics
+    if result.status == "pruned":
+        console.print(f"[yellow]pruned[/yellow]: {result.stopped['reason']}", highlight=False, soft_wrap=True)
+        console.print("next: sweep.prune=none trains it", highlight=False)
+        return
     if result.status == "diverged":
         console.print(f"[red]diverged[/red]: {result.stopped['quantity']} at step {result.stopped['step']}")
     shown = "  ".join(

@@ -41,7 +41,8 @@ class Result:
     """One run's outcome. Times are ISO 8601 in UTC; accuracies are shares (0..1), losses nats.
 
     `stopped` says why a run ended before its time: {step, quantity} of a divergence, {reason} of a pruning.
-    `error`, of a failed run: {type, message, frames}.
+    `error`, of a failed run: {type, message, frames}. `pruning`, where a sweep asked whether the run is worth
+    it: {by, audited, learns, reason, steps}; `reason` is null where it is.
     """
 
     run_id: str
@@ -61,6 +62,7 @@ class Result:
     git: Mapping[str, Any] = field(default_factory=dict)
     error: Mapping[str, Any] | None = None
     stopped: Mapping[str, Any] | None = None
+    pruning: Mapping[str, Any] | None = None
     group: str | None = None
     started: str | None = None
     finished: str | None = None
@@ -92,7 +94,7 @@ class Result:
 
 
 _MAPPINGS = ("metrics", "axes", "data", "machine", "versions", "git")
-_MAPPINGS_OR_NULL = ("error", "stopped")
+_MAPPINGS_OR_NULL = ("error", "stopped", "pruning")
 _NUMBERS_OR_NULL = ("parameters", "epochs", "steps", "samples_per_second", "seconds", "seed")
 _TEXTS_OR_NULL = ("group", "started", "finished")
 _FIELDS = frozenset(item.name for item in dataclasses.fields(Result))

@@ -32,7 +32,8 @@ class ForeignEngine:
 
     def run(self, plan: Plan, sweep: dict[str, Any], server: WarmServer, watcher: Watcher) -> list[Outcome]:
         """Launches all runs at once and reads what they have recorded."""
-        ours = [f"group='{plan.group}'", *(["sweep.rerun=true"] if sweep["rerun"] else [])]
+        passed_on = ("rerun", "prune", "audit")
+        ours = [f"group='{plan.group}'", *(f"sweep.{name}={sweep[name]}" for name in passed_on)]
         for job in plan.todo:
             watcher.started(job)
         since, cause = time.monotonic(), None

@@ -1,6 +1,6 @@
 """From a plan to a worker: the run is claimed, looked up once more, and its settings are frozen on disk."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +11,7 @@ from filelock import FileLock, Timeout
 from trainlab.runs.record import RunFolder
 from trainlab.sweeps.entry import PID_FILE
 from trainlab.sweeps.outcome import Outcome, recorded
-from trainlab.sweeps.plan import DONE, Job
+from trainlab.sweeps.plan import DONE, Job, Plan
 
 CLAIM_FILE = ".claim"
 
@@ -31,6 +31,13 @@ class Handover:
     runs: Path
     group: str
     rerun: bool = False
+    pruning: Mapping[str, Any] | None = None
+
+    @classmethod
+    def of(cls, plan: Plan, sweep: Mapping[str, Any]) -> "Handover":
+        """As the sweep's own settings have it."""
+        pruning = {"by": sweep["prune"], "audit": sweep["audit"]} if sweep["prune"] != "none" else None
+        return cls(plan.runs, plan.group, sweep["rerun"], pruning)
 
     def folder(self, job: Job) -> RunFolder:
         """The run's folder."""
@@ -66,17 +73,18 @@ class Handover:
     def freeze(self, job: Job, threads: int) -> Path:
         """Writes the settings that a worker gets, and returns where. Raises RequestError on a full disk."""
         folder = self.folder(job)
-        folder.write_settings(worker_settings(job, self.group, threads, self.rerun))
+        folder.write_settings(self._worker_settings(job, threads))
         (folder.path / PID_FILE).unlink(missing_ok=True)
         return folder.path / "config.yaml"
 
-
-def worker_settings(job: Job, group: str, threads: int, rerun: bool = False) -> dict[str, Any]:
-    """The run's settings with what its place in the sweep adds; nothing of it is part of its identity."""
-    settings = job.settings
-    settings["group"] = group
-    settings["trainer"]["threads"] = settings["trainer"]["threads"] or threads
-    settings["trainer"]["progress_bar"] = False
-    if rerun and settings["resume"] is True:
-        settings["resume"] = False
-    return settings
+    def _worker_settings(self, job: Job, threads: int) -> dict[str, Any]:
+        """The run's settings with what its place in the sweep adds; nothing of it is part of its identity."""
+        settings = job.settings
+        settings["group"] = self.group
+        settings["trainer"]["threads"] = settings["trainer"]["threads"] or threads
+        settings["trainer"]["progress_bar"] = False
+        if self.rerun and settings["resume"] is True:
+            settings["resume"] = False
+        if self.pruning:
+            settings["pruning"] = dict(self.pruning)
+        return settings

@@ -26,7 +26,7 @@ class LocalEngine:
 
     def run(self, plan: Plan, sweep: dict[str, Any], server: WarmServer, watcher: Watcher) -> list[Outcome]:
         """Does what is to do and returns how each run ended."""
-        handover = Handover(plan.runs, plan.group, sweep["rerun"])
+        handover = Handover.of(plan, sweep)
         pool = Pool(self._places(plan), server, self._work)
         dispatcher = Dispatcher(pool, handover, timeout_seconds=sweep["run_timeout"], watcher=watcher)
         return dispatcher.run(plan.todo)

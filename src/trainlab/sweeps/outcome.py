@@ -45,6 +45,8 @@ def recorded(job: Job, folder: RunFolder, seconds: float = 0.0, reused: bool = F
     if result is None:
         return None
     cause = f"{result.error.get('type')}: {result.error.get('message')}" if result.error else None
+    if result.status == "pruned" and result.pruning:
+        cause = result.pruning.get("reason")
     return Outcome(job.run_id, job.label, result.status, cause, seconds, reused)
 
 

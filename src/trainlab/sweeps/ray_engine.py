@@ -47,7 +47,7 @@ class RayEngine:
 
     def run(self, plan: Plan, sweep: dict[str, Any], server: WarmServer, watcher: Watcher) -> list[Outcome]:
         """Does what is to do and returns how each run ended."""
-        handover = Handover(plan.runs, plan.group, sweep["rerun"])
+        handover = Handover.of(plan, sweep)
         backend = RayBackend(self._settings, self._num_cpus, self._num_gpus(plan), self._work)
         dispatcher = Dispatcher(backend, handover, timeout_seconds=sweep["run_timeout"], watcher=watcher)
         return dispatcher.run(plan.todo)

@@ -57,7 +57,7 @@ class SubmititEngine:
 
     def run(self, plan: Plan, sweep: dict[str, Any], server: WarmServer, watcher: Watcher) -> list[Outcome]:
         """Does what is to do and returns how each run ended."""
-        handover = Handover(plan.runs, plan.group, sweep["rerun"])
+        handover = Handover.of(plan, sweep)
         threads = self._settings.threads or 1
         backend = SubmititBackend(self._executor(), self._cluster, self.slots(plan), threads, self._work)
         dispatcher = Dispatcher(backend, handover, timeout_seconds=sweep["run_timeout"], watcher=watcher)

@@ -14,6 +14,7 @@ from trainlab.runs.record import RunFolder
 from trainlab.runs.result import RECORDED
 from trainlab.sweeps.outcome import Outcome, recorded
 from trainlab.sweeps.plan import Job, Plan
+from trainlab.sweeps.savings import savings
 
 MOST_ROWS = 40
 _ORDER = (*RECORDED, "unstarted")
@@ -33,10 +34,13 @@ def _as_planned(plan: Plan, job: Job) -> Outcome:
     return recorded(job, RunFolder(plan.runs / job.run_id), reused=True) or outcome  # with its cause
 
 
-def show(plan: Plan, outcomes: Sequence[Outcome], console: Console) -> None:
+def show(plan: Plan, outcomes: Sequence[Outcome], console: Console, pruned_by: str = "none") -> None:
     """Prints the summary; `trainlab compare GROUP` prints the same tables later."""
     _show_tables(plan, console)
     _show_failures(outcomes, console)
+    if pruned_by != "none":  # a look at every record: only where somebody asked
+        for line in savings(plan).lines():
+            console.print(line, highlight=False)
     counts = Counter(outcome.status for outcome in outcomes)
     line = ", ".join(f"{counts[status]} {status}" for status in _ORDER if counts[status])
     console.print(line, style="bold", highlight=False)

@@ -55,7 +55,7 @@ def sweep(
     if settings["plan_only"]:
         return []
     outcomes = summary.outcomes_of_all(plan, ended)
-    summary.show(plan, outcomes, console)
+    summary.show(plan, outcomes, console, settings["prune"])
     if not all(outcome.is_good for outcome in outcomes):
         raise SweepFailed(f"sweep {plan.group}: not all runs are done")
     return outcomes
@@ -75,6 +75,8 @@ def _planned_and_run(
         server.warm_up(*(m for name, modules in SLOW_TRACKERS.items() if name in tracker for m in modules))
 
     plan = make_plan(grid.jobs(), compose, settings, grid.swept, on_first_todo=warm_up)
+    if settings["prune"] == "early" and any(job.settings["signals"] is False for job in plan.todo):
+        raise RequestError("sweep.prune=early looks at the signals: expected signals=on, got off")
     slots = engine.slots(plan) if plan.todo else 1
     check_architectures(plan.todo, server)
     if not settings["plan_only"]:
@@ -94,9 +96,8 @@ def _checked(values: dict[str, Any]) -> dict[str, Any]:
         settings = checked(SweepSettings, values)
     except RequestError as error:
         raise RequestError(f"sweep.{str(error).replace('; ', '; sweep.')}") from None
-    if settings["prune"] != "none" or settings["audit"]:
+    if settings["audit"] and settings["prune"] == "none":
         raise RequestError(
-            f"sweep.prune={settings['prune']}, sweep.audit={settings['audit']:g}: "
-            "needs `trainlab preflight`, which this version does not have; expected none and 0"
+            f"sweep.audit={settings['audit']:g}: nothing is pruned; expected sweep.prune=preflight or early"
         )
     return settings

@@ -20,6 +20,7 @@ from trainlab.training.classifier import Classifier
 from trainlab.training.console import Throughput
 from trainlab.training.interruption import Interrupted
 from trainlab.training.process import is_rank_zero
+from trainlab.training.pruning import Pruned, Pruning
 from trainlab.training.tracking import RecordLogger
 
 METRICS = ("test/acc", "test/loss", "val/acc", "val/loss", "train/acc", "train/loss")
@@ -28,8 +29,8 @@ METRICS = ("test/acc", "test/loss", "val/acc", "val/loss", "train/acc", "train/l
 class Recorder:
     """Writes the run's result when the block ends, however it ends."""
 
-    def __init__(self, folder: RunFolder, settings: Mapping[str, Any], images: Any):
-        self.folder, self.settings, self.images = folder, settings, images
+    def __init__(self, folder: RunFolder, settings: Mapping[str, Any], pruning: Pruning):
+        self.folder, self.settings, self.pruning = folder, settings, pruning
         self._classifier: Classifier | None = None
         self._throughput: Throughput | None = None
         self._record: RecordLogger | None = None
@@ -51,6 +52,14 @@ class Recorder:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if error is None or isinstance(error, RequestError):
+            return
+        if isinstance(error, Pruned):
+            self._write(
+                status="pruned",
+                stopped={"reason": self.pruning.reason},
+                verdict=self.pruning.verdict,
+                steps=self.pruning.steps,
+            )
             return
         stopped = isinstance(error, Interrupted | KeyboardInterrupt)
         self._write(
@@ -95,6 +104,7 @@ class Recorder:
         result = Result.of(
             settings,
             status=status,
+            pruning=self.pruning.record(),
             parameters=_parameters(self._classifier),
             samples_per_second=self._throughput.samples_per_second if self._throughput else None,
             seconds=time.perf_counter() - self._clock,

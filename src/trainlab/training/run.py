@@ -21,6 +21,7 @@ from trainlab.training.interruption import Interruption
 from trainlab.training.outcome import Recorder
 from trainlab.training.process import is_rank_zero
 from trainlab.training.profiler import NoProfiler
+from trainlab.training.pruning import EarlyPruning, Pruning
 from trainlab.training.signal_callback import SignalCallback
 from trainlab.training.tracking import RecordLogger, context, tracker
 
@@ -33,19 +34,22 @@ def train(settings: Mapping[str, Any], console: Console | None = None) -> Result
     Raises:
         RequestError: the settings cannot be built, or the data are missing; nothing is recorded.
         Interrupted: a signal asked it to stop; recorded as `interrupted`, with a checkpoint to go on from.
+        Pruned: a sweep asked whether it is worth its cost, and it is not; recorded as `pruned`.
         Exception: whatever the run raised; recorded as `failed` before it is raised again.
     """
     if settings["trainer"]["threads"]:
         torch.set_num_threads(settings["trainer"]["threads"])
     assemble.check(settings)
     images = assemble.images(settings)
+    pruning = Pruning.of(settings)
     folder = RunFolder(Path(settings["paths"]["runs"]) / settings["run_id"])
     with folder.lock() if is_rank_zero() else nullcontext():
         start = resume.starting_point(settings, folder)
         if is_rank_zero():
             folder.write_settings(settings)
             folder.begin(resumed_step=start.last_step)
-        with Recorder(folder, settings, images) as recorder:
+        with Recorder(folder, settings, pruning) as recorder:
+            pruning.foresee(settings)
             classifier = assemble.classifier(settings, images)
             loaders = assemble.loaders(settings, images)
             throughput = Throughput(settings["data"]["batch_size"])
@@ -57,7 +61,7 @@ def train(settings: Mapping[str, Any], console: Console | None = None) -> Result
                 interruption.listening(),
             ):
                 # signals stand first: an interruption raises at a step's end
-                callbacks = _signals(settings, folder)
+                callbacks = _signals(settings, folder, pruning)
                 callbacks += [throughput, interruption, SelfDescribing(settings, images)]
                 callbacks += _checkpoints(settings, folder) + _early_stop(settings)
                 callbacks += _display(settings, throughput, classifier.total_steps, console)
@@ -116,8 +120,11 @@ def _on_gpu(hardware: Mapping[str, Any]) -> bool:
     return hardware["accelerator"] in ("auto", "gpu") and torch.cuda.is_available()
 
 
-def _signals(settings: Mapping[str, Any], folder: RunFolder) -> list[Callback]:
-    return [SignalCallback(folder, settings["signals"])] if settings["signals"] else []
+def _signals(settings: Mapping[str, Any], folder: RunFolder, pruning: Pruning) -> list[Callback]:
+    measured: list[Callback] = [SignalCallback(folder, settings["signals"])] if settings["signals"] else []
+    if pruning.by == "early" and settings["trainer"]["devices"] == 1:  # one of several cannot stop alone
+        measured.append(EarlyPruning(folder, settings["signals"], pruning))
+    return measured
 
 
 def _checkpoints(settings: Mapping[str, Any], folder: RunFolder) -> list[Callback]:

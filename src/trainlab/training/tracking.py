@@ -21,6 +21,7 @@ from lightning.pytorch.utilities import rank_zero_only
 from trainlab.errors import RequestError
 from trainlab.runs import RunFolder, metrics
 from trainlab.training.process import is_rank_zero
+from trainlab.training.pruning import Pruned
 
 log = logging.getLogger(__name__)
 
@@ -175,6 +176,9 @@ def tracker(option: Callable[[RunContext], Logger] | None, told: RunContext) -> 
     try:
         yield logger
         exit_code = 0
+    except Pruned:
+        exit_code = 0  # a result
+        raise
     finally:
         if isinstance(logger, WandbLogger):
             logger.experiment.finish(exit_code=exit_code)

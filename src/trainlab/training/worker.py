@@ -11,13 +11,14 @@ from rich.console import Console
 from trainlab.errors import RequestError
 from trainlab.training.interruption import Interrupted
 from trainlab.training.process import configure
+from trainlab.training.pruning import Pruned
 from trainlab.training.run import train
 
 log = logging.getLogger(__name__)
 
 
 def work(config_path: str | Path, console: Console | None = None) -> int:
-    """Does the run of a frozen settings file and returns 0 (finished, diverged), 1 (failed, interrupted), 2.
+    """Does the run of a frozen settings file: 0 (finished, diverged, pruned), 1 (failed, interrupted) or 2.
 
     Never raises: whatever a run raised is in its record; its last lines go to the error stream.
     """
@@ -28,6 +29,8 @@ def work(config_path: str | Path, console: Console | None = None) -> int:
     except RequestError as error:
         print(f"trainlab: {error}", file=sys.stderr)
         return 2
+    except Pruned:
+        return 0
     except Interrupted:
         return 1
     except Exception:
