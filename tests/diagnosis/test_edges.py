@@ -60,7 +60,7 @@ def test_numbers_that_are_not_finite_never_raise(name, bad):
 
 @pytest.mark.parametrize("look", STORY)
 def test_no_look_needs_more_than_there_is(look):
-    """Each quantity in turn is missing: a question that cannot be asked finds nothing or less, never fails."""
+    """Each quantity in turn is missing: a question that cannot be asked finds less, and never fails."""
     known = evidence("sigmoid 12 mlp D, adam")
     quantities = {q for of in known.signals.table.values() for q in of}
     for missing in quantities:

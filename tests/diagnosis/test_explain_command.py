@@ -8,6 +8,8 @@ import pytest
 import yaml
 
 from trainlab import cli
+from trainlab.cli.command import command
+from trainlab.config import compose, identify
 from trainlab.runs import Result, RunFolder
 
 DEEP_SIGMOID = ("activation=sigmoid", "init=glorot", "depth=12", "model=mlp", "width=16", "pool=none")
@@ -102,7 +104,7 @@ def test_a_run_without_signals(run, explain):
 
 def unfinished(run, status: str, **known) -> RunFolder:
     """A run like one that was stopped in mid-way, or that raised."""
-    result, folder = run("init=zeros")
+    _, folder = run("init=zeros")
     for name in ("result.json", "confusion.parquet"):
         (folder.path / name).unlink()
     if status in ("failed", "pruned"):
@@ -133,7 +135,7 @@ def test_a_run_that_failed_and_one_that_was_pruned(run, explain):
     for table in ("signals.parquet", "metrics.parquet"):
         (folder.path / table).unlink()
     code, out, _ = explain(folder)
-    assert code == 0 and "its correlation collapses" in out and "nothing was trained" in out
+    assert code == 0 and "its correlation collapses" in out and "no step is recorded" in out
 
 
 def test_what_cannot_be_read_is_told_in_one_line(run, trainlab, explain, tmp_path):
@@ -146,6 +148,31 @@ def test_what_cannot_be_read_is_told_in_one_line(run, trainlab, explain, tmp_pat
     assert code == 2 and err.count("\n") == 1
     code, _, err = trainlab("explain", "nosuchrun", "--runs", str(folder.path.parent))
     assert code == 2 and err.count("\n") == 1 and "nosuchrun" in err
+
+
+def test_the_command_makes_the_same_run_with_the_remedy(run, settings):
+    overrides = (
+        "init=kaiming",
+        "init.gain=9",
+        "depth=6",
+        "activation=tanh",
+        "optimizer=sgd_momentum",
+        "optimizer.lr=0.3",
+    )
+    _, folder = run(*overrides)
+    said = command(folder.settings(), "norm_layer=batchnorm optimizer.lr=0.03").split()
+    assert said[:2] == ["python", "train.py"] and said[-2:] == ["norm_layer=batchnorm", "optimizer.lr=0.03"]
+    places = [f"paths.{name}={path}" for name, path in folder.settings()["paths"].items()]
+    again = identify(compose([*said[2:], *places]))
+    assert again["run_id"] == settings(*overrides, "norm_layer=batchnorm", "optimizer.lr=0.03")["run_id"]
+    assert "init=kaiming" not in said and "init.gain=9" in said, "what is the default is not said"
+
+
+def test_the_command_of_a_run_with_options_of_its_own(run):
+    _, folder = run("init=zeros")
+    settings = folder.settings()
+    settings["axes"]["activation"] = "mine"
+    assert command(settings, "init=kaiming") == "python train.py … init=kaiming"
 
 
 def test_it_needs_no_torch(run):

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from trainlab.models import MLP, VGG, LeNet5, LocallyConnected, PlainCNN, ResNet
-from trainlab.nn.layers import weight_layers
+from trainlab.nn.layers import LocallyConnected2d, weight_layers
 from trainlab.signals import quantities as q
 from trainlab.signals.catalogue import LEVELS, NETWORK, OF_LAYER, OF_NETWORK
 from trainlab.signals.recorder import Measurement, Recorder
@@ -129,6 +129,23 @@ def _noise_image_by_image(network, a_NF, y_N) -> float:
     trace = float(g.var(0, correction=1).sum())
     signal = float(g.mean(0).square().sum()) - trace / len(g)
     return trace / signal if signal > 0 else math.inf
+
+
+def test_units_that_are_copies_of_one_another():
+    """A depthwise layer's units are its channels, an unshared one's are those of a position; one is no copy."""
+    torch.manual_seed(0)
+    network = nn.Sequential(
+        nn.Conv2d(1, 4, 3), nn.ReLU(), nn.Conv2d(4, 4, 3, groups=4), nn.ReLU(),
+        LocallyConnected2d(4, 3, 2, in_size_HW=(2, 2)), nn.Flatten(),
+        nn.Linear(3, 1), nn.Tanh(), nn.Linear(1, 4),
+    ).double()  # fmt: skip
+    for layer, units in ((network[0], 0), (network[4], 1)):
+        layer.weight.data[:] = layer.weight.data.mean(units, keepdim=True)
+    values = table(measure(network, *batch()))
+    spread = {name: values.get((name, "unit_spread")) for name, _ in weight_layers(network)}
+    assert spread["0"] == pytest.approx(0, abs=1e-12) and spread["4"] == pytest.approx(0, abs=1e-12)
+    assert spread["2"] == pytest.approx(_spread_of_units(network[2].weight))
+    assert spread["6"] is None and spread["8"] > 0.5
 
 
 def test_gradient_norms_against_finite_differences():

@@ -112,7 +112,7 @@ def prepare(settings: Mapping[str, Any], overrides: list[str], steps: int) -> di
     from trainlab.config import identify
     from trainlab.config.schema import validate
 
-    own = ("run_id", "fingerprint", "copy")
+    own = ("run_id", "fingerprint", "copy", "pruning")
     prepared = {name: copy.deepcopy(value) for name, value in settings.items() if name not in own}
     longer = any(override.startswith(("trainer.max_epochs", "trainer.max_steps")) for override in overrides)
     for override in overrides:

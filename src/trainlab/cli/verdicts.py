@@ -7,6 +7,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from trainlab.cli.command import command
 from trainlab.cli.saved import one_run
 from trainlab.diagnosis.evidence import Evidence
 from trainlab.diagnosis.explain import Diagnosis, diagnose, sentence
@@ -28,7 +29,7 @@ STATUS_SAYS = {
     "running": "still running: this is what its record shows so far",
     "interrupted": "interrupted: this is what its record shows so far; the same command goes on from there",
     "failed": "failed: {error}",
-    "pruned": "pruned, it was not run: {reason}",
+    "pruned": "pruned: {reason}",
     "diverged": "diverged: {quantity} was not finite at step {step}",
 }
 """What is said of a status other than finished."""
@@ -92,7 +93,7 @@ def _print(
     if diagnosis.cause is not None:
         _print_cause(run, diagnosis.cause, diagnosis)
     elif diagnosis.learned is not True:
-        _line(_no_cause(evidence, status))
+        _line(_no_cause(evidence))
     if rows := layer_rows(evidence.signals):
         console.print()
         console.print(layer_table(rows))
@@ -108,7 +109,8 @@ def _print_cause(run: RunFolder, finding: Finding, diagnosis: Diagnosis) -> None
     grid.add_row("", _numbers(finding))
     if overrides:
         grid.add_row("remedy", f"[bold]{overrides}[/bold]")
-        grid.add_row("", f"trainlab explain {run.run_id} --prove --runs {run.path.parent}")
+        grid.add_row("", command(run.settings(), overrides))
+        grid.add_row("prove it", f"trainlab explain {run.run_id} --prove --runs {run.path.parent}")
     for other in diagnosis.findings[1:]:
         grid.add_row("also" if other is diagnosis.findings[1] else "", f"{_place(other)}: {other.says}")
     console.print()
@@ -161,11 +163,9 @@ def _measured(diagnosis: Diagnosis) -> str:
     )
 
 
-def _no_cause(evidence: Evidence, status: str) -> str:
-    if status == "pruned":
-        return "nothing was trained, so there is nothing to explain"
+def _no_cause(evidence: Evidence) -> str:
     if not evidence.losses:
-        return "no step is recorded yet: there is nothing to explain"
+        return "no step is recorded, so there is nothing to explain"
     if not evidence.signals.layers:
         return "its signals were not measured (signals=off): train it again with signals=on for the cause"
     late, chance = evidence.late_loss(), evidence.chance_loss
