@@ -132,7 +132,7 @@ def _noise_image_by_image(network, a_NF, y_N) -> float:
 
 
 def test_units_that_are_copies_of_one_another():
-    """A depthwise layer's units are its channels, an unshared one's are those of a position; one is no copy."""
+    """A depthwise layer has its channels as units, an unshared one those of a position; one has no copy."""
     torch.manual_seed(0)
     network = nn.Sequential(
         nn.Conv2d(1, 4, 3), nn.ReLU(), nn.Conv2d(4, 4, 3, groups=4), nn.ReLU(),
