@@ -76,6 +76,18 @@ def compare(
     records.compare(folder, runs or [], by.split(",") if by else None, metric, effects, as_json, as_csv)
 
 
+@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+def preflight(
+    context: typer.Context,
+    theory: Annotated[bool, typer.Option("--theory", help="The theory alone, with no pass forward.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Say before training whether it will learn, and why not: trainlab preflight [overrides] [-m]."""
+    from trainlab.cli import ahead
+
+    ahead.preflight(context.args, theory, as_json)
+
+
 @app.command("lr-range")
 def lr_range(
     overrides: Overrides = None,

@@ -1,1 +1,20 @@
-"""From measurements to a verdict."""
+"""From measurements to a verdict: on a run that is over (`explain`), on one that is to come (`preflight`)."""
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from trainlab.diagnosis.forecast.outcome import Forecast
+    from trainlab.diagnosis.forecast.preflight import preflight
+
+__all__ = ["Forecast", "preflight"]
+
+
+def __getattr__(name: str) -> object:
+    """The forecast on first use: causes and verdicts need no torch."""
+    if name not in __all__:
+        raise AttributeError(f"module 'trainlab.diagnosis' has no attribute '{name}'")
+    from importlib import import_module
+
+    home = {"Forecast": "outcome", "preflight": "preflight"}[name]
+    value = globals()[name] = getattr(import_module(f"trainlab.diagnosis.forecast.{home}"), name)
+    return value

@@ -1,0 +1,40 @@
+"""`python -m experiments.preflight`: the zoo of runs, and the score of the forecast on it.
+
+train      trains what is left of the zoo (resumable; about an hour on two cores)
+measure    measures what the forecast measures for each run that zoo.csv lacks, and adds its row
+score      fits the probability, scores it on families left out, writes results.json, README.md, the figure
+"""
+
+import argparse
+from collections import Counter
+from pathlib import Path
+
+
+def main() -> None:
+    """Does one of the three."""
+    parser = argparse.ArgumentParser(
+        prog="python -m experiments.preflight",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("what", choices=("train", "measure", "score"))
+    parser.add_argument("--runs", type=Path, default=Path("runs"), help="the folder of the zoo's runs")
+    parser.add_argument("--most", type=int, help="do so many at most, and stop")
+    parser.add_argument("--processes", type=int, default=2, help="of `measure`")
+    arguments = parser.parse_args()
+    if arguments.what == "train":
+        from experiments.preflight.zoo import train
+
+        print(dict(Counter(outcome.status for outcome in train(arguments.runs, arguments.most))))
+    elif arguments.what == "measure":
+        from experiments.preflight.table import measure
+
+        print(f"{len(measure(arguments.runs, arguments.processes, arguments.most))} runs in the table")
+    else:
+        from experiments.preflight.write import write
+
+        write()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,119 @@
+"""Which runs the zoo is made of: points drawn at random, by a seed, from a space of settings.
+
+Not a full product, which would hold billions: every axis is drawn by itself, with the weights below, and the
+axes that belong to an option (its depth, its width, its learning rates) are drawn with it. Some points are
+trained with three seeds: near the border of trainability one seed learns and the next does not.
+"""
+
+import random
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+SEED = 20_251
+POINTS = 620
+SEEDS_OF_EVERY = 8
+"""One point in so many is trained with two seeds more."""
+
+Weighted = Mapping[Any, float]
+
+ACTIVATIONS: Weighted = {
+    "relu": 4, "sigmoid": 4, "tanh": 4, "gelu": 2, "selu": 2, "softplus": 2, "softsign": 2, "elu": 2,
+    "silu": 2, "leaky_relu": 2, "hardtanh": 2, "prelu": 1, "identity": 1,
+}  # fmt: skip
+INITIALIZERS: Weighted = {
+    "kaiming": 3, "kaiming_uniform": 1, "glorot": 3, "glorot_normal": 1, "lecun": 3, "normal": 3,
+    "orthogonal": 2, "delta_orthogonal": 2, "lsuv": 2, "torch_default": 3, "zeros": 0.6, "mean_field": 4,
+}  # fmt: skip
+NORMALIZATIONS: Weighted = {
+    "standardize": 5, "center": 1, "unit": 1.2, "symmetric": 1, "raw": 1, "per_image": 1,
+}  # fmt: skip
+NORM_LAYERS: Weighted = {
+    "none": 6.5, "batchnorm": 1.2, "batchnorm_no_affine": 0.5, "batchnorm_after_activation": 0.6,
+    "layernorm": 0.6, "groupnorm": 0.4, "instancenorm": 0.4,
+}  # fmt: skip
+DATA: Weighted = {"digits": 1, "mnist": 1.2, "cifar10": 1}
+MODELS: Weighted = {
+    "plain_cnn": 6,
+    "mlp": 2.6,
+    "resnet": 0.8,
+    "lenet5": 0.3,
+    "vgg": 0.25,
+    "locally_connected": 0.25,
+}
+OPTIMIZERS: Weighted = {
+    "adam": 3.6, "sgd": 2.6, "sgd_momentum": 2, "sgd_nesterov": 0.5, "rmsprop": 0.8, "adamw": 0.6,
+}  # fmt: skip
+STEPS: Weighted = {60: 1, 100: 1, 200: 1, 300: 1}
+BATCH_SIZES: Weighted = {64: 6, 32: 1, 16: 1, 128: 1}
+SCHEDULERS: Weighted = {"constant": 8, "cosine": 1, "onecycle": 0.5}
+DEPTHS = (1, 2, 3, 4, 5, 6, 8, 10, 12, 14, 16, 20, 24)
+
+SIZES: Mapping[str, Mapping[str, tuple[int, ...]]] = {
+    "plain_cnn": {"depth": DEPTHS, "width": (6, 8, 12)},
+    "mlp": {"depth": DEPTHS, "width": (32, 64, 100)},
+    "resnet": {"depth": (3, 6, 9), "width": (4, 6)},
+    "locally_connected": {"depth": (1, 2), "width": (4, 6)},
+    "vgg": {"depth": (11, 13), "width": (4,)},
+    "lenet5": {},
+}
+IMAGE_SIZES = {"lenet5": 32, "vgg": 32}
+"""These take no images of 16 × 16."""
+
+ADAPTIVE_RATES = (1e-6, 1e-5, 1e-4, 3e-4, 1e-3, 1e-3, 3e-3, 1e-2, 1e-1)
+RATES = {
+    "adam": ADAPTIVE_RATES, "adamw": ADAPTIVE_RATES, "rmsprop": ADAPTIVE_RATES,
+    "sgd": (1e-4, 1e-3, 1e-2, 3e-2, 0.1, 0.3, 1.0, 10.0),
+    "sgd_momentum": (1e-4, 1e-3, 3e-3, 1e-2, 3e-2, 0.1, 1.0),
+    "sgd_nesterov": (1e-3, 3e-3, 1e-2, 3e-2, 0.1, 1.0),
+}  # fmt: skip
+SUBSETS = {"digits": (1152, 200, 360), "mnist": (2048, 200, 1000), "cifar10": (2048, 200, 1000)}
+"""Images to train on, to validate and to test on."""
+
+ALL_ALIKE = (
+    "trainer=cpu", "trainer.val_every_epochs=1000", "logger=none", "checkpoint=none", "signals=off",
+)  # fmt: skip
+
+
+def points(count: int = POINTS, seed: int = SEED) -> Iterator[list[str]]:
+    """The overrides of each run, in an order that does not change as `count` grows.
+
+    What the platform would refuse (InstanceNorm in a dense network) is drawn again.
+    """
+    dice = random.Random(seed)
+    for number in range(count):
+        point = _point(dice)
+        seeds = range(3) if number % SEEDS_OF_EVERY == 0 else [number % 5]
+        for run_seed in seeds:
+            yield [*point, f"seed={run_seed}", *ALL_ALIKE]
+
+
+def _point(dice: random.Random) -> list[str]:
+    while True:
+        model, norm_layer = _draw(dice, MODELS), _draw(dice, NORM_LAYERS)
+        if norm_layer != "instancenorm" or model in ("plain_cnn", "resnet"):
+            break
+    data, optimizer, init = _draw(dice, DATA), _draw(dice, OPTIMIZERS), _draw(dice, INITIALIZERS)
+    train_size, val_size, test_size = SUBSETS[data]
+    lines = [
+        f"model={model}",
+        f"norm_layer={norm_layer}",
+        f"data={data}",
+        f"optimizer={optimizer}",
+        f"init={init}",
+    ]
+    lines += [f"{key}={dice.choice(values)}" for key, values in SIZES[model].items()]
+    lines += [f"activation={_draw(dice, ACTIVATIONS)}", f"normalization={_draw(dice, NORMALIZATIONS)}"]
+    lines += [f"optimizer.lr={dice.choice(RATES[optimizer])}", f"scheduler={_draw(dice, SCHEDULERS)}"]
+    if init == "mean_field":
+        lines += [f"init.sigma_w2={dice.choice((0.5, 1.0, 1.5, 2.0, 3.0, 5.0))}"]
+        lines += [f"init.sigma_b2={dice.choice((0.0, 0.05, 0.2))}"]
+    if optimizer.startswith("sgd") and dice.random() < 0.1:
+        lines += [f"optimizer.weight_decay={dice.choice((1e-3, 1e-2, 0.1))}"]
+    lines += [f"data.image_size={IMAGE_SIZES.get(model, 16)}", f"data.batch_size={_draw(dice, BATCH_SIZES)}"]
+    lines += [f"data.train_size={train_size}", f"data.val_size={val_size}", f"data.test_size={test_size}"]
+    lines += [f"trainer.max_steps={_draw(dice, STEPS)}"]
+    return lines
+
+
+def _draw(dice: random.Random, weighted: Weighted) -> Any:
+    return dice.choices(list(weighted), list(weighted.values()))[0]

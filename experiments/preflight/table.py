@@ -1,0 +1,116 @@
+"""One row a run: its settings, how it ended, and what its forecast had measured before it began."""
+
+import math
+from collections.abc import Iterable, Mapping
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import torch
+
+from trainlab.diagnosis.forecast.features import FOR_COMPARISON, NAMES
+from trainlab.runs import RunFolder, metrics
+from trainlab.runs.selection import run_names
+from trainlab.runs.settings_file import read_settings
+from trainlab.training.preflight import forecast_run
+
+TABLE = Path(__file__).with_name("zoo.csv")
+AXES = (
+    "activation",
+    "init",
+    "normalization",
+    "norm_layer",
+    "model",
+    "data",
+    "optimizer",
+    "scheduler",
+    "depth",
+)
+METRICS = ("test/acc", "val/loss", "train/loss")
+FEATURES = (*NAMES, *FOR_COMPARISON)
+EARLY_STEPS = 50
+"""What the baseline trains that no forecast may."""
+
+DIGITS = 4
+
+
+def measure(runs: Path, processes: int = 2, most: int | None = None, table: Path = TABLE) -> pl.DataFrame:
+    """Adds the runs under `runs` that the table lacks, writes it, and returns it. Nothing is trained."""
+    known = pl.read_csv(table) if table.exists() else pl.DataFrame()
+    have = set(known["run_id"]) if len(known) else set()
+    done = [
+        runs / name for name in run_names(runs) if name not in have and (runs / name / "result.json").exists()
+    ]
+    with ProcessPoolExecutor(processes) as pool:
+        rows = [row for row in pool.map(_row, done[:most]) if row is not None]
+    if "probability" in known.columns:  # of a fit that did not know the new ones
+        known = known.drop("probability")
+    parts = [frame for frame in (known, pl.DataFrame(rows, infer_schema_length=None)) if len(frame)]
+    whole = pl.concat(parts, how="vertical_relaxed").sort("run_id")
+    whole.write_csv(table)
+    return whole
+
+
+def _row(folder: Path) -> dict[str, Any] | None:
+    """The row of one run; None for one that is no result."""
+    torch.set_num_threads(1)
+    result = RunFolder(folder).result()
+    if result is None or result.verdict.learned is None:
+        return None
+    settings = read_settings(folder)
+    forecast = forecast_run(settings)
+    missing = dict.fromkeys(FEATURES, None)
+    return {
+        "run_id": folder.name,
+        **_settings(settings),
+        "parameters": result.parameters,
+        "learned": result.verdict.learned,
+        "status": result.status,
+        **{name.replace("/", "_"): _rounded(result.metrics.get(name)) for name in METRICS},
+        **_early(folder),
+        **_theory(forecast.theory),
+        **{name: _rounded(value) for name, value in {**missing, **forecast.features}.items()},
+    }  # fmt: skip
+
+
+def _settings(settings: Mapping[str, Any]) -> dict[str, Any]:
+    optimizer, init = settings["optimizer"], settings["init"]
+    return {
+        **{axis: settings["axes"][axis] for axis in AXES},
+        "width": settings["width"],
+        "lr": optimizer["lr"],
+        "weight_decay": float(optimizer["weight_decay"]),
+        "sigma_w2": init.get("sigma_w2"),
+        "sigma_b2": init.get("sigma_b2"),
+        "image_size": settings["data"]["image_size"],
+        "batch_size": settings["data"]["batch_size"],
+        "steps": settings["trainer"]["max_steps"],
+        "seed": settings["seed"],
+    }
+
+
+def _early(folder: Path) -> dict[str, float | None]:
+    """Mean training loss of the first five steps and of five around step 50; None where it was not finite."""
+    losses = metrics(folder).filter(pl.col("name") == "train/loss_step").sort("step")["value"].to_list()
+    return {"loss_first": _mean(losses[:5]), "loss_50": _mean(losses[EARLY_STEPS - 5 : EARLY_STEPS])}
+
+
+def _theory(theory: Mapping[str, Any] | None) -> dict[str, float | None]:
+    if theory is None:
+        return {"chi1": None, "reach_layers": None, "layers": None}
+    return {
+        "chi1": _rounded(theory["chi1"]),
+        "reach_layers": _rounded(min(theory["reach_layers"], 1e6)),
+        "layers": theory["depth"],
+    }
+
+
+def _mean(values: Iterable[float | None]) -> float | None:
+    known = [v for v in values if v is not None and math.isfinite(v)]
+    return _rounded(sum(known) / len(known)) if known else None
+
+
+def _rounded(value: float | None) -> float | None:
+    """Four digits: what the table holds is what the fit sees."""
+    return None if value is None or not math.isfinite(value) else float(f"{value:.{DIGITS}g}")

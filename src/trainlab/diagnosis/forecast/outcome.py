@@ -1,0 +1,55 @@
+"""What a forecast says."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from trainlab.diagnosis.forecast.calibration import threshold
+
+
+@dataclass(frozen=True)
+class LayerView:
+    """One layer as measured at initialization; None where it cannot be.
+
+    scale: root mean square of what enters the activation. correlation: of different images there.
+    gradient: norm of the loss gradient there, over that at the last hidden layer. moves: how far its weights
+    can go in all the steps, in units of their own length. saturated, dead: shares 0..1.
+    """
+
+    name: str
+    scale: float | None = None
+    correlation: float | None = None
+    gradient: float | None = None
+    moves: float | None = None
+    saturated: float | None = None
+    dead: float | None = None
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """`learns`: probability 0..1 that it learns within its steps with its optimizer, by the platform's rule
+    (`diagnosis.verdict`). The rest says why not, and is None or empty where it is expected to learn.
+
+    cause: a name of `diagnosis.causes`. layer: where. evidence: the numbers that show it. says: the same in
+    words. remedy: overrides that mend it. `features` and `layers` are there always, unless the answer was
+    certain without them; `theory` is plain values, None where the network is no chain.
+    """
+
+    learns: float
+    says: str = ""
+    cause: str | None = None
+    layer: str | None = None
+    evidence: Mapping[str, float] = field(default_factory=dict)
+    remedy: str | None = None
+    features: Mapping[str, float] = field(default_factory=dict)
+    layers: Sequence[LayerView] = ()
+    theory: Mapping[str, Any] | None = None
+
+    @property
+    def will_learn(self) -> bool:
+        """Whether the probability reaches the threshold that was fixed with the fit."""
+        return self.learns >= threshold()
+
+    def plain(self) -> dict[str, Any]:
+        """As JSON takes it."""
+        return {**asdict(self), "will_learn": self.will_learn}

@@ -1,0 +1,74 @@
+"""Along the optimizer's own direction: how far it may go in its steps, and what that does for other images.
+
+Two things are kept apart. Angle: is the change of the logits along the labels, on images that the direction
+was not made from? Scale: how large is it after all the steps, beside one nat and beside the logits' own
+spread? An optimizer's scale can make up for a small gradient, nothing makes up for a wrong angle.
+
+Legend: N held-out images, K classes; z logits less their mean over the images, y one-hot labels less theirs.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Point:
+    """The network `steps` steps along, on held-out images.
+
+    gain: nats by which the centred logits beat the class shares, H(y) − CE(z + log share).
+    alignment: cosine −1..1 of z with y. change_alignment, change_rms: of z(steps) − z(0).
+    spread: root mean square of z. accuracy: share 0..1 of images whose largest z is their class.
+    loss: cross-entropy as it is, nats.
+    """
+
+    steps: float
+    gain: float
+    alignment: float
+    change_alignment: float
+    change_rms: float
+    spread: float
+    accuracy: float
+    loss: float
+
+
+def look(steps: float, logits_NK: Tensor, start_NK: Tensor, y_N: Tensor) -> Point:
+    """The numbers of one point; where logits are not finite, the worst there are."""
+    if not torch.isfinite(logits_NK).all() or not torch.isfinite(start_NK).all():
+        return Point(steps, -math.inf, 0.0, 0.0, math.inf, math.inf, 0.0, math.inf)
+    z_NK, z0_NK = centred(logits_NK), centred(start_NK)
+    onehot_NK = F.one_hot(y_N, logits_NK.shape[1]).double()
+    y_NK, share_K = centred(onehot_NK), onehot_NK.mean(0).clamp(min=1e-9)
+    entropy = -float((onehot_NK.mean(0) * share_K.log()).sum())
+    change_NK = z_NK - z0_NK
+    return Point(
+        steps=steps,
+        gain=entropy - float(F.cross_entropy(z_NK + share_K.log(), y_N)),
+        alignment=cosine(z_NK, y_NK),
+        change_alignment=cosine(change_NK, y_NK),
+        change_rms=float(change_NK.square().mean().sqrt()),
+        spread=float(z_NK.square().mean().sqrt()),
+        accuracy=float((z_NK.argmax(1) == y_N).double().mean()),
+        loss=float(F.cross_entropy(logits_NK.double(), y_N)),
+    )
+
+
+def centred(x_NK: Tensor) -> Tensor:
+    """Less the mean over the images, in float64."""
+    x_NK = x_NK.double()
+    return x_NK - x_NK.mean(0)
+
+
+def cosine(a: Tensor, b: Tensor) -> float:
+    """Of two tensors as vectors; 0 where one of them is zero."""
+    size = float(a.norm() * b.norm())
+    return float((a * b).sum()) / size if size > 0 else 0.0
+
+
+def steps_to_look_at(steps: int, count: int) -> Sequence[float]:
+    """1 … steps, evenly in the logarithm."""
+    return [steps ** (i / (count - 1)) for i in range(count)] if steps > 1 else [1.0]

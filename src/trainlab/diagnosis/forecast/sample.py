@@ -1,0 +1,124 @@
+"""The images that a forecast looks at: two parts to take gradients from, and one that no gradient has seen.
+
+Legend: N images.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from trainlab.diagnosis.forecast.subject import Subject
+from trainlab.errors import RequestError
+from trainlab.nn.layers import fans, weight_layers
+
+MOST_IMAGES, FEWEST_IMAGES, FEWEST_WITH_BATCHNORM = 64, 16, 32
+"""Images of a part. BatchNorm's statistics need 32 at least (its gradient depends on them)."""
+
+AFFORDED_MULTIPLY_ADDS = 6e10
+"""What a forecast may cost: about two seconds on two cores."""
+
+PASSES = 50
+"""Images passed for each image of a part, counted in forward passes; see `measure`."""
+
+Batches = Iterable[tuple[Tensor, Tensor]]
+
+
+@dataclass(frozen=True)
+class Part:
+    """Images as the network sees them, and their classes."""
+
+    x_NCHW: Tensor
+    y_N: Tensor
+
+
+@dataclass(frozen=True)
+class Sample:
+    """`first` and `second`, of one size, and `held`, twice that where there are images enough."""
+
+    first: Part
+    second: Part
+    held: Part
+
+    @property
+    def all_x_NCHW(self) -> Tensor:
+        """Every image once, where there were enough."""
+        return torch.cat([part.x_NCHW for part in (self.first, self.second, self.held)])
+
+    @property
+    def classes(self) -> Tensor:
+        """The classes that occur."""
+        return torch.cat([part.y_N for part in (self.first, self.second, self.held)]).unique()
+
+
+def take(batches: Batches, subject: Subject) -> Sample:
+    """The first images of `batches`, as many as can be afforded for this network.
+
+    Raises RequestError for fewer than four images, and for what is no batch of images and classes.
+    """
+    xs, ys, wanted = [], [], 4
+    for batch in batches:
+        if (
+            not isinstance(batch, tuple | list)
+            or len(batch) != 2
+            or not all(isinstance(t, Tensor) for t in batch)
+        ):
+            raise RequestError("preflight: expected batches of (x_NCHW, y_N), two tensors")
+        x_NCHW, y_N = batch
+        if not xs:
+            wanted = 4 * _images_of_a_part(subject, x_NCHW[:2].to(subject.device))
+        xs.append(x_NCHW)
+        ys.append(y_N)
+        if sum(map(len, xs)) >= wanted:
+            break
+    count = min(sum(map(len, xs)), wanted)
+    if count < 4:
+        raise RequestError(f"preflight: got {count} images, expected at least 4, better 256")
+    x_NCHW, y_N = torch.cat(xs)[:count].to(subject.device), torch.cat(ys)[:count].to(subject.device)
+    # of few images the held ones are fewer, or were seen: BatchNorm needs its 32
+    size = max(count // 4, min(_fewest(subject), count // 2))
+    held = max(count - 2 * size, size)
+    return Sample(
+        Part(x_NCHW[:size], y_N[:size]),
+        Part(x_NCHW[size : 2 * size], y_N[size : 2 * size]),
+        Part(x_NCHW[-held:], y_N[-held:]),
+    )
+
+
+def _fewest(subject: Subject) -> int:
+    has_batchnorm = any(isinstance(m, _BatchNorm) for m in subject.model.modules())
+    return FEWEST_WITH_BATCHNORM if has_batchnorm else FEWEST_IMAGES
+
+
+def _images_of_a_part(subject: Subject, x_NCHW: Tensor) -> int:
+    affordable = AFFORDED_MULTIPLY_ADDS / (PASSES * max(multiply_adds(subject, x_NCHW), 1))
+    return int(min(max(affordable, _fewest(subject)), MOST_IMAGES))
+
+
+def multiply_adds(subject: Subject, x_NCHW: Tensor) -> float:
+    """Products of the weight layers for one image, counted in a forward pass of these."""
+    counted: list[int] = []
+    fan_in: Mapping[torch.nn.Module, int] = {
+        layer: fans(layer)[0] for _, layer in weight_layers(subject.model)
+    }
+
+    def count(layer: torch.nn.Module, inputs: tuple, output: Tensor) -> None:
+        counted.append(output.numel() * fan_in[layer])
+
+    handles = [layer.register_forward_hook(count) for layer in fan_in]
+    try:
+        with torch.no_grad():
+            subject.logits(x_NCHW)
+    finally:
+        for handle in handles:
+            handle.remove()
+    return sum(counted) / len(x_NCHW)
+
+
+def label_direction(y_N: Tensor, classes: int) -> Tensor:
+    """One-hot labels less the classes' shares, (N, K): what is left to learn once the shares are learned."""
+    onehot_NK = F.one_hot(y_N, classes).float()
+    return onehot_NK - onehot_NK.mean(0)
