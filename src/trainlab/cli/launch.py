@@ -167,13 +167,16 @@ def _show(result: Any, folder: Path, console: Console) -> None:
         if value is not None and name.rpartition("/")[2] in ("acc", "loss")
     )
     console.print(f"[bold]{shown}[/bold]", highlight=False, soft_wrap=True)
-    if result.verdict.learned is not None:
-        console.print(
-            "learned: " + ("yes" if result.verdict.learned else "no, not better than the commonest class")
-        )
+    verdict = result.verdict
+    if verdict.learned is not None:
+        where = f" at {verdict.layer}" if verdict.layer else ""
+        cause = f": {verdict.cause.replace('_', ' ')}{where}" if verdict.cause else ""
+        no = f"no, not better than the commonest class{cause}"
+        console.print("learned: " + ("yes" if verdict.learned else no), highlight=False, soft_wrap=True)
     if result.samples_per_second:
         console.print(
             f"{result.steps} steps, {result.seconds:.1f} s, {result.samples_per_second:,.0f} samples/s",
             highlight=False,
         )
-    console.print(f"next: trainlab compare    trainlab predict {result.run_id} IMAGE", highlight=False)
+    use = f"explain {result.run_id}" if verdict.learned is False else f"predict {result.run_id} IMAGE"
+    console.print(f"next: trainlab {use}    trainlab compare", highlight=False)
