@@ -166,6 +166,9 @@ def test_the_command_makes_the_same_run_with_the_remedy(run, settings):
     again = identify(compose([*said[2:], *places]))
     assert again["run_id"] == settings(*overrides, "norm_layer=batchnorm", "optimizer.lr=0.03")["run_id"]
     assert "init=kaiming" not in said and "init.gain=9" in said, "what is the default is not said"
+    _, folder = run("model=mlp", "init=zeros", "trainer.max_epochs=null", "trainer.max_steps=4")
+    said = command(folder.settings(), "init=kaiming")
+    assert "pool" not in said and "max_epochs" not in said and "init=zeros" not in said
 
 
 def test_the_command_of_a_run_with_options_of_its_own(run):

@@ -25,7 +25,7 @@ def command(settings: Mapping[str, Any], change: str = "") -> str:
     changed = {override.partition("=")[0] for override in change.split()}
     axes = {axis: name for axis, name in settings["axes"].items() if axis != "depth"}
     try:
-        defaults = compose()["axes"]
+        defaults = compose([f"model={axes['model']}"])["axes"] | {"model": compose()["axes"]["model"]}
         named = [f"{axis}={name}" for axis, name in axes.items() if name != defaults[axis]]
         base = flat(compose(named))
     except RequestError:
@@ -33,7 +33,9 @@ def command(settings: Mapping[str, Any], change: str = "") -> str:
     overrides = [override for override in named if override.partition("=")[0] not in changed]
     for key, value in flat(settings).items():
         of_changed_axis = key.partition(".")[0] in changed and key.partition(".")[0] in axes
-        if key.startswith(NOT_SAID) or key in changed or of_changed_axis or base.get(key) == value:
+        by_steps = key == "trainer.max_epochs" and value is None  # what trainer.max_steps alone makes of it
+        known = base.get(key) == value or by_steps
+        if key.startswith(NOT_SAID) or key in changed or of_changed_axis or known:
             continue
         overrides.append(f"{'' if key in base else '+'}{key}={_plain(value)}")
     return " ".join(["python train.py", *overrides, *change.split()])

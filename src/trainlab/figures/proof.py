@@ -6,7 +6,7 @@ from typing import Any
 
 from trainlab.figures.style import altair
 
-LARGEST = 2.0
+LARGEST = 1.5
 """Times the chance loss that the axis goes up to: a loss that leaves it is drawn at its edge."""
 
 
@@ -34,7 +34,7 @@ def figure(curves: Mapping[str, Mapping[int, float]], chance_loss: float, title:
     )
     level = alt.Chart(alt.Data(values=[{"loss": chance_loss, "text": "guessing"}])).encode(y="loss:Q")
     guessing = level.mark_rule(color="#777", strokeDash=[2, 3])
-    named = level.mark_text(align="left", dx=4, dy=-7, color="#555", fontSize=11).encode(
+    named = level.mark_text(align="left", dx=4, dy=10, color="#555", fontSize=11).encode(
         x=alt.value(0), text="text:N"
     )
     return alt.layer(lines, guessing, named).properties(width=520, height=280, title=title)
