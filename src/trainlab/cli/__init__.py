@@ -25,6 +25,8 @@ app = typer.Typer(
 )
 runs_app = typer.Typer(help="Keep the folder of runs in order.")
 app.add_typer(runs_app, name="runs")
+claims_app = typer.Typer(help="The lessons of the course, as claims that run.")
+app.add_typer(claims_app, name="claims")
 
 Overrides = Annotated[list[str] | None, typer.Argument(help="Hydra overrides: activation=tanh depth=8 …")]
 RunsFolder = Annotated[
@@ -201,6 +203,55 @@ def runs_rm(
     from trainlab.cli import records
 
     records.remove(folder, runs or [], status or [], yes)
+
+
+Claims = Annotated[list[str] | None, typer.Argument(help="Names of claims; all when left out.")]
+Experiments = Annotated[
+    Path | None, typer.Option("--experiments", help="The folder of claims; ./experiments when left out.")
+]
+
+
+@claims_app.command("list")
+def claims_list(experiments: Experiments = None) -> None:
+    """List the claims: question and verdict, in the order of the course."""
+    from trainlab.cli import claims
+
+    claims.show(experiments)
+
+
+@claims_app.command("check")
+def claims_check(names: Claims = None, experiments: Experiments = None) -> None:
+    """Check that claims can be read and composed; nothing is run."""
+    from trainlab.cli import claims
+
+    claims.check(experiments, names or [])
+
+
+@claims_app.command("run")
+def claims_run(
+    names: Claims = None,
+    profile: Annotated[str, typer.Option(help="The budget: cpu (two cores) or gpu.")] = "cpu",
+    folder: RunsFolder = Path("runs"),
+    experiments: Experiments = None,
+    slots: Annotated[int | None, typer.Option(min=1, help="How many runs at the same time.")] = None,
+    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Run failed runs again.")] = False,
+) -> None:
+    """Run what is missing of claims, say what came of it, write their pages."""
+    from trainlab.cli import claims
+
+    sys.exit(claims.run(experiments, names or [], profile, folder, slots, retry_failed))
+
+
+@claims_app.command("report")
+def claims_report(
+    names: Claims = None,
+    experiments: Experiments = None,
+    to: Annotated[Path | None, typer.Option(help="Where to; claims.html beside the claims.")] = None,
+) -> None:
+    """Write one page of all claims that were run, with verdicts adjusted for their number."""
+    from trainlab.cli import claims
+
+    claims.report(experiments, names or [], to)
 
 
 def main(arguments: list[str] | None = None) -> None:

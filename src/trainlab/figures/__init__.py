@@ -3,5 +3,11 @@
 - `learning_curves`: did it learn, and how fast?
 - `proof`: does the remedy of a run help?
 - `reliability`: is a probability what it says?
+- `arms`: which arm came out higher, and how sure is that?
+- `interaction`: does what one factor does depend on the other?
+- `heat_map`: where in the network, and when?
+- `by_depth`: does theory say what happens?
+- `layer_bars`: where do the parameters lie?
+- `forest`: which claims hold, and by how much?
 - `style`: the one visual language
 """

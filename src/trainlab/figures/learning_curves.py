@@ -1,6 +1,6 @@
 """Did it learn, and how fast? A metric against the epoch, a line per setting, a band over its seeds."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,14 +19,25 @@ def curves(
     Raises:
         RequestError: none of the runs has measured the metric.
     """
-    rows = []
+    folders: dict[str, list[Path]] = {}
     for run in load_runs(root, select, settings=True).iter_rows(named=True):
         setting = ", ".join(str(run[axis]) for axis in by)
-        measured = metrics(Path(root) / run["run_id"]).filter(pl.col("name") == metric)
-        rows.append(measured.select(pl.col("epoch") + 1, "value", setting=pl.lit(setting)))
+        folders.setdefault(setting, []).append(Path(root) / run["run_id"])
+    return of_runs(folders, metric)
+
+
+def of_runs(folders: Mapping[str, Sequence[Path]], metric: str = "val/acc") -> pl.DataFrame:
+    """The same of run folders by setting. Raises RequestError where none has measured the metric."""
+    rows = [
+        metrics(folder)
+        .filter(pl.col("name") == metric)
+        .select(pl.col("epoch") + 1, "value", setting=pl.lit(setting))
+        for setting, of in folders.items()
+        for folder in of
+    ]
     table = pl.concat(rows) if rows else pl.DataFrame()
     if table.is_empty():
-        raise RequestError(f"no run of {', '.join(select)} has measured {metric}")
+        raise RequestError(f"no run of {', '.join(folders) or 'none'} has measured {metric}")
     spread = {"mean": pl.col("value").mean(), "low": pl.col("value").min(), "high": pl.col("value").max()}
     return table.group_by("setting", "epoch").agg(**spread).sort("setting", "epoch")
 

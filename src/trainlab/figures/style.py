@@ -46,3 +46,10 @@ def write(chart: Any, path: Path) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     styled(chart).save(path, scale_factor=2.0)
     return path
+
+
+def svg(chart: Any) -> str:
+    """The chart as the text of an SVG, for a page that has its pictures inside."""
+    import vl_convert
+
+    return vl_convert.vegalite_to_svg(styled(chart).to_dict())

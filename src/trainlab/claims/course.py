@@ -1,0 +1,92 @@
+"""`experiments/README.md`: the way through the course, and the table of verdicts of the top README."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from trainlab.claims import record as records
+from trainlab.claims.folder import Entry
+from trainlab.claims.page import FIGURE_FILE, PAGE_FILE
+from trainlab.claims.verdict import Sides, of_report
+
+NOT_RUN = "not run yet"
+OPENING = """\
+# The way through the course
+
+Every lesson is a question, a command that answers it on your own machine, and a verdict: supported, \
+refuted, or not enough evidence. A lesson that does not come out as its source says is reported as it came \
+out. Each takes five minutes at most on two cores; `make reproduce` runs all, `make report` makes one page.
+
+Verdicts below are Holm-adjusted over all claims that were run (α = 0.05); a claim's own page has its own.
+"""
+
+
+def recorded(entries: Sequence[Entry]) -> dict[str, dict[str, Any]]:
+    """The records that there are, by name, in the order of the course."""
+    found = {entry.name: records.read(entry.folder) for entry in entries}
+    return {name: record for name, record in found.items() if record is not None}
+
+
+def verdicts(found: Mapping[str, Mapping[str, Any]]) -> dict[str, tuple[str, float]]:
+    """Verdict and Holm-adjusted p-value of each record."""
+    return of_report({name: Sides(r["p_for"], r["p_against"]) for name, r in found.items()})
+
+
+def write(folder: Path, entries: Sequence[Entry]) -> Path:
+    """Refreshes the way through the course. Raises OSError."""
+    path = folder / PAGE_FILE
+    path.write_text(course(entries), encoding="utf-8")
+    return path
+
+
+def course(entries: Sequence[Entry]) -> str:
+    """All claims in the order of a student: question, command, verdict, picture, one thing to try."""
+    found = recorded(entries)
+    judged = verdicts(found)
+    parts = [OPENING]
+    for number, entry in enumerate(entries, start=1):
+        parts.append(_lesson(number, entry, judged.get(entry.name, (NOT_RUN, 1.0))[0], entry.name in found))
+    return "\n".join(parts)
+
+
+def _lesson(number: int, entry: Entry, verdict: str, has_page: bool) -> str:
+    claim, name = entry.claim, entry.name
+    link = f"[the numbers]({name}/{PAGE_FILE})" if has_page else "no numbers yet"
+    lines = [
+        f"## {number}. {claim.question}",
+        f"{claim.statement}",
+        f"```bash\ntrainlab claims run {name}\n```",
+        f"**{verdict.capitalize()}** ({link}).",
+    ]
+    if (entry.folder / FIGURE_FILE).exists():
+        lines.append(f"![{claim.question}]({name}/{FIGURE_FILE})")
+    lines.append(f"*Try:* {claim.attempt}")
+    return "\n\n".join(lines) + "\n"
+
+
+def table(entries: Sequence[Entry]) -> str:
+    """The verdicts as a table in Markdown, a line a claim, and on what they were measured."""
+    found = recorded(entries)
+    judged = verdicts(found)
+    lines = ["| claim | question | verdict | seeds | time of runs |", "|---|---|---|---:|---:|"]
+    for entry in entries:
+        verdict = judged.get(entry.name, (NOT_RUN, 1.0))[0]
+        record = found.get(entry.name)
+        seeds = len(record["seeds"]) or "–" if record else "–"
+        seconds = f"{record['run_seconds'] / 60:.1f} min" if record and record["seeds"] else "–"
+        link = f"[`{entry.name}`](experiments/{entry.name}/{PAGE_FILE})" if record else f"`{entry.name}`"
+        lines.append(f"| {link} | {entry.claim.question} | {verdict} | {seeds} | {seconds} |")
+    return "\n".join(lines) + f"\n\n{measured_on(found)}"
+
+
+def measured_on(found: Mapping[str, Mapping[str, Any]]) -> str:
+    """Commits, machines and data copies of all records, in one paragraph."""
+    if not found:
+        return "Nothing has been run yet."
+    commits = sorted({commit for record in found.values() for commit in record["commits"]})
+    machines = sorted({record["machine"] for record in found.values() if record["arms"]})
+    data = sorted({copy for record in found.values() for copy in record["data"]})
+    return (
+        f"Written by `trainlab claims run`; verdicts Holm-adjusted over the {len(found)} claims run. "
+        f"Commit {', '.join(commits)}; {'; '.join(machines)}; {'; '.join(data)}."
+    )

@@ -1,0 +1,66 @@
+"""The claims that there are: `experiments/<name>/claim.yaml`, in the order of the course."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+import trainlab
+from trainlab.claims.spec import Claim, read
+from trainlab.errors import RequestError, unknown
+
+CLAIM_FILE = "claim.yaml"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A claim with its name and its folder."""
+
+    name: str
+    folder: Path
+    claim: Claim
+
+
+def default_folder() -> Path:
+    """`./experiments` where that has claims, else the checkout's."""
+    here = Path("experiments")
+    return here if any(here.glob(f"*/{CLAIM_FILE}")) else Path(trainlab.__file__).parents[2] / "experiments"
+
+
+def names(folder: Path) -> list[str]:
+    """All claims, by name. Raises RequestError where there is none."""
+    found = sorted(path.parent.name for path in folder.glob(f"*/{CLAIM_FILE}"))
+    if not found:
+        raise RequestError(f"no claims in {folder}: expected NAME/{CLAIM_FILE}; choose with --experiments")
+    return found
+
+
+def load(folder: Path, wanted: list[str] | None = None) -> list[Entry]:
+    """These claims (all where none is named), in the order of the course.
+
+    Raises:
+        RequestError: an unknown name, or all faults of all files, a line each.
+    """
+    available = names(folder)
+    for name in wanted or ():
+        if name not in available:
+            raise unknown("claim", name, available)
+    entries, faults = [], []
+    for name in dict.fromkeys(wanted or available):
+        try:
+            entries.append(Entry(name, folder / name, read(_parsed(folder / name), name)))
+        except RequestError as error:
+            faults.append(str(error))
+    if faults:
+        raise RequestError("; ".join(faults))
+    return sorted(entries, key=lambda entry: (entry.claim.order, entry.name))
+
+
+def _parsed(folder: Path) -> Any:
+    try:
+        return yaml.safe_load((folder / CLAIM_FILE).read_text(encoding="utf-8"))
+    except yaml.YAMLError as error:
+        raise RequestError(f"claim {folder.name}: not YAML ({' '.join(str(error).split())})") from None
+    except OSError as error:
+        raise RequestError(f"claim {folder.name}: cannot be read ({error.strerror})") from None

@@ -1,0 +1,101 @@
+"""A claim's arms × seeds as runs: overrides, and the settings that they come to. No torch."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from hydra import initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.types import Override
+
+from trainlab.claims.folder import Entry
+from trainlab.claims.sources import Shift
+from trainlab.config.bulk import BulkComposer
+from trainlab.config.options import package_conf
+from trainlab.errors import RequestError
+from trainlab.sweeps.grid import expand
+
+UNLESS_SAID = ("logger=none", "checkpoint=none", "signals=on", "trainer.threads=1")
+"""What every run of a claim has, where the claim does not say otherwise."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """One run of a claim."""
+
+    arm: str
+    seed: int
+    overrides: tuple[Override, ...]
+
+
+class Composer:
+    """Turns the lines of claims into jobs and settings; made by `composer()`."""
+
+    def __init__(self, loader: Any):
+        self._loader = loader
+        self._bulk = BulkComposer(loader)
+
+    def compose(self, overrides: Sequence[Override]) -> dict[str, Any]:
+        """The frozen settings of one job. Raises RequestError."""
+        return self._bulk.compose(overrides)
+
+    def settings(self, entry: Entry, profile: str, arm: str, *more: str) -> dict[str, Any]:
+        """The frozen settings of an arm, with its default seed. Raises RequestError naming claim and arm."""
+        try:
+            return self.compose(self._single(lines(entry, profile, arm, *more), arm))
+        except RequestError as error:
+            raise RequestError(f"claim {entry.name}, arm '{arm}', profile {profile}: {error}") from None
+
+    def jobs(self, entry: Entry, profile: str, seeds: Sequence[int], *more: str) -> list[Job]:
+        """Every trained arm with each of these seeds, seed by seed: all arms have as many at any time."""
+        return [
+            Job(arm, seed, self._single(lines(entry, profile, arm, *more, f"seed={seed}"), arm))
+            for seed in seeds
+            for arm in entry.claim.trained_arms
+        ]
+
+    def _single(self, words: Sequence[str], arm: str) -> tuple[Override, ...]:
+        grid = expand(words, {}, self._loader)
+        if len(grid) != 1:
+            raise RequestError(f"{', '.join(grid.swept)}: an arm is one setting, expected one value")
+        return next(grid.jobs())
+
+
+def lines(entry: Entry, profile: str, arm: str, *more: str) -> list[str]:
+    """The overrides of an arm, the most particular last."""
+    claim = entry.claim
+    needs_weights = any(isinstance(source, Shift) for source in claim.all_sources)
+    evidence = ["checkpoint=last"] if needs_weights else []
+    budget = getattr(claim.profiles, profile).overrides
+    return [
+        *UNLESS_SAID, *evidence, f"group=claim-{entry.name}",
+        *budget, *claim.common, *claim.arms[arm], *more,
+    ]  # fmt: skip
+
+
+@contextmanager
+def composer() -> Iterator[Composer]:
+    """Hydra made ready for many jobs."""
+    GlobalHydra.instance().clear()
+    with initialize_config_dir(str(package_conf()), version_base="1.3"):
+        yield Composer(GlobalHydra.instance().config_loader())
+
+
+def check(entries: Sequence[Entry]) -> None:
+    """Composes every arm of every claim in both profiles.
+
+    Raises:
+        RequestError: all that does not compose, in one line.
+    """
+    faults = []
+    with composer() as made:
+        for entry in entries:
+            for profile in ("cpu", "gpu"):
+                for arm in entry.claim.arms:
+                    try:
+                        made.settings(entry, profile, arm)
+                    except RequestError as error:
+                        faults.append(str(error))
+    if faults:
+        raise RequestError("; ".join(faults))

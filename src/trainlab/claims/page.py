@@ -1,0 +1,132 @@
+"""`experiments/<name>/README.md`: what a claim came to, from its record alone."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from trainlab.claims.verdict import REFUTED, SUPPORTED, number
+from trainlab.sweeps.display import duration
+
+PAGE_FILE = "README.md"
+FIGURE_FILE = "figure.svg"
+MARKS = {SUPPORTED: "✔", REFUTED: "✘"}
+
+
+def page(record: Mapping[str, Any], has_figure: bool) -> str:
+    """Statement, verdict, findings, arms, picture, scale, provenance, and one thing to try."""
+    parts = [
+        f"# {record['question']}",
+        f"> {record['statement']}\n>\n> — {record['source']}",
+        f"**{record['verdict'].capitalize()}** at this scale ({evidence_line(record)}).",
+        findings_table(record),
+    ]
+    if has_figure:
+        parts.append(f"![{record['question']}]({FIGURE_FILE})")
+    if record["arms"]:
+        parts.append(arms_table(record))
+    parts += [
+        f"**Scale.** {record['scale']}",
+        f"**How this differs from the source.** {record['differs']}",
+        f"**Try.** {record['try']}",
+        f"**Measured by** `trainlab claims run {record['name']} --profile {record['profile']}`. "
+        + provenance(record),
+        settings(record),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def write(folder: Path, record: Mapping[str, Any], has_figure: bool) -> Path:
+    """Writes the page into the claim's folder and returns where. Raises OSError."""
+    path = folder / PAGE_FILE
+    path.write_text(page(record, has_figure), encoding="utf-8")
+    return path
+
+
+def evidence_line(record: Mapping[str, Any]) -> str:
+    """How sure the verdict is, as far as chance has a part in it."""
+    if not record["arms"] and record["verdict"] in (SUPPORTED, REFUTED):
+        return "exact, no chance involved"
+    if record["verdict"] == SUPPORTED:
+        return f"p = {p_value(record['p_for'])} that all of it comes by chance"
+    if record["verdict"] == REFUTED:
+        return f"p = {p_value(record['p_against'])} if it were true"
+    return f"p = {p_value(record['p_for'])} for it, {p_value(record['p_against'])} against it; α = 0.05"
+
+
+def findings_table(record: Mapping[str, Any]) -> str:
+    """One line an expectation: what was expected, what was seen."""
+    lines = ["| | expected | seen | p for | p against |", "|---|---|---|---:|---:|"]
+    for finding in record["findings"]:
+        mark = MARKS.get(finding["verdict"], "?")
+        lines.append(
+            f"| {mark} {finding['verdict']} | {finding['says']} | {finding['saw']}{_bound(finding)} "
+            f"| {p_value(finding['p_for'])} | {p_value(finding['p_against'])} |"
+        )
+    return "\n".join(lines)
+
+
+def arms_table(record: Mapping[str, Any]) -> str:
+    """One line an arm: how many runs learned, and the means over seeds with 95% intervals."""
+    lines = [
+        "| arm | parameters | learned | test accuracy | training accuracy | test loss | |",
+        "|---|---:|---:|---:|---:|---:|---|",
+    ]
+    for arm in record["arms"]:
+        measured = [_mean(arm[metric], metric) for metric in ("test/acc", "train/acc", "test/loss")]
+        lines.append(
+            f"| {arm['arm']} | {arm['parameters'] or 0:,} | {arm['learned']} of {arm['n']} "
+            f"| {' | '.join(measured)} | {_remarks(arm)} |"
+        )
+    return "\n".join(lines)
+
+
+def provenance(record: Mapping[str, Any]) -> str:
+    """Commit, seeds, machine, data copy, time."""
+    said = [f"Commit {', '.join(record['commits'])}"]
+    if record["arms"]:
+        said.append(f"seeds {', '.join(map(str, record['seeds']))}")
+        said.append(record["machine"])
+        said.append("; ".join(record["data"]))
+        said.append(f"{duration(record['run_seconds'])} of runs, one after the other")
+    return ". ".join(said) + "."
+
+
+def settings(record: Mapping[str, Any]) -> str:
+    """The overrides of every arm."""
+    lines = [f"All: `{' '.join(record['shared'])}`"]
+    lines += [f"- {arm}: `{' '.join(words) or 'as it is'}`" for arm, words in record["overrides"].items()]
+    return (
+        "<details><summary>Settings</summary>\n\n" + "\n".join([lines[0], "", *lines[1:]]) + "\n\n</details>"
+    )
+
+
+def p_value(p: float) -> str:
+    """Three digits at most; what is below 0.0001 says so."""
+    if p in (0.0, 1.0):
+        return f"{p:.0f}"
+    return "< 0.0001" if p < 1e-4 else f"{p:.2g}" if p < 0.1 else f"{p:.2f}"
+
+
+def _bound(finding: Mapping[str, Any]) -> str:
+    if finding["bound"] in (None, 0.0):
+        return ""
+    sign = "±" if finding["kind"] == "same" else ""
+    return f"; bound {sign}{number(finding['bound'], finding['unit'])}"
+
+
+def _mean(interval: Mapping[str, Any], metric: str) -> str:
+    if interval["value"] is None:
+        return "–"
+    scale, unit = (100, " %") if metric.endswith("/acc") else (1, "")
+    digits = 2 if unit else 3
+    text = f"{scale * interval['value']:.{digits}f}"
+    if interval["low"] is not None:
+        text += f" ± {scale * (interval['high'] - interval['low']) / 2:.{digits}f}"
+    return text + unit
+
+
+def _remarks(arm: Mapping[str, Any]) -> str:
+    """Runs that did not simply finish, and why runs did not learn."""
+    others = [f"{count} {status}" for status, count in arm["statuses"].items() if status != "finished"]
+    causes = [f"{cause.replace('_', ' ')} ({count})" for cause, count in arm["causes"].items()]
+    return ", ".join([*others, *causes])

@@ -1,0 +1,114 @@
+"""A claim's picture: what `figure:` in its file asks for, drawn from its runs."""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import polars as pl
+
+from trainlab.claims.evidence import Evidence
+from trainlab.claims.runner import Judged
+from trainlab.claims.sources import Metric, Shift, Signal, is_of_run
+from trainlab.claims.spec import Figure
+from trainlab.figures import arms, by_depth, heat_map, interaction, layer_bars, learning_curves
+from trainlab.runs import signals
+
+NAMES = {"acc": "accuracy", "loss": "loss (nats)"}
+SPLITS = {"test": "test ", "train": "training ", "val": "validation "}
+
+
+def picture(judged: Judged) -> Any:
+    """The chart that answers the claim's question.
+
+    Raises:
+        RequestError: nothing was recorded that it could show.
+    """
+    figure, evidence = judged.entry.claim.figure, judged.evidence
+    shown = figure.arms or judged.entry.claim.trained_arms or list(judged.entry.claim.arms)
+    draw = {
+        "curves": _curves, "arms": _arms, "interaction": _interaction,
+        "heat_map": _heat_map, "depth": _depth, "layers": _layers,
+    }  # fmt: skip
+    return draw[figure.kind](figure, evidence, shown, _subtitle(judged))
+
+
+def _subtitle(judged: Judged) -> str:
+    results = [r for of in judged.evidence.results.values() for r in of.values()]
+    copies = sorted({f"{r.data['name']}, {str(r.data['copy']).partition(' (')[0]}" for r in results})
+    seeds = len({r.seed for r in results})
+    return f"{seeds} seeds; {'; '.join(copies)}" if results else ""
+
+
+def _curves(figure: Figure, evidence: Evidence, shown: Sequence[str], subtitle: str) -> Any:
+    folders = {arm: list(evidence.runs[arm].values()) for arm in shown}
+    table = learning_curves.of_runs(folders, figure.metric)
+    classes = evidence.settings[shown[0]]["data"]["num_classes"]
+    chance = None
+    if classes:
+        chance = 1 / classes if figure.metric.endswith("acc") else math.log(classes)
+    return learning_curves.figure(table, figure.metric, figure.title, subtitle, chance)
+
+
+def _arms(figure: Figure, evidence: Evidence, shown: Sequence[str], subtitle: str) -> Any:
+    source: Any = figure.of
+    if is_of_run(source):
+        values = {arm: list(of.values()) for arm, of in evidence.values(source, shown).items()}
+    else:
+        values = {arm: [float(evidence.fact(source, arm))] for arm in shown}
+    return arms.figure(values, figure.title, subtitle, source.unit(), source_name(source))
+
+
+def _interaction(figure: Figure, evidence: Evidence, shown: Sequence[str], subtitle: str) -> Any:
+    source: Any = figure.of
+    values = {arm: list(of.values()) for arm, of in evidence.values(source, shown).items()}
+    name = source_name(source)
+    return interaction.figure(values, figure.names, figure.title, subtitle, source.unit(), name)
+
+
+def _heat_map(figure: Figure, evidence: Evidence, shown: Sequence[str], subtitle: str) -> Any:
+    first_seed = {arm: next(iter(evidence.runs[arm].values())) for arm in shown}
+    panels = {arm: heat_map.cells(signals(folder), figure.quantity) for arm, folder in first_seed.items()}
+    return heat_map.figure(panels, figure.quantity, figure.title, f"seed 0; {subtitle.partition('; ')[2]}")
+
+
+def _depth(figure: Figure, evidence: Evidence, shown: Sequence[str], subtitle: str) -> Any:
+    """The forward signal (`preactivation_std`), or the backpropagated gradient over the last hidden one's."""
+    backward = "grad" in figure.quantity
+    measured, predicted = {}, {}
+    for arm in shown:
+        rows = evidence.theory_rows(arm)
+        key = "gradient" if backward else "scale"
+        predicted[arm] = [row[key] for row in rows if row[key] is not None]
+        table = signals(next(iter(evidence.runs[arm].values()))).filter(pl.col("step") == 0)
+        sizes = table.filter(pl.col("quantity") == figure.quantity)["value"].to_list()[: len(predicted[arm])]
+        measured[arm] = [size / sizes[-1] for size in sizes] if backward else sizes
+    name = (
+        "gradient at a layer's output, over the last hidden one's" if backward else "std of pre-activations"
+    )
+    return by_depth.figure(measured, predicted, name, figure.title, subtitle)
+
+
+def _layers(figure: Figure, evidence: Evidence, shown: Sequence[str], subtitle: str) -> Any:
+    rows = [
+        {"layer": row["name"] if len(shown) == 1 else f"{arm}: {row['name']}",
+         "parameters": row["parameters"], "shape": "×".join(map(str, row["out_shape"]))}
+        for arm in shown
+        for row in evidence.layer_rows(arm)
+    ]  # fmt: skip
+    return layer_bars.figure(rows, figure.title, subtitle)
+
+
+def source_name(source: Any) -> str:
+    """What a source is, as an axis says it: `training accuracy − test accuracy`."""
+    if isinstance(source, Metric):
+        split, _, what = source.metric.rpartition("/")
+        name = SPLITS.get(split, "") + NAMES.get(what, source.metric)
+    elif isinstance(source, Signal):
+        name = f"{source.signal.replace('_', ' ')}, {source.layer} layer"
+    elif isinstance(source, Shift):
+        name = f"{source.measure}, {' '.join(f'{k} {v}' for k, v in source.shift.items())}"
+    else:
+        name = str(getattr(source, "anatomy", None) or getattr(source, "theory", ""))
+    name += f" − {source_name(source.minus)}" if source.minus is not None else ""
+    name += f" / {source_name(source.over)}" if source.over is not None else ""
+    return f"log₁₀ {name}" if source.log10 else name

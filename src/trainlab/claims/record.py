@@ -1,0 +1,128 @@
+"""What a claim came to, on disk: `experiments/<name>/result.json`, all that its page and the report show."""
+
+import json
+import math
+import os
+import platform
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from trainlab.analysis.intervals import mean_interval
+from trainlab.claims import verdict
+from trainlab.claims.runner import Judged
+from trainlab.errors import RequestError
+from trainlab.runs import Result
+from trainlab.runs.atomic import write_atomically
+from trainlab.runs.provenance import git_state
+
+RESULT_FILE = "result.json"
+SHOWN_METRICS = ("test/acc", "train/acc", "test/loss")
+
+
+def record(judged: Judged) -> dict[str, Any]:
+    """The claim, its verdict, its findings, its arms and on what all of it was measured; plain values."""
+    claim, profile = judged.entry.claim, judged.setup.profile
+    sides = verdict.of_claim(judged.findings)
+    results = [result for of in judged.evidence.results.values() for result in of.values()]
+    code = git_state(Path(__file__).parent)
+    return {
+        "name": judged.entry.name,
+        "order": claim.order,
+        "statement": claim.statement,
+        "question": claim.question,
+        "source": claim.source,
+        "profile": profile,
+        "scale": getattr(claim.profiles, profile).scale,
+        "differs": claim.differs,
+        "try": claim.attempt,
+        "verdict": verdict.verdict_of(sides),
+        "p_for": sides.p_for,
+        "p_against": sides.p_against,
+        "looks": judged.looks,
+        "findings": [_plain(asdict(finding)) for finding in judged.findings],
+        "arms": [_arm(judged, arm) for arm in judged.evidence.runs],
+        "overrides": {arm: list(lines) for arm, lines in claim.arms.items()},
+        "shared": [*getattr(claim.profiles, profile).overrides, *claim.common],
+        "seeds": sorted({int(result.seed or 0) for result in results}),
+        "run_seconds": sum(result.seconds or 0.0 for result in results),
+        "commits": _commits(results) or [_commit(code)],
+        "machine": _machine(results),
+        "data": sorted({_data(result) for result in results}),
+    }
+
+
+def write(folder: Path, content: dict[str, Any]) -> None:
+    """Puts it beside the claim. Raises OSError."""
+    write_atomically(folder / RESULT_FILE, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
+
+
+def read(folder: Path) -> dict[str, Any] | None:
+    """What was recorded of a claim, None where it has not been run. Raises RequestError for a broken file."""
+    try:
+        return json.loads((folder / RESULT_FILE).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        raise RequestError(f"{folder / RESULT_FILE} cannot be read ({error}); run the claim again") from None
+
+
+def _arm(judged: Judged, arm: str) -> dict[str, Any]:
+    """An arm folded over its seeds."""
+    results = judged.evidence.results[arm]
+    row: dict[str, Any] = {
+        "arm": arm,
+        "n": len(results),
+        "learned": sum(result.verdict.learned is True for result in results.values()),
+        "statuses": dict(Counter(result.status for result in results.values())),
+        "parameters": next(iter(results.values())).parameters,
+        "runs": {seed: path.name for seed, path in judged.evidence.runs[arm].items()},
+        "causes": dict(Counter(r.verdict.cause for r in results.values() if r.verdict.cause)),
+    }
+    for metric in SHOWN_METRICS:
+        values = [r.metrics[metric] for r in results.values() if _finite(r.metrics.get(metric))]
+        row[metric] = asdict(mean_interval([float(value or 0) for value in values]))
+    return row
+
+
+def _finite(value: float | None) -> bool:
+    return value is not None and math.isfinite(value)
+
+
+def _plain(values: dict[str, Any]) -> dict[str, Any]:
+    """Without numbers that JSON does not have."""
+    return {
+        key: None if isinstance(value, float) and not math.isfinite(value) else value
+        for key, value in values.items()
+    }
+
+
+def _commits(results: Sequence[Result]) -> list[str]:
+    return sorted({_commit(result.git) for result in results})
+
+
+def _commit(git: Any) -> str:
+    commit = git.get("commit")
+    return f"{commit[:7]}{' (with changes)' if git.get('dirty') else ''}" if commit else "no commit"
+
+
+def _data(result: Result) -> str:
+    return f"{result.data['name']}: {result.data['copy']}"
+
+
+def _machine(results: Sequence[Result]) -> str:
+    """Processor, cores and device on which the runs were made, as far as this machine is that one."""
+    devices = sorted({f"{r.machine['device']}, {r.machine['threads']} thread(s) a run" for r in results})
+    return "; ".join([f"{processor()}, {os.cpu_count()} cores", *devices])
+
+
+def processor() -> str:
+    """The processor's name, as the system gives it."""
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        for line in info.read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()

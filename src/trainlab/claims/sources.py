@@ -1,0 +1,177 @@
+"""What an expectation measures: one number of a run, a fact of a network, or a prediction.
+
+A source is a mapping with one key that says what it is, and perhaps two that relate it to another source:
+
+    {metric: train/acc, minus: {metric: test/acc}}                                     the gap
+    {signal: weight_grad_norm, layer: first, step: 0, over: {signal: …, layer: last}}  a ratio
+    {shift: {brightness: 40}, measure: accuracy}                                       an evaluation
+    {anatomy: parameters}     {theory: gradient, layer: first}     {theory: chi1, arguments: {…}}
+"""
+
+from collections.abc import Iterator
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
+
+from trainlab.analysis.compare import OTHER_MEASURES, STANDARD_METRICS
+from trainlab.errors import closest
+from trainlab.signals.catalogue import NETWORK, OF_LAYER, OF_NETWORK
+
+LayerName = str
+"""`first`, `last` (of the layers that have the quantity), or a layer's own name."""
+
+SHIFTS = {
+    "brightness": "grey levels added to every pixel",
+    "contrast": "factor on every pixel's distance from mid-grey",
+    "translation": "pixels moved, the mean over four directions, what comes in is black",
+    "statistics": "{mean, std} in place of the training split's, unit scale",
+    "batch_statistics": "BatchNorm uses the batch of so many images and not its running statistics",
+}
+"""Named changes of what a trained network sees, with what their amount means."""
+
+MEASURES = ("accuracy", "loss", "agreement")
+"""Under a shift: accuracy, loss (nats), and the share of images predicted as without the shift."""
+
+PREDICTIONS = ("scale", "correlation", "gradient")
+MEAN_FIELD = ("chi1", "critical_sigma_w2", "fixed_point", "batchnorm_gradient_growth")
+
+
+def known(kind: str, got: str, available: Any) -> str:
+    """`got`, if it is available; a ValueError with the closest name if not."""
+    if got not in available:
+        near = closest(got, available)
+        hint = f"did you mean '{near}'? " if near else ""
+        raise ValueError(f"unknown {kind} '{got}': {hint}available: {', '.join(available)}")
+    return got
+
+
+class Strict(BaseModel):
+    """Types are as written, and a key that is not listed is refused."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", populate_by_name=True)
+
+
+class _Source(Strict):
+    """What all sources have: another one to subtract or divide by, and a logarithm (base 10) at the end."""
+
+    minus: "Source | None" = None
+    over: "Source | None" = None
+    log10: bool = False
+
+    def parts(self) -> Iterator[Any]:
+        """This source and those that it is related to."""
+        yield self
+        for other in (self.minus, self.over):
+            if other is not None:
+                yield from other.parts()
+
+    def unit(self) -> str:
+        """How its numbers are read: `share` (of images), `decades`, or nothing special."""
+        return "decades" if self.log10 else ""
+
+
+class Metric(_Source):
+    """A metric of the run's record. A diverged run predicts nothing: its accuracy counts as guessing's."""
+
+    metric: str
+
+    @model_validator(mode="after")
+    def _known(self) -> "Metric":
+        known("metric", self.metric, (*STANDARD_METRICS, *OTHER_MEASURES))
+        return self
+
+    def unit(self) -> str:
+        """Accuracies are shares."""
+        return "share" if self.metric.endswith("/acc") and not (self.over or self.log10) else super().unit()
+
+
+class Signal(_Source):
+    """A quantity of `signals.parquet`, of a layer, at the measured step that is nearest (−1: the last)."""
+
+    signal: str
+    layer: LayerName = NETWORK
+    step: int = 0
+
+    @model_validator(mode="after")
+    def _known(self) -> "Signal":
+        known("signal", self.signal, OF_NETWORK if self.layer == NETWORK else OF_LAYER)
+        return self
+
+
+class Shift(_Source):
+    """The run's last checkpoint, tested on images under a named shift."""
+
+    shift: dict[str, Any] = Field(min_length=1, max_length=1)
+    measure: Literal["accuracy", "loss", "agreement"] = "accuracy"
+
+    @model_validator(mode="after")
+    def _known(self) -> "Shift":
+        name, amount = self.named
+        known("shift", name, SHIFTS)
+        if name == "statistics":
+            if not isinstance(amount, dict) or set(amount) != {"mean", "std"}:
+                raise ValueError(f"statistics: expected {{mean: …, std: …}}, got {amount}")
+        elif isinstance(amount, bool) or not isinstance(amount, int | float):
+            raise ValueError(f"{name}: expected a number ({SHIFTS[name]}), got {amount}")
+        return self
+
+    @property
+    def named(self) -> tuple[str, Any]:
+        """The shift's name and its amount."""
+        return next(iter(self.shift.items()))
+
+    def unit(self) -> str:
+        """Accuracy and agreement are shares."""
+        return "share" if self.measure != "loss" and not (self.over or self.log10) else super().unit()
+
+
+class Anatomy(_Source):
+    """A fact of the arm's network: of one layer, or summed over all (`out_shape` needs a layer)."""
+
+    anatomy: Literal["parameters", "multiply_adds", "out_shape", "size_formula_failures"]
+    layer: LayerName | None = None
+
+
+class Theory(_Source):
+    """A prediction for a layer of the arm's network, or a function of `trainlab.theory.mean_field`."""
+
+    theory: str
+    layer: LayerName | None = None
+    arguments: dict[str, str | float | int | None] | None = None
+
+    @model_validator(mode="after")
+    def _known(self) -> "Theory":
+        known("prediction of theory", self.theory, MEAN_FIELD if self.arguments is not None else PREDICTIONS)
+        if self.arguments is None and self.layer is None:
+            raise ValueError(f"theory {self.theory}: expected a layer")
+        return self
+
+
+_KINDS = ("metric", "signal", "shift", "anatomy", "theory")
+
+
+def _kind(value: Any) -> str | None:
+    if isinstance(value, BaseModel):
+        return type(value).__name__.lower()
+    return next((name for name in _KINDS if isinstance(value, dict) and name in value), None)
+
+
+Source = Annotated[
+    Annotated[Metric, Tag("metric")]
+    | Annotated[Signal, Tag("signal")]
+    | Annotated[Shift, Tag("shift")]
+    | Annotated[Anatomy, Tag("anatomy")]
+    | Annotated[Theory, Tag("theory")],
+    Discriminator(
+        _kind,
+        custom_error_type="source",
+        custom_error_message=f"expected a source: a mapping with one of {', '.join(_KINDS)}",
+    ),
+]
+for _model in (_Source, Metric, Signal, Shift, Anatomy, Theory):
+    _model.model_rebuild()
+
+
+def is_of_run(source: Any) -> bool:
+    """Whether it needs the arm trained."""
+    return any(isinstance(part, Metric | Signal | Shift) for part in source.parts())

@@ -1,0 +1,117 @@
+"""`trainlab claims`: list, check, run, report."""
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.table import Table
+
+from trainlab.claims import folder as claims
+from trainlab.claims import jobs
+from trainlab.claims.folder import Entry
+from trainlab.errors import RequestError, unknown
+
+if TYPE_CHECKING:
+    from trainlab.claims.runner import Judged, Setup
+
+console = Console()
+PROFILES = ("cpu", "gpu")
+REPORT = "claims.html"
+
+
+def show(folder: Path | None) -> None:
+    """Prints the claims in the order of the course, with what came of them."""
+    from trainlab.claims.course import NOT_RUN, recorded
+
+    entries = claims.load(folder or claims.default_folder())
+    found = recorded(entries)
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
+    for column in ("claim", "question", "verdict"):
+        table.add_column(column, overflow="fold")
+    for entry in entries:
+        verdict = found[entry.name]["verdict"] if entry.name in found else NOT_RUN
+        table.add_row(entry.name, entry.claim.question, verdict)
+    console.print(table)
+
+
+def check(folder: Path | None, names: list[str]) -> None:
+    """Checks schema and overrides of claims. Raises RequestError with all faults."""
+    entries = claims.load(folder or claims.default_folder(), names)
+    jobs.check(entries)
+    console.print(f"{len(entries)} claims, all in order", highlight=False)
+
+
+def run(
+    folder: Path | None,
+    names: list[str],
+    profile: str,
+    runs: Path,
+    slots: int | None,
+    retry_failed: bool,
+) -> int:
+    """Runs claims one after the other and writes their pages; 1 where a run failed."""
+    if profile not in PROFILES:
+        raise unknown("profile", profile, PROFILES)
+    where = folder or claims.default_folder()
+    entries = claims.load(where, names)
+    from trainlab.claims.runner import Setup
+
+    setup = Setup(profile, runs.absolute(), slots, retry_failed)
+    failed = _run_all(entries, setup)
+    from trainlab.claims import course
+
+    course.write(where, claims.load(where))
+    for line in failed:
+        console.print(line, style="red", highlight=False, markup=False)
+    return 1 if failed else 0
+
+
+def _run_all(entries: list[Entry], setup: "Setup") -> list[str]:
+    """Runs each; a claim whose runs fail does not keep the others from being run."""
+    from trainlab.claims import runner
+    from trainlab.sweeps import SweepFailed
+    from trainlab.sweeps.server import WarmServer
+
+    failed = []
+    with WarmServer() as server, jobs.composer() as composer:
+        for entry in entries:
+            since = time.monotonic()
+            try:
+                _write(runner.run(entry, setup, composer, server, console))
+            except SweepFailed as error:
+                failed.append(str(error))
+            console.print(f"[dim]{time.monotonic() - since:.0f} s[/dim]", highlight=False)
+    return failed
+
+
+def _write(judged: "Judged") -> None:
+    from trainlab.claims import page, pictures, record
+    from trainlab.figures.style import write as draw
+
+    where = judged.entry.folder
+    content = record.record(judged)
+    draw(pictures.picture(judged), where / page.FIGURE_FILE)
+    record.write(where, content)
+    path = page.write(where, content, has_figure=True)
+    colour = {"supported": "green", "refuted": "red"}.get(content["verdict"], "yellow")
+    console.print(f"[bold {colour}]{content['verdict']}[/]: {content['statement']}", highlight=False)
+    for finding in content["findings"]:
+        console.print(
+            f"  {finding['verdict']}: {finding['says']}", highlight=False, markup=False, soft_wrap=True
+        )
+        console.print(f"    {finding['saw']}", highlight=False, markup=False, style="dim", soft_wrap=True)
+    console.print(str(path), highlight=False, soft_wrap=True)
+
+
+def report(folder: Path | None, names: list[str], to: Path | None) -> None:
+    """Writes one page of all claims that were run, and refreshes the way through the course."""
+    from trainlab.claims import course, report
+
+    where = folder or claims.default_folder()
+    entries = claims.load(where, names)
+    if not course.recorded(entries):
+        raise RequestError("none of these claims has been run: `trainlab claims run NAME` first")
+    path = report.write(to or where / REPORT, entries)
+    course.write(where, claims.load(where))
+    console.print(str(path), highlight=False, soft_wrap=True)
