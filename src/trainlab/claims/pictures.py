@@ -26,7 +26,7 @@ def picture(judged: Judged) -> Any:
     figure, evidence = judged.entry.claim.figure, judged.evidence
     shown = figure.arms or judged.entry.claim.trained_arms or list(judged.entry.claim.arms)
     draw = {
-        "curves": _curves, "arms": _arms, "interaction": _interaction,
+        "curves": _curves, "arms": _arms, "sources": _sources, "interaction": _interaction,
         "heat_map": _heat_map, "depth": _depth, "layers": _layers,
     }  # fmt: skip
     return draw[figure.kind](figure, evidence, shown, _subtitle(judged))
@@ -58,11 +58,22 @@ def _arms(figure: Figure, evidence: Evidence, shown: Sequence[str], subtitle: st
     return arms.figure(values, figure.title, subtitle, source.unit(), source_name(source))
 
 
+def _sources(figure: Figure, evidence: Evidence, shown: Sequence[str], subtitle: str) -> Any:
+    """Several sources of one arm, a row each."""
+    values = {
+        label: list(evidence.values(source, shown[:1])[shown[0]].values())
+        for label, source in figure.rows.items()
+    }
+    source: Any = next(iter(figure.rows.values()))
+    return arms.figure(values, figure.title, subtitle, source.unit(), source_name(source))
+
+
 def _interaction(figure: Figure, evidence: Evidence, shown: Sequence[str], subtitle: str) -> Any:
     source: Any = figure.of
     values = {arm: list(of.values()) for arm, of in evidence.values(source, shown).items()}
     name = source_name(source)
-    return interaction.figure(values, figure.names, figure.title, subtitle, source.unit(), name)
+    factors = (figure.names[0], figure.names[1])
+    return interaction.figure(values, factors, figure.title, subtitle, source.unit(), name)
 
 
 def _heat_map(figure: Figure, evidence: Evidence, shown: Sequence[str], subtitle: str) -> Any:

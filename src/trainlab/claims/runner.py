@@ -101,7 +101,7 @@ def _shifts(entry: Entry) -> dict[str, list[dict[str, Any]]]:
     wanted: dict[str, list[dict[str, Any]]] = {}
     asked = [(source, e.arms()) for e in entry.claim.expectations for source in e.sources()]
     figure = entry.claim.figure
-    asked += [(figure.of, figure.arms or entry.claim.trained_arms)] if figure.of is not None else []
+    asked += [(source, figure.arms or entry.claim.trained_arms) for source in figure.sources()]
     for source, arms in asked:
         shifts = [part.shift for part in source.parts() if isinstance(part, Shift)]
         for arm in arms:

@@ -187,13 +187,15 @@ class Profile(Strict):
 class Figure(Strict):
     """Which picture answers the question, and of what."""
 
-    kind: Literal["curves", "arms", "interaction", "heat_map", "depth", "layers"]
+    kind: Literal["curves", "arms", "sources", "interaction", "heat_map", "depth", "layers"]
     title: Text
     arms: list[Arm] | None = None
     of: Source | None = None
+    rows: dict[Text, Source] = Field(default_factory=dict)
+    """Of `sources`: what is measured of the first arm, by its label."""
     metric: str = "val/acc"
     quantity: str = "preactivation_std"
-    names: tuple[str, str] = ("", "")
+    names: list[str] = Field(default_factory=lambda: ["", ""], min_length=2, max_length=2)
     """Of an interaction: what the lines are, and what is along the x axis."""
 
     @model_validator(mode="after")
@@ -201,7 +203,13 @@ class Figure(Strict):
         known("quantity", self.quantity, OF_LAYER)
         if self.kind in ("arms", "interaction") and self.of is None:
             raise ValueError(f"figure: {self.kind} needs `of`, a source")
+        if self.kind == "sources" and not self.rows:
+            raise ValueError("figure: sources needs `rows`, a source for each label")
         return self
+
+    def sources(self) -> list[Any]:
+        """What it shows, where that is sources."""
+        return [*self.rows.values(), *([self.of] if self.of is not None else [])]
 
 
 class Profiles(Strict):
@@ -256,7 +264,7 @@ class Claim(Strict):
             of_runs = [is_of_run(source) for source in expectation.sources()] or [True]
             if any(of_runs):
                 wanted |= set(expectation.arms())
-        if self.figure.kind not in ("layers",) and not (self.figure.of and not is_of_run(self.figure.of)):
+        if self.figure.kind != "layers":
             wanted |= set(self.figure.arms or [])
         return [arm for arm in self.arms if arm in wanted]
 
@@ -264,7 +272,7 @@ class Claim(Strict):
     def all_sources(self) -> list[Any]:
         """Every source of every expectation and of the figure, with what they are related to."""
         own = [source for expectation in self.expectations for source in expectation.sources()]
-        own += [self.figure.of] if self.figure.of is not None else []
+        own += self.figure.sources()
         return [part for source in own for part in source.parts()]
 
 
