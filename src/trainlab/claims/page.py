@@ -87,7 +87,7 @@ def provenance(record: Mapping[str, Any]) -> str:
         said.append(f"seeds {', '.join(map(str, record['seeds']))}")
         said.append(record["machine"])
         said.append("; ".join(record["data"]))
-        said.append(f"{duration(record['run_seconds'])} of runs, one after the other")
+        said.append(f"about {duration(record['run_seconds'])} of runs, one after the other")
     return ". ".join(said) + "."
 
 

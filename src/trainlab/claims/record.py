@@ -5,9 +5,10 @@ import math
 import os
 import platform
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 from trainlab.analysis.intervals import mean_interval
@@ -47,7 +48,7 @@ def record(judged: Judged) -> dict[str, Any]:
         "overrides": {arm: list(lines) for arm, lines in claim.arms.items()},
         "shared": [*getattr(claim.profiles, profile).overrides, *claim.common],
         "seeds": sorted({int(result.seed or 0) for result in results}),
-        "run_seconds": sum(result.seconds or 0.0 for result in results),
+        "run_seconds": sum(_typical_seconds(of.values()) for of in judged.evidence.results.values()),
         "commits": _commits(results) or [_commit(code)],
         "machine": _machine(results),
         "data": sorted({_data(result) for result in results}),
@@ -85,6 +86,11 @@ def _arm(judged: Judged, arm: str) -> dict[str, Any]:
         values = [r.metrics[metric] for r in results.values() if _finite(r.metrics.get(metric))]
         row[metric] = asdict(mean_interval([float(value or 0) for value in values]))
     return row
+
+
+def _typical_seconds(results: Collection[Result]) -> float:
+    """What the runs of an arm take: their number times the median, which one that had to wait does not move."""
+    return len(results) * median(result.seconds or 0.0 for result in results)
 
 
 def _finite(value: float | None) -> bool:

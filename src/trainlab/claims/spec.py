@@ -317,14 +317,18 @@ def _tags(fault: dict[str, Any], message: str) -> str:
 def _place(loc: tuple[str | int, ...], content: Any) -> str:
     """The path to a fault as it is written in the file: pydantic puts the names of union members between."""
     words, node = [], content
+    before: str | int = ""
     for part in loc:
-        if isinstance(node, dict) and part in node:
-            node = node[part]
-        elif isinstance(node, list) and isinstance(part, int) and part < len(node):
-            node = node[part]
-            part += 1
-        elif part != loc[-1] or isinstance(part, int):
+        of_expectation = isinstance(before, int) and isinstance(node, dict) and part == node.get("kind")
+        if of_expectation or before in ("of", "minus", "over"):
+            before = ""  # the member's name
             continue
+        before = part
+        if isinstance(node, dict):
+            node = node.get(part)
+        elif isinstance(node, list) and isinstance(part, int):
+            node = node[part] if part < len(node) else None
+            part += 1  # people count from one
         words.append(str(part))
     return ".".join(words)
 

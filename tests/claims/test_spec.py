@@ -1,0 +1,157 @@
+"""What a claim's file may say, and what is told where it says something else."""
+
+import copy
+
+import pytest
+from tiny import ACCURACY, claim, put
+
+from trainlab.claims import folder as claims
+from trainlab.claims.spec import read
+from trainlab.errors import RequestError
+
+
+def fault_of(content) -> str:
+    with pytest.raises(RequestError) as error:
+        read(content, "mine")
+    return str(error.value)
+
+
+def with_expectation(**changes):
+    expectation = {"kind": "more", "says": "so", "more": "A", "than": "B", "of": ACCURACY, **changes}
+    return claim(expectations=[{k: v for k, v in expectation.items() if v is not None}])
+
+
+FAULTS = {
+    "a missing part": (
+        {k: v for k, v in claim().items() if k != "statement"},
+        "claim mine: statement is missing",
+    ),
+    "an unknown key": (claim(statment="x"), "unknown key 'statment': did you mean 'statement'?"),
+    "an unknown arm": (
+        with_expectation(than="C"),
+        "unknown arm in expectation 1 'C': available: A, B",
+    ),
+    "an unknown kind": (with_expectation(kind="mor"), "unknown kind 'mor': did you mean 'more'? available:"),
+    "no kind": (with_expectation(kind=None), "expectations.1: kind is missing"),
+    "an unknown metric": (
+        with_expectation(of={"metric": "test/ac"}),
+        "unknown metric 'test/ac': did you mean 'test/acc'?",
+    ),
+    "an unknown signal": (
+        with_expectation(of={"signal": "weight_grad_nrm", "layer": "first"}),
+        "unknown signal 'weight_grad_nrm': did you mean 'weight_grad_norm'?",
+    ),
+    "an unknown shift": (
+        with_expectation(of={"shift": {"brightnes": 3}}),
+        "unknown shift 'brightnes': did you mean 'brightness'?",
+    ),
+    "a shift without amount": (
+        with_expectation(of={"shift": {"contrast": "much"}}),
+        "contrast: expected a number",
+    ),
+    "statistics by halves": (
+        with_expectation(of={"shift": {"statistics": {"mean": 0.1}}}),
+        "statistics: expected {mean: …, std: …}",
+    ),
+    "no source": (
+        with_expectation(of={"accuracy": 1}),
+        "expectations.1.of: expected a source: a mapping with one of metric, signal, shift, anatomy, theory",
+    ),
+    "a word for a number": (with_expectation(by="much"), "by='much': expected a valid number"),
+    "a fault inside a related source": (
+        with_expectation(of={"metric": "test/acc", "minus": {"metric": "tset/acc"}}),
+        "did you mean 'test/acc'?",
+    ),
+    "too few seeds": (
+        claim(profiles={
+            "cpu": {"overrides": [], "scale": "s", "seeds": {"first": 3, "most": 5}},
+            "gpu": {"overrides": [], "scale": "s"},
+        }),
+        "profiles.cpu.seeds.first=3: expected greater than or equal to 5",
+    ),
+    "fewer seeds at most than at first": (
+        claim(profiles={
+            "cpu": {"overrides": [], "scale": "s", "seeds": {"first": 8, "most": 6}},
+            "gpu": {"overrides": [], "scale": "s"},
+        }),
+        "most=6: expected at least first=8",
+    ),
+    "a bootstrap of five": (with_expectation(interval="bootstrap"), "expected seeds.first ≥ 10"),
+    "a bound on both sides": (
+        claim(expectations=[
+            {"kind": "bound", "says": "s", "arm": a, "of": ACCURACY, "at_least": 0.1, "at_most": 0.2}
+            for a in "AB"
+        ]),
+        "expected one of at_least and at_most",
+    ),
+    "an exact value of runs": (
+        claim(expectations=[
+            {"kind": "exact", "says": "s", "arm": a, "of": ACCURACY, "equals": 1} for a in "AB"
+        ]),
+        "exact: expected a source of anatomy or theory",
+    ),
+    "an arm that nobody looks at": (
+        claim(arms={"A": [], "B": [], "C": []}),
+        "arm 'C' is in no expectation and no figure",
+    ),
+    "no mapping": (["a"], "claim mine: expected a mapping, got list"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_a_fault_is_told_in_one_line_with_its_place_and_the_closest_name(name):
+    content, told = FAULTS[name]
+    said = fault_of(content)
+    assert told in said
+    assert "\n" not in said and "pydantic" not in said and "https" not in said
+
+
+def test_all_faults_are_told_at_once():
+    said = fault_of(claim(order="first", differs=""))
+    assert "order='first'" in said and "differs=''" in said
+
+
+def test_what_a_claim_trains_is_what_expectations_on_runs_and_the_picture_look_at():
+    content = claim(arms={"A": [], "B": [], "counted": []})
+    content["expectations"].append(
+        {"kind": "exact", "says": "s", "arm": "counted", "of": {"anatomy": "parameters"}, "equals": 1}
+    )
+    assert read(content, "mine").trained_arms == ["A", "B"]
+    content["figure"]["arms"] = ["counted"]
+    assert read(content, "mine").trained_arms == ["A", "B", "counted"]
+
+
+def test_related_sources_are_found_at_any_depth():
+    of = {"metric": "train/acc", "minus": {"metric": "test/acc", "over": {"shift": {"brightness": 1}}}}
+    sources = read(with_expectation(of=of), "mine").all_sources
+    assert [type(source).__name__ for source in sources] == ["Metric", "Metric", "Shift", "Metric"]
+
+
+def test_claims_are_found_in_the_order_of_the_course(tmp_path):
+    put(tmp_path, "late", claim(order=2))
+    put(tmp_path, "early", claim(order=1))
+    assert [entry.name for entry in claims.load(tmp_path)] == ["early", "late"]
+
+
+def test_an_unknown_claim_is_answered_with_the_closest(tmp_path):
+    put(tmp_path, "parameters", claim())
+    with pytest.raises(RequestError, match="unknown claim 'paramters': did you mean 'parameters'"):
+        claims.load(tmp_path, ["paramters"])
+
+
+def test_a_file_that_is_not_yaml_is_named(tmp_path):
+    put(tmp_path, "mine", claim()).write_text("a: [", encoding="utf-8")
+    with pytest.raises(RequestError, match="claim mine: not YAML"):
+        claims.load(tmp_path)
+
+
+def test_a_folder_without_claims_is_told(tmp_path):
+    with pytest.raises(RequestError, match="no claims in"):
+        claims.load(tmp_path)
+
+
+def test_reading_leaves_the_content_as_it_was():
+    content = claim()
+    before = copy.deepcopy(content)
+    read(content, "mine")
+    assert content == before
