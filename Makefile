@@ -4,10 +4,10 @@ BIN := .venv/bin
 EXTRAS := app,ray,slurm,dev
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-all lint format bench results picture clean
+.PHONY: help setup demo test test-all lint format bench results picture reproduce report clean
 
 help:  ## list the targets
-	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1 \t\2/' | expand -t 20
+	@grep -E '^[a-z%-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z%-]+):.*## (.*)/  make \1 \t\2/' | expand -t 20
 
 setup: .venv/installed  ## create .venv and install, with the extras app, ray, slurm and dev
 
@@ -45,6 +45,16 @@ bench: setup  ## measure the platform against hand-written loops; JSON into benc
 
 results: setup  ## run what the README's figures come from (about an hour on 2 cores)
 	$(BIN)/python -m experiments.readme --run
+
+reproduce: setup  ## run every claim of the course and write its page (about 40 minutes on 2 cores)
+	$(BIN)/trainlab claims run
+	$(BIN)/python -m experiments.readme
+
+reproduce-%: setup  ## run one claim: make reproduce-lenet5-anatomy
+	$(BIN)/trainlab claims run $*
+
+report: setup  ## one page of all claims that were run: experiments/claims.html
+	$(BIN)/trainlab claims report
 
 clean:  ## remove .venv, runs and decoded images
 	rm -rf .venv runs cache

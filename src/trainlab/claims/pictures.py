@@ -117,7 +117,7 @@ def source_name(source: Any) -> str:
     elif isinstance(source, Signal):
         name = f"{source.signal.replace('_', ' ')}, {source.layer} layer"
     elif isinstance(source, Shift):
-        name = f"{source.measure}, {' '.join(f'{k} {v}' for k, v in source.shift.items())}"
+        name = f"{source.measure}, {source.named[0].replace('_', ' ')} {source.named[1]}"
     else:
         name = str(getattr(source, "anatomy", None) or getattr(source, "theory", ""))
     name += f" − {source_name(source.minus)}" if source.minus is not None else ""

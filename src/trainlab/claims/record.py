@@ -89,7 +89,7 @@ def _arm(judged: Judged, arm: str) -> dict[str, Any]:
 
 
 def _typical_seconds(results: Collection[Result]) -> float:
-    """What the runs of an arm take: their number times the median, which one that had to wait does not move."""
+    """What the runs of an arm take: their number times the median, which a run that waited leaves alone."""
     return len(results) * median(result.seconds or 0.0 for result in results)
 
 

@@ -120,7 +120,8 @@ def _sweep(
     record_plan(plan)
     again = [job for job in plan.jobs if job.status in DONE and not _is_enough(entry, plan.runs / job.run_id)]
     shared = f" ({len(again)} of them again, for what their records lack)" if again else ""
-    console.print(f"[bold]{entry.name}[/bold]: {_describe(plan, len(again))}{shared}", highlight=False)
+    line = f"[bold]{entry.name}[/bold]: {_describe(plan, len(again))}{shared}"
+    console.print(line, highlight=False, soft_wrap=True)
     outcomes = _run(plan, engine, values, server, console)
     outcomes += _run(replace(plan, todo=again), engine, values | {"rerun": True}, server, console)
     _report_failures(entry, plan, outcomes, console)

@@ -1,0 +1,245 @@
+"""Claims through the command line: runs started, reused and added to; pages and the report written."""
+
+import contextlib
+import io
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from tiny import ACCURACY, claim, put
+
+from trainlab import cli
+from trainlab.claims import folder as claims
+from trainlab.claims.worker import CACHE_FILE
+
+SHIPPED = Path(__file__).parents[2] / "experiments"
+
+
+def call(*arguments: object) -> tuple[int, str, str]:
+    """Exit code, output and error output of `trainlab claims …`."""
+    out, err = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        try:
+            cli.main(["claims", *map(str, arguments)])
+        except SystemExit as end:
+            return int(end.code or 0), out.getvalue(), err.getvalue()
+    raise AssertionError("a command ends with its exit code")
+
+
+@pytest.fixture(autouse=True)
+def plain_console(monkeypatch, shared_cache):
+    """Output goes where the test looks, in lines as they were printed."""
+    from rich.console import Console
+
+    from trainlab.cli import claims as command
+
+    class Followed:
+        def __getattr__(self, name):
+            return getattr(Console(width=200), name)
+
+    monkeypatch.setattr(command, "console", Followed())
+    monkeypatch.setenv("TRAINLAB_CACHE", str(shared_cache))
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory):
+    """An undecidable claim and a false one, run; the first run again: (folder, first and second answer)."""
+    place = tmp_path_factory.mktemp("claims")
+    shifted = {"shift": {"brightness": 40}, "measure": "agreement"}
+    undecidable = claim(order=2)
+    undecidable["profiles"]["cpu"]["seeds"] = {"first": 5, "most": 6}
+    undecidable["expectations"] += [
+        {"kind": "bound", "says": "some predictions stay", "arm": "A", "of": shifted, "at_least": 0.0},
+        {"kind": "learns", "says": "A learns", "arm": "A"},
+        {
+            "kind": "bound", "says": "there is a gradient", "arm": "B", "at_least": -6,
+            "of": {"signal": "weight_grad_norm", "layer": "first", "log10": True,
+                   "over": {"signal": "weight_grad_norm", "layer": "last"}},
+        },
+    ]  # fmt: skip
+    put(place / "experiments", "undecidable", undecidable)
+    fact = {
+        "kind": "exact",
+        "says": "a wrong number",
+        "arm": "A",
+        "of": {"anatomy": "parameters"},
+        "equals": 1,
+    }
+    figure = {"kind": "layers", "title": "layers"}
+    put(place / "experiments", "false-fact", claim(arms={"A": []}, expectations=[fact], figure=figure))
+    options = ("--experiments", place / "experiments", "--runs", place / "runs")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TRAINLAB_CACHE", str(place / "cache"))
+        first = _in_process("run", *options)
+        second = _in_process("run", "undecidable", *options)
+    return place, first, second
+
+
+def _in_process(*arguments: object) -> subprocess.CompletedProcess:
+    command = [sys.executable, "-m", "trainlab", "claims", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, check=False, env=None)
+
+
+def test_seeds_are_added_until_it_is_decided_or_the_maximum_is_reached(done):
+    _, first, _ = done
+    assert first.returncode == 0, first.stderr
+    assert "10 runs, 0 done before, 10 to do" in first.stdout
+    assert "undecided with 5 seeds: up to 6" in first.stdout
+    assert "12 runs, 10 done before, 2 to do" in first.stdout
+
+
+def test_a_second_call_runs_nothing(done):
+    _, _, second = done
+    assert second.returncode == 0, second.stderr
+    assert second.stdout.count("0 to do") == 2
+    assert "[1/" not in second.stdout
+
+
+def test_a_refuted_claim_is_a_result(done):
+    place, first, _ = done
+    assert first.returncode == 0
+    record = json.loads((place / "experiments" / "false-fact" / "result.json").read_text())
+    assert record["verdict"] == "refuted"
+    assert "expected 1" in record["findings"][0]["saw"]
+
+
+def test_the_page_says_verdict_numbers_scale_seeds_commit_machine_and_data_copy(done):
+    place, _, _ = done
+    page = (place / "experiments" / "undecidable" / "README.md").read_text(encoding="utf-8")
+    record = json.loads((place / "experiments" / "undecidable" / "result.json").read_text())
+    assert "**Not enough evidence**" in page
+    assert "seeds 0, 1, 2, 3, 4, 5" in page
+    for part in (record["commits"][0], record["machine"], "digits: ", "tiny", "It does not.", "figure.svg"):
+        assert part in page
+    mean = record["arms"][0]["test/acc"]["value"]
+    assert f"{100 * mean:.2f}" in page
+
+
+def test_what_the_page_shows_is_what_the_runs_recorded(done):
+    place, _, _ = done
+    record = json.loads((place / "experiments" / "undecidable" / "result.json").read_text())
+    arm = record["arms"][0]
+    accuracies = [
+        json.loads((place / "runs" / run_id / "result.json").read_text())["metrics"]["test/acc"]
+        for run_id in arm["runs"].values()
+    ]
+    assert len(accuracies) == 6
+    assert arm["test/acc"]["value"] == pytest.approx(sum(accuracies) / 6)
+
+
+def test_evaluations_are_kept_beside_the_run_and_only_where_they_were_asked_for(done):
+    place, _, _ = done
+    kept = sorted((place / "runs").glob(f"*/{CACHE_FILE}"))
+    assert len(kept) == 6  # of the six runs of arm A
+    assert '{\\"brightness\\": 40}' in kept[0].read_text()
+
+
+def test_the_report_is_one_page_that_needs_nothing_beside_it(done, tmp_path):
+    place, _, _ = done
+    code, _, err = call("report", "--experiments", place / "experiments", "--to", tmp_path / "report.html")
+    assert code == 0, err
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert "http" not in page and "<script" not in page and "<link" not in page and "src=" not in page
+    assert page.count("<svg") == 3  # two claims and the forest plot
+    assert "refuted" in page and "not enough evidence" in page
+
+
+def test_the_way_through_the_course_is_refreshed_in_its_order(done):
+    place, _, _ = done
+    course = (place / "experiments" / "README.md").read_text(encoding="utf-8")
+    assert course.index("claims run false-fact") < course.index("claims run undecidable")
+    assert "**Refuted**" in course and "*Try:* something else" in course
+
+
+def test_a_run_without_what_a_claim_asks_for_is_trained_again(done):
+    """Another claim shares A's runs and has thrown their weights away."""
+    place, _, _ = done
+    weights = sorted((place / "runs").glob("*/checkpoints/last.ckpt"))
+    weights[0].unlink()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TRAINLAB_CACHE", str(place / "cache"))
+        options = ("--experiments", place / "experiments", "--runs", place / "runs")
+        again = _in_process("run", "undecidable", *options)
+    assert again.returncode == 0, again.stderr
+    assert "(1 of them again, for what their records lack)" in again.stdout
+    assert weights[0].exists()
+
+
+def test_claims_are_listed_and_checked_without_torch(tmp_path):
+    put(tmp_path, "mine", claim())
+    script = (
+        "import sys; from trainlab import cli\n"
+        "for command in ('list', 'check'):\n"
+        "    try: cli.main(['claims', command, '--experiments', sys.argv[1]])\n"
+        "    except SystemExit as end: assert not end.code, end.code\n"
+        "assert not {'torch', 'lightning'} & set(sys.modules)"
+    )
+    answer = subprocess.run([sys.executable, "-c", script, tmp_path], capture_output=True, text=True)
+    assert answer.returncode == 0, answer.stderr
+    assert "mine" in answer.stdout and "1 claims, all in order" in answer.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (("run", "min"), "unknown claim 'min': did you mean 'mine'?"),
+        (("run", "mine", "--profile", "cpuu"), "unknown profile 'cpuu': did you mean 'cpu'?"),
+        (("report",), "none of these claims has been run"),
+    ],
+)
+def test_a_wrong_request_is_one_line_and_exit_code_2(tmp_path, arguments, told):
+    put(tmp_path, "mine", claim())
+    code, _, err = call(*arguments, "--experiments", tmp_path)
+    assert code == 2
+    assert told in err and err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("overrides", "told"),
+    [
+        (
+            ["activation=rleu"],
+            "claim mine, arm 'A', profile cpu: unknown activation 'rleu': did you mean 'relu'",
+        ),
+        (["depth=2,4"], "an arm is one setting"),
+        (["optimizer.lr=-1"], "optimizer.lr"),
+    ],
+)
+def test_check_composes_every_arm(tmp_path, overrides, told):
+    content = claim()
+    content["arms"]["A"] = overrides
+    put(tmp_path, "mine", content)
+    code, _, err = call("check", "--experiments", tmp_path)
+    assert code == 2
+    assert told in err and err.count("\n") == 1
+
+
+def test_every_claim_that_is_shipped_is_in_order():
+    code, out, err = call("check", "--experiments", SHIPPED)
+    assert code == 0, err
+    assert int(re.search(r"(\d+) claims", out)[1]) == len(list(SHIPPED.glob("*/claim.yaml")))
+
+
+@pytest.mark.parametrize("name", [path.parent.name for path in SHIPPED.glob("*/claim.yaml")])
+def test_a_shipped_claim_says_all_that_its_page_needs(name):
+    (entry,) = claims.load(SHIPPED, [name])
+    seeds = entry.claim.profiles.cpu.seeds
+    assert len(entry.claim.trained_arms) * seeds.most <= 90, "too much for five minutes on two cores"
+    assert all(expectation.says[0] != " " for expectation in entry.claim.expectations)
+    assert ACCURACY["metric"] == "test/acc"
+
+
+def test_the_course_has_every_claim_it_promises():
+    promised = {
+        "parameters-dense-local-conv", "lenet5-anatomy", "vgg16-anatomy", "lenet-learns-mnist-not-cifar",
+        "more-blocks-help-cifar", "deep-sigmoid-vanishes", "relu-cures-vanishing", "deep-glorot-relu-stalls",
+        "kaiming-restores-it", "activation-needs-its-initializer", "works-on-mnist-fails-on-cifar",
+        "input-normalization", "wrong-statistics-at-inference",
+        "normalization-removes-brightness-and-contrast", "batchnorm-makes-it-trainable", "gamma-beta-matter",
+        "batchnorm-needs-a-batch", "batchnorm-eval-lag", "many-parameters-overfit",
+        "shared-weights-see-shifted-digits", "max-or-average-pooling",
+    }  # fmt: skip
+    assert promised <= set(claims.names(SHIPPED))
