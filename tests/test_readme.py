@@ -5,6 +5,7 @@ import io
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -65,6 +66,8 @@ def place(tmp_path_factory):
     """A folder with runs in it, as after the README's first commands, and an image to predict."""
     folder = tmp_path_factory.mktemp("readme")
     Image.fromarray(np.zeros((28, 28), np.uint8)).save(folder / "digit.png")
+    for claim in (ROOT / "experiments").glob("*/claim.yaml"):  # their pages are written into a copy
+        shutil.copytree(claim.parent, folder / "experiments" / claim.parent.name)
     result = call("python train.py " + " ".join(SMALL), folder)
     assert result.code == 0, result.err
     return folder

@@ -20,6 +20,7 @@ def write() -> None:
 def filled(text: str) -> str:
     """The README with its generated parts as the recorded results say."""
     text = between(text, "results", results_table())
+    text = between(text, "claims", claims_table())
     return between(text, "benchmarks", benchmarks_table())
 
 
@@ -55,6 +56,13 @@ def results_table() -> str:
         "less than a point say nothing. CIFAR-10 here is a JPEG copy of the data set: none of these is an "
         "official CIFAR-10 result."
     )
+
+
+def claims_table() -> str:
+    """One line a claim of the course: its verdict, as its record has it."""
+    from trainlab.claims import course, folder
+
+    return course.table(folder.load(HERE.parent))
 
 
 def benchmarks_table() -> str:

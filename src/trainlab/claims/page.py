@@ -47,10 +47,10 @@ def evidence_line(record: Mapping[str, Any]) -> str:
     if not record["arms"] and record["verdict"] in (SUPPORTED, REFUTED):
         return "exact, no chance involved"
     if record["verdict"] == SUPPORTED:
-        return f"p = {p_value(record['p_for'])} that all of it comes by chance"
+        return f"{p_equals(record['p_for'])} for data like these if it were not so"
     if record["verdict"] == REFUTED:
-        return f"p = {p_value(record['p_against'])} if it were true"
-    return f"p = {p_value(record['p_for'])} for it, {p_value(record['p_against'])} against it; α = 0.05"
+        return f"{p_equals(record['p_against'])} for data like these if it were so"
+    return f"{p_equals(record['p_for'])} for it, {p_value(record['p_against'])} against it; α = 0.05"
 
 
 def findings_table(record: Mapping[str, Any]) -> str:
@@ -88,7 +88,7 @@ def provenance(record: Mapping[str, Any]) -> str:
         said.append(record["machine"])
         said.append("; ".join(record["data"]))
         said.append(f"about {duration(record['run_seconds'])} of runs, one after the other")
-    return ". ".join(said) + "."
+    return "; ".join(said) + "."
 
 
 def settings(record: Mapping[str, Any]) -> str:
@@ -105,6 +105,12 @@ def p_value(p: float) -> str:
     if p in (0.0, 1.0):
         return f"{p:.0f}"
     return "< 0.0001" if p < 1e-4 else f"{p:.2g}" if p < 0.1 else f"{p:.2f}"
+
+
+def p_equals(p: float) -> str:
+    """`p = 0.012` or `p < 0.0001`."""
+    text = p_value(p)
+    return f"p {text}" if text.startswith("<") else f"p = {text}"
 
 
 def _bound(finding: Mapping[str, Any]) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 
 from trainlab.claims.course import NOT_RUN, measured_on, recorded, verdicts
 from trainlab.claims.folder import Entry
-from trainlab.claims.page import FIGURE_FILE, evidence_line, p_value, provenance
+from trainlab.claims.page import FIGURE_FILE, evidence_line, p_equals, p_value, provenance
 from trainlab.claims.verdict import number
 from trainlab.runs.atomic import write_atomically
 
@@ -61,7 +61,7 @@ def forest(found: Mapping[str, Mapping[str, Any]]) -> str:
         {"name": f"{name} ({i})", **{key: finding[key] for key in SHOWN}}
         for name, record in found.items()
         for i, finding in enumerate(record["findings"], start=1)
-        if finding["unit"] == "share" and finding["low"] is not None
+        if finding["unit"] in ("share", "points") and finding["low"] is not None
     ]  # fmt: skip
     if not rows:
         return ""
@@ -85,7 +85,7 @@ def _summary(entries: Sequence[Entry], judged: Mapping[str, tuple[str, float]]) 
         link = f'<a href="#{name}">{name}</a>' if entry.name in judged else name
         question = html.escape(entry.claim.question)
         rows.append(
-            f"<tr><td>{link}</td><td>{question}</td><td>{_verdict(verdict)}</td><td>{shown}</td></tr>"
+            f"<tr><td>{link}</td><td>{question}</td><td>{_verdict(verdict)}</td><td>{html.escape(shown)}</td></tr>"
         )
     head = "<tr><th>claim</th><th>question</th><th>verdict</th><th>p, Holm-adjusted</th></tr>"
     return f"<table>{head}{''.join(rows)}</table>"
@@ -103,7 +103,7 @@ def _section(entry: Entry, record: Mapping[str, Any], judged: tuple[str, float])
     return (
         f'<h2 id="{e(entry.name)}">{e(record["question"])}</h2>'
         f"<blockquote>{e(record['statement'])}<br><small>{e(record['source'])}</small></blockquote>"
-        f"<p>{_verdict(judged[0])} in this report, p = {p_value(judged[1])} over all claims; "
+        f"<p>{_verdict(judged[0])} in this report, {e(p_equals(judged[1]))} over all claims; "
         f"by itself {e(record['verdict'])}, {e(evidence_line(record))}.</p>"
         f"<table><tr><th></th><th>expected</th><th>seen</th><th>bound</th></tr>{rows}</table>{svg}"
         f"<p><b>Scale.</b> {e(record['scale'])} <b>Unlike the source.</b> {e(record['differs'])}</p>"

@@ -72,7 +72,7 @@ def judge(expectation: Any, values: Values, looks: int = 1) -> Finding:
     sides = paid_for(sides, looks)
     intervals = [inference.interval(contrast, method) for contrast in contrasts]
     shown = min(intervals, key=lambda i: i.value or 0.0)  # of an order: the step that is least sure of itself
-    unit = expectation.of.unit()
+    unit = _unit(expectation)
     saw = "; ".join(_saw(i.value, i.low, i.high, unit) for i in intervals)
     return Finding(
         expectation.says, expectation.kind, verdict_of(sides), *sides, saw,
@@ -149,6 +149,13 @@ def of_report(claims: Mapping[str, Sides], alpha: float = ALPHA) -> dict[str, tu
     return verdicts
 
 
+def _unit(expectation: Any) -> str:
+    """Shares are percentages; their differences are percentage points."""
+    unit = expectation.of.unit()
+    is_difference = not isinstance(expectation, Bound) or expectation.of.minus is not None
+    return "points" if unit == "share" and is_difference else unit
+
+
 def _counted(learned: Mapping[int, bool]) -> tuple[int, int]:
     return sum(learned.values()), len(learned)
 
@@ -172,15 +179,19 @@ def _shown(value: Any) -> str:
 
 
 def _saw(value: float | None, low: float | None, high: float | None, unit: str) -> str:
+    """`4.31 points (2.10 … 6.52)`."""
     if value is None or low is None or high is None:
         return number(value, unit)
-    return f"{number(value, unit)} ({number(low, unit)} … {number(high, unit)})"
+    bounds = (number(bound, unit).split(" ")[0] for bound in (low, high))
+    return f"{number(value, unit)} ({' … '.join(bounds)})"
 
 
 def number(value: float | None, unit: str) -> str:
-    """A number in its unit: shares as percentages, decades with their name."""
+    """A number in its unit: shares as percentages or percentage points, decades with their name."""
     if value is None:
         return "–"
     if unit == "share":
         return f"{100 * value:.2f} %"
+    if unit == "points":
+        return f"{100 * value:.2f} points"
     return f"{value:.3g} {unit}".strip()
