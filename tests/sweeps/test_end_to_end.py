@@ -91,8 +91,9 @@ def test_a_data_folder_that_disappears_fails_the_runs_that_still_need_it(train, 
             folder.mkdir(parents=True)
             for i in range(count):
                 Image.fromarray(pixels.integers(0, 256, (16, 16), dtype=np.uint8)).save(folder / f"{i}.png")
-    sizes = ("data.train_size=null", "data.test_size=null", "data.val_size=8", "paths.cache=decoded")
-    mine = ("data=image_folder", "data.folder=mine", "data.num_classes=2", "data.channels=1", *sizes)
+    sizes = ("data.train_size=null", "data.test_size=null", "data.val_size=8")
+    places = ("paths.data=data", "paths.cache=decoded")
+    mine = ("data=image_folder", "data.folder=mine", "data.num_classes=2", "data.channels=1", *sizes, *places)
     sweep = ("-m", "seed=1,2", *mine, "trainer.max_epochs=60", "hydra.launcher.slots=1")
     going = train(*sweep, start=subprocess.Popen)
     until = time.monotonic() + 60

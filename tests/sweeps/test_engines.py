@@ -14,7 +14,7 @@ from trainlab.sweeps.remote import put_record, run_there
 from trainlab.sweeps.server import WarmServer
 from trainlab.sweeps.watch import Silent
 
-SWEEP = {"rerun": False, "run_timeout": None}
+SWEEP = {"rerun": False, "run_timeout": None, "prune": "none", "audit": 0.0}
 
 
 def submitit(runs: Path):

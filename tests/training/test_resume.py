@@ -1,5 +1,7 @@
 """A run that was stopped goes on as if it had not been."""
 
+import os
+import signal
 from pathlib import Path
 
 import polars as pl
@@ -32,6 +34,30 @@ def test_an_interrupted_run_goes_on_bit_for_bit(run, settings, monkeypatch, tmp_
     resumed, _ = run(*HARD)
     assert resumed.steps == whole.steps and resumed.metrics == whole.metrics
     assert history(folder) == history(whole_folder)
+
+
+@pytest.mark.parametrize("hook", ["on_train_epoch_start", "training_step", "on_validation_start"])
+def test_a_real_sigterm_leaves_a_run_to_go_on_with_wherever_it_comes(
+    run, settings, monkeypatch, tmp_path, hook
+):
+    """Lightning's own handler would end a run in its validation with nothing recorded but a failure."""
+    whole, _ = run(*HARD, f"paths.runs={tmp_path / 'whole'}")
+    called = getattr(Classifier, hook)
+    sent = []
+
+    def terminated(self, *arguments):
+        if not sent and self.global_step:
+            sent.append(os.kill(os.getpid(), signal.SIGTERM))
+        return called(self, *arguments)
+
+    monkeypatch.setattr(Classifier, hook, terminated)
+    with pytest.raises(Interrupted):
+        run(*HARD)
+    frozen = settings(*HARD)
+    assert runs.RunFolder(Path(frozen["paths"]["runs"]) / frozen["run_id"]).status() == "interrupted"
+    monkeypatch.undo()
+    resumed, _ = run(*HARD)
+    assert resumed.steps == whole.steps and resumed.metrics == whole.metrics
 
 
 def test_dropout_goes_on_bit_for_bit(run, monkeypatch, tmp_path):

@@ -23,6 +23,7 @@ class Interruption(L.Callback):
     def __init__(self, checkpoint: Path | None):
         self.checkpoint = checkpoint
         self.requested = False
+        self._is_listening = False
 
     def on_train_batch_end(
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -38,6 +39,26 @@ class Interruption(L.Callback):
         if self.requested:
             raise Interrupted
 
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Lightning has just put its own handler before ours; see `_take_back`."""
+        self._take_back(trainer)
+
+    def on_validation_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """The same, where only validation runs."""
+        self._take_back(trainer)
+
+    def on_test_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """The same in the test."""
+        self._take_back(trainer)
+
+    def _take_back(self, trainer: L.Trainer) -> None:
+        """Takes SIGTERM from Lightning, which would end the run at places that leave no checkpoint behind.
+
+        Of several processes Lightning's own hands the signal on to the others; there it stays.
+        """
+        if self._is_listening and trainer.world_size == 1:
+            signal.signal(signal.SIGTERM, self._take)
+
     @contextmanager
     def listening(self) -> Iterator[None]:
         """Takes SIGINT and SIGTERM for as long as the run goes."""
@@ -45,9 +66,11 @@ class Interruption(L.Callback):
             yield  # only the main thread may take signals; whoever owns it decides there
             return
         before = {number: signal.signal(number, self._take) for number in (signal.SIGINT, signal.SIGTERM)}
+        self._is_listening = True
         try:
             yield
         finally:
+            self._is_listening = False
             for number, handler in before.items():
                 signal.signal(number, handler)
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import lightning as L
 import torch
+from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from trainlab.diagnosis.of_run import diagnose_end
 from trainlab.errors import RequestError
@@ -61,7 +62,8 @@ class Recorder:
                 steps=self.pruning.steps,
             )
             return
-        stopped = isinstance(error, Interrupted | KeyboardInterrupt)
+        # of several processes, Lightning ends each at its own next look
+        stopped = isinstance(error, Interrupted | KeyboardInterrupt | SIGTERMException)
         self._write(
             status="interrupted" if stopped else "failed",
             error=None if stopped else _described(error),
