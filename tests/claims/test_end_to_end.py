@@ -243,3 +243,26 @@ def test_the_course_has_every_claim_it_promises():
         "shared-weights-see-shifted-digits", "max-or-average-pooling",
     }  # fmt: skip
     assert promised <= set(claims.names(SHIPPED))
+
+
+@pytest.mark.parametrize(
+    ("status", "told"), [("interrupted", "stopped; the same command"), ("failed", "not all runs are done")]
+)
+def test_a_claim_whose_runs_are_not_done_has_no_verdict(tmp_path, monkeypatch, status, told):
+    """Neither has the next one where somebody asked to stop; a failure does not keep it from being run."""
+    from trainlab.claims import runner
+    from trainlab.sweeps.local import LocalEngine
+    from trainlab.sweeps.outcome import Outcome
+
+    def end(self, plan, *_):
+        return [Outcome(job.run_id, job.label, status) for job in plan.todo]
+
+    monkeypatch.setattr(LocalEngine, "run", end)
+    monkeypatch.setattr(runner, "check_architectures", lambda *_: None)
+    for name in ("first", "second"):
+        put(tmp_path, name, claim())
+    code, out, _ = call("run", "--experiments", tmp_path, "--runs", tmp_path / "runs")
+    assert code == 1
+    assert told in out
+    assert ("second: " in out) == (status == "failed")
+    assert not list(tmp_path.glob("*/result.json"))

@@ -32,7 +32,7 @@ CHARTS = {
     ),
     "heat_map": (
         heat_map.figure({"A": CELLS}, "weight_grad_norm", "Where"),
-        ["training step", "log₁₀ weight grad norm"],
+        ["training step", "log10 of weight gradient norm"],
     ),
     "by_depth": (
         by_depth.figure({"A": [1.0, 0.5]}, {"A": [1.0, 0.4]}, "std of z", "Depth"),

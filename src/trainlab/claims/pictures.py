@@ -122,4 +122,4 @@ def source_name(source: Any) -> str:
         name = str(getattr(source, "anatomy", None) or getattr(source, "theory", ""))
     name += f" − {source_name(source.minus)}" if source.minus is not None else ""
     name += f" / {source_name(source.over)}" if source.over is not None else ""
-    return f"log₁₀ {name}" if source.log10 else name
+    return f"log10 of {name}" if source.log10 else name

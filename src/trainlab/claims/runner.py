@@ -26,6 +26,10 @@ from trainlab.sweeps.server import WarmServer
 from trainlab.sweeps.slots import SlotSettings
 
 
+class Stopped(SweepFailed):
+    """Somebody asked for an end: no other claim is begun either."""
+
+
 @dataclass(frozen=True)
 class Setup:
     """How claims are run: the budget, where the runs lie, how many at a time, and more overrides."""
@@ -122,9 +126,9 @@ def _sweep(
     shared = f" ({len(again)} of them again, for what their records lack)" if again else ""
     line = f"[bold]{entry.name}[/bold]: {_describe(plan, len(again))}{shared}"
     console.print(line, highlight=False, soft_wrap=True)
-    outcomes = _run(plan, engine, values, server, console)
-    outcomes += _run(replace(plan, todo=again), engine, values | {"rerun": True}, server, console)
-    _report_failures(entry, plan, outcomes, console)
+    _check_outcomes(entry, plan, _run(plan, engine, values, server, console), console)
+    rerun = replace(plan, todo=again)
+    _check_outcomes(entry, rerun, _run(rerun, engine, values | {"rerun": True}, server, console), console)
     folders: dict[str, dict[int, Path]] = {}
     for job, run_id in zip(jobs, plan.requested, strict=True):
         folders.setdefault(job.arm, {})[job.seed] = plan.runs / run_id
@@ -170,12 +174,14 @@ def _is_enough(entry: Entry, folder: Path) -> bool:
     return True
 
 
-def _report_failures(entry: Entry, plan: Plan, outcomes: Sequence[Outcome], console: Console) -> None:
+def _check_outcomes(entry: Entry, plan: Plan, outcomes: Sequence[Outcome], console: Console) -> None:
+    """Raises where not all is done: Stopped where somebody asked for it, SweepFailed where runs failed."""
+    if {outcome.status for outcome in outcomes} & {"interrupted", "unstarted"}:
+        raise Stopped(f"claim {entry.name}: stopped; the same command goes on, nothing finished is run twice")
     todo = {job.run_id for job in plan.todo}
-    failed = [o for o in outcomes if not o.is_good]
     before = [job for job in plan.jobs if job.status == "failed" and job.run_id not in todo]
     for job in before:
         line = f"failed before  {job.run_id}  {job.label}; --retry-failed runs it again"
-        console.print(line, style="red", highlight=False, markup=False)
-    if failed or before:
+        console.print(line, style="red", highlight=False, markup=False, soft_wrap=True)
+    if before or not all(outcome.is_good for outcome in outcomes):
         raise SweepFailed(f"claim {entry.name}: not all runs are done")

@@ -81,6 +81,8 @@ def _run_all(entries: list[Entry], setup: "Setup") -> list[str]:
                 _write(runner.run(entry, setup, composer, server, console))
             except SweepFailed as error:
                 failed.append(str(error))
+                if isinstance(error, runner.Stopped):
+                    break
             console.print(f"[dim]{time.monotonic() - since:.0f} s[/dim]", highlight=False)
     return failed
 

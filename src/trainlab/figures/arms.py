@@ -23,7 +23,7 @@ def figure(
         )  # fmt: skip
     y = alt.Y("arm:N", sort=arms, title=None, axis=alt.Axis(grid=False, labelLimit=260))
     title_x = f"{name} (%)" if unit == "share" else f"{name} ({unit})" if unit else name
-    axis = alt.Axis(format="%") if unit == "share" else alt.Axis()
+    axis = alt.Axis(format="%" if unit == "share" else "", tickCount=6)
     scale = alt.Scale(zero=False, padding=12)
 
     def x(field: str) -> Any:

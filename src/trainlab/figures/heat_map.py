@@ -43,7 +43,8 @@ def figure(
     every = [cell["decade"] for of in panels.values() for cell in of]
     # viridis is told apart by the colour-blind, and in grey; its ends are the least and the largest value
     scale = alt.Scale(scheme="viridis", domain=[min(every), max(every)])
-    legend = alt.Legend(title=f"log₁₀ {quantity.replace('_', ' ')}", orient="bottom", gradientLength=260)
+    named = quantity.replace("_", " ").replace("grad ", "gradient ")
+    legend = alt.Legend(title=f"log10 of {named}", orient="bottom", gradientLength=260)
     charts = []
     for arm, of in panels.items():
         layers = list(dict.fromkeys(cell["layer"] for cell in of))
@@ -56,9 +57,9 @@ def figure(
                     "step:O",
                     sort=steps,
                     title="training step",
-                    axis=alt.Axis(labelAngle=0, labelOverlap=True),
+                    axis=alt.Axis(labelAngle=0, labelOverlap=True, grid=False),
                 ),
-                y=alt.Y("layer:O", sort=layers[::-1], title=None, axis=alt.Axis(labelLimit=150)),
+                y=alt.Y("layer:O", sort=layers[::-1], title=None, axis=alt.Axis(labelLimit=150, grid=False)),
                 color=alt.Color("decade:Q", scale=scale, legend=legend),
             )
             .properties(width=300, height=max(90, 20 * len(layers)), title=arm)
