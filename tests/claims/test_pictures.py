@@ -6,7 +6,7 @@ pytest.importorskip("altair")
 
 from trainlab.claims.report import inline
 from trainlab.errors import RequestError
-from trainlab.figures import arms, by_depth, forest, heat_map, interaction, layer_bars
+from trainlab.figures import arms, by_depth, forest, heat_map, interaction, layer_bars, learning_curves
 from trainlab.figures.style import svg, write
 
 VALUES = {
@@ -44,7 +44,7 @@ CHARTS = {
     ),
     "forest": (
         forest.figure([{"name": "a claim", **FINDING}], "Forest"),
-        ["a claim", "supported", "minimum effect"],
+        ["a claim", "supported", "tick: the bound"],
     ),
 }
 
@@ -67,6 +67,13 @@ def test_an_svg_inside_a_page_has_no_address():
 def test_arms_of_an_interaction_have_two_names():
     with pytest.raises(RequestError, match="expected a name like"):
         interaction.figure({"relu": [1.0]}, ("a", "b"), "t")
+
+
+def test_names_of_lines_that_end_together_stand_apart_and_in_order():
+    places = learning_curves.apart({"a": 0.10, "b": 0.11, "c": 0.9, "d": 0.105})
+    assert sorted(places, key=places.__getitem__) == ["a", "d", "b", "c"]
+    assert places["a"] == 0.10 and places["c"] == 0.9
+    assert places["b"] - places["d"] == pytest.approx(learning_curves.LINE_OF_TEXT)
 
 
 def test_nothing_measured_is_said():

@@ -21,16 +21,16 @@ REPORT = "claims.html"
 
 
 def show(folder: Path | None) -> None:
-    """Prints the claims in the order of the course, with what came of them."""
-    from trainlab.claims.course import NOT_RUN, recorded
+    """Prints the claims in the order of the course, with what came of them (Holm-adjusted over all)."""
+    from trainlab.claims.course import NOT_RUN, recorded, verdicts
 
     entries = claims.load(folder or claims.default_folder())
-    found = recorded(entries)
+    judged = verdicts(recorded(entries))
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
     for column in ("claim", "question", "verdict"):
         table.add_column(column, overflow="fold")
     for entry in entries:
-        verdict = found[entry.name]["verdict"] if entry.name in found else NOT_RUN
+        verdict = judged[entry.name][0] if entry.name in judged else NOT_RUN
         table.add_row(entry.name, entry.claim.question, verdict)
     console.print(table)
 

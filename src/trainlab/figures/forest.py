@@ -27,7 +27,7 @@ def figure(rows: Sequence[Mapping[str, Any]], title: str, subtitle: str = "") ->
     )
     shape = alt.Shape("verdict:N", scale=alt.Scale(domain=names, range=["circle", "triangle-up", "diamond"]))
     base = alt.Chart(data).encode(y=y)
-    title_x = "difference (percentage points), 95% interval; tick: the minimum effect"
+    title_x = "accuracy, or difference of accuracies (percentage points); 95% interval; tick: the bound"
     axis = alt.Axis(format="%", labelExpr="replace(datum.label, '%', '')")
 
     def x(field: str) -> Any:

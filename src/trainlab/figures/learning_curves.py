@@ -1,5 +1,6 @@
 """Did it learn, and how fast? A metric against the epoch, a line per setting, a band over its seeds."""
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,9 @@ import polars as pl
 from trainlab.errors import RequestError
 from trainlab.figures.style import altair
 from trainlab.runs import load_runs, metrics
+
+LINE_OF_TEXT = 0.055
+"""The height of a name beside a line, as a share of the axis."""
 
 
 def curves(
@@ -62,7 +66,9 @@ def figure(
         axis=alt.Axis(format="%" if is_share else ""),
     )
     # each line carries its name at its end: no legend to match colours with
-    names = base.transform_filter(f"datum.epoch == {epochs[-1]}").mark_text(align="left", dx=8, fontSize=12)
+    ends = apart({row["setting"]: row["mean"] for row in table.sort("epoch").iter_rows(named=True)})
+    places = [{"epoch": epochs[-1], "setting": setting, "mean": at} for setting, at in ends.items()]
+    names = base.properties(data=alt.Data(values=places)).mark_text(align="left", dx=8, fontSize=12)
     layers = [
         base.mark_area(opacity=0.18).encode(y=alt.Y("low:Q"), y2=alt.Y2("high:Q")),
         base.mark_line(strokeWidth=2.5).encode(y=y),
@@ -80,3 +86,16 @@ def figure(
     return alt.layer(*layers).properties(
         width=520, height=280, title=alt.TitleParams(title, subtitle=[subtitle] if subtitle else [])
     )
+
+
+def apart(ends: Mapping[str, float]) -> dict[str, float]:
+    """Where the names of lines stand that end at these values: in the same order, none on another.
+
+    The lowest stays; one that is nearer than a line of text to the one below is moved up.
+    """
+    gap = LINE_OF_TEXT * (1.0 if max(ends.values()) <= 1 else max(ends.values()))
+    places: dict[str, float] = {}
+    below = -math.inf
+    for setting, value in sorted(ends.items(), key=lambda item: item[1]):
+        places[setting] = below = max(value, below + gap)
+    return places

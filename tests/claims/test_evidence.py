@@ -1,0 +1,93 @@
+"""A source becomes numbers: from records as a run writes them."""
+
+import math
+
+import pytest
+from tiny import claim
+
+from trainlab.claims.evidence import Evidence
+from trainlab.claims.spec import read
+from trainlab.errors import RequestError
+from trainlab.runs import Result, RunFolder
+
+SIGNALS = [
+    (0, "conv1", "weight_grad_norm", 0.01),
+    (0, "conv2", "weight_grad_norm", 0.1),
+    (0, "head", "weight_grad_norm", 1.0),
+    (7, "conv1", "weight_grad_norm", 0.5),
+    (7, "head", "weight_grad_norm", 0.25),
+]
+
+
+def source(**content):
+    bound = {"kind": "bound", "says": "so", "arm": "A", "of": content, "at_least": 0.0}
+    figure = {"kind": "curves", "title": "t", "arms": ["A", "B"]}
+    return read(claim(expectations=[bound], figure=figure), "c").expectations[0].of
+
+
+class NoServer:
+    """Nothing here may need torch."""
+
+    def ask(self, *_):
+        raise AssertionError
+
+
+@pytest.fixture
+def evidence(tmp_path):
+    """Arm A: two finished runs and a diverged one."""
+    statuses = {0: "finished", 1: "finished", 2: "diverged"}
+    for seed, status in statuses.items():
+        folder = RunFolder(tmp_path / f"run{seed}").create()
+        with folder.signals_log() as log:
+            log.append(SIGNALS)
+        metrics = {"train/acc": 0.9, "test/acc": 0.8 - 0.1 * seed} if status == "finished" else {}
+        folder.finish(
+            Result(run_id=f"run{seed}", status=status, metrics=metrics, seed=seed, parameters=61_706)
+        )
+    runs = {"A": {seed: tmp_path / f"run{seed}" for seed in statuses}}
+    return Evidence(runs, {"A": {"data": {"num_classes": 10}}}, NoServer())  # type: ignore[arg-type]
+
+
+def test_a_metric_is_the_records_and_a_diverged_run_guesses(evidence):
+    assert evidence.values(source(metric="test/acc"), ["A"]) == {"A": {0: 0.8, 1: pytest.approx(0.7), 2: 0.1}}
+
+
+def test_a_loss_that_a_diverged_run_does_not_have_is_left_out(evidence):
+    assert evidence.values(source(metric="train/loss"), ["A"]) == {"A": {}}
+
+
+def test_a_gap_is_one_metric_minus_another(evidence):
+    gap = source(metric="train/acc", minus={"metric": "test/acc"})
+    assert evidence.values(gap, ["A"])["A"] == {0: pytest.approx(0.1), 1: pytest.approx(0.2), 2: 0.0}
+
+
+def test_other_columns_of_the_record_are_metrics_too(evidence):
+    assert evidence.values(source(metric="parameters"), ["A"])["A"][0] == 61_706
+
+
+def test_a_signal_is_of_the_first_last_or_named_layer(evidence):
+    for layer, value in (("first", 0.01), ("last", 1.0), ("conv2", 0.1)):
+        of = source(signal="weight_grad_norm", layer=layer)
+        assert evidence.values(of, ["A"])["A"][0] == value
+
+
+@pytest.mark.parametrize(("step", "value"), [(0, 0.01), (3, 0.01), (5, 0.5), (100, 0.5), (-1, 0.5)])
+def test_a_signal_is_of_the_nearest_measured_step(evidence, step, value):
+    of = source(signal="weight_grad_norm", layer="conv1", step=step)
+    assert evidence.values(of, ["A"])["A"][0] == value
+
+
+def test_a_ratio_of_layers_in_decades(evidence):
+    last = {"signal": "weight_grad_norm", "layer": "last"}
+    ratio = source(signal="weight_grad_norm", layer="first", over=last, log10=True)
+    assert evidence.values(ratio, ["A"])["A"][0] == pytest.approx(math.log10(0.01 / 1.0))
+
+
+def test_a_layer_that_is_not_there_is_named_with_those_that_are(evidence):
+    with pytest.raises(RequestError, match="no layer 'conv3'; its layers: conv1, conv2, head"):
+        evidence.values(source(signal="weight_grad_norm", layer="conv3"), ["A"])
+
+
+def test_a_signal_that_was_not_recorded_is_said(evidence):
+    with pytest.raises(RequestError, match="no dead was recorded"):
+        evidence.values(source(signal="dead", layer="first"), ["A"])
