@@ -91,7 +91,10 @@ FAULTS = {
         "exact: expected a source of anatomy or theory",
     ),
     "an arm that nobody looks at": (
-        claim(arms={"A": [], "B": [], "C": []}),
+        claim(
+            arms={"A": [], "B": [], "C": []},
+            figure={"kind": "arms", "title": "t", "of": ACCURACY, "arms": ["A", "B"]},
+        ),
         "arm 'C' is in no expectation and no figure",
     ),
     "no mapping": (["a"], "claim mine: expected a mapping, got list"),
@@ -113,11 +116,12 @@ def test_all_faults_are_told_at_once():
 
 def test_what_a_claim_trains_is_what_expectations_on_runs_and_the_picture_look_at():
     content = claim(arms={"A": [], "B": [], "counted": []})
+    content["figure"]["arms"] = ["A"]
     content["expectations"].append(
         {"kind": "exact", "says": "s", "arm": "counted", "of": {"anatomy": "parameters"}, "equals": 1}
     )
     assert read(content, "mine").trained_arms == ["A", "B"]
-    content["figure"]["arms"] = ["counted"]
+    del content["figure"]["arms"]  # all of them
     assert read(content, "mine").trained_arms == ["A", "B", "counted"]
 
 

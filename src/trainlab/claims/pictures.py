@@ -24,7 +24,7 @@ def picture(judged: Judged) -> Any:
         RequestError: nothing was recorded that it could show.
     """
     figure, evidence = judged.entry.claim.figure, judged.evidence
-    shown = figure.arms or judged.entry.claim.trained_arms or list(judged.entry.claim.arms)
+    shown = judged.entry.claim.shown_arms
     draw = {
         "curves": _curves, "arms": _arms, "sources": _sources, "interaction": _interaction,
         "heat_map": _heat_map, "depth": _depth, "layers": _layers,

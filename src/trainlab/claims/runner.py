@@ -105,7 +105,7 @@ def _shifts(entry: Entry) -> dict[str, list[dict[str, Any]]]:
     wanted: dict[str, list[dict[str, Any]]] = {}
     asked = [(source, e.arms()) for e in entry.claim.expectations for source in e.sources()]
     figure = entry.claim.figure
-    asked += [(source, figure.arms or entry.claim.trained_arms) for source in figure.sources()]
+    asked += [(source, entry.claim.shown_arms) for source in figure.sources()]
     for source, arms in asked:
         shifts = [part.shift for part in source.parts() if isinstance(part, Shift)]
         for arm in arms:

@@ -253,7 +253,12 @@ class Claim(Strict):
     def _named_arms(self) -> Iterator[tuple[str, list[Arm]]]:
         for number, expectation in enumerate(self.expectations, start=1):
             yield f"expectation {number}", expectation.arms()
-        yield "figure", self.figure.arms or []
+        yield "figure", self.shown_arms
+
+    @property
+    def shown_arms(self) -> list[Arm]:
+        """The arms in the picture: those that it names, or all."""
+        return self.figure.arms or list(self.arms)
 
     @property
     def trained_arms(self) -> list[Arm]:
@@ -265,7 +270,7 @@ class Claim(Strict):
             if any(of_runs):
                 wanted |= set(expectation.arms())
         if self.figure.kind != "layers":
-            wanted |= set(self.figure.arms or [])
+            wanted |= set(self.shown_arms)
         return [arm for arm in self.arms if arm in wanted]
 
     @property
