@@ -66,8 +66,14 @@ class _Source(Strict):
                 yield from other.parts()
 
     def unit(self) -> str:
-        """How its numbers are read: `share` (of images), `decades`, or nothing special."""
+        """How its numbers are read: `share`, `points` (differences of shares), `decades`, or nothing."""
         return "decades" if self.log10 else ""
+
+    def _share(self) -> str:
+        """The unit of a share, as long as it is one: less another one it is points, over it a mere number."""
+        if self.over is not None or self.log10:
+            return _Source.unit(self)
+        return "points" if self.minus is not None else "share"
 
 
 class Metric(_Source):
@@ -82,7 +88,7 @@ class Metric(_Source):
 
     def unit(self) -> str:
         """Accuracies are shares."""
-        return "share" if self.metric.endswith("/acc") and not (self.over or self.log10) else super().unit()
+        return self._share() if self.metric.endswith("/acc") else super().unit()
 
 
 class Signal(_Source):
@@ -122,7 +128,7 @@ class Shift(_Source):
 
     def unit(self) -> str:
         """Accuracy and agreement are shares."""
-        return "share" if self.measure != "loss" and not (self.over or self.log10) else super().unit()
+        return self._share() if self.measure != "loss" else super().unit()
 
 
 class Anatomy(_Source):

@@ -152,8 +152,7 @@ def of_report(claims: Mapping[str, Sides], alpha: float = ALPHA) -> dict[str, tu
 def _unit(expectation: Any) -> str:
     """Shares are percentages; their differences are percentage points."""
     unit = expectation.of.unit()
-    is_difference = not isinstance(expectation, Bound) or expectation.of.minus is not None
-    return "points" if unit == "share" and is_difference else unit
+    return "points" if unit == "share" and not isinstance(expectation, Bound) else unit
 
 
 def _counted(learned: Mapping[int, bool]) -> tuple[int, int]:

@@ -4,26 +4,26 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from trainlab.analysis.intervals import mean_interval
-from trainlab.figures.style import COLOURS, altair
+from trainlab.figures.style import COLOURS, altair, axis_title, number_format, within_reach
 
 
 def figure(
     values: Mapping[str, Sequence[float]], title: str, subtitle: str = "", unit: str = "", name: str = "value"
 ) -> Any:
-    """The chart of values by arm, in their order; `unit` `share` is shown in percent."""
+    """The chart of values by arm, in their order; `unit` `share` and `points` are shown in percent."""
     alt = altair()
     arms = [arm for arm in values if len(values[arm])]
     dots = [{"arm": arm, "value": value} for arm in arms for value in values[arm]]
     means = []
     for arm in arms:
-        interval = mean_interval(values[arm])
+        interval = within_reach(mean_interval(values[arm]), unit)
         means.append(
             {"arm": arm, "mean": interval.value, "low": interval.low, "high": interval.high,
              "text": shown(interval.value, unit)}
         )  # fmt: skip
     y = alt.Y("arm:N", sort=arms, title=None, axis=alt.Axis(grid=False, labelLimit=260))
-    title_x = f"{name} (%)" if unit == "share" else f"{name} ({unit})" if unit else name
-    axis = alt.Axis(format="%" if unit == "share" else "", tickCount=6)
+    title_x = axis_title(name, unit)
+    axis = alt.Axis(format=number_format(unit), tickCount=6)
     scale = alt.Scale(zero=False, padding=12)
 
     def x(field: str) -> Any:
@@ -47,4 +47,6 @@ def shown(value: float | None, unit: str) -> str:
     """A number as its label has it."""
     if value is None:
         return ""
-    return f"{100 * value:.1f} %" if unit == "share" else f"{value:,.3g}"
+    if unit in ("share", "points"):
+        return f"{100 * value:.1f} {'%' if unit == 'share' else 'points'}"
+    return f"{value:,.3g}"

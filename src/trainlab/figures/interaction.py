@@ -5,7 +5,7 @@ from typing import Any
 
 from trainlab.analysis.intervals import mean_interval
 from trainlab.errors import RequestError
-from trainlab.figures.style import altair
+from trainlab.figures.style import altair, axis_title, number_format, within_reach
 
 SEPARATOR = " / "
 """Between the two levels in an arm's name: `relu / kaiming`."""
@@ -32,20 +32,20 @@ def figure(
         line, separator, x = arm.partition(SEPARATOR)
         if not separator:
             raise RequestError(f"interaction: arm '{arm}', expected a name like 'relu{SEPARATOR}kaiming'")
-        interval = mean_interval(of)
+        interval = within_reach(mean_interval(of), unit)
         if interval.value is not None:
             rows.append(
                 {"line": line, "x": x, "mean": interval.value, "low": interval.low, "high": interval.high}
             )
     order = list(dict.fromkeys(row["x"] for row in rows))
     lines = list(dict.fromkeys(row["line"] for row in rows))
-    axis = alt.Axis(format="%") if unit == "share" else alt.Axis()
+    axis = alt.Axis(format=number_format(unit))
     colour = alt.Color("line:N", sort=lines, legend=alt.Legend(title=names[0], orient="top"))
     base = alt.Chart(alt.Data(values=rows)).encode(
         x=alt.X("x:N", sort=order, title=names[1], axis=alt.Axis(labelAngle=0, grid=False)),
         color=colour,
     )
-    title_y = f"{name} (%)" if unit == "share" else name
+    title_y = axis_title(name, unit)
     y = alt.Y("mean:Q", title=title_y, axis=axis, scale=alt.Scale(zero=unit == "share"))
     layers = [
         base.mark_rule(strokeWidth=2).encode(y=alt.Y("low:Q", title=title_y), y2="high:Q"),

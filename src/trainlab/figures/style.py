@@ -1,8 +1,10 @@
 """The one visual language of all figures: readable in print, by colour-blind people, on light and dark."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from trainlab.analysis.intervals import Interval
 from trainlab.errors import RequestError
 
 if TYPE_CHECKING:
@@ -46,6 +48,24 @@ def write(chart: Any, path: Path) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     styled(chart).save(path, scale_factor=2.0)
     return path
+
+
+def axis_title(name: str, unit: str) -> str:
+    """What an axis shows, with its unit: `test accuracy (%)`."""
+    unit = {"share": "%", "points": "percentage points"}.get(unit, unit)
+    return f"{name} ({unit})" if unit else name
+
+
+def number_format(unit: str) -> str:
+    """How d3 writes the numbers of a unit: shares and their differences in percent."""
+    return "%" if unit in ("share", "points") else ""
+
+
+def within_reach(interval: Interval, unit: str) -> Interval:
+    """The interval, cut to what a share can be: few seeds give bounds below 0 or above 1."""
+    if unit != "share" or interval.low is None or interval.high is None:
+        return interval
+    return replace(interval, low=max(0.0, interval.low), high=min(1.0, interval.high))
 
 
 def svg(chart: Any) -> str:
