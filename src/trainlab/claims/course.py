@@ -17,7 +17,8 @@ Every lesson is a question, a command that answers it on your own machine, and a
 refuted, or not enough evidence. A lesson that does not come out as its source says is reported as it came \
 out. Each takes five minutes at most on two cores; `make reproduce` runs all, `make report` makes one page.
 
-Verdicts below are Holm-adjusted over all claims that were run (α = 0.05); a claim's own page has its own.
+"By itself" is a claim's verdict at α = 0.05; "among all" is Holm-adjusted over all claims that were run, so \
+that one false verdict among them stays unlikely.
 """
 
 
@@ -45,18 +46,27 @@ def course(entries: Sequence[Entry]) -> str:
     judged = verdicts(found)
     parts = [OPENING]
     for number, entry in enumerate(entries, start=1):
-        parts.append(_lesson(number, entry, judged.get(entry.name, (NOT_RUN, 1.0))[0], entry.name in found))
+        record = found.get(entry.name)
+        said = _said(record["verdict"], judged[entry.name][0]) if record else NOT_RUN.capitalize()
+        parts.append(_lesson(number, entry, said, record is not None))
     return "\n".join(parts)
 
 
-def _lesson(number: int, entry: Entry, verdict: str, has_page: bool) -> str:
+def _said(alone: str, among_all: str) -> str:
+    """The verdict, or both where the adjustment for the number of claims makes a difference."""
+    return (
+        alone.capitalize() if alone == among_all else f"{alone.capitalize()} by itself, {among_all} among all"
+    )
+
+
+def _lesson(number: int, entry: Entry, said: str, has_page: bool) -> str:
     claim, name = entry.claim, entry.name
     link = f"[the numbers]({name}/{PAGE_FILE})" if has_page else "no numbers yet"
     lines = [
         f"## {number}. {claim.question}",
         f"{claim.statement}",
         f"```bash\ntrainlab claims run {name}\n```",
-        f"**{verdict.capitalize()}** ({link}).",
+        f"**{said}** ({link}).",
     ]
     if (entry.folder / FIGURE_FILE).exists():
         lines.append(f"![{claim.question}]({name}/{FIGURE_FILE})")
@@ -68,14 +78,19 @@ def table(entries: Sequence[Entry]) -> str:
     """The verdicts as a table in Markdown, a line a claim, and on what they were measured."""
     found = recorded(entries)
     judged = verdicts(found)
-    lines = ["| claim | question | verdict | seeds | time of runs |", "|---|---|---|---:|---:|"]
+    lines = [
+        "| claim | question | by itself | among all | seeds | time of runs |",
+        "|---|---|---|---|---:|---:|",
+    ]
     for entry in entries:
         verdict = judged.get(entry.name, (NOT_RUN, 1.0))[0]
         record = found.get(entry.name)
         seeds = len(record["seeds"]) or "–" if record else "–"
         seconds = f"{record['run_seconds'] / 60:.1f} min" if record and record["seeds"] else "–"
         link = f"[`{entry.name}`](experiments/{entry.name}/{PAGE_FILE})" if record else f"`{entry.name}`"
-        lines.append(f"| {link} | {entry.claim.question} | {verdict} | {seeds} | {seconds} |")
+        alone = record["verdict"] if record else NOT_RUN
+        verdict = verdict if record else "–"
+        lines.append(f"| {link} | {entry.claim.question} | {alone} | {verdict} | {seeds} | {seconds} |")
     return "\n".join(lines) + f"\n\n{measured_on(found)}"
 
 
@@ -87,6 +102,6 @@ def measured_on(found: Mapping[str, Mapping[str, Any]]) -> str:
     machines = sorted({record["machine"] for record in found.values() if record["arms"]})
     data = sorted({copy for record in found.values() for copy in record["data"]})
     return (
-        f"Written by `trainlab claims run`; verdicts Holm-adjusted over the {len(found)} claims run. "
+        f"Written by `trainlab claims run`; among all: Holm-adjusted over the {len(found)} claims run. "
         f"Commit {', '.join(commits)}; {'; '.join(machines)}; {'; '.join(data)}."
     )
