@@ -1,16 +1,19 @@
 """One row a run: its settings, how it ended, and what its forecast had measured before it began."""
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 import torch
 
+from experiments.preflight.zoo import GROUP
 from trainlab.diagnosis.forecast.features import FOR_COMPARISON, NAMES
 from trainlab.runs import RunFolder, metrics
+from trainlab.runs.groups import read_group
 from trainlab.runs.selection import run_names
 from trainlab.runs.settings_file import read_settings
 from trainlab.training.preflight import forecast_run
@@ -37,19 +40,27 @@ DIGITS = 4
 
 def measure(runs: Path, processes: int = 2, most: int | None = None, table: Path = TABLE) -> pl.DataFrame:
     """Adds the runs under `runs` that the table lacks, writes it, and returns it. Nothing is trained."""
-    known = pl.read_csv(table) if table.exists() else pl.DataFrame()
+    known = pl.read_csv(table, infer_schema_length=None) if table.exists() else pl.DataFrame()
+    # these are of the table as a whole, not of a run
+    known = known.drop("number", "probability", strict=False)
     have = set(known["run_id"]) if len(known) else set()
     done = [
         runs / name for name in run_names(runs) if name not in have and (runs / name / "result.json").exists()
     ]
-    with ProcessPoolExecutor(processes) as pool:
+    # not forked: polars has threads by now, and they do not survive it
+    with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
         rows = [row for row in pool.map(_row, done[:most]) if row is not None]
-    if "probability" in known.columns:  # of a fit that did not know the new ones
-        known = known.drop("probability")
     parts = [frame for frame in (known, pl.DataFrame(rows, infer_schema_length=None)) if len(frame)]
-    whole = pl.concat(parts, how="vertical_relaxed").sort("run_id")
+    whole = _numbered(pl.concat(parts, how="vertical_relaxed"), read_group(runs, GROUP))
     whole.write_csv(table)
     return whole
+
+
+def _numbered(table: pl.DataFrame, design: Sequence[str]) -> pl.DataFrame:
+    """The runs in the order of the design, each with its number in it."""
+    place = {run_id: number for number, run_id in enumerate(design)}
+    numbers = pl.Series("number", [place[run_id] for run_id in table["run_id"]])
+    return table.with_columns(numbers).sort("number")
 
 
 def _row(folder: Path) -> dict[str, Any] | None:

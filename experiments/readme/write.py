@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+from experiments.preflight.write import summary
 from experiments.readme.measure import HERE, RESULTS
 
 README = HERE.parents[1] / "README.md"
@@ -20,6 +21,7 @@ def write() -> None:
 def filled(text: str) -> str:
     """The README with its generated parts as the recorded results say."""
     text = between(text, "results", results_table())
+    text = between(text, "preflight", summary())
     text = between(text, "claims", claims_table())
     return between(text, "benchmarks", benchmarks_table())
 

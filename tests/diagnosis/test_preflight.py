@@ -204,7 +204,8 @@ def test_labels_that_do_not_follow_from_the_images_look_worse():
     x_NCHW, y_N = images()
     shuffled = y_N[torch.randperm(len(y_N), generator=torch.Generator().manual_seed(1))]
     network = mlp()
-    assert foresee(network, SGD, batch=(x_NCHW, shuffled)).learns < foresee(network, SGD).learns - 0.2
+    true, wrong = foresee(network, SGD).learns, foresee(network, SGD, batch=(x_NCHW, shuffled)).learns
+    assert wrong / (1 - wrong) < 0.2 * true / (1 - true)  # odds: the probability itself is near its ceiling
 
 
 @pytest.mark.parametrize("count", [4, 9, 40])
@@ -228,9 +229,9 @@ def test_a_schedule_that_never_gets_to_its_rate():
 
 def test_clipping_shortens_the_step():
     network, rate = mlp(), partial(torch.optim.SGD, lr=30.0)
-    wild, tame = (foresee(network, rate, gradient_clip=clip).features for clip in (None, 1e-3))
+    wild, tame = (foresee(network, rate, gradient_clip=clip).features for clip in (None, 1e-2))
     factor = 10 ** (tame["first_step"] - wild["first_step"])
-    assert factor == pytest.approx(1e-3 / 10 ** wild["gradient_norm"], rel=0.1)  # which leaves out the biases
+    assert factor == pytest.approx(1e-2 / 10 ** wild["gradient_norm"], rel=0.1)  # which leaves out the biases
 
 
 @pytest.mark.parametrize(
@@ -256,12 +257,36 @@ def test_wrong_requests_say_so(arguments, says):
         assert says in str(error) and "\n" not in str(error)
 
 
-def test_sixteen_layers_in_three_seconds():
-    """The default network at 32 × 32 with sixteen convolutions; the processor's time, on one thread."""
+def sixteen_layers() -> tuple[nn.Module, tuple[Tensor, Tensor]]:
+    """The default network at 32 × 32 with sixteen convolutions, and images for it."""
+    torch.manual_seed(0)
     network = PlainCNN((1, 32, 32), 10, depth=16, norm_layer=BATCHNORM)
     initialize(network, Kaiming())
-    batch = torch.randn(256, 1, 32, 32), torch.arange(256) % 10
-    foresee(mlp())  # imports
-    begun = time.process_time()
+    return network, (torch.randn(512, 1, 32, 32), torch.arange(512) % 10)
+
+
+def test_a_forecast_costs_a_few_dozen_training_steps():
+    """In units of the machine as it is at this moment: a step is a pass forward and back of 64 images."""
+    network, (x_NCHW, y_N) = sixteen_layers()
+
+    def seconds(work) -> float:
+        begun = time.perf_counter()
+        work()
+        return time.perf_counter() - begun
+
+    def step() -> None:
+        nn.functional.cross_entropy(network(x_NCHW[:64]), y_N[:64]).backward()
+
+    foresee(mlp()), step()  # what is done once
+    ratios = [seconds(partial(foresee, network, batch=(x_NCHW, y_N))) / seconds(step) for _ in range(3)]
+    assert min(ratios) < 40
+
+
+@pytest.mark.slow
+def test_sixteen_layers_in_three_seconds():
+    """On two idle cores it takes 1.5 s. Slow tests run alone: beside others it would measure them."""
+    network, batch = sixteen_layers()
+    foresee(mlp())
+    begun = time.perf_counter()
     foresee(network, batch=batch)
-    assert time.process_time() - begun < 6.0  # of two cores
+    assert time.perf_counter() - begun < 3.0

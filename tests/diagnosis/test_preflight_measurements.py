@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from trainlab.diagnosis.forecast.calibration import probability
-from trainlab.diagnosis.forecast.features import NAMES, features, log10
+from trainlab.diagnosis.forecast.features import NAMES, RIGHT_ANGLE, features, log10
 from trainlab.diagnosis.forecast.measure import Budget, measure
 from trainlab.diagnosis.forecast.preflight import budget_of
 from trainlab.diagnosis.forecast.push import push
@@ -108,6 +108,37 @@ def test_signal_share_and_agreement_by_finite_differences(tiny, sample):
     assert found.agreement == pytest.approx(float(F.cosine_similarity(first, second, dim=0)), abs=1e-4)
 
 
+def test_growth_is_the_signal_at_displaced_weights(tiny, sample):
+    lr, steps = 0.3, 50
+    found = measured(tiny, sample, partial(torch.optim.SGD, lr=lr), steps)
+    parts, theta = (sample.first, sample.second), flat(tiny.weights)
+    downhill = [torch.autograd.functional.jacobian(loss_of(tiny, part), theta) for part in parts]
+
+    def signal(vector):
+        logits_NK = tiny.run(sample.second.x_NCHW, unflat(vector, tiny.weights))
+        return -(logits_NK * label_direction(sample.second.y_N, 3)).sum() / len(sample.second.y_N)
+
+    def size(vector):
+        return float(torch.autograd.functional.jacobian(signal, vector).norm())
+
+    for growth, at in zip(found.growth, (5, 20), strict=True):
+        displaced = theta - lr * at * (downhill[0] + downhill[1]) / 2
+        assert growth == pytest.approx(size(displaced) / size(theta), rel=1e-4)
+
+
+def test_weights_before_a_norm_layer_are_at_right_angles_to_their_gradient():
+    torch.manual_seed(0)
+    x_NCHW, y_N = torch.randn(128, 1, 4, 4), torch.arange(128) % 10
+    along = {}
+    for name, norm_layer in (("batchnorm", BATCHNORM), ("none", NormLayer())):
+        network = MLP((1, 4, 4), 10, depth=2, width=16, activation=nn.Tanh, norm_layer=norm_layer)
+        subject = Subject(network)
+        with subject.held():
+            found = measure(subject, take([(x_NCHW, y_N)], subject), SGD, Budget(10))
+        along[name] = [layer.along_itself for layer in found.layers.values()]
+    assert max(along["batchnorm"][:-1]) < RIGHT_ANGLE < min(along["none"])
+
+
 def test_the_rays_are_the_network_at_moved_weights(tiny, sample):
     lr, steps = 0.3, 50
     found = measured(tiny, sample, partial(torch.optim.SGD, lr=lr), steps)
@@ -148,7 +179,8 @@ def test_a_point_by_loops():
     )
     assert point.change_rms == pytest.approx(math.sqrt(sum(c * c for r in change for c in r) / 48))
     assert point.spread == pytest.approx(math.sqrt(sum(c * c for r in z for c in r) / 48))
-    assert point.accuracy == sum(int(np.argmax(z[i])) == y_N[i] for i in range(12)) / 12
+    assert point.accuracy == sum(int(np.argmax(logits_NK[i])) == y_N[i] for i in range(12)) / 12
+    assert point.commonest == 4 / 12
 
 
 def test_logits_that_are_not_finite_are_the_worst_point():
@@ -255,7 +287,7 @@ def test_batchnorm_gets_32_images_however_large_the_network_is():
         subject = Subject(network)
         with subject.held():
             taken = take([(torch.randn(300, 3, 32, 32), torch.arange(300) % 10)], subject)
-        assert len(taken.first.y_N) == len(taken.second.y_N) == fewest and len(taken.held.y_N) == 2 * fewest
+        assert len(taken.first.y_N) == len(taken.second.y_N) == len(taken.held.y_N) == fewest
 
 
 def test_parts_do_not_overlap_where_there_are_images_enough():

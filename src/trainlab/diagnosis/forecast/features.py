@@ -11,6 +11,9 @@ from statistics import median
 from trainlab.diagnosis.forecast.measure import Measurement
 from trainlab.diagnosis.forecast.ray import Point
 
+RIGHT_ANGLE = 2e-3
+"""Cosine between a layer's weights and gradient below which they count as orthogonal: float32 and BN's ε."""
+
 NAMES: Mapping[str, str] = {
     # angle
     "align_labels": "best alignment of held-out logits with the labels, on the way toward the labels",
@@ -18,24 +21,33 @@ NAMES: Mapping[str, str] = {
     "align_end": "alignment of the logits' change with the labels after all steps",
     "angle": "the same for a small displacement",
     "gain_downhill": "best gain over guessing down the loss, nats",
+    "accuracy": "best accuracy of held-out images down the loss, less the commonest class's share",
     "difference": "log10(1 − correlation) of two images at the last hidden layer",
+    "least_difference": "the same at the layer where it is least",
     "signal_share": "log10 |gradient toward the labels| / |gradient of the loss|",
     "agreement": "cosine of the gradients toward the labels of two batches",
     # scale
     "change": "log10 change of the logits over all steps, as if linear; 0 from one nat on",
-    "change_end": "log10 change of the logits after all steps",
+    "change_end": "log10 change of the logits after all steps; 0.5 from three nats on",
     "change_over_spread": "log10 of that over the logits' spread at the start",
-    "moves": "log10 of how far the median layer goes in all steps, in units of its length",
+    "moves": "log10 of how far the median layer goes in all steps, in units of its length; 0 from one on",
+    "moves_far": "the same, 0 up to one",
     "moves_least": "the same of the layer that moves least",
     "spread": "log10 spread of the logits between images at the start",
     "loss": "log10 of the first loss, nats",
-    # stability
+    # stability: below a bound it is no longer a matter of stability, and the feature stays there
     "overshoot": "log10 u·Hu / |u·g| of the first step; above log10 2 it overshoots",
     "sharpness": "log10 learning rate times curvature in the optimizer's metric",
     "first_step": "log10 of the first step of the layer that moves most, in units of its length",
+    "first_step_held": "its excess over a tenth, times the share of layers whose length matters",
+    "overshoot_held": "excess of overshoot over one, times the share of layers whose length matters",
     "step_change": "log10 change of the logits in one later step",
     "loss_end": "log10 loss after all steps downhill over the first loss",
     "loss_ten": "the same after about ten steps",
+    "loss_one": "the same after one step",
+    "growth_five": "log10 growth of the gradient toward the labels in five steps",
+    "growth_twenty": "the same in twenty steps",
+    "blow_up": "log10 change of the logits after all steps, 0.5 up to three nats",
     # units
     "saturated": "largest share of saturated pre-activations of a layer",
     "dead": "largest share of dead units of a layer",
@@ -48,38 +60,78 @@ FOR_COMPARISON: Mapping[str, str] = {"gradient_norm": "log10 norm of the loss gr
 
 def features(measured: Measurement) -> dict[str, float]:
     """All of `NAMES` and `FOR_COMPARISON`. What is not finite counts as the worst that the bounds allow."""
-    steps, rate = measured.budget.full_steps, measured.budget.largest_factor
-    labels, downhill, spread = measured.toward_labels, measured.downhill, measured.start.spread
-    moves = [log10(layer.signal_step * steps, -8, 3) for layer in measured.layers.values()] or [-8.0]
-    linear = measured.linear.change_rms / measured.linear.steps * steps
+    return {
+        **_angle(measured),
+        **_scale(measured),
+        **_stability(measured),
+        "saturated": _most(measured.rows, "saturated"),
+        "dead": _most(measured.rows, "dead"),
+        "gradient_norm": log10(math.hypot(*(m.gradient_norm for m in measured.layers.values())), -12, 8),
+    }
+
+
+def _angle(measured: Measurement) -> dict[str, float]:
+    labels, downhill = measured.toward_labels, measured.downhill
+    differences = [
+        log10(1 - c if math.isfinite(c) else 0, -7, 0) for c in _hidden(measured.rows, "correlation")
+    ]
     return {
         "align_labels": max(p.alignment for p in labels),
         "align_downhill": max(p.alignment for p in downhill),
         "align_end": labels[-1].change_alignment,
         "angle": measured.linear.change_alignment,
         "gain_downhill": max(0.0, *(p.gain for p in downhill)),
-        "difference": log10(1 - _last(measured.rows, "correlation", 1.0), -7, 0),
+        "accuracy": max(p.accuracy for p in downhill) - measured.start.commonest,
+        "difference": differences[-1] if differences else -7.0,
+        "least_difference": min(differences, default=-7.0),
         "signal_share": log10(measured.signal_share, -6, 1),
         "agreement": measured.agreement if math.isfinite(measured.agreement) else 0.0,
+    }
+
+
+def _scale(measured: Measurement) -> dict[str, float]:
+    steps, spread = measured.budget.full_steps, measured.start.spread
+    moves = [log10(layer.signal_step * steps, -8, 3) for layer in measured.layers.values()] or [-8.0]
+    linear = measured.linear.change_rms / measured.linear.steps * steps
+    end = measured.toward_labels[-1].change_rms
+    return {
         "change": log10(linear, -6, 0),
-        "change_end": log10(labels[-1].change_rms, -6, 4),
-        "change_over_spread": log10(labels[-1].change_rms / max(spread, 1e-9), -4, 3),
-        "moves": median(moves),
+        "change_end": log10(end, -6, 0.5),
+        "change_over_spread": log10(end / max(spread, 1e-9), -4, 3),
+        "moves": min(median(moves), 0.0),
+        "moves_far": max(median(moves), 0.0),
         "moves_least": min(moves),
         "spread": log10(spread, -6, 4),
         "loss": log10(measured.loss, -1, 4),
-        "overshoot": log10(measured.overshoot * rate, -6, 4),
-        "sharpness": log10(measured.sharpness * rate, -6, 4),
-        "first_step": max(
-            (log10(m.first_step * rate, -8, 2) for m in measured.layers.values()), default=-8.0
-        ),
-        "step_change": log10(downhill[0].change_rms * rate, -6, 4),
-        "loss_end": _loss_ratio(downhill[-1], measured.loss),
-        "loss_ten": _loss_ratio(min(downhill, key=lambda p: abs(math.log(p.steps / 10))), measured.loss),
-        "saturated": _most(measured.rows, "saturated"),
-        "dead": _most(measured.rows, "dead"),
-        "gradient_norm": log10(math.hypot(*(m.gradient_norm for m in measured.layers.values())), -12, 8),
     }
+
+
+def _stability(measured: Measurement) -> dict[str, float]:
+    rate, downhill = measured.budget.largest_factor, measured.downhill
+    first_step = max((log10(m.first_step * rate, -2, 2) for m in measured.layers.values()), default=-2.0)
+    overshoot = log10(measured.overshoot * rate, -1.5, 4)
+    matters = _share_whose_length_matters(measured)
+    ten = min(downhill, key=lambda p: abs(math.log(p.steps / 10)))
+    return {
+        "overshoot": overshoot,
+        "overshoot_held": max(overshoot, 0.0) * matters,
+        "sharpness": log10(measured.sharpness * rate, -1.5, 4),
+        "first_step": first_step,
+        "first_step_held": max(first_step + 1, 0.0) * matters,
+        "step_change": log10(downhill[0].change_rms * rate, -1.5, 4),
+        "loss_one": _loss_ratio(downhill[0], measured.start.loss),
+        "loss_ten": _loss_ratio(ten, measured.start.loss),
+        "loss_end": _loss_ratio(downhill[-1], measured.start.loss),
+        "growth_five": log10(measured.growth[0], -4, 4),
+        "growth_twenty": log10(measured.growth[1], -4, 4),
+        "blow_up": log10(measured.toward_labels[-1].change_rms, 0.5, 4),
+    }
+
+
+def _share_whose_length_matters(measured: Measurement) -> float:
+    """Of the hidden layers, those whose gradient is not at right angles to their weights."""
+    hidden = list(measured.layers.values())[:-1]
+    return sum(layer.along_itself > RIGHT_ANGLE for layer in hidden) / len(hidden) if hidden else 1.0
 
 
 def log10(value: float, low: float, high: float) -> float:
@@ -96,11 +148,10 @@ def _loss_ratio(point: Point, first: float) -> float:
     return log10(max(point.loss, 1e-3) / max(first, 1e-3), -1, 4)
 
 
-def _last(rows: Iterable[tuple[str, str, float]], quantity: str, missing: float) -> float:
-    """Of the last hidden layer (the last row is the output's)."""
+def _hidden(rows: Iterable[tuple[str, str, float]], quantity: str) -> Sequence[float]:
+    """Of the hidden layers (the last row is the output's)."""
     values = _values(rows, quantity)
-    hidden = values[:-1] or values
-    return hidden[-1] if hidden and math.isfinite(hidden[-1]) else missing
+    return values[:-1] or values
 
 
 def _most(rows: Iterable[tuple[str, str, float]], quantity: str) -> float:

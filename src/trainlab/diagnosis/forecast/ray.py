@@ -22,8 +22,8 @@ class Point:
 
     gain: nats by which the centred logits beat the class shares, H(y) − CE(z + log share).
     alignment: cosine −1..1 of z with y. change_alignment, change_rms: of z(steps) − z(0).
-    spread: root mean square of z. accuracy: share 0..1 of images whose largest z is their class.
-    loss: cross-entropy as it is, nats.
+    spread: root mean square of z. accuracy, loss: of the logits as they are, share 0..1 and nats.
+    commonest: share of the commonest class.
     """
 
     steps: float
@@ -33,13 +33,15 @@ class Point:
     change_rms: float
     spread: float
     accuracy: float
+    commonest: float
     loss: float
 
 
 def look(steps: float, logits_NK: Tensor, start_NK: Tensor, y_N: Tensor) -> Point:
     """The numbers of one point; where logits are not finite, the worst there are."""
+    commonest = float(y_N.bincount().max()) / len(y_N)
     if not torch.isfinite(logits_NK).all() or not torch.isfinite(start_NK).all():
-        return Point(steps, -math.inf, 0.0, 0.0, math.inf, math.inf, 0.0, math.inf)
+        return Point(steps, -math.inf, 0.0, 0.0, math.inf, math.inf, 0.0, commonest, math.inf)
     z_NK, z0_NK = centred(logits_NK), centred(start_NK)
     onehot_NK = F.one_hot(y_N, logits_NK.shape[1]).double()
     y_NK, share_K = centred(onehot_NK), onehot_NK.mean(0).clamp(min=1e-9)
@@ -52,7 +54,8 @@ def look(steps: float, logits_NK: Tensor, start_NK: Tensor, y_N: Tensor) -> Poin
         change_alignment=cosine(change_NK, y_NK),
         change_rms=float(change_NK.square().mean().sqrt()),
         spread=float(z_NK.square().mean().sqrt()),
-        accuracy=float((z_NK.argmax(1) == y_N).double().mean()),
+        accuracy=float((logits_NK.argmax(1) == y_N).double().mean()),
+        commonest=commonest,
         loss=float(F.cross_entropy(logits_NK.double(), y_N)),
     )
 

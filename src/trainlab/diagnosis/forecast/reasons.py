@@ -26,11 +26,14 @@ HARDLY_MOVES = 0.02
 
 GROUPS: Mapping[str, tuple[str, ...]] = {
     "angle": (
-        "align_labels", "align_downhill", "align_end", "angle", "gain_downhill", "difference", "signal_share",
-        "agreement",
+        "align_labels", "align_downhill", "align_end", "angle", "gain_downhill", "accuracy", "difference",
+        "least_difference", "signal_share", "agreement",
     ),
     "scale": ("change", "change_end", "change_over_spread", "moves", "moves_least"),
-    "stability": ("overshoot", "sharpness", "first_step", "step_change", "loss_end", "loss_ten"),
+    "stability": (
+        "overshoot", "overshoot_held", "sharpness", "first_step", "first_step_held", "step_change",
+        "loss_one", "loss_ten", "loss_end", "growth_five", "growth_twenty", "blow_up", "moves_far",
+    ),
 }  # fmt: skip
 
 

@@ -15,14 +15,14 @@ from trainlab.diagnosis.forecast.subject import Subject
 from trainlab.errors import RequestError
 from trainlab.nn.layers import fans, weight_layers
 
-MOST_IMAGES, FEWEST_IMAGES, FEWEST_WITH_BATCHNORM = 64, 16, 32
+MOST_IMAGES, FEWEST_IMAGES, FEWEST_WITH_BATCHNORM = 128, 16, 32
 """Images of a part. BatchNorm's statistics need 32 at least (its gradient depends on them)."""
 
 AFFORDED_MULTIPLY_ADDS = 6e10
 """What a forecast may cost: about two seconds on two cores."""
 
-PASSES = 50
-"""Images passed for each image of a part, counted in forward passes; see `measure`."""
+PASSES, PASSES_HELD = 22, 14
+"""Times that each image of a part, and each that is held out, passes forward; back counts twice."""
 
 Batches = Iterable[tuple[Tensor, Tensor]]
 
@@ -37,7 +37,7 @@ class Part:
 
 @dataclass(frozen=True)
 class Sample:
-    """`first` and `second`, of one size, and `held`, twice that where there are images enough."""
+    """`first` and `second`, of one size, and `held`, twice that where it can be had and afforded."""
 
     first: Part
     second: Part
@@ -59,7 +59,7 @@ def take(batches: Batches, subject: Subject) -> Sample:
 
     Raises RequestError for fewer than four images, and for what is no batch of images and classes.
     """
-    xs, ys, wanted = [], [], 4
+    xs, ys, wanted, part = [], [], 4, 1
     for batch in batches:
         if (
             not isinstance(batch, tuple | list)
@@ -69,7 +69,8 @@ def take(batches: Batches, subject: Subject) -> Sample:
             raise RequestError("preflight: expected batches of (x_NCHW, y_N), two tensors")
         x_NCHW, y_N = batch
         if not xs:
-            wanted = 4 * _images_of_a_part(subject, x_NCHW[:2].to(subject.device))
+            part, held = _affordable(subject, x_NCHW[:2].to(subject.device))
+            wanted = 2 * part + held
         xs.append(x_NCHW)
         ys.append(y_N)
         if sum(map(len, xs)) >= wanted:
@@ -79,7 +80,7 @@ def take(batches: Batches, subject: Subject) -> Sample:
         raise RequestError(f"preflight: got {count} images, expected at least 4, better 256")
     x_NCHW, y_N = torch.cat(xs)[:count].to(subject.device), torch.cat(ys)[:count].to(subject.device)
     # of few images the held ones are fewer, or were seen: BatchNorm needs its 32
-    size = max(count // 4, min(_fewest(subject), count // 2))
+    size = part if count == wanted else max(count // 4, min(_fewest(subject), count // 2))
     held = max(count - 2 * size, size)
     return Sample(
         Part(x_NCHW[:size], y_N[:size]),
@@ -93,9 +94,14 @@ def _fewest(subject: Subject) -> int:
     return FEWEST_WITH_BATCHNORM if has_batchnorm else FEWEST_IMAGES
 
 
-def _images_of_a_part(subject: Subject, x_NCHW: Tensor) -> int:
-    affordable = AFFORDED_MULTIPLY_ADDS / (PASSES * max(multiply_adds(subject, x_NCHW), 1))
-    return int(min(max(affordable, _fewest(subject)), MOST_IMAGES))
+def _affordable(subject: Subject, x_NCHW: Tensor) -> tuple[int, int]:
+    """Images of a part, and of those held out."""
+    passes = AFFORDED_MULTIPLY_ADDS / max(multiply_adds(subject, x_NCHW), 1)
+    affordable, fewest = int(passes / (PASSES + 2 * PASSES_HELD)), _fewest(subject)
+    if affordable < fewest:
+        return fewest, fewest
+    part = min(affordable, MOST_IMAGES)
+    return part, 2 * part
 
 
 def multiply_adds(subject: Subject, x_NCHW: Tensor) -> float:

@@ -1,0 +1,265 @@
+"""zoo.csv → the fit that the package ships, results.json, README.md and its figure."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from experiments.preflight import score
+from experiments.preflight.table import TABLE
+from trainlab.diagnosis.forecast.calibration import COEFFICIENTS, probability
+
+HERE = Path(__file__).parent
+RESULTS, README, PICTURE = HERE / "results.json", HERE / "README.md", HERE / "reliability.svg"
+MUST = {"recall": 0.9, "false_alarms": 0.1}
+LOOKED_AT = 562
+"""So many runs, the first of the design, were there while the features were made: those after are fresh."""
+
+DEPTHS = {"1–2": 2, "3–5": 5, "6–9": 9, "10–15": 15, "16–24": 99}
+
+
+def write() -> None:
+    """All files, from the table."""
+    runs = load()
+    results = _plain(scored(runs))
+    shipped = score.fit(runs, score.COLUMNS)
+    COEFFICIENTS.write_text(json.dumps(shipped.coefficients(), indent=1) + "\n", encoding="utf-8")
+    said = [round(probability(row, shipped.coefficients()), 4) for row in runs.iter_rows(named=True)]
+    runs.drop("depth_range").with_columns(probability=pl.Series(said)).write_csv(TABLE)
+    RESULTS.write_text(json.dumps(results, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    README.write_text(readme(results), encoding="utf-8")
+    picture(results)
+    print(table_of_axes(results), table_of_baselines(results), sep="\n\n")
+
+
+def load(path: Path = TABLE) -> pl.DataFrame:
+    """The table, with the range of its depth beside each run, in a fixed order."""
+    return pl.read_csv(path, infer_schema_length=None).with_columns(depth_range=_depth_range()).sort("number")
+
+
+def _depth_range() -> pl.Expr:
+    expression = pl.when(pl.col("depth").is_null()).then(pl.lit("lenet5"))
+    for name, most in DEPTHS.items():
+        expression = expression.when(pl.col("depth") <= most).then(pl.lit(name))
+    return expression.otherwise(pl.lit("more"))
+
+
+def scored(runs: pl.DataFrame) -> dict[str, Any]:
+    """The forecast and every baseline on every family left out."""
+    forecast = {axis: score.left_out(runs, axis, score.COLUMNS) for axis in score.FAMILIES}
+    pooled = pl.concat(list(forecast.values()))
+    return {
+        "zoo": _zoo(runs),
+        "must": MUST,
+        "pooled": score.judged(pooled),
+        "fresh": _fresh(runs),
+        "axes": {axis: score.judged(predictions) for axis, predictions in forecast.items()},
+        "families": {
+            axis: {family: score.judged(part) for (family,), part in sorted(predictions.group_by("family"))}
+            for axis, predictions in forecast.items()
+        },
+        "reliability": score.reliability(score.labels(pooled), pooled["probability"].to_numpy()),
+        "baselines": _baselines(runs),
+        "misjudged": _misjudged(runs, pooled),
+    }
+
+
+def _fresh(runs: pl.DataFrame) -> dict[str, Any]:
+    """The fit of the runs that were looked at while the features were made, on those that were not."""
+    seen, fresh = runs.filter(pl.col("number") < LOOKED_AT), runs.filter(pl.col("number") >= LOOKED_AT)
+    fitted = score.fit(seen, score.COLUMNS)
+    judged = fresh.with_columns(
+        probability=pl.Series(fitted.probability(fresh)), threshold=pl.lit(fitted.threshold)
+    )
+    return score.judged(judged)
+
+
+def _baselines(runs: pl.DataFrame) -> dict[str, Any]:
+    found = {}
+    for name, column in score.baselines().items():
+        with_it = runs.with_columns(column(runs).alias("baseline"))
+        parts = [score.left_out(with_it, axis, ["baseline"]) for axis in score.FAMILIES]
+        found[name] = score.judged(pl.concat(parts))
+    return found
+
+
+def _zoo(runs: pl.DataFrame) -> dict[str, Any]:
+    axes = (
+        "activation",
+        "init",
+        "normalization",
+        "norm_layer",
+        "model",
+        "data",
+        "optimizer",
+        "depth_range",
+        "steps",
+    )
+    return {
+        "runs": len(runs),
+        "learned": int(runs["learned"].sum()),
+        "diverged": int((runs["status"] == "diverged").sum()),
+        "configurations": runs.select(score.CONFIGURATION).unique().height,
+        "counts": {
+            axis: {str(k): n for k, n in runs[axis].value_counts(sort=True).iter_rows()} for axis in axes
+        },
+    }
+
+
+def _misjudged(runs: pl.DataFrame, pooled: pl.DataFrame) -> list[dict[str, Any]]:
+    """Runs that most of their left-out fits got wrong, the most confident errors first."""
+    mean = pooled.group_by("run_id").agg(
+        probability=pl.col("probability").mean(),
+        wrong=((pl.col("probability") >= pl.col("threshold")) != pl.col("learned")).mean(),
+    )
+    shown = (
+        "run_id", "model", "depth", "activation", "init", "norm_layer", "optimizer", "lr", "data",
+        "normalization", "steps", "seed", "learned", "test_acc",
+    )  # fmt: skip
+    wrong = mean.filter(pl.col("wrong") > 0.5).join(runs, on="run_id")
+    error = (pl.col("probability") - pl.col("learned").cast(pl.Float64)).abs()
+    return wrong.sort(error, descending=True).select(*shown, "probability").to_dicts()
+
+
+def _plain(value: Any) -> Any:
+    """Numbers with five digits."""
+    if isinstance(value, Mapping):
+        return {str(k): _plain(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(v) for v in value]
+    if isinstance(value, float | np.floating):
+        return None if np.isnan(value) else float(f"{value:.5g}")
+    return value
+
+
+def readme(results: Mapping[str, Any]) -> str:
+    """The whole README.md."""
+    template = (HERE / "README.template.md").read_text(encoding="utf-8")
+    parts = {
+        "zoo": table_of_zoo(results),
+        "verdict": verdict(results),
+        "axes": table_of_axes(results),
+        "baselines": table_of_baselines(results),
+        "families": table_of_families(results),
+        "reliability": table_of_reliability(results),
+        "misjudged": table_of_misjudged(results),
+    }
+    for name, content in parts.items():
+        template = template.replace(f"<!-- {name} -->", content)
+    return template
+
+
+def summary(path: Path = RESULTS) -> str:
+    """For the README at the top: the score in one table, from what was recorded."""
+    results = json.loads(path.read_text(encoding="utf-8"))
+    return f"{table_of_baselines(results)}\n\n{verdict(results)}"
+
+
+def verdict(results: Mapping[str, Any]) -> str:
+    """Whether the score is what it must be, in one line."""
+    pooled, must = results["pooled"], results["must"]
+    reached = pooled["recall"] >= must["recall"] and pooled["false_alarms"] <= must["false_alarms"]
+    word, named, alarms = "Reached" if reached else "Missed", pooled["recall"], pooled["false_alarms"]
+    return (
+        f"**{word}**: on families left out, {named:.1%} of the runs that do not learn are named beforehand "
+        f"(asked: at least {must['recall']:.0%}), at {alarms:.1%} false alarms "
+        f"(asked: at most {must['false_alarms']:.0%})."
+    )
+
+
+HEAD = "runs | AUROC | recall | false alarms | precision | Brier | ECE |"
+RULE = "---:|---:|---:|---:|---:|---:|---:|"
+
+
+def table_of_axes(results: Mapping[str, Any]) -> str:
+    """A line for each axis left out in turn, and all of them pooled."""
+    lines = [f"| left out | {HEAD}", f"|---|{RULE}"]
+    lines += [f"| each {_words(axis)} | {_cells(of)}" for axis, of in results["axes"].items()]
+    lines += [f"| **all of these, pooled** | {_cells(results['pooled'])}"]
+    return "\n".join(
+        [*lines, f"| nothing; runs {LOOKED_AT + 1} on, by a fit of the first | {_cells(results['fresh'])}"]
+    )
+
+
+def table_of_baselines(results: Mapping[str, Any]) -> str:
+    """The forecast beside what is simpler, all judged on the same families left out, pooled."""
+    lines = [f"| by | {HEAD}", f"|---|{RULE}", f"| **preflight** | {_cells(results['pooled'])}"]
+    return "\n".join([*lines, *(f"| {name} | {_cells(of)}" for name, of in results["baselines"].items())])
+
+
+def table_of_families(results: Mapping[str, Any]) -> str:
+    """A line for each family."""
+    lines = [f"| left out | {HEAD}", f"|---|{RULE}"]
+    for axis, families in results["families"].items():
+        lines += [f"| {_words(axis)} {family} | {_cells(of)}" for family, of in families.items()]
+    return "\n".join(lines)
+
+
+def table_of_reliability(results: Mapping[str, Any]) -> str:
+    """A line for each tenth of the probability."""
+    lines = ["| probability | predictions | said, mean | learned |", "|---|---:|---:|---:|"]
+    for row in results["reliability"]:
+        between = f"{row['from']:.0%} – {row['to']:.0%}"
+        lines.append(f"| {between} | {row['runs']} | {row['said']:.1%} | {row['learned']:.1%} |")
+    return "\n".join(lines)
+
+
+def table_of_misjudged(results: Mapping[str, Any], most: int = 40) -> str:
+    """A line for each run that most left-out fits got wrong."""
+    lines = ["| said | learned | test acc | run |", "|---:|---|---:|---|"]
+    for row in results["misjudged"][:most]:
+        run = " ".join(
+            f"{k}={row[k]}" for k in ("model", "depth", "activation", "init", "norm_layer", "data") if row[k]
+        )
+        run += f" {row['normalization']} {row['optimizer']} lr={row['lr']:g}"
+        run += f" steps={row['steps']} seed={row['seed']}"
+        accuracy = "–" if row["test_acc"] is None else f"{row['test_acc']:.1%}"
+        lines.append(
+            f"| {row['probability']:.0%} | {'yes' if row['learned'] else 'no'} | {accuracy} | `{run}` |"
+        )
+    return "\n".join(lines)
+
+
+def table_of_zoo(results: Mapping[str, Any]) -> str:
+    """What the zoo is made of."""
+    zoo = results["zoo"]
+    lines = [
+        f"{zoo['runs']} runs of {zoo['configurations']} configurations; {zoo['learned']} learned "
+        f"({zoo['learned'] / zoo['runs']:.0%}), {zoo['diverged']} diverged.",
+        "",
+        "| axis | runs |",
+        "|---|---|",
+    ]
+    for axis, counts in zoo["counts"].items():
+        lines.append(f"| {_words(axis)} | {', '.join(f'{name} {n}' for name, n in counts.items())} |")
+    return "\n".join(lines)
+
+
+def _cells(of: Mapping[str, float]) -> str:
+    def share(name: str) -> str:
+        value = of[name]
+        return "–" if value is None or np.isnan(value) else f"{value:.1%}"
+
+    auroc = of["auroc"]
+    score_ = "–" if auroc is None or np.isnan(auroc) else f"{auroc:.3f}"
+    return (
+        f"{of['runs']} | {score_} | {share('recall')} | {share('false_alarms')} | {share('precision')} "
+        f"| {of['brier']:.3f} | {of['ece']:.3f} |"
+    )
+
+
+def _words(axis: str) -> str:
+    return axis.replace("_", " ")
+
+
+def picture(results: Mapping[str, Any]) -> None:
+    """The reliability of the pooled predictions."""
+    from trainlab.figures.reliability import figure
+    from trainlab.figures.style import write as save
+
+    rows: Sequence[Mapping[str, float]] = results["reliability"]
+    said = f"{results['zoo']['runs']} runs, each judged by fits that never saw its family"
+    save(figure(rows, "Said before training, and what came of it", said), PICTURE)
