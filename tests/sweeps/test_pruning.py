@@ -60,6 +60,7 @@ def test_what_will_not_learn_is_not_trained(train, tmp_path):
     assert results(tmp_path / "runs")["zeros"]["verdict"]["learned"] is False
 
 
+@pytest.mark.slow
 def test_an_audit_runs_the_condemned_and_tells_how_they_did(train, tmp_path):
     done = train("-m", "init=zeros,kaiming", "sweep.prune=preflight", "sweep.audit=1.0")
     assert done.returncode == 0, done.stdout + done.stderr
@@ -68,6 +69,7 @@ def test_an_audit_runs_the_condemned_and_tells_how_they_did(train, tmp_path):
     assert results(tmp_path / "runs")["zeros"]["pruning"]["audited"] is True
 
 
+@pytest.mark.slow
 def test_asking_changes_no_bit_of_a_run_that_goes_on(train, tmp_path):
     asked = train("init=kaiming", "sweep.prune=preflight", "paths.runs=asked")
     plain = train("init=kaiming", "paths.runs=plain")

@@ -82,7 +82,11 @@ def frame_table(frame: pl.DataFrame, title: str | None = None) -> Table:
     names = [name for name in frame.columns if frame[name].null_count() < frame.height]
     table = Table(title=title)
     for name in names:
-        table.add_column(name, justify="right" if frame.schema[name].is_numeric() else "left")
+        # a run's name is what one copies from here: whole on the narrowest terminal
+        width = max(map(len, frame[name]), default=0) if name == "run_id" else None
+        table.add_column(
+            name, justify="right" if frame.schema[name].is_numeric() else "left", min_width=width
+        )
     for row in frame.select(names).iter_rows(named=True):
         table.add_row(*(measure(name, row[name]) if "/" in name else cell(row[name]) for name in names))
     return table

@@ -154,6 +154,7 @@ def test_the_way_through_the_course_is_refreshed_in_its_order(done):
     assert "**Refuted**" in course and "*Try:* something else" in course
 
 
+@pytest.mark.slow
 def test_a_run_without_what_a_claim_asks_for_is_trained_again(done):
     """Another claim shares A's runs and has thrown their weights away."""
     place, _, _ = done
