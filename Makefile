@@ -23,7 +23,7 @@ demo: setup  ## four small runs on embedded digits, the table, and what to try n
 	@echo 'Try next (source .venv/bin/activate first):'
 	@echo '  python train.py -m experiment=demo activation=sigmoid,relu norm_layer=none,batchnorm   what BatchNorm mends'
 	@echo '  python train.py -m experiment=demo init=glorot,kaiming optimizer=adam optimizer.lr=1e-3   what Adam mends'
-	@echo '  trainlab runs list          trainlab anatomy experiment=demo          trainlab options activation'
+	@echo '  trainlab runs list      trainlab explain RUN      trainlab claims list      trainlab options activation'
 
 test: setup lint  ## lint, type check and the default tests, offline, under 10 minutes
 	$(BIN)/python -m pytest
