@@ -27,8 +27,10 @@ def main() -> None:
 
         print(dict(Counter(outcome.status for outcome in train(arguments.runs, arguments.most))))
     elif arguments.what == "measure":
+        from experiments.preflight.again import record
         from experiments.preflight.table import measure
 
+        record(arguments.runs)
         print(f"{len(measure(arguments.runs, arguments.processes, arguments.most))} runs in the table")
     else:
         from experiments.preflight.write import write

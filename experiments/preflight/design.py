@@ -14,6 +14,9 @@ POINTS = 620
 SEEDS_OF_EVERY = 8
 """One point in so many is trained with two seeds more."""
 
+REPEAT_EVERY = 6
+"""One run in so many is trained again on other images."""
+
 Weighted = Mapping[Any, float]
 
 ACTIVATIONS: Weighted = {
@@ -85,6 +88,16 @@ def points(count: int = POINTS, seed: int = SEED) -> Iterator[list[str]]:
         seeds = range(3) if number % SEEDS_OF_EVERY == 0 else [number % 5]
         for run_seed in seeds:
             yield [*point, f"seed={run_seed}", *ALL_ALIKE]
+
+
+def repeats() -> Iterator[list[str]]:
+    """Every sixth run again: the same initial weights, other images of the same data set, another order.
+
+    How often these end otherwise than the first time is what no forecast from the initial weights can know.
+    """
+    for number, lines in enumerate(points()):
+        if number % REPEAT_EVERY == 0:
+            yield [*lines, "data.split_seed=1"]
 
 
 def _point(dice: random.Random) -> list[str]:

@@ -14,7 +14,6 @@ from experiments.preflight.zoo import GROUP
 from trainlab.diagnosis.forecast.features import FOR_COMPARISON, NAMES
 from trainlab.runs import RunFolder, metrics
 from trainlab.runs.groups import read_group
-from trainlab.runs.selection import run_names
 from trainlab.runs.settings_file import read_settings
 from trainlab.training.preflight import forecast_run
 
@@ -39,19 +38,18 @@ DIGITS = 4
 
 
 def measure(runs: Path, processes: int = 2, most: int | None = None, table: Path = TABLE) -> pl.DataFrame:
-    """Adds the runs under `runs` that the table lacks, writes it, and returns it. Nothing is trained."""
+    """Adds the zoo's runs that the table lacks, writes it, and returns it. Nothing is trained."""
     known = pl.read_csv(table, infer_schema_length=None) if table.exists() else pl.DataFrame()
     # these are of the table as a whole, not of a run
     known = known.drop("number", "probability", strict=False)
     have = set(known["run_id"]) if len(known) else set()
-    done = [
-        runs / name for name in run_names(runs) if name not in have and (runs / name / "result.json").exists()
-    ]
+    design = read_group(runs, GROUP)
+    done = [runs / name for name in design if name not in have and (runs / name / "result.json").exists()]
     # not forked: polars has threads by now, and they do not survive it
     with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
         rows = [row for row in pool.map(_row, done[:most]) if row is not None]
     parts = [frame for frame in (known, pl.DataFrame(rows, infer_schema_length=None)) if len(frame)]
-    whole = _numbered(pl.concat(parts, how="vertical_relaxed"), read_group(runs, GROUP))
+    whole = _numbered(pl.concat(parts, how="vertical_relaxed"), design)
     whole.write_csv(table)
     return whole
 

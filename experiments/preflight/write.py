@@ -8,13 +8,16 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from experiments.preflight import score
+from experiments.preflight import again, score
 from experiments.preflight.table import TABLE
 from trainlab.diagnosis.forecast.calibration import COEFFICIENTS, probability
 
 HERE = Path(__file__).parent
 RESULTS, README, PICTURE = HERE / "results.json", HERE / "README.md", HERE / "reliability.svg"
 MUST = {"recall": 0.9, "false_alarms": 0.1}
+BORDER, LOG_2 = (0.12, 0.20), 0.3
+"""Where ten classes hardly tell learning from guessing on these test sets; log10 of an overshoot of 2."""
+
 LOOKED_AT = 562
 """So many runs, the first of the design, were there while the features were made: those after are fresh."""
 
@@ -63,6 +66,8 @@ def scored(runs: pl.DataFrame) -> dict[str, Any]:
         },
         "reliability": score.reliability(score.labels(pooled), pooled["probability"].to_numpy()),
         "baselines": _baselines(runs),
+        "where": _where(runs, pooled),
+        "repeats": again.summed_up(),
         "misjudged": _misjudged(runs, pooled),
     }
 
@@ -109,6 +114,21 @@ def _zoo(runs: pl.DataFrame) -> dict[str, Any]:
     }
 
 
+def _where(runs: pl.DataFrame, pooled: pl.DataFrame) -> dict[str, Any]:
+    """The same predictions, parted: runs that ended near the border of learning, of large steps, others."""
+    near = pl.col("test_acc").fill_null(0.0).is_between(*BORDER)
+    large = (pl.col("first_step") > -1) | (pl.col("overshoot") > LOG_2)
+    parts = {
+        f"test accuracy between {BORDER[0]:.0%} and {BORDER[1]:.0%}": near,
+        "others, first step above a tenth of a layer or beyond the curvature": ~near & large,
+        "others, small steps": ~near & ~large,
+    }
+    return {
+        name: score.judged(pooled.join(runs.filter(which).select("run_id"), on="run_id", how="semi"))
+        for name, which in parts.items()
+    }
+
+
 def _misjudged(runs: pl.DataFrame, pooled: pl.DataFrame) -> list[dict[str, Any]]:
     """Runs that most of their left-out fits got wrong, the most confident errors first."""
     mean = pooled.group_by("run_id").agg(
@@ -145,6 +165,8 @@ def readme(results: Mapping[str, Any]) -> str:
         "baselines": table_of_baselines(results),
         "families": table_of_families(results),
         "reliability": table_of_reliability(results),
+        "where": table_of_where(results),
+        "repeats": sentence_of_repeats(results),
         "misjudged": table_of_misjudged(results),
     }
     for name, content in parts.items():
@@ -196,6 +218,21 @@ def table_of_families(results: Mapping[str, Any]) -> str:
     for axis, families in results["families"].items():
         lines += [f"| {_words(axis)} {family} | {_cells(of)}" for family, of in families.items()]
     return "\n".join(lines)
+
+
+def table_of_where(results: Mapping[str, Any]) -> str:
+    """A line for each part of the zoo."""
+    lines = [f"| runs | {HEAD}", f"|---|{RULE}"]
+    return "\n".join([*lines, *(f"| {name} | {_cells(of)}" for name, of in results["where"].items())])
+
+
+def sentence_of_repeats(results: Mapping[str, Any]) -> str:
+    """How many ends were another the second time."""
+    found = results["repeats"]
+    return (
+        f"{found['runs']} runs were trained again from the same initial weights, on other images of the same "
+        f"data set: {found['changed']} of them ({found['changed'] / found['runs']:.1%}) came to another end."
+    )
 
 
 def table_of_reliability(results: Mapping[str, Any]) -> str:

@@ -1,5 +1,6 @@
 """The zoo's runs, by the platform itself: a list of settings becomes a plan, the plan becomes runs."""
 
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
@@ -7,7 +8,7 @@ from hydra import initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
-from experiments.preflight.design import points
+from experiments.preflight.design import points, repeats
 from trainlab.config.bulk import BulkComposer
 from trainlab.config.options import package_conf
 from trainlab.sweeps.local import LocalEngine
@@ -17,12 +18,12 @@ from trainlab.sweeps.server import WarmServer
 from trainlab.sweeps.slots import SlotSettings
 from trainlab.sweeps.watch import Silent
 
-GROUP = "preflight-zoo"
+GROUP, REPEATS = "preflight-zoo", "preflight-repeats"
 SWEEP = {"rerun": False, "retry_failed": True, "run_timeout": 300.0}
 
 
-def plan(runs: Path) -> Plan:
-    """All runs of the zoo, with what is left to do: the folder of runs is the truth.
+def plan(runs: Path, requests: Iterable[list[str]], group: str = GROUP) -> Plan:
+    """All these runs, with what is left to do: the folder of runs is the truth.
 
     Raises:
         RequestError: a point of the design that the platform refuses.
@@ -31,17 +32,18 @@ def plan(runs: Path) -> Plan:
     with initialize_config_dir(str(package_conf()), version_base="1.3"):
         loader = GlobalHydra.instance().config_loader()
         parser = OverridesParser.create(config_loader=loader)
-        own = [f"paths.runs={runs.absolute()}", f"group={GROUP}"]
-        jobs = [parser.parse_overrides([*lines, *own]) for lines in points()]
+        own = [f"paths.runs={runs.absolute()}", f"group={group}"]
+        jobs = [parser.parse_overrides([*lines, *own]) for lines in requests]
         return make_plan(jobs, BulkComposer(loader).compose, SWEEP)
 
 
 def train(runs: Path, most: int | None = None) -> list[Outcome]:
     """Trains what is left to do, or the first `most` of it, one run a core."""
-    whole = plan(runs)
-    record_plan(whole)
-    chunk = replace(whole, todo=list(whole.todo)[:most])
-    print(f"{whole.describe()}; now {len(chunk.todo)}", flush=True)
+    zoo, again = plan(runs, points()), plan(runs, repeats(), REPEATS)
+    for part in (zoo, again):
+        record_plan(part)
+        print(part.describe(), flush=True)
+    chunk = replace(zoo, todo=[*zoo.todo, *again.todo][:most])
     if not chunk.todo:
         return []
     with WarmServer() as server:

@@ -7,72 +7,32 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from tiny_network import SGD, flat, loss_of, measured, tiny_sample, tiny_subject, unflat
 from torch import nn
 
 from trainlab.diagnosis.forecast.calibration import probability
-from trainlab.diagnosis.forecast.features import NAMES, RIGHT_ANGLE, features, log10
+from trainlab.diagnosis.forecast.features import NAMES, RIGHT_ANGLE, features, lazy, log10
 from trainlab.diagnosis.forecast.measure import Budget, measure
 from trainlab.diagnosis.forecast.preflight import budget_of
 from trainlab.diagnosis.forecast.push import push
 from trainlab.diagnosis.forecast.ray import look, steps_to_look_at
-from trainlab.diagnosis.forecast.sample import Part, Sample, label_direction, multiply_adds, take
+from trainlab.diagnosis.forecast.sample import Sample, count_layers, label_direction, take
 from trainlab.diagnosis.forecast.subject import Subject, moved
-from trainlab.diagnosis.forecast.theory import chain, theory_of
-from trainlab.models import MLP, LeNet5, PlainCNN, ResNet, anatomy, totals
-from trainlab.nn.initializers import Kaiming, initialize
+from trainlab.models import MLP, PlainCNN, ResNet, anatomy, totals
 from trainlab.nn.norm_layers import NormLayer
-from trainlab.theory.network import Layer, propagate
 from trainlab.training.schedules import cosine
 
 BATCHNORM = NormLayer("before_activation", nn.BatchNorm2d)
 
 
-class Tiny(nn.Module):
-    """4 inputs, 3 tanh units, 3 classes; few enough weights for a whole Hessian."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.hidden, self.activation, self.output = nn.Linear(4, 3), nn.Tanh(), nn.Linear(3, 3)
-
-    def forward(self, x_NCHW):
-        return self.output(self.activation(self.hidden(x_NCHW.flatten(1))))
-
-
 @pytest.fixture
 def tiny() -> Subject:
-    torch.manual_seed(3)
-    return Subject(Tiny().double())
+    return tiny_subject()
 
 
 @pytest.fixture
 def sample() -> Sample:
-    torch.manual_seed(4)
-    x_NCHW, y_N = torch.randn(64, 1, 2, 2, dtype=torch.double), torch.arange(64) % 3
-    return Sample(Part(x_NCHW[:16], y_N[:16]), Part(x_NCHW[16:32], y_N[16:32]), Part(x_NCHW[32:], y_N[32:]))
-
-
-def flat(weights) -> torch.Tensor:
-    return torch.cat([w.flatten() for w in weights.values()])
-
-
-def unflat(vector, like) -> dict:
-    parts = vector.split([w.numel() for w in like.values()])
-    return {name: part.view_as(w) for (name, w), part in zip(like.items(), parts, strict=True)}
-
-
-def loss_of(subject: Subject, part: Part):
-    def loss(vector):
-        return F.cross_entropy(subject.run(part.x_NCHW, unflat(vector, subject.weights)), part.y_N)
-
-    return loss
-
-
-SGD = partial(torch.optim.SGD, lr=0.3)
-
-
-def measured(subject, sample, make=SGD, steps=50, **more):
-    with subject.held():
-        return measure(subject, sample, make, Budget(steps), **more)
+    return tiny_sample()
 
 
 def test_overshoot_and_sharpness_are_those_of_the_whole_hessian(tiny, sample):
@@ -277,7 +237,7 @@ def test_multiply_adds_are_those_of_the_layer_table():
     for network in (PlainCNN((3, 16, 16), 10, depth=4), ResNet((3, 16, 16), 10), MLP((3, 16, 16), 10)):
         subject = Subject(network)
         with subject.held():
-            counted = multiply_adds(subject, torch.randn(2, 3, 16, 16))
+            counted, _ = count_layers(subject, torch.randn(2, 3, 16, 16))
         assert counted == totals(anatomy(network, (3, 16, 16))).multiply_adds
 
 
@@ -316,6 +276,15 @@ def test_features_are_all_there_and_finite(tiny, sample):
     assert set(NAMES) <= set(found) and all(math.isfinite(value) for value in found.values())
 
 
+def test_the_linear_network_has_a_word_only_where_steps_are_small():
+    found = {"first_step": -2.0, "overshoot": -1.0, "linear_accuracy": 0.13, "linear_alignment": 0.0}
+    quiet = lazy(found)
+    assert quiet["lazy"] == pytest.approx(1, abs=0.02)
+    assert quiet["lazy_accuracy"] > 0.9 and quiet["lazy_alignment"] < -0.7
+    for wild in ({"first_step": 0.5}, {"overshoot": 1.5}):
+        assert all(abs(value) < 0.01 for value in lazy({**found, **wild}).values())
+
+
 def test_logarithms_within_bounds():
     assert log10(1000.0, -1, 2) == 2 and log10(0.0, -1, 2) == -1 and log10(math.nan, -1, 2) == -1
     assert log10(math.inf, -1, 2) == 2 and log10(10.0, -1, 2) == pytest.approx(1)
@@ -325,62 +294,3 @@ def test_the_probability_is_the_logistic_of_the_weighted_sum():
     fitted = {"intercept": 0.5, "features": {"a": {"weight": 2.0, "mean": 1.0, "scale": 4.0}}}
     assert probability({"a": 3.0}, fitted) == pytest.approx(1 / (1 + math.exp(-(0.5 + 2 * (3 - 1) / 4))))
     assert probability({"a": -1e9}, fitted) == pytest.approx(0, abs=1e-200)
-
-
-def test_the_chain_of_a_network_by_hand():
-    torch.manual_seed(0)
-    network = MLP((1, 4, 4), 10, depth=2, width=24, activation=nn.Tanh, norm_layer=BATCHNORM)
-    initialize(network, Kaiming())
-    x_NCHW = torch.randn(64, 1, 4, 4)
-    subject = Subject(network)
-    with subject.held():
-        theory = theory_of(subject, x_NCHW)
-
-    def variance(name):
-        return float(network.get_submodule(name).weight.detach().double().square().mean())
-
-    layers = [
-        Layer("hidden.1.linear", 16, 24, variance("hidden.1.linear"), 0.0, 24, torch.tanh, "batchnorm"),
-        Layer("hidden.2.linear", 24, 24, variance("hidden.2.linear"), 0.0, 24, torch.tanh, "batchnorm"),
-        Layer("output", 24, 10, variance("output"), 0.0, 10),
-    ]
-    x_ND = x_NCHW.flatten(1).double()
-    gram = x_ND @ x_ND.T / 16
-    square, product = gram.diagonal().mean(), gram[~torch.eye(64, dtype=torch.bool)].mean()
-    expected = propagate(
-        layers, input_second_moment=float(square), input_correlation=float(product / square), batch_size=64
-    )
-    for ours, theirs in zip(theory.prediction.layers, expected.layers, strict=True):
-        assert ours.name == theirs.name and ours.gradient_factor == pytest.approx(
-            theirs.gradient_factor, rel=1e-6
-        )
-        assert ours.variance == pytest.approx(theirs.variance, rel=1e-6)
-
-
-def test_what_is_no_chain_has_no_theory():
-    shortcut = Subject(ResNet((1, 16, 16), 10, depth=3, width=4))
-    straight = Subject(LeNet5((1, 28, 28), 10))
-    with shortcut.held(), straight.held():
-        assert chain(shortcut, torch.randn(2, 1, 16, 16)) == []
-        names = [layer.name for layer in chain(straight, torch.randn(2, 1, 28, 28))]
-    assert names == ["C1.conv", "C3.conv", "C5.conv", "F6.linear", "output"]
-
-
-def test_theory_agrees_with_a_wide_network():
-    """Measured beside predicted, as `trainlab preflight` shows them: within the scatter of width 300."""
-    from trainlab.diagnosis.forecast.view import measured_layers, plain_theory
-
-    torch.manual_seed(0)
-    network = MLP((1, 12, 12), 10, depth=4, width=300, activation=nn.Tanh)
-    initialize(network, Kaiming())
-    x_NCHW, y_N = torch.randn(256, 1, 12, 12), torch.arange(256) % 10
-    subject = Subject(network)
-    with subject.held():
-        taken = take([(x_NCHW, y_N)], subject)
-        found = measure(subject, taken, partial(torch.optim.SGD, lr=0.1), Budget(10))
-        theory = plain_theory(theory_of(subject, taken.first.x_NCHW))
-    for seen, expected in zip(measured_layers(found), theory["layers"], strict=True):
-        assert seen.name == expected["name"] and seen.scale == pytest.approx(expected["scale"], rel=0.1)
-        assert seen.correlation == pytest.approx(expected["correlation"], abs=0.1)
-        if seen.gradient is not None:
-            assert seen.gradient == pytest.approx(expected["gradient"], rel=0.15)

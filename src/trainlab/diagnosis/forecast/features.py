@@ -24,6 +24,10 @@ NAMES: Mapping[str, str] = {
     "accuracy": "best accuracy of held-out images down the loss, less the commonest class's share",
     "difference": "log10(1 − correlation) of two images at the last hidden layer",
     "least_difference": "the same at the layer where it is least",
+    "linear_accuracy": "accuracy of the network as if linear, after all steps, less the commonest class's",
+    "linear_alignment": "alignment of its held-out logits with the labels",
+    "linear_gain": "gain of its held-out logits over guessing, nats, at least −1",
+    "linear_fit": "log10 of its loss on the images it is fitted to, over that of guessing",
     "signal_share": "log10 |gradient toward the labels| / |gradient of the loss|",
     "agreement": "cosine of the gradients toward the labels of two batches",
     # scale
@@ -48,6 +52,10 @@ NAMES: Mapping[str, str] = {
     "growth_five": "log10 growth of the gradient toward the labels in five steps",
     "growth_twenty": "the same in twenty steps",
     "blow_up": "log10 change of the logits after all steps, 0.5 up to three nats",
+    # the lazy regime: where steps are small a network stays near its linear self, whose word then counts
+    "lazy": "0..1: how surely the first step is small enough, in length and beside the curvature",
+    "lazy_accuracy": "whether the linear network's accuracy would count as learning, −1..1; times lazy",
+    "lazy_alignment": "whether its alignment is more than chance, −1..1; times lazy",
     # units
     "saturated": "largest share of saturated pre-activations of a layer",
     "dead": "largest share of dead units of a layer",
@@ -60,10 +68,10 @@ FOR_COMPARISON: Mapping[str, str] = {"gradient_norm": "log10 norm of the loss gr
 
 def features(measured: Measurement) -> dict[str, float]:
     """All of `NAMES` and `FOR_COMPARISON`. What is not finite counts as the worst that the bounds allow."""
+    found = {**_angle(measured), **_scale(measured), **_stability(measured)}
     return {
-        **_angle(measured),
-        **_scale(measured),
-        **_stability(measured),
+        **found,
+        **lazy(found),
         "saturated": _most(measured.rows, "saturated"),
         "dead": _most(measured.rows, "dead"),
         "gradient_norm": log10(math.hypot(*(m.gradient_norm for m in measured.layers.values())), -12, 8),
@@ -84,8 +92,22 @@ def _angle(measured: Measurement) -> dict[str, float]:
         "accuracy": max(p.accuracy for p in downhill) - measured.start.commonest,
         "difference": differences[-1] if differences else -7.0,
         "least_difference": min(differences, default=-7.0),
+        **_linear(measured),
         "signal_share": log10(measured.signal_share, -6, 1),
         "agreement": measured.agreement if math.isfinite(measured.agreement) else 0.0,
+    }
+
+
+def _linear(measured: Measurement) -> dict[str, float]:
+    """Where it cannot be had, it does not learn."""
+    run, guessing = measured.linearized, measured.start.entropy
+    if run is None:
+        return {"linear_accuracy": 0.0, "linear_alignment": 0.0, "linear_gain": -1.0, "linear_fit": 0.0}
+    return {
+        "linear_accuracy": run.end.accuracy - run.end.commonest,
+        "linear_alignment": run.end.alignment,
+        "linear_gain": max(run.end.gain, -1.0),
+        "linear_fit": log10(run.fit_loss / max(guessing, 1e-9), -1, 2),
     }
 
 
@@ -125,6 +147,20 @@ def _stability(measured: Measurement) -> dict[str, float]:
         "growth_five": log10(measured.growth[0], -4, 4),
         "growth_twenty": log10(measured.growth[1], -4, 4),
         "blow_up": log10(measured.toward_labels[-1].change_rms, 0.5, 4),
+    }
+
+
+def lazy(found: Mapping[str, float]) -> dict[str, float]:
+    """The features of the lazy regime, from those of angle and stability.
+
+    Smooth steps: at a first step of a tenth of a layer's length, and an overshoot of 2; at three points of
+    accuracy above the commonest class, about what the verdict asks for; at an alignment of a tenth.
+    """
+    gate = 1 / (1 + math.exp(4 * (found["first_step"] + 1))) / (1 + math.exp(8 * (found["overshoot"] - 0.3)))
+    return {
+        "lazy": gate,
+        "lazy_accuracy": gate * math.tanh((found["linear_accuracy"] - 0.03) / 0.05),
+        "lazy_alignment": gate * math.tanh((found["linear_alignment"] - 0.1) / 0.1),
     }
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import torch
 
+from trainlab.diagnosis.forecast.linear import LinearRun, linear_run
 from trainlab.diagnosis.forecast.passes import (
     curvature,
     gradients,
@@ -27,12 +28,6 @@ from trainlab.signals.recorder import Recorder
 
 POINTS = 6
 """Places along each ray, from one step to all of them."""
-
-PUSHES = 20
-"""Times that the optimizer is handed the gradients: momentum 0.9 has then come to 88% of its speed."""
-
-HEAVY, PUSHES_OF_HEAVY = 2_000_000, 8
-"""Weights from which on it is asked less often."""
 
 SMALL = 1e-2
 """Relative displacement of the layer that moves most at which the network still counts as linear."""
@@ -77,7 +72,8 @@ class Measurement:
     loss: nats, on the first part. toward_labels, downhill: along the optimizer's update from the signal's and
     from the loss's gradient. linear: a small displacement toward the labels. signal_share: |signal| over
     |loss gradient|. agreement: cosine of the signals of two parts. overshoot, sharpness: see
-    `passes.curvature`. growth: `passes.signal_growth` at the steps of `AHEAD`. rows: (layer, quantity, value)
+    `passes.curvature`. growth: `passes.signal_growth` at the steps of `AHEAD`. linearized: the run as if
+    the network were linear, None where that cannot be had. rows: (layer, quantity, value)
     of `signals`, at the first step.
     """
 
@@ -93,6 +89,7 @@ class Measurement:
     sharpness: float
     growth: Sequence[float]
     layers: Mapping[str, LayerMoves]
+    linearized: LinearRun | None
     rows: Sequence[tuple[str, str, float]]
 
 
@@ -108,9 +105,8 @@ def measure(
     finally:
         recorder.cancel()
     two = gradients(subject, sample.second, clip)
-    times = PUSHES if sum(w.numel() for w in subject.weights.values()) <= HEAVY else PUSHES_OF_HEAVY
-    to_labels = push(make, subject.weights, [one.signal, two.signal], times)
-    to_lower = push(make, subject.weights, [one.downhill, two.downhill], times)
+    to_labels = push(make, subject.weights, [one.signal, two.signal])
+    to_lower = push(make, subject.weights, [one.downhill, two.downhill])
     overshoot, sharpness = curvature(subject, sample.first, to_lower.first, one.downhill)
     with torch.no_grad():
         rays = _Rays(subject, sample.held, budget.full_steps)
@@ -133,6 +129,7 @@ def measure(
             for steps in AHEAD
         ],
         layers=_moves(subject, to_lower.first, to_labels.steady, one.downhill),
+        linearized=linear_run(subject, sample, make, budget.full_steps, one, two),
         rows=rows,
     )
 

@@ -17,6 +17,12 @@ from trainlab.errors import RequestError
 
 MakeOptimizer = Callable[[Iterable[nn.Parameter]], Optimizer]
 
+PUSHES = 20
+"""Times that the optimizer is handed the gradients: momentum 0.9 has then come to 88% of its speed."""
+
+HEAVY, PUSHES_OF_HEAVY = 2_000_000, 8
+"""Weights from which on it is asked less often."""
+
 DECOUPLED = (torch.optim.SGD, torch.optim.AdamW)
 """Their weight decay shrinks by lr · λ a step, whatever the gradient; that of others becomes part of it."""
 
@@ -33,13 +39,17 @@ class Push:
     decay: float
 
 
-def push(make: MakeOptimizer, weights: Weights, gradients: Sequence[Weights], steps: int) -> Push:
-    """Hands `gradients` in turn to a new optimizer over copies of `weights`, for `steps` steps.
+def push(
+    make: MakeOptimizer, weights: Weights, gradients: Sequence[Weights], steps: int | None = None
+) -> Push:
+    """Hands `gradients` in turn to a new optimizer over copies of `weights`, for `steps` steps or `PUSHES`.
 
     The steady update is the mean over the second half of the steps.
 
     Raises RequestError where the optimizer cannot be made or wants more than gradients.
     """
+    if steps is None:
+        steps = PUSHES if sum(w.numel() for w in weights.values()) <= HEAVY else PUSHES_OF_HEAVY
     copies = {name: nn.Parameter(w.clone()) for name, w in weights.items()}
     try:
         optimizer = make(list(copies.values()))

@@ -23,7 +23,7 @@ class Point:
     gain: nats by which the centred logits beat the class shares, H(y) − CE(z + log share).
     alignment: cosine −1..1 of z with y. change_alignment, change_rms: of z(steps) − z(0).
     spread: root mean square of z. accuracy, loss: of the logits as they are, share 0..1 and nats.
-    commonest: share of the commonest class.
+    commonest, entropy: of the labels alone: share of the commonest class, loss of guessing the shares.
     """
 
     steps: float
@@ -34,18 +34,18 @@ class Point:
     spread: float
     accuracy: float
     commonest: float
+    entropy: float
     loss: float
 
 
 def look(steps: float, logits_NK: Tensor, start_NK: Tensor, y_N: Tensor) -> Point:
     """The numbers of one point; where logits are not finite, the worst there are."""
-    commonest = float(y_N.bincount().max()) / len(y_N)
-    if not torch.isfinite(logits_NK).all() or not torch.isfinite(start_NK).all():
-        return Point(steps, -math.inf, 0.0, 0.0, math.inf, math.inf, 0.0, commonest, math.inf)
-    z_NK, z0_NK = centred(logits_NK), centred(start_NK)
     onehot_NK = F.one_hot(y_N, logits_NK.shape[1]).double()
     y_NK, share_K = centred(onehot_NK), onehot_NK.mean(0).clamp(min=1e-9)
-    entropy = -float((onehot_NK.mean(0) * share_K.log()).sum())
+    commonest, entropy = float(share_K.max()), -float((onehot_NK.mean(0) * share_K.log()).sum())
+    if not torch.isfinite(logits_NK).all() or not torch.isfinite(start_NK).all():
+        return Point(steps, -math.inf, 0.0, 0.0, math.inf, math.inf, 0.0, commonest, entropy, math.inf)
+    z_NK, z0_NK = centred(logits_NK), centred(start_NK)
     change_NK = z_NK - z0_NK
     return Point(
         steps=steps,
@@ -56,6 +56,7 @@ def look(steps: float, logits_NK: Tensor, start_NK: Tensor, y_N: Tensor) -> Poin
         spread=float(z_NK.square().mean().sqrt()),
         accuracy=float((logits_NK.argmax(1) == y_N).double().mean()),
         commonest=commonest,
+        entropy=entropy,
         loss=float(F.cross_entropy(logits_NK.double(), y_N)),
     )
 

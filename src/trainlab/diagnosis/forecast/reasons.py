@@ -27,7 +27,8 @@ HARDLY_MOVES = 0.02
 GROUPS: Mapping[str, tuple[str, ...]] = {
     "angle": (
         "align_labels", "align_downhill", "align_end", "angle", "gain_downhill", "accuracy", "difference",
-        "least_difference", "signal_share", "agreement",
+        "least_difference", "signal_share", "agreement", "linear_accuracy", "linear_alignment", "linear_gain",
+        "lazy_accuracy", "lazy_alignment",
     ),
     "scale": ("change", "change_end", "change_over_spread", "moves", "moves_least"),
     "stability": (

@@ -18,10 +18,13 @@ from trainlab.nn.layers import fans, weight_layers
 MOST_IMAGES, FEWEST_IMAGES, FEWEST_WITH_BATCHNORM = 128, 16, 32
 """Images of a part. BatchNorm's statistics need 32 at least (its gradient depends on them)."""
 
-AFFORDED_MULTIPLY_ADDS = 6e10
+AFFORDED_MULTIPLY_ADDS = 1e11
 """What a forecast may cost: about two seconds on two cores."""
 
-PASSES, PASSES_HELD = 22, 14
+OF_AN_OUTPUT = 100
+"""Multiply-adds that take as long as norm layer, activation and pooling of one output."""
+
+PASSES, PASSES_HELD = 46, 26
 """Times that each image of a part, and each that is held out, passes forward; back counts twice."""
 
 Batches = Iterable[tuple[Tensor, Tensor]]
@@ -37,11 +40,15 @@ class Part:
 
 @dataclass(frozen=True)
 class Sample:
-    """`first` and `second`, of one size, and `held`, twice that where it can be had and afforded."""
+    """`first` and `second`, of one size, and `held`: two or four times that, as it can be afforded.
+
+    `is_affordable` is False where even the fewest images cost more than a forecast may.
+    """
 
     first: Part
     second: Part
     held: Part
+    is_affordable: bool = True
 
     @property
     def all_x_NCHW(self) -> Tensor:
@@ -59,7 +66,7 @@ def take(batches: Batches, subject: Subject) -> Sample:
 
     Raises RequestError for fewer than four images, and for what is no batch of images and classes.
     """
-    xs, ys, wanted, part = [], [], 4, 1
+    xs, ys, wanted, part, is_affordable = [], [], 4, 1, True
     for batch in batches:
         if (
             not isinstance(batch, tuple | list)
@@ -69,7 +76,7 @@ def take(batches: Batches, subject: Subject) -> Sample:
             raise RequestError("preflight: expected batches of (x_NCHW, y_N), two tensors")
         x_NCHW, y_N = batch
         if not xs:
-            part, held = _affordable(subject, x_NCHW[:2].to(subject.device))
+            part, held, is_affordable = _affordable(subject, x_NCHW[:2].to(subject.device))
             wanted = 2 * part + held
         xs.append(x_NCHW)
         ys.append(y_N)
@@ -86,6 +93,7 @@ def take(batches: Batches, subject: Subject) -> Sample:
         Part(x_NCHW[:size], y_N[:size]),
         Part(x_NCHW[size : 2 * size], y_N[size : 2 * size]),
         Part(x_NCHW[-held:], y_N[-held:]),
+        is_affordable,
     )
 
 
@@ -94,25 +102,35 @@ def _fewest(subject: Subject) -> int:
     return FEWEST_WITH_BATCHNORM if has_batchnorm else FEWEST_IMAGES
 
 
-def _affordable(subject: Subject, x_NCHW: Tensor) -> tuple[int, int]:
-    """Images of a part, and of those held out."""
-    passes = AFFORDED_MULTIPLY_ADDS / max(multiply_adds(subject, x_NCHW), 1)
+def _affordable(subject: Subject, x_NCHW: Tensor) -> tuple[int, int, bool]:
+    """Images of a part, and of those held out; whether they can be afforded."""
+    passes = AFFORDED_MULTIPLY_ADDS / max(cost(subject, x_NCHW), 1)
+    if passes >= MOST_IMAGES * (PASSES + 4 * PASSES_HELD):
+        return MOST_IMAGES, 4 * MOST_IMAGES, True
     affordable, fewest = int(passes / (PASSES + 2 * PASSES_HELD)), _fewest(subject)
     if affordable < fewest:
-        return fewest, fewest
+        return fewest, fewest, False
     part = min(affordable, MOST_IMAGES)
-    return part, 2 * part
+    return part, 2 * part, True
 
 
-def multiply_adds(subject: Subject, x_NCHW: Tensor) -> float:
-    """Products of the weight layers for one image, counted in a forward pass of these."""
-    counted: list[int] = []
+def cost(subject: Subject, x_NCHW: Tensor) -> float:
+    """What one image costs, in multiply-adds: those of the weight layers, and what follows each output."""
+    products, outputs = count_layers(subject, x_NCHW)
+    return products + OF_AN_OUTPUT * outputs
+
+
+def count_layers(subject: Subject, x_NCHW: Tensor) -> tuple[float, float]:
+    """(multiply-adds, outputs) of the weight layers for one image, counted in a forward pass of these."""
+    products: list[int] = []
+    outputs: list[int] = []
     fan_in: Mapping[torch.nn.Module, int] = {
         layer: fans(layer)[0] for _, layer in weight_layers(subject.model)
     }
 
     def count(layer: torch.nn.Module, inputs: tuple, output: Tensor) -> None:
-        counted.append(output.numel() * fan_in[layer])
+        products.append(output.numel() * fan_in[layer])
+        outputs.append(output.numel())
 
     handles = [layer.register_forward_hook(count) for layer in fan_in]
     try:
@@ -121,7 +139,7 @@ def multiply_adds(subject: Subject, x_NCHW: Tensor) -> float:
     finally:
         for handle in handles:
             handle.remove()
-    return sum(counted) / len(x_NCHW)
+    return sum(products) / len(x_NCHW), sum(outputs) / len(x_NCHW)
 
 
 def label_direction(y_N: Tensor, classes: int) -> Tensor:
