@@ -4,7 +4,7 @@ BIN := .venv/bin
 EXTRAS := app,ray,slurm,dev
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-all lint format bench results picture reproduce report clean
+.PHONY: help setup demo test test-all lint format bench app results picture reproduce report clean
 
 help:  ## list the targets
 	@grep -E '^[a-z%-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z%-]+):.*## (.*)/  make \1 \t\2/' | expand -t 20
@@ -42,6 +42,9 @@ format: setup  ## put the code into its standard form
 
 bench: setup  ## measure the platform against hand-written loops; JSON into benchmarks/results
 	$(BIN)/python -m benchmarks
+
+app: setup  ## the web app on this machine: compare, look inside, claims, draw and predict
+	$(BIN)/trainlab app
 
 results: setup  ## run what the README's figures come from (about an hour on 2 cores)
 	$(BIN)/python -m experiments.readme --run

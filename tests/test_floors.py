@@ -14,7 +14,7 @@ FLOORS = {
     "claims": 4, "cli": 5, "app": 5,
 }  # fmt: skip
 # Within a floor, who may look next door. The front door needs nobody's permission but has none above it.
-SIDEWAYS = {("signals", "nn"), ("sweeps", "training")}
+SIDEWAYS = {("signals", "nn"), ("sweeps", "training"), ("cli", "app")}
 # Rooms that start, plan or show, and never pay for torch (beyond what they import inside a function).
 WITHOUT_TORCH = ("errors", "runs", "analysis", "config", "cli", "sweeps")
 

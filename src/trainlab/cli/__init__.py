@@ -254,6 +254,21 @@ def claims_report(
     claims.report(experiments, names or [], to)
 
 
+@app.command("app")
+def web_app(
+    folder: RunsFolder = Path("runs"),
+    port: Annotated[
+        int | None, typer.Option(min=1, max=65535, help="The port; the first free one when left out.")
+    ] = None,
+    experiments: Experiments = None,
+) -> None:
+    """Open the web app on this machine: compare, look inside, forecast, claims, draw and predict."""
+    from trainlab.app.place import Place
+    from trainlab.app.serve import serve
+
+    serve(Place(folder, experiments), port)
+
+
 def main(arguments: list[str] | None = None) -> None:
     """Runs a command; every wrong request ends in one line and exit code 2."""
     arguments = (sys.argv[1:] if arguments is None else arguments) or ["--help"]

@@ -1,0 +1,5 @@
+"""Which settings learn, and how fast?"""
+
+from trainlab.app.shell import heading
+
+heading("Compare", "Which settings learn, and how fast?")

@@ -1,0 +1,44 @@
+"""What the server runs for every view: the theme's few rules, the navigation, and the page asked for."""
+
+from pathlib import Path
+
+import streamlit as st
+
+from trainlab.app.shell import plainly
+
+# Beside the pages and not above them: a folder `pages` beside the script would make Streamlit list its files.
+HERE = Path(__file__).parent
+APP = HERE.parent
+
+
+def pages() -> list[st.Page]:
+    """The pages in the order of their use, each with an address of its own."""
+    return [
+        st.Page(HERE / f"{name}.py", title=title, url_path=name.replace("_", "-"))
+        for name, title in (
+            ("compare", "Compare"),
+            ("run", "Inside a run"),
+            ("will_it_learn", "Will it learn?"),
+            ("claims", "Claims"),
+            ("draw", "Draw and predict"),
+            ("anatomy", "Anatomy"),
+        )
+    ]
+
+
+def main() -> None:
+    """Shows the page of the address; `/` goes to the first."""
+    st.set_page_config(page_title="trainlab", page_icon=str(APP / "mark.svg"), layout="wide")
+    st.html(APP / "style.css")
+    st.logo(APP / "mark.svg", size="large")
+    all_pages = pages()
+
+    def start() -> None:
+        st.switch_page(all_pages[0], query_params=st.query_params.to_dict())
+
+    home = st.Page(start, title="trainlab", default=True, visibility="hidden")
+    with plainly():
+        st.navigation([home, *all_pages], position="top").run()
+
+
+main()

@@ -1,0 +1,65 @@
+"""What every page shares: its heading, its charts, and plain messages where something is wrong."""
+
+import functools
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from typing import Any
+
+import streamlit as st
+
+from trainlab.errors import RequestError
+from trainlab.runs import BrokenRun
+
+_MARKUP = str.maketrans({mark: f"\\{mark}" for mark in "\\`*_{}[]()<>#+-.!|~$:&"})
+
+
+def plain(text: object) -> str:
+    """Text of a user (the name of a run, a folder, an error) as Markdown that shows it letter by letter."""
+    return " ".join(str(text).split()).translate(_MARKUP)
+
+
+def heading(title: str, question: str) -> None:
+    """The page's name and the question that it answers."""
+    st.title(title, anchor=False)
+    st.caption(question)
+
+
+def chart(figure: Any, alt: str, **options: Any) -> Any:
+    """A figure of `trainlab.figures` in the colours of the theme; `alt` says in words what it shows."""
+    return st.altair_chart(figure, theme="streamlit", alt=alt, **options)
+
+
+def command(line: str) -> None:
+    """A command line, with a button that copies it."""
+    st.code(line, language="bash", wrap_lines=True)
+
+
+def nothing_yet(message: str, *lines: str) -> None:
+    """Where there is nothing to show: says so, and which commands make something."""
+    with st.container(border=True):
+        st.markdown(f"**{message}**")
+        for line in lines:
+            command(line)
+
+
+@contextmanager
+def plainly() -> Generator[None]:
+    """Shows a wrong request or a broken run as one line, and lets the app go on."""
+    try:
+        yield
+    except (RequestError, BrokenRun) as error:
+        st.error(plain(error))
+
+
+def live(seconds: float | None) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """A part of a page that is drawn anew every so often (never where None), by itself."""
+
+    def wrap(draw: Callable[..., None]) -> Callable[..., None]:
+        @functools.wraps(draw)
+        def safely(*args: Any, **named: Any) -> None:
+            with plainly():
+                draw(*args, **named)
+
+        return st.fragment(safely, run_every=seconds)
+
+    return wrap
