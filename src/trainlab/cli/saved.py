@@ -5,6 +5,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from trainlab.errors import RequestError
@@ -50,9 +51,9 @@ def predict(folder: Path, run: str, images: list[Path], checkpoint: str, as_json
     from trainlab.training import inference
 
     model, description = inference.load_run(path, checkpoint)
-    answers = {}
+    answers, done = {}, {}
     for image in images:
-        x_1CHW = inference.read_image(image, description["in_shape_CHW"])
+        x_1CHW, done[str(image)] = inference.read_image(image, description, str(image))
         shares = inference.probabilities(model, x_1CHW)[0].tolist()
         named = dict(zip(map(str, description["classes"]), shares, strict=True))
         answers[str(image)] = dict(sorted(named.items(), key=lambda item: -item[1]))
@@ -60,7 +61,8 @@ def predict(folder: Path, run: str, images: list[Path], checkpoint: str, as_json
         print(json.dumps(answers, indent=2))
         return
     for image, classes in answers.items():
-        console.print(f"[bold]{image}[/bold]", highlight=False)
+        console.print(f"[bold]{escape(image)}[/bold]", highlight=False)
+        console.print(f"[dim]{'; '.join(done[image])}[/dim]", highlight=False)
         for name, share in list(classes.items())[:5]:
             console.print(f"  {name:<14} {share:7.2%} {'█' * round(30 * share)}", highlight=False)
 

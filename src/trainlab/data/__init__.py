@@ -12,6 +12,7 @@ From a source to a batch, a file each:
     images       `load_images`: all of the above, as an `ImageData`
     loader       `BatchLoader`: a batch is an index into the array
     augment      whole batches on their device
+    intake       someone's own image as a network gets it (image_file, handwriting)
     datamodule   the same for Lightning
 
 What is named here needs no torch; `loader`, `augment` and `datamodule` do, and are imported by name.

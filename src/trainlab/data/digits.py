@@ -35,12 +35,12 @@ def _read() -> Decoded:
 
     flat_NP, target_N = load_digits(return_X_y=True)
     y_N = np.asarray(target_N, dtype=np.int64)
-    x_NHW = np.stack([_upsample(flat.reshape(8, 8)) for flat in np.asarray(flat_NP)])
+    x_NHW = np.stack([upsample(flat.reshape(8, 8)) for flat in np.asarray(flat_NP)])
     test, train = splits.level(y_N, TEST_IMAGES, splits.rng(SPLIT_SEED, "test"))
     return Decoded(Examples(x_NHW[train], y_N[train]), Examples(x_NHW[test], y_N[test]), tuple("0123456789"))
 
 
-def _upsample(image_HW: np.ndarray) -> np.ndarray:
+def upsample(image_HW: np.ndarray) -> np.ndarray:
     """8 × 8 of 0..16 to SIZE × SIZE of 0..255, bilinear, rounded."""
     large = Image.fromarray(image_HW.astype(np.float32)).resize((SIZE, SIZE), Image.Resampling.BILINEAR)
     return np.rint(np.asarray(large) * (255 / 16)).astype(np.uint8)

@@ -27,7 +27,7 @@ def to_pixels(image: np.ndarray | Image.Image, shape_HWC: tuple[int, int, int]) 
     height, width, channels = shape_HWC
     if channels not in MODES:
         raise RequestError(f"data.channels: got {channels}, expected 1 or 3, or the images' own number")
-    image = _eight_bit(image).convert(MODES[channels])
+    image = eight_bit(image).convert(MODES[channels])
     if image.size != (width, height):
         image = ImageOps.fit(image, (width, height), Image.Resampling.BILINEAR)
     return np.asarray(image).reshape(shape_HWC)
@@ -40,8 +40,8 @@ def _as_picture(pixels_HWC: np.ndarray) -> Image.Image:
     return Image.fromarray(pixels_HWC[:, :, 0] if channels == 1 else np.ascontiguousarray(pixels_HWC))
 
 
-def _eight_bit(image: Image.Image) -> Image.Image:
-    """16-bit grey scaled down to 8 bits: `convert` alone would clip it to white."""
+def eight_bit(image: Image.Image) -> Image.Image:
+    """16-bit grey scaled down to 8 bits (`convert` alone would clip it to white); others as they are."""
     if not image.mode.startswith("I"):
         return image
     return Image.fromarray((np.asarray(image).astype(np.int64) // 256).clip(0, 255).astype(np.uint8))

@@ -1,24 +1,20 @@
 """A saved run, used again from its folder alone: metrics, predictions, files for other programs."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from PIL import Image, UnidentifiedImageError
 from torch import Tensor, nn
 
 from trainlab.data import Split
+from trainlab.data.intake import take_in
 from trainlab.data.loader import BatchLoader
-from trainlab.data.pixels import to_pixels
 from trainlab.errors import RequestError
 from trainlab.training import assemble
 from trainlab.training.checkpoint import load_model
-
-# Larger pictures are refused before they are decoded: a few kilobytes can unpack to gigabytes.
-MOST_PIXELS = 50_000_000
 
 
 def checkpoint_path(folder: Path, which: str) -> Path:
@@ -67,25 +63,19 @@ def _measure(model: nn.Module, split: Split, batch_size: int) -> tuple[float, fl
     return loss / len(split), correct / len(split)
 
 
-def read_image(path: Path, in_shape_CHW: Sequence[int]) -> Tensor:
-    """An image file as pixels x_1CHW (uint8) of the network's input shape.
+def read_image(
+    source: Path | bytes | np.ndarray, description: Mapping[str, Any], name: str = "the image"
+) -> tuple[Tensor, tuple[str, ...]]:
+    """An image from outside as pixels x_1CHW (uint8) of a saved run's network, and what was done to it.
+
+    A file, an upload's bytes or a drawing: see `trainlab.data.intake`. `description` is the checkpoint's.
 
     Raises:
-        RequestError: not an image, or a larger one than can be meant.
+        RequestError: not an image, too large, too small, transparent throughout.
     """
-    channels, height, width = in_shape_CHW
-    try:
-        with Image.open(path) as image:
-            if image.width * image.height > MOST_PIXELS:
-                raise RequestError(
-                    f"{path}: {image.width} × {image.height} pixels, expected at most {MOST_PIXELS:,}"
-                )
-            pixels_HWC = to_pixels(image, (height, width, channels))
-    except FileNotFoundError:
-        raise RequestError(f"{path}: no such file") from None
-    except (UnidentifiedImageError, OSError, Image.DecompressionBombError, SyntaxError) as error:
-        raise RequestError(f"{path}: not a readable image ({error})") from None
-    return torch.from_numpy(np.array(pixels_HWC)).permute(2, 0, 1)[None]
+    channels, height, width = description["in_shape_CHW"]
+    taken = take_in(source, description["settings"]["data"]["name"], (height, width, channels), name)
+    return torch.from_numpy(np.array(taken.pixels_HWC)).permute(2, 0, 1)[None], taken.said
 
 
 @torch.inference_mode()

@@ -1,0 +1,118 @@
+"""Someone's digit made like those of a data set: the same box, the same place in it, the same strokes.
+
+A network has seen digits of one making only. LeCun et al. 1998 for MNIST: size normalized into 20 × 20 pixels
+with the proportions kept and grey levels from antialiasing, then the centre of mass put at the centre of
+28 × 28. Alpaydin and Kaynak 1998 for scikit-learn's digits: bitmaps of 32 × 32 normalized by NIST's programs
+(Garris et al. 1994, NISTIR 5469), ink counted in blocks of 4 × 4. The data show what these programs did: all
+digits are 32 high and some 20 wide whatever their proportions ("1" is narrower), upright, and as much ink is
+in a "1" as in an "8": strokes were widened or thinned to it.
+
+Legend: H × W pixels; ink is 0 (none) to 1, and there is some.
+"""
+
+import numpy as np
+from PIL import Image
+from scipy import ndimage
+
+FAINT = 0.25
+"""Ink below this is grain of the paper: it does not decide where the digit lies."""
+INK = 0.5
+"""What is ink where a bitmap has only ink and paper."""
+FAINTEST_CONTRAST = 8
+"""Grey levels between paper and the darkest stroke, below which there is no stroke."""
+
+
+def ink_of(grey_HW: np.ndarray) -> np.ndarray:
+    """Ink of light strokes on dark (uint8): the border's level is none, the lightest pixel is 1.
+
+    An image of one colour throughout has no ink.
+    """
+    paper = border_level(grey_HW)
+    above = np.clip(grey_HW.astype(np.float64) - paper, 0, None)
+    if above.max() < FAINTEST_CONTRAST:
+        return np.zeros(grey_HW.shape)
+    return above / above.max()
+
+
+def border_level(grey_HW: np.ndarray) -> float:
+    """The median brightness of a frame one sixteenth of the image wide."""
+    height, width = grey_HW.shape
+    rim = max(1, min(height, width) // 16)
+    inside = np.zeros(grey_HW.shape, dtype=bool)
+    inside[rim : height - rim, rim : width - rim] = True
+    return float(np.median(grey_HW[~inside]))
+
+
+def as_mnist(ink_HW: np.ndarray) -> np.ndarray:
+    """uint8 of 28 × 28: in a box of 20 × 20, its centre of mass at the centre."""
+    digit = _cut_out(ink_HW)
+    scale = 20 / max(digit.shape)
+    height, width = (max(1, round(side * scale)) for side in digit.shape)
+    small = _resized(digit, height, width)
+    small /= small.max()
+    place = []
+    for axis, size in enumerate((height, width)):
+        mass = small.sum(axis=1 - axis)
+        centre = float((mass * np.arange(size)).sum() / mass.sum())
+        place.append(min(max(round(14 - centre), 0), 28 - size))
+    field = np.zeros((28, 28))
+    field[place[0] : place[0] + height, place[1] : place[1] + width] = small
+    return np.rint(255 * field).astype(np.uint8)
+
+
+def as_digits(ink_HW: np.ndarray) -> np.ndarray:
+    """float32 of 8 × 8, 0..16: how many pixels of each 4 × 4 block of the normalized bitmap are ink."""
+    bitmap = _bitmap(ink_HW)
+    return bitmap.reshape(8, 4, 8, 4).sum(axis=(1, 3)).astype(np.float32)
+
+
+DIGITS_HEIGHT, DIGITS_WIDTH = 32, 20
+DIGITS_INK = 0.305
+"""Share of the 32 × 32 bitmap that is ink: the mean of scikit-learn's digits, and about that of each class."""
+STRETCH = 1.6
+"""A digit is widened no more than this: "1" keeps being narrow."""
+
+
+def _bitmap(ink_HW: np.ndarray) -> np.ndarray:
+    """Boolean of 32 × 32: 32 high, about 20 wide, strokes as wide as gives the ink of the data set."""
+    digit = _cut_out(_upright(ink_HW))
+    width = min(DIGITS_WIDTH, max(1, round(STRETCH * digit.shape[1] * DIGITS_HEIGHT / digit.shape[0])))
+    field = np.zeros((DIGITS_HEIGHT, DIGITS_HEIGHT))
+    left = (DIGITS_HEIGHT - width) // 2
+    field[:, left : left + width] = _resized(digit, DIGITS_HEIGHT, width)
+    ink = field >= INK * field.max()
+    # distance to the stroke's edge, negative inside: its quantile is the edge that gives the ink wanted
+    inside, outside = (np.asarray(ndimage.distance_transform_edt(part)) for part in (ink, ~ink))
+    distance = outside - inside - field / field.max()  # ties are decided by the grey of the antialiased edge
+    return distance <= np.quantile(distance, DIGITS_INK)
+
+
+def _upright(ink_HW: np.ndarray) -> np.ndarray:
+    """The slant taken out as NIST does: sheared until the left ends of the top and the bottom line up."""
+    there = ink_HW >= INK
+    rows = np.flatnonzero(there.any(axis=1))
+    top, bottom = rows[0], rows[-1]
+    thick = (bottom - top) // 10 + 1
+    first = [
+        _leftmost(there[rows]) for rows in (slice(top, top + thick), slice(bottom + 1 - thick, bottom + 1))
+    ]
+    slant = (first[1] - first[0]) / max(bottom - top, 1)
+    middle, margin = ink_HW.shape[0] / 2, int(abs(slant) * ink_HW.shape[0] / 2) + 1
+    padded = np.pad(ink_HW, ((0, 0), (margin, margin)))
+    return ndimage.affine_transform(padded, [[1, 0], [slant, 1]], offset=(0, -slant * middle), order=1)
+
+
+def _leftmost(there_HW: np.ndarray) -> int:
+    return int(np.flatnonzero(there_HW.any(axis=0))[0])
+
+
+def _cut_out(ink_HW: np.ndarray) -> np.ndarray:
+    """The rectangle that holds all ink that is not faint."""
+    there = ink_HW >= FAINT
+    rows, columns = np.flatnonzero(there.any(axis=1)), np.flatnonzero(there.any(axis=0))
+    return ink_HW[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+
+
+def _resized(ink_HW: np.ndarray, height: int, width: int) -> np.ndarray:
+    image = Image.fromarray(ink_HW.astype(np.float32))
+    return np.asarray(image.resize((width, height), Image.Resampling.BILINEAR), dtype=np.float64)

@@ -1,0 +1,116 @@
+"""What a network gets of someone's own image: made as its data set's images were made, and said so.
+
+Used by whatever predicts on images from outside: a file on the command line, an upload, a drawing.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from trainlab.data.digits import upsample
+from trainlab.data.handwriting import as_digits, as_mnist, border_level, ink_of
+from trainlab.data.image_file import Picture, read_picture
+from trainlab.data.pixels import to_pixels
+
+NO_DIGIT = "one colour throughout: there is no digit in it"
+LARGEST_SIDE = 512
+"""Pixels: a photograph of a digit is shrunk to this before strokes are looked for."""
+
+
+@dataclass(frozen=True)
+class Making:
+    """How the images of a data set were made, where they all are light things on a dark ground.
+
+    are: the beginning of a sentence that says it.
+    draw: from ink (H, W; 0..1) to their own pixels (uint8, H, W); None where any picture will do.
+    """
+
+    are: str
+    draw: Callable[[np.ndarray], np.ndarray] | None = None
+    said: str = ""
+
+
+MAKINGS = {
+    "mnist": Making(
+        "MNIST is",
+        as_mnist,
+        "scaled into 20 × 20, its centre of mass put at the centre of 28 × 28, as MNIST was made",
+    ),
+    "digits": Making(
+        "scikit-learn's digits are",
+        lambda ink_HW: upsample(as_digits(ink_HW)),
+        "set upright, scaled to 20 × 32, strokes widened or thinned to the usual ink, "
+        "counted in blocks of 4 × 4, as scikit-learn's digits were made",
+    ),
+    "fashion_mnist": Making("Fashion-MNIST is"),
+}
+
+
+@dataclass(frozen=True)
+class Intake:
+    """`pixels_HWC`: uint8, what the network gets. `said`: what was done on the way, a few words each."""
+
+    pixels_HWC: np.ndarray
+    said: tuple[str, ...]
+
+
+def take_in(
+    source: Path | bytes | np.ndarray, data: str, shape_HWC: tuple[int, int, int], name: str = "the image"
+) -> Intake:
+    """An image file, an upload's bytes or a drawing (uint8 RGBA) as a network trained on `data` gets it.
+
+    `data` is the name of the data set; of one that is not known here the image is fitted, nothing else. An
+    image that already looks like one of the data set (its size, grey, dark at the border) is left as it is.
+
+    Raises RequestError: not an image, too large, too small, transparent throughout.
+    """
+    picture = read_picture(source, name)
+    making = MAKINGS.get(data)
+    if making is None:
+        return _fitted(picture.image, shape_HWC, picture.said)
+    return _made(picture, making, shape_HWC)
+
+
+def _made(picture: Picture, making: Making, shape_HWC: tuple[int, int, int]) -> Intake:
+    said, image = list(picture.said), picture.image
+    if image.mode == "RGB":
+        if not _is_grey(image):
+            said.append("colour made grey")
+        image = image.convert("L")
+    is_light = border_level(np.asarray(image)) > 127
+    if not is_light and image.size == shape_HWC[1::-1]:
+        return Intake(
+            to_pixels(image, shape_HWC), (*said, "left as it is: it has the size and the dark ground")
+        )
+    if is_light:
+        image = ImageOps.invert(image)
+        said.append(f"inverted: {making.are} light on dark")
+    if making.draw is not None:
+        image.thumbnail((LARGEST_SIDE, LARGEST_SIDE))
+        ink_HW = ink_of(np.asarray(image))
+        if not ink_HW.any():
+            return Intake(np.zeros(shape_HWC, np.uint8), (*said, NO_DIGIT))
+        image = Image.fromarray(making.draw(ink_HW))
+        said.append(making.said)
+    return _fitted(image, shape_HWC, tuple(said))
+
+
+def _is_grey(image: Image.Image) -> bool:
+    red, *others = (np.asarray(band, dtype=np.int16) for band in image.split())
+    return all(int(abs(red - other).max()) <= 2 for other in others)
+
+
+def _fitted(image: Image.Image, shape_HWC: tuple[int, int, int], said: tuple[str, ...]) -> Intake:
+    """Cropped about its centre to the right proportions, resized, in the right channels."""
+    height, width, channels = shape_HWC
+    how = list(said)
+    if channels == 1 and image.mode == "RGB":
+        how.append("colour made grey")
+    if image.width * height != image.height * width:
+        how.append("cropped about its centre")
+    if image.size != (width, height):
+        how.append(f"resized from {image.width} × {image.height} to {width} × {height}")
+    return Intake(to_pixels(image, shape_HWC), tuple(how))
