@@ -68,7 +68,7 @@ def as_digits(ink_HW: np.ndarray) -> np.ndarray:
 
 DIGITS_HEIGHT, DIGITS_WIDTH = 32, 20
 DIGITS_INK = 0.305
-"""Share of the 32 × 32 bitmap that is ink: the mean of scikit-learn's digits, and about that of each class."""
+"""Share of the 32 × 32 bitmap that is ink: the mean of the data set, and about that of each class."""
 STRETCH = 1.6
 """A digit is widened no more than this: "1" keeps being narrow."""
 

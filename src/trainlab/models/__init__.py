@@ -1,6 +1,7 @@
-"""Architectures, one a file, each assembled of activation, norm layer and pooling; and their layer table."""
+"""Architectures, a file each, made of activation, norm layer and pooling; their layer table, feature maps."""
 
 from trainlab.models.anatomy import LayerRow, Totals, anatomy, totals
+from trainlab.models.feature_maps import ConvolutionView, feature_maps
 from trainlab.models.lenet5 import LeNet5
 from trainlab.models.locally_connected import LocallyConnected
 from trainlab.models.mlp import MLP
@@ -11,6 +12,7 @@ from trainlab.models.vgg import VGG
 __all__ = [
     "MLP",
     "VGG",
+    "ConvolutionView",
     "LayerRow",
     "LeNet5",
     "LocallyConnected",
@@ -18,5 +20,6 @@ __all__ = [
     "ResNet",
     "Totals",
     "anatomy",
+    "feature_maps",
     "totals",
 ]

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from trainlab.errors import RequestError
-from trainlab.models.receptive_field import Field, ReceptiveFields, Size, Window
+from trainlab.models.receptive_field import Field, ReceptiveFields, Size, Window, pass_on
 from trainlab.nn.layers import fans, weight_layers
 
 
@@ -100,11 +100,7 @@ def _run_on_meta(module: nn.Module, in_shape_CHW: Size) -> None:
 
 
 def _row(name: str, layer: nn.Module, x: Tensor, y: Tensor, parameters: int, multiply_adds: int) -> LayerRow:
-    window = Window.of(layer, x, y)
-    field = Field.on(x)
-    if window is not None and field is not None:
-        field.through(window).put_on(y)
-    field = Field.on(y)
+    window, field = Window.of(layer, x, y), pass_on(layer, x, y)
     return LayerRow(
         name=name,
         kind=type(layer).__name__,

@@ -43,15 +43,24 @@ class Window:
 
 @dataclass(frozen=True)
 class Field:
-    """What one position of a map sees of the input: `size` pixels, `jump` pixels from its neighbour's."""
+    """What one position of a map sees of the input: `size` pixels, `jump` pixels from its neighbour's.
+
+    That of the first position begins at `start`, which is negative where padding lies before the image.
+    """
 
     size: Size
     jump: Size
+    start: Size
 
     @classmethod
     def of_pixels(cls, dims: int) -> "Field":
         """Of the image itself."""
-        return cls((1,) * dims, (1,) * dims)
+        return cls((1,) * dims, (1,) * dims, (0,) * dims)
+
+    def at(self, position: Size) -> tuple[Size, Size]:
+        """(first pixel, pixel after the last one) of what the unit at `position` sees, padding included."""
+        first = tuple(s + i * j for s, i, j in zip(self.start, position, self.jump, strict=True))
+        return first, tuple(map(sum, zip(first, self.size, strict=True)))
 
     @staticmethod
     def on(tensor: Tensor) -> "Field | None":
@@ -63,24 +72,35 @@ class Field:
         tensor.receptive_field = self  # pyrefly: ignore[missing-attribute]
 
     def through(self, window: Window) -> "Field":
-        """After a window: size + dilation·(kernel − 1)·jump, jump·stride."""
+        """After a window: size + dilation·(kernel − 1)·jump, jump·stride, start − padding·jump."""
         reach = [d * (k - 1) for d, k in zip(window.dilation, window.kernel, strict=True)]
         return Field(
             tuple(s + r * j for s, r, j in zip(self.size, reach, self.jump, strict=True)),
             tuple(j * s for j, s in zip(self.jump, window.stride, strict=True)),
+            tuple(s - p * j for s, p, j in zip(self.start, window.padding, self.jump, strict=True)),
         )
 
     def over(self, map_size: Size) -> "Field":
         """Of all positions of a map together: what a dense layer after flattening sees."""
-        ones = (1,) * len(map_size)
-        return Field(self.through(Window(map_size, ones, ones, ones)).size, self.jump)
+        dims = len(map_size)
+        whole = self.through(Window(map_size, (1,) * dims, (0,) * dims, (1,) * dims))
+        return Field(whole.size, self.jump, self.start)
 
     def widest(self, other: "Field") -> "Field":
-        """Where two branches meet: the larger of both."""
+        """Where two branches meet: the larger of both, from where the first of them begins."""
         return Field(
             tuple(map(max, self.size, other.size)),
             tuple(map(max, self.jump, other.jump)),
+            tuple(map(min, self.start, other.start)),
         )
+
+
+def pass_on(layer: nn.Module, x: Tensor, y: Tensor) -> Field | None:
+    """Marks a layer's output with the field that its window makes of its input's; the field of the output."""
+    window, field = Window.of(layer, x, y), Field.on(x)
+    if window is not None and field is not None:
+        field.through(window).put_on(y)
+    return Field.on(y)
 
 
 class ReceptiveFields(TorchFunctionMode):

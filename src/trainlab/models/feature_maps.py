@@ -1,0 +1,102 @@
+"""What an image becomes on its way through a network: maps and kernels of each convolution.
+
+Legend: C channels in, F maps out, k × k kernel, h × w map.
+"""
+
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.conv import _ConvNd
+
+from trainlab.errors import RequestError
+from trainlab.models.receptive_field import Field, ReceptiveFields, Size, pass_on
+from trainlab.nn.layers import LocallyConnected2d
+from trainlab.signals.capture import is_activation
+
+CONVOLUTIONS = (_ConvNd, LocallyConnected2d)
+
+
+@dataclass
+class ConvolutionView:
+    """One convolution, as one image passes it.
+
+    z_Fhw: what it gives. a_Fhw: the same after the next activation and what lies before it (norm layers, a
+    shortcut's sum); z_Fhw itself where no activation comes before the next convolution.
+    kernels_FCkk: its weights (C: channels of a group); None of a locally connected layer, which has a kernel
+    for every position.
+    field: what a unit sees, `field.at((row, column))`; None where it is unknown.
+    """
+
+    name: str
+    kind: str
+    z_Fhw: Tensor
+    a_Fhw: Tensor
+    kernels_FCkk: Tensor | None
+    field: Field | None
+
+    def seen_by(self, position: Size, image_HW: Size) -> tuple[Size, Size] | None:
+        """(first row and column, those after the last) of what a unit sees, cut at the image's edge."""
+        if self.field is None:
+            return None
+        first, last = self.field.at(position)
+        return tuple(max(0, a) for a in first), tuple(map(min, last, image_HW))
+
+
+@torch.no_grad()
+def feature_maps(network: nn.Module, x_1CHW: Tensor) -> list[ConvolutionView]:
+    """Every convolution of `network` for one image, in the order in which they run; a dense network has none.
+
+    The network runs once, in eval mode, and is left as it was. What a layer that runs twice did is listed
+    twice.
+
+    Raises RequestError for anything but one image, and where the network does not take it.
+    """
+    if x_1CHW.dim() != 4 or len(x_1CHW) != 1:
+        raise RequestError(f"feature maps: got {tuple(x_1CHW.shape)}, expected one image (1, C, H, W)")
+    views: list[ConvolutionView] = []
+    x_1CHW = x_1CHW.clone()  # it is marked with its field
+    Field.of_pixels(2).put_on(x_1CHW)
+    modes = {module: module.training for module in network.modules()}
+    with ExitStack() as stack:
+        for name, module in network.named_modules():
+            if not list(module.children()) or isinstance(module, CONVOLUTIONS):
+                stack.callback(module.register_forward_hook(_look(name, views)).remove)
+            if is_activation(name, module):
+                stack.callback(module.register_forward_hook(_activated(views)).remove)
+        stack.enter_context(ReceptiveFields())
+        try:
+            network.eval()(x_1CHW)
+        except (RuntimeError, ValueError) as error:
+            got = " × ".join(map(str, x_1CHW.shape[1:]))
+            reason = str(error).splitlines()[0]
+            raise RequestError(f"{type(network).__name__} takes no image of {got}: {reason}") from error
+        finally:
+            for module, mode in modes.items():
+                module.training = mode
+    return views
+
+
+def _look(name: str, views: list[ConvolutionView]) -> Callable[..., None]:
+    def hook(module: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
+        if not (inputs and isinstance(inputs[0], Tensor) and isinstance(output, Tensor)):
+            return
+        field = pass_on(module, inputs[0], output)
+        if isinstance(module, CONVOLUTIONS) and output.dim() == 4:
+            kernels = module.weight.detach().clone() if isinstance(module, _ConvNd) else None
+            z_Fhw = output[0].detach().clone()
+            views.append(ConvolutionView(name, type(module).__name__, z_Fhw, z_Fhw, kernels, field))
+
+    return hook
+
+
+def _activated(views: list[ConvolutionView]) -> Callable[..., None]:
+    def hook(module: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
+        waits = views and views[-1].a_Fhw is views[-1].z_Fhw
+        if waits and isinstance(output, Tensor) and output.shape[1:] == views[-1].z_Fhw.shape:
+            views[-1].a_Fhw = output[0].detach().clone()
+
+    return hook
