@@ -11,6 +11,7 @@ from typing import Annotated
 
 import typer
 
+from trainlab.cli.draw import plot_app
 from trainlab.errors import RequestError
 
 # typer brings its own click since 0.17; this is the parent of what it lets us import
@@ -27,6 +28,7 @@ runs_app = typer.Typer(help="Keep the folder of runs in order.")
 app.add_typer(runs_app, name="runs")
 claims_app = typer.Typer(help="The lessons of the course, as claims that run.")
 app.add_typer(claims_app, name="claims")
+app.add_typer(plot_app, name="plot")
 
 Overrides = Annotated[list[str] | None, typer.Argument(help="Hydra overrides: activation=tanh depth=8 …")]
 RunsFolder = Annotated[

@@ -1,0 +1,68 @@
+"""`trainlab plot …`: pictures of many runs, written as SVG or PNG."""
+
+import os
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from trainlab.errors import RequestError
+
+plot_app = typer.Typer(help="Draw many runs: the phase diagram.", add_completion=False)
+
+Runs = Annotated[list[str], typer.Argument(help="Runs, sweeps or folders.")]
+RunsFolder = Annotated[
+    Path, typer.Option("--runs", envvar="TRAINLAB_RUNS", help="The folder that the runs lie in.")
+]
+Target = Annotated[Path, typer.Option("--to", help="The file to write, .svg or .png.")]
+ENDINGS = (".svg", ".png")
+
+
+@plot_app.callback()
+def plot() -> None:
+    """Draw many runs."""
+
+
+@plot_app.command()
+def phase(
+    runs: Runs,
+    scale: Annotated[
+        str | None, typer.Option(help="The x axis, as init.sigma_w2; the initializer's when left out.")
+    ] = None,
+    forecast: Annotated[
+        bool, typer.Option("--forecast/--no-forecast", help="Ask the preflight of each run (seconds a run).")
+    ] = True,
+    processes: Annotated[int, typer.Option(min=1, help="Processes that ask it.")] = os.cpu_count() or 1,
+    folder: RunsFolder = Path("runs"),
+    to: Target = Path("phase.svg"),
+) -> None:
+    """Draw scale against depth: what learned, the boundaries of theory and preflight, and how right they were."""
+    _checked(to)
+    from rich.progress import Progress
+
+    from trainlab.figures import phase_diagram
+    from trainlab.runs.selection import resolve_all
+    from trainlab.training.phase import diagram
+
+    folders = resolve_all(folder, runs)
+    with Progress(transient=True) as progress:
+        asked = progress.add_task("preflight", total=len(folders)) if forecast else None
+        drawn = diagram(
+            folders, scale, processes if forecast else 0,
+            each=None if asked is None else lambda *_: progress.advance(asked),
+        )  # fmt: skip
+    _write(phase_diagram.figure(drawn, "Where it trains", f"{len(drawn.places)} runs: {', '.join(runs)}"), to)
+
+
+def _checked(to: Path) -> None:
+    if to.suffix.lower() not in ENDINGS:
+        raise RequestError(f"--to {to}: expected a file that ends in {' or '.join(ENDINGS)}")
+
+
+def _write(chart: Any, to: Path) -> None:
+    from trainlab.figures.style import write
+
+    try:
+        print(write(chart, to))
+    except OSError as error:
+        raise RequestError(f"cannot write {to}: {error.strerror}") from None

@@ -1,0 +1,61 @@
+"""The forecast of many recorded runs: each from its own frozen settings, in processes of their own."""
+
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from trainlab.errors import RequestError
+from trainlab.runs import BrokenRun
+from trainlab.runs.settings_file import read_settings
+
+
+class Said(NamedTuple):
+    """What the forecast says of a run, before any of it is trained, and how long it took to say so."""
+
+    learns: float
+    cause: str | None
+    seconds: float
+
+
+def forecasts(
+    folders: Iterable[Path],
+    processes: int = 2,
+    paths: Mapping[str, str] | None = None,
+    each: Callable[[str, Said | None], Any] | None = None,
+) -> dict[str, Said]:
+    """By run id, the forecast of each run that has one; a run whose data are gone has none.
+
+    `paths` replaces `paths.data` and `paths.cache` of the settings. `each` is told of every run once it is
+    done.
+    """
+    found: dict[str, Said] = {}
+    # spawned: polars has threads by now, and they do not survive a fork
+    with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
+        for name, said in pool.map(_forecast, [(folder, dict(paths or {})) for folder in folders]):
+            if said is not None:
+                found[name] = said
+            if each is not None:
+                each(name, said)
+    return found
+
+
+def _forecast(task: tuple[Path, dict[str, str]]) -> tuple[str, Said | None]:
+    import time
+
+    import torch
+
+    from trainlab.training.preflight import forecast_run
+
+    folder, paths = task
+    torch.set_num_threads(1)
+    try:
+        settings = read_settings(folder)
+        settings["paths"] = settings["paths"] | paths
+        settings["trainer"] = settings["trainer"] | {"threads": 1}
+        start = time.perf_counter()
+        forecast = forecast_run(settings)
+    except (RequestError, BrokenRun):
+        return folder.name, None
+    return folder.name, Said(forecast.learns, forecast.cause, time.perf_counter() - start)
