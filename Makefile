@@ -4,7 +4,7 @@ BIN := .venv/bin
 EXTRAS := app,ray,slurm,dev
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-all lint format bench app results picture reproduce report clean
+.PHONY: help setup demo test test-all lint format bench app results picture reproduce reproduce-papers report clean
 
 help:  ## list the targets
 	@grep -E '^[a-z%-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z%-]+):.*## (.*)/  make \1 \t\2/' | expand -t 20
@@ -50,13 +50,17 @@ results: setup  ## run what the README's figures come from (about an hour on 2 c
 	$(BIN)/python -m experiments.readme --run
 
 reproduce: setup  ## run every claim of the course and write its page (about 40 minutes on 2 cores)
-	$(BIN)/trainlab claims run
+	$(BIN)/trainlab claims run --collection course
+	$(BIN)/python -m experiments.readme
+
+reproduce-papers: setup  ## run what the papers claim and write the pages
+	$(BIN)/trainlab claims run --collection papers
 	$(BIN)/python -m experiments.readme
 
 reproduce-%: setup  ## run one claim: make reproduce-lenet5-anatomy
 	$(BIN)/trainlab claims run $*
 
-report: setup  ## one page of all claims that were run: experiments/claims.html
+report: setup  ## one page of course, papers and grid: experiments/claims.html
 	$(BIN)/trainlab claims report
 
 clean:  ## remove .venv, runs and decoded images

@@ -22,7 +22,8 @@ def filled(text: str) -> str:
     """The README with its generated parts as the recorded results say."""
     text = between(text, "results", results_table())
     text = between(text, "preflight", summary())
-    text = between(text, "claims", claims_table())
+    text = between(text, "claims", claims_table("course"))
+    text = between(text, "papers", claims_table("papers"))
     return between(text, "benchmarks", benchmarks_table())
 
 
@@ -60,11 +61,11 @@ def results_table() -> str:
     )
 
 
-def claims_table() -> str:
-    """One line a claim of the course: its verdict, as its record has it."""
+def claims_table(collection: str) -> str:
+    """One line a claim of a collection: its verdict, as its record has it."""
     from trainlab.claims import course, folder
 
-    return course.table(folder.load(HERE.parent))
+    return course.table(folder.load(HERE.parent, collection=collection))
 
 
 def benchmarks_table() -> str:

@@ -251,7 +251,7 @@ def test_the_course_has_every_claim_it_promises():
 )
 def test_a_claim_whose_runs_are_not_done_has_no_verdict(tmp_path, monkeypatch, status, told):
     """Neither has the next one where somebody asked to stop; a failure does not keep it from being run."""
-    from trainlab.claims import runner
+    from trainlab.claims import sweep
     from trainlab.sweeps.local import LocalEngine
     from trainlab.sweeps.outcome import Outcome
 
@@ -259,7 +259,7 @@ def test_a_claim_whose_runs_are_not_done_has_no_verdict(tmp_path, monkeypatch, s
         return [Outcome(job.run_id, job.label, status) for job in plan.todo]
 
     monkeypatch.setattr(LocalEngine, "run", end)
-    monkeypatch.setattr(runner, "check_architectures", lambda *_: None)
+    monkeypatch.setattr(sweep, "check_architectures", lambda *_: None)
     for name in ("first", "second"):
         put(tmp_path, name, claim())
     code, out, _ = call("run", "--experiments", tmp_path, "--runs", tmp_path / "runs")

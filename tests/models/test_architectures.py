@@ -202,3 +202,29 @@ def test_a_users_own_parts_work_without_edits():
 def _pool(architecture, pool):
     # an MLP has nothing to pool; a pool of 3 × 3 leaves LeNet-5's maps too small for C5
     return {} if architecture in (MLP, LeNet5) else {"pool": pool}
+
+
+def test_a_residual_network_with_branches_of_gain_zero_is_its_stem_and_shortcuts():
+    x_NCHW = torch.randn(2, 3, 16, 16)
+    net = ResNet((3, 16, 16), 10, depth=6, width=4, branch_gain=0.0)
+    expected_NCHW = net.stem(x_NCHW)
+    for stage in net.stages:
+        for block in stage:
+            expected_NCHW = torch.relu(block.shortcut(expected_NCHW))
+    assert torch.equal(net.stages(net.stem(x_NCHW)), expected_NCHW)
+    assert parameters(net) == parameters(ResNet((3, 16, 16), 10, depth=6, width=4)) + 6  # one a block
+    net(x_NCHW).sum().backward()
+    gains = [p for name, p in net.named_parameters() if name.endswith("gain.factor")]
+    assert len(gains) == 6 and all(p.grad is not None and p.grad != 0 for p in gains)
+
+
+def test_circular_padding_sees_no_border():
+    net = PlainCNN((1, 8, 8), 10, depth=3, stages=1, width=4, padding="circular")
+    x_NCHW = torch.randn(2, 1, 8, 8)
+    moved = net.stages(x_NCHW.roll((3, 2), (2, 3)))
+    assert torch.allclose(moved, net.stages(x_NCHW).roll((3, 2), (2, 3)), atol=1e-6)
+
+
+def test_an_unknown_padding_is_answered_with_the_closest():
+    with pytest.raises(RequestError, match="unknown model.padding 'circle': did you mean 'circular'"):
+        PlainCNN((1, 8, 8), 10, depth=3, padding="circle")

@@ -1,6 +1,10 @@
-"""`experiments/README.md`: the way through the course, and the table of verdicts of the top README."""
+"""A collection of claims as one page, and as the table of verdicts of the top README.
+
+The course is `experiments/README.md`, the papers `experiments/papers.md`.
+"""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -8,18 +12,56 @@ from trainlab.claims import record as records
 from trainlab.claims.folder import Entry
 from trainlab.claims.page import FIGURE_FILE, PAGE_FILE
 from trainlab.claims.verdict import Sides, of_report
+from trainlab.sweeps.display import duration
 
 NOT_RUN = "not run yet"
-OPENING = """\
+
+
+@dataclass(frozen=True)
+class Collection:
+    """Claims that are read, and judged, together. title: of its part of the report."""
+
+    page: str
+    title: str
+    opening: str
+
+
+ADJUSTED = """\
+"By itself" is a claim's verdict at α = 0.05; "among all" is Holm-adjusted over all claims of this page that \
+were run, so that one false verdict among them stays unlikely.
+"""
+COLLECTIONS = {
+    "course": Collection(
+        PAGE_FILE,
+        "What the course claims, and what came out",
+        """\
 # The way through the course
 
 Every lesson is a question, a command that answers it on your own machine, and a verdict: supported, \
 refuted, or not enough evidence. A lesson that does not come out as its source says is reported as it came \
 out. Each takes five minutes at most on two cores; `make reproduce` runs all, `make report` makes one page.
 
-"By itself" is a claim's verdict at α = 0.05; "among all" is Holm-adjusted over all claims that were run, so \
-that one false verdict among them stays unlikely.
 """
+        + ADJUSTED
+        + """
+Further on: [what the papers claim](papers.md).
+""",
+    ),
+    "papers": Collection(
+        "papers.md",
+        "What the papers claim, and what came out",
+        """\
+# What the papers claim
+
+The literature of trainability as commands. Each claim is that of a paper, with what it measured, at a scale \
+that fits two cores, and as published where there is a GPU (`--profile gpu`). What was expected was written \
+down before the runs that count, from the paper; what did not come out is reported as it came out, and is no \
+word on the paper at its own scale. `make reproduce-papers` runs all, `trainlab claims run NAME` one.
+
+"""
+        + ADJUSTED,
+    ),
+}
 
 
 def recorded(entries: Sequence[Entry]) -> dict[str, dict[str, Any]]:
@@ -29,22 +71,36 @@ def recorded(entries: Sequence[Entry]) -> dict[str, dict[str, Any]]:
 
 
 def verdicts(found: Mapping[str, Mapping[str, Any]]) -> dict[str, tuple[str, float]]:
-    """Verdict and Holm-adjusted p-value of each record."""
-    return of_report({name: Sides(r["p_for"], r["p_against"]) for name, r in found.items()})
+    """Verdict and p-value of each record, Holm-adjusted over the records of its collection."""
+    judged: dict[str, tuple[str, float]] = {}
+    for collection in COLLECTIONS:
+        of = {name: r for name, r in found.items() if r.get("collection", "course") == collection}
+        judged |= of_report({name: Sides(r["p_for"], r["p_against"]) for name, r in of.items()})
+    return judged
 
 
-def write(folder: Path, entries: Sequence[Entry]) -> Path:
-    """Refreshes the way through the course. Raises OSError."""
-    path = folder / PAGE_FILE
-    path.write_text(course(entries), encoding="utf-8")
-    return path
+def by_collection(entries: Sequence[Entry]) -> dict[str, list[Entry]]:
+    """The claims of each collection that has any."""
+    found = {name: [e for e in entries if e.claim.collection == name] for name in COLLECTIONS}
+    return {name: of for name, of in found.items() if of}
 
 
-def course(entries: Sequence[Entry]) -> str:
-    """All claims in the order of a student: question, command, verdict, picture, one thing to try."""
+def write(folder: Path, entries: Sequence[Entry]) -> list[Path]:
+    """Refreshes the page of each collection. Raises OSError."""
+    paths = []
+    for name, of in by_collection(entries).items():
+        paths.append(folder / COLLECTIONS[name].page)
+        paths[-1].write_text(page(name, of), encoding="utf-8")
+    return paths
+
+
+def page(collection: str, entries: Sequence[Entry]) -> str:
+    """All claims of a collection in their order: question, command, verdict, picture, one thing to try."""
     found = recorded(entries)
     judged = verdicts(found)
-    parts = [OPENING]
+    parts = [COLLECTIONS[collection].opening]
+    if collection == "papers":
+        parts.append(table(entries, place="") + "\n")
     for number, entry in enumerate(entries, start=1):
         record = found.get(entry.name)
         said = _said(record["verdict"], judged[entry.name][0]) if record else NOT_RUN.capitalize()
@@ -74,8 +130,9 @@ def _lesson(number: int, entry: Entry, said: str, has_page: bool) -> str:
     return "\n\n".join(lines) + "\n"
 
 
-def table(entries: Sequence[Entry]) -> str:
-    """The verdicts as a table in Markdown, a line a claim, and on what they were measured."""
+def table(entries: Sequence[Entry], place: str = "experiments/") -> str:
+    """The verdicts as a table in Markdown, a line a claim, and on what they were measured; `place` is where
+    the claims are, seen from the page."""
     found = recorded(entries)
     judged = verdicts(found)
     lines = [
@@ -87,7 +144,7 @@ def table(entries: Sequence[Entry]) -> str:
         record = found.get(entry.name)
         seeds = len(record["seeds"]) or "–" if record else "–"
         seconds = f"{record['run_seconds'] / 60:.1f} min" if record and record["seeds"] else "–"
-        link = f"[`{entry.name}`](experiments/{entry.name}/{PAGE_FILE})" if record else f"`{entry.name}`"
+        link = f"[`{entry.name}`]({place}{entry.name}/{PAGE_FILE})" if record else f"`{entry.name}`"
         alone = record["verdict"] if record else NOT_RUN
         verdict = verdict if record else "–"
         lines.append(f"| {link} | {entry.claim.question} | {alone} | {verdict} | {seeds} | {seconds} |")
@@ -101,7 +158,9 @@ def measured_on(found: Mapping[str, Mapping[str, Any]]) -> str:
     commits = sorted({commit for record in found.values() for commit in record["commits"]})
     machines = sorted({record["machine"] for record in found.values() if record["arms"]})
     data = sorted({copy for record in found.values() for copy in record["data"]})
+    minutes = duration(sum(record["run_seconds"] for record in found.values()))
     return (
         f"Written by `trainlab claims run`; among all: Holm-adjusted over the {len(found)} claims run. "
+        f"All runs one after the other: {minutes}. "
         f"Commit {', '.join(commits)}; {'; '.join(machines)}; {'; '.join(data)}."
     )

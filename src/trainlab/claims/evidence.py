@@ -10,7 +10,9 @@ from typing import Any
 
 import polars as pl
 
+from trainlab.analysis.phase import Diagram
 from trainlab.claims.sources import Anatomy, Metric, Shift, Signal, Theory, is_of_run
+from trainlab.claims.spec import Grid
 from trainlab.errors import RequestError
 from trainlab.runs import Result, RunFolder, signals
 from trainlab.signals.catalogue import NETWORK
@@ -20,6 +22,7 @@ EVALUATIONS = "trainlab.claims.worker:evaluations"
 LAYER_TABLE = "trainlab.claims.worker:layer_table"
 THEORY_LAYERS = "trainlab.claims.worker:theory_layers"
 MEAN_FIELD = "trainlab.claims.worker:mean_field"
+PHASE_DIAGRAM = "trainlab.claims.worker:phase_diagram"
 
 Runs = Mapping[str, Mapping[int, Path]]
 """The folder of each arm's run of each seed."""
@@ -171,6 +174,13 @@ class Evidence:
     def theory_rows(self, arm: str) -> list[dict[str, Any]]:
         """What theory says of the layers of an arm: name, scale, correlation, gradient."""
         return self._ask(THEORY_LAYERS, json.dumps(self.settings[arm]))
+
+    def diagram(self, grid: Grid | None, cells: Sequence[str]) -> Diagram:
+        """What became of each cell of a grid, seed by seed, and what theory says of it."""
+        if grid is None:
+            raise RequestError("a boundary is of a grid: expected `grid`")
+        folders = [str(path) for arm in cells for path in self.runs[arm].values()]
+        return self._ask(PHASE_DIAGRAM, folders, grid.scale)
 
     def _theory(self, source: Theory, arm: str | None) -> Any:
         if source.arguments is not None:

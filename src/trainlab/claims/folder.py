@@ -1,4 +1,4 @@
-"""The claims that there are: `experiments/<name>/claim.yaml`, in the order of the course."""
+"""The claims that there are: `experiments/<name>/claim.yaml`, in the order of their collections."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,7 +7,7 @@ from typing import Any
 import yaml
 
 import trainlab
-from trainlab.claims.spec import Claim, read
+from trainlab.claims.spec import COLLECTIONS, Claim, read
 from trainlab.errors import RequestError, unknown
 
 CLAIM_FILE = "claim.yaml"
@@ -36,12 +36,15 @@ def names(folder: Path) -> list[str]:
     return found
 
 
-def load(folder: Path, wanted: list[str] | None = None) -> list[Entry]:
-    """These claims (all where none is named), in the order of the course.
+def load(folder: Path, wanted: list[str] | None = None, collection: str | None = None) -> list[Entry]:
+    """These claims (all where none is named; of one collection), the course first, each in its order.
 
     Raises:
-        RequestError: an unknown name, or all faults of all files, a line each.
+        RequestError: an unknown name or collection, a collection without claims, or all faults of all files,
+            a line each.
     """
+    if collection is not None and collection not in COLLECTIONS:
+        raise unknown("collection", collection, COLLECTIONS)
     available = names(folder)
     for name in wanted or ():
         if name not in available:
@@ -54,7 +57,14 @@ def load(folder: Path, wanted: list[str] | None = None) -> list[Entry]:
             faults.append(str(error))
     if faults:
         raise RequestError("; ".join(faults))
-    return sorted(entries, key=lambda entry: (entry.claim.order, entry.name))
+    entries = [entry for entry in entries if collection in (None, entry.claim.collection)]
+    if not entries:
+        raise RequestError(f"none of these claims is of the collection {collection}")
+    return sorted(entries, key=_place)
+
+
+def _place(entry: Entry) -> tuple[int, int, str]:
+    return COLLECTIONS.index(entry.claim.collection), entry.claim.order, entry.name
 
 
 def _parsed(folder: Path) -> Any:

@@ -1,5 +1,6 @@
 """A claim's arms × seeds as runs: overrides, and the settings that they come to. No torch."""
 
+import itertools
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -55,6 +56,21 @@ class Composer:
             for arm in entry.claim.trained_arms
         ]
 
+    def tuning_jobs(
+        self, entry: Entry, profile: str, seeds: Sequence[int], *more: str
+    ) -> dict[tuple[str, int], list[Job]]:
+        """By tuned arm and number of the candidate (from 0), its runs with each of these seeds."""
+        tune = entry.claim.tune
+        group = f"group=claim-{entry.name}-tuning"
+        found: dict[tuple[str, int], list[Job]] = {}
+        for arm in entry.claim.tuned_arms:
+            for i, candidate in enumerate([] if tune is None else tune.candidates):
+                words = lines(entry, profile, arm, *candidate, *more, group)
+                found[arm, i] = [
+                    Job(arm, seed, self._single([*words, f"seed={seed}"], arm)) for seed in seeds
+                ]
+        return found
+
     def _single(self, words: Sequence[str], arm: str) -> tuple[Override, ...]:
         grid = expand(words, {}, self._loader)
         if len(grid) != 1:
@@ -83,7 +99,7 @@ def composer() -> Iterator[Composer]:
 
 
 def check(entries: Sequence[Entry]) -> None:
-    """Composes every arm of every claim in both profiles.
+    """Composes every arm of every claim in both profiles, and with every candidate that it is tuned over.
 
     Raises:
         RequestError: all that does not compose, in one line.
@@ -92,9 +108,10 @@ def check(entries: Sequence[Entry]) -> None:
     with composer() as made:
         for entry in entries:
             for profile in ("cpu", "gpu"):
-                for arm in entry.claim.arms:
+                tried = [[], *(entry.claim.tune.candidates if entry.claim.tune is not None else [])]
+                for arm, more in itertools.product(entry.claim.arms, tried):
                     try:
-                        made.settings(entry, profile, arm)
+                        made.settings(entry, profile, arm, *more)
                     except RequestError as error:
                         faults.append(str(error))
     if faults:

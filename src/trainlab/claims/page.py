@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from trainlab.claims.spec import Grid
 from trainlab.claims.verdict import REFUTED, SUPPORTED, number
 from trainlab.sweeps.display import duration
 
@@ -22,8 +23,12 @@ def page(record: Mapping[str, Any], has_figure: bool) -> str:
     ]
     if has_figure:
         parts.append(f"![{record['question']}]({FIGURE_FILE})")
-    if record["arms"]:
+    if record.get("grid"):
+        parts.append(grid_table(record))
+    elif record["arms"]:
         parts.append(arms_table(record))
+    if record.get("tuned"):
+        parts.append(tuning_table(record))
     parts += [
         f"**Scale.** {record['scale']}",
         f"**How this differs from the source.** {record['differs']}",
@@ -80,6 +85,45 @@ def arms_table(record: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def grid_table(record: Mapping[str, Any]) -> str:
+    """How many runs learned, by scale and depth; and what became of arms that are no cells."""
+    grid, arms = record["grid"], {arm["arm"]: arm for arm in record["arms"]}
+    lines = [
+        f"Runs that learned, by `{grid['scale']}` and depth:",
+        "",
+        f"| depth | {' | '.join(f'{scale:g}' for scale in grid['scales'])} |",
+        f"|---:|{'---:|' * len(grid['scales'])}",
+    ]
+    for depth in sorted(grid["depths"], reverse=True):
+        row = [arms[Grid.name(scale, depth)] for scale in grid["scales"]]
+        cells = [f"{arm['learned']} of {arm['n']}" for arm in row]
+        lines.append(f"| {depth} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def tuning_table(record: Mapping[str, Any]) -> str:
+    """What was tried for each arm on seeds of its own: mean validation accuracy, the chosen in bold."""
+    tuned = record["tuned"]
+    candidates = [tried["overrides"] for tried in next(iter(tuned.values()))["tried"]]
+    head = " | ".join(f"`{' '.join(words)}`" for words in candidates)
+    lines = [
+        "Validation accuracy of what was tried for each arm, on seeds of its own; the best (bold) is judged:",
+        "",
+        f"| arm | {head} |",
+        f"|---|{'---:|' * len(candidates)}",
+    ]  # fmt: skip
+    for arm, choice in tuned.items():
+        cells = []
+        for tried in choice["tried"]:
+            text = "diverged" if tried["val/acc"] is None else f"{100 * tried['val/acc']:.2f} %"
+            cells.append(f"**{text}**" if tried["overrides"] == choice["chosen"] else text)
+        lines.append(f"| {arm} | {' | '.join(cells)} |")
+    at_edge = [arm for arm, choice in tuned.items() if choice["chosen"] in (candidates[0], candidates[-1])]
+    if at_edge:
+        lines += ["", f"At the edge of what was tried: {', '.join(at_edge)}."]
+    return "\n".join(lines)
+
+
 def provenance(record: Mapping[str, Any]) -> str:
     """Commit, seeds, machine, data copy, time."""
     said = [f"Commit {', '.join(record['commits'])}"]
@@ -94,10 +138,20 @@ def provenance(record: Mapping[str, Any]) -> str:
 def settings(record: Mapping[str, Any]) -> str:
     """The overrides of every arm."""
     lines = [f"All: `{' '.join(record['shared'])}`"]
-    lines += [f"- {arm}: `{' '.join(words) or 'as it is'}`" for arm, words in record["overrides"].items()]
+    lines += [f"- {arm}: `{' '.join(words) or 'as it is'}`" for arm, words in _own_arms(record).items()]
     return (
         "<details><summary>Settings</summary>\n\n" + "\n".join([lines[0], "", *lines[1:]]) + "\n\n</details>"
     )
+
+
+def _own_arms(record: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The arms with their overrides; of a grid, which says them itself, none of the cells."""
+    grid = record.get("grid")
+    if not grid:
+        return record["overrides"]
+    cells = {Grid.name(scale, depth) for scale in grid["scales"] for depth in grid["depths"]}
+    rest = {arm: words for arm, words in record["overrides"].items() if arm not in cells}
+    return rest | {"scale × depth": [f"{grid['scale']}=… depth=…"]}
 
 
 def p_value(p: float) -> str:

@@ -10,7 +10,15 @@ from trainlab.claims.evidence import Evidence
 from trainlab.claims.runner import Judged
 from trainlab.claims.sources import Metric, Shift, Signal, is_of_run
 from trainlab.claims.spec import Figure
-from trainlab.figures import arms, by_depth, heat_map, interaction, layer_bars, learning_curves
+from trainlab.figures import (
+    arms,
+    by_depth,
+    heat_map,
+    interaction,
+    layer_bars,
+    learning_curves,
+    phase_diagram,
+)
 from trainlab.runs import signals
 
 NAMES = {"acc": "accuracy", "loss": "loss (nats)"}
@@ -25,6 +33,11 @@ def picture(judged: Judged) -> Any:
     """
     figure, evidence = judged.entry.claim.figure, judged.evidence
     shown = judged.entry.claim.shown_arms
+    if figure.kind == "phase_diagram":
+        claim = judged.entry.claim
+        return phase_diagram.figure(
+            evidence.diagram(claim.grid, list(claim.cells)), figure.title, _subtitle(judged)
+        )
     draw = {
         "curves": _curves, "arms": _arms, "sources": _sources, "interaction": _interaction,
         "heat_map": _heat_map, "depth": _depth, "layers": _layers,

@@ -14,6 +14,7 @@ from typing import Any
 from trainlab.analysis.intervals import mean_interval
 from trainlab.claims import verdict
 from trainlab.claims.runner import Judged
+from trainlab.claims.tuning import MEASURE, Choice
 from trainlab.errors import RequestError
 from trainlab.runs import Result
 from trainlab.runs.atomic import write_atomically
@@ -31,6 +32,7 @@ def record(judged: Judged) -> dict[str, Any]:
     code = git_state(Path(__file__).parent)
     return {
         "name": judged.entry.name,
+        "collection": claim.collection,
         "order": claim.order,
         "statement": claim.statement,
         "question": claim.question,
@@ -47,8 +49,11 @@ def record(judged: Judged) -> dict[str, Any]:
         "arms": [_arm(judged, arm) for arm in judged.evidence.runs],
         "overrides": {arm: list(lines) for arm, lines in claim.arms.items()},
         "shared": [*getattr(claim.profiles, profile).overrides, *claim.common],
+        "tuned": {arm: _choice(choice) for arm, choice in judged.choices.items()},
+        "grid": claim.grid.model_dump() if claim.grid is not None else None,
         "seeds": sorted({int(result.seed or 0) for result in results}),
-        "run_seconds": sum(_typical_seconds(of.values()) for of in judged.evidence.results.values()),
+        "run_seconds": sum(_typical_seconds(of.values()) for of in judged.evidence.results.values())
+        + sum(choice.seconds for choice in judged.choices.values()),
         "commits": _commits(results) or [_commit(code)],
         "machine": _machine(results),
         "data": sorted({_data(result) for result in results}),
@@ -86,6 +91,15 @@ def _arm(judged: Judged, arm: str) -> dict[str, Any]:
         values = [r.metrics[metric] for r in results.values() if _finite(r.metrics.get(metric))]
         row[metric] = asdict(mean_interval([float(value or 0) for value in values]))
     return row
+
+
+def _choice(choice: Choice) -> dict[str, Any]:
+    """What was tried for an arm, what came of it on validation (None: diverged), and what was chosen."""
+    tried = zip(choice.candidates, choice.accuracies, strict=True)
+    return {
+        "tried": [{"overrides": list(c), MEASURE: a if math.isfinite(a) else None} for c, a in tried],
+        "chosen": list(choice.best),
+    }
 
 
 def _typical_seconds(results: Collection[Result]) -> float:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from trainlab.claims.course import NOT_RUN, measured_on, recorded, verdicts
+from trainlab.claims.course import COLLECTIONS, NOT_RUN, by_collection, measured_on, recorded, verdicts
 from trainlab.claims.folder import Entry
 from trainlab.claims.page import FIGURE_FILE, evidence_line, p_equals, p_value, provenance
 from trainlab.claims.verdict import number
@@ -36,23 +36,27 @@ def write(path: Path, entries: Sequence[Entry]) -> Path:
 
 
 def page(entries: Sequence[Entry]) -> str:
-    """The whole report: summary, forest plot, and a section for each claim."""
+    """The whole report: of each collection the summary, the forest plot, and a section for each claim."""
+    body = [part for name, of in by_collection(entries).items() for part in _collection(name, of)]
+    return (
+        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>trainlab: claims</title>'
+        f"<style>{STYLE}</style></head>\n<body>\n" + "\n".join(body) + "\n</body></html>\n"
+    )
+
+
+def _collection(name: str, entries: Sequence[Entry]) -> list[str]:
     found = recorded(entries)
     judged = verdicts(found)
     sections = [
         _section(entry, found[entry.name], judged[entry.name]) for entry in entries if entry.name in found
     ]
-    body = [
-        "<h1>What the course claims, and what came out</h1>",
+    return [
+        f"<h1>{html.escape(COLLECTIONS[name].title)}</h1>",
         f"<p>{html.escape(measured_on(found))}</p>",
         _summary(entries, judged),
-        inline(forest(found)),
+        inline(forest(found)) if found else "",
         *sections,
     ]
-    return (
-        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>trainlab: claims</title>'
-        f"<style>{STYLE}</style></head>\n<body>\n" + "\n".join(body) + "\n</body></html>\n"
-    )
 
 
 def forest(found: Mapping[str, Mapping[str, Any]]) -> str:
@@ -62,6 +66,7 @@ def forest(found: Mapping[str, Mapping[str, Any]]) -> str:
         for name, record in found.items()
         for i, finding in enumerate(record["findings"], start=1)
         if finding["unit"] in ("share", "points") and finding["low"] is not None
+        and finding["kind"] != "boundary"  # of runs, not of images
     ]  # fmt: skip
     if not rows:
         return ""

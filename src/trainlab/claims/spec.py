@@ -8,155 +8,18 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field, ValidationError, model_validator
 
+from trainlab.claims import expectations as kinds
+from trainlab.claims.expectations import Arm, Boundary, Expectation, Overrides, Text
 from trainlab.claims.sources import Source, Strict, is_of_run, known
 from trainlab.errors import RequestError, closest
 from trainlab.signals.catalogue import OF_LAYER
 
+COLLECTIONS = ("course", "papers")
+"""Claims that are read, and judged, together."""
 FEWEST_SEEDS = 5
 """Fewer say nothing: 3 against 0 of 3 is p = 0.10 (Fisher)."""
 FEWEST_FOR_BOOTSTRAP = 10
 """The percentile bootstrap of fewer values is too narrow."""
-
-Text = Annotated[str, Field(min_length=1)]
-Arm = str
-Overrides = list[str]
-
-
-class _Expectation(Strict):
-    says: Text
-    """The expectation in words, for people."""
-
-    def arms(self) -> list[Arm]:
-        """The arms that it looks at."""
-        raise NotImplementedError
-
-    def sources(self) -> list[Any]:
-        """What it measures of each."""
-        return [self.of] if hasattr(self, "of") else []
-
-
-class _Statistical(_Expectation):
-    """An expectation on the mean over seeds; `bootstrap` for values that are far from normal."""
-
-    of: Source
-    interval: Literal["t", "bootstrap"] = "t"
-
-
-class More(_Statistical):
-    """`more` exceeds `than` by at least `by` (the minimum effect), seeds paired."""
-
-    kind: Literal["more"]
-    more: Arm
-    than: Arm
-    by: float = 0.0
-
-    def arms(self) -> list[Arm]:
-        """The two."""
-        return [self.more, self.than]
-
-
-class Order(_Statistical):
-    """Each arm exceeds the next by at least `by`."""
-
-    kind: Literal["order"]
-    order: list[Arm] = Field(min_length=2)
-    by: float = 0.0
-
-    def arms(self) -> list[Arm]:
-        """The highest first."""
-        return self.order
-
-
-class Interaction(_Statistical):
-    """(a − b) − (c − d) is at least `by`: what one factor does depends on the other."""
-
-    kind: Literal["interaction"]
-    pair: list[Arm] = Field(min_length=2, max_length=2)
-    against: list[Arm] = Field(min_length=2, max_length=2)
-    by: float = 0.0
-
-    def arms(self) -> list[Arm]:
-        """a, b, c, d."""
-        return [*self.pair, *self.against]
-
-
-class Same(_Statistical):
-    """The two arms differ by less than `within` (two one-sided tests)."""
-
-    kind: Literal["same"]
-    same: list[Arm] = Field(min_length=2, max_length=2)
-    within: Annotated[float, Field(gt=0)]
-
-    def arms(self) -> list[Arm]:
-        """The two."""
-        return self.same
-
-
-class Bound(_Statistical):
-    """The mean over seeds of one arm is at least, or at most, a number."""
-
-    kind: Literal["bound"]
-    arm: Arm
-    at_least: float | None = None
-    at_most: float | None = None
-
-    @model_validator(mode="after")
-    def _one(self) -> "Bound":
-        if (self.at_least is None) == (self.at_most is None):
-            raise ValueError("expected one of at_least and at_most")
-        return self
-
-    def arms(self) -> list[Arm]:
-        """The one."""
-        return [self.arm]
-
-
-class Learns(_Expectation):
-    """`arm` learns; with `unlike`, more often than that one, which does not (Fisher's exact test)."""
-
-    kind: Literal["learns"]
-    arm: Arm
-    unlike: Arm | None = None
-
-    def arms(self) -> list[Arm]:
-        """One or two."""
-        return [self.arm] if self.unlike is None else [self.arm, self.unlike]
-
-
-class Chance(_Expectation):
-    """`arm` does not learn: it stays at chance."""
-
-    kind: Literal["chance"]
-    arm: Arm
-
-    def arms(self) -> list[Arm]:
-        """The one."""
-        return [self.arm]
-
-
-class Exact(_Expectation):
-    """A fact: equal to a number (within `within`), a shape, or one of these for each named layer."""
-
-    kind: Literal["exact"]
-    of: Source
-    arm: Arm | None = None
-    equals: Any
-    within: Annotated[float, Field(ge=0)] = 0.0
-
-    @model_validator(mode="after")
-    def _fixed(self) -> "Exact":
-        if is_of_run(self.of):
-            raise ValueError("exact: expected a source of anatomy or theory; of runs, use same or bound")
-        return self
-
-    def arms(self) -> list[Arm]:
-        """The one, or none where the source needs no network."""
-        return [] if self.arm is None else [self.arm]
-
-
-Expectation = Annotated[
-    More | Order | Interaction | Same | Bound | Learns | Chance | Exact, Field(discriminator="kind")
-]
 
 
 class Seeds(Strict):
@@ -187,7 +50,7 @@ class Profile(Strict):
 class Figure(Strict):
     """Which picture answers the question, and of what."""
 
-    kind: Literal["curves", "arms", "sources", "interaction", "heat_map", "depth", "layers"]
+    kind: Literal["curves", "arms", "sources", "interaction", "heat_map", "depth", "layers", "phase_diagram"]
     title: Text
     arms: list[Arm] | None = None
     of: Source | None = None
@@ -212,6 +75,38 @@ class Figure(Strict):
         return [*self.rows.values(), *([self.of] if self.of is not None else [])]
 
 
+class Grid(Strict):
+    """Every pair of a scale and a depth is an arm: a cell of a phase diagram."""
+
+    scale: Text
+    """The setting that is the x axis: `init.sigma_w2`."""
+    scales: list[float] = Field(min_length=2)
+    depths: list[int] = Field(min_length=2)
+
+    def cells(self) -> dict[Arm, Overrides]:
+        """The arms, by depth, then scale."""
+        return {
+            self.name(scale, depth): [f"{self.scale}={scale:g}", f"depth={depth}"]
+            for depth in self.depths
+            for scale in self.scales
+        }
+
+    @staticmethod
+    def name(scale: float, depth: int) -> Arm:
+        """What a cell is called."""
+        return f"{scale:g} × {depth}"
+
+
+class Tuning(Strict):
+    """Each arm gets the candidate that is best for it on validation, on seeds that no expectation sees."""
+
+    candidates: list[Overrides] = Field(min_length=2)
+    arms: list[Arm] | None = None
+    """Which are tuned; all when left out."""
+    seeds: Annotated[int, Field(ge=1)] = 1
+    """How many seeds each candidate is tried on."""
+
+
 class Profiles(Strict):
     """The budgets: for two cores, and as in the source."""
 
@@ -220,7 +115,9 @@ class Profiles(Strict):
 
 
 class Claim(Strict):
-    """One claim. `order` is its place in the course; `attempt` (`try` in the file) what to try next."""
+    """One claim. `order` is its place in its collection; `attempt` (`try` in the file) what to try next."""
+
+    collection: Literal["course", "papers"] = "course"
 
     statement: Text
     question: Text
@@ -228,11 +125,24 @@ class Claim(Strict):
     order: int
     common: Overrides = Field(default_factory=list)
     arms: dict[Arm, Overrides] = Field(min_length=1)
+    grid: Grid | None = None
+    """Further arms: its cells."""
+    tune: Tuning | None = None
     profiles: Profiles
     expectations: list[Expectation] = Field(min_length=1)
     differs: Text
     attempt: Text = Field(alias="try")
     figure: Figure
+
+    @model_validator(mode="before")
+    @classmethod
+    def _with_cells(cls, content: Any) -> Any:
+        """The cells of a grid become arms where it can be read; its faults are told with the others."""
+        try:
+            cells = Grid.model_validate(content["grid"]).cells()
+        except (KeyError, TypeError, ValidationError):
+            return content
+        return {**content, "arms": {**content.get("arms", {}), **cells}}
 
     @model_validator(mode="after")
     def _consistent(self) -> "Claim":
@@ -248,17 +158,33 @@ class Claim(Strict):
                 raise ValueError(
                     f"bootstrap of {profile.seeds.first} seeds: expected seeds.first ≥ {FEWEST_FOR_BOOTSTRAP}"
                 )
+        needs_grid = [e for e in self.expectations if isinstance(e, Boundary)]
+        if self.grid is None and (needs_grid or self.figure.kind == "phase_diagram"):
+            raise ValueError("a boundary and a phase diagram are of a grid: expected `grid`")
         return self
 
     def _named_arms(self) -> Iterator[tuple[str, list[Arm]]]:
         for number, expectation in enumerate(self.expectations, start=1):
             yield f"expectation {number}", expectation.arms()
         yield "figure", self.shown_arms
+        yield "tune", (self.tune.arms if self.tune is not None else None) or []
 
     @property
     def shown_arms(self) -> list[Arm]:
         """The arms in the picture: those that it names, or all."""
         return self.figure.arms or list(self.arms)
+
+    @property
+    def cells(self) -> dict[Arm, Overrides]:
+        """The arms that are cells of the grid."""
+        return {} if self.grid is None else self.grid.cells()
+
+    @property
+    def tuned_arms(self) -> list[Arm]:
+        """The trained arms that get their best candidate, in the file's order."""
+        if self.tune is None:
+            return []
+        return [arm for arm in self.trained_arms if self.tune.arms is None or arm in self.tune.arms]
 
     @property
     def trained_arms(self) -> list[Arm]:
@@ -269,6 +195,8 @@ class Claim(Strict):
             of_runs = [is_of_run(source) for source in expectation.sources()] or [True]
             if any(of_runs):
                 wanted |= set(expectation.arms())
+            if isinstance(expectation, Boundary):
+                wanted |= set(self.cells)
         if self.figure.kind != "layers":
             wanted |= set(self.shown_arms)
         return [arm for arm in self.arms if arm in wanted]
@@ -349,4 +277,7 @@ def _keys(model: type[BaseModel]) -> list[str]:
     return [field.alias or name for name, field in model.model_fields.items()]
 
 
-_MODELS = (Claim, Profiles, Profile, Seeds, Figure, More, Order, Interaction, Same, Bound, Learns, Exact)
+_MODELS = (
+    Claim, Profiles, Profile, Seeds, Figure, Grid, Tuning, kinds.More, kinds.Order, kinds.Interaction,
+    kinds.Same, kinds.Bound, kinds.Near, kinds.Learns, kinds.Exact, kinds.Boundary,
+)  # fmt: skip

@@ -15,8 +15,19 @@ from typing import Any
 import numpy as np
 
 from trainlab.claims import inference
+from trainlab.claims.expectations import (
+    Bound,
+    Boundary,
+    Chance,
+    Exact,
+    Interaction,
+    Learns,
+    More,
+    Near,
+    Order,
+    Same,
+)
 from trainlab.claims.inference import Sides
-from trainlab.claims.spec import Bound, Chance, Exact, Interaction, Learns, More, Order, Same
 
 ALPHA = 0.05
 SUPPORTED, REFUTED, UNDECIDED = "supported", "refuted", "not enough evidence"
@@ -120,6 +131,48 @@ def judge_learning(
     return Finding(expectation.says, expectation.kind, verdict_of(sides), *sides, saw, n=n)
 
 
+def judge_near(expectation: Near, values: Mapping[str, Sequence[float]], looks: int = 1) -> Finding:
+    """Numbers that are near their own, judged layer by layer; `values` over seeds, by layer of `wanted`.
+
+    All must hold, so that the largest p-value is for it; against it, the least, times their number.
+    """
+    says, kind = expectation.says, expectation.kind
+    off = {
+        layer: [value / wanted - 1 for value in values[layer]] for layer, wanted in expectation.wanted.items()
+    }
+    if min(map(len, off.values())) < 2:
+        return Finding(says, kind, UNDECIDED, 1.0, 1.0, "fewer than 2 seeds have a value")
+    each = [inference.within(shares, expectation.within, expectation.interval) for shares in off.values()]
+    against = min(1.0, len(each) * min(side.p_against for side in each))
+    sides = paid_for(Sides(max(side.p_for for side in each), against), looks)
+    saw = ", ".join(
+        f"{_layer_is(layer)}{number(sum(values[layer]) / len(values[layer]), expectation.of.unit())} "
+        f"({number(wanted, expectation.of.unit())})"
+        for layer, wanted in expectation.wanted.items()
+    )
+    intervals = [
+        inference.interval([100 * x for x in shares], expectation.interval) for shares in off.values()
+    ]
+    worst = max(intervals, key=lambda i: abs(i.value or 0.0))
+    saw += f"; off by {_saw(worst.value, worst.low, worst.high, '%')} at most"
+    return Finding(
+        says, kind, verdict_of(sides), *sides, saw,
+        worst.value, worst.low, worst.high, 100 * expectation.within, "%", worst.n,
+    )  # fmt: skip
+
+
+def judge_boundary(expectation: Boundary, values: Sequence[float], looks: int = 1) -> Finding:
+    """How well theory's boundary agrees with what learned, a number a seed."""
+    sides = paid_for(inference.exceeds(values, expectation.at_least, expectation.interval), looks)
+    interval = inference.interval(values, expectation.interval)
+    unit = "share" if expectation.measure == "agreement" else ""
+    return Finding(
+        expectation.says, expectation.kind, verdict_of(sides), *sides,
+        _saw(interval.value, interval.low, interval.high, unit),
+        interval.value, interval.low, interval.high, expectation.at_least, unit, interval.n,
+    )  # fmt: skip
+
+
 def judge_exact(expectation: Exact, value: Any) -> Finding:
     """A fact, which is so or not."""
     holds = _equal(value, expectation.equals, expectation.within)
@@ -147,6 +200,10 @@ def of_report(claims: Mapping[str, Sides], alpha: float = ALPHA) -> dict[str, tu
         side = SUPPORTED if sides.p_for <= sides.p_against else REFUTED
         verdicts[name] = (side if p <= alpha else UNDECIDED, p)
     return verdicts
+
+
+def _layer_is(layer: str) -> str:
+    return f"{layer} " if layer else ""
 
 
 def _unit(expectation: Any) -> str:

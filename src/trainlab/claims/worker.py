@@ -105,3 +105,13 @@ def mean_field(name: str, arguments: Mapping[str, Any]) -> Answer:
         return getattr(theory, name)(function, **rest), None
     except (RequestError, TypeError) as error:
         return None, f"theory {name}: {error}"
+
+
+def phase_diagram(folders: Sequence[str], scale: str) -> Answer:
+    """The phase diagram of these runs, theory's curve with it; no forecast is asked."""
+    from trainlab.training.phase import diagram
+
+    try:
+        return diagram(map(Path, folders), scale, processes=0), None
+    except RequestError as error:
+        return None, str(error)

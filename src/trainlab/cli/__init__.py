@@ -26,7 +26,7 @@ app = typer.Typer(
 )
 runs_app = typer.Typer(help="Keep the folder of runs in order.")
 app.add_typer(runs_app, name="runs")
-claims_app = typer.Typer(help="The lessons of the course, as claims that run.")
+claims_app = typer.Typer(help="The lessons of the course, and what papers claim, as claims that run.")
 app.add_typer(claims_app, name="claims")
 app.add_typer(plot_app, name="plot")
 
@@ -212,26 +212,33 @@ Experiments = Annotated[
     Path | None, typer.Option("--experiments", help="The folder of claims; ./experiments when left out.")
 ]
 
+InCollection = Annotated[
+    str | None, typer.Option("--collection", help="Only those of course, or of papers; both when left out.")
+]
+
 
 @claims_app.command("list")
-def claims_list(experiments: Experiments = None) -> None:
-    """List the claims: question and verdict, in the order of the course."""
+def claims_list(collection: InCollection = None, experiments: Experiments = None) -> None:
+    """List the claims: question and verdict, in the order of the course, then of the papers."""
     from trainlab.cli import claims
 
-    claims.show(experiments)
+    claims.show(experiments, collection)
 
 
 @claims_app.command("check")
-def claims_check(names: Claims = None, experiments: Experiments = None) -> None:
+def claims_check(
+    names: Claims = None, collection: InCollection = None, experiments: Experiments = None
+) -> None:
     """Check that claims can be read and composed; nothing is run."""
     from trainlab.cli import claims
 
-    claims.check(experiments, names or [])
+    claims.check(experiments, names or [], collection)
 
 
 @claims_app.command("run")
 def claims_run(
     names: Claims = None,
+    collection: InCollection = None,
     profile: Annotated[str, typer.Option(help="The budget: cpu (two cores) or gpu.")] = "cpu",
     folder: RunsFolder = Path("runs"),
     experiments: Experiments = None,
@@ -241,19 +248,20 @@ def claims_run(
     """Run what is missing of claims, say what came of it, write their pages."""
     from trainlab.cli import claims
 
-    sys.exit(claims.run(experiments, names or [], profile, folder, slots, retry_failed))
+    sys.exit(claims.run(experiments, names or [], collection, profile, folder, slots, retry_failed))
 
 
 @claims_app.command("report")
 def claims_report(
     names: Claims = None,
+    collection: InCollection = None,
     experiments: Experiments = None,
     to: Annotated[Path | None, typer.Option(help="Where to; claims.html beside the claims.")] = None,
 ) -> None:
     """Write one page of all claims that were run, with verdicts adjusted for their number."""
     from trainlab.cli import claims
 
-    claims.report(experiments, names or [], to)
+    claims.report(experiments, names or [], collection, to)
 
 
 @app.command("app")

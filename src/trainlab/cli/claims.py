@@ -13,31 +13,33 @@ from trainlab.claims.folder import Entry
 from trainlab.errors import RequestError, unknown
 
 if TYPE_CHECKING:
-    from trainlab.claims.runner import Judged, Setup
+    from trainlab.claims.runner import Judged
+    from trainlab.claims.sweep import Setup
 
 console = Console()
 PROFILES = ("cpu", "gpu")
 REPORT = "claims.html"
 
 
-def show(folder: Path | None) -> None:
-    """Prints the claims in the order of the course, with what came of them (Holm-adjusted over all)."""
+def show(folder: Path | None, collection: str | None) -> None:
+    """Prints the claims in order, with what came of them (Holm-adjusted over each collection)."""
     from trainlab.claims.course import NOT_RUN, recorded, verdicts
 
-    entries = claims.load(folder or claims.default_folder())
-    judged = verdicts(recorded(entries))
+    where = folder or claims.default_folder()
+    judged = verdicts(recorded(claims.load(where)))
+    entries = claims.load(where, collection=collection)
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
-    for column in ("claim", "question", "verdict"):
+    for column in ("collection", "claim", "question", "verdict"):
         table.add_column(column, overflow="fold")
     for entry in entries:
         verdict = judged[entry.name][0] if entry.name in judged else NOT_RUN
-        table.add_row(entry.name, entry.claim.question, verdict)
+        table.add_row(entry.claim.collection, entry.name, entry.claim.question, verdict)
     console.print(table)
 
 
-def check(folder: Path | None, names: list[str]) -> None:
+def check(folder: Path | None, names: list[str], collection: str | None) -> None:
     """Checks schema and overrides of claims. Raises RequestError with all faults."""
-    entries = claims.load(folder or claims.default_folder(), names)
+    entries = claims.load(folder or claims.default_folder(), names, collection)
     jobs.check(entries)
     console.print(f"{len(entries)} claims, all in order", highlight=False)
 
@@ -45,6 +47,7 @@ def check(folder: Path | None, names: list[str]) -> None:
 def run(
     folder: Path | None,
     names: list[str],
+    collection: str | None,
     profile: str,
     runs: Path,
     slots: int | None,
@@ -54,8 +57,8 @@ def run(
     if profile not in PROFILES:
         raise unknown("profile", profile, PROFILES)
     where = folder or claims.default_folder()
-    entries = claims.load(where, names)
-    from trainlab.claims.runner import Setup
+    entries = claims.load(where, names, collection)
+    from trainlab.claims.sweep import Setup
 
     setup = Setup(profile, runs.absolute(), slots, retry_failed)
     failed = _run_all(entries, setup)
@@ -70,6 +73,7 @@ def run(
 def _run_all(entries: list[Entry], setup: "Setup") -> list[str]:
     """Runs each; a claim whose runs fail does not keep the others from being run."""
     from trainlab.claims import runner
+    from trainlab.claims.sweep import Stopped
     from trainlab.sweeps import SweepFailed
     from trainlab.sweeps.server import WarmServer
 
@@ -81,7 +85,7 @@ def _run_all(entries: list[Entry], setup: "Setup") -> list[str]:
                 _write(runner.run(entry, setup, composer, server, console))
             except SweepFailed as error:
                 failed.append(str(error))
-                if isinstance(error, runner.Stopped):
+                if isinstance(error, Stopped):
                     break
             console.print(f"[dim]{time.monotonic() - since:.0f} s[/dim]", highlight=False)
     return failed
@@ -106,12 +110,12 @@ def _write(judged: "Judged") -> None:
     console.print(str(path), highlight=False, soft_wrap=True)
 
 
-def report(folder: Path | None, names: list[str], to: Path | None) -> None:
-    """Writes one page of all claims that were run, and refreshes the way through the course."""
+def report(folder: Path | None, names: list[str], collection: str | None, to: Path | None) -> None:
+    """Writes one page of all claims that were run, and refreshes the pages of the collections."""
     from trainlab.claims import course, report
 
     where = folder or claims.default_folder()
-    entries = claims.load(where, names)
+    entries = claims.load(where, names, collection)
     if not course.recorded(entries):
         raise RequestError("none of these claims has been run: `trainlab claims run NAME` first")
     path = report.write(to or where / REPORT, entries)

@@ -27,8 +27,8 @@ MAX_POOL: Build = partial(nn.MaxPool2d, 2)
 class ConvBlock(nn.Sequential):
     """Convolution → [norm] → activation → [norm], from maps of `in_shape_CHW` to maps of `out_shape_CHW`.
 
-    `convolution` is torch.nn.Conv2d or what is built alike. Raises RequestError where the kernel does not fit
-    or the norm layer cannot work on the map.
+    `convolution` is torch.nn.Conv2d or what is built alike (a partial of it with circular padding).
+    Raises RequestError where the kernel does not fit or the norm layer cannot work on the map.
     """
 
     def __init__(
@@ -71,6 +71,7 @@ class ConvStage(nn.Sequential):
         pool: Build | None,
         activation: Build,
         norm_layer: NormLayer,
+        convolution: Callable[..., nn.Module] = nn.Conv2d,
     ) -> None:
         super().__init__()
         shape = in_shape_CHW
@@ -85,6 +86,7 @@ class ConvStage(nn.Sequential):
                 padding=1,
                 activation=activation,
                 norm_layer=norm_layer,
+                convolution=convolution,
             )
             self.add_module(f"conv{i + 1}", block)
             shape = block.out_shape_CHW

@@ -1,8 +1,10 @@
 """A plain convolutional network of any depth and width: 3 × 3 convolutions in stages, without shortcuts."""
 
+from functools import partial
+
 from torch import Tensor, nn
 
-from trainlab.errors import RequestError
+from trainlab.errors import RequestError, unknown
 from trainlab.models.blocks import (
     MAX_POOL,
     NO_NORM,
@@ -17,6 +19,7 @@ from trainlab.models.blocks import (
 from trainlab.nn.norm_layers import NormLayer
 
 USUAL_STAGES = 3
+PADDINGS = ("zeros", "circular", "reflect", "replicate")
 
 
 class PlainCNN(nn.Module):
@@ -29,9 +32,12 @@ class PlainCNN(nn.Module):
     | last  | 2^(stages − 1) · width | depth / stages | average |
 
     Where depth is no multiple of stages, the later stages have one more. `stages` None is three, or fewer
-    where the depth or the image has no room for them. Takes normalized x_NCHW, returns logits_NK.
+    where the depth or the image has no room for them. `padding` is what the image is continued with: zeros
+    when None, which cost signal at the border of every layer; circular, as theory has it, does not. Takes
+    normalized x_NCHW, returns logits_NK.
 
-    Raises RequestError for a size below 1, more stages than convolutions, more poolings than the image holds.
+    Raises RequestError for a size below 1, more stages than convolutions, more poolings than the image holds,
+    and an unknown padding.
     """
 
     def __init__(
@@ -45,6 +51,7 @@ class PlainCNN(nn.Module):
         activation: Build = nn.ReLU,
         norm_layer: NormLayer = NO_NORM,
         pool: Build | None = MAX_POOL,
+        padding: str | None = None,
     ) -> None:
         super().__init__()
         require("depth", depth, 1)
@@ -57,6 +64,9 @@ class PlainCNN(nn.Module):
                 f"model.stages: got {stages}, expected at most depth={depth}, one convolution each"
             )
         require_poolings("plain_cnn", in_shape_CHW, stages - 1)
+        if padding is not None and padding not in PADDINGS:
+            raise unknown("model.padding", padding, PADDINGS)
+        convolution = nn.Conv2d if padding is None else partial(nn.Conv2d, padding_mode=padding)
 
         self.stages = nn.Sequential()
         shape = in_shape_CHW
@@ -68,6 +78,7 @@ class PlainCNN(nn.Module):
                 pool=pool if i < stages - 1 else None,
                 activation=activation,
                 norm_layer=norm_layer,
+                convolution=convolution,
             )
             self.stages.add_module(str(i + 1), stage)
             shape = stage.out_shape_CHW

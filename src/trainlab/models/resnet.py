@@ -1,5 +1,6 @@
 """The residual network for CIFAR (He et al. 2015, "Deep residual learning", section 4.2)."""
 
+import torch
 from torch import Tensor, nn
 
 from trainlab.errors import RequestError
@@ -23,8 +24,11 @@ class ResNet(nn.Module):
 
     Nine blocks of width 16 are ResNet-20: 2 · 9 convolutions, the first one and the dense layer; 269,722
     parameters with BatchNorm on CIFAR-10. The first block of stages 2 and 3 strides, so there is nothing to
-    pool. Without a norm layer the variance grows
-    with every block (De & Smith 2020). Takes normalized x_NCHW, returns logits_NK.
+    pool. Without a norm layer the variance grows with every block; a `branch_gain` of 0 is what
+    normalization does there (SkipInit; De & Smith 2020, arXiv:2002.10444). Takes normalized x_NCHW, returns
+    logits_NK.
+
+    `branch_gain` None is none; a number is where a learned factor on each block's branch starts.
 
     Raises RequestError for a depth that is no multiple of 3, and for a pooling.
     """
@@ -39,6 +43,7 @@ class ResNet(nn.Module):
         activation: Build = nn.ReLU,
         norm_layer: NormLayer = NO_NORM,
         pool: Build | None = None,
+        branch_gain: float | None = None,
     ) -> None:
         super().__init__()
         if depth < STAGES or depth % STAGES:
@@ -57,7 +62,12 @@ class ResNet(nn.Module):
             for j in range(depth // STAGES):
                 stride = 2 if i > 0 and j == 0 else 1
                 block = BasicBlock(
-                    shape, width * 2**i, stride=stride, activation=activation, norm_layer=norm_layer
+                    shape,
+                    width * 2**i,
+                    stride=stride,
+                    activation=activation,
+                    norm_layer=norm_layer,
+                    gain=branch_gain,
                 )
                 stage.add_module(f"block{j + 1}", block)
                 shape = block.out_shape_CHW
@@ -70,13 +80,20 @@ class ResNet(nn.Module):
 
 
 class BasicBlock(nn.Module):
-    """activation(shortcut(x) + branch(x)); the branch is conv → [norm] → activation → conv → [norm].
+    """activation(shortcut(x) + branch(x)); the branch is conv → [norm] → activation → conv → [norm] → [gain].
 
     A norm layer after the activation goes after each of the two activations.
     """
 
     def __init__(
-        self, in_shape_CHW: Shape, channels: int, *, stride: int, activation: Build, norm_layer: NormLayer
+        self,
+        in_shape_CHW: Shape,
+        channels: int,
+        *,
+        stride: int,
+        activation: Build,
+        norm_layer: NormLayer,
+        gain: float | None = None,
     ) -> None:
         super().__init__()
         first = ConvBlock(
@@ -94,6 +111,8 @@ class BasicBlock(nn.Module):
         self.second = nn.Sequential()
         for name, module in {"conv": second, **norm_layer.before(shape)}.items():
             self.second.add_module(name, module)
+        if gain is not None:
+            self.second.add_module("gain", Gain(gain))
         self.shortcut = Shortcut(stride, channels - in_shape_CHW[0])
         self.joined = nn.Sequential()
         for name, module in {"activation": activation(), **norm_layer.after(shape)}.items():
@@ -103,6 +122,18 @@ class BasicBlock(nn.Module):
     def forward(self, x_NCHW: Tensor) -> Tensor:
         """Maps (N, C, H, W) to (N, channels, ⌈H/stride⌉, ⌈W/stride⌉)."""
         return self.joined(self.second(self.first(x_NCHW)) + self.shortcut(x_NCHW))
+
+
+class Gain(nn.Module):
+    """One learned factor on all maps; initializers, which fill weight layers, leave it at `start`."""
+
+    def __init__(self, start: float) -> None:
+        super().__init__()
+        self.factor = nn.Parameter(torch.tensor(float(start)))
+
+    def forward(self, x_NCHW: Tensor) -> Tensor:
+        """The maps, scaled."""
+        return self.factor * x_NCHW
 
 
 class Shortcut(nn.Module):
