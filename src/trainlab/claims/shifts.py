@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from trainlab.errors import RequestError
-from trainlab.nn.normalization import Center, Standardize
+from trainlab.models.normalized import with_statistics
 
 MID_GREY = 127.5
 EVALUATION_BATCH = 512
@@ -50,7 +50,7 @@ def shifted_model(model: nn.Module, name: str, amount: object) -> tuple[nn.Modul
         RequestError: statistics for a normalization that uses none, or batch statistics without BatchNorm.
     """
     if name == "statistics":
-        return _with_statistics(model, amount), EVALUATION_BATCH  # type: ignore[arg-type]
+        return with_statistics(model, [amount["mean"]], [amount["std"]]), EVALUATION_BATCH  # type: ignore
     if name == "batch_statistics":
         model = copy.deepcopy(model)
         layers = [module for module in model.modules() if isinstance(module, _BatchNorm)]
@@ -60,18 +60,6 @@ def shifted_model(model: nn.Module, name: str, amount: object) -> tuple[nn.Modul
             layer.train()
         return model, int(amount)  # type: ignore[call-overload]
     return model, EVALUATION_BATCH
-
-
-def _with_statistics(model: nn.Module, amount: dict[str, float]) -> nn.Module:
-    normalization = model.normalization
-    if not isinstance(normalization, Standardize | Center):
-        used = type(normalization).__name__
-        raise RequestError(f"shift statistics: {used} uses none, expected standardize or center")
-    model = copy.deepcopy(model)
-    with torch.no_grad():
-        model.normalization.mean_C.fill_(amount["mean"])  # pyrefly: ignore
-        model.normalization.std_C.fill_(amount["std"])  # pyrefly: ignore
-    return model
 
 
 @torch.inference_mode()

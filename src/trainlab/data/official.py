@@ -45,9 +45,10 @@ class Official:
 
     def find(self, root: Path) -> Found:
         """What lies below `root`, downloaded first where nothing does. RequestError where neither works."""
-        return self._look(root) or self._download(root)
+        return self.look(root) or self._download(root)
 
-    def _look(self, root: Path) -> Found | None:
+    def look(self, root: Path) -> Found | None:
+        """What lies below `root`; None where nothing does. Nothing is downloaded."""
         return (
             self.layout.find(root / self.folder, self.classes)
             or image_parquet.find(root / self.name, self.classes, self.shape_HWC)
@@ -59,12 +60,12 @@ class Official:
         try:
             staging.parent.mkdir(parents=True, exist_ok=True)
             with FileLock(staging.with_suffix(".lock")):  # many runs may miss it at once: one downloads
-                if self._look(root) is None:
+                if self.look(root) is None:
                     self._fetch(staging)
                     _publish(staging, root, self.folder)
         except FAILURES as error:
             raise self._missing(root, " ".join(str(error).split()) or type(error).__name__) from error
-        found = self._look(root)
+        found = self.look(root)
         if found is None:
             raise self._missing(root, "what was downloaded is incomplete")
         return found
@@ -144,3 +145,8 @@ def cifar10() -> Official:
         classes=("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"),
         shape_HWC=(32, 32, 3),
     )
+
+
+def here(root: Path) -> list[str]:
+    """Which of the three lie below `root`, by name: what can be used with no download."""
+    return [built.name for built in (mnist(), fashion_mnist(), cifar10()) if built.look(root) is not None]

@@ -1,0 +1,34 @@
+"""`python -m trainlab.training.forecaster`: settings in, a forecast out, a line of JSON each.
+
+A process of its own for whoever asks often and must not wait for the pass before: torch is imported once. One
+thread computes, so that runs that train on the same machine are not slowed down, nor the forecast by them.
+"""
+
+import json
+import sys
+from typing import Any, TextIO
+
+
+def serve(questions: TextIO, answers: TextIO) -> None:
+    """Answers each question: {"forecast": …} as `Forecast.plain` has it, or {"error": one line}."""
+    import torch
+
+    from trainlab.training.preflight import forecast_run
+
+    torch.set_num_threads(1)
+    for line in questions:
+        print(json.dumps(_answer(line, forecast_run)), file=answers, flush=True)
+
+
+def _answer(line: str, forecast_run: Any) -> dict[str, Any]:
+    try:
+        settings = json.loads(line)
+        settings["trainer"] = {**settings["trainer"], "threads": 1}
+        return {"forecast": forecast_run(settings).plain()}
+    except Exception as error:  # whatever it was, whoever asked is told, and the next question is answered
+        return {"error": " ".join(str(error).split()) or type(error).__name__}
+
+
+if __name__ == "__main__":
+    out, sys.stdout = sys.stdout, sys.stderr  # what a library prints is no answer
+    serve(sys.stdin, out)
