@@ -1,0 +1,114 @@
+"""Each arm gets the candidate that is best for it: on validation, on seeds that nobody is judged by."""
+
+import math
+from pathlib import Path
+
+import pytest
+from tiny import claim, put
+
+from trainlab.claims import folder as claims
+from trainlab.claims import tuning
+from trainlab.claims.jobs import composer
+from trainlab.claims.spec import read
+from trainlab.claims.sweep import Bench, Setup
+from trainlab.errors import RequestError
+from trainlab.runs import Result, RunFolder
+
+SLOW, FAST = ["optimizer.lr=1e-4"], ["optimizer.lr=1e-2"]
+
+
+def tuned_claim(**changes):
+    return claim(tune={"candidates": [SLOW, FAST], **changes})
+
+
+def accuracy_of(overrides) -> float | None:
+    """Of a run that was never trained: A is best slow, B best fast."""
+    values = {str(override.key_or_group): override.value() for override in overrides}
+    return 0.9 if (values["optimizer.lr"] < 1e-3) == (values["depth"] == 1) else 0.5
+
+
+@pytest.fixture
+def bench(tmp_path, monkeypatch):
+    """Runs are written, not trained."""
+    content = tuned_claim(seeds=2)
+    content["arms"] = {"A": ["depth=1"], "B": ["depth=2"]}
+    put(tmp_path, "mine", content)
+    seen = []
+
+    def sweep(_entry, jobs, _bench):
+        folders = {}
+        for job in jobs:
+            seen.append(job)
+            folder = RunFolder(tmp_path / "runs" / f"{job.arm} {job.seed}").create()
+            metrics = {
+                "val/acc": accuracy_of(job.overrides),
+                "test/acc": 1 - (accuracy_of(job.overrides) or 0),
+            }
+            folder.finish(
+                Result(run_id=f"{job.arm} {job.seed}", status="finished", metrics=metrics, seconds=1.0)
+            )
+            folders.setdefault(job.arm, {})[job.seed] = folder.path
+        return folders
+
+    monkeypatch.setattr(tuning, "sweep", sweep)
+    (entry,) = claims.load(tmp_path)
+    with composer() as made:
+        setup = Setup("cpu", Path(tmp_path / "runs"))
+        yield entry, Bench(setup, made, None, None), seen  # type: ignore[arg-type]
+
+
+def test_each_arm_gets_what_is_best_for_it_on_validation(bench):
+    entry, made, _ = bench
+    tuned, choices = tuning.tuned(entry, made)
+    assert tuned.claim.arms == {"A": ["depth=1", *SLOW], "B": ["depth=2", *FAST]}
+    assert choices["A"].best == SLOW and choices["B"].best == FAST
+    assert choices["A"].accuracies == [0.9, 0.5]
+    assert choices["A"].seconds == 4.0
+
+
+def test_candidates_are_tried_on_seeds_that_nobody_is_judged_by(bench):
+    entry, made, seen = bench
+    tuning.tuned(entry, made)
+    tried = {job.seed for job in seen}
+    assert tried == {tuning.TUNING_SEED, tuning.TUNING_SEED + 1}
+    judged = range(entry.claim.profiles.cpu.seeds.most)
+    assert not tried & set(judged)
+    assert len(seen) == 2 * 2 * 2
+
+
+def test_what_diverged_is_chosen_last(tmp_path, bench, monkeypatch):
+    entry, made, _ = bench
+    folders = {}
+    for number, (status, accuracy) in enumerate([("diverged", 0.99), ("finished", 0.2)], start=1):
+        folder = RunFolder(tmp_path / "other" / str(number)).create()
+        folder.finish(Result(run_id=str(number), status=status, metrics={"val/acc": accuracy}))
+        for arm in "AB":
+            folders[f"{arm}, candidate {number}"] = {tuning.TUNING_SEED: folder.path}
+    monkeypatch.setattr(tuning, "sweep", lambda *_: folders)
+    _, choices = tuning.tuned(entry, made)
+    assert choices["A"].best == FAST
+    assert choices["A"].accuracies[0] == -math.inf
+
+
+def test_only_the_arms_that_are_named_are_tuned():
+    assert read(tuned_claim(arms=["B"]), "mine").tuned_arms == ["B"]
+    assert read(tuned_claim(), "mine").tuned_arms == ["A", "B"]
+    assert read(claim(), "mine").tuned_arms == []
+
+
+def test_an_arm_that_is_not_there_cannot_be_tuned():
+    with pytest.raises(RequestError, match="unknown arm in tune 'C': available: A, B"):
+        read(tuned_claim(arms=["C"]), "mine")
+
+
+def test_one_candidate_is_no_choice():
+    with pytest.raises(RequestError, match=r"tune\.candidates"):
+        read(tuned_claim(candidates=[SLOW]), "mine")
+
+
+def test_check_composes_every_candidate(tmp_path):
+    from trainlab.claims import jobs
+
+    put(tmp_path, "mine", tuned_claim(candidates=[SLOW, ["optimizer.lr=-1"]]))
+    with pytest.raises(RequestError, match=r"arm .A., profile cpu: optimizer\.lr"):
+        jobs.check(claims.load(tmp_path))
