@@ -4,7 +4,7 @@ import pytest
 
 pytest.importorskip("altair")
 
-from trainlab.claims.report import inline
+from trainlab.claims.further import inline, parts
 from trainlab.errors import RequestError
 from trainlab.figures import arms, by_depth, forest, heat_map, interaction, layer_bars, learning_curves
 from trainlab.figures.style import svg, write
@@ -86,3 +86,18 @@ def test_nothing_measured_is_said():
 def test_a_gradient_of_zero_is_drawn_as_the_smallest_decade():
     assert heat_map.decade(0.0) == heat_map.SMALLEST_DECADE
     assert heat_map.decade(1e-3) == pytest.approx(-3)
+
+
+def test_a_page_beside_the_claims_becomes_a_part_that_needs_nothing_beside_it(tmp_path):
+    (tmp_path / "grid").mkdir()
+    (tmp_path / "grid" / "effects.svg").write_text(svg(CHARTS["arms"][0]), encoding="utf-8")
+    (tmp_path / "grid" / "README.md").write_text(
+        "# What matters\n\n| axis | share |\n|---|---:|\n| depth | 40 % |\n\n![how much](effects.svg)\n\n"
+        "![gone](missing.svg)\n\n[the runs](table.csv), [a paper](https://arxiv.org/abs/1)\n",
+        encoding="utf-8",
+    )
+    (only,) = parts(tmp_path)
+    assert "<h1>What matters</h1>" in only and "<td>depth</td>" in only
+    assert only.count("<svg") == 1 and "<em>gone</em>" in only
+    assert "table.csv" not in only and "the runs" in only and 'href="https://arxiv.org/abs/1"' in only
+    assert "src=" not in only

@@ -1,13 +1,13 @@
 """One page of all claims: HTML that needs nothing beside it, pictures inline."""
 
 import html
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from trainlab.claims.course import COLLECTIONS, NOT_RUN, by_collection, measured_on, recorded, verdicts
 from trainlab.claims.folder import Entry
+from trainlab.claims.further import inline, parts
 from trainlab.claims.page import FIGURE_FILE, evidence_line, p_equals, p_value, provenance
 from trainlab.claims.verdict import number
 from trainlab.runs.atomic import write_atomically
@@ -19,7 +19,7 @@ h2{margin-top:3rem;border-top:1px solid #ddd;padding-top:1.5rem}
 table{border-collapse:collapse;width:100%;font-size:14px}
 td,th{border-bottom:1px solid #e6e6e6;padding:.35rem .6rem;text-align:left;vertical-align:top}
 blockquote{color:#555;border-left:3px solid #ccc;margin:0;padding-left:1rem}
-svg{max-width:100%;height:auto}small{color:#555}code{background:#f4f4f4;padding:.1rem .3rem}
+svg,img{max-width:100%;height:auto}small{color:#555}code{background:#f4f4f4;padding:.1rem .3rem}
 .supported{color:#00664b;font-weight:600}.refuted{color:#a34700;font-weight:600}
 .open{color:#555;font-weight:600}
 @media print{h2{break-before:page}}"""
@@ -28,16 +28,18 @@ SHOWN = ("estimate", "low", "high", "bound", "verdict")
 _CLASSES = {"supported": "supported", "refuted": "refuted"}
 
 
-def write(path: Path, entries: Sequence[Entry]) -> Path:
+def write(path: Path, entries: Sequence[Entry], folder: Path | None = None) -> Path:
     """Writes the report and returns where. Raises OSError."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(path, page(entries))
+    write_atomically(path, page(entries, folder))
     return path
 
 
-def page(entries: Sequence[Entry]) -> str:
-    """The whole report: of each collection the summary, the forest plot, and a section for each claim."""
+def page(entries: Sequence[Entry], folder: Path | None = None) -> str:
+    """The whole report: of each collection the summary, the forest plot, and a section for each claim; then
+    what stands beside the claims in `folder`."""
     body = [part for name, of in by_collection(entries).items() for part in _collection(name, of)]
+    body += [f"<article>{part}</article>" for part in (parts(folder) if folder is not None else [])]
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>trainlab: claims</title>'
         f"<style>{STYLE}</style></head>\n<body>\n" + "\n".join(body) + "\n</body></html>\n"
@@ -74,11 +76,6 @@ def forest(found: Mapping[str, Mapping[str, Any]]) -> str:
     from trainlab.figures.style import svg
 
     return svg(forest_plot.figure(rows, "Every expectation on a share of images, and its minimum effect"))
-
-
-def inline(svg: str) -> str:
-    """An SVG as it may stand inside HTML: no declarations, no addresses."""
-    return re.sub(r'<\?xml.*?\?>|<!DOCTYPE.*?>|\sxmlns(:\w+)?="[^"]*"', "", svg, flags=re.DOTALL)
 
 
 def _summary(entries: Sequence[Entry], judged: Mapping[str, tuple[str, float]]) -> str:

@@ -111,13 +111,15 @@ def _write(judged: "Judged") -> None:
 
 
 def report(folder: Path | None, names: list[str], collection: str | None, to: Path | None) -> None:
-    """Writes one page of all claims that were run, and refreshes the pages of the collections."""
+    """Writes one page of all claims that were run (and of what stands beside them, where none is named), and
+    refreshes the pages of the collections."""
     from trainlab.claims import course, report
 
     where = folder or claims.default_folder()
     entries = claims.load(where, names, collection)
     if not course.recorded(entries):
         raise RequestError("none of these claims has been run: `trainlab claims run NAME` first")
-    path = report.write(to or where / REPORT, entries)
+    beside = where if collection is None and not names else None
+    path = report.write(to or where / REPORT, entries, beside)
     course.write(where, claims.load(where))
     console.print(str(path), highlight=False, soft_wrap=True)
