@@ -12,6 +12,8 @@ from trainlab.figures.style import altair
 SMALLEST_DECADE = -12.0
 """What is smaller (a gradient of exactly zero) is drawn as this power of ten."""
 PANELS_A_ROW = 2
+TALLEST = 560
+"""Of a panel; in deeper networks the names of some layers give way."""
 
 
 def cells(signals: pl.DataFrame, quantity: str) -> list[dict[str, Any]]:
@@ -44,7 +46,7 @@ def figure(
     # viridis is told apart by the colour-blind, and in grey; its ends are the least and the largest value
     scale = alt.Scale(scheme="viridis", domain=[min(every), max(every)])
     named = quantity.replace("_", " ").replace("grad ", "gradient ")
-    legend = alt.Legend(title=f"log10 of {named}", orient="bottom", gradientLength=260)
+    legend = alt.Legend(title=f"log10 of {named}", orient="bottom", gradientLength=260, titleLimit=300)
     charts = []
     for arm, of in panels.items():
         layers = list(dict.fromkeys(cell["layer"] for cell in of))
@@ -59,10 +61,15 @@ def figure(
                     title="training step",
                     axis=alt.Axis(labelAngle=0, labelOverlap=True, grid=False),
                 ),
-                y=alt.Y("layer:O", sort=layers[::-1], title=None, axis=alt.Axis(labelLimit=150, grid=False)),
+                y=alt.Y(
+                    "layer:O",
+                    sort=layers[::-1],
+                    title=None,
+                    axis=alt.Axis(labelLimit=150, labelOverlap=True, grid=False),
+                ),
                 color=alt.Color("decade:Q", scale=scale, legend=legend),
             )
-            .properties(width=300, height=max(90, 20 * len(layers)), title=arm)
+            .properties(width=300, height=min(max(90, 20 * len(layers)), TALLEST), title=arm)
         )
     return alt.concat(*charts, columns=PANELS_A_ROW).properties(
         title=alt.TitleParams(title, subtitle=[subtitle] if subtitle else [])
