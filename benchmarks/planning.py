@@ -97,7 +97,7 @@ def planner(lines: list[str]) -> Callable[[], tuple[float, int]]:
         from resource import RUSAGE_SELF, getrusage
 
         began = time.perf_counter()
-        _plan(lines)
+        plan(lines)
         return time.perf_counter() - began, getrusage(RUSAGE_SELF).ru_maxrss * 1024
 
     return do_round
@@ -110,10 +110,10 @@ def finisher(lines: list[str]) -> Callable[[], int]:
         from trainlab.runs.record import RunFolder
         from trainlab.runs.result import Result
 
-        plan = _plan(lines)
-        for number, job in enumerate(plan.jobs):
+        planned = plan(lines)
+        for number, job in enumerate(planned.jobs):
             settings = job.settings
-            folder = RunFolder(Path(plan.runs) / job.run_id).create()
+            folder = RunFolder(Path(planned.runs) / job.run_id).create()
             folder.write_settings(settings)
             folder.finish(
                 Result(
@@ -126,12 +126,12 @@ def finisher(lines: list[str]) -> Callable[[], int]:
                     seconds=1.0,
                 )
             )
-        return len(plan.jobs)
+        return len(planned.jobs)
 
     return do_round
 
 
-def _plan(lines: list[str]) -> Any:
+def plan(lines: list[str]) -> Any:
     """What `-m` plans for these overrides."""
     from hydra import initialize_config_dir
     from hydra.core.global_hydra import GlobalHydra

@@ -2,19 +2,15 @@
 
 import os
 import shutil
-import socket
 import subprocess
 import sys
-import time
-import urllib.request
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from browsing import REPOSITORY, serving, settled
 from filelock import FileLock
 
 CHROMIUM = "/usr/bin/chromium"
-REPOSITORY = Path(__file__).parents[2]
 SCREENSHOTS = Path(os.environ.get("TRAINLAB_SCREENSHOTS", ""))
 """Where screenshots are kept; with nothing said, in the test's own folder."""
 
@@ -34,7 +30,7 @@ def worker_id(request):
 
 @pytest.fixture(scope="session")
 def runs_folder(shared_folder):
-    """Four real runs on digits, a tiny sweep `demo`, made once for all workers: do not change it."""
+    """Eight real runs on digits, the sweep `demo`, made once for all workers: do not change it."""
     folder = shared_folder / "app-runs"
     with FileLock(f"{folder}.lock"):
         if not (folder / "made").exists():
@@ -44,31 +40,29 @@ def runs_folder(shared_folder):
     return folder
 
 
+@pytest.fixture(scope="session")
+def served_copy(runs_folder, tmp_path_factory):
+    """The app on a folder whose content tests change: (its address, the folder)."""
+    folder = tmp_path_factory.mktemp("changing") / "runs"
+    folder.mkdir()
+    with serving(folder) as url:
+        yield url, folder
+
+
 @pytest.fixture
-def own_runs(runs_folder, tmp_path):
-    """A copy of the runs that a test may change."""
-    return Path(shutil.copytree(runs_folder, tmp_path / "runs"))
-
-
-@contextmanager
-def serving(runs: Path, *arguments: str):
-    """The app's address, served for as long as the block lasts."""
-    port = _free_port()
-    command = [sys.executable, "-m", "trainlab", "app", "--runs", str(runs), "--port", str(port), *arguments]
-    server = subprocess.Popen(
-        command, cwd=REPOSITORY, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    )
-    try:
-        _wait_for(f"http://127.0.0.1:{port}/_stcore/health", server)
-        yield f"http://localhost:{port}"
-    finally:
-        server.terminate()
-        server.wait(20)
+def own(served_copy, runs_folder):
+    """(Address, folder) of the app on a copy of the runs that the test may change."""
+    url, folder = served_copy
+    folder.mkdir(exist_ok=True)
+    for path in folder.iterdir():
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    shutil.copytree(runs_folder, folder, dirs_exist_ok=True)
+    return url, folder
 
 
 @pytest.fixture(scope="session")
 def address(runs_folder):
-    """The address of the app on the four runs."""
+    """The address of the app on these runs."""
     with serving(runs_folder) as url:
         yield url
 
@@ -96,7 +90,7 @@ def open_page(chromium):
     contexts = []
 
     def open_it(url: str, width: int = 1280, scheme: str = "light"):
-        context = chromium.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
+        context = chromium.new_context(viewport={"width": width, "height": 1500}, color_scheme=scheme)
         contexts.append(context)
         context.grant_permissions(["clipboard-read", "clipboard-write"])
         page = context.new_page()
@@ -114,13 +108,6 @@ def open_page(chromium):
         context.close()
 
 
-def settled(page) -> None:
-    """Waits until the page is drawn: its title is there and no part of it is being computed."""
-    page.locator("h1").first.wait_for()
-    page.locator("[data-testid=stStatusWidget]").wait_for(state="detached")
-    page.wait_for_function("() => !document.querySelector('[data-stale=true]')")
-
-
 @pytest.fixture
 def shot(tmp_path):
     """Saves a screenshot of the whole page and returns its path."""
@@ -136,22 +123,3 @@ def shot(tmp_path):
         return path
 
     return save
-
-
-def _free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]
-
-
-def _wait_for(url: str, server: subprocess.Popen, seconds: float = 60) -> None:
-    until = time.monotonic() + seconds
-    while time.monotonic() < until:
-        if server.poll() is not None:
-            raise RuntimeError(f"the app ended: {server.stdout.read() if server.stdout else ''}")
-        try:
-            with urllib.request.urlopen(url, timeout=1):
-                return
-        except OSError:
-            time.sleep(0.1)
-    raise TimeoutError(url)

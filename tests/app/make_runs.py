@@ -1,4 +1,4 @@
-"""Four small real runs on digits into a folder: `python make_runs.py FOLDER`."""
+"""Eight small real runs on digits into a folder: `python make_runs.py FOLDER`."""
 
 import itertools
 import sys
@@ -11,11 +11,11 @@ from trainlab.training.run import train
 
 QUICK = (
     "data=digits", "data.image_size=16", "data.train_size=512", "data.val_size=64", "data.test_size=200",
-    "data.batch_size=32", "model=plain_cnn", "depth=3", "width=8", "optimizer=sgd_momentum",
-    "optimizer.lr=0.05", "trainer=cpu", "trainer.threads=1", "trainer.max_epochs=3", "logger=none",
+    "data.batch_size=32", "model=plain_cnn", "depth=3", "width=8", "optimizer=adam",
+    "optimizer.lr=0.003", "trainer=cpu", "trainer.threads=1", "trainer.max_epochs=4", "logger=none",
     "group=demo",
 )  # fmt: skip
-GRID = {"activation": ("sigmoid", "relu"), "init": ("glorot", "kaiming")}
+GRID = {"activation": ("sigmoid", "relu"), "init": ("glorot", "kaiming"), "seed": (0, 1)}
 
 
 def make(folder: Path) -> None:

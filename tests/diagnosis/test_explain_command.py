@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from trainlab import cli
-from trainlab.cli.command import command
+from trainlab.config.command import command
 from trainlab.config import compose, identify
 from trainlab.runs import Result, RunFolder
 

@@ -1,6 +1,7 @@
 """Starts the app: on this machine only, with no watching of files and nothing sent anywhere."""
 
 import socket
+import threading
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ SETTINGS = {
     "server.headless": True,
     "server.fileWatcherType": "none",
     "server.maxUploadSize": LARGEST_UPLOAD_MB,
+    "runner.magicEnabled": False,
     "browser.serverAddress": "localhost",
     "browser.gatherUsageStats": False,
     "client.toolbarMode": "viewer",
@@ -42,8 +44,19 @@ def serve(place: Place, port: int | None) -> None:
     given: dict[str, Any] = {**SETTINGS, **theme.options(), "server.port": port}
     flags = {name.replace(".", "_"): value for name, value in given.items()}
     bootstrap.load_config_options(flags)
+    threading.Thread(target=_warm, args=(place,), daemon=True).start()
     print(f"trainlab app: http://localhost:{port}  (runs in {place.runs}; Ctrl-C ends it)", flush=True)
     bootstrap.run(str(MAIN), False, place.arguments(), flags)
+
+
+def _warm(place: Place) -> None:
+    """What the first view needs, done while the server starts: slow imports, the table of all runs."""
+    import altair  # noqa: F401
+    import scipy.special  # noqa: F401 - intervals need it; a second by itself
+
+    from trainlab.app import records
+
+    records.table(place.runs)
 
 
 def _first_free_port() -> int:

@@ -1,13 +1,14 @@
 """What every page shares: its heading, its charts, and plain messages where something is wrong."""
 
 import functools
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
 import streamlit as st
 
 from trainlab.errors import RequestError
+from trainlab.figures.style import on_screen
 from trainlab.runs import BrokenRun
 
 _MARKUP = str.maketrans({mark: f"\\{mark}" for mark in "\\`*_{}[]()<>#+-.!|~$:&"})
@@ -25,8 +26,26 @@ def heading(title: str, question: str) -> None:
 
 
 def chart(figure: Any, alt: str, **options: Any) -> Any:
-    """A figure of `trainlab.figures` in the colours of the theme; `alt` says in words what it shows."""
-    return st.altair_chart(figure, theme="streamlit", alt=alt, **options)
+    """A figure of `trainlab.figures` in the colours of the page; `alt` says in words what it shows."""
+    return st.altair_chart(on_screen(figure), theme=None, alt=alt, **options)
+
+
+def one_of(label: str, names: Mapping[str, str], key: str, first: int | None = 0) -> str | None:
+    """A choice among ids shown by their names, which stands in the address by its id as `key`.
+
+    What the address asks for and is not there is told apart from a choice: it gives None, and a line.
+    """
+    asked, state = st.query_params.get(key), f"{key}.choice"
+    if state not in st.session_state and asked is not None:
+        if asked not in names:
+            st.warning(f"{plain(asked)} is not there, or not any more: choose another.")
+            first = None
+        else:
+            st.session_state[state] = asked
+    chosen = st.selectbox(label, list(names), first, lambda name: names.get(name, name), key=state)
+    if chosen is not None:
+        st.query_params[key] = chosen
+    return chosen
 
 
 def command(line: str) -> None:

@@ -7,8 +7,9 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from trainlab.cli.command import command
 from trainlab.cli.saved import one_run
+from trainlab.config.command import command
+from trainlab.diagnosis import words
 from trainlab.diagnosis.evidence import Evidence
 from trainlab.diagnosis.explain import Diagnosis, diagnose, sentence
 from trainlab.diagnosis.finding import Finding
@@ -24,15 +25,6 @@ OUTCOMES = {
     False: "[red]did not learn[/red]",
     None: "is not known to have learned",
 }
-
-STATUS_SAYS = {
-    "running": "still running: this is what its record shows so far",
-    "interrupted": "interrupted: this is what its record shows so far; the same command goes on from there",
-    "failed": "failed: {error}",
-    "pruned": "pruned: {reason}",
-    "diverged": "diverged: {quantity} was not finite at step {step}",
-}
-"""What is said of a status other than finished."""
 
 
 def explain(folder: Path, named: str, prove: bool, as_json: bool) -> None:
@@ -87,13 +79,13 @@ def as_dict(run: RunFolder, status: str, diagnosis: Diagnosis, rows: Sequence[La
 def _print(
     run: RunFolder, status: str, result: Result | None, diagnosis: Diagnosis, evidence: Evidence
 ) -> None:
-    _line(f"run [bold]{run.run_id}[/bold] {OUTCOMES[diagnosis.learned]}{_measured(diagnosis)}")
-    if status in STATUS_SAYS:
-        _line(STATUS_SAYS[status].format(**_details(result)), style="dim")
+    _line(f"run [bold]{run.run_id}[/bold] {OUTCOMES[diagnosis.learned]}: {words.measured(diagnosis)}")
+    if says := words.status(status, result):
+        _line(says, style="dim")
     if diagnosis.cause is not None:
         _print_cause(run, diagnosis.cause, diagnosis)
     elif diagnosis.learned is not True:
-        _line(_no_cause(evidence))
+        _line(words.no_cause(evidence))
     if rows := layer_rows(evidence.signals):
         console.print()
         console.print(layer_table(rows))
@@ -103,16 +95,16 @@ def _print(
 def _print_cause(run: RunFolder, finding: Finding, diagnosis: Diagnosis) -> None:
     overrides = diagnosis.remedies.get(finding.cause)
     grid = Table.grid(padding=(0, 2))
-    grid.add_row("cause", f"[bold]{_place(finding)}[/bold]")
+    grid.add_row("cause", f"[bold]{words.place(finding)}[/bold]")
     grid.add_row("", sentence(finding))
     grid.add_row("evidence", finding.says)
-    grid.add_row("", _numbers(finding))
+    grid.add_row("", words.numbers(finding))
     if overrides:
         grid.add_row("remedy", f"[bold]{overrides}[/bold]")
         grid.add_row("", command(run.settings(), overrides))
         grid.add_row("prove it", f"trainlab explain {run.run_id} --prove --runs {run.path.parent}")
     for other in diagnosis.findings[1:]:
-        grid.add_row("also" if other is diagnosis.findings[1] else "", f"{_place(other)}: {other.says}")
+        grid.add_row("also" if other is diagnosis.findings[1] else "", f"{words.place(other)}: {other.says}")
     console.print()
     console.print(grid, highlight=False)
 
@@ -140,48 +132,6 @@ def _cell(name: str, value: Any) -> str:
     if name in ("saturated", "dead"):
         return f"{first:.0%}" if first == last else f"{100 * first:.0f}→{100 * last:.0f}%"
     return f"{first:.4f}" if name == "correlation" else f"{first:.2g}"
-
-
-def _place(finding: Finding) -> str:
-    layer = f" at {finding.layer}" if finding.layer else ""
-    step = f", since step {finding.since_step}" if finding.since_step is not None else ""
-    return f"{finding.cause.replace('_', ' ')}{layer}{step}"
-
-
-def _numbers(finding: Finding) -> str:
-    return ", ".join(f"{name} {value:.4g}" for name, value in finding.numbers.items())
-
-
-def _measured(diagnosis: Diagnosis) -> str:
-    if not diagnosis.numbers:
-        return ": it has not been tested"
-    numbers = diagnosis.numbers
-    return (
-        f": accuracy {numbers['accuracy']:.1%} on {numbers['images']:.0f} test images (at least "
-        f"{numbers['accuracy_at_least']:.1%}); always guessing the commonest class gives "
-        f"{numbers['commonest_class']:.1%}"
-    )
-
-
-def _no_cause(evidence: Evidence) -> str:
-    if not evidence.losses:
-        return "no step is recorded, so there is nothing to explain"
-    if not evidence.signals.layers:
-        return "its signals were not measured (signals=off): train it again with signals=on for the cause"
-    late, chance = evidence.late_loss(), evidence.chance_loss
-    return f"no fault shows: the training loss is {late:.3f}, guessing gives {chance:.3f}"
-
-
-def _details(result: Result | None) -> dict[str, Any]:
-    """What the sentences of STATUS_SAYS ask for."""
-    stopped = (result.stopped if result else None) or {}
-    error = (result.error if result else None) or {}
-    return {
-        "error": f"{error.get('type', 'for an unknown reason')} {error.get('message', '')}".strip(),
-        "reason": stopped.get("reason", "no reason is recorded"),
-        "quantity": stopped.get("quantity", "a loss"),
-        "step": stopped.get("step", "?"),
-    }
 
 
 def _line(text: str, style: str | None = None) -> None:

@@ -5,6 +5,7 @@
 - `identify`: gives frozen settings their data fingerprint and `run_id`
 - `bulk`: many jobs at once, without Hydra's fifth of a second for each
 - `options`: what can be chosen on each axis
+- `command`: frozen settings → the command line that makes them
 - `schema`: the type and the range of every value
 """
 

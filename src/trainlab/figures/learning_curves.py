@@ -8,9 +8,11 @@ from typing import Any
 import polars as pl
 
 from trainlab.errors import RequestError
-from trainlab.figures.style import altair
+from trainlab.figures.style import GREY, altair
 from trainlab.runs import load_runs, metrics
 
+FEW_POINTS = 30
+"""Up to so many epochs each has its dot, and its number on the axis."""
 LINE_OF_TEXT = 0.055
 """The height of a name beside a line, as a share of the axis."""
 
@@ -47,17 +49,35 @@ def of_runs(folders: Mapping[str, Sequence[Path]], metric: str = "val/acc") -> p
 
 
 def figure(
-    table: pl.DataFrame, metric: str, title: str, subtitle: str = "", chance: float | None = None
+    table: pl.DataFrame,
+    metric: str,
+    title: str,
+    subtitle: str = "",
+    chance: float | None = None,
+    legend: bool = False,
 ) -> Any:
-    """The chart of `curves`; `chance` draws the level of guessing (a share, for accuracies)."""
+    """The chart of `curves`; `chance` draws the level of guessing (a share, for accuracies).
+
+    With `legend` the names stand below, for names longer than there is room beside the lines.
+    """
     alt = altair()
     is_share = metric.endswith("acc")
     name = {"acc": "accuracy", "loss": "loss (nats)"}.get(metric.rpartition("/")[2], metric)
     split = {"val": "validation ", "train": "training ", "test": "test "}.get(metric.partition("/")[0], "")
     epochs = sorted(set(table["epoch"].to_list()))
+    few = len(epochs) <= FEW_POINTS
+    axis = alt.Axis(values=epochs, format="d", grid=False) if few else alt.Axis(format="d", grid=False)
+    below = alt.Legend(
+        title=None,
+        orient="bottom",
+        direction="vertical",
+        labelLimit=600,
+        symbolType="stroke",
+        symbolOpacity=1,
+    )
     base = alt.Chart(alt.Data(values=table.to_dicts())).encode(
-        x=alt.X("epoch:Q", title="epoch", axis=alt.Axis(values=epochs, format="d", grid=False)),
-        color=alt.Color("setting:N", legend=None),
+        x=alt.X("epoch:Q", title="epoch", axis=axis),
+        color=alt.Color("setting:N", sort=None, legend=below if legend else None),
     )
     y = alt.Y(
         "mean:Q",
@@ -65,26 +85,29 @@ def figure(
         scale=alt.Scale(domain=[0, 1]) if is_share else alt.Undefined,
         axis=alt.Axis(format="%" if is_share else ""),
     )
-    # each line carries its name at its end: no legend to match colours with
-    ends = apart({row["setting"]: row["mean"] for row in table.sort("epoch").iter_rows(named=True)})
-    places = [{"epoch": epochs[-1], "setting": setting, "mean": at} for setting, at in ends.items()]
-    names = base.properties(data=alt.Data(values=places)).mark_text(align="left", dx=8, fontSize=12)
     layers = [
         base.mark_area(opacity=0.18).encode(y=alt.Y("low:Q"), y2=alt.Y2("high:Q")),
         base.mark_line(strokeWidth=2.5).encode(y=y),
-        base.mark_point(filled=True, size=45).encode(y=y),
-        names.encode(y=y, text="setting:N"),
     ]
+    if few:
+        layers.append(base.mark_point(filled=True, size=45).encode(y=y))
+    if not legend:  # each line carries its name at its end: no legend to match colours with
+        ends = apart({row["setting"]: row["mean"] for row in table.sort("epoch").iter_rows(named=True)})
+        places = [{"epoch": epochs[-1], "setting": setting, "mean": at} for setting, at in ends.items()]
+        names = base.properties(data=alt.Data(values=places)).mark_text(align="left", dx=8, fontSize=12)
+        layers.append(names.encode(y=y, text="setting:N"))
     if chance is not None:
         level = alt.Chart(alt.Data(values=[{"y": chance, "text": "chance"}])).encode(y="y:Q")
-        layers.append(level.mark_rule(color="#777", strokeDash=[2, 3]))
+        layers.append(level.mark_rule(color=GREY, strokeDash=[2, 3]))
         layers.append(
-            level.mark_text(align="left", dx=4, dy=-7, color="#555", fontSize=11).encode(
+            level.mark_text(align="left", dx=4, dy=-7, color=GREY, fontSize=11).encode(
                 x=alt.value(0), text="text:N"
             )
         )
     return alt.layer(*layers).properties(
-        width=520, height=280, title=alt.TitleParams(title, subtitle=[subtitle] if subtitle else [])
+        width=520,
+        height=280 + 22 * len(set(table["setting"])) * legend,
+        title=alt.TitleParams(title, subtitle=[subtitle] if subtitle else []),
     )
 
 

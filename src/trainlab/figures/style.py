@@ -12,6 +12,10 @@ if TYPE_CHECKING:
 
 # Okabe & Ito 2008: eight colours that colour-blind people tell apart; the most distinct ones first
 COLOURS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#F0E442"]
+GREY = "#808080"
+"""Readable on white and on nearly black."""
+FAINT = "#80808038"
+"""The same, hardly there: grids."""
 FONT = "Helvetica Neue, Helvetica, Arial, sans-serif"
 
 
@@ -39,6 +43,21 @@ def styled(chart: "alt.Chart | alt.LayerChart") -> Any:
         )
         .configure_legend(labelFontSize=12, titleFontSize=12, symbolStrokeWidth=3)
         .configure_title(fontSize=15, anchor="start", subtitleFontSize=12, subtitleColor="#555")
+        .configure_view(stroke=None)
+    )  # fmt: skip
+
+
+def on_screen(chart: Any) -> Any:
+    """The chart for a page with a background of its own, light or dark: that gives the colour of text."""
+    return (
+        chart.configure(font=FONT, padding={"left": 0, "right": 12, "top": 6, "bottom": 4})
+        .configure_range(category=[*COLOURS[:6], GREY, COLOURS[7]])
+        .configure_axis(
+            grid=True, gridColor=FAINT, domainColor=GREY, tickColor=GREY,
+            labelFontSize=12, titleFontSize=13, titleFontWeight="normal",
+        )
+        .configure_legend(labelFontSize=12, titleFontSize=12, titleFontWeight="normal", symbolStrokeWidth=3)
+        .configure_title(fontSize=15, anchor="start", subtitleFontSize=12, offset=10)
         .configure_view(stroke=None)
     )  # fmt: skip
 

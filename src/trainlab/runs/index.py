@@ -14,6 +14,7 @@ from pathlib import Path
 from trainlab.errors import RequestError
 from trainlab.runs import plain_json
 from trainlab.runs.atomic import append_whole, write_atomically
+from trainlab.runs.groups import GROUPS_FOLDER
 from trainlab.runs.identity import decisive, flat
 from trainlab.runs.result import RESULT_FILE, BrokenRun, Result, read_result
 from trainlab.runs.settings_file import read_settings
@@ -24,6 +25,19 @@ VERSION = 1  # of a line; raised when `table_row` changes, so that older lines a
 # {version, run_id, mtime_ns, size, row: table_row(...), settings: settings_text(...)}.
 # The settings stay text until someone asks for them: reading 10,000 of them costs as much as all the rest.
 Entry = dict
+
+
+def stamp(root: Path) -> tuple[int, ...]:
+    """What changes as soon as a run below `root` begins, is recorded or goes; empty where nothing is.
+
+    Costs three looks at the disk, however many runs there are. A run that goes on writing does not change it.
+    """
+    seen: list[int] = []
+    for path in (root, root / INDEX_FILE, root / GROUPS_FOLDER):
+        with suppress(OSError):
+            stat = path.stat()
+            seen += [stat.st_mtime_ns, stat.st_size]
+    return tuple(seen)
 
 
 def read_index(root: Path) -> tuple[dict[str, Entry], bool]:

@@ -1,5 +1,109 @@
-"""Which settings learn, and how fast?"""
+"""Compare: which settings learn, and how fast? Runs by their axes; a sweep in progress appears."""
 
-from trainlab.app.shell import heading
+from collections.abc import Sequence
 
-heading("Compare", "Which settings learn, and how fast?")
+import polars as pl
+import streamlit as st
+
+from trainlab import analysis
+from trainlab.analysis import choose
+from trainlab.analysis.compare import OTHER_MEASURES, setting_columns, varying_settings
+from trainlab.app import comparing, records
+from trainlab.app.place import place
+from trainlab.app.shell import heading, live, nothing_yet, plain
+from trainlab.runs import index
+
+SECONDS = 3
+"""So often the page looks whether anything is new."""
+BROKEN_SHOWN = 3
+FIRST = ("make demo", "python train.py -m activation=sigmoid,relu init=glorot,kaiming")
+VIEWS = {
+    "Curves and table": comparing.overview,
+    "Effect of each axis": comparing.effects,
+    "Parallel coordinates": comparing.parallel_coordinates,
+    "Two runs": comparing.two_runs,
+}
+
+
+def page() -> None:
+    """The whole page."""
+    heading("Compare", "Which settings learn, how fast, and what do they have in common?")
+    seen = index.stamp(place().runs)
+    found = records.table()
+    shown: list[str] = []
+    if found.frame.is_empty():
+        nothing_yet(
+            f"No runs in {plain(place().runs)} yet. Either of these trains four small networks in a minute:",
+            *FIRST,
+        )
+    else:
+        shown = _compare(found)
+    _name_broken(found.broken)
+    _watch(seen, shown, records.written(shown), records.pulse() if found.is_going_on else None)
+
+
+def _compare(found: records.Table) -> list[str]:
+    """Everything below the heading; returns the runs whose curves are shown."""
+    runs, by, metric = _choose(found)
+    if runs.is_empty():
+        st.info("No run is like this: take a filter away.")
+        return []
+    comparing.counts(runs)
+    comparison = analysis.compare(runs, by, metric)
+    shown: list[str] = []
+    for tab, draw in zip(
+        st.tabs(list(VIEWS), key="view", on_change="rerun", bind="query-params"), VIEWS.values(), strict=True
+    ):
+        if tab.open:
+            with tab:
+                shown = draw(runs, comparison)
+    return shown
+
+
+def _choose(found: records.Table) -> tuple[pl.DataFrame, list[str], str]:
+    """The runs chosen, the axes to group them by, and the metric. All of it stands in the address."""
+    where, what, how, only = st.columns([2, 1.3, 3, 1.2], vertical_alignment="bottom")
+    sweep = where.selectbox(
+        "Sweep", list(found.sweeps), index=None, placeholder="all runs", key="sweep", bind="query-params"
+    )
+    runs = records.of_sweep(found.frame, sweep)
+    measured = sorted(name for name in runs.columns if "/" in name)
+    metrics = [*sorted(measured, key=lambda name: name != "test/acc"), *OTHER_MEASURES]
+    metric = what.selectbox("Metric", metrics, key="metric", bind="query-params")
+    with only.popover("Filter", width="stretch"):
+        st.caption("Only runs that have one of these values.")
+        wanted = {
+            name: st.multiselect(name, values, key=f"only.{name}", bind="query-params")
+            for name, values in found.choices.items()
+        }
+    runs = choose.keep(runs, wanted)
+    by = how.multiselect(
+        "Group by",
+        [*setting_columns(found.frame), "seed"],
+        key="by",
+        bind="query-params",
+        placeholder="every axis that differs",
+    )
+    return runs, by or varying_settings(runs), metric or "test/acc"
+
+
+def _name_broken(broken: Sequence[str]) -> None:
+    """One line each for folders that cannot be read, but not hundreds."""
+    for line in broken[:BROKEN_SHOWN]:
+        st.warning(f"skipped {plain(line)}")
+    if len(broken) > BROKEN_SHOWN:
+        st.warning(f"skipped {len(broken) - BROKEN_SHOWN} more that cannot be read")
+
+
+@live(SECONDS)
+def _watch(seen: tuple[int, ...], shown: list[str], written: tuple[int, ...], pulse: int | None) -> None:
+    """Draws the page anew where a run has begun, ended or gone, or a curve on show has grown.
+
+    Where runs are going on also at each pulse: one that was killed changes nothing on disk.
+    """
+    changed = index.stamp(place().runs) != seen or records.written(shown) != written
+    if changed or pulse not in (None, records.pulse()):
+        st.rerun()
+
+
+page()

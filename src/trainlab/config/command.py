@@ -20,7 +20,7 @@ def command(settings: Mapping[str, Any], change: str = "") -> str:
 
     Where the run has options that are not to be found here (a user's own), they are left as `…`.
     """
-    from trainlab.config import compose
+    from trainlab.config.composition import compose
 
     changed = {override.partition("=")[0] for override in change.split()}
     axes = {axis: name for axis, name in settings["axes"].items() if axis != "depth"}

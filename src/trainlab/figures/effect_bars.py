@@ -1,0 +1,70 @@
+"""How much does each axis matter, and which level is best? Shares of variance, means of levels."""
+
+from typing import Any
+
+import polars as pl
+
+from trainlab.analysis.effects import Effects
+from trainlab.errors import RequestError
+from trainlab.figures.style import COLOURS, GREY, altair, number_format
+
+MOST_PAIRS = 6
+"""Interactions shown: the largest ones."""
+
+
+def shares(effects: Effects, title: str, subtitle: str = "") -> Any:
+    """The chart of what share of the metric's variance each axis explains, and each pair beyond its two axes.
+
+    Raises:
+        RequestError: no share could be estimated.
+    """
+    alt = altair()
+    pairs = effects.interactions.select(
+        axis=pl.col("first") + " × " + pl.col("second"), share="share", kind=pl.lit("two together")
+    ).head(MOST_PAIRS)
+    axes = effects.shares.select("axis", "share", kind=pl.lit("one axis"))
+    rows = pl.concat([axes, pairs]).drop_nulls("share").to_dicts()
+    if not rows:
+        raise RequestError(f"no axis changes by itself in these runs: no share of {effects.metric} to tell")
+    y = _y("axis:N", [row["axis"] for row in rows])
+    base = alt.Chart(alt.Data(values=rows)).encode(y=y, x=alt.X(
+        "share:Q", title=f"share of the variance of {effects.metric}", axis=alt.Axis(format="%", tickCount=5)
+    ))  # fmt: skip
+    colour = alt.Color(
+        "kind:N", sort=["one axis", "two together"], scale=alt.Scale(range=[COLOURS[0], COLOURS[4]]),
+        legend=alt.Legend(title=None, orient="top"),
+    )  # fmt: skip
+    layers = [
+        base.mark_bar(height=13, cornerRadiusEnd=2).encode(color=colour),
+        base.mark_text(align="left", dx=5, fontSize=11, color=GREY).encode(
+            text=alt.Text("share:Q", format=".1%")
+        ),
+    ]  # fmt: skip
+    return alt.layer(*layers).properties(
+        width=460, height=alt.Step(24), title=alt.TitleParams(title, subtitle=[subtitle] if subtitle else [])
+    )
+
+
+def levels(effects: Effects, title: str, subtitle: str = "") -> Any:
+    """The chart of the mean of each level with its 95% interval, axis by axis."""
+    alt = altair()
+    rows = [
+        {**row, "name": f"{row['axis']} = {row['level']}"}
+        for row in effects.levels.filter(pl.col("mean").is_not_null()).to_dicts()
+    ]
+    unit = number_format("share" if effects.metric.endswith("acc") else "")
+    x = alt.X("mean:Q", title=effects.metric, scale=alt.Scale(zero=False), axis=alt.Axis(format=unit))
+    y = _y("name:N", [row["name"] for row in rows])
+    base = alt.Chart(alt.Data(values=rows)).encode(y=y, color=alt.Color("axis:N", sort=None, legend=None))
+    layers = [
+        base.mark_rule(strokeWidth=2.5).encode(x=alt.X("low:Q", title=effects.metric), x2="high:Q"),
+        base.mark_point(filled=True, size=70, opacity=1).encode(x=x),
+    ]
+    return alt.layer(*layers).properties(
+        width=460, height=alt.Step(22), title=alt.TitleParams(title, subtitle=[subtitle] if subtitle else [])
+    )
+
+
+def _y(field: str, names: list[str]) -> Any:
+    alt = altair()
+    return alt.Y(field, sort=names, title=None, axis=alt.Axis(grid=False, labelLimit=230))
