@@ -11,12 +11,12 @@ FLOORS = {
     "signals": 1, "data": 1, "nn": 1, "theory": 1, "runs": 1,
     "diagnosis": 2, "models": 2, "analysis": 2, "config": 2,
     "training": 3, "sweeps": 3, "figures": 3,
-    "claims": 4, "cli": 5, "app": 5,
+    "claims": 4, "mirror": 4, "cli": 5, "app": 5,
 }  # fmt: skip
 # Within a floor, who may look next door. The front door needs nobody's permission but has none above it.
-SIDEWAYS = {("signals", "nn"), ("sweeps", "training"), ("cli", "app")}
+SIDEWAYS = {("signals", "nn"), ("sweeps", "training"), ("cli", "app"), ("mirror", "claims")}
 # Rooms that start, plan or show, and never pay for torch (beyond what they import inside a function).
-WITHOUT_TORCH = ("errors", "runs", "analysis", "config", "cli", "sweeps")
+WITHOUT_TORCH = ("errors", "runs", "analysis", "config", "cli", "sweeps", "mirror")
 
 
 def rooms() -> list[str]:

@@ -16,6 +16,7 @@ import pytest
 from PIL import Image
 
 from trainlab import cli
+from trainlab.runs.groups import add_to_group
 
 ROOT = Path(__file__).parents[1]
 DATA = Path(os.environ.get("TRAINLAB_DATA", ROOT.parent / "shared" / "data")).absolute()
@@ -108,6 +109,8 @@ def test_any_other_command_runs(command, place):
             for name in sorted(p.parent.name for p in (place / "runs").glob("*/checkpoints"))
             if name not in runs
         ]
+    if "SWEEP" in command:
+        add_to_group(place / "runs", "SWEEP", runs)
     result = call(re.sub(r"\bRUN\b", runs[0], command), place)
     assert result.code == 0, result.err
 

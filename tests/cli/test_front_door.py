@@ -22,7 +22,10 @@ def trainlab(*arguments: str, **kwargs) -> subprocess.CompletedProcess:
     return call(sys.executable, "-m", "trainlab", *arguments, **kwargs)
 
 
-COMMANDS = ["train", "options", "anatomy", "compare", "lr-range", "evaluate", "predict", "export", "runs"]
+COMMANDS = [
+    "train", "options", "anatomy", "compare", "lr-range", "evaluate", "predict", "export", "runs", "sync",
+    "workspace",
+]  # fmt: skip
 
 
 @pytest.mark.parametrize(

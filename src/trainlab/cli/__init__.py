@@ -207,6 +207,42 @@ def runs_rm(
     records.remove(folder, runs or [], status or [], yes)
 
 
+@app.command()
+def sync(
+    runs: Selection = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would be uploaded; upload nothing.")
+    ] = False,
+    folder: RunsFolder = Path("runs"),
+) -> None:
+    """Upload runs that were tracked offline to W&B; what is uploaded already is left out."""
+    from trainlab.cli import uploads
+
+    sys.exit(uploads.sync(folder, runs or [], dry_run))
+
+
+@app.command()
+def workspace(
+    sweep: Annotated[str | None, typer.Argument(help="The name of a sweep.")] = None,
+    report: Annotated[bool, typer.Option("--report", help="Also the claims, as a report.")] = False,
+    entity: Annotated[str | None, typer.Option(help="Whose on W&B; the key's own when left out.")] = None,
+    project: Annotated[
+        str | None, typer.Option(help="The project on W&B; the runs' own when left out.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Write a file instead, the report beside it as .report.md.")
+    ] = None,
+    folder: RunsFolder = Path("runs"),
+    experiments: Annotated[
+        Path | None, typer.Option(help="The folder of claims; ./experiments when left out.")
+    ] = None,
+) -> None:
+    """Build W&B's views: a sweep grouped by what differs, the claims as a report."""
+    from trainlab.cli import views
+
+    sys.exit(views.workspace(folder, sweep, report, entity, project, out, experiments))
+
+
 Claims = Annotated[list[str] | None, typer.Argument(help="Names of claims; all when left out.")]
 Experiments = Annotated[
     Path | None, typer.Option("--experiments", help="The folder of claims; ./experiments when left out.")

@@ -55,6 +55,12 @@ def run_id(settings: Mapping, fingerprint: str) -> str:
     return _digest({"settings": decisive(settings), "data_fingerprint": fingerprint, "resume": start})
 
 
+def run_name(settings: Mapping) -> str:
+    """How a run is called where people read it: its main options and its seed. Names need not be unique."""
+    options = [str(settings["axes"][axis]) for axis in ("model", "data", "activation", "init", "norm_layer")]
+    return f"{' '.join(options)} seed={settings['seed']}"
+
+
 def decisive(settings: Mapping) -> dict:
     """The part of the settings that decides the result, in canonical form (sorted only when hashed).
 

@@ -5,14 +5,12 @@ record; none of them decides whether a run succeeds.
 """
 
 import logging
-import netrc
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlparse
 
 from lightning.pytorch.loggers import CSVLogger, Logger, WandbLogger
 from lightning.pytorch.loggers.logger import rank_zero_experiment
@@ -20,8 +18,10 @@ from lightning.pytorch.utilities import rank_zero_only
 
 from trainlab.errors import RequestError
 from trainlab.runs import RunFolder, metrics
+from trainlab.runs.identity import run_name
 from trainlab.training.process import is_rank_zero
 from trainlab.training.pruning import Pruned
+from trainlab.training.wandb_account import has_key
 
 log = logging.getLogger(__name__)
 
@@ -44,12 +44,10 @@ class RunContext:
 def context(settings: Mapping[str, Any], folder: Path) -> RunContext:
     """How a run is called: its options, its seed; tags are its axes."""
     axes = {k: v for k, v in settings["axes"].items() if v is not None}
-    options = [str(axes[k]) for k in ("model", "data", "activation", "init", "norm_layer")]
     # W&B refuses tags longer than 64 characters
     tags = [f"{k}={v}"[:64] for k, v in axes.items()]
     config = {k: v for k, v in settings.items() if k not in ("logger", "paths")}
-    name = f"{' '.join(options)} seed={settings['seed']}"
-    return RunContext(folder, settings["run_id"], name, settings["group"], tags, config)
+    return RunContext(folder, settings["run_id"], run_name(settings), settings["group"], tags, config)
 
 
 class RecordLogger(Logger):
@@ -121,7 +119,7 @@ def wandb_logger(
             settings=wandb.Settings(silent=True, console="off", init_timeout=INIT_TIMEOUT_SECONDS),
         )  # fmt: skip
 
-    mode = mode or os.environ.get("WANDB_MODE") or ("online" if _has_wandb_key() else "offline")
+    mode = mode or os.environ.get("WANDB_MODE") or ("online" if has_key() else "offline")
     try:
         run = begin(mode, context.run_id)
     except wandb.errors.Error as error:
@@ -131,22 +129,6 @@ def wandb_logger(
         # under an id of W&B's own making: the attempt still holds the run's
         run = begin("offline", None)
     return OwnWandbLogger(experiment=run, save_dir=str(context.folder), log_model=False)
-
-
-def _has_wandb_key() -> bool:
-    """A key in the environment or in the netrc file, where `wandb login` puts it."""
-    if os.environ.get("WANDB_API_KEY"):
-        return True
-    import wandb
-
-    host = urlparse(wandb.setup().settings.base_url).hostname or ""
-    try:
-        return netrc.netrc(os.environ.get("NETRC")).authenticators(host) is not None
-    except FileNotFoundError:
-        return False
-    except netrc.NetrcParseError as error:
-        log.warning("the netrc file cannot be read (%s): W&B stays offline", error)
-        return False
 
 
 def csv_logger(context: RunContext) -> Logger:
