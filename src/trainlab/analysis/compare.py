@@ -11,7 +11,7 @@ from trainlab.errors import RequestError, unknown
 from trainlab.runs.table import IDENTITY_COLUMNS, OUTCOME_COLUMNS
 
 STANDARD_METRICS = ("test/acc", "test/loss", "val/acc", "val/loss", "train/acc", "train/loss")
-OTHER_MEASURES = ("samples_per_second", "seconds", "parameters", "epochs", "steps")
+OTHER_MEASURES = ("learned", "samples_per_second", "seconds", "parameters", "epochs", "steps")
 _LOWER_IS_BETTER = ("loss", "seconds", "parameters", "epochs", "steps")
 
 # What became of the runs of a setting, besides finishing.
@@ -98,11 +98,16 @@ def lower_is_better(metric: str) -> bool:
     return metric.rpartition("/")[2] in _LOWER_IS_BETTER
 
 
+def is_share(metric: str) -> bool:
+    """Whether the metric is a share of images or of runs, shown in percent."""
+    return metric.endswith("/acc") or metric == "learned"
+
+
 def possible(metric: str, interval: Interval) -> Interval:
     """The interval, cut to the values that the metric can take: few values give bounds far beyond them."""
     if interval.low is None or interval.high is None:
         return interval
-    highest = 1.0 if metric.endswith("/acc") else math.inf
+    highest = 1.0 if is_share(metric) else math.inf
     return replace(interval, low=max(0.0, interval.low), high=min(highest, interval.high))
 
 

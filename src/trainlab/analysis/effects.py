@@ -5,18 +5,23 @@ squares over the cells plus the variance within them.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from itertools import combinations
+from dataclasses import dataclass, field
+from itertools import product
 from typing import NamedTuple
 
 import numpy as np
 import polars as pl
 
+from trainlab.analysis import noise
 from trainlab.analysis.compare import measured, possible, setting_columns, varying_settings, with_metric
+from trainlab.analysis.factorial import Decomposition, Effect, Grid, Part
 from trainlab.analysis.intervals import mean_interval
 from trainlab.errors import RequestError, unknown
 
-_SINGULAR = 1e-10  # eigenvalues below this share of the largest count as zero
+HIGHER, SEEDS, OVERLAP = "three and more axes", "seeds", "shared among axes"
+MOST_COLUMNS = 3000
+"""Combinations of two levels, over all pairs of axes, that least squares can still tell apart in seconds."""
+MOST_MISSING = 10_000
 
 
 @dataclass(frozen=True)
@@ -27,10 +32,14 @@ class Effects:
     seeds averaged, within what the metric can be; over the seeds where a level has one setting only),
     adjusted (what the mean would be if every level had been run with the same other settings; null where that
     cannot be told).
-    `shares`: axis, degrees_of_freedom, share (of the metric's variance over all runs), note.
-    `interactions`: first, second, degrees_of_freedom, share (what the pair adds to all single axes), note.
+    `shares`: axis, degrees_of_freedom, share (of the metric's variance over all runs), low, high (95%, over
+    seeds: `noise.interval`), note. `interactions`: first, second and the same, of what the pair adds to all
+    single axes. `others`: source and the same, of what is left: three and more axes together, seeds, and, on
+    an unbalanced grid, what no single axis can be given.
     `rest`: the share that single axes leave to interactions and seeds. `balanced`: whether every combination
-    was run equally often; then the shares of the axes and the rest add up to one.
+    was run equally often; then all shares add up to one.
+    `settings` of `possible` combinations have the metric; `missing` are those that do not, with their axes
+    (empty where there are more than 10,000 combinations), and status, where they were run.
     """
 
     metric: str
@@ -39,24 +48,37 @@ class Effects:
     shares: pl.DataFrame
     interactions: pl.DataFrame
     rest: float | None
+    others: pl.DataFrame = field(default_factory=pl.DataFrame)
+    settings: int = 0
+    possible: int = 0
+    missing: pl.DataFrame = field(default_factory=pl.DataFrame)
 
 
-class _Cells(NamedTuple):
-    """One entry per setting: codes of its levels, its number of runs, its mean."""
+@dataclass(frozen=True)
+class _Response:
+    """A metric over a grid: mean_C of the cells, y_N of the runs in cell_N, and the sums of squares."""
 
-    levels: dict[str, list]  # per axis: the values that its codes stand for
-    codes: dict[str, np.ndarray]  # per axis: code_C
-    n_C: np.ndarray
+    grid: Grid
     mean_C: np.ndarray
-    total: float  # sum of squares over all runs about their mean
+    y_N: np.ndarray
+    cell_N: np.ndarray
+    within: float
+    total: float
 
 
-class _Fit(NamedTuple):
-    """Least squares of the cells' means on factors: what it explains, its rank, its coefficients."""
+class _Again(NamedTuple):
+    """What other seeds might have given.
 
-    explained: float
-    rank: int
-    coefficients: np.ndarray
+    total_B: centred on the measured total. The resampled one has chance in it twice.
+    """
+
+    parts: Decomposition
+    within_B: np.ndarray
+    total_B: np.ndarray
+
+    def share_B(self, squares_B: np.ndarray) -> np.ndarray:
+        """Resampled squares as shares."""
+        return squares_B / self.total_B
 
 
 def effects(runs: pl.DataFrame, axes: Sequence[str] | None = None, metric: str = "test/acc") -> Effects:
@@ -66,74 +88,78 @@ def effects(runs: pl.DataFrame, axes: Sequence[str] | None = None, metric: str =
     a balanced grid this is η² (Fisher 1925); on an unbalanced one these are sums of squares of type II, which
     leave out what an axis shares with others (Yates 1934; Langsrud 2003, "ANOVA for unbalanced data: use type
     II instead of type III sums of squares"). An interaction is what the pair's combinations explain beyond
-    all single axes. A share that cannot be estimated is null, with the reason in `note`.
+    all single axes. A share that cannot be estimated is null, with the reason in `note`. Intervals say what
+    other seeds of the same settings would have given.
 
-    Raises RequestError for no measured run, an unknown axis, or nothing that differs.
+    Raises RequestError for no measured run, an unknown axis, nothing that differs, or hundreds of levels
+    in a grid with gaps.
     """
     runs = with_metric(runs, metric)
     for name in axes or ():
         if name not in setting_columns(runs):
             raise unknown("axis", name, setting_columns(runs))
-    runs = measured(runs, metric)
-    if runs.is_empty():
+    known = measured(runs, metric)
+    if known.is_empty():
         raise RequestError(f"no run has a finite {metric} yet: the effect of an axis needs some")
-    axes = [name for name in (axes or varying_settings(runs)) if runs[name].n_unique() > 1]
+    axes = [name for name in (axes or varying_settings(known)) if known[name].n_unique() > 1]
     if not axes:
         raise RequestError(
             f"the runs with a finite {metric} do not differ in any axis: there is no effect to tell"
         )
-    cells = _cells(runs, axes, metric)
-    full = _fit(cells, axes)
-    shares = [_share(cells, axes, axis, full) for axis in axes]
-    pairs = [_interaction(cells, axes, pair, full) for pair in combinations(axes, 2)]
-    estimable = {row["axis"] for row in shares if row["share"] is not None and not row["note"]}
-    levels = []
-    for axis in axes:
-        adjusted = (
-            _adjusted(cells, axes, axis, full) if axis in estimable else [None] * len(cells.levels[axis])
-        )
-        column = pl.Series("adjusted", adjusted, dtype=pl.Float64)
-        levels.append(_levels(runs, cells, axis, metric).with_columns(column))
-    rest = None if cells.total == 0 else max(0.0, 1 - full.explained / cells.total)
+    response = _response(known, axes, metric)
+    grid = response.grid
+    found = grid.decompose(response.mean_C[:, None])
+    again = _again(response)
+    rows = {effect: _share(found, effect, response, again) for effect in found.parts}
+    whole = {axis: rows[axis,]["share"] is not None and not rows[axis,]["note"] for axis in axes}
+    alone: list[dict] = [{"axis": axis} | rows[axis,] for axis in axes]
+    pairs: list[dict] = [{"first": e[0], "second": e[1]} | row for e, row in rows.items() if len(e) == 2]
+    explained = float(found.axes.squares_B[0])
     return Effects(
         metric=metric,
-        balanced=_is_balanced(cells),
-        levels=pl.concat(levels),
-        shares=pl.DataFrame(shares, schema=_SHARES).sort("share", descending=True, nulls_last=True),
-        interactions=pl.DataFrame(pairs, schema=_PAIRS).sort("share", descending=True, nulls_last=True),
-        rest=rest,
+        balanced=grid.is_balanced,
+        levels=pl.concat([_levels(known, response, axis, metric, whole[axis]) for axis in axes]),
+        shares=_sorted(alone, ["axis"]),
+        interactions=_sorted(pairs, ["first", "second"]),
+        rest=None if response.total == 0 else max(0.0, 1 - explained / response.total),
+        others=_others(found, response, again),
+        settings=len(response.mean_C),
+        possible=grid.possible,
+        missing=_missing(runs, known, grid),
     )
 
 
 _LEVELS = {
-    "axis": pl.String,
-    "level": pl.String,
-    "settings": pl.Int64,
-    "mean": pl.Float64,
-    "low": pl.Float64,
-    "high": pl.Float64,
-}
-_SHARE = {"degrees_of_freedom": pl.Int64, "share": pl.Float64, "note": pl.String}
-_SHARES = {"axis": pl.String} | _SHARE
-_PAIRS = {"first": pl.String, "second": pl.String} | _SHARE
+    "axis": pl.String, "level": pl.String, "settings": pl.Int64,
+    "mean": pl.Float64, "low": pl.Float64, "high": pl.Float64,
+}  # fmt: skip
+_SHARE = {
+    "degrees_of_freedom": pl.Int64, "share": pl.Float64, "low": pl.Float64, "high": pl.Float64,
+    "note": pl.String,
+}  # fmt: skip
 
 
-def _cells(runs: pl.DataFrame, axes: Sequence[str], metric: str) -> _Cells:
-    table = runs.group_by(axes, maintain_order=True).agg(
-        pl.len().alias("cell/n"), pl.col(metric).cast(pl.Float64).mean().alias("cell/mean")
-    )
-    levels = {axis: _sorted(table[axis].unique().to_list()) for axis in axes}
-    codes = {axis: _codes(table[axis].to_list(), levels[axis]) for axis in axes}
+def _response(runs: pl.DataFrame, axes: Sequence[str], metric: str) -> _Response:
+    levels = {axis: _ordered(runs[axis].unique().to_list()) for axis in axes}
+    code_NA = np.stack([_codes(runs[axis].to_list(), levels[axis]) for axis in axes], axis=1)
+    code_CA, cell_N = np.unique(code_NA, axis=0, return_inverse=True)
     y_N = runs[metric].cast(pl.Float64).to_numpy()
+    n_C = np.bincount(cell_N).astype(float)
+    mean_C = np.bincount(cell_N, weights=y_N) / n_C
     total = float(((y_N - y_N.mean()) ** 2).sum())
     if total <= (1e-12 * np.abs(y_N).max()) ** 2 * len(y_N):  # rounding, not variance
         total = 0.0
-    return _Cells(
-        levels, codes, table["cell/n"].to_numpy().astype(float), table["cell/mean"].to_numpy(), total
-    )
+    grid = Grid(levels, {axis: code_CA[:, i] for i, axis in enumerate(axes)}, n_C)
+    if not grid.is_balanced and grid.columns > MOST_COLUMNS:
+        most = max(levels, key=lambda axis: len(levels[axis]))
+        raise RequestError(
+            f"effects: {most} has {len(levels[most])} levels, too many to tell apart in a grid with gaps; "
+            "name the axes, as in --by activation,init"
+        )
+    return _Response(grid, mean_C, y_N, cell_N, float(((y_N - mean_C[cell_N]) ** 2).sum()), total)
 
 
-def _sorted(values: list) -> list:
+def _ordered(values: list) -> list:
     return sorted(values, key=lambda value: (value is None, value))
 
 
@@ -142,85 +168,117 @@ def _codes(values: list, levels: list) -> np.ndarray:
     return np.array([number[value] for value in values])
 
 
-def _fit(cells: _Cells, axes: Sequence[str], pair: tuple[str, str] | None = None) -> _Fit:
-    """Weighted least squares on indicators of every level of `axes` (and of every combination of `pair`).
-
-    The indicators are collinear; the normal equations XᵀWXβ = XᵀWy are solved on their range, and its
-    dimension is the rank. The explained sum of squares is (XᵀWy)ᵀβ, for y about its weighted mean.
-    """
-    factors = [cells.codes[axis] for axis in axes]
-    if pair:
-        first, second = (cells.codes[axis] for axis in pair)
-        factors.append(np.unique(first * (second.max() + 1) + second, return_inverse=True)[1])
-    if not factors:
-        return _Fit(0.0, 1, np.zeros(0))
-    x_CP = np.concatenate([np.eye(codes.max() + 1)[codes] for codes in factors], axis=1)
-    y_C = cells.mean_C - np.average(cells.mean_C, weights=cells.n_C)
-    weighted_CP = x_CP * cells.n_C[:, None]
-    right_P = weighted_CP.T @ y_C
-    eigenvalues, vectors_PR = np.linalg.eigh(x_CP.T @ weighted_CP)
-    kept = eigenvalues > _SINGULAR * eigenvalues[-1]
-    projected_R = vectors_PR[:, kept].T @ right_P
-    explained = float((projected_R**2 / eigenvalues[kept]).sum())
-    return _Fit(explained, int(kept.sum()), vectors_PR[:, kept] @ (projected_R / eigenvalues[kept]))
+def _again(response: _Response) -> _Again | None:
+    drawn = noise.resampled(response.grid, response.mean_C, response.cell_N, response.y_N)
+    if drawn is None or response.total == 0:
+        return None
+    parts = response.grid.decompose(drawn.mean_CB)
+    total_B = parts.between.squares_B + drawn.within_B
+    return _Again(parts, drawn.within_B, total_B - total_B.mean() + response.total)
 
 
-def _share(cells: _Cells, axes: Sequence[str], axis: str, full: _Fit) -> dict[str, object]:
-    others = [name for name in axes if name != axis]
-    without = _fit(cells, others)
-    freedom = full.rank - without.rank
+def _share(
+    found: Decomposition, effect: Effect, response: _Response, again: _Again | None
+) -> dict[str, object]:
+    """The row of one axis or pair."""
+    grid, part = response.grid, found.parts[effect]
+    others = ", ".join(axis for axis in grid.axes if axis not in effect)
+    possible = int(np.prod([len(grid.levels[axis]) - 1 for axis in effect]))
     note = None
-    if freedom == 0:
-        note = f"not estimable: changes only together with {', '.join(others)}"
-    elif freedom < len(cells.levels[axis]) - 1:
-        note = f"partly not estimable: some levels change only together with {', '.join(others)}"
-    return {"axis": axis} | _row(cells, freedom, full.explained - without.explained, note)
-
-
-def _interaction(cells: _Cells, axes: Sequence[str], pair: tuple[str, str], full: _Fit) -> dict[str, object]:
-    both = _fit(cells, axes, pair)
-    freedom = both.rank - full.rank
-    possible = (len(cells.levels[pair[0]]) - 1) * (len(cells.levels[pair[1]]) - 1)
-    note = None
-    if freedom == 0:
+    if len(effect) == 1 and part.freedom < possible:
+        note = f"changes only together with {others}"
+        note = f"partly not estimable: some levels {note}" if part.freedom else f"not estimable: {note}"
+    elif part.freedom == 0:
         note = "not estimable: too few combinations were run"
-    elif freedom < possible:
+    elif part.freedom < possible:
         note = "partly not estimable: some combinations were not run"
-    elif both.rank == int(cells.n_C.sum()):
+    elif len(effect) == 2 and found.axes.freedom + part.freedom + 1 == len(response.y_N):
         note = "no runs left to tell it from chance: add seeds"
-    names = {"first": pair[0], "second": pair[1]}
-    return names | _row(cells, freedom, both.explained - full.explained, note)
+    shares_B = None if again is None else again.share_B(again.parts.parts[effect].squares_B)
+    return _row(part, response, note, shares_B)
 
 
-def _row(cells: _Cells, freedom: int, explained: float, note: str | None) -> dict[str, object]:
-    if cells.total == 0:
-        return {"degrees_of_freedom": freedom, "share": None, "note": "the metric is the same in all runs"}
-    share = max(0.0, explained / cells.total) if freedom else None
-    return {"degrees_of_freedom": freedom, "share": share, "note": note}
+def _row(
+    part: Part, response: _Response, note: str | None = None, shares_B: np.ndarray | None = None
+) -> dict[str, object]:
+    known: dict[str, object] = {"degrees_of_freedom": part.freedom}
+    known |= {"share": None, "low": None, "high": None, "note": note}
+    if response.total == 0:
+        return known | {"note": "the metric is the same in all runs"}
+    if part.freedom == 0:
+        return known
+    share = max(0.0, float(part.squares_B[0]) / response.total)
+    low, high = (None, None) if shares_B is None else noise.interval(share, shares_B)
+    return known | {"share": share, "low": low, "high": high}
 
 
-def _levels(runs: pl.DataFrame, cells: _Cells, axis: str, metric: str) -> pl.DataFrame:
+def _others(found: Decomposition, response: _Response, again: _Again | None) -> pl.DataFrame:
+    """What axes and pairs leave: higher interactions, seeds, what an unbalanced grid can give to no one."""
+    rows: list[dict[str, object]] = []
+    if found.higher.freedom > 0:
+        shares_B = None if again is None else again.share_B(again.parts.higher.squares_B)
+        rows.append({"source": HIGHER} | _row(found.higher, response, None, shares_B))
+    freedom = len(response.y_N) - len(response.mean_C)
+    if freedom > 0:
+        seeds = Part(np.array([response.within]), freedom)
+        shares_B = None if again is None else again.share_B(again.within_B)
+        rows.append({"source": SEEDS} | _row(seeds, response, _chance_elsewhere(response, freedom), shares_B))
+    if not response.grid.is_balanced and response.total > 0:
+        given = [float(part.squares_B[0]) for part in (*found.parts.values(), found.higher)]
+        left = 1 - (sum(given) + response.within) / response.total
+        note = "the grid has gaps; below 0 where axes tell more together"
+        rows.append({"source": OVERLAP, "degrees_of_freedom": None, "share": left, "note": note})
+    return pl.DataFrame(rows, schema={"source": pl.String} | _SHARE)
+
+
+def _chance_elsewhere(response: _Response, freedom: int) -> str | None:
+    """How much of the other shares is chance too: each has as much of it as degrees of freedom."""
+    if response.total == 0:
+        return None
+    elsewhere = (len(response.mean_C) - 1) * response.within / freedom / response.total
+    return f"chance adds another {elsewhere:.1%} to the shares above; their intervals are without it"
+
+
+def _sorted(rows: list[dict], names: Sequence[str]) -> pl.DataFrame:
+    frame = pl.DataFrame(rows, schema=dict.fromkeys(names, pl.String) | _SHARE)
+    return frame.sort("share", descending=True, nulls_last=True)
+
+
+def _levels(runs: pl.DataFrame, response: _Response, axis: str, metric: str, adjust: bool) -> pl.DataFrame:
     """One row per level of an axis: its mean over the settings that were run with it."""
-    rows = []
-    for code, level in enumerate(cells.levels[axis]):
-        values = cells.mean_C[cells.codes[axis] == code]
+    grid, rows = response.grid, []
+    for code, level in enumerate(grid.levels[axis]):
+        values = response.mean_C[grid.codes[axis] == code]
         settings = len(values)
         if settings == 1:
-            values = runs.filter(pl.col(axis).eq_missing(level))[metric].to_numpy()
+            values = runs.filter(pl.col(axis).eq_missing(level))[metric].cast(pl.Float64).to_numpy()
         interval = possible(metric, mean_interval(values.tolist()))
         text = "null" if level is None else str(level)
         rows.append((axis, text, settings, interval.value, interval.low, interval.high))
-    return pl.DataFrame(rows, schema=_LEVELS, orient="row")
+    adjusted = _adjusted(response, axis) if adjust else [None] * len(rows)
+    frame = pl.DataFrame(rows, schema=_LEVELS, orient="row")
+    return frame.with_columns(pl.Series("adjusted", adjusted, dtype=pl.Float64))
 
 
-def _adjusted(cells: _Cells, axes: Sequence[str], axis: str, full: _Fit) -> np.ndarray:
-    """Per level, the mean that the fit predicts for all runs, had they been run with it."""
-    offset = sum(len(cells.levels[name]) for name in axes[: axes.index(axis)])
-    effect_L = full.coefficients[offset : offset + len(cells.levels[axis])]
-    mean_effect = np.average(effect_L[cells.codes[axis]], weights=cells.n_C)
-    return np.average(cells.mean_C, weights=cells.n_C) + effect_L - mean_effect
+def _adjusted(response: _Response, axis: str) -> np.ndarray:
+    """Per level, the mean that the single axes predict for all runs, had they been run with it."""
+    grid = response.grid
+    centre = np.average(response.mean_C, weights=grid.n_C)
+    coefficients_PR, basis_RC = grid.solve([(name,) for name in grid.axes])
+    effect_P = coefficients_PR @ (basis_RC @ (response.mean_C - centre))
+    offset = sum(len(grid.levels[name]) for name in grid.axes[: grid.axes.index(axis)])
+    effect_L = effect_P[offset : offset + len(grid.levels[axis])]
+    return centre + effect_L - np.average(effect_L[grid.codes[axis]], weights=grid.n_C)
 
 
-def _is_balanced(cells: _Cells) -> bool:
-    possible = np.prod([len(levels) for levels in cells.levels.values()], dtype=float)
-    return len(cells.n_C) == possible and len(set(cells.n_C.tolist())) == 1
+def _missing(runs: pl.DataFrame, known: pl.DataFrame, grid: Grid) -> pl.DataFrame:
+    """The combinations of levels without the metric, with what became of their runs, where there are any."""
+    if grid.possible > MOST_MISSING or grid.possible == len(grid.n_C):
+        return pl.DataFrame()
+    axes = grid.axes
+    combinations = pl.DataFrame(
+        list(product(*grid.levels.values())), schema={axis: known.schema[axis] for axis in axes}, orient="row"
+    )
+    absent = combinations.join(known, on=axes, how="anti", nulls_equal=True, maintain_order="left")
+    ends = runs.group_by(axes).agg(pl.col("status").unique().sort().str.join(", "))
+    return absent.join(ends, on=axes, how="left", nulls_equal=True, maintain_order="left")

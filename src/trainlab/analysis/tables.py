@@ -5,7 +5,7 @@ import io
 import polars as pl
 from rich.table import Table
 
-from trainlab.analysis.compare import COUNTED, Comparison
+from trainlab.analysis.compare import COUNTED, Comparison, is_share
 from trainlab.analysis.effects import Effects
 from trainlab.runs import plain_json
 
@@ -45,16 +45,28 @@ def effects_tables(effects: Effects) -> list[Table]:
 
 
 def effects_json(effects: Effects) -> str:
-    """{metric, balanced, rest, shares, interactions, levels}."""
+    """{metric, balanced, settings, possible, missing, rest, shares, interactions, others, levels}."""
     content = {
         "metric": effects.metric,
         "balanced": effects.balanced,
+        "settings": effects.settings,
+        "possible": effects.possible,
+        "missing": effects.missing.to_dicts(),
         "rest": effects.rest,
         "shares": effects.shares.to_dicts(),
         "interactions": effects.interactions.to_dicts(),
+        "others": effects.others.to_dicts(),
         "levels": effects.levels.to_dicts(),
     }
     return plain_json.dumps(content, indent=2)
+
+
+def effects_frame(effects: Effects) -> pl.DataFrame:
+    """All shares as one table: source (`activation`, `activation × init`, `seeds`), share, interval, note."""
+    pairs = effects.interactions.select(
+        pl.format("{} × {}", "first", "second").alias("source"), pl.exclude("first", "second")
+    )
+    return pl.concat([effects.shares.rename({"axis": "source"}), pairs, effects.others])
 
 
 def runs_table(runs: pl.DataFrame, title: str | None = None) -> Table:
@@ -106,7 +118,7 @@ def estimate(metric: str, mean: float | None, low: float | None, high: float | N
     if low is None or high is None:
         return measure(metric, mean)
     margin = (high - low) / 2
-    if metric.endswith("/acc"):
+    if is_share(metric):
         return f"{100 * mean:.2f} ± {100 * margin:.2f} %"
     return f"{mean:.4g} ± {margin:.2g}"
 
@@ -115,7 +127,7 @@ def measure(metric: str, value: float | None) -> str:
     """One value of a metric: accuracies as percentages."""
     if value is None:
         return "–"
-    return f"{100 * value:.2f} %" if metric.endswith("/acc") else f"{value:.4g}"
+    return f"{100 * value:.2f} %" if is_share(metric) else f"{value:.4g}"
 
 
 def cell(value: object) -> str:
@@ -142,22 +154,42 @@ def what_all_share(comparison: Comparison) -> str:
 
 
 def _shares_table(effects: Effects) -> Table:
-    rest = "" if effects.rest is None else f"left to interactions and seeds: {100 * effects.rest:.1f} %"
-    unbalanced = "" if effects.balanced else "not every combination was run equally often"
-    table = Table(
-        title=f"share of the variance of {effects.metric}",
-        caption="; ".join(filter(None, [rest, unbalanced])),
-    )
+    table = Table(title=f"share of the variance of {effects.metric}", caption="; ".join(_remarks(effects)))
     table.add_column("axis")
     table.add_column("share", justify="right")
+    table.add_column("95% over seeds", justify="right")
     table.add_column("note")
     pairs = effects.interactions.with_columns((pl.col("first") + " × " + pl.col("second")).alias("axis"))
-    for frame in (effects.shares, pairs):
+    for frame in (effects.shares, pairs, effects.others.rename({"source": "axis"}, strict=False)):
         for row in frame.iter_rows(named=True):
-            share = "–" if row["share"] is None else f"{100 * row['share']:.1f} %"
-            table.add_row(row["axis"], share, row["note"] or "")
+            table.add_row(row["axis"], percent(row["share"]), bounds(row["low"], row["high"]), row["note"])
         table.add_section()
     return table
+
+
+def _remarks(effects: Effects) -> list[str]:
+    """How complete the grid is, and what the single axes leave."""
+    said = []
+    if effects.rest is not None:
+        said.append(f"left to interactions and seeds: {100 * effects.rest:.1f} %")
+    if effects.settings < effects.possible:
+        said.append(f"{effects.settings} of {effects.possible} combinations have a {effects.metric}")
+    elif not effects.balanced:
+        said.append("not every combination was run equally often")
+    if len(effects.missing):
+        ends = effects.missing["status"].fill_null("not run").value_counts(sort=True)
+        said.append("the others: " + ", ".join(f"{count} {status}" for status, count in ends.iter_rows()))
+    return said
+
+
+def percent(share: float | None) -> str:
+    """A share: `12.3 %`."""
+    return "–" if share is None else f"{100 * share:.1f} %"
+
+
+def bounds(low: float | None, high: float | None) -> str:
+    """The interval of a share: `10.1 … 14.9`."""
+    return "–" if low is None or high is None else f"{100 * low:.1f} … {100 * high:.1f}"
 
 
 def _levels_table(effects: Effects) -> Table:

@@ -36,7 +36,7 @@ def phase(
     folder: RunsFolder = Path("runs"),
     to: Target = Path("phase.svg"),
 ) -> None:
-    """Draw scale against depth: what learned, the boundaries of theory and preflight, and how right they were."""
+    """Draw scale against depth: what learned, and where theory and the preflight put the boundary."""
     _checked(to)
     from rich.progress import Progress
 

@@ -24,14 +24,17 @@ def compare(
     as_json: bool,
     as_csv: bool,
 ) -> None:
-    """Prints one row per setting, best first; names runs that cannot be read on the error stream."""
+    """Prints one row per setting, best first; names runs that cannot be read on the error stream.
+
+    With `effects`, JSON has both, and CSV the shares alone: two tables are no CSV.
+    """
     found = read_runs(folder, list(runs) or None, settings=True)
     for broken in found.broken:
         print(f"trainlab: skipped {broken}", file=sys.stderr)
     comparison = analysis.compare(found.frame, by, metric)
-    effect = analysis.effects(found.frame, metric=metric) if effects else None
+    effect = analysis.effects(found.frame, by, metric) if effects else None
     if as_csv:
-        print(tables.csv(comparison.table), end="")
+        print(tables.csv(tables.effects_frame(effect) if effect else comparison.table), end="")
     elif as_json:
         text = tables.comparison_json(comparison)
         if effect is None:

@@ -1,0 +1,163 @@
+"""The decomposition of a grid: its slow twin, what it must not depend on, how often its intervals hold."""
+
+import itertools
+
+import numpy as np
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from trainlab.analysis import effects
+from trainlab.analysis.effects import HIGHER, OVERLAP, SEEDS
+
+LEVELS = {"activation": ("relu", "tanh", "sigmoid"), "init": ("glorot", "kaiming"), "depth": (4, 8)}
+
+
+def rows_of(score, seeds=2, levels=None):
+    levels = levels or LEVELS
+    return [
+        dict(zip(levels, point, strict=True)) | {"seed": seed, "test/acc": score(*point, seed)}
+        for point in itertools.product(*levels.values())
+        for seed in range(seeds)
+    ]
+
+
+def by_averaging(rows):
+    """The slow twin, by definition: u of a set of axes is the mean over all else, minus all its subsets."""
+    axes = list(LEVELS)
+    total = np.var([row["test/acc"] for row in rows])
+
+    def mean(point, subset):
+        same = [r["test/acc"] for r in rows if all(r[a] == point[a] for a in subset)]
+        return np.mean(same)
+
+    def pure(point, subset):
+        smaller = itertools.chain.from_iterable(
+            itertools.combinations(subset, size) for size in range(len(subset))
+        )
+        return mean(point, subset) - sum(pure(point, s) for s in smaller)
+
+    subsets = [s for size in (1, 2, 3) for s in itertools.combinations(axes, size)]
+    return {s: np.mean([pure(row, s) ** 2 for row in rows]) / total for s in subsets}
+
+
+@given(st.lists(st.floats(0, 1), min_size=24, max_size=24))
+def test_shares_are_those_of_averaging_and_add_up_to_one(runs_of, scores):
+    assume(np.std(scores) > 1e-3)
+    given_scores = iter(scores)
+    rows = rows_of(lambda *_: next(given_scores))
+    found, slow = effects(runs_of(rows)), by_averaging(rows)
+    assert found.balanced
+    for row in found.shares.to_dicts():
+        assert row["share"] == pytest.approx(slow[row["axis"],], abs=1e-9)
+    for row in found.interactions.to_dicts():
+        assert row["share"] == pytest.approx(slow[row["first"], row["second"]], abs=1e-9)
+    others = dict(found.others.select("source", "share").iter_rows())
+    assert others[HIGHER] == pytest.approx(slow["activation", "init", "depth"], abs=1e-9)
+    everything = [*found.shares["share"], *found.interactions["share"], *others.values()]
+    assert sum(everything) == pytest.approx(1)
+    for frame in (found.shares, found.interactions, found.others):
+        assert ((frame["low"] >= 0) & (frame["low"] <= frame["high"]) & (frame["high"] <= 1)).all()
+
+
+@given(st.permutations(list(LEVELS)), st.randoms(use_true_random=False))
+def test_names_and_order_of_axes_and_levels_do_not_matter(runs_of, order, dice):
+    rows = rows_of(lambda a, i, d, s: len(a) * d + 3 * (i == "glorot") * (d == 8) + s)
+    letters = dice.sample("abcdefgh", 3)
+    names = dict(zip(LEVELS["activation"], letters, strict=True))
+    other = [
+        {axis: row[axis] for axis in order} | {k: row[k] for k in ("seed", "test/acc")}
+        | {"activation": names[row["activation"]]} for row in rows
+    ]  # fmt: skip
+    dice.shuffle(other)
+    first, second = effects(runs_of(rows)), effects(runs_of(other))
+    assert dict(second.shares.select("axis", "share").iter_rows()) == pytest.approx(
+        dict(first.shares.select("axis", "share").iter_rows())
+    )
+    pairs = [
+        {frozenset(row[:2]): row[2] for row in e.interactions.select("first", "second", "share").iter_rows()}
+        for e in (first, second)
+    ]
+    assert pairs[0] == pytest.approx(pairs[1])
+
+
+def test_a_gap_in_the_grid_changes_little_and_is_named(runs_of):
+    random = np.random.default_rng(0)
+    rows = rows_of(lambda a, i, d, s: (a == "relu") + 0.5 * (d == 4) + random.normal(0, 0.05))
+    whole = effects(runs_of(rows))
+    gone = [{**row, "status": "diverged", "test/acc": None} if n < 2 else row for n, row in enumerate(rows)]
+    gaps = effects(runs_of(gone))
+    assert (gaps.settings, gaps.possible, gaps.balanced) == (11, 12, False)
+    missing = gaps.missing.to_dicts()
+    assert missing == [{"activation": "relu", "init": "glorot", "depth": 4, "status": "diverged"}]
+    assert effects(runs_of(rows[2:])).missing["status"].to_list() == [None]
+    shares = dict(gaps.shares.select("axis", "share").iter_rows())
+    for axis, share in whole.shares.select("axis", "share").iter_rows():
+        assert shares[axis] == pytest.approx(share, abs=0.1)
+    parts = [*gaps.shares["share"], *gaps.interactions["share"], *gaps.others["share"]]
+    assert OVERLAP in gaps.others["source"].to_list() and sum(parts) == pytest.approx(1)
+
+
+@pytest.mark.parametrize("seeds", [1, 2, 4])
+def test_intervals_hold_the_share_that_the_noise_was_added_to(runs_of, seeds):
+    """Of 60 grids with known effects and noise that differs between settings, most hold the true share."""
+    levels = {"a": range(4), "b": range(4), "c": range(3), "d": range(2)}
+    random = np.random.default_rng(seeds)
+
+    def truth(a, b, c, d):
+        return 0.3 * a + 0.2 * (a == b) + 0.1 * c + 0.05 * d * b
+
+    held, pure_chance = [], []
+    points = list(itertools.product(*levels.values()))
+    means = np.array([truth(*point) for point in points])
+    sizes = np.array([0.02 if point[3] else 0.12 for point in points])
+    total = np.var(means) + np.mean(sizes**2)
+    of_a = [np.mean([truth(*p) for p in points if p[0] == a]) for a in levels["a"]]
+    of_b = [np.mean([truth(*p) for p in points if p[1] == b]) for b in levels["b"]]
+    of_ab = [
+        np.mean([truth(*p) for p in points if p[:2] == (a, b)]) - of_a[a] - of_b[b] + means.mean()
+        for a in levels["a"] for b in levels["b"]
+    ]  # fmt: skip
+    for _ in range(60):
+        rows = rows_of(lambda *p: truth(*p[:4]) + random.normal(0, 0.02 if p[3] else 0.12), seeds, levels)
+        found = effects(runs_of(rows))
+        a = next(row for row in found.shares.to_dicts() if row["axis"] == "a")
+        pair = {frozenset((row["first"], row["second"])): row for row in found.interactions.to_dicts()}
+        held.append(a["low"] <= np.var(of_a) / total <= a["high"])
+        ab = pair[frozenset("ab")]
+        held.append(ab["low"] <= np.var(of_ab) / total <= ab["high"])
+        pure_chance.append(pair[frozenset("ac")]["low"] == 0)  # no such interaction was put in
+    assert np.mean(held) > 0.85
+    assert np.mean(pure_chance) > 0.9
+
+
+def test_seeds_say_how_much_of_the_other_shares_is_chance(runs_of):
+    random = np.random.default_rng(0)
+    found = effects(runs_of(rows_of(lambda *_: random.normal())))
+    assert "chance adds another" in found.others.row(-1, named=True)["note"]
+    one_seed = effects(runs_of(rows_of(lambda *_: random.normal(), seeds=1)))
+    assert SEEDS not in one_seed.others["source"].to_list()
+    assert one_seed.shares["low"].null_count() == 0, "what three axes leave stands for chance"
+
+
+def test_whether_it_learned_is_a_metric_too(runs_of):
+    rows = [
+        {"activation": a, "depth": d, "seed": s, "learned": d == 4}
+        for a in ("relu", "tanh") for d in (4, 8) for s in (0, 1)
+    ]  # fmt: skip
+    found = effects(runs_of(rows), metric="learned")
+    assert found.shares.row(0, named=True)["axis"] == "depth"
+    assert found.shares["share"][0] == pytest.approx(1)
+
+
+def test_an_axis_of_hundreds_of_levels_in_a_grid_with_gaps_is_refused_by_name(runs_of):
+    from trainlab.errors import RequestError
+
+    random = np.random.default_rng(0)
+    rows = [
+        {"activation": ("relu", "tanh")[n % 2], "optimizer.lr": random.random(), "test/acc": random.random()}
+        for n in range(4000)
+    ]
+    with pytest.raises(RequestError, match=r"optimizer.lr has \d+ levels.*--by"):
+        effects(runs_of(rows))
+    assert effects(runs_of(rows), axes=["activation"]).settings == 2
