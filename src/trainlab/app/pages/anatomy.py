@@ -1,5 +1,121 @@
-"""What is a network made of?"""
+"""Anatomy: what a network is made of, layer by layer, as its depth and width are changed."""
 
-from trainlab.app.shell import heading
+from typing import Any
 
-heading("Anatomy", "What is a network made of?")
+import streamlit as st
+
+from trainlab.app import layer_picture, networks, three_ways
+from trainlab.app.layer_picture import short
+from trainlab.app.shell import command, heading, plain, plainly
+from trainlab.config.options import catalogue
+
+DEPTHS = {
+    "plain_cnn": range(1, 49), "mlp": range(1, 49), "locally_connected": range(1, 7),
+    "resnet": range(3, 55, 3), "vgg": (11, 13, 16, 19),
+}  # fmt: skip
+WIDTHS = (1, 2, 4, 6, 8, 12, 16, 24, 32, 48, 64, 100, 128, 200, 256, 512)
+SIDES = (8, 12, 16, 20, 24, 28, 32, 48, 64, 96, 128, 160, 192, 224)
+FIRST_MODEL = "plain_cnn"
+WIDTH = 156
+"""Of a control, in pixels: two beside one another on a telephone."""
+
+
+def page() -> None:
+    """Controls, totals, the layers as a picture, the command; then dense, local and convolution."""
+    heading("Anatomy", "What is a network made of, and what does each layer cost?")
+    overrides, shape_CHW = controls()
+    with plainly():
+        rows = networks.layer_table(networks.settings_of(tuple(overrides)), shape_CHW)
+        totals(rows)
+        idle = st.toggle("show activations, norm layers and reshaping too", value=False)
+        st.html(
+            layer_picture.picture(
+                rows if idle else [row for row in rows if row["kernel"] or row["parameters"]]
+            )
+        )
+        st.caption(
+            "The squares are maps to scale, a sheet more for each factor of four in their number. Sees: the "
+            "receptive field of one unit, in pixels of the image. Bars: share of the largest layer."
+        )
+        command(" ".join(["trainlab anatomy", *overrides]))
+    side_by_side()
+
+
+def controls() -> tuple[list[str], tuple[int, int, int]]:
+    """The overrides that the controls stand for, and the image's shape C, H, W."""
+    models = list(catalogue("model"))
+    with st.container(border=True, horizontal=True, gap="small"):
+        model = st.selectbox(
+            "model", models, models.index(FIRST_MODEL), key="model", width=WIDTH, bind="query-params",
+            help="  \n".join(f"**{name}**: {plain(o.line)}" for name, o in catalogue("model").items()),
+        )  # fmt: skip
+        own = networks.settings_of((f"model={model}",))
+        chosen: dict[str, Any] = {"model": model}
+        for axis, values in (("depth", DEPTHS.get(model, ())), ("width", WIDTHS)):
+            if own[axis] is not None:
+                options = sorted({*values, own[axis]})
+                chosen[axis] = st.select_slider(
+                    axis, options, own[axis], key=f"{axis}_{model}", width=WIDTH, bind="query-params"
+                )
+        norms = [name for name, option in catalogue("norm_layer").items() if not option.alias_of]
+        chosen["norm_layer"] = st.selectbox(
+            "norm layer", norms, norms.index("none"), key="norm_layer", width=WIDTH, bind="query-params"
+        )
+        side = st.select_slider("image (pixels)", SIDES, 32, key="side", width=WIDTH, bind="query-params")
+        colours = st.selectbox("channels", (1, 3), key="channels", width=WIDTH, bind="query-params")
+        classes = st.select_slider(
+            "classes", (2, 10, 100, 1000), 10, key="classes", width=WIDTH, bind="query-params"
+        )
+    own |= {"norm_layer": "none"}
+    overrides = [f"{key}={value}" for key, value in chosen.items() if key == "model" or value != own[key]]
+    asked = {"image_size": (side, 32), "channels": (colours, 1), "num_classes": (classes, 10)}
+    overrides += [f"data.{key}={value}" for key, (value, usual) in asked.items() if value != usual]
+    return overrides, (colours, side, side)
+
+
+def totals(rows: list[dict[str, Any]]) -> None:
+    """The network in four numbers."""
+    weights = sum(1 for row in rows if row["multiply_adds"])
+    parameters, products = (sum(row[key] for row in rows) for key in ("parameters", "multiply_adds"))
+    outputs = sum(_count(row["out_shape"]) for row in rows)
+    said = (
+        ("parameters", short(parameters), f"{parameters:,}: {4 * parameters / 2**20:.2f} MiB in float32"),
+        ("multiply-adds", short(products), f"{products:,} for one image, forward"),
+        ("weight layers", str(weights), "layers that multiply"),
+        ("activations", short(outputs), f"{outputs:,} numbers for one image, kept for the backward pass"),
+    )
+    with st.container(horizontal=True, gap="large"):
+        for name, value, says in said:
+            st.metric(name, value, help=says, width=140)
+
+
+def _count(shape: tuple[int, ...]) -> int:
+    count = 1
+    for size in shape:
+        count *= size
+    return count
+
+
+def side_by_side() -> None:
+    """One layer three ways: all pixels to all units, a kernel for each place, one kernel for all places."""
+    st.subheader("Dense, local, convolution", anchor=False)
+    st.caption("One layer from the same image to maps of the same size, three ways.")
+    with st.container(border=True, horizontal=True, gap="small"):
+        side = st.select_slider("image (pixels) ", SIDES, 28, key="layer_side", width=WIDTH)
+        channels = st.select_slider("channels ", (1, 3, 8, 16, 64), 1, key="layer_channels", width=WIDTH)
+        maps = st.select_slider("maps", (1, 2, 4, 6, 8, 16, 32, 64), 6, key="layer_maps", width=WIDTH)
+        kernel = st.select_slider("kernel", (1, 3, 5, 7, 9, 11), 5, key="layer_kernel", width=WIDTH)
+    with plainly():
+        ways = networks.three_ways((channels, side, side), maps, kernel)
+        st.html(three_ways.picture(ways))
+        dense, local, shared = (way["parameters"] for way in ways)
+        st.markdown(
+            f"Looking at {kernel} × {kernel} pixels and not at all {side} × {side} takes the parameters from "
+            f"**{dense:,}** to **{local:,}** ({dense / local:,.1f} times fewer); multiply-adds fall alike. "
+            f"Sharing the kernel over all places leaves **{shared:,}** ({local / shared:,.0f} times fewer "
+            "again), and saves not one multiply-add."
+        )
+
+
+with plainly():
+    page()

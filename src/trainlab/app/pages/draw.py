@@ -1,5 +1,239 @@
-"""What does a trained network make of your own picture?"""
+"""Draw and predict: your picture as a trained network gets it, what it says, and what happens inside."""
 
-from trainlab.app.shell import heading
+from collections.abc import Mapping
+from typing import Any
 
-heading("Draw and predict", "What does a trained network make of your own picture?")
+import numpy as np
+import streamlit as st
+
+from trainlab.app import networks, trained_runs
+from trainlab.app.place import place
+from trainlab.app.shell import chart, heading, nothing_yet, one_of, plain, plainly
+from trainlab.errors import RequestError
+from trainlab.figures import class_bars, pixels
+
+CANVAS = 280
+"""Pixels of a side: ten times MNIST's, and not wider than a telephone."""
+TOOLBAR = 32
+"""Pixels above the canvas, over which its tools float."""
+STROKE = 22
+FOREGROUND, GROUND = "#FFFFFF", "#000000"
+WAYS = {"draw": "Draw", "upload": "Upload", "test": "A test image"}
+TYPES = ["png", "jpg", "jpeg", "gif", "webp", "bmp", "tif", "tiff", "ppm", "pgm"]
+SEEN_SIDE = 280
+MAPS_SHOWN, MAPS_IN_A_ROW, MAP_SIDE = 16, 8, 72
+FORMULAS = {
+    "Standardize": "(pixel / 255 − mean) / std",
+    "Center": "pixel / 255 − mean",
+    "Unit": "pixel / 255",
+    "Symmetric": "2 · pixel / 255 − 1",
+    "Raw": "the pixel itself, 0 to 255",
+    "PerImage": "(pixel − mean of the image) / std of the image",
+}
+USES_STATISTICS = ("Standardize", "Center")
+
+
+def page() -> None:
+    """The run, the picture, what the network sees, what it says; below it the way through the layers."""
+    heading("Draw and predict", "What does a trained network make of your own picture?")
+    run = choose_run()
+    if run is None:
+        return
+    model, description = networks.trained(place().runs / run)
+    left, middle, right = st.columns([1.05, 1, 1.1], gap="medium")
+    with left:
+        source = picture(description)
+    if source is None:
+        with middle:
+            st.markdown("#### What the network sees")
+            st.caption("Nothing yet.")
+        return
+    with middle:
+        seen = see(model, description, source, run)
+    if seen is None:
+        return
+    with right:
+        answer(model, seen, description["classes"])
+    layers(seen)
+
+
+def choose_run() -> str | None:
+    """The run, the best on digits first; None where there is none with a checkpoint."""
+    runs = trained_runs.offered(str(place().runs), st.query_params.get("run"))
+    if not runs:
+        nothing_yet(
+            f"There is no trained network in {plain(place().runs)} yet. This makes four small ones:",
+            "make demo",
+        )
+        return None
+    return one_of("Trained network", runs, key="run")
+
+
+# The picture
+
+
+def picture(description: Mapping[str, Any]) -> Any:
+    """A drawing (RGBA array), an upload's bytes, or the pixels of a test image; None before there is one."""
+    st.markdown("#### Your picture")
+    way = st.segmented_control(
+        "Your picture", list(WAYS), format_func=WAYS.__getitem__, default="draw", required=True, key="way",
+        label_visibility="collapsed",
+    )  # fmt: skip
+    if way == "draw":
+        return drawing(description)
+    return uploaded() if way == "upload" else test_image(description)
+
+
+def drawing(description: Mapping[str, Any]) -> np.ndarray | None:
+    """What was drawn on the canvas; None before the first stroke."""
+    from streamlit_drawable_canvas import st_canvas
+
+    st.space(TOOLBAR)
+    drawn = st_canvas(
+        stroke_width=STROKE, stroke_color=FOREGROUND, background_color=GROUND, height=CANVAS, width=CANVAS,
+        return_image_data=True, key="canvas",
+    )  # fmt: skip
+    known = ", ".join(map(str, description["classes"]))
+    st.caption(f"Draw with the mouse or a finger. This network knows: {plain(known)}.")
+    strokes = (drawn.json_data or {}).get("objects", [])
+    return drawn.image_data if strokes else None
+
+
+def uploaded() -> bytes | None:
+    """The bytes of a file; None before there is one."""
+    file = st.file_uploader("An image of any size, colour or grey", type=None, key="file")
+    if file is None:
+        return None
+    content = file.getvalue()
+    st.session_state["file_name"] = file.name
+    return content
+
+
+def test_image(description: Mapping[str, Any]) -> np.ndarray:
+    """A test image of the run's own data."""
+    images, labels, classes = networks.test_images(description["settings"])
+    number = st.number_input("Number", 0, len(images) - 1, 0, key="number")
+    image_HWC = images[number]
+    st.image(pixels.grey(image_HWC, CANVAS), width=CANVAS, alt=f"test image {number}")
+    st.caption(f"It is: {plain(classes[labels[number]])}")
+    return image_HWC[..., 0] if image_HWC.shape[2] == 1 else image_HWC
+
+
+# What the network sees
+
+
+def see(model: Any, description: Mapping[str, Any], source: Any, run: str) -> dict[str, Any] | None:
+    """Pixels after the intake and after the normalization, and the network behind the statistics in force.
+
+    None where the picture could not be used, which is said.
+    """
+    from trainlab.models.normalized import with_statistics
+
+    st.markdown("#### What the network sees")
+    try:
+        x_1CHW, said = networks.pixels_of(source, description, st.session_state.get("file_name", "the image"))
+    except RequestError as error:
+        st.error(plain(error))
+        return None
+    channels, height, width = x_1CHW.shape[1:]
+    kind = type(model.normalization).__name__
+    own = model.normalization.mean_C.tolist(), model.normalization.std_C.tolist()
+    shown = st.container()
+    changed = statistics(own, run) if kind in USES_STATISTICS else own
+    inside = model if changed == own else with_statistics(model, *changed)
+    normalized_1CHW = inside.get_submodule("normalization")(x_1CHW)
+    with shown:
+        show_seen(x_1CHW[0], normalized_1CHW[0])
+        st.caption(f"{channels} × {height} × {width}: {plain('; '.join(said) or 'as it is')}.")
+    values = normalized_1CHW
+    st.caption(
+        f"Normalized by {plain(FORMULAS.get(kind, kind))}: from {values.min():.2f} to {values.max():.2f}, "
+        f"mean {values.mean():.2f}, std {values.std(unbiased=False):.2f}."
+    )
+    return {"pixels": x_1CHW, "values": values, "model": inside, "own": model, "is_changed": changed != own}
+
+
+def show_seen(pixels_CHW: Any, values_CHW: Any) -> None:
+    """The pixels, and beside them the numbers after normalization."""
+    before, after = st.columns(2, gap="small", wrap=False)
+    grey = pixels_CHW.permute(1, 2, 0).numpy()
+    before.image(pixels.grey(grey, SEEN_SIDE), caption="pixels", width="stretch", alt="the pixels")
+    heat = pixels.heat(values_CHW.mean(0).numpy(), SEEN_SIDE)
+    after.image(heat, caption="normalized", width="stretch", alt="the pixels after normalization")
+
+
+def statistics(own: tuple[list[float], list[float]], run: str) -> tuple[list[float], list[float]]:
+    """Mean and std in force, each channel's: the network's own until they are edited."""
+    names = [""] if len(own[0]) == 1 else [" red", " green", " blue"][: len(own[0])]
+    keys = [f"{what}{name} of {run}" for what in ("mean", "std") for name in names]
+    first = dict(zip(keys, [round(value, 4) for value in (*own[0], *own[1])], strict=True))
+    columns = st.columns(2, gap="small", wrap=False)
+    for index, key in enumerate(keys):
+        label = key.removesuffix(f" of {run}")
+        lowest = 0.0001 if label.startswith("std") else -10.0
+        columns[index // len(names)].number_input(
+            label, lowest, 10.0, max(first[key], lowest), 0.05, "%.4f", key=key
+        )
+    now = {key: st.session_state[key] for key in keys}
+    edited = {key: now[key] for key in keys if now[key] != first[key]}
+    st.button("Reset to its own", on_click=st.session_state.update, args=(first,), disabled=not edited)
+    values = [
+        now[key] if key in edited else value for key, value in zip(keys, (*own[0], *own[1]), strict=True)
+    ]
+    return values[: len(names)], values[len(names) :]
+
+
+# What it says
+
+
+def answer(model: Any, seen: Mapping[str, Any], classes: list[Any]) -> None:
+    """The likeliest class, and a bar for each; behind edited statistics its own answer as a mark."""
+    from trainlab.training.inference import probabilities
+
+    st.markdown("#### What it says")
+    names = [str(name) for name in classes]
+    shares = probabilities(seen["model"], seen["pixels"])[0].tolist()
+    own = probabilities(model, seen["pixels"])[0].tolist() if seen["is_changed"] else None
+    best = max(range(len(shares)), key=shares.__getitem__)
+    st.markdown(f"## {plain(names[best])} · {shares[best]:.1%}")
+    if own is not None:
+        its = max(range(len(own)), key=own.__getitem__)
+        st.warning(
+            f"Not the statistics that it was trained with: with its own it says {plain(names[its])} "
+            f"({own[its]:.1%}), marked in the bars."
+        )
+    chart(class_bars.figure(names, shares, own), f"{names[best]}: {shares[best]:.1%}")
+
+
+def layers(seen: Mapping[str, Any]) -> None:
+    """The maps of each convolution on the way."""
+    from trainlab.models import feature_maps
+
+    views = feature_maps(seen["model"].network, seen["values"])
+    st.markdown("#### On the way")
+    if not views:
+        st.caption("This network is dense: it has no convolutions, and no maps to show.")
+        return
+    activated = st.toggle("after the activation", value=True, help="off: what the convolution itself gives")
+    st.caption(
+        "What each convolution makes of it, first to last, at most 16 maps each. Yellow is much and violet "
+        "nothing; where a map has negative values, orange is above zero and blue below."
+    )
+    columns = st.columns(2, gap="medium")
+    for index, view in enumerate(views):
+        maps_Fhw = (view.a_Fhw if activated else view.z_Fhw)[:MAPS_SHOWN].float().numpy()
+        with columns[index % 2]:
+            one_layer(view, maps_Fhw)
+
+
+def one_layer(view: Any, maps_Fhw: np.ndarray) -> None:
+    """A convolution's name, size and maps."""
+    count, height, width = view.z_Fhw.shape
+    field = f", each unit sees {' × '.join(map(str, view.field.size))} pixels" if view.field else ""
+    st.markdown(f"**{plain(view.name)}** · {count} maps of {height} × {width}{field}")
+    sheet = pixels.montage(maps_Fhw, MAPS_IN_A_ROW, MAP_SIDE)
+    st.image(sheet, width="stretch", alt=f"{len(maps_Fhw)} maps of {view.name}")
+
+
+with plainly():
+    page()

@@ -1,5 +1,234 @@
-"""What does the theory say of a network, before any training?"""
+"""Will it learn? The theory at once, the measured forecast behind it, while the controls are moved."""
 
-from trainlab.app.shell import heading
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future
+from pathlib import Path
+from typing import Any
 
-heading("Will it learn?", "What does the theory say of a network, before any training?")
+import streamlit as st
+
+from trainlab.app import networks
+from trainlab.app.forecasts import Forecasts
+from trainlab.app.shell import chart, command, heading, plain, plainly
+from trainlab.config.options import catalogue
+from trainlab.figures import forecast_layers
+
+FIRST: dict[str, Any] = {"activation": "sigmoid", "depth": 12, "optimizer": "sgd_momentum"}
+"""What the page opens with where that is not the default: a network that will not learn, and says why."""
+AXES = ("model", "activation", "init", "norm_layer", "normalization")
+DEPTHS: dict[str, list[int]] = {
+    "plain_cnn": list(range(1, 65)),
+    "mlp": list(range(1, 65)),
+    "locally_connected": list(range(1, 7)),
+    "resnet": list(range(3, 34, 3)),
+    "vgg": [11, 13, 16, 19],
+}
+RATES = [round(digit * 10.0**power, 7) for power in range(-6, 1) for digit in (1, 2, 5)]
+STEPS = [10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000, 20_000]
+KINDS: dict[str, Callable[[str], Any]] = {
+    "depth": int,
+    "optimizer.lr": float,
+    "trainer.max_steps": lambda text: int(float(text)),
+}
+WIDTH = 156
+"""Of a control, in pixels: two beside one another on a telephone."""
+POLL_SECONDS = 0.15
+
+
+@st.cache_resource(on_release=Forecasts.close, show_spinner=False)
+def forecasts() -> Forecasts:
+    """The one process that measures for all who look."""
+    return Forecasts()
+
+
+def controls() -> list[str]:
+    """The controls; the overrides that they stand for, without those that are defaults."""
+    with st.container(border=True, horizontal=True, gap="small"):
+        chosen: dict[str, Any] = {"data": _choice("data", data_found())}
+        for axis in AXES:
+            chosen[axis] = _choice(axis, list(catalogue(axis)))
+        chosen["depth"] = _depth(chosen["model"])
+        chosen["optimizer"] = _choice("optimizer", list(catalogue("optimizer")))
+        rate = f"lr_{chosen['optimizer']}"  # each optimizer has its own usual rate
+        chosen["optimizer.lr"] = _scale(rate, "learning rate", RATES, _rate(chosen["optimizer"]))
+        chosen["trainer.max_steps"] = _scale("trainer.max_steps", "steps", STEPS, 500)
+    return [f"{key}={_text(value)}" for key, value in chosen.items() if value != _default(key, chosen)]
+
+
+def _choice(axis: str, options: list[str]) -> str:
+    names = [name for name in options if name not in catalogue(axis) or not catalogue(axis)[name].alias_of]
+    first = FIRST.get(axis, _defaults()["axes"][axis])
+    return st.selectbox(
+        axis.replace("_", " "),
+        names,
+        names.index(first),
+        key=axis,
+        width=WIDTH,
+        help=_help(axis),
+        bind="query-params",
+    )
+
+
+def _help(axis: str) -> str:
+    return "  \n".join(f"**{name}**: {plain(option.line)}" for name, option in catalogue(axis).items())
+
+
+def _depth(model: str) -> int | None:
+    """A control of its own for each model that has a depth: they differ in what they take."""
+    if model not in DEPTHS:
+        return None
+    key, depths = f"depth_{model}", DEPTHS[model]
+    first = _own_depth(model)
+    if model in ("plain_cnn", "mlp"):
+        first = FIRST["depth"]
+    return st.select_slider("depth", depths, first, key=key, width=WIDTH, bind="query-params")
+
+
+def _scale(key: str, label: str, options: list[Any], first: Any) -> Any:
+    """A slider over round values, and over the one that a remedy has set."""
+    now = st.session_state.get(key, first)
+    every = sorted({*options, first, now})
+    return st.select_slider(label, every, first, key=key, width=WIDTH, format_func=_text)
+
+
+def _text(value: object) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+@st.cache_data(show_spinner=False)
+def _defaults() -> dict[str, Any]:
+    return networks.settings_of(())
+
+
+@st.cache_data(show_spinner=False)
+def _own_depth(model: str) -> int | None:
+    return networks.settings_of((f"model={model}",))["depth"]
+
+
+@st.cache_data(show_spinner=False)
+def _rate(optimizer: str) -> float:
+    return networks.settings_of((f"optimizer={optimizer}",))["optimizer"]["lr"]
+
+
+def _default(key: str, chosen: Mapping[str, Any]) -> Any:
+    if key == "depth":
+        return _own_depth(chosen["model"])
+    if key == "optimizer.lr":
+        return _rate(chosen["optimizer"])
+    return _defaults()["axes"].get(key)
+
+
+@st.cache_data(ttl=60, show_spinner=False)
+def data_found() -> list[str]:
+    """Data sets that can be used with no download."""
+    from trainlab.data import official
+
+    return ["digits", *official.here(Path(_defaults()["paths"]["data"])), "shapeset"]
+
+
+def theory_says(theory: Mapping[str, Any] | None) -> None:
+    """The theory's answer in words."""
+    st.markdown("**Theory**, of networks as wide as you like")
+    if theory is None:
+        st.markdown(
+            "This network is no chain of layers (it has shortcuts, or units of another kind): "
+            "there is no theory for it here. What is measured holds all the same."
+        )
+        return
+    chi, reach, depth = (theory[name] for name in ("chi1", "reach_layers", "depth"))
+    if chi < 0.98:
+        words = "different images become alike, and gradients vanish, by a factor of about √χ₁ a layer"
+    elif chi > 1.02:
+        words = "gradients grow, by a factor of about √χ₁ a layer"
+    else:
+        words = "signal and gradient keep their size: the edge of chaos, where depth does no harm"
+    far = "any number of" if reach > 10_000 else f"about {reach:.0f}"
+    verdict = ":green[reaches the end]" if reach >= depth else ":red[does not reach the end]"
+    st.markdown(
+        f"χ₁ = **{chi:.3g}**: {words}. It carries a signal through **{far} layers**; "
+        f"this network has **{depth}** before the last: it {verdict}."
+    )
+    for note in theory["notes"]:
+        st.caption(plain(note))
+
+
+def forecast_says(forecast: Mapping[str, Any], steps: str) -> None:
+    """The measured forecast in words, with its remedy."""
+    st.markdown(f"**Forecast**, measured on this network with its optimizer: learns within {steps}?")
+    colour = "green" if forecast["will_learn"] else "red"
+    st.markdown(f"### :{colour}[{forecast['learns']:.0%} likely to learn]")
+    if forecast["cause"]:
+        st.markdown(f"**{forecast['cause'].replace('_', ' ')}**: {plain(forecast['says'])}.")
+    elif not forecast["will_learn"]:
+        st.markdown(plain(forecast["says"]))
+    if forecast["remedy"]:
+        remedy(forecast["remedy"])
+
+
+def remedy(overrides: str) -> None:
+    """What would mend it; a button sets the controls to it, where there are controls for all of it."""
+    keys = {
+        "depth": f"depth_{st.session_state['model']}",
+        "optimizer.lr": f"lr_{st.session_state['optimizer']}",
+    }
+    parts = dict(part.split("=", 1) for part in overrides.split())
+    values = {keys.get(key, key): KINDS.get(key, str)(text) for key, text in parts.items()}
+    if all(key in st.session_state for key in values):
+        st.button(f"Try the remedy: {overrides}", on_click=st.session_state.update, args=(values,))
+    else:
+        st.markdown(f"Remedy: `{overrides}`")
+
+
+def awaited(future: Future, slot: Any) -> Mapping[str, Any]:
+    """The answer; meanwhile the page stays awake, so that a control that is moved counts at once.
+
+    Raises RequestError.
+    """
+    since = time.monotonic()
+    while not future.done():
+        slot.caption(f"The forecast is being measured … {time.monotonic() - since:.0f} s")
+        time.sleep(POLL_SECONDS)
+    return future.result()
+
+
+def draw_layers(
+    slots: list[Any], theory: Mapping[str, Any] | None, measured: list[Mapping[str, Any]]
+) -> None:
+    """The three quantities by layer, each in its place."""
+    expected = theory["layers"] if theory else []
+    for slot, quantity in zip(slots, forecast_layers.SHOWN, strict=True):
+        with slot:
+            title, what, _ = forecast_layers.SHOWN[quantity]
+            chart(forecast_layers.figure(expected, measured, quantity), f"{title} by layer: {what}")
+
+
+def page() -> None:
+    """Controls, then the theory, then the forecast, then the command."""
+    heading(
+        "Will it learn?",
+        "Choose a network and how it is trained. Nothing is trained here: this is said before.",
+    )
+    overrides = controls()
+    settings = networks.settings_of(tuple(overrides))
+    left, right = st.columns(2, border=True)
+    st.markdown("Layer by layer, from the image to the classes: :blue[**━** theory], :red[**●** measured]")
+    charts = [column.empty() for column in st.columns(3)]
+    command(" ".join(["python train.py", *overrides]))
+    future = forecasts().ask(settings, instead_of=st.session_state.get("asked"))
+    st.session_state["asked"] = future
+    slot = right.empty()
+    slot.caption("The forecast is being measured …")
+    theory = networks.theory_of(settings)
+    with left:
+        theory_says(theory)
+    draw_layers(charts, theory, [])
+    with plainly():
+        forecast = awaited(future, slot)
+        draw_layers(charts, theory, forecast["layers"])
+        with slot.container():
+            forecast_says(forecast, f"{settings['trainer']['max_steps']:,} steps")
+
+
+with plainly():
+    page()
