@@ -41,7 +41,9 @@ def figure(
             axis=alt.Axis(format=".0e", labelOverlap=True),
         ),
         color=alt.Color(
-            "arm:N", sort=names, legend=alt.Legend(title="line: theory, dots: measured", orient="top")
+            "arm:N",
+            sort=names,
+            legend=alt.Legend(title="line: theory, dots: measured", orient="top", labelLimit=260),
         ),
     )
     layers = [
