@@ -59,3 +59,17 @@ def run(settings):
         return result, RunFolder(Path(frozen["paths"]["runs"]) / frozen["run_id"])
 
     return go
+
+
+@pytest.fixture(scope="module")
+def one_warm_server():
+    """One warm server for all sweeps that a file starts in this process: torch is imported once for them all.
+
+    What a sweep leaves behind when it ends is the business of the tests that start a process of its own.
+    """
+    from trainlab.sweeps.server import WarmServer
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(WarmServer, "close", lambda self: None)
+        yield
+    WarmServer().close()

@@ -45,7 +45,7 @@ def plain_console(monkeypatch, shared_cache):
 
 
 @pytest.fixture(scope="module")
-def done(tmp_path_factory):
+def done(tmp_path_factory, one_warm_server):
     """An undecidable claim and a false one, run; the first run again: (folder, first and second answer)."""
     place = tmp_path_factory.mktemp("claims")
     shifted = {"shift": {"brightness": 40}, "measure": "agreement"}
@@ -73,12 +73,12 @@ def done(tmp_path_factory):
     options = ("--experiments", place / "experiments", "--runs", place / "runs")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TRAINLAB_CACHE", str(place / "cache"))
-        first = _in_process("run", *options)
-        second = _in_process("run", "undecidable", *options)
+        first = _as_a_process("run", *options)
+        second = call("run", "undecidable", *options)
     return place, first, second
 
 
-def _in_process(*arguments: object) -> subprocess.CompletedProcess:
+def _as_a_process(*arguments: object) -> subprocess.CompletedProcess:
     command = [sys.executable, "-m", "trainlab", "claims", *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, check=False, env=None)
 
@@ -92,10 +92,10 @@ def test_seeds_are_added_until_it_is_decided_or_the_maximum_is_reached(done):
 
 
 def test_a_second_call_runs_nothing(done):
-    _, _, second = done
-    assert second.returncode == 0, second.stderr
-    assert second.stdout.count("0 to do") == 2
-    assert "[1/" not in second.stdout
+    _, _, (code, out, err) = done
+    assert code == 0, err
+    assert out.count("0 to do") == 2
+    assert "[1/" not in out
 
 
 def test_a_refuted_claim_is_a_result(done):
@@ -163,7 +163,7 @@ def test_a_run_without_what_a_claim_asks_for_is_trained_again(done):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TRAINLAB_CACHE", str(place / "cache"))
         options = ("--experiments", place / "experiments", "--runs", place / "runs")
-        again = _in_process("run", "undecidable", *options)
+        again = _as_a_process("run", "undecidable", *options)
     assert again.returncode == 0, again.stderr
     assert "(1 of them again, for what their records lack)" in again.stdout
     assert weights[0].exists()

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from trainlab import cli
+
 ROOT = Path(__file__).parents[2]
 DOORS = {
     "train.py": [sys.executable, str(ROOT / "train.py")],
@@ -75,17 +77,40 @@ WRONG = {
 }
 
 
-@pytest.mark.parametrize("door", DOORS)
+@pytest.fixture
+def inside(capsys):
+    """`trainlab …` in this process; returns (exit code, its error lines)."""
+
+    def go(*arguments: str) -> tuple[int, str]:
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as end:
+            cli.main(list(arguments))
+        return end.value.code, capsys.readouterr().err
+
+    return go
+
+
 @pytest.mark.parametrize("overrides", WRONG)
-def test_a_wrong_request_is_one_line_and_exit_code_2(door, overrides, tmp_path):
-    answer = call(
-        *DOORS[door], *overrides.split(), f"paths.runs={tmp_path / 'runs'}", f"paths.cache={tmp_path}"
-    )
-    assert answer.returncode == 2
-    assert WRONG[overrides] in answer.stderr
+def test_a_wrong_request_is_one_line_and_exit_code_2(inside, overrides, tmp_path):
+    places = (f"paths.runs={tmp_path / 'runs'}", f"paths.cache={tmp_path}")
+    code, told = inside("train", *overrides.split(), *places)
+    assert code == 2 and WRONG[overrides] in told
     if not overrides.startswith("--"):  # Hydra's own parser prints its usage
-        assert answer.stderr.count("\n") == 1 and "Traceback" not in answer.stderr
+        assert told.count("\n") == 1
     assert not list(tmp_path.glob("runs/*/")), "nothing was begun"
+
+
+@pytest.mark.parametrize(
+    "door,overrides",
+    [(door, "activation=rleu") for door in DOORS]
+    + [pytest.param("train.py", "init.gain=-1", marks=pytest.mark.slow), ("trainlab", "--no-such-flag")],
+)
+def test_both_doors_refuse_as_processes_too(door, overrides, tmp_path):
+    answer = call(*DOORS[door], overrides, f"paths.runs={tmp_path / 'runs'}", f"paths.cache={tmp_path}")
+    assert answer.returncode == 2
+    assert WRONG[overrides] in answer.stderr and "Traceback" not in answer.stderr
+    if not overrides.startswith("--"):
+        assert answer.stderr.count("\n") == 1
 
 
 @pytest.mark.parametrize(
@@ -98,9 +123,9 @@ def test_a_wrong_request_is_one_line_and_exit_code_2(door, overrides, tmp_path):
         (["lr-range", "optimzer.lr=1"], "optimizer.lr"),
     ],
 )  # fmt: skip
-def test_other_commands_refuse_alike(arguments, expected):
-    answer = trainlab(*arguments)
-    assert answer.returncode == 2 and expected in answer.stderr and answer.stderr.count("\n") == 1
+def test_other_commands_refuse_alike(inside, arguments, expected):
+    code, told = inside(*arguments)
+    assert code == 2 and expected in told and told.count("\n") == 1
 
 
 def test_both_doors_train_alike_and_a_done_run_is_not_trained_again(tmp_path):

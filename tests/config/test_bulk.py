@@ -1,5 +1,6 @@
 """Composed in bulk or by Hydra alone: the same settings, the same refusals."""
 
+import os
 import textwrap
 
 import pytest
@@ -14,6 +15,8 @@ from trainlab.config.bulk import BulkComposer
 from trainlab.config.options import catalogue, package_conf
 from trainlab.errors import RequestError
 
+# each costs Hydra a fifth of a second: `make test-all` searches further
+MORE = 1 if os.environ.get("HYPOTHESIS_PROFILE", "fixed") == "fixed" else 4
 SWEPT = ("activation", "init", "normalization", "norm_layer", "pool", "model", "data", "augment", "optimizer",
          "scheduler", "trainer", "logger", "debug")  # fmt: skip
 CHOICES = st.fixed_dictionaries(
@@ -66,14 +69,14 @@ def outcome(compose_it):
         return f"refused: {error}"
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=20 * MORE, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(CHOICES, VALUES)
 def test_in_bulk_as_by_hydra(composer, choices, values):
     lines = [*(f"{axis}={option}" for axis, option in choices.items()), *(v.strip("'") for v in values)]
     assert in_bulk(composer, lines) == outcome(lambda: compose(lines))
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=15 * MORE, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(CHOICES, VALUES, FAULTS)
 def test_what_hydra_refuses_is_refused(composer, choices, values, fault):
     lines = [*(f"{axis}={option}" for axis, option in choices.items()), *(v.strip("'") for v in values)]

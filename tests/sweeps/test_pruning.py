@@ -2,7 +2,6 @@
 
 import json
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -15,7 +14,6 @@ from trainlab.runs.record import RunFolder
 from trainlab.runs.result import Result, Verdict
 from trainlab.sweeps.savings import savings
 
-ROOT = Path(__file__).parents[2]
 QUICK = (
     "data=digits", "data.image_size=16", "data.train_size=512", "data.val_size=64", "data.test_size=200",
     "data.batch_size=32", "model=plain_cnn", "depth=2", "width=8", "optimizer.lr=3e-3",
@@ -24,12 +22,9 @@ QUICK = (
 
 
 @pytest.fixture
-def train(tmp_path, shared_cache):
+def train(typed, shared_cache):
     def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-        flags = [word for word in arguments if word.startswith("-")]
-        overrides = [*QUICK, f"paths.cache={shared_cache}", *(a for a in arguments if a not in flags)]
-        command = [sys.executable, str(ROOT / "train.py"), *flags, *overrides]
-        return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+        return typed(*QUICK, f"paths.cache={shared_cache}", *arguments)
 
     return run
 
