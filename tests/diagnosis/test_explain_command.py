@@ -8,8 +8,8 @@ import pytest
 import yaml
 
 from trainlab import cli
-from trainlab.config.command import command
 from trainlab.config import compose, identify
+from trainlab.config.command import command
 from trainlab.runs import Result, RunFolder
 
 DEEP_SIGMOID = ("activation=sigmoid", "init=glorot", "depth=12", "model=mlp", "width=16", "pool=none")

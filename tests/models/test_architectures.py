@@ -226,5 +226,5 @@ def test_circular_padding_sees_no_border():
 
 
 def test_an_unknown_padding_is_answered_with_the_closest():
-    with pytest.raises(RequestError, match="unknown model.padding 'circle': did you mean 'circular'"):
+    with pytest.raises(RequestError, match=r"unknown model\.padding 'circle': did you mean 'circular'"):
         PlainCNN((1, 8, 8), 10, depth=3, padding="circle")
