@@ -166,7 +166,7 @@ def parallel_coordinates(runs: pl.DataFrame, comparison: Comparison) -> list[str
 
 def two_runs(runs: pl.DataFrame, comparison: Comparison) -> list[str]:
     """In which settings two runs differ, and what came of each."""
-    names = dict(zip(runs["run_id"], _run_names(runs, comparison), strict=True))
+    names = records.names(runs, comparison.by)
     left, right = st.columns(2)
     with left:
         first = one_of("First run", names, "first")
@@ -195,11 +195,3 @@ def _outcomes(runs: pl.DataFrame, ids: list[str]) -> None:
         accuracy = row.get("test/acc")
         column.metric("test accuracy", "–" if accuracy is None else f"{accuracy:.2%}", border=True)
         column.markdown(f"[look inside](/run?run={run_id})")
-
-
-def _run_names(runs: pl.DataFrame, comparison: Comparison) -> list[str]:
-    columns = [name for name in (*comparison.by, "seed") if name in runs.columns]
-    return [
-        f"{run_id[:6]} · {', '.join(text(value) for value in row)}"
-        for run_id, *row in runs.select("run_id", *columns).iter_rows()
-    ]

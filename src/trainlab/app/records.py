@@ -8,7 +8,8 @@ from pathlib import Path
 import polars as pl
 import streamlit as st
 
-from trainlab.analysis.choose import choices
+from trainlab.analysis.choose import choices, text
+from trainlab.analysis.compare import varying_settings
 from trainlab.app.place import place
 from trainlab.figures import learning_curves
 from trainlab.runs import index, read_runs
@@ -65,6 +66,16 @@ def of_sweep(frame: pl.DataFrame, sweep: str | None) -> pl.DataFrame:
     return frame.filter(pl.col("run_id").is_in(read_group(place().runs, sweep)))
 
 
+def names(frame: pl.DataFrame, by: Iterable[str] | None = None) -> dict[str, str]:
+    """Runs by id, in their order, as people tell them apart: by the settings that differ, and the seed."""
+    shown = [*(varying_settings(frame) if by is None else by), "seed"]
+    columns = list(dict.fromkeys(name for name in shown if name in frame.columns))
+    return {
+        run_id: f"{run_id[:6]} · {', '.join(text(value) for value in row)}"
+        for run_id, *row in frame.select("run_id", *columns).iter_rows()
+    }
+
+
 def curves(runs: Mapping[str, Sequence[str]], metric: str) -> pl.DataFrame:
     """Curves of run ids by setting, as `learning_curves.of_runs`. Raises RequestError, BrokenRun."""
     root = place().runs
@@ -84,7 +95,7 @@ def written(run_ids: Iterable[str]) -> tuple[int, ...]:
     """What changes when one of these runs writes a measurement."""
     sizes = []
     for run_id in run_ids:
-        for name in ("metrics.jsonl", "metrics.parquet"):
+        for name in ("metrics.jsonl", "metrics.parquet", "result.json"):
             path = place().runs / run_id / name
             sizes.append(path.stat().st_size if path.exists() else 0)
     return tuple(sizes)

@@ -36,15 +36,17 @@ def one_of(label: str, names: Mapping[str, str], key: str, first: int | None = 0
     What the address asks for and is not there is told apart from a choice: it gives None, and a line.
     """
     asked, state = st.query_params.get(key), f"{key}.choice"
-    if state not in st.session_state and asked is not None:
-        if asked not in names:
-            st.warning(f"{plain(asked)} is not there, or not any more: choose another.")
-            first = None
-        else:
-            st.session_state[state] = asked
+    if asked is not None and asked not in names:
+        st.warning(f"{plain(asked)} is not there, or not any more: choose another.")
+        st.session_state.pop(state, None)
+        first = None
+    elif asked is not None and state not in st.session_state:
+        st.session_state[state] = asked
     chosen = st.selectbox(label, list(names), first, lambda name: names.get(name, name), key=state)
     if chosen is not None:
         st.query_params[key] = chosen
+    elif asked in names:  # it was cleared
+        del st.query_params[key]
     return chosen
 
 

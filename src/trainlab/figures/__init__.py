@@ -2,6 +2,7 @@
 
 - `learning_curves`: did it learn, and how fast?
 - `effect_bars`: how much does each axis matter, and which level is best?
+- `confusion`: which classes are taken for which?
 - `parallel`: what do the best settings have in common?
 - `proof`: does the remedy of a run help?
 - `reliability`: is a probability what it says?

@@ -7,10 +7,12 @@ from typing import Any
 import polars as pl
 
 from trainlab.errors import RequestError
-from trainlab.figures.style import altair
+from trainlab.figures.style import COLOURS, altair
 
 SMALLEST_DECADE = -12.0
 """What is smaller (a gradient of exactly zero) is drawn as this power of ten."""
+SHARES = ("saturated", "dead")
+"""Quantities between 0 and 1, drawn as they are where a run stands alone."""
 PANELS_A_ROW = 2
 TALLEST = 560
 """Of a panel; in deeper networks the names of some layers give way."""
@@ -24,6 +26,48 @@ def cells(signals: pl.DataFrame, quantity: str) -> list[dict[str, Any]]:
         for step, layer, value in rows.select("step", "layer", "value").iter_rows()
         if math.isfinite(value)
     ]
+
+
+def panel(signals: pl.DataFrame, quantity: str, title: str, step: int | None = None) -> Any:
+    """One run's quantity by layer and step, `step` framed; shares as they are, sizes by decade.
+
+    Raises:
+        RequestError: the run has not measured the quantity.
+    """
+    alt = altair()
+    of = cells(signals, quantity)
+    if not of:
+        raise RequestError(f"the run has not measured {quantity}")
+    is_share = quantity in SHARES
+    for cell in of:
+        cell["value"] = 10 ** cell["decade"]
+    scale = alt.Scale(scheme="viridis", domain=[0, 1]) if is_share else alt.Scale(scheme="viridis")
+    legend = alt.Legend(title=None, orient="right", gradientThickness=9, format="%" if is_share else "")
+    colour = alt.Color("value:Q" if is_share else "decade:Q", scale=scale, legend=legend)
+    tooltip = ["layer:N", "step:O", alt.Tooltip("value:Q", format=".3g", title=quantity.replace("_", " "))]
+    base = alt.Chart(alt.Data(values=of)).encode(**_places(of))
+    layers = [base.mark_rect().encode(color=colour, tooltip=tooltip)]
+    if step is not None:
+        framed = base.transform_filter(f"datum.step == '{step}'")
+        layers.append(framed.mark_rect(filled=False, stroke=COLOURS[1], strokeWidth=2))
+    shown = "share of units" if is_share else "log10"
+    return alt.layer(*layers).properties(
+        height=110 + min(20 * len({cell["layer"] for cell in of}), TALLEST),
+        title=alt.TitleParams(title, subtitle=[f"{shown}, by layer and training step"]),
+    )
+
+
+def _places(of: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Steps from left to right, layers from the input's side at the bottom to the output's at the top."""
+    alt = altair()
+    layers = list(dict.fromkeys(cell["layer"] for cell in of))
+    steps = sorted({cell["step"] for cell in of}, key=int)
+    below = alt.Axis(labelAngle=0, labelOverlap=True, grid=False)
+    beside = alt.Axis(labelLimit=150, labelOverlap=True, grid=False)
+    return {
+        "x": alt.X("step:O", sort=steps, title="training step", axis=below),
+        "y": alt.Y("layer:O", sort=layers[::-1], title=None, axis=beside),
+    }
 
 
 def decade(value: float) -> float:
@@ -49,27 +93,12 @@ def figure(
     legend = alt.Legend(title=f"log10 of {named}", orient="bottom", gradientLength=260, titleLimit=300)
     charts = []
     for arm, of in panels.items():
-        layers = list(dict.fromkeys(cell["layer"] for cell in of))
-        steps = sorted({cell["step"] for cell in of}, key=int)
+        height = min(max(90, 20 * len({cell["layer"] for cell in of})), TALLEST)
         charts.append(
             alt.Chart(alt.Data(values=[dict(cell) for cell in of]))
             .mark_rect()
-            .encode(
-                x=alt.X(
-                    "step:O",
-                    sort=steps,
-                    title="training step",
-                    axis=alt.Axis(labelAngle=0, labelOverlap=True, grid=False),
-                ),
-                y=alt.Y(
-                    "layer:O",
-                    sort=layers[::-1],
-                    title=None,
-                    axis=alt.Axis(labelLimit=150, labelOverlap=True, grid=False),
-                ),
-                color=alt.Color("decade:Q", scale=scale, legend=legend),
-            )
-            .properties(width=300, height=min(max(90, 20 * len(layers)), TALLEST), title=arm)
+            .encode(**_places(of), color=alt.Color("decade:Q", scale=scale, legend=legend))
+            .properties(width=300, height=height, title=arm)
         )
     return alt.concat(*charts, columns=PANELS_A_ROW).properties(
         title=alt.TitleParams(title, subtitle=[subtitle] if subtitle else [])

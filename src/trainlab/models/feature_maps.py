@@ -6,6 +6,7 @@ Legend: C channels in, F maps out, k × k kernel, h × w map.
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
+from threading import get_ident
 from typing import Any
 
 import torch
@@ -81,7 +82,11 @@ def feature_maps(network: nn.Module, x_1CHW: Tensor) -> list[ConvolutionView]:
 
 
 def _look(name: str, views: list[ConvolutionView]) -> Callable[..., None]:
+    mine = get_ident()  # threads may share a network: each looks at its own pass
+
     def hook(module: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
+        if get_ident() != mine:
+            return
         if not (inputs and isinstance(inputs[0], Tensor) and isinstance(output, Tensor)):
             return
         field = pass_on(module, inputs[0], output)
@@ -94,7 +99,11 @@ def _look(name: str, views: list[ConvolutionView]) -> Callable[..., None]:
 
 
 def _activated(views: list[ConvolutionView]) -> Callable[..., None]:
+    mine = get_ident()
+
     def hook(module: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
+        if get_ident() != mine:
+            return
         waits = views and views[-1].a_Fhw is views[-1].z_Fhw
         if waits and isinstance(output, Tensor) and output.shape[1:] == views[-1].z_Fhw.shape:
             views[-1].a_Fhw = output[0].detach().clone()
