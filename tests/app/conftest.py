@@ -84,6 +84,17 @@ def chromium():
         browser.close()
 
 
+@pytest.fixture(scope="session")
+def loaded_address(address, chromium):
+    """The same, once its server and the process of its forecasts have imported torch."""
+    with chromium.new_context() as context:
+        page = context.new_page()
+        page.set_default_timeout(150_000)
+        page.goto(f"{address}/will-it-learn")
+        page.get_by_text("likely to learn").wait_for()
+    return address
+
+
 @pytest.fixture
 def open_page(chromium):
     """Opens an address in a window of its own; at the end of the test no page has shown an exception."""

@@ -27,7 +27,7 @@ STYLE = """
 .lp .n { text-align: right; white-space: nowrap; font-variant-numeric: tabular-nums; }
 .lp .k { opacity: 0.75; white-space: nowrap; }
 .lp .bar { height: 9px; border-radius: 2px; min-width: 1px; }
-.lp .name { font-weight: 500; overflow-wrap: anywhere; }
+.lp .name { font-weight: 500; overflow-wrap: break-word; }
 .lp img { display: block; max-width: none; }
 .lp tr.idle td { opacity: 0.6; }
 @media (max-width: 640px) {
@@ -50,7 +50,7 @@ def picture(rows: Sequence[Mapping[str, Any]]) -> str:
     body = "".join(_row(row, side, most) for row in rows)
     head = (
         "<tr><th>output, to scale</th><th>layer</th><th>kernel</th><th>output</th><th>sees</th>"
-        "<th style='width:24%'>parameters</th><th style='width:24%'>multiply-adds</th></tr>"
+        "<th style='width:21%'>parameters</th><th style='width:21%'>multiply-adds</th></tr>"
     )
     return f"{STYLE}<table class='lp'><thead>{head}</thead><tbody>{body}</tbody></table>"
 
@@ -61,12 +61,17 @@ def _row(row: Mapping[str, Any], side: int, most: Mapping[str, int]) -> str:
     idle = "" if row["parameters"] or row["kernel"] else " class='idle'"
     return (
         f"<tr{idle}><td class='map'>{_output(row['out_shape'], side)}</td>"
-        f"<td class='name'>{escape(row['name'])}<br><span class='k'>{escape(row['kind'])}</span></td>"
+        f"<td class='name'>{_breakable(row['name'])}<br><span class='k'>{escape(row['kind'])}</span></td>"
         f"<td class='k'>{_kernel(row)}</td>"
         f"<td class='n'>{times(row['out_shape'])}</td>"
         f"<td class='n k'>{times(row['receptive_field'] or ())}</td>"
         f"<td class='wide'>{parameters}</td><td class='wide'>{products}</td></tr>"
     )
+
+
+def _breakable(name: str) -> str:
+    """A dotted name that may go on in the next line after a dot."""
+    return escape(name).replace(".", ".<wbr>")
 
 
 def bar(name: str, value: int, most: int, colour: str) -> str:

@@ -32,7 +32,9 @@ def offered(root: str, wanted: str | None = None) -> dict[str, str]:
     accuracy = (
         pl.col("test/acc") if "test/acc" in runs.columns else pl.lit(None, pl.Float64).alias("test/acc")
     )
-    runs = runs.with_columns(accuracy).filter(pl.col("test/acc").is_not_null() | (pl.col("run_id") == wanted))
+    runs = runs.with_columns(accuracy).filter(
+        pl.col("test/acc").is_not_null() | (pl.col("run_id") == (wanted or ""))
+    )
     rows = runs.sort(place, "test/acc", descending=[False, True], nulls_last=True).iter_rows(named=True)
     trained = (row for row in rows if any((Path(root) / row["run_id"] / "checkpoints").glob("*.ckpt")))
     best = list(islice(trained, MOST))

@@ -219,11 +219,11 @@ def layers(seen: Mapping[str, Any]) -> None:
         "What each convolution makes of it, first to last, at most 16 maps each. Yellow is much and violet "
         "nothing; where a map has negative values, orange is above zero and blue below."
     )
-    columns = st.columns(2, gap="medium")
-    for index, view in enumerate(views):
-        maps_Fhw = (view.a_Fhw if activated else view.z_Fhw)[:MAPS_SHOWN].float().numpy()
-        with columns[index % 2]:
-            one_layer(view, maps_Fhw)
+    for first in range(0, len(views), 2):  # in rows: on a telephone they stand in their order
+        for column, view in zip(st.columns(2, gap="medium"), views[first : first + 2], strict=False):
+            maps_Fhw = (view.a_Fhw if activated else view.z_Fhw)[:MAPS_SHOWN].float().numpy()
+            with column:
+                one_layer(view, maps_Fhw)
 
 
 def one_layer(view: Any, maps_Fhw: np.ndarray) -> None:
