@@ -27,7 +27,7 @@ AGAINST_THEORY = {
     "scale": ("preactivation_std", "std of pre-activations", "Forward: does the signal keep its size?"),
     "gradient": (
         "activation_grad_norm",
-        "gradient at a layer's output, over the last hidden one's",
+        "gradient, over the last hidden layer's",
         "Backward: does the gradient reach the first layer?",
     ),
 }
