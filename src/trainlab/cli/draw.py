@@ -8,7 +8,9 @@ import typer
 
 from trainlab.errors import RequestError
 
-plot_app = typer.Typer(help="Draw many runs: the phase diagram.", add_completion=False)
+plot_app = typer.Typer(
+    help="Draw many runs: phase diagram, pairs of axes, combinations.", add_completion=False
+)
 
 Runs = Annotated[list[str], typer.Argument(help="Runs, sweeps or folders.")]
 RunsFolder = Annotated[
@@ -52,6 +54,56 @@ def phase(
             each=None if asked is None else lambda *_: progress.advance(asked),
         )  # fmt: skip
     _write(phase_diagram.figure(drawn, "Where it trains", f"{len(drawn.places)} runs: {', '.join(runs)}"), to)
+
+
+@plot_app.command()
+def pair(
+    runs: Runs,
+    by: Annotated[
+        str | None,
+        typer.Option(help="Two axes, separated by a comma; the largest interaction when left out."),
+    ] = None,
+    metric: Annotated[str, typer.Option(help="The metric to show.")] = "test/acc",
+    folder: RunsFolder = Path("runs"),
+    to: Target = Path("pair.svg"),
+) -> None:
+    """Draw what two axes do together: the mean of each combination, and what it has beyond each alone."""
+    _checked(to)
+    from trainlab.analysis import effects
+    from trainlab.figures import pair as drawing
+    from trainlab.runs import load_runs
+
+    table = load_runs(folder, runs, settings=True)
+    axes = by.split(",") if by else None
+    if axes is not None and len(axes) != 2:
+        raise RequestError(f"--by {by}: expected two axes, as in --by activation,init")
+    if axes is None:
+        largest = effects(table, metric=metric).interactions.drop_nulls("share").head(1).to_dicts()
+        if not largest:
+            raise RequestError("plot pair: no interaction can be estimated; name two axes with --by")
+        axes = [largest[0]["first"], largest[0]["second"]]
+    cells = drawing.cells(table, axes, metric)
+    said = f"{', '.join(runs)}; mean over all other settings"
+    _write(drawing.figure(cells, axes, metric, f"{axes[0]} × {axes[1]}", said), to)
+
+
+@plot_app.command()
+def combinations(
+    runs: Runs,
+    by: Annotated[
+        str | None, typer.Option(help="Axes, separated by commas: rows and columns inside, then of tables.")
+    ] = None,
+    folder: RunsFolder = Path("runs"),
+    to: Target = Path("combinations.svg"),
+) -> None:
+    """Draw which combinations of all axes learn, as tables within a table."""
+    _checked(to)
+    from trainlab.figures import combinations as drawing
+    from trainlab.runs import load_runs
+
+    cells = drawing.cells(load_runs(folder, runs, settings=True), by.split(",") if by else None)
+    said = f"{', '.join(runs)}; number: mean test accuracy, %"
+    _write(drawing.figure(cells, "Which combinations learn", said), to)
 
 
 def _checked(to: Path) -> None:
