@@ -1,6 +1,6 @@
 """The parts of the page Inside a run that need no network: the verdict, layers over time and depth."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import polars as pl
@@ -82,19 +82,26 @@ def layers(runs: Sequence[RunFolder]) -> None:
         st.info("No signals were measured in these layers yet (with signals=off none are).")
         return
     step = st.select_slider("Training step", steps, steps[-1], key="step") if len(steps) > 1 else steps[0]
+    scales = {quantity: heat_map.range_of(tables.values(), quantity) for quantity in QUANTITIES}
     for column, table in zip(st.columns(len(runs)), tables.values(), strict=True):
         with column:
-            _heat_maps(table, step, 2 if len(runs) == 1 else 1)
+            _heat_maps(table, step, scales, 2 if len(runs) == 1 else 1)
             _at_step(table, step)
     _theory(runs, tables)
 
 
-def _heat_maps(table: pl.DataFrame, step: int, in_a_row: int) -> None:
+def _heat_maps(
+    table: pl.DataFrame, step: int, scales: Mapping[str, tuple[float, float] | None], in_a_row: int
+) -> None:
+    """A panel a quantity, on the scale that the runs on show have in common."""
     places = st.columns(in_a_row)
     for i, (quantity, title) in enumerate(QUANTITIES.items()):
         with places[i % in_a_row]:
             try:
-                chart(heat_map.panel(table, quantity, title, step), f"{title} by layer and step")
+                chart(
+                    heat_map.panel(table, quantity, title, step, scales[quantity]),
+                    f"{title} by layer and step",
+                )
             except RequestError:
                 st.caption(f"{title}: not measured, this activation has none.")
 

@@ -1,7 +1,7 @@
 """Where in the network, and when? A quantity of every layer at every measured step, one panel an arm."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import polars as pl
@@ -28,8 +28,16 @@ def cells(signals: pl.DataFrame, quantity: str) -> list[dict[str, Any]]:
     ]
 
 
-def panel(signals: pl.DataFrame, quantity: str, title: str, step: int | None = None) -> Any:
+def panel(
+    signals: pl.DataFrame,
+    quantity: str,
+    title: str,
+    step: int | None = None,
+    decades: tuple[float, float] | None = None,
+) -> Any:
     """One run's quantity by layer and step, `step` framed; shares as they are, sizes by decade.
+
+    decades: the ends of the colour scale of a size, the run's own when left out.
 
     Raises:
         RequestError: the run has not measured the quantity.
@@ -41,7 +49,7 @@ def panel(signals: pl.DataFrame, quantity: str, title: str, step: int | None = N
     is_share = quantity in SHARES
     for cell in of:
         cell["value"] = 10 ** cell["decade"]
-    scale = alt.Scale(scheme="viridis", domain=[0, 1]) if is_share else alt.Scale(scheme="viridis")
+    scale = alt.Scale(scheme="viridis", domain=[0, 1] if is_share else decades or alt.Undefined)
     legend = alt.Legend(title=None, orient="right", gradientThickness=9, format="%" if is_share else "")
     colour = alt.Color("value:Q" if is_share else "decade:Q", scale=scale, legend=legend)
     tooltip = ["layer:N", "step:O", alt.Tooltip("value:Q", format=".3g", title=quantity.replace("_", " "))]
@@ -68,6 +76,12 @@ def _places(of: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         "x": alt.X("step:O", sort=steps, title="training step", axis=below),
         "y": alt.Y("layer:O", sort=layers[::-1], title=None, axis=beside),
     }
+
+
+def range_of(runs: Iterable[pl.DataFrame], quantity: str) -> tuple[float, float] | None:
+    """The least and the largest decade of a quantity over the signals of runs; None where none has it."""
+    every = [cell["decade"] for signals in runs for cell in cells(signals, quantity)]
+    return (min(every), max(every)) if every else None
 
 
 def decade(value: float) -> float:
