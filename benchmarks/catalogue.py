@@ -17,6 +17,7 @@ FAMILIES = {
     "front_door": "--help",
     "utilization": "each architecture's share of the matrix-product rate",
     "overhead": "what a run costs beyond training",
+    "app": "the first view of the web app, on the demo and on 10,000 runs",
 }
 
 

@@ -44,16 +44,22 @@ def serve(place: Place, port: int | None) -> None:
     given: dict[str, Any] = {**SETTINGS, **theme.options(), "server.port": port}
     flags = {name.replace(".", "_"): value for name, value in given.items()}
     bootstrap.load_config_options(flags)
-    threading.Thread(target=_warm, args=(place,), daemon=True).start()
+    _import()
+    threading.Thread(target=_read, args=(place,), daemon=True).start()
     print(f"trainlab app: http://localhost:{port}  (runs in {place.runs}; Ctrl-C ends it)", flush=True)
     bootstrap.run(str(MAIN), False, place.arguments(), flags)
 
 
-def _warm(place: Place) -> None:
-    """What the first view needs, done while the server starts: slow imports, the table of all runs."""
+def _import() -> None:
+    """What the first view needs and is slow to import, so that an address that is told answers at once."""
     import altair  # noqa: F401
     import scipy.special  # noqa: F401 - intervals need it; a second by itself
 
+    from trainlab.app import comparing  # noqa: F401
+
+
+def _read(place: Place) -> None:
+    """The table of all runs, read while the browser is being opened."""
     from trainlab.app import records
 
     records.table(place.runs)

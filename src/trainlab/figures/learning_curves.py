@@ -13,6 +13,7 @@ from trainlab.runs import load_runs, metrics
 
 FEW_POINTS = 30
 """Up to so many epochs each has its dot, and its number on the axis."""
+MOST_POINTS = 100
 LINE_OF_TEXT = 0.055
 """The height of a name beside a line, as a share of the axis."""
 
@@ -45,7 +46,14 @@ def of_runs(folders: Mapping[str, Sequence[Path]], metric: str = "val/acc") -> p
     if table.is_empty():
         raise RequestError(f"no run of {', '.join(folders) or 'none'} has measured {metric}")
     spread = {"mean": pl.col("value").mean(), "low": pl.col("value").min(), "high": pl.col("value").max()}
-    return table.group_by("setting", "epoch").agg(**spread).sort("setting", "epoch")
+    return _thinned(table.group_by("setting", "epoch").agg(**spread).sort("setting", "epoch"))
+
+
+def _thinned(table: pl.DataFrame) -> pl.DataFrame:
+    """Of many epochs every so many, and the last: a line has no more points than a screen can show."""
+    last = int(table["epoch"].max())  # pyrefly: ignore
+    every = -(-last // MOST_POINTS)
+    return table.filter((pl.col("epoch") % every == 0) | (pl.col("epoch") == last) | (pl.col("epoch") == 1))
 
 
 def figure(
@@ -75,7 +83,7 @@ def figure(
         symbolType="stroke",
         symbolOpacity=1,
     )
-    base = alt.Chart(alt.Data(values=table.to_dicts())).encode(
+    base = alt.Chart(table).encode(
         x=alt.X("epoch:Q", title="epoch", axis=axis),
         color=alt.Color("setting:N", sort=None, legend=below if legend else None),
     )

@@ -46,7 +46,7 @@ def figure(table: pl.DataFrame, axes: Sequence[str], metric: str, title: str, su
     y = alt.Y("height:Q", axis=None, scale=alt.Scale(domain=[-0.04, 1.04]))
     colour = alt.Color(
         "mean:Q", scale=alt.Scale(scheme=alt.SchemeParams("viridis", extent=VISIBLE)),
-        legend=alt.Legend(title=metric, orient="bottom", gradientLength=220, format=unit),
+        legend=alt.Legend(title=metric, orient="bottom", gradientLength=220, gradientOpacity=1, format=unit),
     )  # fmt: skip
     tooltip = [alt.Tooltip("setting:N"), alt.Tooltip("mean:Q", title=metric, format=unit)]
     levels = alt.Chart(alt.Data(values=ticks)).encode(x=x, y=y)

@@ -1,0 +1,144 @@
+"""How soon the web app shows something: in a real browser, on a few runs and on ten thousand."""
+
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from benchmarks import many_runs
+from benchmarks.measure import Measure, Skipped
+from benchmarks.workspace import REPOSITORY, Workspace
+
+CHROMIUM = Path("/usr/bin/chromium")
+FLAGS = ["--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu"]
+PORT = 8790
+DEMO = ["-m", "experiment=demo", "activation=sigmoid,relu", "init=glorot,kaiming"]
+AT_MOST_SECONDS = {"the demo's 4 runs": 2.0, "10,000 runs × 200 points": 4.0}
+AT_MOST_GIB = 1.0
+ROUNDS = 5
+
+
+@dataclass(frozen=True)
+class Seen:
+    """Seconds from the command to the address, from the address to the first view, and of later views."""
+
+    started: float
+    first: list[float]
+    later: float
+    gib: float
+
+
+def measure(workspace: Workspace) -> list[Measure]:
+    """First view of Compare (curves and table drawn), and the memory of the server after all its views."""
+    if not CHROMIUM.exists():
+        raise Skipped(f"{CHROMIUM} is missing: apt-get install chromium")
+    demo, many = workspace.folder / "demo", workspace.folder / "many"
+    _train_demo(demo, workspace)
+    many_runs.write(many, 200 if workspace.quick else many_runs.RUNS, many_runs.POINTS)
+    figures = []
+    for (name, at_most), folder in zip(AT_MOST_SECONDS.items(), (demo, many), strict=True):
+        seen = [_look(folder) for _ in range(1 if workspace.quick else ROUNDS)]
+        firsts = [look.first[0] for look in seen]
+        figures.append(
+            Measure(
+                name=f"app: first view of {name}",
+                question="seconds from opening a just started server until curves and table are drawn",
+                unit="s",
+                value=median(firsts),
+                at_most=at_most,
+                rounds={"first view": firsts},
+                rounds_unit="s",
+                medians={"first view": median(firsts)},
+                details={
+                    "seconds from the command to its address": median(look.started for look in seen),
+                    "seconds of a second browser's view": median(look.later for look in seen),
+                },
+            )
+        )
+        figures.append(
+            Measure(
+                name=f"app: memory on {name}",
+                question="resident memory of the server after all views of Compare",
+                unit="GiB",
+                value=max(look.gib for look in seen),
+                at_most=AT_MOST_GIB,
+            )
+        )
+    return figures
+
+
+def _train_demo(folder: Path, workspace: Workspace) -> None:
+    paths = [f"paths.runs={folder}", f"paths.cache={workspace.folder / 'cache'}"]
+    command = [sys.executable, "train.py", *DEMO, "logger=none", *paths]
+    subprocess.run(command, cwd=REPOSITORY, check=True, capture_output=True)
+
+
+def _look(folder: Path) -> Seen:
+    """One server, just started, and two browsers one after the other."""
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=FLAGS)
+        with _serving(folder) as (server, started):
+            first, later = _view(browser), _view(browser)
+            _every_view(browser)
+            gib = _resident(server.pid)
+        browser.close()
+    return Seen(started, [first], later, gib)
+
+
+def _view(browser: Any) -> float:
+    page = browser.new_page(viewport={"width": 1280, "height": 1500})
+    began = time.perf_counter()
+    page.goto(f"http://localhost:{PORT}/compare")
+    page.locator("[data-testid=stVegaLiteChart] svg").first.wait_for()
+    page.locator("[data-testid=stDataFrame] canvas").first.wait_for()
+    seconds = time.perf_counter() - began
+    page.close()
+    return seconds
+
+
+def _every_view(browser: Any) -> None:
+    page = browser.new_page(viewport={"width": 1280, "height": 1500})
+    page.goto(f"http://localhost:{PORT}/compare")
+    for name in ("Effect of each axis", "Parallel coordinates", "Two runs"):
+        page.get_by_role("tab", name=name).click(timeout=60_000)
+        page.wait_for_timeout(500)
+        page.locator("[data-testid=stApp][data-test-script-state=notRunning]").wait_for(timeout=120_000)
+    page.close()
+
+
+@contextmanager
+def _serving(folder: Path) -> Iterator[tuple[subprocess.Popen, float]]:
+    command = [sys.executable, "-m", "trainlab", "app", "--runs", str(folder), "--port", str(PORT)]
+    began = time.perf_counter()
+    server = subprocess.Popen(command, cwd=REPOSITORY, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        _wait_until_healthy(server)
+        yield server, time.perf_counter() - began
+    finally:
+        server.terminate()
+        server.wait(30)
+
+
+def _wait_until_healthy(server: subprocess.Popen) -> None:
+    while server.poll() is None:
+        try:
+            urllib.request.urlopen(f"http://127.0.0.1:{PORT}/_stcore/health", timeout=1)
+            return
+        except OSError:
+            time.sleep(0.02)
+    raise RuntimeError(f"the app ended with {server.returncode}")
+
+
+def _resident(pid: int) -> float:
+    """GiB, as Linux counts them."""
+    status = Path(f"/proc/{pid}/status").read_text(encoding="utf-8")
+    kib = next(line.split()[1] for line in status.splitlines() if line.startswith("VmRSS"))
+    return int(kib) / 2**20
