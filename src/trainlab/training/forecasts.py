@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from trainlab.errors import RequestError
 from trainlab.runs import BrokenRun
@@ -12,7 +12,7 @@ from trainlab.runs.settings_file import read_settings
 
 
 class Said(NamedTuple):
-    """What the forecast says of a run, before any of it is trained, and how long it took to say so."""
+    """What the forecast says of a run, before any of it is trained, and its seconds of processor time."""
 
     learns: float
     cause: str | None
@@ -23,7 +23,7 @@ def forecasts(
     folders: Iterable[Path],
     processes: int = 2,
     paths: Mapping[str, str] | None = None,
-    each: Callable[[str, Said | None], Any] | None = None,
+    each: Callable[[str, Said | None], object] | None = None,
 ) -> dict[str, Said]:
     """By run id, the forecast of each run that has one; a run whose data are gone has none.
 
@@ -54,8 +54,8 @@ def _forecast(task: tuple[Path, dict[str, str]]) -> tuple[str, Said | None]:
         settings = read_settings(folder)
         settings["paths"] = settings["paths"] | paths
         settings["trainer"] = settings["trainer"] | {"threads": 1}
-        start = time.perf_counter()
+        start = time.process_time()
         forecast = forecast_run(settings)
     except (RequestError, BrokenRun):
         return folder.name, None
-    return folder.name, Said(forecast.learns, forecast.cause, time.perf_counter() - start)
+    return folder.name, Said(forecast.learns, forecast.cause, time.process_time() - start)

@@ -1,7 +1,8 @@
 """Runs become a phase diagram: where each lies, what theory says there, and what the forecast says of it."""
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -31,11 +32,12 @@ def diagram(
     processes: int = 2,
     paths: Mapping[str, str] | None = None,
     each: Callable[..., Any] | None = None,
+    learns: Mapping[str, float] | None = None,
 ) -> Diagram:
     """The diagram of runs that differ in one number (`init.sigma_w2`, `init.gain`, …), in depth and in seed.
 
     `scale` None takes the one setting of the initializer that differs. `processes` 0 asks no forecast, which
-    takes seconds a run.
+    takes seconds a run; nor is one asked where `learns` has what was said before, by run id.
 
     Raises RequestError where there is no such number, or depth is the same in all runs.
     """
@@ -49,19 +51,32 @@ def diagram(
         raise RequestError(f"phase diagram: {scale}={wrong}, expected a number in every run")
     if len({of["depth"] for of in settings.values()}) < 2 or len(set(values.values())) < 2:
         raise RequestError(f"phase diagram: expected runs of several depths and several {scale}")
-    said = forecasts(settings, processes, paths, each) if processes else {}
-    xi: dict[float, float | None] = {}
-    for folder, of in settings.items():
-        xi.setdefault(values[folder], depth_scale(of))
+    if learns is None:
+        said = forecasts(settings, processes, paths, each) if processes else {}
+        learns = {run_id: of.learns for run_id, of in said.items()}
+    with _one_thread():
+        one_of_each = {values[folder]: of for folder, of in settings.items()}
+        xi = {value: depth_scale(of) for value, of in one_of_each.items()}
+        curve = _curve(next(iter(settings.values())), scale, sorted(xi))
     places = [
         Place(
             float(values[folder]), int(of["depth"]), int(of["seed"]), str(fates[folder]), xi[values[folder]],
-            said[folder.name].learns if folder.name in said else None,
+            learns.get(folder.name),
         )
         for folder, of in settings.items()
     ]  # fmt: skip
-    curve = _curve(next(iter(settings.values())), scale, sorted(xi))
     return Diagram(scale, tuple(places), tuple(curve), threshold())
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Quadrature is thousands of small operations: more threads only wait for each other."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def depth_scale(settings: Mapping[str, Any]) -> float | None:

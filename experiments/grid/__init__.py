@@ -1,0 +1,1 @@
+"""Five axes at once: what matters, what depends on what, which rules of thumb hold."""

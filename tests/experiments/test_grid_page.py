@@ -1,0 +1,60 @@
+"""The grid's page says what its tables hold, and its pictures are there."""
+
+import json
+import re
+
+import polars as pl
+import pytest
+from experiments.grid.measure import GUESSING, HERE, load, load_phase
+from experiments.grid.rules import AXES
+from experiments.grid.write import MOST_MINUTES, README, RESULT, computed, readme, settings_of
+
+from trainlab.analysis import effects
+
+
+@pytest.fixture(scope="module")
+def runs() -> pl.DataFrame:
+    return load()
+
+
+@pytest.fixture(scope="module")
+def shares(runs):
+    return effects(runs, AXES, "test/acc"), effects(runs, AXES, "learned")
+
+
+def test_the_grid_is_whole_and_took_no_longer_than_it_may(runs):
+    combinations = runs.select(AXES).unique().height
+    assert (
+        combinations >= 128 and combinations == pl.Series([runs[axis].n_unique() for axis in AXES]).product()
+    )
+    assert runs["run_id"].is_unique().all() and len(runs) == combinations * runs["seed"].n_unique()
+    result = json.loads(RESULT.read_text(encoding="utf-8"))
+    assert result["wall_seconds"] <= 60 * MOST_MINUTES
+
+
+def test_what_diverged_counts_as_guessing(runs):
+    assert (runs.filter(pl.col("status") == "diverged")["test/acc"] == GUESSING).all()
+    assert runs["test/acc"].null_count() == 0
+
+
+def test_page_and_result_are_what_the_tables_say(runs, shares):
+    again = computed(runs, *shares, *load_phase())
+    recorded = json.loads(RESULT.read_text(encoding="utf-8"))
+    assert json.loads(json.dumps(again)) == recorded, "python -m experiments.grid writes it"
+    assert readme(again, *shares) == README.read_text(encoding="utf-8")
+
+
+def test_a_share_of_the_page_is_that_of_averaging(runs, shares):
+    """One number of the table, by hand."""
+    settings = settings_of(runs)
+    of_level = settings.group_by("norm_layer").agg(pl.col("score").mean())["score"]
+    by_hand = of_level.var(ddof=0) / runs["test/acc"].var(ddof=0)
+    found = shares[0].shares.filter(pl.col("axis") == "norm_layer")["share"].item()
+    assert found == pytest.approx(by_hand)
+
+
+def test_its_pictures_and_links_are_there():
+    text = README.read_text(encoding="utf-8")
+    assert "<!--" not in text
+    for target in re.findall(r"\]\(([^)h#][^)]*)\)", text):
+        assert (HERE / target).exists(), target
