@@ -4,7 +4,7 @@ BIN := .venv/bin
 EXTRAS := app,ray,slurm,dev
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-all lint format bench app results picture reproduce reproduce-papers grid report clean
+.PHONY: help setup demo test test-all lint format bench app results picture reproduce reproduce-papers grid forecast report clean
 
 help:  ## list the targets
 	@grep -E '^[a-z%-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z%-]+):.*## (.*)/  make \1 \t\2/' | expand -t 20
@@ -59,6 +59,10 @@ reproduce-papers: setup  ## run every claim of the papers and write its page (ab
 
 reproduce-%: setup  ## run one claim: make reproduce-lenet5-anatomy
 	$(BIN)/trainlab claims run $*
+
+forecast: setup  ## ask the forecast of every run of claims and grid in runs/, and write experiments/forecast
+	$(BIN)/python -m experiments.forecast measure
+	$(BIN)/python -m experiments.forecast write
 
 grid: setup  ## five axes at once: what matters, what interacts, which rules hold (20 minutes on 2 cores)
 	$(BIN)/python -m experiments.grid --run
