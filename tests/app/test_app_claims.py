@@ -1,9 +1,10 @@
 """Claims, in a browser: verdicts, figures, commands; and records that cannot be read."""
 
+import json
 import shutil
 
 import pytest
-from browsing import REPOSITORY, serving
+from browsing import REPOSITORY, serving, settled
 
 from trainlab.claims import course, folder
 
@@ -26,20 +27,28 @@ def test_the_verdicts_are_those_of_the_records(address, open_page, shot):
     judged = course.verdicts(course.recorded(folder.load(REPOSITORY / "experiments")))
     page = open_page(f"{address}/claims")
     for entry in entries:
-        line = page.locator(f".st-key-claim-{entry.name} summary")
-        line.wait_for()
-        assert entry.claim.question in line.inner_text()
-        assert (judged[entry.name][0] if entry.name in judged else course.NOT_RUN) in line.inner_text()
+        card = page.locator(f".st-key-claim-{entry.name}")
+        card.wait_for()
+        assert entry.claim.question in card.locator("h3").inner_text()
+        verdict = judged[entry.name][0] if entry.name in judged else course.NOT_RUN
+        assert verdict in card.locator(".stMarkdownBadge").first.inner_text()
+        assert f"trainlab claims run {entry.name}" in card.locator("[data-testid=stCode]").inner_text()
+        assert card.locator("img").count() == (entry.name in judged)
+    drawn = page.evaluate(
+        "() => [...document.querySelectorAll('img')].every(image => image.naturalWidth > 0)"
+    )
+    assert drawn, "every picture can be drawn"
     shot(page, "claims-light")
 
 
 def test_a_claim_has_its_figure_its_numbers_and_its_command(few, open_page, shot):
     url, _ = few
-    page = open_page(f"{url}/claims", 390, "dark")
+    page = open_page(f"{url}/claims?claim=deep-sigmoid-vanishes", 390, "dark")
     claim = page.locator(".st-key-claim-deep-sigmoid-vanishes")
+    claim.get_by_role("img", name="Why does a deep network with sigmoid not learn?").wait_for()
     claim.locator("summary").focus()
     page.keyboard.press("Enter")
-    claim.get_by_role("img", name="Why does a deep network with sigmoid not learn?").wait_for()
+    claim.locator("table").first.wait_for()
     assert "with sigmoid the test accuracy stays" in claim.locator("table").first.inner_text()
     command = claim.locator("[data-testid=stCode]").inner_text()
     assert "trainlab claims run deep-sigmoid-vanishes --profile cpu" in command
@@ -51,7 +60,6 @@ def test_one_that_was_not_run_says_how(few, open_page):
     url, _ = few
     page = open_page(f"{url}/claims?verdict=not+run+yet")
     claim = page.locator(".st-key-claim-gamma-beta-matter")
-    claim.locator("summary").click()
     claim.get_by_text("It has not been run yet").wait_for()
     assert page.locator(".st-key-claim-lenet5-anatomy").count() == 0
 
@@ -61,7 +69,54 @@ def test_a_record_that_is_none_gets_one_line(few, open_page):
     (claims / "lenet5-anatomy" / "result.json").write_text('{"verdict": "supported"}')
     page = open_page(f"{url}/claims")
     page.get_by_text("is no record of a claim").wait_for()
-    assert "not run yet" in page.locator(".st-key-claim-lenet5-anatomy summary").inner_text()
+    assert "not run yet" in page.locator(".st-key-claim-lenet5-anatomy").inner_text()
     (claims / "lenet5-anatomy" / "result.json").write_text("{")
     page.reload()
     page.get_by_text("cannot be read").wait_for()
+
+
+def test_a_link_to_a_claim_of_the_papers_shows_it_alone(address, open_page):
+    page = open_page(f"{address}/claims?claim=schoenholz-depth-follows-xi")
+    assert page.locator(".st-key-claim-schoenholz-depth-follows-xi").is_visible()
+    assert page.locator("h3").count() == 1
+
+
+def test_verdicts_are_chosen_from_and_the_address_keeps_it(address, open_page):
+    page = open_page(f"{address}/claims")
+    page.get_by_role("button", name="refuted").click()
+    page.wait_for_url("**verdict=refuted*")
+    settled(page)
+    judged = course.verdicts(course.recorded(folder.load(REPOSITORY / "experiments")))
+    refuted = [
+        entry.claim.question
+        for entry in folder.load(REPOSITORY / "experiments", collection="course")
+        if judged[entry.name][0] == "refuted"
+    ]
+    assert page.locator("h3").all_inner_texts() == refuted
+    assert open_page(page.url).locator("h3").all_inner_texts() == refuted
+
+
+def test_a_verdict_appears_when_the_claim_is_run_and_markup_in_it_is_shown(few, open_page):
+    url, claims = few
+    evil = "<img src=x onerror=\"document.title='owned'\">"
+    content = json.loads((REPOSITORY / "experiments" / SOME[2] / "result.json").read_text())
+    content["findings"][0]["says"] = content["scale"] = evil
+    page = open_page(f"{url}/claims?claim={SOME[2]}")
+    card = page.locator(f".st-key-claim-{SOME[2]}")
+    assert "not run yet" in card.inner_text()
+    (claims / SOME[2] / "result.json").write_text(json.dumps(content))
+    card.locator("img").wait_for()
+    assert "not run yet" not in card.inner_text()
+    card.locator("summary").click()
+    card.locator("td", has_text=evil).wait_for()
+    assert page.locator("img[src=x]").count() == 0
+    assert "owned" not in page.title()
+
+
+def test_a_folder_without_claims_says_so(few, open_page):
+    url, claims = few
+    for name in SOME:
+        shutil.rmtree(claims / name)
+    page = open_page(f"{url}/claims")
+    assert "choose with --experiments" in page.get_by_test_id("stAlert").first.inner_text()
+    assert "trainlab claims check" in page.get_by_test_id("stCode").inner_text()

@@ -1,19 +1,22 @@
 """Claims: which lessons hold, and how sure is that? Each with its figure and the command for it."""
 
+import shlex
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import streamlit as st
 
 from trainlab.app.place import place
-from trainlab.app.shell import command, heading, nothing_yet, plain, plainly
+from trainlab.app.shell import command, heading, live, nothing_yet, one_of, plain, plainly
 from trainlab.claims import course, folder, page, record
 from trainlab.claims.folder import Entry
 from trainlab.claims.verdict import REFUTED, SUPPORTED
 from trainlab.errors import RequestError
 
 COLOURS: Mapping[str, Any] = {SUPPORTED: "green", REFUTED: "orange"}
+SECONDS = 3
 MARKS = page.MARKS | {course.NOT_RUN: "·"}
 
 
@@ -21,10 +24,12 @@ def show() -> None:
     """The whole page."""
     heading("Claims", "Which lessons hold, and how sure is that?")
     where = place().experiments or folder.default_folder()
+    seen = _written(where)
     try:
         entries = folder.load(where)
     except RequestError as error:
         st.error(plain(error))
+        _watch(where, seen)
         nothing_yet("This says what is wrong with the claims:", "trainlab claims check")
         return
     found, broken = _read(entries)
@@ -32,19 +37,24 @@ def show() -> None:
         st.warning(plain(line))
     judged = course.verdicts(found)
     collections = course.by_collection(entries)
+    of = {entry.name: entry.claim.collection for entry in entries}
+    first = of.get(st.query_params.get("claim", ""), next(iter(collections)))  # a link to a claim suffices
     chosen = st.segmented_control(
-        "Collection", list(collections), default=next(iter(collections)), required=True, key="collection",
+        "Collection", list(collections), default=first, required=True, key="collection",
         format_func=str.capitalize, bind="query-params", label_visibility="collapsed",
     )  # fmt: skip
-    shown = collections[chosen or next(iter(collections))]
+    shown = collections[chosen or first]
     unjudged = (course.NOT_RUN, 1.0)
     verdicts = {entry.name: judged.get(entry.name, unjudged)[0] for entry in shown}
     kept = _filter(verdicts)
+    offered = {e.name: f"{e.name} · {e.claim.question}" for e in shown if verdicts[e.name] in kept}
+    one = one_of("One of them", offered, "claim", None)
     for entry in shown:
-        if verdicts[entry.name] in kept:
+        if entry.name in offered and one in (None, entry.name):
             _claim(entry, found.get(entry.name), verdicts[entry.name])
     st.caption("Verdicts are those among all claims of a collection (Holm-adjusted). This runs all of them:")
     command(f"trainlab claims run --collection {chosen}")
+    _watch(where, seen)
 
 
 def _read(entries: Sequence[Entry]) -> tuple[dict[str, dict[str, Any]], list[str]]:
@@ -77,36 +87,73 @@ def _filter(verdicts: Mapping[str, str]) -> list[str]:
 
 
 def _claim(entry: Entry, content: Mapping[str, Any] | None, verdict: str) -> None:
-    """One claim, closed until it is asked for."""
+    """A card: question, verdict, statement and command; its picture beside them; its numbers below."""
     colour = COLOURS.get(verdict, "gray")
-    label = f"{plain(entry.claim.question)} :{colour}-badge[{MARKS.get(verdict, '?')} {plain(verdict)}]"
-    opened = st.expander(label, key=f"claim.{entry.name}", on_change="rerun")
-    if opened.open:
-        with opened, plainly():
-            _inside(entry, content)
+    with st.container(border=True, key=f"claim.{entry.name}"), plainly():
+        words, picture = st.columns([1, 1.3], gap="medium")
+        with words:
+            st.subheader(plain(entry.claim.question), anchor=False)
+            st.badge(f"{MARKS.get(verdict, '?')} {plain(verdict)}", color=colour)
+            st.markdown(plain(entry.claim.statement))
+            st.caption(plain(entry.claim.source))
+            if content is None:
+                st.markdown("It has not been run yet. This runs it and says what came of it:")
+            command(_command(entry, content))
+        with picture:
+            _picture(entry, content)
+        if content is not None:
+            with st.expander("Numbers, scale and settings"):
+                _numbers(content)
 
 
-def _inside(entry: Entry, content: Mapping[str, Any] | None) -> None:
-    st.markdown(f"> {entry.claim.statement}\n>\n> — {entry.claim.source}")
-    if content is None:
-        st.markdown("It has not been run yet. This runs it and says what came of it:")
-        command(f"trainlab claims run {entry.name}")
-        return
-    st.markdown(f"**{content['verdict'].capitalize()}** at this scale ({page.evidence_line(content)}).")
-    picture = entry.folder / page.FIGURE_FILE
-    if picture.is_file():
-        st.image(picture.read_text(encoding="utf-8"), width=640, alt=entry.claim.question)
+def _command(entry: Entry, content: Mapping[str, Any] | None) -> str:
+    """What runs the claim as it was run; the folder is said where it is not the usual one."""
+    words = ["trainlab", "claims", "run", entry.name]
+    if content is not None:
+        words += ["--profile", content["profile"]]
+    if place().experiments is not None:
+        words += ["--experiments", str(place().experiments)]
+    return shlex.join(words)
+
+
+def _picture(entry: Entry, content: Mapping[str, Any] | None) -> None:
+    path = entry.folder / page.FIGURE_FILE
+    if content is not None and path.is_file():
+        st.image(path.read_text(encoding="utf-8"), width="stretch", alt=entry.claim.question)
+    else:
+        st.caption("No picture yet.")
+
+
+def _numbers(content: Mapping[str, Any]) -> None:
+    """Of each expectation what was seen, of each arm what came of it; how, and on what."""
+    st.markdown(f"**{content['verdict'].capitalize()}** by itself ({page.evidence_line(content)}).")
     st.markdown(page.findings_table(content))
     if content.get("grid"):
         st.markdown(page.grid_table(content))
     elif content["arms"]:
         st.markdown(page.arms_table(content))
+    if content.get("tuned"):
+        st.markdown(page.tuning_table(content))
     st.markdown(
         f"**Scale.** {content['scale']}\n\n**How this differs from the source.** {content['differs']}"
+        f"\n\n**Try.** {content['try']}"
     )
-    st.markdown(f"**Try.** {content['try']}")
-    command(f"trainlab claims run {entry.name} --profile {content['profile']}")
     st.caption(plain(page.provenance(content)))
+
+
+@live(SECONDS)
+def _watch(where: Path, seen: list[tuple[str, int]]) -> None:
+    """Draws the page anew where a claim was run."""
+    if _written(where) != seen:
+        st.rerun()
+
+
+def _written(where: Path) -> list[tuple[str, int]]:
+    """What changes when a claim is written, run or drawn."""
+    paths = [
+        path for pattern in (folder.CLAIM_FILE, record.RESULT_FILE) for path in where.glob(f"*/{pattern}")
+    ]
+    return sorted((str(path), path.stat().st_mtime_ns) for path in paths if path.exists())
 
 
 show()

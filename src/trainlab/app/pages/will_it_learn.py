@@ -192,6 +192,11 @@ def awaited(future: Future, slot: Any) -> Mapping[str, Any]:
     return future.result()
 
 
+def _took(what: str, since: float) -> str:
+    seconds = time.monotonic() - since
+    return f"{what} in {seconds:.1f} s." if seconds >= 0.1 else f"{what} in less than 0.1 s."
+
+
 def draw_layers(
     slots: list[Any], theory: Mapping[str, Any] | None, measured: list[Mapping[str, Any]]
 ) -> None:
@@ -219,15 +224,18 @@ def page() -> None:
     st.session_state["asked"] = future
     slot = right.empty()
     slot.caption("The forecast is being measured …")
+    since = time.monotonic()
     theory = networks.theory_of(settings)
     with left:
         theory_says(theory)
+        st.caption(_took("Computed", since))
     draw_layers(charts, theory, [])
     with plainly():
         forecast = awaited(future, slot)
         draw_layers(charts, theory, forecast["layers"])
         with slot.container():
             forecast_says(forecast, f"{settings['trainer']['max_steps']:,} steps")
+            st.caption(_took("Measured, with nothing trained,", since))
 
 
 with plainly():
