@@ -8,6 +8,8 @@
 - `reliability`: is a probability what it says?
 - `arms`: which arm came out higher, and how sure is that?
 - `interaction`: does what one factor does depend on the other?
+- `pair`: what do two axes do together?
+- `combinations`: which combinations of all axes learn?
 - `heat_map`: where in the network, and when?
 - `phase_diagram`: where in scale and depth does it train?
 - `by_depth`: does theory say what happens?
