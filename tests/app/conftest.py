@@ -57,6 +57,7 @@ def own(served_copy, runs_folder):
     for path in folder.iterdir():
         shutil.rmtree(path) if path.is_dir() else path.unlink()
     shutil.copytree(runs_folder, folder, dirs_exist_ok=True)
+    os.utime(folder)  # it is not the folder of the test before
     return url, folder
 
 
@@ -105,7 +106,7 @@ def open_page(chromium):
         contexts.append(context)
         context.grant_permissions(["clipboard-read", "clipboard-write"])
         page = context.new_page()
-        page.set_default_timeout(20_000)
+        page.set_default_timeout(60_000)
         page.goto(url)
         settled(page)
         return page

@@ -24,8 +24,9 @@ def test_every_page_has_an_address(address, open_page, name):
 
 
 def test_the_root_is_the_first_page_and_keeps_what_the_address_says(address, open_page):
-    page = open_page(f"{address}/?view=table")
-    page.wait_for_url("**/compare?view=table")
+    page = open_page(f"{address}/?metric=test%2Floss")
+    page.get_by_text("runs").first.wait_for()
+    assert page.url.endswith("/compare?metric=test%2Floss")
 
 
 def test_a_taken_port_is_refused_in_one_line(tmp_path):

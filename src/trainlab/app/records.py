@@ -17,6 +17,8 @@ from trainlab.runs.groups import groups, read_group
 
 PULSE_SECONDS = 10
 """So often the status of unfinished runs is looked at again: a run that died changes nothing on disk."""
+FEW = 500
+"""So few runs are looked at again as well: one that is run anew changes nothing in the folder of runs."""
 UNFINISHED = ("running", "interrupted")
 
 
@@ -40,7 +42,7 @@ def table(root: Path | None = None) -> Table:
     root = root or place().runs
     seen = index.stamp(root)
     found = _read(str(root), seen, 0)
-    if found.frame.height and found.frame["status"].is_in(UNFINISHED).any():
+    if found.frame.height <= FEW or found.frame["status"].is_in(UNFINISHED).any():
         return _read(str(root), seen, pulse())
     return found
 
