@@ -127,7 +127,7 @@ def test_an_empty_machine_says_what_to_run(own, open_page, shot):
     shutil.rmtree(folder)
     page = open_page(f"{url}/compare")
     assert page.get_by_text("No runs in").is_visible()
-    assert page.get_by_text("make demo").is_visible()
+    page.get_by_text("make demo").wait_for()  # code is drawn a little later
     shot(page, "compare-empty")
 
 
