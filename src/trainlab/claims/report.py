@@ -1,6 +1,7 @@
 """One page of all claims: HTML that needs nothing beside it, pictures inline."""
 
 import html
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,10 @@ table{border-collapse:collapse;width:100%;font-size:14px}
 td,th{border-bottom:1px solid #e6e6e6;padding:.35rem .6rem;text-align:left;vertical-align:top}
 blockquote{color:#555;border-left:3px solid #ccc;margin:0;padding-left:1rem}
 svg,img{max-width:100%;height:auto}small{color:#555}code{background:#f4f4f4;padding:.1rem .3rem}
+a,code{overflow-wrap:anywhere}pre{background:#f4f4f4;padding:.5rem;overflow-x:auto}pre code{padding:0}
+@media(max-width:40rem){table{display:block;overflow-x:auto}td{min-width:4rem}
+td code,td a{overflow-wrap:normal}
+h1,h2{overflow-wrap:anywhere}}
 .supported{color:#00664b;font-weight:600}.refuted{color:#a34700;font-weight:600}
 .open{color:#555;font-weight:600}
 @media print{h2{break-before:page}}"""
@@ -41,7 +46,8 @@ def page(entries: Sequence[Entry], folder: Path | None = None) -> str:
     body = [part for name, of in by_collection(entries).items() for part in _collection(name, of)]
     body += [f"<article>{part}</article>" for part in (parts(folder) if folder is not None else [])]
     return (
-        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>trainlab: claims</title>'
+        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width"><title>trainlab: claims</title>'
         f"<style>{STYLE}</style></head>\n<body>\n" + "\n".join(body) + "\n</body></html>\n"
     )
 
@@ -54,7 +60,7 @@ def _collection(name: str, entries: Sequence[Entry]) -> list[str]:
     ]
     return [
         f"<h1>{html.escape(COLLECTIONS[name].title)}</h1>",
-        f"<p>{html.escape(measured_on(found))}</p>",
+        f"<p>{_code(html.escape(measured_on(found)))}</p>",
         _summary(entries, judged),
         inline(forest(found)) if found else "",
         *sections,
@@ -112,6 +118,11 @@ def _section(entry: Entry, record: Mapping[str, Any], judged: tuple[str, float])
         f"<p><b>Try.</b> {e(record['try'])}</p>"
         f"<p><small><code>trainlab claims run {e(record['name'])}</code> {e(provenance(record))}</small></p>"
     )
+
+
+def _code(escaped: str) -> str:
+    """What stands between backticks, as code."""
+    return re.sub("`([^`]*)`", r"<code>\1</code>", escaped)
 
 
 def _bound(finding: Mapping[str, Any]) -> str:
