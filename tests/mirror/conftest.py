@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -62,7 +63,9 @@ def environment(tmp_path, monkeypatch):
 
 @pytest.fixture
 def start(environment, tmp_path):
-    """Starts `trainlab …` with a key for a server, as a process of its own."""
+    """Starts `trainlab …` with a key for a server, as a process of its own that Ctrl-C reaches."""
+    # where the tests were started in the background a child would inherit that it is ignored
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
 
     def go(url: str, *arguments: str) -> subprocess.Popen:
         own = {**os.environ, "WANDB_BASE_URL": url, "WANDB_API_KEY": KEY, "PYTHONUNBUFFERED": "1"}
@@ -71,7 +74,8 @@ def start(environment, tmp_path):
             env=own, cwd=tmp_path, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
         )  # fmt: skip
 
-    return go
+    yield go
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture
