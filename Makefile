@@ -53,7 +53,7 @@ reproduce: setup  ## run every claim of the course and write its page (about 40 
 	$(BIN)/trainlab claims run --collection course
 	$(BIN)/python -m experiments.readme
 
-reproduce-papers: setup  ## run every claim of the papers and write its page (about 20 minutes on 2 cores)
+reproduce-papers: setup  ## run every claim of the papers and write its page (about 35 minutes on 2 cores)
 	$(BIN)/trainlab claims run --collection papers
 	$(BIN)/python -m experiments.readme
 
