@@ -31,6 +31,22 @@ def shared_cache(tmp_path_factory):
 
 
 @pytest.fixture
+def call_command(capsys):
+    """Calls a command in this process; returns (exit code, what it printed, its error line)."""
+
+    def call(*arguments: str) -> tuple[int, str, str]:
+        from trainlab import cli
+
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as end:
+            cli.main(list(arguments))
+        printed = capsys.readouterr()
+        return end.value.code, printed.out, printed.err
+
+    return call
+
+
+@pytest.fixture
 def settings(tmp_path, shared_cache):
     """Frozen, identified settings of a quick run, with overrides."""
     from trainlab.config import compose, identify

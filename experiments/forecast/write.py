@@ -11,6 +11,7 @@ import polars as pl
 from experiments.forecast.measure import load
 from experiments.preflight import score
 from experiments.preflight.table import TABLE as ZOO
+from experiments.written import filled, rounded
 from trainlab.analysis.intervals import wilson_interval
 from trainlab.diagnosis.forecast.calibration import threshold
 from trainlab.figures.reliability import figure
@@ -31,7 +32,7 @@ def write() -> None:
     """All files, from the table."""
     fitted_on = pl.read_csv(ZOO, columns=["run_id"])
     runs = prepared(load().join(fitted_on, on="run_id", how="anti", maintain_order="left"))
-    results = _plain(scored(runs))
+    results = rounded(scored(runs))
     RESULTS.write_text(json.dumps(results, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     README.write_text(readme(results), encoding="utf-8")
     rows = score.reliability(score.labels(runs), runs["probability"].to_numpy())
@@ -43,13 +44,10 @@ def write() -> None:
 def prepared(runs: pl.DataFrame, collections: Mapping[str, str] | None = None) -> pl.DataFrame:
     """With what the score asks for: probability, threshold, range of depth, what a run was made for."""
     collections = collections_of(runs) if collections is None else collections
-    depth = pl.when(pl.col("depth").is_null()).then(pl.lit("lenet5"))
-    for name, most in DEPTHS.items():
-        depth = depth.when(pl.col("depth") <= most).then(pl.lit(name))
     return runs.with_columns(
         pl.col("learns").alias("probability"),
         pl.lit(threshold()).alias("threshold"),
-        depth.otherwise(pl.lit("49 and more")).alias("depth range"),
+        score.depth_range(DEPTHS, "49 and more").alias("depth range"),
         pl.col("group").replace_strict(collections, default="other runs").alias("made for"),
     )
 
@@ -117,16 +115,13 @@ _SHOWN = (
 
 def readme(results: Mapping[str, Any]) -> str:
     """The whole README.md."""
-    template = (HERE / "README.template.md").read_text(encoding="utf-8")
     parts = {
         "verdict": verdict(results),
         "by": table_by(results),
         "worst": table_of_worst(results),
         "measured": _measured(results),
     }
-    for name, content in parts.items():
-        template = template.replace(f"<!-- {name} -->", content)
-    return template
+    return filled(HERE / "README.template.md", parts)
 
 
 def verdict(results: Mapping[str, Any]) -> str:
@@ -190,14 +185,3 @@ def _cells(of: Mapping[str, Any]) -> str:
         f"{of['runs']} | {of['settings']} | {learned / of['runs']:.0%} | {right} | {shown('auroc', '.3f')} "
         f"| {shown('recall')} | {shown('false_alarms')} | {shown('brier', '.3f')}"
     )
-
-
-def _plain(value: Any) -> Any:
-    """Numbers with five digits, no NaN."""
-    if isinstance(value, Mapping):
-        return {str(k): _plain(v) for k, v in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(v) for v in value]
-    if isinstance(value, float | np.floating):
-        return None if np.isnan(value) else float(f"{value:.5g}")
-    return value

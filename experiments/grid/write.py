@@ -9,6 +9,7 @@ import polars as pl
 
 from experiments.grid.measure import HERE, load, load_phase, measured
 from experiments.grid.rules import AXES, plain, rulings
+from experiments.written import filled
 from trainlab.analysis import Effects, effects
 from trainlab.analysis.effects import HIGHER, SEEDS
 from trainlab.analysis.phase import RULE, Diagram, best_rule, forecast_agreement, sure, theory_agreement
@@ -22,7 +23,6 @@ MOST_MINUTES = 40
 """What the grid may take on two cores."""
 
 RESULT, README = HERE / "result.json", HERE / "README.md"
-SHOWN_PAIRS = 5
 
 
 def write() -> None:
@@ -89,7 +89,6 @@ def settings_of(runs: pl.DataFrame) -> pl.DataFrame:
 
 def readme(result: Mapping[str, Any], accuracy: Effects, learning: Effects) -> str:
     """The whole README.md."""
-    template = (HERE / "README.template.md").read_text(encoding="utf-8")
     first, second = result["pairs"]["largest-interaction"]
     parts = {
         "scale": _scale(result),
@@ -103,9 +102,7 @@ def readme(result: Mapping[str, Any], accuracy: Effects, learning: Effects) -> s
         "phase": _phase(result["phase"]),
         "provenance": _provenance(result),
     }
-    for name, content in parts.items():
-        template = template.replace(f"<!-- {name} -->", content)
-    return template
+    return filled(HERE / "README.template.md", parts)
 
 
 def _draw(scored: pl.DataFrame, pairs: Mapping[str, Sequence[str]]) -> None:

@@ -92,6 +92,14 @@ def left_out(runs: pl.DataFrame, axis: str, columns: Sequence[str]) -> pl.DataFr
     return pl.concat(parts)
 
 
+def depth_range(ranges: Mapping[str, int], beyond: str) -> pl.Expr:
+    """The first range whose largest depth a run does not exceed, else `beyond`; LeNet-5 has no depth."""
+    expression = pl.when(pl.col("depth").is_null()).then(pl.lit("lenet5"))
+    for name, most in ranges.items():
+        expression = expression.when(pl.col("depth") <= most).then(pl.lit(name))
+    return expression.otherwise(pl.lit(beyond))
+
+
 def judged(predictions: pl.DataFrame) -> dict[str, float]:
     """AUROC, and of "does not learn" recall, precision, false alarms, the confusion matrix; Brier, ECE."""
     learned_R = labels(predictions)

@@ -10,6 +10,7 @@ import polars as pl
 
 from experiments.preflight import again, score
 from experiments.preflight.table import TABLE
+from experiments.written import filled, rounded
 from trainlab.diagnosis.forecast.calibration import COEFFICIENTS, probability
 
 HERE = Path(__file__).parent
@@ -27,7 +28,7 @@ DEPTHS = {"1–2": 2, "3–5": 5, "6–9": 9, "10–15": 15, "16–24": 99}
 def write() -> None:
     """All files, from the table."""
     runs = load()
-    results = _plain(scored(runs))
+    results = rounded(scored(runs))
     shipped = score.fit(runs, score.COLUMNS)
     COEFFICIENTS.write_text(json.dumps(shipped.coefficients(), indent=1) + "\n", encoding="utf-8")
     said = [round(probability(row, shipped.coefficients()), 4) for row in runs.iter_rows(named=True)]
@@ -40,14 +41,8 @@ def write() -> None:
 
 def load(path: Path = TABLE) -> pl.DataFrame:
     """The table, with the range of its depth beside each run, in a fixed order."""
-    return pl.read_csv(path, infer_schema_length=None).with_columns(depth_range=_depth_range()).sort("number")
-
-
-def _depth_range() -> pl.Expr:
-    expression = pl.when(pl.col("depth").is_null()).then(pl.lit("lenet5"))
-    for name, most in DEPTHS.items():
-        expression = expression.when(pl.col("depth") <= most).then(pl.lit(name))
-    return expression.otherwise(pl.lit("more"))
+    runs = pl.read_csv(path, infer_schema_length=None)
+    return runs.with_columns(depth_range=score.depth_range(DEPTHS, "more")).sort("number")
 
 
 def scored(runs: pl.DataFrame) -> dict[str, Any]:
@@ -144,20 +139,8 @@ def _misjudged(runs: pl.DataFrame, pooled: pl.DataFrame) -> list[dict[str, Any]]
     return wrong.sort(error, descending=True).select(*shown, "probability").to_dicts()
 
 
-def _plain(value: Any) -> Any:
-    """Numbers with five digits."""
-    if isinstance(value, Mapping):
-        return {str(k): _plain(v) for k, v in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(v) for v in value]
-    if isinstance(value, float | np.floating):
-        return None if np.isnan(value) else float(f"{value:.5g}")
-    return value
-
-
 def readme(results: Mapping[str, Any]) -> str:
     """The whole README.md."""
-    template = (HERE / "README.template.md").read_text(encoding="utf-8")
     parts = {
         "zoo": table_of_zoo(results),
         "verdict": verdict(results),
@@ -169,9 +152,7 @@ def readme(results: Mapping[str, Any]) -> str:
         "repeats": sentence_of_repeats(results),
         "misjudged": table_of_misjudged(results),
     }
-    for name, content in parts.items():
-        template = template.replace(f"<!-- {name} -->", content)
-    return template
+    return filled(HERE / "README.template.md", parts)
 
 
 def summary(path: Path = RESULTS) -> str:

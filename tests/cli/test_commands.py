@@ -7,21 +7,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from trainlab import cli
-
 
 @pytest.fixture
-def trainlab(capsys):
-    """Calls a command in this process; returns (exit code, what it printed, its error line)."""
-
-    def call(*arguments: str) -> tuple[int, str, str]:
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as end:
-            cli.main(list(arguments))
-        printed = capsys.readouterr()
-        return end.value.code, printed.out, printed.err
-
-    return call
+def trainlab(call_command):
+    """A command in this process; (exit code, what it printed, its error line)."""
+    return call_command
 
 
 @pytest.fixture

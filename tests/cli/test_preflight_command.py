@@ -1,10 +1,10 @@
 """`trainlab preflight`: a verdict before training, for one configuration or a grid."""
 
 import json
+from functools import partial
 
 import pytest
 
-from trainlab import cli
 from trainlab.diagnosis.causes import CAUSES
 from trainlab.training.preflight import forecast_run
 
@@ -19,17 +19,9 @@ SMALL = (
 
 
 @pytest.fixture
-def preflight(capsys, shared_cache):
+def preflight(call_command, shared_cache):
     """Calls the command in this process; returns (exit code, what it printed, its error line)."""
-
-    def call(*arguments: str) -> tuple[int, str, str]:
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as end:
-            cli.main(["preflight", *SMALL, f"paths.cache={shared_cache}", *arguments])
-        printed = capsys.readouterr()
-        return end.value.code, printed.out, printed.err
-
-    return call
+    return partial(call_command, "preflight", *SMALL, f"paths.cache={shared_cache}")
 
 
 def test_one_configuration(preflight):

@@ -7,7 +7,6 @@ import sys
 import pytest
 import yaml
 
-from trainlab import cli
 from trainlab.config import compose, identify
 from trainlab.config.command import command
 from trainlab.runs import Result, RunFolder
@@ -17,15 +16,12 @@ LEARNS = ("optimizer.lr=1e-2", "trainer.max_epochs=12", "model=mlp", "pool=none"
 
 
 @pytest.fixture
-def trainlab(capsys):
-    """Calls a command in this process; returns (exit code, what it printed, its error line)."""
+def trainlab(call_command):
+    """A command in this process; (exit code, what it printed in one line, its error line)."""
 
     def call(*arguments: str) -> tuple[int, str, str]:
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as end:
-            cli.main(list(arguments))
-        printed = capsys.readouterr()
-        return end.value.code, " ".join(printed.out.split()), printed.err
+        code, out, err = call_command(*arguments)
+        return code, " ".join(out.split()), err
 
     return call
 

@@ -5,21 +5,9 @@ from functools import partial
 import pytest
 import torch
 import torch.nn.functional as F
-from tiny_network import flat, loss_of, measured, tiny_sample, tiny_subject, unflat
+from tiny_network import flat, loss_of, measured, unflat
 
 from trainlab.diagnosis.forecast.ray import look
-from trainlab.diagnosis.forecast.sample import Sample
-from trainlab.diagnosis.forecast.subject import Subject
-
-
-@pytest.fixture
-def tiny() -> Subject:
-    return tiny_subject()
-
-
-@pytest.fixture
-def sample() -> Sample:
-    return tiny_sample()
 
 
 @pytest.mark.parametrize("steps", [1, 10, 60])

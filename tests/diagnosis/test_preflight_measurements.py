@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from tiny_network import SGD, flat, loss_of, measured, tiny_sample, tiny_subject, unflat
+from tiny_network import SGD, flat, loss_of, measured, unflat
 from torch import nn
 
 from trainlab.diagnosis.forecast.calibration import probability
@@ -16,23 +16,13 @@ from trainlab.diagnosis.forecast.measure import Budget, measure
 from trainlab.diagnosis.forecast.preflight import budget_of
 from trainlab.diagnosis.forecast.push import push
 from trainlab.diagnosis.forecast.ray import look, steps_to_look_at
-from trainlab.diagnosis.forecast.sample import Sample, count_layers, label_direction, take
+from trainlab.diagnosis.forecast.sample import count_layers, label_direction, take
 from trainlab.diagnosis.forecast.subject import Subject, moved
 from trainlab.models import MLP, PlainCNN, ResNet, anatomy, totals
 from trainlab.nn.norm_layers import NormLayer
 from trainlab.training.schedules import cosine
 
 BATCHNORM = NormLayer("before_activation", nn.BatchNorm2d)
-
-
-@pytest.fixture
-def tiny() -> Subject:
-    return tiny_subject()
-
-
-@pytest.fixture
-def sample() -> Sample:
-    return tiny_sample()
 
 
 def test_overshoot_and_sharpness_are_those_of_the_whole_hessian(tiny, sample):

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from trainlab import cli
 from trainlab.mirror.offline import offline_runs
 from trainlab.mirror.upload import upload
 from trainlab.runs import RunFolder, metrics
@@ -17,17 +16,9 @@ from trainlab.runs.selection import run_names
 
 
 @pytest.fixture
-def inside(environment, capsys):
-    """Calls a command in this process, with no key; returns (exit code, what it printed, its error line)."""
-
-    def call(*arguments: str) -> tuple[int, str, str]:
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as end:
-            cli.main(list(arguments))
-        printed = capsys.readouterr()
-        return end.value.code, printed.out, printed.err
-
-    return call
+def inside(environment, call_command):
+    """A command in this process, with no key; (exit code, what it printed, its error line)."""
+    return call_command
 
 
 def markers(runs: Path) -> set[str]:

@@ -5,11 +5,11 @@ import re
 import shutil
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
 
-from trainlab import cli
 from trainlab.claims import course
 from trainlab.claims.folder import load
 from trainlab.mirror.sweep_view import STEP
@@ -19,17 +19,9 @@ CLAIMS = Path(__file__).parents[2] / "experiments"
 
 
 @pytest.fixture
-def workspace(environment, capsys):
+def workspace(environment, call_command):
     """`trainlab workspace …` in this process, with no key; (exit code, what it printed, its error line)."""
-
-    def call(*arguments: str) -> tuple[int, str, str]:
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as end:
-            cli.main(["workspace", *arguments])
-        printed = capsys.readouterr()
-        return end.value.code, printed.out, printed.err
-
-    return call
+    return partial(call_command, "workspace")
 
 
 def logged_keys(runs: Path) -> set[str]:

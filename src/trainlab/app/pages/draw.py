@@ -19,7 +19,6 @@ TOOLBAR = 32
 STROKE = 22
 FOREGROUND, GROUND = "#FFFFFF", "#000000"
 WAYS = {"draw": "Draw", "upload": "Upload", "test": "A test image"}
-TYPES = ["png", "jpg", "jpeg", "gif", "webp", "bmp", "tif", "tiff", "ppm", "pgm"]
 SEEN_SIDE = 280
 MAPS_SHOWN, MAPS_IN_A_ROW, MAP_SIDE = 16, 8, 72
 FORMULAS = {
