@@ -1,7 +1,7 @@
 """One row a run: its settings, how it ended, and what its forecast had measured before it began."""
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
@@ -10,7 +10,7 @@ from typing import Any
 import polars as pl
 import torch
 
-from experiments.preflight.zoo import GROUP
+from experiments.preflight.design import PARTS
 from trainlab.diagnosis.forecast.features import FOR_COMPARISON, NAMES
 from trainlab.runs import RunFolder, metrics
 from trainlab.runs.groups import read_group
@@ -41,10 +41,10 @@ def measure(runs: Path, processes: int = 2, most: int | None = None, table: Path
     """Adds the zoo's runs that the table lacks, writes it, and returns it. Nothing is trained."""
     known = pl.read_csv(table, infer_schema_length=None) if table.exists() else pl.DataFrame()
     # these are of the table as a whole, not of a run
-    known = known.drop("number", "probability", strict=False)
+    known = known.drop("part", "number", "probability", strict=False)
     have = set(known["run_id"]) if len(known) else set()
-    design = read_group(runs, GROUP)
-    done = [runs / name for name in design if name not in have and (runs / name / "result.json").exists()]
+    design = {run_id: name for name, part in PARTS.items() for run_id in read_group(runs, part.group)}
+    done = [runs / run_id for run_id in design if run_id not in have and _ended(runs / run_id)]
     # not forked: polars has threads by now, and they do not survive it
     with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
         rows = [row for row in pool.map(_row, done[:most]) if row is not None]
@@ -54,11 +54,17 @@ def measure(runs: Path, processes: int = 2, most: int | None = None, table: Path
     return whole
 
 
-def _numbered(table: pl.DataFrame, design: Sequence[str]) -> pl.DataFrame:
-    """The runs in the order of the design, each with its number in it."""
+def _numbered(table: pl.DataFrame, design: Mapping[str, str]) -> pl.DataFrame:
+    """The runs in the order of the design, each with its part of the zoo and its number in all of it."""
     place = {run_id: number for number, run_id in enumerate(design)}
-    numbers = pl.Series("number", [place[run_id] for run_id in table["run_id"]])
-    return table.with_columns(numbers).sort("number")
+    return table.with_columns(
+        part=pl.Series([design[run_id] for run_id in table["run_id"]]),
+        number=pl.Series([place[run_id] for run_id in table["run_id"]]),
+    ).sort("number")
+
+
+def _ended(folder: Path) -> bool:
+    return (folder / "result.json").exists()
 
 
 def _row(folder: Path) -> dict[str, Any] | None:

@@ -1,6 +1,6 @@
 """The zoo's runs, by the platform itself: a list of settings becomes a plan, the plan becomes runs."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,7 +8,7 @@ from hydra import initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
-from experiments.preflight.design import points, repeats
+from experiments.preflight.design import PARTS, WIDE, points, repeats
 from trainlab.config.bulk import BulkComposer
 from trainlab.config.options import package_conf
 from trainlab.sweeps.local import LocalEngine
@@ -18,11 +18,11 @@ from trainlab.sweeps.server import WarmServer
 from trainlab.sweeps.slots import SlotSettings
 from trainlab.sweeps.watch import Silent
 
-GROUP, REPEATS = "preflight-zoo", "preflight-repeats"
+REPEATS = "preflight-repeats"
 SWEEP = {"rerun": False, "retry_failed": True, "run_timeout": 300.0}
 
 
-def plan(runs: Path, requests: Iterable[list[str]], group: str = GROUP) -> Plan:
+def plan(runs: Path, requests: Iterable[list[str]], group: str) -> Plan:
     """All these runs, with what is left to do: the folder of runs is the truth.
 
     Raises:
@@ -37,13 +37,15 @@ def plan(runs: Path, requests: Iterable[list[str]], group: str = GROUP) -> Plan:
         return make_plan(jobs, BulkComposer(loader).compose, SWEEP)
 
 
-def train(runs: Path, most: int | None = None) -> list[Outcome]:
-    """Trains what is left to do, or the first `most` of it, one run a core."""
-    zoo, again = plan(runs, points()), plan(runs, repeats(), REPEATS)
-    for part in (zoo, again):
-        record_plan(part)
-        print(part.describe(), flush=True)
-    chunk = replace(zoo, todo=[*zoo.todo, *again.todo][:most])
+def train(runs: Path, names: Collection[str] = tuple(PARTS), most: int | None = None) -> list[Outcome]:
+    """Trains what is left to do of these parts, or the first `most` of it, one run a core."""
+    plans = {name: plan(runs, points(part), part.group) for name, part in PARTS.items()}
+    plans[REPEATS] = plan(runs, repeats(), REPEATS)
+    for one in plans.values():
+        record_plan(one)
+        print(f"{one.group}: {one.describe()}", flush=True)
+    wanted = [plans[name] for name in names] + [plans[REPEATS]] * (WIDE.name in names)
+    chunk = replace(wanted[0], todo=[job for one in wanted for job in one.todo][:most])
     if not chunk.todo:
         return []
     with WarmServer() as server:

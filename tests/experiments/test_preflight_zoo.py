@@ -7,7 +7,7 @@ import numpy as np
 import polars as pl
 import pytest
 from experiments.preflight import score
-from experiments.preflight.design import DEPTHS, INITIALIZERS, SIZES, points
+from experiments.preflight.design import DEPTHS, INITIALIZERS, PARTS, SIZES, WIDE, points
 from experiments.preflight.write import HERE, MUST, README, RESULTS, load, readme
 from sklearn.metrics import roc_auc_score
 
@@ -146,16 +146,27 @@ def test_calibration_by_hand():
     assert score.expected_calibration_error(learned, p) == pytest.approx(0.5 * 0.45 + 0.5 * 0.05)
 
 
-def test_the_design_does_not_change_as_it_grows():
-    few, many = list(points(20)), list(points(40))
+@pytest.mark.parametrize("part", PARTS.values(), ids=PARTS)
+def test_the_design_does_not_change_as_it_grows(part):
+    few, many = list(points(part, 20)), list(points(part, 40))
     assert many[: len(few)] == few
     assert {line for run in many for line in run if line.startswith("depth=")} <= {
         f"depth={d}" for d in (*DEPTHS, *VGG_DEPTHS, 9)
     }
 
 
+def test_the_ordinary_part_holds_what_a_course_sweeps():
+    lines = {line for run in points(PARTS["ordinary"]) for line in run}
+    values = {line.partition("=")[0]: set() for line in lines}
+    for line in lines:
+        values[line.partition("=")[0]].add(line.partition("=")[2])
+    assert values["model"] == {"plain_cnn"} and values["optimizer"] == {"adam", "sgd"}
+    assert values["init"] == set(INITIALIZERS) and values["depth"] == {str(d) for d in DEPTHS}
+    assert values["data"] == {"digits", "mnist", "cifar10"} and len(values["optimizer.lr"]) == 8
+
+
 def test_a_point_is_a_request_that_the_platform_takes(tmp_path):
-    run = next(iter(points(1)))
+    run = next(iter(points(WIDE, 1)))
     settings = compose([*run, f"paths.runs={tmp_path}"])
     assert settings["trainer"]["max_steps"] and {line.partition("=")[0] for line in run} & set(AXES)
 
