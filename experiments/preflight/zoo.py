@@ -19,7 +19,7 @@ from trainlab.sweeps.slots import SlotSettings
 from trainlab.sweeps.watch import Silent
 
 REPEATS = "preflight-repeats"
-SWEEP = {"rerun": False, "retry_failed": True, "run_timeout": 300.0}
+SWEEP = {"rerun": False, "retry_failed": True, "run_timeout": 300.0, "prune": "none", "audit": 0.0}
 
 
 def plan(runs: Path, requests: Iterable[list[str]], group: str) -> Plan:

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
-from experiments.preflight import score
+from experiments.preflight import score, zoo
 from experiments.preflight.design import DEPTHS, INITIALIZERS, PARTS, SIZES, WIDE, points
 from experiments.preflight.write import HERE, MUST, README, RESULTS, load, readme
 from sklearn.metrics import roc_auc_score
@@ -163,6 +163,17 @@ def test_the_ordinary_part_holds_what_a_course_sweeps():
     assert values["model"] == {"plain_cnn"} and values["optimizer"] == {"adam", "sgd"}
     assert values["init"] == set(INITIALIZERS) and values["depth"] == {str(d) for d in DEPTHS}
     assert values["data"] == {"digits", "mnist", "cifar10"} and len(values["optimizer.lr"]) == 8
+
+
+def test_the_platform_trains_what_is_left_of_a_part(tmp_path, monkeypatch):
+    small = ["data=digits", "depth=1", "width=2", "data.image_size=8", "trainer.max_steps=2", "trainer=cpu"]
+    point = [*small, "logger=none", "checkpoint=none", f"paths.cache={tmp_path / 'cache'}"]
+    monkeypatch.setattr(zoo, "points", lambda part: [[*point, f"seed={len(part.name)}"]])
+    monkeypatch.setattr(zoo, "repeats", lambda: [[*point, "data.split_seed=1"]])
+    done = zoo.train(tmp_path / "runs", ["ordinary"])
+    assert [outcome.status for outcome in done] == ["finished"]
+    assert zoo.train(tmp_path / "runs", ["ordinary"]) == []
+    assert len(zoo.train(tmp_path / "runs")) == 2
 
 
 def test_a_point_is_a_request_that_the_platform_takes(tmp_path):
