@@ -22,7 +22,23 @@ PORT = 8790
 DEMO = ["-m", "experiment=demo", "activation=sigmoid,relu", "init=glorot,kaiming"]
 AT_MOST_SECONDS = {"the demo's 4 runs": 2.0, "10,000 runs × 200 points": 4.0}
 AT_MOST_GIB = 1.0
+AT_MOST_THEORY_SECONDS = 1.0
 ROUNDS = 5
+CHART, TABLE = "[data-testid=stVegaLiteChart] svg", "[data-testid=stDataFrame] canvas"
+DRAWN = "[data-testid=stApp][data-test-script-state=notRunning] h1"
+PAGES = {
+    "compare": (CHART, TABLE),
+    "run": (CHART, DRAWN),
+    "will-it-learn": (CHART,),
+    "claims": (DRAWN,),
+    "draw": (DRAWN,),
+    "anatomy": ("table.lp", DRAWN),
+}
+"""Each page, and what is there once it is drawn."""
+LAST_CHART_CHANGED = """before => {
+    const charts = document.querySelectorAll("[data-testid=stVegaLiteChart] svg");
+    return charts.length == 3 && charts[2].innerHTML != before;
+}"""
 
 
 @dataclass(frozen=True)
@@ -78,7 +94,66 @@ def measure(workspace: Workspace) -> list[Measure]:
                 at_most=AT_MOST_GIB,
             )
         )
-    return figures
+    return [*figures, *_pages(demo, 1 if workspace.quick else ROUNDS)]
+
+
+def _pages(folder: Path, rounds: int) -> list[Measure]:
+    """Every page of a server that has shown it once; and how soon theory follows a control."""
+    from playwright.sync_api import sync_playwright
+
+    views: dict[str, list[float]] = {name: [] for name in PAGES}
+    with sync_playwright() as playwright, _serving(folder):
+        browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=FLAGS)
+        firsts = {name: _view(browser, name) for name in PAGES}
+        for _ in range(rounds):
+            for name in PAGES:
+                views[name].append(_view(browser, name))
+        theory = _theory_follows(browser, rounds)
+        browser.close()
+    medians = {name: median(seconds) for name, seconds in views.items()}
+    return [
+        Measure(
+            name="app: every page",
+            question="seconds from opening a page until it is drawn, of the slowest page",
+            unit="s",
+            value=max(medians.values()),
+            rounds=views,
+            rounds_unit="s",
+            medians=medians,
+            details={
+                f"seconds of the server's first view of {name}": first for name, first in firsts.items()
+            },
+        ),
+        Measure(
+            name="app: theory while a control is moved",
+            question="seconds from a key on the depth's slider until words and charts by layer have changed",
+            unit="s",
+            value=median(theory),
+            at_most=AT_MOST_THEORY_SECONDS,
+            rounds={"theory": theory},
+            rounds_unit="s",
+            medians={"theory": median(theory)},
+        ),
+    ]
+
+
+def _theory_follows(browser: Any, rounds: int) -> list[float]:
+    page = browser.new_page(viewport={"width": 1280, "height": 1500})
+    page.goto(f"http://localhost:{PORT}/will-it-learn")
+    page.get_by_text("likely to learn").wait_for(timeout=120_000)
+    slider, seconds = page.get_by_role("slider", name="depth"), []
+    for _ in range(rounds):
+        page.locator(DRAWN).wait_for(timeout=120_000)  # the forecast of the last depth is there
+        before = page.locator(CHART).nth(2).inner_html()
+        now = int(slider.get_attribute("aria-valuetext"))
+        slider.focus()
+        began = time.perf_counter()
+        page.keyboard.press("ArrowRight")
+        page.get_by_text(f"this network has {now + 1} before").wait_for()
+        page.wait_for_function(LAST_CHART_CHANGED, arg=before)
+        seconds.append(time.perf_counter() - began)
+    page.close()
+    return seconds
 
 
 def _train_demo(folder: Path, workspace: Workspace) -> None:
@@ -104,12 +179,12 @@ def _look(folder: Path) -> Seen:
     return Seen(started, first, later, processor, gib)
 
 
-def _view(browser: Any) -> float:
+def _view(browser: Any, name: str = "compare") -> float:
     page = browser.new_page(viewport={"width": 1280, "height": 1500})
     began = time.perf_counter()
-    page.goto(f"http://localhost:{PORT}/compare")
-    page.locator("[data-testid=stVegaLiteChart] svg").first.wait_for()
-    page.locator("[data-testid=stDataFrame] canvas").first.wait_for()
+    page.goto(f"http://localhost:{PORT}/{name}")
+    for part in PAGES[name]:
+        page.locator(part).first.wait_for(timeout=120_000)
     seconds = time.perf_counter() - began
     page.close()
     return seconds

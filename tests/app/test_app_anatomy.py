@@ -29,6 +29,7 @@ def test_lenet5_and_the_three_ways(loaded_address, open_page, shot):
     shot(page, "anatomy-light-1280")
 
 
+@pytest.mark.slow
 def test_depth_by_the_keyboard_changes_the_layers(loaded_address, open_page, shot):
     page = open_page(f"{loaded_address}/anatomy?model=plain_cnn", 390, "dark")
     page.locator("table.lp").wait_for()
@@ -43,6 +44,7 @@ def test_depth_by_the_keyboard_changes_the_layers(loaded_address, open_page, sho
     shot(page, "anatomy-dark-390")
 
 
+@pytest.mark.slow
 def test_what_does_not_fit_is_said_in_one_line(loaded_address, open_page):
     page = open_page(f"{loaded_address}/anatomy?model=vgg&side=16")
     page.get_by_test_id("stAlert").get_by_text("poolings on 16 × 16 pixels").wait_for()

@@ -56,6 +56,7 @@ def test_a_claim_has_its_figure_its_numbers_and_its_command(few, open_page, shot
     shot(page, "claims-dark-390")
 
 
+@pytest.mark.slow
 def test_one_that_was_not_run_says_how(few, open_page):
     url, _ = few
     page = open_page(f"{url}/claims?verdict=not+run+yet")
@@ -64,6 +65,7 @@ def test_one_that_was_not_run_says_how(few, open_page):
     assert page.locator(".st-key-claim-lenet5-anatomy").count() == 0
 
 
+@pytest.mark.slow
 def test_a_record_that_is_none_gets_one_line(few, open_page):
     url, claims = few
     (claims / "lenet5-anatomy" / "result.json").write_text('{"verdict": "supported"}')
@@ -75,12 +77,14 @@ def test_a_record_that_is_none_gets_one_line(few, open_page):
     page.get_by_text("cannot be read").wait_for()
 
 
+@pytest.mark.slow
 def test_a_link_to_a_claim_of_the_papers_shows_it_alone(address, open_page):
     page = open_page(f"{address}/claims?claim=schoenholz-depth-follows-xi")
     assert page.locator(".st-key-claim-schoenholz-depth-follows-xi").is_visible()
     assert page.locator("h3").count() == 1
 
 
+@pytest.mark.slow
 def test_verdicts_are_chosen_from_and_the_address_keeps_it(address, open_page):
     page = open_page(f"{address}/claims")
     page.get_by_role("button", name="refuted").click()
@@ -96,6 +100,7 @@ def test_verdicts_are_chosen_from_and_the_address_keeps_it(address, open_page):
     assert open_page(page.url).locator("h3").all_inner_texts() == refuted
 
 
+@pytest.mark.slow
 def test_a_verdict_appears_when_the_claim_is_run_and_markup_in_it_is_shown(few, open_page):
     url, claims = few
     evil = "<img src=x onerror=\"document.title='owned'\">"
@@ -113,6 +118,7 @@ def test_a_verdict_appears_when_the_claim_is_run_and_markup_in_it_is_shown(few, 
     assert "owned" not in page.title()
 
 
+@pytest.mark.slow
 def test_a_folder_without_claims_says_so(few, open_page):
     url, claims = few
     for name in SOME:

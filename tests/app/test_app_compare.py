@@ -27,6 +27,7 @@ def test_it_says_what_there_is_and_shows_curves_and_a_table(address, open_page, 
     assert shot(page, "compare-light").stat().st_size > 20_000
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("width", [1280, 390])
 def test_it_fits_wide_and_narrow_windows_light_and_dark(address, open_page, shot, width):
     page = open_page(f"{address}/compare", width, "dark")
@@ -36,6 +37,7 @@ def test_it_fits_wide_and_narrow_windows_light_and_dark(address, open_page, shot
     shot(page, f"compare-dark-{width}")
 
 
+@pytest.mark.slow
 def test_the_address_keeps_the_selection(address, open_page):
     page = open_page(f"{address}/compare?only.activation=relu&by=init&metric=test%2Floss")
     assert page.get_by_text("4 runs").is_visible()
@@ -54,6 +56,7 @@ def test_a_filter_changes_the_address_and_the_runs(address, open_page):
     assert "only.activation=sigmoid" in page.url
 
 
+@pytest.mark.slow
 def test_effects_and_parallel_coordinates(address, open_page):
     page = open_page(f"{address}/compare")
     page.get_by_role("tab", name="Effect of each axis").click()
@@ -64,6 +67,7 @@ def test_effects_and_parallel_coordinates(address, open_page):
     assert "kaiming" in chart(page, "What do the best settings have in common?").inner_text()
 
 
+@pytest.mark.slow
 def test_two_runs_show_in_what_they_differ(address, open_page, runs_folder):
     runs = load_runs(runs_folder).filter(seed=0, init="glorot")
     first, second = runs["run_id"].to_list()
@@ -87,6 +91,7 @@ def test_a_sweep_in_progress_appears_without_a_reload(own, open_page, a_run, tmp
     page.get_by_text("1 running").wait_for(state="detached")
 
 
+@pytest.mark.slow
 def test_a_run_that_goes_while_it_is_shown(own, open_page, a_run):
     url, folder = own
     page = open_page(f"{url}/compare")
@@ -110,6 +115,7 @@ def test_markup_in_names_is_shown_and_not_run(own, open_page, a_run):
     assert "owned" not in page.title()
 
 
+@pytest.mark.slow
 def test_folders_of_someone_else_are_named_and_passed_over(own, open_page):
     url, folder = own
     (folder / "<b>holiday").mkdir()
@@ -131,6 +137,7 @@ def test_an_empty_machine_says_what_to_run(own, open_page, shot):
     shot(page, "compare-empty")
 
 
+@pytest.mark.slow
 def test_two_browsers_at_once_keep_their_own_selection(address, open_page):
     one = open_page(f"{address}/compare?only.activation=relu")
     other = open_page(f"{address}/compare?only.activation=sigmoid")

@@ -82,6 +82,7 @@ def test_a_digit_drawn_with_the_mouse_is_predicted(loaded_address, open_page, sh
     shot(page, "draw-light-1280")
 
 
+@pytest.mark.slow
 def test_wrong_statistics_show_what_goes_wrong_and_can_be_reset(loaded_address, open_page):
     page = open_page(f"{loaded_address}/draw")
     page.get_by_text("A test image").click()
@@ -98,6 +99,7 @@ def test_wrong_statistics_show_what_goes_wrong_and_can_be_reset(loaded_address, 
     assert mean.input_value() == before and answer(page) == own
 
 
+@pytest.mark.slow
 def test_uploads_of_any_kind_are_read_or_refused_in_one_line(loaded_address, open_page, shot):
     page = open_page(f"{loaded_address}/draw", 390, "dark")
     page.get_by_text("Upload", exact=True).click()

@@ -26,6 +26,7 @@ def test_a_deep_sigmoid_will_not_learn_and_its_remedy_will(loaded_address, open_
     assert "norm_layer=batchnorm" in page.url
 
 
+@pytest.mark.slow
 def test_theory_answers_before_the_forecast_and_the_command_is_copied(loaded_address, open_page):
     page = open_page(f"{loaded_address}/will-it-learn")
     page.get_by_role("combobox", name="activation").click()
@@ -40,6 +41,7 @@ def test_theory_answers_before_the_forecast_and_the_command_is_copied(loaded_add
     assert line == "python train.py depth=12 optimizer=sgd_momentum trainer.max_steps=500"
 
 
+@pytest.mark.slow
 def test_a_network_that_is_no_chain_has_a_forecast_and_no_theory(loaded_address, open_page, shot):
     page = open_page(f"{loaded_address}/will-it-learn?model=resnet", 390, "dark")
     page.get_by_text("no chain of layers").wait_for()
@@ -48,6 +50,7 @@ def test_a_network_that_is_no_chain_has_a_forecast_and_no_theory(loaded_address,
     shot(page, "will-it-learn-dark-390")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("query", ["model=mlp&norm_layer=instancenorm", "activation=<b>x</b>"])
 def test_what_cannot_be_built_is_said_in_one_line(loaded_address, open_page, query):
     page = open_page(f"{loaded_address}/will-it-learn?{query}")

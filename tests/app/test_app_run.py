@@ -42,6 +42,7 @@ def test_heat_maps_and_the_numbers_at_a_step(address, open_page, run_of, shot):
     shot(page, "run-light")
 
 
+@pytest.mark.slow
 def test_theory_stands_over_measurement(address, open_page, run_of):
     page = open_page(f"{address}/run?run={run_of('relu')}")
     page.set_default_timeout(60_000)
@@ -49,6 +50,7 @@ def test_theory_stands_over_measurement(address, open_page, run_of):
     chart(page, "Backward: does the gradient reach the first layer?")
 
 
+@pytest.mark.slow
 def test_two_runs_side_by_side(address, open_page, run_of, shot):
     page = open_page(f"{address}/run?run={run_of('relu')}&beside={run_of('sigmoid')}", scheme="dark")
     page.get_by_text(re.compile(r"\blearned$")).first.wait_for()
@@ -69,6 +71,7 @@ def test_maps_kernels_and_the_receptive_field(address, open_page, run_of, shot):
     shot(page, "run-sees")
 
 
+@pytest.mark.slow
 def test_mistakes_and_the_confusion_matrix(address, open_page, run_of, shot):
     page = open_page(f"{address}/run?run={run_of('sigmoid')}&part=Mistakes", 390)
     page.set_default_timeout(60_000)
@@ -78,6 +81,7 @@ def test_mistakes_and_the_confusion_matrix(address, open_page, run_of, shot):
     shot(page, "run-mistakes-390")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("content", [b"not a checkpoint", b"PK\x03\x04 torn"], ids=["foreign", "torn"])
 def test_a_corrupt_checkpoint_gets_one_line(own, open_page, run_of, content):
     url, folder = own
@@ -89,6 +93,7 @@ def test_a_corrupt_checkpoint_gets_one_line(own, open_page, run_of, content):
     chart(page, "Gradient by layer and step")
 
 
+@pytest.mark.slow
 def test_a_run_that_is_being_written(own, open_page, run_of):
     url, folder = own
     name = run_of("relu")
@@ -105,6 +110,7 @@ def test_a_run_that_is_being_written(own, open_page, run_of):
         page.get_by_text("has not been tested yet").wait_for()
 
 
+@pytest.mark.slow
 def test_a_run_deleted_while_it_is_shown_is_said_to_be_gone(own, open_page, run_of):
     url, folder = own
     name = run_of("relu", seed=1)
@@ -113,6 +119,7 @@ def test_a_run_deleted_while_it_is_shown_is_said_to_be_gone(own, open_page, run_
     page.get_by_text(f"{name} is not there, or not any more").wait_for()
 
 
+@pytest.mark.slow
 def test_a_name_from_elsewhere_is_refused_and_shown_as_text(address, open_page):
     page = open_page(f"{address}/run?run=..%2F..%2Fetc%3Cimg src=x%3E")
     settled(page)

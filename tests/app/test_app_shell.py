@@ -16,6 +16,7 @@ PAGES = {
 }  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", PAGES)
 def test_every_page_has_an_address(address, open_page, name):
     page = open_page(f"{address}/{name}")

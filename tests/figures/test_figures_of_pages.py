@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from trainlab.figures import class_bars, forecast_layers, pixels
-from trainlab.figures.style import on_screen
+from trainlab.figures.style import OnScreen
 
 
 def values(chart):
@@ -41,7 +41,7 @@ def test_a_chart_of_nothing_and_of_one_layer_can_be_drawn(quantity):
     import vl_convert
 
     for theory in ([], [{"name": "only", "scale": 1.0, "correlation": 0.2, "gradient": 1.0}]):
-        chart = on_screen(forecast_layers.figure(theory, [], quantity).properties(width=200))
+        chart = OnScreen(forecast_layers.figure(theory, [], quantity).properties(width=200))
         assert "<svg" in vl_convert.vegalite_to_svg(chart.to_dict())
 
 

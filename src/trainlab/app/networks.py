@@ -5,16 +5,20 @@ torch one random state, so what uses them waits for its turn. Nothing here impor
 What has been answered is kept, within bounds.
 """
 
+import functools
 import math
 import threading
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
 from trainlab.errors import RequestError
+
+if TYPE_CHECKING:
+    from trainlab.config.bulk import BulkComposer
 
 _TURN = threading.RLock()
 KEPT = 256
@@ -25,10 +29,30 @@ LOADING = "PyTorch is being loaded (once, some seconds) …"
 @st.cache_data(max_entries=KEPT, show_spinner=False)
 def settings_of(overrides: tuple[str, ...]) -> dict[str, Any]:
     """The frozen settings of a run. Raises RequestError."""
-    from trainlab.config import compose
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+    from hydra.errors import HydraException
+
+    from trainlab.config.composition import one_line
 
     with _TURN:
-        return compose(overrides)
+        try:
+            return _composer().compose(OverridesParser.create().parse_overrides(list(overrides)))
+        except HydraException as error:
+            raise RequestError(one_line(error)) from None
+
+
+@functools.cache
+def _composer() -> "BulkComposer":
+    """One for all views: a control that is moved asks for one option more, not for a whole composition."""
+    from hydra import initialize_config_dir
+    from hydra.core.global_hydra import GlobalHydra
+
+    from trainlab.config.bulk import BulkComposer
+    from trainlab.config.options import package_conf
+
+    GlobalHydra.instance().clear()
+    with initialize_config_dir(str(package_conf()), version_base="1.3"):
+        return BulkComposer(GlobalHydra.instance().config_loader())
 
 
 @st.cache_data(max_entries=KEPT, show_spinner=LOADING)

@@ -1,13 +1,18 @@
 """Starts the app: on this machine only, with no watching of files and nothing sent anywhere."""
 
+import gc
 import socket
+import sys
 import threading
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from trainlab.app.place import Place
 from trainlab.errors import RequestError
+
+if TYPE_CHECKING:
+    from uvicorn import Server
 
 ADDRESS = "127.0.0.1"
 FIRST_PORT, PORTS = 8501, 50
@@ -19,11 +24,14 @@ SETTINGS = {
     "server.fileWatcherType": "none",
     "server.maxUploadSize": LARGEST_UPLOAD_MB,
     "runner.magicEnabled": False,
+    "runner.postScriptGC": False,  # takes as long as a view, once torch is there; Python does it as it needs
     "browser.serverAddress": "localhost",
     "browser.gatherUsageStats": False,
     "client.toolbarMode": "viewer",
     "logger.hideWelcomeMessage": True,
 }
+CLOSING_SECONDS = 3
+"""So long open windows may take to say goodbye when the app ends."""
 
 
 def serve(place: Place, port: int | None) -> None:
@@ -34,49 +42,86 @@ def serve(place: Place, port: int | None) -> None:
     """
     if find_spec("streamlit") is None or find_spec("altair") is None:
         raise RequestError("the app needs streamlit and altair; pip install 'trainlab[app]'")
-    port = port if port is not None else _first_free_port()
-    if not _is_free(port):
+    listener = _listen_anywhere() if port is None else _listen(port)
+    if listener is None:
         raise RequestError(f"port {port} of {ADDRESS} is taken; choose another with --port")
+    with listener:
+        server = _server(place, listener.getsockname()[1])
+        print(f"trainlab app: http://localhost:{listener.getsockname()[1]}  ", end="")
+        print(f"(runs in {place.runs}; Ctrl-C ends it)", flush=True)
+        try:
+            server.run(sockets=[listener])
+        except KeyboardInterrupt:  # uvicorn raises it again once everything is closed
+            return
+
+
+def _server(place: Place, port: int) -> "Server":
+    """The server with all that the first view needs, so that an address that is told answers at once."""
+    import narwhals.stable.v1  # noqa: F401 - altair's way to a table
+    import pandas  # noqa: F401 - Streamlit's way to a table, as is the next
+    import pyarrow.compute  # noqa: F401
+    import scipy.special  # noqa: F401 - intervals need it; a second by itself
+    import streamlit as st
+    import uvicorn
+    from altair.utils import schemapi
+    from starlette.middleware import Middleware
+    from streamlit import env_util
     from streamlit.web import bootstrap
 
-    from trainlab.app import theme
+    from trainlab.app import comparing, theme  # noqa: F401
+    from trainlab.app.frontend import Frontend
 
-    given: dict[str, Any] = {**SETTINGS, **theme.options(), "server.port": port}
-    flags = {name.replace(".", "_"): value for name, value in given.items()}
-    bootstrap.load_config_options(flags)
-    _import()
+    schemapi.disable_debug_mode()  # checking a chart against its schema takes as long as making it: tests do
+    env_util.is_repl()  # Streamlit asks at its first element, and looks through all modules for it
+    gc.freeze()  # what is imported stays: no need to look through it after every view
     threading.Thread(target=_read, args=(place,), daemon=True).start()
-    print(f"trainlab app: http://localhost:{port}  (runs in {place.runs}; Ctrl-C ends it)", flush=True)
-    bootstrap.run(str(MAIN), False, place.arguments(), flags)
-
-
-def _import() -> None:
-    """What the first view needs and is slow to import, so that an address that is told answers at once."""
-    import altair  # noqa: F401
-    import scipy.special  # noqa: F401 - intervals need it; a second by itself
-
-    from trainlab.app import comparing  # noqa: F401
+    given = {**SETTINGS, **theme.options(), "server.port": port}
+    bootstrap.load_config_options({name.replace(".", "_"): value for name, value in given.items()})
+    sys.argv = [str(MAIN), *place.arguments()]  # where `trainlab.app.place` finds it, in every view
+    return uvicorn.Server(
+        uvicorn.Config(
+            st.App(MAIN, middleware=[Middleware(Frontend)]),
+            log_level="error",
+            ws_max_size=LARGEST_UPLOAD_MB * 2**20,
+            ws_per_message_deflate=False,
+            timeout_graceful_shutdown=CLOSING_SECONDS,
+        )
+    )
 
 
 def _read(place: Place) -> None:
-    """The table of all runs, read while the browser is being opened."""
+    """The table of all runs, read while the browser is being opened; and one chart, as the first is slow."""
+    import polars as pl
+
     from trainlab.app import records
+    from trainlab.figures import learning_curves
+    from trainlab.figures.style import OnScreen
 
     records.table(place.runs)
+    points = pl.DataFrame({"setting": "", "epoch": [1, 2], "mean": 0.5, "low": 0.0, "high": 1.0})
+    OnScreen(learning_curves.figure(points, "val/acc", "", chance=0.1)).to_dict()
 
 
-def _first_free_port() -> int:
+def _listen_anywhere() -> socket.socket:
     for port in range(FIRST_PORT, FIRST_PORT + PORTS):
-        if _is_free(port):
-            return port
+        if listener := _listen(port):
+            return listener
     raise RequestError(f"no free port from {FIRST_PORT} to {FIRST_PORT + PORTS - 1}; choose one with --port")
 
 
-def _is_free(port: int) -> bool:
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as listener:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            listener.bind((ADDRESS, port))
-        except OSError:
-            return False
-    return True
+def _listen(port: int) -> socket.socket | None:
+    """A socket that takes connections at this port; None where it is taken.
+
+    asyncio sends small answers at once only on a socket that names its protocol; on others, as Streamlit
+    opens them, the system keeps an answer's second half back for up to 40 ms.
+    """
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    try:
+        if sys.platform != "win32":  # there, it would let two servers have the same port
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((ADDRESS, port))
+        listener.listen()
+    except OSError:
+        listener.close()
+        return None
+    return listener

@@ -8,7 +8,7 @@ from typing import Any
 import streamlit as st
 
 from trainlab.errors import RequestError
-from trainlab.figures.style import on_screen
+from trainlab.figures.style import OnScreen
 from trainlab.runs import BrokenRun
 
 _MARKUP = str.maketrans({mark: f"\\{mark}" for mark in "\\`*_{}[]()<>#+-.!|~$:&"})
@@ -27,7 +27,7 @@ def heading(title: str, question: str) -> None:
 
 def chart(figure: Any, alt: str, **options: Any) -> Any:
     """A figure of `trainlab.figures` in the colours of the page; `alt` says in words what it shows."""
-    return st.altair_chart(on_screen(figure), theme=None, alt=alt, **options)
+    return st.altair_chart(OnScreen(figure), theme=None, alt=alt, **options)
 
 
 def one_of(label: str, names: Mapping[str, str], key: str, first: int | None = 0) -> str | None:

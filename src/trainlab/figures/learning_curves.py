@@ -112,7 +112,8 @@ def figure(
                 x=alt.value(0), text="text:N"
             )
         )
-    return alt.layer(*layers).properties(
+    return alt.layer(
+        *layers,
         width=520,
         height=280 + 22 * len(set(table["setting"])) * legend,
         title=alt.TitleParams(title, subtitle=[subtitle] if subtitle else []),

@@ -220,8 +220,6 @@ def page() -> None:
     st.markdown("Layer by layer, from the image to the classes: :blue[**━** theory], :red[**●** measured]")
     charts = [column.empty() for column in st.columns(3)]
     command(" ".join(["python train.py", *overrides]))
-    future = forecasts().ask(settings, instead_of=st.session_state.get("asked"))
-    st.session_state["asked"] = future
     slot = right.empty()
     slot.caption("The forecast is being measured …")
     since = time.monotonic()
@@ -230,6 +228,8 @@ def page() -> None:
         theory_says(theory)
         st.caption(_took("Computed", since))
     draw_layers(charts, theory, [])
+    future = forecasts().ask(settings, instead_of=st.session_state.get("asked"))
+    st.session_state["asked"] = future
     with plainly():
         forecast = awaited(future, slot)
         draw_layers(charts, theory, forecast["layers"])

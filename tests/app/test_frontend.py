@@ -1,0 +1,89 @@
+"""Streamlit's page and files as the app serves them, without a browser: what is named, what is refused."""
+
+import asyncio
+import re
+from dataclasses import dataclass
+
+import pytest
+
+pytest.importorskip("streamlit")
+
+from trainlab.app import frontend
+
+BEHIND = b"left to Streamlit"
+
+
+@dataclass(frozen=True)
+class Answer:
+    headers: dict[str, str]
+    body: bytes
+
+
+def answer(path: str, method: str = "GET") -> Answer:
+    """What a server says that has the frontend before an app that says the same to everything."""
+    sent = []
+
+    async def send(message):
+        sent.append(message)
+
+    async def behind(scope, receive, send):
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": BEHIND})
+
+    scope = {"type": "http", "method": method, "path": path}
+    asyncio.run(frontend.Frontend(behind)(scope, None, send))
+    headers = {name.decode(): value.decode() for name, value in sent[0]["headers"]}
+    return Answer(headers, sent[1]["body"])
+
+
+def test_the_page_names_the_code_of_charts_and_tables_and_all_of_it_is_there():
+    page = answer("/compare")
+    assert (
+        page.headers["content-type"].startswith("text/html") and page.headers["cache-control"] == "no-cache"
+    )
+    named = re.findall(r'href="\./(static/(?:js|css)/[\w.-]+)"', page.body.decode())
+    assert len(named) == len(set(named))
+    for part in frontend.SOON:
+        assert any(name.startswith(f"static/js/{part}.") for name in named), part
+    assert any(name.startswith("static/css/DataFrame.") for name in named)
+    for name in named:
+        file = answer(f"/{name}")
+        assert file.body == (frontend.STATIC / name).read_bytes()
+        assert int(file.headers["content-length"]) == len(file.body)
+        assert file.headers["content-type"] in ("text/javascript", "text/css")
+        assert "immutable" in file.headers["cache-control"]
+
+
+def test_what_a_file_imports_is_named_with_it():
+    needed = set(frontend.needed(frontend.SOON))
+    for name in needed:
+        text = (frontend.STATIC / name).read_text(encoding="utf-8")
+        imported = re.findall(r'(?:from|import)"\./([\w.-]+\.js)"', text)
+        assert {f"static/js/{other}" for other in imported} <= needed
+
+
+@pytest.mark.parametrize("path", ["/", "/run", "/will-it-learn"])
+def test_every_address_of_the_app_has_the_page(path):
+    assert answer(path).body == frontend.index()
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/_stcore/health", "/media/a.png", "/favicon.png", "/static/js/none.js", "/static/../index.html",
+     "/static//etc/passwd", "/component/canvas/index.html"],
+)  # fmt: skip
+def test_everything_else_is_left_to_streamlit(path):
+    assert answer(path).body == BEHIND
+
+
+def test_only_what_is_asked_for_is_answered():
+    assert answer("/compare", "POST").body == BEHIND
+
+
+def test_a_streamlit_without_these_parts_has_its_own_page(monkeypatch):
+    monkeypatch.setattr(frontend, "SOON", ("NoSuchPart",))
+    frontend.index.cache_clear()
+    try:
+        assert frontend.index() == (frontend.STATIC / "index.html").read_bytes()
+    finally:
+        frontend.index.cache_clear()

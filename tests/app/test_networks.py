@@ -1,0 +1,30 @@
+"""What the pages ask of torch: the same settings as a run has, and refusals in one line."""
+
+import pytest
+
+pytest.importorskip("streamlit")
+
+from trainlab.app import networks
+from trainlab.config import compose
+from trainlab.errors import RequestError
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        (),
+        ("activation=sigmoid", "depth=12", "optimizer=sgd_momentum", "trainer.max_steps=500"),
+        ("model=resnet", "optimizer.lr=0.02", "norm_layer=batchnorm", "data=digits"),
+    ],
+)
+def test_settings_are_those_of_the_command_line(overrides):
+    assert networks.settings_of(overrides) == compose(overrides)
+
+
+@pytest.mark.parametrize("wrong", ["activation=reluu", "depth=-1", "a=b=[", "nonsense=1"])
+def test_what_does_not_compose_is_refused_as_by_the_command_line(wrong):
+    with pytest.raises(RequestError) as by_the_command_line:
+        compose([wrong])
+    with pytest.raises(RequestError) as by_the_app:
+        networks.settings_of((wrong,))
+    assert str(by_the_app.value) == str(by_the_command_line.value)
