@@ -52,7 +52,8 @@ def _composer() -> "BulkComposer":
 
     GlobalHydra.instance().clear()
     with initialize_config_dir(str(package_conf()), version_base="1.3"):
-        return BulkComposer(GlobalHydra.instance().config_loader())
+        loader: Any = GlobalHydra.instance().config_loader()
+        return BulkComposer(loader)
 
 
 @st.cache_data(max_entries=KEPT, show_spinner=LOADING)

@@ -27,7 +27,8 @@ def heading(title: str, question: str) -> None:
 
 def chart(figure: Any, alt: str, **options: Any) -> Any:
     """A figure of `trainlab.figures` in the colours of the page; `alt` says in words what it shows."""
-    return st.altair_chart(OnScreen(figure), theme=None, alt=alt, **options)
+    on_screen: Any = OnScreen(figure)
+    return st.altair_chart(on_screen, theme=None, alt=alt, **options)
 
 
 def one_of(label: str, names: Mapping[str, str], key: str, first: int | None = 0) -> str | None:
