@@ -92,6 +92,13 @@ def left_out(runs: pl.DataFrame, axis: str, columns: Sequence[str]) -> pl.DataFr
     return pl.concat(parts)
 
 
+def predicted(fitted: Fit, runs: pl.DataFrame) -> pl.DataFrame:
+    """The runs with the fit's probability and threshold beside each."""
+    return runs.with_columns(
+        probability=pl.Series(fitted.probability(runs)), threshold=pl.lit(fitted.threshold)
+    )
+
+
 def depth_range(ranges: Mapping[str, int], beyond: str) -> pl.Expr:
     """The first range whose largest depth a run does not exceed, else `beyond`; LeNet-5 has no depth."""
     expression = pl.when(pl.col("depth").is_null()).then(pl.lit("lenet5"))

@@ -35,23 +35,31 @@ EARLY_STEPS = 50
 """What the baseline trains that no forecast may."""
 
 DIGITS = 4
+AT_ONCE = 20
+"""After so many runs the table is written: what has been measured is not measured again."""
 
 
 def measure(runs: Path, processes: int = 2, most: int | None = None, table: Path = TABLE) -> pl.DataFrame:
     """Adds the zoo's runs that the table lacks, writes it, and returns it. Nothing is trained."""
-    known = pl.read_csv(table, infer_schema_length=None) if table.exists() else pl.DataFrame()
-    # these are of the table as a whole, not of a run
-    known = known.drop("part", "number", "probability", strict=False)
-    have = set(known["run_id"]) if len(known) else set()
     design = {run_id: name for name, part in PARTS.items() for run_id in read_group(runs, part.group)}
-    done = [runs / run_id for run_id in design if run_id not in have and _ended(runs / run_id)]
+    whole = pl.read_csv(table, infer_schema_length=None) if table.exists() else pl.DataFrame()
+    have = set(whole["run_id"]) if len(whole) else set()
+    left = [runs / run_id for run_id in design if run_id not in have and _ended(runs / run_id)][:most]
     # not forked: polars has threads by now, and they do not survive it
     with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
-        rows = [row for row in pool.map(_row, done[:most]) if row is not None]
-    parts = [frame for frame in (known, pl.DataFrame(rows, infer_schema_length=None)) if len(frame)]
-    whole = _numbered(pl.concat(parts, how="vertical_relaxed"), design)
-    whole.write_csv(table)
+        for first in range(0, len(left), AT_ONCE):
+            rows = [row for row in pool.map(_row, left[first : first + AT_ONCE]) if row is not None]
+            whole = _numbered(_joined(whole, rows), design)
+            whole.write_csv(table)
+            print(f"{len(whole)} runs in the table", flush=True)
     return whole
+
+
+def _joined(known: pl.DataFrame, rows: list[dict[str, Any]]) -> pl.DataFrame:
+    """Both, by the names of their columns; without what the table as a whole says of a run."""
+    parts = [known.drop("part", "number", "probability", strict=False)] if len(known) else []
+    parts += [pl.DataFrame(rows, infer_schema_length=None)] if rows else []
+    return pl.concat(parts, how="diagonal_relaxed")
 
 
 def _numbered(table: pl.DataFrame, design: Mapping[str, str]) -> pl.DataFrame:

@@ -9,6 +9,7 @@ import numpy as np
 import polars as pl
 
 from experiments.preflight import again, score
+from experiments.preflight.design import ORDINARY, PARTS, WIDE
 from experiments.preflight.table import TABLE
 from experiments.written import filled, rounded
 from trainlab.diagnosis.forecast.calibration import COEFFICIENTS, probability
@@ -22,6 +23,9 @@ BORDER, LOG_2 = (0.12, 0.20), 0.3
 LOOKED_AT = 562
 """So many runs, the first of the design, were there while the features were made: those after are fresh."""
 
+NAMED = ("activation", "depth_range", "data", "optimizer")
+"""The axes that a forecast is most often asked to be right on without having seen the option."""
+
 DEPTHS = {"1–2": 2, "3–5": 5, "6–9": 9, "10–15": 15, "16–24": 99}
 
 
@@ -29,7 +33,7 @@ def write() -> None:
     """All files, from the table."""
     runs = load()
     results = rounded(scored(runs))
-    shipped = score.fit(runs, score.COLUMNS)
+    shipped = score.fit(fitted_on(runs), score.COLUMNS)
     COEFFICIENTS.write_text(json.dumps(shipped.coefficients(), indent=1) + "\n", encoding="utf-8")
     said = [round(probability(row, shipped.coefficients()), 4) for row in runs.iter_rows(named=True)]
     runs.drop("depth_range").with_columns(probability=pl.Series(said)).write_csv(TABLE)
@@ -45,15 +49,21 @@ def load(path: Path = TABLE) -> pl.DataFrame:
     return runs.with_columns(depth_range=score.depth_range(DEPTHS, "more")).sort("number")
 
 
+def fitted_on(runs: pl.DataFrame) -> pl.DataFrame:
+    """What the shipped fit has seen: the wide part. The ordinary part stays a test that no fit has seen."""
+    return runs.filter(pl.col("part") == WIDE.name)
+
+
 def scored(runs: pl.DataFrame) -> dict[str, Any]:
     """The forecast and every baseline on every family left out."""
     forecast = {axis: score.left_out(runs, axis, score.COLUMNS) for axis in score.FAMILIES}
-    pooled = pl.concat(list(forecast.values()))
+    pooled = pl.concat(list(forecast.values())).join(runs.select("run_id", "part"), on="run_id")
     return {
         "zoo": _zoo(runs),
         "must": MUST,
         "pooled": score.judged(pooled),
         "fresh": _fresh(runs),
+        "parts": _parts(runs, pooled),
         "axes": {axis: score.judged(predictions) for axis, predictions in forecast.items()},
         "families": {
             axis: {family: score.judged(part) for (family,), part in sorted(predictions.group_by("family"))}
@@ -61,6 +71,7 @@ def scored(runs: pl.DataFrame) -> dict[str, Any]:
         },
         "reliability": score.reliability(score.labels(pooled), pooled["probability"].to_numpy()),
         "baselines": _baselines(runs),
+        "ceiling": _with_steps(runs),
         "where": _where(runs, pooled),
         "repeats": again.summed_up(),
         "misjudged": _misjudged(runs, pooled),
@@ -68,13 +79,23 @@ def scored(runs: pl.DataFrame) -> dict[str, Any]:
 
 
 def _fresh(runs: pl.DataFrame) -> dict[str, Any]:
-    """The fit of the runs that were looked at while the features were made, on those that were not."""
-    seen, fresh = runs.filter(pl.col("number") < LOOKED_AT), runs.filter(pl.col("number") >= LOOKED_AT)
-    fitted = score.fit(seen, score.COLUMNS)
-    judged = fresh.with_columns(
-        probability=pl.Series(fitted.probability(fresh)), threshold=pl.lit(fitted.threshold)
-    )
-    return score.judged(judged)
+    """The fit of the runs that were looked at while the features were made, on the others of that part."""
+    wide = fitted_on(runs)
+    seen = pl.col("number") < LOOKED_AT
+    return score.judged(score.predicted(score.fit(wide.filter(seen), score.COLUMNS), wide.filter(~seen)))
+
+
+def _parts(runs: pl.DataFrame, pooled: pl.DataFrame) -> dict[str, Any]:
+    """Each part of the zoo by fits that left a family of the whole zoo out; one part by the other alone."""
+    named = pl.col("axis").is_in(NAMED)
+    of = {name: pl.col("part") == name for name in PARTS}
+    by_wide = score.predicted(score.fit(fitted_on(runs), score.COLUMNS), runs.filter(of[ORDINARY.name]))
+    words = f"each {', '.join(_words(axis) for axis in NAMED)}"
+    return {
+        **{f"{name} part": score.judged(pooled.filter(which)) for name, which in of.items()},
+        **{f"{name} part, {words}": score.judged(pooled.filter(which & named)) for name, which in of.items()},
+        "**ordinary part, by the shipped fit**, which knows the wide part alone": score.judged(by_wide),
+    }
 
 
 def _baselines(runs: pl.DataFrame) -> dict[str, Any]:
@@ -84,6 +105,13 @@ def _baselines(runs: pl.DataFrame) -> dict[str, Any]:
         parts = [score.left_out(with_it, axis, ["baseline"]) for axis in score.FAMILIES]
         found[name] = score.judged(pl.concat(parts))
     return found
+
+
+def _with_steps(runs: pl.DataFrame) -> dict[str, float]:
+    """What the features come to together with what only training tells: the loss after 50 steps."""
+    with_it = runs.with_columns(score.baselines()["train 50 steps"](runs).alias("loss_after_50"))
+    columns = [*score.COLUMNS, "loss_after_50"]
+    return score.judged(pl.concat([score.left_out(with_it, axis, columns) for axis in score.FAMILIES]))
 
 
 def _zoo(runs: pl.DataFrame) -> dict[str, Any]:
@@ -110,13 +138,15 @@ def _zoo(runs: pl.DataFrame) -> dict[str, Any]:
 
 
 def _where(runs: pl.DataFrame, pooled: pl.DataFrame) -> dict[str, Any]:
-    """The same predictions, parted: runs that ended near the border of learning, of large steps, others."""
+    """The same predictions, parted: how near a run ended to the border, size and number of its steps."""
     near = pl.col("test_acc").fill_null(0.0).is_between(*BORDER)
     large = (pl.col("first_step") > -1) | (pl.col("overshoot") > LOG_2)
     parts = {
         f"test accuracy between {BORDER[0]:.0%} and {BORDER[1]:.0%}": near,
+        "all others": ~near,
         "others, first step above a tenth of a layer or beyond the curvature": ~near & large,
         "others, small steps": ~near & ~large,
+        **{f"{steps} steps": pl.col("steps") == steps for steps in sorted(set(runs["steps"]))},
     }
     return {
         name: score.judged(pooled.join(runs.filter(which).select("run_id"), on="run_id", how="semi"))
@@ -145,10 +175,11 @@ def readme(results: Mapping[str, Any]) -> str:
         "zoo": table_of_zoo(results),
         "verdict": verdict(results),
         "axes": table_of_axes(results),
+        "parts": table_of("part of the zoo, and what was left out", results["parts"]),
         "baselines": table_of_baselines(results),
         "families": table_of_families(results),
         "reliability": table_of_reliability(results),
-        "where": table_of_where(results),
+        "where": table_of("runs", results["where"]),
         "repeats": sentence_of_repeats(results),
         "misjudged": table_of_misjudged(results),
     }
@@ -189,8 +220,8 @@ def table_of_axes(results: Mapping[str, Any]) -> str:
 
 def table_of_baselines(results: Mapping[str, Any]) -> str:
     """The forecast beside what is simpler, all judged on the same families left out, pooled."""
-    lines = [f"| by | {HEAD}", f"|---|{RULE}", f"| **preflight** | {_cells(results['pooled'])}"]
-    return "\n".join([*lines, *(f"| {name} | {_cells(of)}" for name, of in results["baselines"].items())])
+    ceiling = {"preflight's features and the loss after 50 steps": results["ceiling"]}
+    return table_of("by", {"**preflight**": results["pooled"], **results["baselines"], **ceiling})
 
 
 def table_of_families(results: Mapping[str, Any]) -> str:
@@ -201,10 +232,10 @@ def table_of_families(results: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def table_of_where(results: Mapping[str, Any]) -> str:
-    """A line for each part of the zoo."""
-    lines = [f"| runs | {HEAD}", f"|---|{RULE}"]
-    return "\n".join([*lines, *(f"| {name} | {_cells(of)}" for name, of in results["where"].items())])
+def table_of(what: str, rows: Mapping[str, Mapping[str, float]]) -> str:
+    """A line for each of these judgements."""
+    lines = [f"| {what} | {HEAD}", f"|---|{RULE}"]
+    return "\n".join([*lines, *(f"| {name} | {_cells(row)}" for name, row in rows.items())])
 
 
 def sentence_of_repeats(results: Mapping[str, Any]) -> str:

@@ -31,7 +31,7 @@ HAVE = {
         "sgd 10 mlp D", "sgd 3 cnn S", "adam 1 mlp D", "adam 0.3 cnn B", "sgd 30 tanh lenet D",
     ),
     "batchnorm_statistics_lag": ("slow batchnorm mlp D", "slow batchnorm cnn B", "slow batchnorm resnet B"),
-    "batch_too_small": ("two images batchnorm mlp D", "two images cnn S", "two images batchnorm cnn S"),
+    "batch_too_small": ("two images batchnorm mlp S", "two images cnn S", "two images batchnorm cnn S"),
     "learning_rate_too_low": ("sgd 1e-5 mlp D", "adam 1e-7 cnn S", "sgd 1e-4 resnet B"),
     "labels_unlearnable": ("shuffled mlp D", "shuffled cnn S", "shuffled batchnorm resnet B"),
     "too_few_steps": ("two steps mlp D", "short cnn S", "short sigmoid 3 mlp D", "shuffled and short D"),

@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 from experiments.preflight import score, zoo
 from experiments.preflight.design import DEPTHS, INITIALIZERS, PARTS, SIZES, WIDE, points
-from experiments.preflight.write import HERE, MUST, README, RESULTS, load, readme
+from experiments.preflight.write import HERE, MUST, README, RESULTS, fitted_on, load, readme
 from sklearn.metrics import roc_auc_score
 
 from trainlab.config import AXES, catalogue, compose
@@ -52,11 +52,22 @@ def test_the_shipped_coefficients_give_the_recorded_probabilities(runs):
 
 
 def test_the_shipped_coefficients_are_the_fit_of_the_table(runs):
-    fitted = score.fit(runs, score.COLUMNS).coefficients()
+    fitted = score.fit(fitted_on(runs), score.COLUMNS).coefficients()
     ours, theirs = coefficients()["features"], fitted["features"]
     assert coefficients()["threshold"] == pytest.approx(fitted["threshold"], abs=1e-3)
     for name in NAMES:
         assert ours[name]["weight"] == pytest.approx(theirs[name]["weight"], abs=5e-3)
+
+
+def test_the_shipped_fit_has_never_seen_the_ordinary_part(runs, results):
+    ordinary = runs.filter(pl.col("part") == "ordinary").with_columns(
+        threshold=pl.lit(coefficients()["threshold"])
+    )
+    assert len(ordinary) == 500 and set(ordinary["run_id"]).isdisjoint(fitted_on(runs)["run_id"])
+    found = score.judged(ordinary)
+    recorded = next(of for name, of in results["parts"].items() if "shipped fit" in name)
+    for name in ("auroc", "recall", "false_alarms"):
+        assert found[name] == pytest.approx(recorded[name], abs=5e-3)
 
 
 def test_a_family_left_out_is_judged_as_recorded(runs, results):
