@@ -29,7 +29,6 @@ SHIFTS = {
 }
 """Named changes of what a trained network sees, with what their amount means."""
 
-MEASURES = ("accuracy", "loss", "agreement")
 """Under a shift: accuracy, loss (nats), and the share of images predicted as without the shift."""
 
 PREDICTIONS = ("scale", "correlation", "gradient")

@@ -22,7 +22,6 @@ from trainlab.sweeps.slots import Count, SlotSettings, check_settings, cores
 from trainlab.sweeps.watch import Watcher
 
 MOST_QUEUED = 1000
-_POLL_SECONDS = {"local": 0.2, "slurm": 5.0}
 
 
 class SubmititSettings(SlotSettings):
