@@ -29,8 +29,6 @@ SHIFTS = {
 }
 """Named changes of what a trained network sees, with what their amount means."""
 
-"""Under a shift: accuracy, loss (nats), and the share of images predicted as without the shift."""
-
 PREDICTIONS = ("scale", "correlation", "gradient")
 MEAN_FIELD = ("chi1", "critical_sigma_w2", "fixed_point", "batchnorm_gradient_growth")
 
