@@ -61,7 +61,7 @@ def measure(workspace: Workspace) -> list[Measure]:
     if not CHROMIUM.exists():
         raise Skipped(f"{CHROMIUM} is missing: apt-get install chromium")
     demo, many = workspace.folder / "demo", workspace.folder / "many"
-    _train_demo(demo, workspace)
+    train_demo(demo, workspace)
     many_runs.write(many, 200 if workspace.quick else many_runs.RUNS, many_runs.POINTS)
     figures = []
     for (name, at_most), folder in zip(AT_MOST_SECONDS.items(), (demo, many), strict=True):
@@ -102,12 +102,12 @@ def _pages(folder: Path, rounds: int) -> list[Measure]:
     from playwright.sync_api import sync_playwright
 
     views: dict[str, list[float]] = {name: [] for name in PAGES}
-    with sync_playwright() as playwright, _serving(folder):
+    with sync_playwright() as playwright, serving(command(folder)):
         browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=FLAGS)
-        firsts = {name: _view(browser, name) for name in PAGES}
+        firsts = {name: view(browser, name) for name in PAGES}
         for _ in range(rounds):
             for name in PAGES:
-                views[name].append(_view(browser, name))
+                views[name].append(view(browser, name))
         theory = _theory_follows(browser, rounds)
         browser.close()
     medians = {name: median(seconds) for name, seconds in views.items()}
@@ -156,7 +156,8 @@ def _theory_follows(browser: Any, rounds: int) -> list[float]:
     return seconds
 
 
-def _train_demo(folder: Path, workspace: Workspace) -> None:
+def train_demo(folder: Path, workspace: Workspace) -> None:
+    """The runs of `make demo`."""
     paths = [f"paths.runs={folder}", f"paths.cache={workspace.folder / 'cache'}"]
     command = [sys.executable, "train.py", *DEMO, "logger=none", *paths]
     subprocess.run(command, cwd=REPOSITORY, check=True, capture_output=True)
@@ -168,22 +169,23 @@ def _look(folder: Path) -> Seen:
 
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=FLAGS)
-        with _serving(folder) as (server, started):
+        with serving(command(folder)) as (server, started):
             before = _processor_seconds(server.pid)
-            first = _view(browser)
+            first = view(browser)
             processor = _processor_seconds(server.pid) - before
-            later = _view(browser)
+            later = view(browser)
             _every_view(browser)
             gib = _resident(server.pid)
         browser.close()
     return Seen(started, first, later, processor, gib)
 
 
-def _view(browser: Any, name: str = "compare") -> float:
+def view(browser: Any, name: str = "compare") -> float:
+    """Seconds until what a page has at least is drawn."""
     page = browser.new_page(viewport={"width": 1280, "height": 1500})
     began = time.perf_counter()
     page.goto(f"http://localhost:{PORT}/{name}")
-    for part in PAGES[name]:
+    for part in PAGES.get(name, PAGES["compare"]):
         page.locator(part).first.wait_for(timeout=120_000)
     seconds = time.perf_counter() - began
     page.close()
@@ -200,9 +202,14 @@ def _every_view(browser: Any) -> None:
     page.close()
 
 
+def command(folder: Path) -> list[str]:
+    """Our app on these runs."""
+    return [sys.executable, "-m", "trainlab", "app", "--runs", str(folder), "--port", str(PORT)]
+
+
 @contextmanager
-def _serving(folder: Path) -> Iterator[tuple[subprocess.Popen, float]]:
-    command = [sys.executable, "-m", "trainlab", "app", "--runs", str(folder), "--port", str(PORT)]
+def serving(command: list[str]) -> Iterator[tuple[subprocess.Popen, float]]:
+    """A server at `PORT` that has just told that it is there, and the seconds until then."""
     began = time.perf_counter()
     server = subprocess.Popen(command, cwd=REPOSITORY, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:

@@ -18,6 +18,7 @@ FAMILIES = {
     "utilization": "each architecture's share of the matrix-product rate",
     "overhead": "what a run costs beyond training",
     "app": "the first view of the web app, on the demo and on 10,000 runs",
+    "bare_page": "the app's first view against the least page that Streamlit can have",
 }
 
 
