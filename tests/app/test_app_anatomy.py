@@ -48,6 +48,7 @@ def test_depth_by_the_keyboard_changes_the_layers(loaded_address, open_page, sho
 def test_what_does_not_fit_is_said_in_one_line(loaded_address, open_page):
     page = open_page(f"{loaded_address}/anatomy?model=vgg&side=16")
     page.get_by_test_id("stAlert").get_by_text("poolings on 16 × 16 pixels").wait_for()
+    settled(page)
     assert page.locator(".ways").count() == 1, "the rest of the page is there"
 
 
