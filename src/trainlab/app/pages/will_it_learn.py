@@ -220,6 +220,7 @@ def page() -> None:
     st.markdown("Layer by layer, from the image to the classes: :blue[**━** theory], :red[**●** measured]")
     charts = [column.empty() for column in st.columns(3)]
     command(" ".join(["python train.py", *overrides]))
+    beside = forecasts()  # it imports torch while this process does; it is asked once the theory is on show
     slot = right.empty()
     slot.caption("The forecast is being measured …")
     since = time.monotonic()
@@ -228,7 +229,7 @@ def page() -> None:
         theory_says(theory)
         st.caption(_took("Computed", since))
     draw_layers(charts, theory, [])
-    future = forecasts().ask(settings, instead_of=st.session_state.get("asked"))
+    future = beside.ask(settings, instead_of=st.session_state.get("asked"))
     st.session_state["asked"] = future
     with plainly():
         forecast = awaited(future, slot)
