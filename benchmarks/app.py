@@ -5,7 +5,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -102,12 +102,12 @@ def _pages(folder: Path, rounds: int) -> list[Measure]:
     from playwright.sync_api import sync_playwright
 
     views: dict[str, list[float]] = {name: [] for name in PAGES}
-    with sync_playwright() as playwright, serving(command(folder)):
+    with sync_playwright() as playwright, serving(app_command(folder)):
         browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=FLAGS)
-        firsts = {name: view(browser, name) for name in PAGES}
+        firsts = {name: view(browser, name, parts) for name, parts in PAGES.items()}
         for _ in range(rounds):
-            for name in PAGES:
-                views[name].append(view(browser, name))
+            for name, parts in PAGES.items():
+                views[name].append(view(browser, name, parts))
         theory = _theory_follows(browser, rounds)
         browser.close()
     medians = {name: median(seconds) for name, seconds in views.items()}
@@ -169,23 +169,23 @@ def _look(folder: Path) -> Seen:
 
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=FLAGS)
-        with serving(command(folder)) as (server, started):
+        with serving(app_command(folder)) as (server, started):
             before = _processor_seconds(server.pid)
-            first = view(browser)
+            first = view(browser, "compare", PAGES["compare"])
             processor = _processor_seconds(server.pid) - before
-            later = view(browser)
+            later = view(browser, "compare", PAGES["compare"])
             _every_view(browser)
             gib = _resident(server.pid)
         browser.close()
     return Seen(started, first, later, processor, gib)
 
 
-def view(browser: Any, name: str = "compare") -> float:
-    """Seconds until what a page has at least is drawn."""
+def view(browser: Any, name: str, parts: Sequence[str]) -> float:
+    """Seconds from opening the page of this name until all its parts are drawn."""
     page = browser.new_page(viewport={"width": 1280, "height": 1500})
     began = time.perf_counter()
     page.goto(f"http://localhost:{PORT}/{name}")
-    for part in PAGES.get(name, PAGES["compare"]):
+    for part in parts:
         page.locator(part).first.wait_for(timeout=120_000)
     seconds = time.perf_counter() - began
     page.close()
@@ -202,7 +202,7 @@ def _every_view(browser: Any) -> None:
     page.close()
 
 
-def command(folder: Path) -> list[str]:
+def app_command(folder: Path) -> list[str]:
     """Our app on these runs."""
     return [sys.executable, "-m", "trainlab", "app", "--runs", str(folder), "--port", str(PORT)]
 

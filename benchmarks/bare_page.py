@@ -27,7 +27,7 @@ def measure(workspace: Workspace) -> list[Measure]:
     app.train_demo(demo, workspace)
     script.write_text(BARE, encoding="utf-8")
     contenders = {
-        "trainlab app": lambda: _first_view(app.command(demo), "compare"),
+        "trainlab app": lambda: _first_view(app.app_command(demo), "compare"),
         "bare page": lambda: _first_view(_bare(script), ""),
     }
     rounds = interleaved(contenders, 1 if workspace.quick else ROUNDS, warm_ups=0 if workspace.quick else 1)
@@ -61,6 +61,6 @@ def _first_view(command: list[str], page: str) -> float:
 
     with sync_playwright() as playwright, app.serving(command):
         browser = playwright.chromium.launch(executable_path=str(app.CHROMIUM), args=app.FLAGS)
-        seconds = app.view(browser, page)
+        seconds = app.view(browser, page, app.PAGES["compare"])
         browser.close()
     return seconds

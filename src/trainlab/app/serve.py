@@ -1,6 +1,7 @@
 """Starts the app: on this machine only, with no watching of files and nothing sent anywhere."""
 
 import gc
+import inspect
 import socket
 import sys
 import threading
@@ -65,15 +66,14 @@ def _server(place: Place, port: int) -> "Server":
     import uvicorn
     from altair.utils import schemapi
     from starlette.middleware import Middleware
-    from streamlit import env_util
     from streamlit.web import bootstrap
 
     from trainlab.app import comparing, theme  # noqa: F401
     from trainlab.app.frontend import Frontend
 
     schemapi.disable_debug_mode()  # checking a chart against its schema takes as long as making it: tests do
-    env_util.is_repl()  # Streamlit asks at its first element, and looks through all modules for it
-    gc.freeze()  # what is imported stays: no need to look through it after every view
+    inspect.stack()  # Streamlit asks for it at its first element; the first time is slow
+    gc.freeze()  # what is imported stays: no collection needs to look through it
     threading.Thread(target=_read, args=(place,), daemon=True).start()
     given = {**SETTINGS, **theme.options(), "server.port": port}
     bootstrap.load_config_options({name.replace(".", "_"): value for name, value in given.items()})

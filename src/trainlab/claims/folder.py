@@ -9,11 +9,9 @@ import yaml
 import trainlab
 from trainlab.claims.spec import COLLECTIONS, Claim, read
 from trainlab.errors import RequestError, unknown
+from trainlab.runs.settings_file import Loader
 
 CLAIM_FILE = "claim.yaml"
-
-# libyaml is ten times faster; it is missing from some builds of PyYAML
-_Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 @dataclass(frozen=True)
@@ -72,7 +70,7 @@ def _place(entry: Entry) -> tuple[int, int, str]:
 
 def _parsed(folder: Path) -> Any:
     try:
-        return yaml.load((folder / CLAIM_FILE).read_text(encoding="utf-8"), Loader=_Loader)
+        return yaml.load((folder / CLAIM_FILE).read_text(encoding="utf-8"), Loader=Loader)
     except yaml.YAMLError as error:
         raise RequestError(f"claim {folder.name}: not YAML ({' '.join(str(error).split())})") from None
     except OSError as error:

@@ -10,7 +10,7 @@ from trainlab.runs.result import BrokenRun
 SETTINGS_FILE = "config.yaml"
 
 # libyaml is ten times faster; it is missing from some builds of PyYAML
-_Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _Dumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 
 
@@ -22,7 +22,7 @@ def settings_text(settings: Mapping) -> str:
 def read_settings(folder: Path) -> dict:
     """The frozen settings of the run in `folder`. Raises BrokenRun."""
     try:
-        settings = yaml.load((folder / SETTINGS_FILE).read_bytes(), Loader=_Loader)
+        settings = yaml.load((folder / SETTINGS_FILE).read_bytes(), Loader=Loader)
     except FileNotFoundError:
         raise BrokenRun(folder, f"no {SETTINGS_FILE}") from None
     except OSError as error:
