@@ -11,6 +11,7 @@ from trainlab.data.handwriting import as_digits, as_mnist, ink_of
 from trainlab.data.image_file import MOST_PIXELS, read_picture
 from trainlab.data.intake import NO_DIGIT, take_in
 from trainlab.errors import RequestError
+from trainlab.training import inference
 
 MNIST, DIGITS, COLOUR = (28, 28, 1), (32, 32, 1), (32, 32, 3)
 
@@ -91,6 +92,17 @@ def test_clothing_on_white_is_inverted_and_no_more():
     taken = take_in(encoded(Image.fromarray(shirt)), "fashion_mnist", MNIST)
     assert taken.said == ("inverted: Fashion-MNIST is light on dark", "resized from 56 × 56 to 28 × 28")
     assert taken.pixels_HWC[14, 14, 0] == 195 and taken.pixels_HWC[0, 0, 0] == 0
+
+
+def test_the_cut_out_is_told_in_pixels_of_the_photo_that_is_shown():
+    taken = take_in(rgba(seven(light_on_dark=False)), "mnist", MNIST)
+    assert taken.photo.size == (280, 280) and taken.empty is None
+    assert taken.box == pytest.approx((40, 60, 140, 210), abs=4)
+    large = np.kron(seven(light_on_dark=False), np.ones((8, 8), np.uint8))
+    taken = take_in(rgba(large), "mnist", MNIST)
+    assert taken.photo.size == (1024, 1024)
+    assert taken.box == pytest.approx([1024 / 280 * side for side in (40, 60, 140, 210)], abs=12)
+    assert take_in(rgba(large), "cifar10", COLOUR).box is None
 
 
 # Files of all kinds
@@ -189,6 +201,10 @@ def test_a_missing_file_is_named(tmp_path):
 def test_a_blank_image_is_blank_and_says_so(level):
     taken = take_in(encoded(Image.new("RGB", (30, 40), (level,) * 3)), "mnist", MNIST)
     assert not taken.pixels_HWC.any() and taken.said[-1] == NO_DIGIT
+    assert taken.empty == NO_DIGIT and taken.box is None
+    description = {"in_shape_CHW": [1, 28, 28], "settings": {"data": {"name": "mnist"}}}
+    with pytest.raises(RequestError, match="page: one colour throughout"):
+        inference.read_image(encoded(Image.new("L", (30, 40), level)), description, "page")
 
 
 @pytest.mark.parametrize("draw", [as_mnist, as_digits])

@@ -106,11 +106,16 @@ def _leftmost(there_HW: np.ndarray) -> int:
     return int(np.flatnonzero(there_HW.any(axis=0))[0])
 
 
-def _cut_out(ink_HW: np.ndarray) -> np.ndarray:
-    """The rectangle that holds all ink that is not faint."""
+def box_of(ink_HW: np.ndarray) -> tuple[int, int, int, int]:
+    """(left, top, right, bottom) of the rectangle that holds all ink that is not faint."""
     there = ink_HW >= FAINT
     rows, columns = np.flatnonzero(there.any(axis=1)), np.flatnonzero(there.any(axis=0))
-    return ink_HW[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
+
+
+def _cut_out(ink_HW: np.ndarray) -> np.ndarray:
+    left, top, right, bottom = box_of(ink_HW)
+    return ink_HW[top:bottom, left:right]
 
 
 def _resized(ink_HW: np.ndarray, height: int, width: int) -> np.ndarray:

@@ -4,20 +4,22 @@ Used by whatever predicts on images from outside: a file on the command line, an
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageOps
 
 from trainlab.data.digits import upsample
-from trainlab.data.handwriting import as_digits, as_mnist, border_level, ink_of
+from trainlab.data.handwriting import as_digits, as_mnist, border_level, box_of, ink_of
 from trainlab.data.image_file import Picture, read_picture
 from trainlab.data.pixels import to_pixels
 
 NO_DIGIT = "one colour throughout: there is no digit in it"
 LARGEST_SIDE = 512
 """Pixels: a photograph of a digit is shrunk to this before strokes are looked for."""
+LARGEST_PREVIEW = 1024
+"""Pixels: what is shown of a photograph is no larger."""
 
 
 @dataclass(frozen=True)
@@ -51,10 +53,20 @@ MAKINGS = {
 
 @dataclass(frozen=True)
 class Intake:
-    """`pixels_HWC`: uint8, what the network gets. `said`: what was done on the way, a few words each."""
+    """What became of a picture.
+
+    pixels_HWC: uint8, what the network gets.
+    said: what was done on the way, a few words each.
+    photo: the upright picture itself ("L" or "RGB"), at most LARGEST_PREVIEW pixels a side.
+    box: (left, top, right, bottom) of what was cut out, in pixels of `photo`; None where nothing was.
+    empty: why there is nothing to predict on (a blank page), else None.
+    """
 
     pixels_HWC: np.ndarray
     said: tuple[str, ...]
+    photo: Image.Image
+    box: tuple[int, int, int, int] | None = None
+    empty: str | None = None
 
 
 def take_in(
@@ -70,32 +82,47 @@ def take_in(
     picture = read_picture(source, name)
     making = MAKINGS.get(data)
     if making is None:
-        return _fitted(picture.image, shape_HWC, picture.said)
+        return _fitted(picture.image, shape_HWC, picture.said, _preview(picture.image))
     return _made(picture, making, shape_HWC)
 
 
 def _made(picture: Picture, making: Making, shape_HWC: tuple[int, int, int]) -> Intake:
-    said, image = list(picture.said), picture.image
+    said, image, photo = list(picture.said), picture.image, _preview(picture.image)
     if image.mode == "RGB":
         if not _is_grey(image):
             said.append("colour made grey")
         image = image.convert("L")
     is_light = border_level(np.asarray(image)) > 127
     if not is_light and image.size == shape_HWC[1::-1]:
-        return Intake(
-            to_pixels(image, shape_HWC), (*said, "left as it is: it has the size and the dark ground")
-        )
+        said.append("left as it is: it has the size and the dark ground")
+        return Intake(to_pixels(image, shape_HWC), tuple(said), photo)
     if is_light:
         image = ImageOps.invert(image)
         said.append(f"inverted: {making.are} light on dark")
-    if making.draw is not None:
-        image.thumbnail((LARGEST_SIDE, LARGEST_SIDE))
-        ink_HW = ink_of(np.asarray(image))
-        if not ink_HW.any():
-            return Intake(np.zeros(shape_HWC, np.uint8), (*said, NO_DIGIT))
-        image = Image.fromarray(making.draw(ink_HW))
-        said.append(making.said)
-    return _fitted(image, shape_HWC, tuple(said))
+    if making.draw is None:
+        return _fitted(image, shape_HWC, tuple(said), photo)
+    image.thumbnail((LARGEST_SIDE, LARGEST_SIDE))
+    ink_HW = ink_of(np.asarray(image))
+    if not ink_HW.any():
+        return Intake(np.zeros(shape_HWC, np.uint8), (*said, NO_DIGIT), photo, empty=NO_DIGIT)
+    box = _scaled(box_of(ink_HW), image.size, photo.size)
+    said.append(making.said)
+    return replace(_fitted(Image.fromarray(making.draw(ink_HW)), shape_HWC, tuple(said), photo), box=box)
+
+
+def _preview(image: Image.Image) -> Image.Image:
+    small = image.copy()
+    small.thumbnail((LARGEST_PREVIEW, LARGEST_PREVIEW))
+    return small
+
+
+def _scaled(
+    box: tuple[int, int, int, int], own: tuple[int, int], shown: tuple[int, int]
+) -> tuple[int, int, int, int]:
+    """A box in an image of size `own` (width, height), in pixels of the same image of size `shown`."""
+    across, down = shown[0] / own[0], shown[1] / own[1]
+    left, top, right, bottom = box
+    return round(left * across), round(top * down), round(right * across), round(bottom * down)
 
 
 def _is_grey(image: Image.Image) -> bool:
@@ -103,7 +130,9 @@ def _is_grey(image: Image.Image) -> bool:
     return all(int(abs(red - other).max()) <= 2 for other in others)
 
 
-def _fitted(image: Image.Image, shape_HWC: tuple[int, int, int], said: tuple[str, ...]) -> Intake:
+def _fitted(
+    image: Image.Image, shape_HWC: tuple[int, int, int], said: tuple[str, ...], photo: Image.Image
+) -> Intake:
     """Cropped about its centre to the right proportions, resized, in the right channels."""
     height, width, channels = shape_HWC
     how = list(said)
@@ -113,4 +142,4 @@ def _fitted(image: Image.Image, shape_HWC: tuple[int, int, int], said: tuple[str
         how.append("cropped about its centre")
     if image.size != (width, height):
         how.append(f"resized from {image.width} × {image.height} to {width} × {height}")
-    return Intake(to_pixels(image, shape_HWC), tuple(how))
+    return Intake(to_pixels(image, shape_HWC), tuple(how), photo)

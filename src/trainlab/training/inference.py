@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from trainlab.data import Split
-from trainlab.data.intake import take_in
+from trainlab.data.intake import Intake, take_in
 from trainlab.data.loader import BatchLoader
 from trainlab.errors import RequestError
 from trainlab.training import assemble
@@ -63,19 +63,37 @@ def _measure(model: nn.Module, split: Split, batch_size: int) -> tuple[float, fl
     return loss / len(split), correct / len(split)
 
 
-def read_image(
+def take_in_for(
     source: Path | bytes | np.ndarray, description: Mapping[str, Any], name: str = "the image"
-) -> tuple[Tensor, tuple[str, ...]]:
-    """An image from outside as pixels x_1CHW (uint8) of a saved run's network, and what was done to it.
+) -> Intake:
+    """An image from outside as a saved run's network gets it: see `trainlab.data.intake`.
 
-    A file, an upload's bytes or a drawing: see `trainlab.data.intake`. `description` is the checkpoint's.
+    A file, an upload's bytes or a drawing. `description` is the checkpoint's.
 
     Raises:
         RequestError: not an image, too large, too small, transparent throughout.
     """
     channels, height, width = description["in_shape_CHW"]
-    taken = take_in(source, description["settings"]["data"]["name"], (height, width, channels), name)
-    return torch.from_numpy(np.array(taken.pixels_HWC)).permute(2, 0, 1)[None], taken.said
+    return take_in(source, description["settings"]["data"]["name"], (height, width, channels), name)
+
+
+def pixels_of(taken: Intake) -> Tensor:
+    """What was taken in, as pixels x_1CHW (uint8)."""
+    return torch.from_numpy(np.array(taken.pixels_HWC)).permute(2, 0, 1)[None]
+
+
+def read_image(
+    source: Path | bytes | np.ndarray, description: Mapping[str, Any], name: str = "the image"
+) -> tuple[Tensor, tuple[str, ...]]:
+    """An image from outside as pixels x_1CHW (uint8) of a saved run's network, and what was done to it.
+
+    Raises:
+        RequestError: as `take_in_for`; or there is nothing on it to predict.
+    """
+    taken = take_in_for(source, description, name)
+    if taken.empty:
+        raise RequestError(f"{name}: {taken.empty}")
+    return pixels_of(taken), taken.said
 
 
 @torch.inference_mode()
