@@ -1,3 +1,4 @@
+import contextlib
 import json
 import math
 import os
@@ -13,7 +14,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trainlab.errors import RequestError
-from trainlab.runs import BrokenRun, RunBusy, RunFolder, atomic, confusion, metrics, plain_json, signals
+from trainlab.runs import (
+    BrokenRun,
+    Result,
+    RunBusy,
+    RunFolder,
+    atomic,
+    confusion,
+    metrics,
+    plain_json,
+    rows,
+    signals,
+)
 from trainlab.runs.provenance import git_state, versions
 from trainlab.runs.record import status
 from trainlab.runs.result import read_result
@@ -312,6 +324,24 @@ def test_a_full_disk_leaves_the_old_file_and_no_rubbish(make_run, result_of, mon
         folder.finish(result_of("a", status="failed"))
     assert folder.status() == "finished"
     assert not list(folder.path.glob(".*.tmp"))
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="the disk that is always full is Linux's")
+def test_a_full_disk_is_an_os_error_whatever_is_written(tmp_path, monkeypatch):
+    folder = RunFolder(tmp_path / "a").create()
+    with folder.metrics_log() as log:
+        log.append([(0, 0, "train/loss", 1.0)])
+
+    @contextlib.contextmanager
+    def onto_a_full_disk(path):
+        yield Path("/dev/full")
+
+    monkeypatch.setattr(rows, "replacing", onto_a_full_disk)
+    with pytest.raises(OSError, match="No space"):
+        folder.write_confusion([[1]])
+    with pytest.raises(OSError, match="No space"):
+        folder.finish(Result(run_id="a", status="finished"))
+    assert folder.result() is None and metrics(tmp_path / "a").height == 1
 
 
 def test_where_nothing_can_be_written_one_line_says_so(tmp_path):

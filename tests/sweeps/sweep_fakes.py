@@ -44,6 +44,11 @@ def work(config: Path) -> int:
     folder = RunFolder(config.parent)
     runs = Path(settings["paths"]["runs"])
     stop: list[int] = []
+    if settings["do"] == "refuse":
+        print("trainlab: as it was told")
+        return 2
+    if settings["do"] == "leave":
+        return 0  # a class of the user's that calls sys.exit()
     signal.signal(signal.SIGTERM, lambda number, _: stop.append(number))
     try:
         with folder.lock():

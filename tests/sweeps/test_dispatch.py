@@ -155,6 +155,41 @@ def test_rerun_runs_what_is_finished(tmp_path, server):
     assert len(fakes.events(tmp_path, "finished")) == 2
 
 
+@pytest.mark.parametrize(("do", "said"), [("refuse", "as it was told"), ("leave", "exit code 0")])
+@pytest.mark.parametrize("earlier", ["finished", "failed"])
+def test_a_rerun_that_never_ran_is_no_success(tmp_path, server, do, said, earlier):
+    before = Result(run_id="r", status=earlier, metrics={"test/acc": 0.5})
+    RunFolder(tmp_path / "r").create().finish(before)
+    found = by_id(dispatcher(tmp_path, server, rerun=True).run([fakes.job(tmp_path, "r", do=do)]))
+    assert found["r"].status == "failed" and said in found["r"].cause
+    kept = RunFolder(tmp_path / "r").result()
+    assert kept.status == earlier and (kept == before) == (earlier == "finished")
+
+
+def test_a_rerun_that_is_killed_is_no_success(tmp_path, server):
+    RunFolder(tmp_path / "r").create().finish(Result(run_id="r", status="finished"))
+    found = by_id(dispatcher(tmp_path, server, rerun=True).run([fakes.job(tmp_path, "r", do="kill")]))
+    assert found["r"].status == "failed" and "SIGKILL" in found["r"].cause
+    assert RunFolder(tmp_path / "r").status() == "failed"
+
+
+class _ClockAhead(Silent):
+    """What the file says that marks a run's beginning is two hours old, as when the clock has jumped."""
+
+    def __init__(self, runs: Path):
+        self._runs = runs
+
+    def tick(self) -> None:
+        for pid_file in self._runs.glob("*/.pid"):
+            os.utime(pid_file, (time.time() - 7200,) * 2)
+
+
+def test_a_clock_that_jumps_ends_no_run(tmp_path, server):
+    jobs = [fakes.job(tmp_path, "r", seconds=0.5)]
+    sweep = dispatcher(tmp_path, server, timeout_seconds=60, watcher=_ClockAhead(tmp_path))
+    assert [o.status for o in sweep.run(jobs)] == ["finished"]
+
+
 class _Press(Silent):
     """Presses Ctrl-C when so many runs have started."""
 

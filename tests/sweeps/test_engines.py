@@ -10,6 +10,7 @@ import sweep_fakes as fakes
 import yaml
 
 from trainlab.runs.record import RunFolder
+from trainlab.runs.result import Result
 from trainlab.sweeps.remote import put_record, run_there
 from trainlab.sweeps.server import WarmServer
 from trainlab.sweeps.watch import Silent
@@ -60,6 +61,24 @@ def test_failures_stay_small(engine, tmp_path):
     assert all(RunFolder(tmp_path / name).status() == o.status for name, o in found.items())
     assert not RunFolder(tmp_path / "long").is_locked()
     assert {e["threads"] for e in fakes.events(tmp_path, "started")} == {1}
+
+
+def test_a_rerun_that_never_ran_is_no_success(engine, tmp_path):
+    before = Result(run_id="r", status="finished")
+    RunFolder(tmp_path / "r").create().finish(before)
+    found = run(engine, tmp_path, [fakes.job(tmp_path, "r", do="refuse")], rerun=True)
+    assert found["r"].status == "failed"
+    assert RunFolder(tmp_path / "r").result() == before
+
+
+def test_a_record_left_on_another_machine_does_not_come_back_as_new(tmp_path, monkeypatch):
+    ours, theirs = tmp_path / "ours", tmp_path / "theirs"
+    RunFolder(theirs / "r").create().finish(Result(run_id="r", status="finished"))
+    monkeypatch.setenv("TRAINLAB_RUNS", str(theirs))
+    monkeypatch.setattr("trainlab.sweeps.remote._server", lambda: WarmServer(fakes.PRELOAD))
+    settings = yaml.safe_dump(fakes.job(ours, "r", do="refuse").settings)
+    code, record = run_there(str(ours / "r" / "config.yaml"), settings, fakes.WORK)
+    assert code == 2 and "result.json" not in record and "log.txt" in record
 
 
 class _Press(Silent):

@@ -4,6 +4,7 @@ While a run is going its rows are lines of JSON: what was appended survives a ki
 is torn. At the end they become a parquet file. Where both exist, the lines are the newer ones.
 """
 
+import io
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -130,6 +131,11 @@ def seal(folder: Path, table: Table) -> None:
 
 
 def write_table(folder: Path, table: Table, rows: pl.DataFrame) -> None:
-    """Write the whole table as parquet, atomically."""
+    """Write the whole table as parquet, atomically. Raises OSError (disk full).
+
+    In memory first: where the disk is full, polars raises an error of its own for what it writes itself.
+    """
+    parquet = io.BytesIO()
+    rows.write_parquet(parquet, compression="zstd")
     with replacing(table.parquet(folder)) as beside:
-        rows.write_parquet(beside, compression="zstd")
+        beside.write_bytes(parquet.getbuffer())

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Protocol
 
 from trainlab.errors import RequestError
+from trainlab.runs.attempt import RecordMark
 from trainlab.sweeps.entry import PID_FILE
 from trainlab.sweeps.handover import Elsewhere, Handover
 from trainlab.sweeps.memory import OutOfMemoryCounter
@@ -75,16 +76,20 @@ class _Running:
     job: Job
     claim: ExitStack
     pid_file: Path
+    before: RecordMark
     timed_out: bool = False
     out_of_memory: OutOfMemoryCounter = field(default_factory=OutOfMemoryCounter)
+    _begun: float | None = None
 
     @property
     def seconds(self) -> float:
-        """Since its process has begun; 0 while it waits in a queue."""
-        try:
-            return max(0.0, time.time() - self.pid_file.stat().st_mtime)
-        except OSError:
-            return 0.0
+        """Since its process was seen to begin; 0 while it waits in a queue.
+
+        By this process's own steady clock: a file's time is another machine's, or from before a clock jumped.
+        """
+        if self._begun is None and self.pid_file.exists():
+            self._begun = time.monotonic()
+        return 0.0 if self._begun is None else time.monotonic() - self._begun
 
 
 class Dispatcher:
@@ -139,6 +144,7 @@ class Dispatcher:
                 if done is not None:
                     self._ended(done)
                     return
+                before = RecordMark.of(self._handover.folder(job).path)
                 self._backend.start(job, self._handover.freeze(job, self._backend.threads))
             except Elsewhere:
                 self._elsewhere.append(job)
@@ -148,7 +154,7 @@ class Dispatcher:
                 self._ended(Outcome(job.run_id, job.label, "failed", str(error)))
                 return
             pid_file = self._handover.folder(job).path / PID_FILE
-            self._running[job.run_id] = _Running(job, claim.pop_all(), pid_file)
+            self._running[job.run_id] = _Running(job, claim.pop_all(), pid_file, before)
             self._watcher.started(job)
 
     def _look_elsewhere(self) -> None:
@@ -184,14 +190,14 @@ class Dispatcher:
     def _outcome(self, run: _Running, ended: Ended) -> Outcome | None:
         """What came of a process that is gone; None where the run is to be tried again."""
         folder, code = self._handover.folder(run.job), ended.exit_code
-        outcome = recorded(run.job, folder, run.seconds)
+        outcome = recorded(run.job, folder, run.seconds, since=run.before)
         if outcome is not None and not (run.timed_out and outcome.status == "interrupted"):
             return outcome
         if self._stopped:
             return Outcome(run.job.run_id, run.job.label, "interrupted", seconds=run.seconds)
         if run.timed_out:
             cause = Cause("Timeout", f"longer than sweep.run_timeout={self._timeout_seconds:g} s")
-            return record_failure(run.job, folder, cause, run.seconds)
+            return record_failure(run.job, folder, cause, run.seconds, run.before)
         if code == REFUSED and folder.is_locked():
             self._elsewhere.append(run.job)
             return None
@@ -200,7 +206,7 @@ class Dispatcher:
             return None
         known = Cause("Died", ended.cause) if ended.cause else None
         cause = known or cause_of_death(code, folder.path, run.out_of_memory.has_risen())
-        return record_failure(run.job, folder, cause, run.seconds)
+        return record_failure(run.job, folder, cause, run.seconds, run.before)
 
     def _may_try_again(self, run_id: str) -> bool:
         self._attempts[run_id] = self._attempts.get(run_id, 0) + 1

@@ -13,6 +13,7 @@ from hydra.types import HydraContext
 from omegaconf import DictConfig, OmegaConf
 
 from trainlab.config.bulk import BulkComposer
+from trainlab.runs.attempt import RecordMark
 from trainlab.runs.record import RunFolder
 from trainlab.sweeps.outcome import Outcome, recorded
 from trainlab.sweeps.plan import Job, Plan, make_plan, record_plan
@@ -36,6 +37,7 @@ class ForeignEngine:
         ours = [f"group='{plan.group}'", *(f"sweep.{name}={sweep[name]}" for name in passed_on)]
         for job in plan.todo:
             watcher.started(job)
+        before = {job.run_id: RecordMark.of(plan.runs / job.run_id) for job in plan.todo}
         since, cause = time.monotonic(), None
         try:
             self._launcher.launch([[*job.overrides, *ours] for job in plan.todo], initial_job_idx=0)
@@ -44,13 +46,16 @@ class ForeignEngine:
         except (Exception, SystemExit) as error:  # whatever the launcher made of a run that failed
             cause = f"{type(error).__name__}: {error}"
         seconds = time.monotonic() - since
-        outcomes = [self._outcome(plan, job, cause, seconds) for job in plan.todo]
+        each = seconds / len(plan.todo)
+        outcomes = [self._outcome(plan, job, before[job.run_id], cause, each) for job in plan.todo]
         for outcome in outcomes:
             watcher.ended(outcome)
         return outcomes
 
-    def _outcome(self, plan: Plan, job: Job, cause: str | None, seconds: float) -> Outcome:
-        found = recorded(job, RunFolder(plan.runs / job.run_id), seconds / len(plan.todo))
+    def _outcome(
+        self, plan: Plan, job: Job, before: RecordMark, cause: str | None, seconds: float
+    ) -> Outcome:
+        found = recorded(job, RunFolder(plan.runs / job.run_id), seconds, since=before)
         if found is not None:
             return found
         return Outcome(job.run_id, job.label, "failed" if cause else "unstarted", cause)
@@ -72,11 +77,14 @@ def launch(
     sweep: Any = OmegaConf.to_container(config.sweep, resolve=True)
     plan = make_plan(jobs, composer.compose, sweep)
     record_plan(plan)
+    failed: dict[str, Outcome] = {}
     if plan.todo:
         with WarmServer() as server:
-            engine.run(plan, sweep, server, Silent())
+            ended = engine.run(plan, sweep, server, Silent())
+        failed = {outcome.run_id: outcome for outcome in ended if not outcome.is_good}
     folders = [plan.runs / run_id for run_id in plan.requested]
-    return [_job_return(*pair) for pair in zip(folders, job_overrides, strict=True)]
+    pairs = zip(folders, job_overrides, strict=True)
+    return [_job_return(folder, overrides, failed.get(folder.name)) for folder, overrides in pairs]
 
 
 def composer_of(context: HydraContext, config: DictConfig) -> BulkComposer:
@@ -87,14 +95,14 @@ def composer_of(context: HydraContext, config: DictConfig) -> BulkComposer:
     return BulkComposer(loader, config.hydra.job.config_name, hydra_overrides)
 
 
-def _job_return(folder: Path, overrides: Sequence[str]) -> JobReturn:
-    result = RunFolder(folder).result()
+def _job_return(folder: Path, overrides: Sequence[str], failed: Outcome | None) -> JobReturn:
+    result = None if failed else RunFolder(folder).result()
     answer = JobReturn(overrides=list(overrides), working_dir=str(folder))
     if result is not None and result.status in ("finished", "diverged"):
         answer.status = JobStatus.COMPLETED
         answer.return_value = result.metrics.get("val/acc")
     else:
         answer.status = JobStatus.FAILED
-        reason = result.error if result is not None else "no record"
+        reason = result.error if result is not None else failed.cause if failed else "no record"
         answer.return_value = RuntimeError(f"run {folder.name} is not done: {reason}")
     return answer

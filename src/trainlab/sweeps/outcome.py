@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from trainlab.errors import RequestError
+from trainlab.runs.attempt import RecordMark
 from trainlab.runs.record import RunFolder
 from trainlab.runs.result import BrokenRun, Result
 from trainlab.sweeps.entry import LOG_FILE
@@ -36,8 +37,19 @@ class Outcome:
         return self.status in (*DONE, "pruned")
 
 
-def recorded(job: Job, folder: RunFolder, seconds: float = 0.0, reused: bool = False) -> Outcome | None:
-    """What the run's own record says, None where there is no record that can be believed."""
+def recorded(
+    job: Job,
+    folder: RunFolder,
+    seconds: float = 0.0,
+    reused: bool = False,
+    since: RecordMark | None = None,
+) -> Outcome | None:
+    """What the run's own record says, None where there is no record that can be believed.
+
+    With `since`, only what was written after that: a record of an earlier attempt says nothing of this one.
+    """
+    if since is not None and since.is_still_there(folder.path):
+        return None
     try:
         result = folder.result()
     except BrokenRun:
@@ -60,17 +72,25 @@ class Cause(NamedTuple):
         return f"{self.kind}: {self.message}"
 
 
-def record_failure(job: Job, folder: RunFolder, cause: Cause, seconds: float) -> Outcome:
+def record_failure(
+    job: Job, folder: RunFolder, cause: Cause, seconds: float, before: RecordMark | None = None
+) -> Outcome:
     """Records a run as failed for it, unless it has recorded an end itself (to be interrupted is none).
 
-    Where nothing can be written (disk full) the failure is still told; the run then counts as unfinished.
+    `before` is the record as it was when the attempt started: a result of an earlier attempt stays as it is,
+    and the failure is told. Where nothing can be written (disk full) it is told as well; the run then counts
+    as unfinished.
     """
     try:
         with folder.lock(timeout_seconds=10):  # it may still be on its way out
-            own = recorded(job, folder, seconds)
+            own = recorded(job, folder, seconds, since=before)
             if own is not None and own.status != "interrupted":
                 return own
-            folder.finish(_failed(job.settings, cause, seconds))
+            earlier = recorded(job, folder)
+            if earlier is not None and earlier.is_good:
+                cause = Cause(cause.kind, f"{cause.message} (its earlier result stays: {earlier.status})")
+            else:
+                folder.finish(_failed(job.settings, cause, seconds))
     except (OSError, RequestError) as error:
         cause = Cause(cause.kind, f"{cause.message} (not recorded: {error})")
     return Outcome(job.run_id, job.label, "failed", str(cause), seconds)

@@ -9,6 +9,7 @@ from pathlib import Path
 import yaml
 
 from trainlab.runs.atomic import replacing
+from trainlab.runs.attempt import RecordMark
 from trainlab.runs.record import RunFolder
 from trainlab.runs.result import RESULT_FILE
 from trainlab.sweeps import entry
@@ -29,6 +30,7 @@ def run_there(config: str, text: str, work: str | None) -> tuple[int | None, Rec
     shared = path.is_file() and path.read_text(encoding="utf-8") == text
     if not shared:
         path = _settled_here(text)
+    before = RecordMark.of(path.parent)
     place = {k: v for k, v in os.environ.items() if k == "CUDA_VISIBLE_DEVICES"}
     server = _server()
     if work is None:
@@ -42,7 +44,7 @@ def run_there(config: str, text: str, work: str | None) -> tuple[int | None, Rec
         process.terminate()
         wait([lifeline])
     process.join()
-    return process.exitcode, {} if shared else _taken(path.parent)
+    return process.exitcode, {} if shared else _taken(path.parent, before)
 
 
 @cache
@@ -61,9 +63,13 @@ def _settled_here(text: str) -> Path:
     return folder.path / "config.yaml"
 
 
-def _taken(folder: Path) -> Record:
+def _taken(folder: Path, before: RecordMark) -> Record:
+    """The files of the run; without its result where that is of an earlier attempt on this machine."""
     files = (path for path in folder.rglob("*") if path.is_file() and not path.name.startswith("."))
-    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
+    taken = {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
+    if before.is_still_there(folder):
+        taken.pop(RESULT_FILE, None)
+    return taken
 
 
 def put_record(folder: Path, record: Record) -> None:
