@@ -2,6 +2,7 @@
 
 import errno
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -19,7 +20,7 @@ from trainlab.runs.record import RunFolder
 from trainlab.runs.result import Result
 from trainlab.sweeps.dispatch import Dispatcher
 from trainlab.sweeps.handover import Handover
-from trainlab.sweeps.outcome import Outcome
+from trainlab.sweeps.outcome import Outcome, cause_of_death
 from trainlab.sweeps.pool import Pool
 from trainlab.sweeps.server import WarmServer
 from trainlab.sweeps.slots import Slot
@@ -333,3 +334,9 @@ def _wait_for(condition, seconds: float = 15) -> None:
     while not condition():
         assert time.monotonic() < until, "waited in vain"
         time.sleep(0.05)
+
+
+def test_a_run_that_could_not_even_log_is_told_of_a_full_disk(tmp_path, monkeypatch):
+    assert cause_of_death(1, tmp_path).message == "exit code 1 and no record"
+    monkeypatch.setattr("shutil.disk_usage", lambda _: shutil._ntuple_diskusage(1, 1, 0))
+    assert cause_of_death(1, tmp_path).kind == "DiskFull"

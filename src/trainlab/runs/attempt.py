@@ -1,4 +1,4 @@
-"""Whether a run's record is of this attempt: an attempt that never ran must not pass for the one before it."""
+"""Whether a run's record is of this attempt: one that never ran must not pass for the one before it."""
 
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,5 +1,6 @@
 """How a run of a sweep ended, as its record says; and the record of a run that could not write its own."""
 
+import shutil
 import signal
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,6 +19,9 @@ SERVER_DIED = 255
 """The exit code that multiprocessing reports when the server died that would have known the real one."""
 REFUSED = 2
 """The exit code of a worker that refused its settings, or found the run locked; nothing is recorded."""
+
+SMALLEST_FREE_BYTES = 2**16
+"""A disk with less room than this is full: no record fits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,8 +109,17 @@ def cause_of_death(exit_code: int | None, folder: Path, ran_out_of_memory: bool 
         guess = ", perhaps for want of memory" if name == "SIGKILL" else ""
         return Cause("Killed", f"by {name}{guess}")
     words = _last_words(folder / LOG_FILE)
+    if words is None and _is_full(folder):
+        return Cause("DiskFull", "no space left on device, not even for its log")
     kind = "Refused" if exit_code == REFUSED and words else "Died"
     return Cause(kind, words or f"exit code {exit_code} and no record")
+
+
+def _is_full(folder: Path) -> bool:
+    try:
+        return shutil.disk_usage(folder).free < SMALLEST_FREE_BYTES
+    except OSError:
+        return False
 
 
 def _last_words(log: Path) -> str | None:
