@@ -77,6 +77,14 @@ def work(config: Path) -> int:
         return 1
 
 
+def answer(how: str) -> int:
+    if how == "memory":
+        raise ImportError("numpy is in pieces") from MemoryError("nothing left")
+    if how == "kill":
+        os.kill(os.getpid(), signal.SIGKILL)
+    return 42
+
+
 def note(runs: Path, what: str, settings: dict) -> None:
     seen = os.environ.get("CUDA_VISIBLE_DEVICES", "")
     line = {"what": what, "run_id": settings["run_id"], "time": time.time(), "pid": os.getpid(), "gpu": seen}

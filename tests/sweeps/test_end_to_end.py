@@ -226,3 +226,27 @@ def test_runs_over_two_devices_inside_a_sweep(train, tmp_path):
     table = load_runs(tmp_path / "runs")
     assert table["devices"].to_list() == [2, 2]
     assert set(table["status"]) == {"finished"}
+
+
+@pytest.mark.slow
+def test_a_long_folder_for_temporary_files_stops_no_sweep(train, tmp_path):
+    long = tmp_path / ("x" * 120)
+    long.mkdir()
+    done = train("-m", "seed=1,2", env=os.environ | {"TMPDIR": str(long)})
+    assert done.returncode == 0, done.stdout
+    assert "2 finished" in done.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="ulimit -v")
+def test_too_little_memory_is_one_line(train):
+    def limit() -> None:
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_AS, (1200 * 2**20,) * 2)
+
+    done = train("-m", "seed=1,2", preexec_fn=limit)
+    assert done.returncode == 2, done.stdout
+    assert "Traceback" not in done.stdout
+    said = done.stdout.splitlines()[-1]  # a library may have said something of its own before
+    assert said.startswith("trainlab: ") and "memory is limited to 1.2 GiB" in said

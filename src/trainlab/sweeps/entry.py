@@ -53,9 +53,13 @@ def run_submitted(config: Path, work: str | None) -> int:
 
 
 def answer(function: str, arguments: tuple[Any, ...], connection: Connection) -> None:
-    """Calls a function in a process of its own and sends back what it returns."""
+    """Calls a function in a process of its own and sends back what it returns, or what it raised."""
     _end_with_the_sweep()
-    connection.send(named(function)(*arguments))
+    try:
+        found, fault = named(function)(*arguments), None
+    except Exception as error:  # an import that finds no memory, a class of the user's, …
+        found, fault = None, _root_cause(error)
+    connection.send((found, fault))
     connection.close()
 
 
@@ -63,6 +67,13 @@ def named(function: str) -> Any:
     """The function at `package.module:name`."""
     module, _, name = function.partition(":")
     return getattr(import_module(module), name)
+
+
+def _root_cause(error: BaseException) -> str:
+    """`MemoryError: …`: what an exception came of, in one line."""
+    while (before := error.__cause__ or error.__context__) is not None:
+        error = before
+    return " ".join(f"{type(error).__name__}: {error}".split())
 
 
 def _command(config: Path) -> list[str]:

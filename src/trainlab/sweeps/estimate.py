@@ -10,6 +10,7 @@ from typing import Any
 
 from rich.console import Console
 
+from trainlab.errors import RequestError
 from trainlab.runs.record import RunFolder
 from trainlab.sweeps.display import duration
 from trainlab.sweeps.memory import peak_bytes
@@ -45,7 +46,11 @@ def show_estimate(plan: Plan, slots: int, server: WarmServer, console: Console) 
     for job in plan.todo:
         kinds.setdefault(_kind(job.settings), []).append(job)
     chosen = _spread(list(kinds), MOST_PROBES)
-    probes = {kind: server.ask(PROBE, kinds[kind][0].frozen) for kind in chosen}
+    try:
+        probes = {kind: server.ask(PROBE, kinds[kind][0].frozen) for kind in chosen}
+    except RequestError as error:
+        console.print(f"no estimate: {error}", highlight=False, markup=False, soft_wrap=True)
+        return
     known = [p for p in probes.values() if p]
     if not known:
         console.print("no estimate: the probe failed; a run will say why")

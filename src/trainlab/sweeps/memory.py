@@ -27,6 +27,18 @@ def peak_bytes() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
+def limit_of_memory() -> str:
+    """`; memory is limited to 1.1 GiB (ulimit -v)`, for the end of a message; empty where it is not."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return ""
+    limit, _ = resource.getrlimit(resource.RLIMIT_AS)
+    if limit == resource.RLIM_INFINITY:
+        return ""
+    return f"; memory is limited to {limit / 2**30:.1f} GiB (ulimit -v): expected a higher limit"
+
+
 def _kills() -> int:
     try:
         lines = _EVENTS.read_text(encoding="ascii").splitlines()

@@ -1,7 +1,6 @@
 """How a run of a sweep ended, as its record says; and the record of a run that could not write its own."""
 
 import shutil
-import signal
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -14,6 +13,7 @@ from trainlab.runs.record import RunFolder
 from trainlab.runs.result import BrokenRun, Result
 from trainlab.sweeps.entry import LOG_FILE
 from trainlab.sweeps.plan import DONE, Job
+from trainlab.sweeps.server import died_of
 
 SERVER_DIED = 255
 """The exit code that multiprocessing reports when the server died that would have known the real one."""
@@ -105,9 +105,7 @@ def cause_of_death(exit_code: int | None, folder: Path, ran_out_of_memory: bool 
     if ran_out_of_memory:
         return Cause("OutOfMemory", "the system killed it for want of memory")
     if exit_code is not None and exit_code < 0:
-        name = signal.Signals(-exit_code).name
-        guess = ", perhaps for want of memory" if name == "SIGKILL" else ""
-        return Cause("Killed", f"by {name}{guess}")
+        return Cause("Killed", died_of(exit_code).removeprefix("killed "))
     words = _last_words(folder / LOG_FILE)
     if words is None and _is_full(folder):
         return Cause("DiskFull", "no space left on device, not even for its log")

@@ -18,6 +18,7 @@ from trainlab.sweeps.pool import WORK
 from trainlab.sweeps.remote import put_record, run_there
 from trainlab.sweeps.server import WarmServer
 from trainlab.sweeps.slots import SlotSettings, check_settings, cores, visible_gpus
+from trainlab.sweeps.sockets import make_room_for_sockets_of_ray
 from trainlab.sweeps.watch import Watcher
 
 
@@ -67,6 +68,7 @@ class RayBackend:
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         # Ray 2.60 would otherwise hide all GPUs from tasks that reserve none
         os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+        make_room_for_sockets_of_ray()
         import ray
 
         self._ray = ray

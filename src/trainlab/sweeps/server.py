@@ -15,7 +15,10 @@ from multiprocessing.process import BaseProcess
 from types import TracebackType
 from typing import Any
 
+from trainlab.errors import RequestError
 from trainlab.sweeps import entry
+from trainlab.sweeps.memory import limit_of_memory
+from trainlab.sweeps.sockets import make_room_for_sockets
 
 PRELOAD = ("trainlab.sweeps.warm",)
 _ATTEMPTS = 5
@@ -31,10 +34,15 @@ class WarmServer:
         self._preload = list(preload)
 
     def warm_up(self, *more: str) -> None:
-        """Starts the server without waiting until it has imported everything, and `more` modules."""
+        """Starts the server without waiting until it has imported everything, and `more` modules.
+
+        Raises:
+            RequestError: every folder for its socket has too long a path.
+        """
         self._preload += [module for module in more if module not in self._preload]
         if self._forks:
             self._context.set_forkserver_preload(self._preload)
+            make_room_for_sockets()
             with _no_main_module():
                 forkserver.ensure_running()
 
@@ -82,17 +90,39 @@ class WarmServer:
         """What the function at `package.module:name` returns, called in a process of its own.
 
         Raises:
-            RuntimeError: the process died before it could answer.
+            RequestError: it could not answer: what it raised, or how its process died, and its memory limit.
         """
-        process, connection = self.start(entry.answer, function, arguments)
         try:
-            return connection.recv()
+            process, connection = self.start(entry.answer, function, arguments)
+        except OSError as error:
+            raise _no_answer(str(error)) from None
+        try:
+            found, fault = connection.recv()
         except EOFError:
             process.join()
-            raise RuntimeError(f"{function} died with exit code {process.exitcode}") from None
+            found, fault = None, died_of(process.exitcode)
         finally:
             connection.close()
             process.join()
+        if fault is not None:
+            raise _no_answer(fault)
+        return found
+
+
+def _no_answer(fault: str) -> RequestError:
+    return RequestError(f"a helper process could not answer: {fault}{limit_of_memory()}")
+
+
+def died_of(exit_code: int | None) -> str:
+    """How a process ended that left no word, by its exit code; a negative one is a signal's number."""
+    if exit_code is None or exit_code >= 0:
+        return f"exit code {exit_code}"
+    try:
+        name = signal.Signals(-exit_code).name
+    except ValueError:
+        name = f"signal {-exit_code}"
+    guess = ", perhaps for want of memory" if name in ("SIGKILL", "SIGABRT", "SIGSEGV", "SIGBUS") else ""
+    return f"killed by {name}{guess}"
 
 
 @contextmanager
