@@ -28,15 +28,14 @@ class TrainlabSweeper(Sweeper):
 
     def sweep(self, arguments: list[str]) -> Sequence[Any]:
         """Plans and runs the sweep. Raises RequestError, SweepFailed."""
-        from rich.console import Console
-
         from trainlab.sweeps.foreign import ForeignEngine, composer_of
         from trainlab.sweeps.grid import expand
         from trainlab.sweeps.sweep import sweep
+        from trainlab.terminal import WideWhenPiped
 
         assert self.config is not None and self.hydra_context is not None and self.launcher is not None
         grid = expand(arguments, self.params, self.hydra_context.config_loader)
         composer = composer_of(self.hydra_context, self.config)
         engine = getattr(self.launcher, "engine", None) or ForeignEngine(self.launcher)
         values: Any = OmegaConf.to_container(self.config.sweep, resolve=True)
-        return sweep(grid, composer.compose, values, engine, Console())
+        return sweep(grid, composer.compose, values, engine, WideWhenPiped())

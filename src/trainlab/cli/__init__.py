@@ -7,10 +7,12 @@ Exit codes: 0 done, 1 something failed or was interrupted, 2 the request itself 
 import os
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
+from trainlab import __version__
 from trainlab.cli.draw import plot_app
 from trainlab.errors import RequestError
 
@@ -20,17 +22,29 @@ UsageError = typer.BadParameter.__mro__[1]
 app = typer.Typer(
     name="trainlab",
     help="Shows why a convolutional network learns or does not.",
-    add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
 runs_app = typer.Typer(help="Keep the folder of runs in order.")
 app.add_typer(runs_app, name="runs")
-claims_app = typer.Typer(help="The lessons of the course, and what papers claim, as claims that run.")
+claims_app = typer.Typer(help="Lessons and what papers claim, as claims that run.")
 app.add_typer(claims_app, name="claims")
 app.add_typer(plot_app, name="plot")
 
-Overrides = Annotated[list[str] | None, typer.Argument(help="Hydra overrides: activation=tanh depth=8 …")]
+
+class TakesSettings(TyperCommand):
+    """A command over settings: its help lists them, and its flags are told from them."""
+
+    def format_epilog(self, ctx: Any, formatter: Any) -> None:
+        """What can be set, as `trainlab train --help` has it."""
+        from trainlab.cli.launch import settings_help
+
+        formatter.write("\n" + settings_help(sweeps=ctx.info_name == "preflight"))
+
+
+Overrides = Annotated[
+    list[str] | None, typer.Argument(metavar="SETTING=VALUE", help="As activation=tanh depth=8 …; below.")
+]
 RunsFolder = Annotated[
     Path, typer.Option("--runs", envvar="TRAINLAB_RUNS", help="The folder that the runs lie in.")
 ]
@@ -38,9 +52,25 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 PASS_ON = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
 
 
+@app.callback(invoke_without_command=True)
+def door(
+    version: Annotated[bool, typer.Option("--version", help="Say which version this is.")] = False,
+) -> None:
+    """Shows why a convolutional network learns or does not."""
+    if version:
+        print(f"trainlab {__version__}")
+        raise typer.Exit
+
+
+@app.command("help", hidden=True)
+def show_help(command: Annotated[list[str] | None, typer.Argument()] = None) -> None:
+    """Say what a command does: trainlab help [COMMAND]."""
+    app([*(command or []), "--help"], prog_name="trainlab", standalone_mode=False)
+
+
 @app.command(context_settings=PASS_ON)
 def train(context: typer.Context) -> None:
-    """Train one run, or a sweep with -m: trainlab train [overrides] [-m]."""
+    """Train one run, or a sweep with -m."""
     from trainlab.cli import launch
 
     launch.train(context.args)
@@ -48,15 +78,15 @@ def train(context: typer.Context) -> None:
 
 @app.command()
 def options(axis: Annotated[str | None, typer.Argument(help="One axis; all when left out.")] = None) -> None:
-    """List what can be chosen on each axis, with one line and the paper each."""
+    """List what can be chosen on each axis."""
     from trainlab.cli import look
 
     look.options(axis)
 
 
-@app.command()
+@app.command(cls=TakesSettings)
 def anatomy(overrides: Overrides = None, as_json: AsJson = False) -> None:
-    """Print a network's layer table: shapes, parameters, multiply-adds, receptive field."""
+    """Print a network's layers: shapes, parameters, multiply-adds."""
     from trainlab.cli import look
 
     look.anatomy(overrides or [], as_json)
@@ -74,25 +104,28 @@ def compare(
     as_json: AsJson = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV.")] = False,
 ) -> None:
-    """Show runs as a table: axes that differ as columns, seeds folded into mean ± interval."""
+    """Compare settings: seeds folded into mean ± interval."""
     from trainlab.cli import records
 
     records.compare(folder, runs or [], by.split(",") if by else None, metric, effects, as_json, as_csv)
 
 
-@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+@app.command(cls=TakesSettings)
 def preflight(
-    context: typer.Context,
+    overrides: Overrides = None,
+    grid: Annotated[
+        bool, typer.Option("-m", "--multirun", help="Every configuration of a grid: activation=relu,tanh …")
+    ] = False,
     theory: Annotated[bool, typer.Option("--theory", help="The theory alone, with no pass forward.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Say before training whether it will learn, and why not: trainlab preflight [overrides] [-m]."""
+    """Say before training whether it will learn, and why not."""
     from trainlab.cli import ahead
 
-    ahead.preflight(context.args, theory, as_json)
+    ahead.preflight([*(overrides or []), *(["-m"] if grid else [])], theory, as_json)
 
 
-@app.command("lr-range")
+@app.command("lr-range", cls=TakesSettings)
 def lr_range(
     overrides: Overrides = None,
     steps: Annotated[int, typer.Option(min=10, help="Steps from the smallest to the largest rate.")] = 100,
@@ -100,7 +133,7 @@ def lr_range(
     largest: Annotated[float, typer.Option(help="Learning rate of the last step.")] = 10.0,
     as_json: AsJson = False,
 ) -> None:
-    """Show the loss against the learning rate, in one short run."""
+    """Show the loss against the learning rate, in a short run."""
     from trainlab.cli import saved
 
     saved.lr_range(overrides or [], steps, smallest, largest, as_json)
@@ -119,7 +152,7 @@ def explain(
     folder: RunsFolder = Path("runs"),
     as_json: AsJson = False,
 ) -> None:
-    """Say why a run learned or did not: cause, layer, evidence, remedy."""
+    """Say why a run learned or did not: cause, layer, remedy."""
     from trainlab.cli import verdicts
 
     verdicts.explain(folder, run, prove, as_json)
@@ -135,7 +168,7 @@ def evaluate(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Measure a saved run again on its validation and test images."""
+    """Measure a saved run again on validation and test images."""
     from trainlab.cli import saved
 
     saved.evaluate(folder, run, checkpoint, data, as_json)
@@ -162,7 +195,7 @@ def export(
     checkpoint: Checkpoint = "last",
     to: Annotated[Path | None, typer.Option(help="Where to; the run's own folder when left out.")] = None,
 ) -> None:
-    """Write a saved run as safetensors and ONNX (needs the extra `export`)."""
+    """Write a saved run as safetensors and ONNX."""
     from trainlab.cli import saved
 
     saved.export(folder, run, checkpoint, to)
@@ -201,7 +234,7 @@ def runs_rm(
     folder: RunsFolder = Path("runs"),
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
 ) -> None:
-    """Remove runs: names them, asks, and leaves those that are being worked on."""
+    """Remove runs: names them and asks first."""
     from trainlab.cli import records
 
     records.remove(folder, runs or [], status or [], yes)
@@ -215,7 +248,7 @@ def sync(
     ] = False,
     folder: RunsFolder = Path("runs"),
 ) -> None:
-    """Upload runs that were tracked offline to W&B; what is uploaded already is left out."""
+    """Upload runs that were tracked offline to W&B."""
     from trainlab.cli import uploads
 
     sys.exit(uploads.sync(folder, runs or [], dry_run))
@@ -237,7 +270,7 @@ def workspace(
         Path | None, typer.Option(help="The folder of claims; ./experiments when left out.")
     ] = None,
 ) -> None:
-    """Build W&B's views: a sweep grouped by what differs, the claims as a report."""
+    """Build W&B's views of a sweep, and a report of the claims."""
     from trainlab.cli import views
 
     sys.exit(views.workspace(folder, sweep, report, entity, project, out, experiments))
@@ -308,7 +341,7 @@ def web_app(
     ] = None,
     experiments: Experiments = None,
 ) -> None:
-    """Open the web app on this machine: compare, look inside, forecast, claims, draw and predict."""
+    """Open the web app on this machine."""
     from trainlab.app.place import Place
     from trainlab.app.serve import serve
 
@@ -323,7 +356,7 @@ def main(arguments: list[str] | None = None) -> None:
     except RequestError as error:
         code = _wrong(str(error))
     except UsageError as error:
-        code = _wrong(error.format_message())  # pyrefly: ignore
+        code = _wrong(error.format_message() + _as_a_setting(error))  # pyrefly: ignore
     except typer.Abort:
         code = 1
     except BrokenPipeError:
@@ -331,6 +364,16 @@ def main(arguments: list[str] | None = None) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 0
     sys.exit(code or 0)
+
+
+def _as_a_setting(error: Exception) -> str:
+    """For `trainlab anatomy --depth 8`: how a setting is written."""
+    context, option = getattr(error, "ctx", None), getattr(error, "option_name", None)
+    if option is None or context is None or not isinstance(context.command, TakesSettings):
+        return ""
+    from trainlab.config.words import flag_as_setting
+
+    return f"; settings are written name=value: {flag_as_setting(option)}"
 
 
 def _wrong(line: str) -> int:

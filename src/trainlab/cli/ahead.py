@@ -16,6 +16,7 @@ from rich.table import Table
 from trainlab.config import compose, one_line
 from trainlab.config.options import package_conf
 from trainlab.errors import RequestError
+from trainlab.terminal import WideWhenPiped
 
 Job = tuple[str, dict[str, Any]]
 """What is particular to a configuration, and its frozen settings."""
@@ -43,7 +44,7 @@ def preflight(arguments: Sequence[str], theory_only: bool, as_json: bool) -> Non
         shown = [{"configuration": label, **answer} for label, answer in answers]
         print(json.dumps(shown if is_grid else shown[0], indent=2))
         return
-    console = Console()
+    console = WideWhenPiped()
     if is_grid:
         _show_grid(answers, theory_only, console)
     else:

@@ -4,19 +4,19 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rich.console import Console
 from rich.table import Table
 
 from trainlab.claims import folder as claims
 from trainlab.claims import jobs
 from trainlab.claims.folder import Entry
 from trainlab.errors import RequestError, unknown
+from trainlab.terminal import WideWhenPiped
 
 if TYPE_CHECKING:
     from trainlab.claims.runner import Judged
     from trainlab.claims.sweep import Setup
 
-console = Console()
+console = WideWhenPiped()
 PROFILES = ("cpu", "gpu")
 REPORT = "claims.html"
 

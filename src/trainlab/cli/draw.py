@@ -8,9 +8,7 @@ import typer
 
 from trainlab.errors import RequestError
 
-plot_app = typer.Typer(
-    help="Draw many runs: phase diagram, pairs of axes, combinations.", add_completion=False
-)
+plot_app = typer.Typer(help="Draw runs: curves, pairs of axes, phase diagram.", add_completion=False)
 
 Runs = Annotated[list[str], typer.Argument(help="Runs, sweeps or folders.")]
 RunsFolder = Annotated[

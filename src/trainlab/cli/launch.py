@@ -3,14 +3,16 @@
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
+from trainlab.config.command import trainlab
 from trainlab.config.options import AXES, package_conf
 from trainlab.errors import RequestError
+from trainlab.terminal import WideWhenPiped
 
 HELP = """\
 Train one run, or a sweep with -m.
@@ -22,15 +24,29 @@ Train one run, or a sweep with -m.
   python train.py experiment=lenet5_mnist                        a preset
   python train.py -m … sweep.plan_only=true                      what would run, how long it would take
 
+{settings}
+Hydra's own flags work as well: --cfg job prints the whole composed configuration, --info explains it.
+"""
+SETTINGS = """\
 Axes (trainlab options AXIS lists what there is):
 {axes}
 Values: seed depth width group checkpoint signals resume early_stop
-        optimizer.lr .momentum .weight_decay   data.batch_size .train_size .val_size .image_size .num_classes
-        trainer.max_epochs .max_steps .devices .threads .precision .gradient_clip   paths.data .cache .runs
-Sweeps: sweep.plan_only .retry_failed .rerun .run_timeout   hydra.launcher.slots .threads .runs_per_gpu
-
-Hydra's own flags work as well: --cfg job prints the whole composed configuration, --info explains it.
+        optimizer.lr .momentum .weight_decay
+        data.batch_size .train_size .val_size .test_size .image_size .num_classes
+        trainer.max_epochs .max_steps .devices .threads .precision .gradient_clip
+        paths.data .cache .runs
 """
+OF_SWEEPS = """\
+Sweeps: sweep.plan_only .retry_failed .rerun .run_timeout
+        sweep.prune=preflight|early .audit=SHARE (of the pruned, trained all the same)
+        hydra.launcher.slots .threads .runs_per_gpu
+"""
+
+
+def settings_help(sweeps: bool = True) -> str:
+    """What can be set, for the help of a command."""
+    axes = "".join(f"  {axis + '=':<16} {line}\n" for axis, line in AXES.items())
+    return SETTINGS.format(axes=axes) + (OF_SWEEPS if sweeps else "")
 
 
 class RunFailed(Exception):
@@ -41,6 +57,31 @@ class RunFailed(Exception):
         self.code = code
 
 
+HYDRAS_FLAGS = (
+    "--hydra-help", "--resolve", "--run", "-r", "--multirun", "-m", "--shell-completion", "-sc",
+    "--info", "-i",
+)  # fmt: skip
+HYDRAS_FLAGS_WITH_A_VALUE = (
+    "--cfg", "-c", "--package", "-p", "--config-path", "-cp", "--config-name", "-cn", "--config-dir", "-cd",
+    "--experimental-rerun",
+)  # fmt: skip
+
+
+def settings_among(arguments: Sequence[str]) -> list[str]:
+    """The words that are no flags of Hydra's: settings, and whatever was meant as one."""
+    words, rest = [], list(arguments)
+    while rest:
+        flag, equals, _ = (word := rest.pop(0)).partition("=")
+        has_value = flag in HYDRAS_FLAGS_WITH_A_VALUE or (
+            flag in ("--info", "-i") and "=" not in "".join(rest[:1])
+        )
+        if has_value and not equals:
+            del rest[:1]
+        elif not has_value and flag not in HYDRAS_FLAGS:
+            words.append(word)
+    return words
+
+
 def train(arguments: list[str]) -> None:
     """Composes the arguments with Hydra and does what they say; exits 1 where something failed.
 
@@ -48,8 +89,12 @@ def train(arguments: list[str]) -> None:
         RequestError: the request is wrong.
     """
     if {"--help", "-h"} & set(arguments):
-        axes = "".join(f"  {axis + '=':<16} {line}\n" for axis, line in AXES.items())
-        print(HELP.format(axes=axes), end="")
+        print(HELP.format(settings=settings_help()), end="")
+        return
+    if "--version" in arguments:
+        from trainlab import __version__
+
+        print(f"trainlab {__version__}")
         return
     import hydra
     from hydra.core.hydra_config import HydraConfig
@@ -58,8 +103,10 @@ def train(arguments: list[str]) -> None:
     from omegaconf.errors import OmegaConfBaseException
 
     from trainlab.config import one_line
+    from trainlab.config.words import check_words
     from trainlab.sweeps import SweepFailed
 
+    check_words(settings_among(arguments))
     # Hydra's parser wants its flags before the overrides; people write them anywhere
     flags = [word for word in arguments if word in ("-m", "--multirun")]
     sys.argv = ["train.py", *flags, *(word for word in arguments if word not in flags)]
@@ -109,7 +156,7 @@ def _one_run(composed: Any, choices: Mapping[str, str]) -> None:
     if sweep["prune"] != "none":
         settings["pruning"] = {"by": sweep["prune"], "audit": sweep["audit"]}
     folder = RunFolder(Path(settings["paths"]["runs"]) / settings["run_id"])
-    console = Console()
+    console = WideWhenPiped()
     if sweep["plan_only"]:
         console.print(f"1 run: {settings['run_id']} ({folder.status()}) in {folder.path}")
         return
@@ -178,5 +225,8 @@ def _show(result: Any, folder: Path, console: Console) -> None:
             f"{result.steps} steps, {result.seconds:.1f} s, {result.samples_per_second:,.0f} samples/s",
             highlight=False,
         )
-    use = f"explain {result.run_id}" if verdict.learned is False else f"predict {result.run_id} IMAGE"
-    console.print(f"next: trainlab {use}    trainlab compare", highlight=False)
+    use = ("explain", result.run_id) if verdict.learned is False else ("predict", result.run_id, "IMAGE")
+    for number, words in enumerate((use, ("compare",))):
+        hint = trainlab(*words, runs=folder.parent)
+        console.print("      " * bool(number) + "next: " * (not number) + hint, highlight=False,
+                      markup=False, soft_wrap=True)  # fmt: skip

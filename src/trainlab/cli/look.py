@@ -3,16 +3,16 @@
 import json
 from dataclasses import asdict
 
-from rich.console import Console
 from rich.table import Table
 
 from trainlab.config import AXES, catalogue
 from trainlab.errors import RequestError
+from trainlab.terminal import WideWhenPiped
 
 
 def options(axis: str | None) -> None:
     """Prints the catalogue of one axis, or of all."""
-    console = Console()
+    console = WideWhenPiped()
     for name in [axis] if axis else list(AXES):
         table = Table(
             title=f"{name}=  ({AXES.get(name, '')})", title_justify="left", box=None, header_style="dim"
@@ -54,7 +54,7 @@ def anatomy(overrides: list[str], as_json: bool) -> None:
     if as_json:
         print(json.dumps({"layers": [asdict(row) for row in rows], **total._asdict()}, indent=2))
         return
-    console = Console()
+    console = WideWhenPiped()
     table = Table(title=_title(settings), title_justify="left", box=None, padding=(0, 1, 0, 0))
     for i, column in enumerate(
         ("layer", "kind", "k", "s", "p", "output", "parameters", "mult-adds", "field")

@@ -5,14 +5,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import typer
-from rich.console import Console
 
 from trainlab import analysis
 from trainlab.analysis import tables
 from trainlab.errors import RequestError
 from trainlab.runs import housekeeping, plain_json, read_runs
+from trainlab.terminal import WideWhenPiped
 
-console = Console()
+console = WideWhenPiped()
 
 
 def compare(

@@ -1,17 +1,19 @@
 """Saved runs used again (evaluate, predict, export), and the learning-rate range test."""
 
 import json
+import tempfile
 from dataclasses import asdict
 from pathlib import Path
 
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from trainlab.errors import RequestError
+from trainlab.runs.checkpoints import checkpoint_path
 from trainlab.runs.selection import resolve
+from trainlab.terminal import WideWhenPiped
 
-console = Console()
+console = WideWhenPiped()
 
 
 def one_run(folder: Path, named: str) -> Path:
@@ -28,9 +30,22 @@ def one_run(folder: Path, named: str) -> Path:
     return found[0]
 
 
+def saved_run(folder: Path, named: str, checkpoint: str) -> Path:
+    """The folder of a run that has this checkpoint: looked up before torch is imported, which takes seconds.
+
+    Raises:
+        RequestError: no such run, or no such checkpoint.
+    """
+    path = one_run(folder, named)
+    checkpoint_path(path, checkpoint)
+    return path
+
+
 def evaluate(folder: Path, run: str, checkpoint: str, data: Path | None, as_json: bool) -> None:
     """Prints loss and accuracy of a saved run on its validation and test images."""
-    path = one_run(folder, run)
+    path = saved_run(folder, run, checkpoint)
+    if data is not None and not data.is_dir():
+        raise RequestError(f"--data {data}: no such folder")
     from trainlab.training import inference
 
     model, description = inference.load_run(path, checkpoint)
@@ -47,7 +62,10 @@ def evaluate(folder: Path, run: str, checkpoint: str, data: Path | None, as_json
 
 def predict(folder: Path, run: str, images: list[Path], checkpoint: str, as_json: bool) -> None:
     """Prints the class probabilities of image files, the likeliest first."""
-    path = one_run(folder, run)
+    path = saved_run(folder, run, checkpoint)
+    for image in images:
+        if not image.is_file():
+            raise RequestError(f"{image}: no such file" if not image.exists() else f"{image}: not a file")
     from trainlab.training import inference
 
     model, description = inference.load_run(path, checkpoint)
@@ -69,16 +87,34 @@ def predict(folder: Path, run: str, images: list[Path], checkpoint: str, as_json
 
 def export(folder: Path, run: str, checkpoint: str, to: Path | None) -> None:
     """Writes `model.safetensors` and `model.onnx`."""
-    path = one_run(folder, run)
+    path = saved_run(folder, run, checkpoint)
+    target = to or path / "export"
+    _check_writable(target)
     from trainlab.training import inference
 
     model, description = inference.load_run(path, checkpoint)
-    target = to or path / "export"
-    target.mkdir(parents=True, exist_ok=True)
-    inference.export_safetensors(model, description, target / "model.safetensors")
-    console.print(f"{target / 'model.safetensors'}", highlight=False, soft_wrap=True)
-    inference.export_onnx(model, description, target / "model.onnx")
-    console.print(f"{target / 'model.onnx'}", highlight=False, soft_wrap=True)
+    for name, write in (
+        ("model.safetensors", inference.export_safetensors), ("model.onnx", inference.export_onnx)
+    ):  # fmt: skip
+        try:
+            write(model, description, target / name)
+        except OSError as error:
+            raise _not_written(target / name, error) from None
+        console.print(str(target / name), highlight=False, markup=False, soft_wrap=True)
+
+
+def _check_writable(folder: Path) -> None:
+    """Makes the folder, and says in one line where nothing can be written into it."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise _not_written(folder, error) from None
+
+
+def _not_written(path: Path, error: OSError) -> RequestError:
+    return RequestError(f"cannot write {path}: {error.strerror or error}; choose a folder with --to")
 
 
 def lr_range(overrides: list[str], steps: int, smallest: float, largest: float, as_json: bool) -> None:

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
 
 from trainlab.cli.saved import one_run
@@ -17,8 +16,9 @@ from trainlab.diagnosis.layers import LayerRow, layer_rows
 from trainlab.diagnosis.of_run import evidence_of
 from trainlab.errors import RequestError
 from trainlab.runs import BrokenRun, Result, RunFolder, plain_json
+from trainlab.terminal import WideWhenPiped
 
-console = Console()
+console = WideWhenPiped()
 
 OUTCOMES = {
     True: "[green]learned[/green]",

@@ -24,8 +24,9 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from trainlab.config.composition import NOT_OF_A_RUN, finish, freeze, one_line
-from trainlab.config.options import AXES, catalogue
-from trainlab.errors import RequestError, unknown
+from trainlab.config.options import AXES
+from trainlab.config.synonyms import unknown_option
+from trainlab.errors import RequestError
 
 Choices = Mapping[str, str | None]
 """The option of each group, by the group's override key."""
@@ -241,7 +242,7 @@ class BulkComposer:
 def _not_an_option(override: Override) -> RequestError:
     axis = override.key_or_group
     if axis in AXES:
-        return unknown(axis, str(override.value()), catalogue(axis))
+        return unknown_option(axis, "null" if override.value() is None else str(override.value()))
     return RequestError(f"{override.input_line}: expected the name of an option of {axis}")
 
 

@@ -1,9 +1,18 @@
-"""The command that makes a run, from its frozen settings: what differs from the defaults, and no more."""
+"""Command lines that can be pasted: of a command, of a sweep, of a run from its frozen settings.
+
+Whatever is suggested, in the terminal and in the app, is written here: with the folder of runs that it was
+asked about, and quoted for the shell.
+"""
 
 import json
-from collections.abc import Mapping
+import os
+import re
+import shlex
+from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
+from trainlab.config.options import package_conf
 from trainlab.errors import RequestError
 from trainlab.runs.identity import flat
 
@@ -15,10 +24,65 @@ NOT_SAID = (
 """Settings that decide nothing about the result, and those that another one sets."""
 
 
-def command(settings: Mapping[str, Any], change: str = "") -> str:
+_PLAIN_WORD = re.compile(r"[A-Za-z/.][\w/.+@%-]*", re.ASCII)
+_NOT_TEXT = ("null", "true", "false", "inf", "nan")
+
+
+def trainlab(*words: str, runs: Path | str | None = None) -> str:
+    """`trainlab explain 4f2a --runs FOLDER`: a command about the runs in a folder.
+
+    `--runs` is left out where the command goes there anyway. Words in capitals, as RUN, are for the user.
+    """
+    options = [] if _goes_there(runs) else ["--runs", _shown(runs)]
+    return " ".join(["trainlab", *map(_quoted, [*words, *options])])
+
+
+def train(overrides: Iterable[str] = (), runs: Path | str | None = None) -> str:
+    """`python train.py activation=relu paths.runs=FOLDER`: a run, or with `-m` a sweep, recorded in a folder.
+
+    `trainlab train …` where there is no train.py of ours.
+    """
+    place = [] if _goes_there(runs) else [f"paths.runs={_hydra_text(_shown(runs))}"]
+    return " ".join([*_starts_with(), *map(_quoted, [*overrides, *place])])
+
+
+def _goes_there(runs: Path | str | None) -> bool:
+    """Whether a command that names no folder uses this one."""
+    usual = os.environ.get("TRAINLAB_RUNS") or "runs"
+    return runs is None or Path(runs).expanduser().absolute() == Path(usual).expanduser().absolute()
+
+
+def _shown(folder: Path | str | None) -> str:
+    """The folder as short as it can be said here."""
+    path = Path(folder or ".").expanduser().absolute()
+    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
+
+
+def _starts_with() -> list[str]:
+    here = Path.cwd()
+    in_checkout = (here / "train.py").is_file() and package_conf() == here / "conf"
+    return ["python", "train.py"] if in_checkout else ["trainlab", "train"]
+
+
+def _quoted(word: str) -> str:
+    """A word as the shell takes it; `…` stands for what is left out."""
+    return word if word == "…" else shlex.quote(word)
+
+
+def _hydra_text(value: str) -> str:
+    """Text as Hydra reads it back: `2026` and `a, b` in quotes of its own."""
+    if _PLAIN_WORD.fullmatch(value) and value.lower() not in _NOT_TEXT:
+        return value
+    # Hydra's rule: backslashes count only before a quote, its own closing one among them
+    escaped = re.sub(r"(\\+)(?='|$)", r"\1\1", value).replace("'", r"\'")
+    return f"'{escaped}'"
+
+
+def command(settings: Mapping[str, Any], change: str = "", runs: Path | str | None = None) -> str:
     """`python train.py …` with the overrides of the run, and `change` in the place of what it changes.
 
-    Where the run has options that are not to be found here (a user's own), they are left as `…`.
+    `runs` is the folder that the new run is to lie in: that of the run itself, as a rule. Where the run has
+    options that are not to be found here (a user's own), they are left as `…`.
     """
     from trainlab.config.composition import compose
 
@@ -29,7 +93,7 @@ def command(settings: Mapping[str, Any], change: str = "") -> str:
         named = [f"{axis}={name}" for axis, name in axes.items() if name != defaults[axis]]
         base = flat(compose(named))
     except RequestError:
-        return f"python train.py … {change}".strip()
+        return train(["…", *change.split()], runs)
     overrides = [override for override in named if override.partition("=")[0] not in changed]
     for key, value in flat(settings).items():
         of_changed_axis = key.partition(".")[0] in changed and key.partition(".")[0] in axes
@@ -38,9 +102,20 @@ def command(settings: Mapping[str, Any], change: str = "") -> str:
         if key.startswith(NOT_SAID) or key in changed or of_changed_axis or known:
             continue
         overrides.append(f"{'' if key in base else '+'}{key}={_plain(value)}")
-    return " ".join(["python train.py", *overrides, *change.split()])
+    overrides += _place_of_data(settings)
+    return train([*overrides, *change.split()], runs)
+
+
+def _place_of_data(settings: Mapping[str, Any]) -> list[str]:
+    """`paths.data=…` where the run found its data elsewhere than a command would look, and they are there."""
+    paths = settings.get("paths")
+    place = paths.get("data") if isinstance(paths, Mapping) else None
+    usual = os.environ.get("TRAINLAB_DATA") or "data"
+    if not isinstance(place, str) or Path(place) == Path(usual).absolute() or not Path(place).is_dir():
+        return []
+    return [f"paths.data={_hydra_text(_shown(place))}"]
 
 
 def _plain(value: object) -> str:
     """A value as Hydra reads it."""
-    return value if isinstance(value, str) else json.dumps(value, separators=(",", ":"))
+    return _hydra_text(value) if isinstance(value, str) else json.dumps(value, separators=(",", ":"))

@@ -9,14 +9,16 @@ from typing import Any
 from hydra import compose as hydra_compose
 from hydra import initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
-from hydra.errors import HydraException, MissingConfigException
+from hydra.errors import HydraException, MissingConfigException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from trainlab.config.options import AXES, canonical, catalogue, package_conf
 from trainlab.config.schema import validate
+from trainlab.config.synonyms import unknown_option, unknown_setting
+from trainlab.config.words import check_words, unreadable
 from trainlab.data.sources import identify as identify_data
-from trainlab.errors import RequestError, closest, unknown
+from trainlab.errors import RequestError, unknown
 from trainlab.runs.identity import run_id
 
 # The axes whose option names are recorded, for people; identity goes by content.
@@ -34,6 +36,7 @@ def compose(overrides: Sequence[str] = ()) -> dict[str, Any]:
     Raises:
         RequestError: an override that does not parse, names nothing that exists, or is out of range.
     """
+    check_words(overrides)
     GlobalHydra.instance().clear()
     with initialize_config_dir(str(package_conf()), version_base="1.3"):
         try:
@@ -105,11 +108,13 @@ def identify(settings: dict[str, Any]) -> dict[str, Any]:
 def one_line(error: Exception) -> str:
     """What Hydra or OmegaConf says over several lines, in one, with the closest valid name."""
     text = str(error)
+    if isinstance(error, OverrideParseException):
+        return unreadable(error.override)
     if isinstance(error, MissingConfigException) and error.missing_cfg_file:
         group, _, option = str(error.missing_cfg_file).rpartition("/")
         group = group.removeprefix("/")
         if group in AXES:
-            return str(unknown(group, option, catalogue(group)))
+            return str(unknown_option(group, option))
     if found := re.search(r"Ambiguous value for argument '([^']+)'", text):
         return f"{found[1]}: several values; add -m to sweep over them"
     if found := re.search(r"Could not override '([^']+)'", text):
@@ -130,12 +135,8 @@ def _unknown_key(key: str, text: str) -> str:
         return str(unknown("axis", key, AXES))
     if "No match in the defaults list" in text:
         return str(unknown("axis", key, AXES))
-    known = setting_names()
-    near = closest(key, known)
-    parent = key.rpartition(".")[0]
-    siblings = [k for k in known if k.rpartition(".")[0] == parent] or [k for k in known if "." not in k]
-    hint = f"did you mean '{near}'? " if near else ""
-    return f"unknown setting '{key}': {hint}available: {', '.join(siblings)}"
+    value = re.search(r"use \+[^=\s]+=(.*)", text)
+    return str(unknown_setting(key, value[1].strip() if value else None, setting_names()))
 
 
 def setting_names() -> list[str]:

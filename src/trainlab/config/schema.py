@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
+from trainlab.config.synonyms import setting
 from trainlab.errors import RequestError, closest
 
 
@@ -162,7 +163,8 @@ def checked(model: type[BaseModel], values: dict[str, Any]) -> dict[str, Any]:
 def _fault(fault: dict[str, Any], model: type[BaseModel]) -> str:
     path = [str(part) for part in fault["loc"]]
     if fault["type"] == "extra_forbidden":
-        near = closest(path[-1], model.model_fields)
+        meant = setting(path[-1])
+        near = meant.key if meant else closest(path[-1], model.model_fields)
         return f"unknown setting '{'.'.join(path)}'" + (f": did you mean '{near}'?" if near else "")
     # drop the names of a union's members ('bool', 'constrained-int') from the path
     name = ".".join(p for p in path if p.isidentifier() and p not in {"bool", "int", "str"})

@@ -30,7 +30,7 @@ def run_names(root: Path) -> list[str]:
             )
     except OSError as error:
         raise RequestError(
-            f"no runs in {root}: {error.strerror}; choose another with paths.runs=FOLDER"
+            f"no runs in {root}: {error.strerror}; another folder: --runs FOLDER, or TRAINLAB_RUNS"
         ) from error
 
 

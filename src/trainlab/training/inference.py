@@ -13,21 +13,9 @@ from trainlab.data import Split
 from trainlab.data.intake import Intake, take_in
 from trainlab.data.loader import BatchLoader
 from trainlab.errors import RequestError
+from trainlab.runs.checkpoints import checkpoint_path
 from trainlab.training import assemble
 from trainlab.training.checkpoint import load_model
-
-
-def checkpoint_path(folder: Path, which: str) -> Path:
-    """`last.ckpt` or `best.ckpt` of a run.
-
-    Raises:
-        RequestError: the run has no such checkpoint; names those that it has.
-    """
-    path = folder / "checkpoints" / f"{which}.ckpt"
-    if not path.exists():
-        there = sorted(p.stem for p in path.parent.glob("*.ckpt")) or ["none"]
-        raise RequestError(f"run {folder.name} has no checkpoint '{which}'; available: {', '.join(there)}")
-    return path
 
 
 def load_run(folder: Path, which: str = "last") -> tuple[nn.Module, dict[str, Any]]:
