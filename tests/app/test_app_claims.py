@@ -29,7 +29,7 @@ def test_the_verdicts_are_those_of_the_records(address, open_page, shot):
     for entry in entries:
         card = page.locator(f".st-key-claim-{entry.name}")
         card.wait_for()
-        assert entry.claim.question in card.locator("h3").inner_text()
+        assert entry.claim.question in card.locator("h2").inner_text()
         verdict = judged[entry.name][0] if entry.name in judged else course.NOT_RUN
         assert verdict in card.locator(".stMarkdownBadge").first.inner_text()
         assert f"trainlab claims run {entry.name}" in card.locator("[data-testid=stCode]").inner_text()
@@ -81,7 +81,7 @@ def test_a_record_that_is_none_gets_one_line(few, open_page):
 def test_a_link_to_a_claim_of_the_papers_shows_it_alone(address, open_page):
     page = open_page(f"{address}/claims?claim=schoenholz-depth-follows-xi")
     assert page.locator(".st-key-claim-schoenholz-depth-follows-xi").is_visible()
-    assert page.locator("h3").count() == 1
+    assert page.locator("h2").count() == 1
 
 
 @pytest.mark.slow
@@ -96,8 +96,8 @@ def test_verdicts_are_chosen_from_and_the_address_keeps_it(address, open_page):
         for entry in folder.load(REPOSITORY / "experiments", collection="course")
         if judged[entry.name][0] == "refuted"
     ]
-    assert page.locator("h3").all_inner_texts() == refuted
-    assert open_page(page.url).locator("h3").all_inner_texts() == refuted
+    assert page.locator("h2").all_inner_texts() == refuted
+    assert open_page(page.url).locator("h2").all_inner_texts() == refuted
 
 
 @pytest.mark.slow

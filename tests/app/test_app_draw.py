@@ -44,7 +44,7 @@ def answer(page):
     """(class, probability in percent) that the page shows."""
     page.get_by_role("heading", name="On the way").wait_for()
     settled(page)
-    said = page.locator("h2", has_text=re.compile(r"· \d+\.\d%")).inner_text()
+    said = page.locator("h3", has_text=re.compile(r"· \d+\.\d%")).inner_text()
     name, share = said.split(" · ")
     return name, float(share.rstrip("%"))
 

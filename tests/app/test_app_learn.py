@@ -9,7 +9,7 @@ from browsing import chart, settled
 def chance(page):
     """The forecast's probability, in percent, once it is there."""
     settled(page)
-    return int(re.search(r"(\d+)% likely to learn", page.locator("h3").first.inner_text())[1])
+    return int(re.search(r"(\d+)% likely to learn", page.locator("h2").first.inner_text())[1])
 
 
 def test_a_deep_sigmoid_will_not_learn_and_its_remedy_will(loaded_address, open_page, shot):

@@ -2,6 +2,7 @@
 
 import io
 import json
+import threading
 
 import pytest
 
@@ -40,3 +41,43 @@ def test_the_queue_keeps_answers_drops_what_is_out_of_date_and_survives_the_proc
         assert forecasts.ask(two).result(120)["learns"] >= 0, "dropped before, asked again, by a new process"
     finally:
         forecasts.close()
+
+
+@pytest.fixture
+def slow_answers(monkeypatch):
+    """Forecasts whose one process answers only when it is let."""
+    let = threading.Event()
+
+    def answer(self, question):
+        let.wait(20)
+        return json.loads(question)
+
+    monkeypatch.setattr(Forecasts, "_start", lambda self: None)
+    monkeypatch.setattr(Forecasts, "_answer", answer)
+    forecasts = Forecasts()
+    yield forecasts, let
+    let.set()
+    forecasts.close()
+
+
+def test_what_another_browser_waits_for_is_not_dropped(slow_answers):
+    forecasts, let = slow_answers
+    forecasts.ask({"first": 1})
+    one = forecasts.ask({"depth": 12})
+    other = forecasts.ask({"depth": 12})
+    assert one is other, "asked once for both"
+    newer = forecasts.ask({"depth": 13}, instead_of=one)
+    assert not other.cancelled(), "the second browser waits for it"
+    newest = forecasts.ask({"depth": 14}, instead_of=newer)
+    assert newer.cancelled(), "nobody waits for this one"
+    let.set()
+    assert other.result(20) == {"depth": 12} and newest.result(20) == {"depth": 14}
+
+
+def test_asking_again_for_what_one_waits_for_counts_once(slow_answers):
+    forecasts, _ = slow_answers
+    forecasts.ask({"first": 1})
+    one = forecasts.ask({"depth": 12})
+    assert forecasts.ask({"depth": 12}, instead_of=one) is one
+    forecasts.ask({"depth": 13}, instead_of=one)
+    assert one.cancelled()

@@ -5,12 +5,17 @@ import math
 import numpy as np
 import pytest
 
-from trainlab.figures import class_bars, forecast_layers, pixels
+from trainlab.figures import by_depth, class_bars, forecast_layers, pixels
 from trainlab.figures.style import OnScreen
 
 
 def values(chart):
-    """The data of a layered chart, wherever Altair has put them."""
+    """The data of a layered chart, wherever Altair has put them: the longest of its tables."""
+    return max(tables(chart), key=len)
+
+
+def tables(chart):
+    """Every table of rows in a chart."""
     found = []
 
     def walk(node):
@@ -24,16 +29,26 @@ def values(chart):
                 walk(child)
 
     walk(chart.to_dict())
-    return max(found, key=len)
+    return found
 
 
 def test_layers_are_matched_by_name_and_what_a_log_axis_cannot_show_is_left_out():
     theory = [{"name": n, "gradient": v} for n, v in (("a", 1e-40), ("b", 0.5), ("c", None))]
     measured = [{"name": n, "gradient": v} for n, v in (("a", 0.0), ("b", 0.4), ("c", math.nan))]
-    rows = values(forecast_layers.figure(theory, measured, "gradient"))
+    figure = forecast_layers.figure(theory, measured, "gradient")
+    rows = [row for table in tables(figure) for row in table if "which" in row]
     assert [(r["which"], r["layer"], r["value"]) for r in rows] == [
         ("theory", 1, forecast_layers.LEAST), ("theory", 2, 0.5), ("measured", 2, 0.4)
     ]  # fmt: skip
+
+
+def test_no_layer_of_a_chart_is_empty():
+    """Vega draws an axis without ends for such a layer, and warns of an infinite extent."""
+    theory = [{"name": "a", "gradient": 0.5}]
+    figure = forecast_layers.figure(theory, [], "gradient")
+    assert all(tables(figure)) and len(figure.to_dict()["layer"]) == 2, "the line, and the rule at one"
+    figure = by_depth.figure({"run": [1.0, 2.0]}, {"run": []}, "size", "Does it hold?")
+    assert len(figure.to_dict()["layer"]) == 1, "what was measured, and no empty theory"
 
 
 @pytest.mark.parametrize("quantity", forecast_layers.SHOWN)

@@ -187,7 +187,11 @@ def _share(
     note = None
     if len(effect) == 1 and part.freedom < possible:
         note = f"changes only together with {others}"
-        note = f"partly not estimable: some levels {note}" if part.freedom else f"not estimable: {note}"
+        note = (
+            f"partly not estimable: some levels change only together with {others}"
+            if part.freedom
+            else f"not estimable: {note}"
+        )
     elif part.freedom == 0:
         note = "not estimable: too few combinations were run"
     elif part.freedom < possible:

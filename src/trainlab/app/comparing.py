@@ -1,19 +1,23 @@
 """The views of the page Compare: curves and table, effects, parallel coordinates, two runs side by side."""
 
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import polars as pl
 import streamlit as st
 
 from trainlab import analysis
-from trainlab.analysis import Comparison, tables
+from trainlab.analysis import Comparison
 from trainlab.analysis.choose import text
-from trainlab.app import records
+from trainlab.analysis.compare import is_share, possible, varying_settings
+from trainlab.analysis.intervals import Interval
+from trainlab.app import colours, records
 from trainlab.app.place import place
-from trainlab.app.shell import chart, one_of, plain
+from trainlab.app.shell import chart, control, one_of, plain, some_of
 from trainlab.errors import RequestError
 from trainlab.figures import effect_bars, learning_curves, parallel
+from trainlab.figures.style import COLOURS
 from trainlab.runs import RunFolder
 from trainlab.runs.difference import difference
 
@@ -23,6 +27,7 @@ MOST_SEEDS = 20
 MOST_OFFERED = 300
 """Settings offered as curves: the best; a filter brings others up."""
 MOST_PARALLEL = 400
+INTERVAL = "95% interval"
 CURVES = ("val/acc", "val/loss", "train/acc", "train/loss")
 
 
@@ -36,38 +41,69 @@ def counts(runs: pl.DataFrame) -> None:
 
 
 def overview(runs: pl.DataFrame, comparison: Comparison) -> list[str]:
-    """Curves with a band over seeds, and the table of settings; returns the runs whose curves are shown."""
+    """Curves with a band over runs, and the table of settings; returns the runs whose curves are shown."""
     settings = _settings(runs, comparison)
-    names = settings["setting"].to_list()[:MOST_OFFERED]
+    groups = dict(settings.select("stands for", "ids").iter_rows())
+    names = dict(settings.select("stands for", "setting").iter_rows())
+    offered = dict(list(names.items())[:MOST_OFFERED])
     left, right = st.columns([4, 1.2], vertical_alignment="bottom")
-    lines = left.multiselect(
-        "Curves",
-        names,
-        key="lines",
-        bind="query-params",
-        max_selections=MOST_LINES,
-        placeholder=f"the {min(FIRST_LINES, len(names))} best; choose up to {MOST_LINES}",
-    )
-    metric = right.selectbox("Curve of", CURVES, key="curve", bind="query-params") or CURVES[0]
-    chosen = settings.filter(pl.col("setting").is_in(lines or names[:FIRST_LINES]))
-    ids = {row["setting"]: row["ids"][:MOST_SEEDS] for row in chosen.iter_rows(named=True)}
-    _curves(ids, metric, _chance(runs, metric))
-    _table(settings, comparison)
+    with left:
+        lines = some_of(
+            "Curves",
+            offered,
+            "lines",
+            same_as={run_id: name for name, ids in groups.items() for run_id in ids},
+            max_selections=MOST_LINES,
+            placeholder=f"the {min(FIRST_LINES, len(names))} best; choose up to {MOST_LINES}",
+        )
+    metric = control(right.selectbox, "Curve of", CURVES, key="curve") or CURVES[0]
+    ids = {name: groups[name][:MOST_SEEDS] for name in lines or list(names)[:FIRST_LINES]}
+    _curves(ids, names, metric, _chance(runs, metric), _of_what(runs, comparison.by))
+    _table(settings, comparison, _of_what(runs, comparison.by))
     return [run_id for of in ids.values() for run_id in of]
 
 
-def _curves(ids: dict[str, list[str]], metric: str, chance: float | None) -> None:
+def _of_what(runs: pl.DataFrame, by: Sequence[str]) -> str:
+    """What the runs of one row differ in: `seeds`, or `runs that differ in depth, seed`."""
+    others = [name for name in (*varying_settings(runs), "seed") if name not in by]
+    if runs.is_empty() or not others:
+        return "runs"
+    keys = list(by) or [pl.lit(0).alias("all")]
+    apart = runs.group_by(keys).agg(pl.col(name).n_unique() for name in others)
+    differing = [name for name in others if (apart[name] > 1).any()]
+    if differing in ([], ["seed"]):
+        return "seeds"
+    return f"runs that differ in {', '.join(differing)}"
+
+
+def _curves(
+    ids: dict[str, list[str]], names: dict[str, str], metric: str, chance: float | None, of_what: str
+) -> None:
     try:
-        table = records.curves(ids, metric)
+        table, broken = records.curves({names[name]: of for name, of in ids.items()}, metric)
     except RequestError:
-        st.info(f"None of these runs has measured {metric} yet.")
+        st.info(f"None of these runs has a readable {metric} yet.")
         return
-    seeds = max(map(len, ids.values()))
-    band = (
-        f"mean of up to {seeds} seeds, band from the least to the largest" if seeds > 1 else "one seed each"
+    for line in broken:
+        st.warning(f"left out {plain(line)}")
+    most = max(map(len, ids.values()))
+    said = f"mean of up to {most} {of_what}, band from the least to the largest"
+    if most == 1:
+        said = "one run each"
+    shown = set(table["setting"])
+    drawn = {names[name]: colour for name, colour in _colours(ids).items() if names[name] in shown}
+    figure = learning_curves.figure(
+        table, metric, f"{metric} by epoch", said, chance, legend=True, colours=drawn
     )
-    figure = learning_curves.figure(table, metric, f"{metric} by epoch", band, chance, legend=True)
-    chart(figure, f"{metric} by epoch of {', '.join(ids)}")
+    chart(figure, f"{metric} by epoch of {', '.join(drawn)}")
+
+
+def _colours(ids: dict[str, list[str]]) -> dict[str, str]:
+    """The colour of each setting; it keeps the one that it had before in this window."""
+    held = st.session_state.setdefault("colours", {})
+    found = colours.slots(ids, held)
+    held.update({run_id: found[name] for name, of in ids.items() for run_id in of})
+    return {name: COLOURS[slot] for name, slot in found.items()}
 
 
 def _chance(runs: pl.DataFrame, metric: str) -> float | None:
@@ -79,40 +115,68 @@ def _chance(runs: pl.DataFrame, metric: str) -> float | None:
 
 
 def _settings(runs: pl.DataFrame, comparison: Comparison) -> pl.DataFrame:
-    """The comparison's table with a name for each setting and the ids of its runs."""
+    """The comparison's table with each setting's name, the ids of its runs, and the one that stands for it.
+
+    That is a run's id and not the name: which settings differ, and with it every name, changes as runs come.
+    It is the one that began first; of those that the address asks for, that one.
+    """
     by = list(comparison.by)
+    runs = runs.sort("started", "run_id", nulls_last=True)
     if not by:
-        ids = pl.DataFrame({"ids": [runs["run_id"].to_list()]})
-        return comparison.table.with_columns(ids["ids"], pl.lit("all runs").alias("setting"))
-    ids = runs.group_by(by, maintain_order=True).agg(pl.col("run_id").alias("ids"))
-    table = comparison.table.join(ids, on=by, how="left", nulls_equal=True, maintain_order="left")
-    names = [", ".join(text(value) for value in row) for row in table.select(by).iter_rows()]
-    return table.with_columns(pl.Series("setting", names))
+        table = comparison.table.with_columns(pl.Series("ids", [runs["run_id"].to_list()]))
+    else:
+        ids = runs.group_by(by, maintain_order=True).agg(pl.col("run_id").alias("ids"))
+        table = comparison.table.join(ids, on=by, how="left", nulls_equal=True, maintain_order="left")
+    asked = set(st.query_params.get_all("lines"))
+    stands_for = [next((run for run in of if run in asked), of[0]) for of in table["ids"].to_list()]
+    names = [records.setting_name(row) or "all runs" for row in table.select(by).iter_rows(named=True)]
+    if not by:
+        names = ["all runs"] * table.height
+    twice = {name for name, count in Counter(names).items() if count > 1}
+    names = [
+        f"{name} · {run_id[:6]}" if name in twice else name
+        for name, run_id in zip(names, stands_for, strict=True)
+    ]
+    return table.with_columns(pl.Series("setting", names), pl.Series("stands for", stands_for))
 
 
-def _table(settings: pl.DataFrame, comparison: Comparison) -> None:
+def _table(settings: pl.DataFrame, comparison: Comparison, of_what: str) -> None:
     """A row a setting: axes that differ, metric and interval, what became of the runs, a way inside."""
     metric = comparison.metric
-    link = "/run?run=" + pl.col("ids").list.first()
-    half = ((pl.col("high") - pl.col("low")) / 2).alias("±")
+    link = "/run?run=" + pl.col("stands for")
+    reach = pl.Series(INTERVAL, [_interval(metric, row) for row in settings.iter_rows(named=True)], pl.String)
     fates = [name for name in ("diverged", "failed", "unfinished", "pruned") if settings[name].sum()]
     caused = "cause" in settings.columns and settings["cause"].drop_nulls().len()
     cause = [pl.col("cause").str.replace_all("_", " ")] if caused else []
+    known = [reach] if reach.drop_nulls().len() else []
     shown = settings.select(
-        link.alias("look inside"), *comparison.by, pl.col("mean").alias(metric), half, "n", *fates, *cause
+        link.alias("look inside"), *comparison.by, pl.col("mean").alias(metric), *known, "n", *fates, *cause
     )
     st.dataframe(
         shown,
         hide_index=True,
-        column_config=_columns(metric),
+        column_config=_columns(metric, of_what),
         placeholder="–",
         alt="A row for each setting, best first",
     )
-    if same := tables.what_all_share(comparison):
-        st.caption(plain(same))
+    same = {name: value for name, value in comparison.constant.items() if "." not in name}
+    if same:
+        st.caption(plain("all: " + ", ".join(f"{name}={text(value)}" for name, value in same.items())))
 
 
-def _columns(metric: str) -> dict[str, Any]:
+def _interval(metric: str, row: Mapping[str, Any]) -> str | None:
+    """`58.1% … 63.0%`; None where the values are too few to tell anything: one, or all that can be."""
+    if row["low"] is None or row["high"] is None:
+        return None
+    cut = possible(metric, Interval(row["mean"], row["low"], row["high"], row["n"]))
+    if cut.low is None or cut.high is None or (is_share(metric) and cut.low <= 0 and cut.high >= 1):
+        return None
+    if is_share(metric):
+        return f"{cut.low:.1%} … {cut.high:.1%}"
+    return f"{cut.low:.3g} … {cut.high:.3g}"
+
+
+def _columns(metric: str, of_what: str) -> dict[str, Any]:
     share = metric.endswith("acc")
     number: Any = st.column_config.NumberColumn(format="percent" if share else None)
     bar: Any = (
@@ -121,10 +185,12 @@ def _columns(metric: str) -> dict[str, Any]:
     return {
         "look inside": st.column_config.LinkColumn("run", display_text="look inside", width="small"),
         metric: bar,
-        "±": st.column_config.NumberColumn(
-            "±", format="percent" if share else "%.3g", help="half the 95% interval over seeds", width="small"
+        INTERVAL: st.column_config.TextColumn(
+            INTERVAL, help=f"of the mean, over the {of_what} of a row; empty where they are too few to tell"
         ),
-        "n": st.column_config.NumberColumn("n", help="runs that have the metric", width="small"),
+        "n": st.column_config.NumberColumn(
+            "n", help=f"how many {of_what} of the row have the metric", width="small"
+        ),
     }
 
 
@@ -132,7 +198,7 @@ def effects(runs: pl.DataFrame, comparison: Comparison) -> list[str]:
     """How much each axis matters, alone and with another, and how its levels compare."""
     effect = analysis.effects(runs, metric=comparison.metric)
     said = "" if effect.balanced else "not every combination was run equally often"
-    rest = "" if effect.rest is None else f"{effect.rest:.1%} is left to interactions and seeds"
+    rest = "" if effect.rest is None else f"single axes leave {effect.rest:.1%} to two together and to seeds"
     left, right = st.columns(2)
     with left:
         figure = effect_bars.shares(
@@ -144,8 +210,10 @@ def effects(runs: pl.DataFrame, comparison: Comparison) -> list[str]:
         figure = effect_bars.levels(effect, "Which level is better?", said)
         chart(figure, f"Mean {effect.metric} of each level")
     notes = effect.shares.filter(pl.col("note").is_not_null())
-    for row in notes.iter_rows(named=True):
-        st.caption(plain(f"{row['axis']}: {row['note']}"))
+    if not notes.is_empty():
+        with st.expander(f"What cannot be told, or only in part: {notes.height}"):
+            for row in notes.iter_rows(named=True):
+                st.caption(plain(f"{row['axis']}: {row['note']}"))
     return []
 
 
@@ -160,7 +228,8 @@ def parallel_coordinates(runs: pl.DataFrame, comparison: Comparison) -> list[str
         said += f"; {MOST_PARALLEL} of {table.height:,}, evenly from the best to the worst"
         table = table.gather_every(table.height // MOST_PARALLEL + 1)
     title = "What do the best settings have in common?"
-    chart(parallel.figure(table, comparison.by, comparison.metric, title, said), title)
+    with st.container(key="parallel"):  # wider than a telephone: there it is moved sideways
+        chart(parallel.figure(table, comparison.by, comparison.metric, title, said), title)
     return []
 
 
@@ -174,18 +243,38 @@ def two_runs(runs: pl.DataFrame, comparison: Comparison) -> list[str]:
         second = one_of("Second run", names, "second", min(1, len(names) - 1))
     if first is None or second is None:
         return []
-    folders = [RunFolder(place().runs / run_id) for run_id in (first, second)]
-    rows = difference(*(folder.settings() for folder in folders))
+    _outcomes(runs, [first, second])
+    if first == second:
+        st.info("This is one run, twice: choose another.")
+        return []
+    rows = _differing(*(RunFolder(place().runs / run_id).settings() for run_id in (first, second)))
     if not rows:
         st.info("The two runs have the same settings.")
     else:
-        st.dataframe(
-            [{"setting": row.setting, "first": text(row.first), "second": text(row.second),
-              "decides the result": row.decides} for row in rows],
-            hide_index=True, alt="Settings in which the two runs differ",
-        )  # fmt: skip
-    _outcomes(runs, [first, second])
+        st.dataframe(rows, hide_index=True, alt="Settings in which the two runs differ")
     return []
+
+
+def _differing(first: Mapping[str, Any], second: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Where two runs' settings differ: options by their names, then what is set within them.
+
+    Left out is which class an option builds, and what one of them lacks and the other leaves empty.
+    """
+    options = [
+        (axis, one, other, True)
+        for axis in dict.fromkeys([*first.get("axes", {}), *second.get("axes", {})])
+        if (one := first.get("axes", {}).get(axis)) != (other := second.get("axes", {}).get(axis))
+    ]
+    named = {axis for axis, *_ in options}
+    rows = [
+        *options,
+        *(row for row in difference(first, second) if not row.setting.endswith(records.BUILT_BY)),
+    ]
+    return [
+        {"setting": name, "first": text(one), "second": text(other), "decides the result": decides}
+        for i, (name, one, other, decides) in enumerate(rows)
+        if text(one) != text(other) and (i < len(options) or name not in named)
+    ]
 
 
 def _outcomes(runs: pl.DataFrame, ids: list[str]) -> None:

@@ -1,14 +1,14 @@
 """Forecasts while a person moves the controls: measured in a process beside the server, one after the other.
 
 Asking gives a future; what was asked before and has not begun is dropped when something newer is asked by the
-same person. No torch in this process.
+same person, and nobody else waits for it. No torch in this process.
 """
 
 import json
 import subprocess
 import sys
 import threading
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
@@ -25,6 +25,7 @@ class Forecasts:
         self._process: subprocess.Popen[str] | None = None
         self._queue = ThreadPoolExecutor(1, thread_name_prefix="forecasts")
         self._known: OrderedDict[str, Future] = OrderedDict()
+        self._waiting: Counter[Future] = Counter()
         self._lock = threading.Lock()
         self._queue.submit(self._start)  # torch is being imported while the person looks
 
@@ -32,15 +33,26 @@ class Forecasts:
         """A future of the forecast as plain values; its `result` raises RequestError for what has none."""
         question = json.dumps(settings, sort_keys=True)
         with self._lock:
+            for over in [future for future in self._waiting if future.done()]:
+                del self._waiting[over]
             found = self._known.pop(question, None)
             if instead_of is not None and instead_of is not found:
-                instead_of.cancel()
+                self._give_up(instead_of)
             if found is None or found.cancelled() or (found.done() and _failed(found)):
                 found = self._queue.submit(self._answer, question)
+            if found is not instead_of:
+                self._waiting[found] += 1
             self._known[question] = found
             while len(self._known) > MOST_KEPT:
                 self._known.popitem(last=False)
         return found
+
+    def _give_up(self, future: Future) -> None:
+        """One less waits for it; where nobody does any more, it need not be begun."""
+        self._waiting[future] -= 1
+        if self._waiting[future] <= 0:
+            del self._waiting[future]
+            future.cancel()
 
     def _start(self) -> subprocess.Popen[str]:
         if self._process is None or self._process.poll() is not None:

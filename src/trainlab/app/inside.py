@@ -7,8 +7,9 @@ import polars as pl
 import streamlit as st
 
 from trainlab.app import networks
-from trainlab.app.shell import chart, command, plain, plainly
+from trainlab.app.shell import chart, command, control, plain, plainly, section
 from trainlab.diagnosis import words
+from trainlab.diagnosis.evidence import Evidence
 from trainlab.diagnosis.explain import Diagnosis, diagnose, sentence
 from trainlab.diagnosis.of_run import evidence_of
 from trainlab.errors import RequestError
@@ -31,6 +32,8 @@ AGAINST_THEORY = {
         "Backward: does the gradient reach the first layer?",
     ),
 }
+TOLD_BY_THE_END = ("too_few_steps", "learning_rate_too_low", "labels_unlearnable")
+"""Causes that a run which goes on may still refute."""
 BADGES: dict[bool | None, tuple[Any, str | None]] = {
     True: ("green", ":material/check:"),
     False: ("orange", ":material/close:"),
@@ -43,10 +46,11 @@ def verdict(run: RunFolder) -> None:
     status, result, evidence = run.status(), run.result(), evidence_of(run)
     diagnosis = diagnose(evidence)
     with st.container(border=True):
+        if status == "running":
+            _so_far(run, evidence, diagnosis)
+            return
         colour, icon = BADGES[diagnosis.learned]
-        with st.container(horizontal=True, vertical_alignment="center"):
-            st.badge(words.OUTCOMES[diagnosis.learned], color=colour, icon=icon)
-            st.caption(plain(run.run_id), width="content")
+        _badge(run, words.OUTCOMES[diagnosis.learned], colour, icon)
         if says := words.status(status, result):
             st.markdown(plain(says))
         if diagnosis.cause is not None:
@@ -56,10 +60,31 @@ def verdict(run: RunFolder) -> None:
         st.caption(plain(_sentence(words.measured(diagnosis))))
 
 
+def _badge(run: RunFolder, says: str, colour: Any, icon: str | None) -> None:
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.badge(says, color=colour, icon=icon)
+        st.caption(plain(run.run_id), width="content")
+
+
+def _so_far(run: RunFolder, evidence: Evidence, diagnosis: Diagnosis) -> None:
+    """Of a run that goes on: what its record shows, and nothing that only its end can tell."""
+    _badge(run, "is training", "blue", ":material/progress_activity:")
+    st.markdown(plain(words.status("running", None) or ""))
+    if evidence.losses:
+        step, loss = max(evidence.losses), evidence.late_loss()
+        st.markdown(
+            f"After step {step:,} the training loss is **{loss:.3f}**; guessing gives "
+            f"{evidence.chance_loss:.3f}."
+        )
+    known = [finding for finding in diagnosis.findings if finding.cause not in TOLD_BY_THE_END]
+    if known:
+        st.markdown(f"Seen so far: **{plain(words.place(known[0]))}**. Evidence: {plain(known[0].says)}.")
+
+
 def _cause(run: RunFolder, diagnosis: Diagnosis) -> None:
     """The first cause with its evidence and remedy, and the others below."""
     finding = diagnosis.findings[0]
-    st.markdown(f"#### {plain(_sentence(words.place(finding)))}")
+    section(plain(_sentence(words.place(finding))))
     st.markdown(f"{plain(_sentence(sentence(finding)))}. Evidence: {plain(finding.says)}.")
     if remedy := diagnosis.remedies.get(finding.cause):
         st.markdown("Try next:")
@@ -76,18 +101,38 @@ def _sentence(text: str) -> str:
 
 def layers(runs: Sequence[RunFolder]) -> None:
     """Heat maps of layer and step with a step framed, the numbers at that step, and theory by depth."""
-    tables = {run.run_id: signals(run.path).filter(pl.col("layer") != NETWORK) for run in runs}
+    tables = _signals(runs)
     steps = sorted({step for table in tables.values() for step in table["step"].unique()})
     if not steps:
         st.info("No signals were measured in these layers yet (with signals=off none are).")
         return
-    step = st.select_slider("Training step", steps, steps[-1], key="step") if len(steps) > 1 else steps[0]
+    step = _step(steps)
     scales = {quantity: heat_map.range_of(tables.values(), quantity) for quantity in QUANTITIES}
-    for column, table in zip(st.columns(len(runs)), tables.values(), strict=True):
+    for column, table in zip(st.columns(len(tables)), tables.values(), strict=True):
         with column:
-            _heat_maps(table, step, scales, 2 if len(runs) == 1 else 1)
+            _heat_maps(table, step, scales, 2 if len(tables) == 1 else 1)
             _at_step(table, step)
-    _theory(runs, tables)
+    _theory([run for run in runs if run.run_id in tables], tables)
+
+
+def _signals(runs: Sequence[RunFolder]) -> dict[str, pl.DataFrame]:
+    """The layers' signals by run; one that cannot be read is said and left out."""
+    tables = {}
+    for run in runs:
+        with plainly():
+            tables[run.run_id] = signals(run.path).filter(pl.col("layer") != NETWORK)
+    return tables
+
+
+def _step(steps: Sequence[int]) -> int:
+    """The step to look at: the last one, and it goes on with the run, until another is chosen."""
+    if len(steps) == 1:
+        return steps[0]
+    was, newest = st.session_state.get("step"), st.session_state.get("newest step")
+    if was is not None and was != steps[-1] and (was == newest or was not in steps):
+        st.session_state["step"] = steps[-1] if was == newest else min(steps, key=lambda at: abs(at - was))
+    st.session_state["newest step"] = steps[-1]
+    return control(st.select_slider, "Training step", steps, steps[-1], key="step")
 
 
 def _heat_maps(
@@ -129,7 +174,7 @@ def _at_step(table: pl.DataFrame, step: int) -> None:
 
 def _theory(runs: Sequence[RunFolder], tables: dict[str, pl.DataFrame]) -> None:
     """Mean-field theory as lines, what was measured at the first step as dots, by depth."""
-    st.markdown("#### Theory over measurement, at the first step")
+    section("Theory over measurement, at the first step")
     predicted: dict[str, list[dict[str, Any]]] = {}
     for run in runs:
         with plainly():
@@ -143,7 +188,8 @@ def _theory(runs: Sequence[RunFolder], tables: dict[str, pl.DataFrame]) -> None:
         with column, plainly():
             lines = {run: [row[key] for row in of if row[key] is not None] for run, of in predicted.items()}
             dots = {run: _measured(tables[run], quantity, predicted[run], key) for run in predicted}
-            chart(by_depth.figure(dots, lines, name, title), f"{title} Theory and measurement by layer")
+            figure = by_depth.figure(dots, lines, "", title, name)
+            chart(figure, f"{title} Theory and measurement by layer")
 
 
 def _measured(table: pl.DataFrame, quantity: str, of: Sequence[dict[str, Any]], key: str) -> list[float]:

@@ -129,11 +129,12 @@ def _loaded(path: str, written_ns: int, size: int) -> tuple[Any, dict[str, Any]]
         return load_model(Path(path))
 
 
-def pixels_of(source: Any, description: Mapping[str, Any], name: str) -> tuple[Any, tuple[str, ...]]:
-    """The pixels x_1CHW that a network gets of a picture, and what was done to it. Raises RequestError."""
-    from trainlab.training.inference import read_image
+def taken_in(source: Any, description: Mapping[str, Any], name: str) -> tuple[Any, Any]:
+    """A picture as a network gets it (an `Intake`), and its pixels x_1CHW. Raises RequestError."""
+    from trainlab.training.inference import pixels_of, take_in_for
 
-    return read_image(source, description, name)
+    taken = take_in_for(source, description, name)
+    return taken, pixels_of(taken)
 
 
 @st.cache_resource(max_entries=MODELS_KEPT, show_spinner="The test images are being read …")

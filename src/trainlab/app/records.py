@@ -8,11 +8,11 @@ from pathlib import Path
 import polars as pl
 import streamlit as st
 
-from trainlab.analysis.choose import choices, text
-from trainlab.analysis.compare import varying_settings
+from trainlab.analysis.choose import OTHERS, choices, text
+from trainlab.analysis.compare import setting_columns, varying_settings
 from trainlab.app.place import place
 from trainlab.figures import learning_curves
-from trainlab.runs import index, read_runs
+from trainlab.runs import BrokenRun, index, read_runs
 from trainlab.runs.groups import groups, read_group
 
 PULSE_SECONDS = 10
@@ -20,6 +20,10 @@ PULSE_SECONDS = 10
 FEW = 500
 """So few runs are looked at again as well: one that is run anew changes nothing in the folder of runs."""
 UNFINISHED = ("running", "interrupted")
+SPEAK_FOR_THEMSELVES = ("activation", "init", "model", "data", "optimizer")
+"""Axes whose values are names that nothing else has."""
+BUILT_BY = ("_target_", "_partial_")
+"""How a configuration names the class that is built: the option's name says it to people."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +62,7 @@ def _read(root: str, seen: tuple[int, ...], pulse: int) -> Table:
         return Table(pl.DataFrame({"run_id": [], "status": []}), {}, (), ())
     runs = read_runs(root, settings=True)
     broken = [f"{problem.path.name}: {problem.reason}" for problem in runs.broken]
-    return Table(runs.frame, choices(runs.frame), broken, groups(root))
+    return Table(runs.frame, _choices(runs.frame), broken, groups(root))
 
 
 def of_sweep(frame: pl.DataFrame, sweep: str | None) -> pl.DataFrame:
@@ -68,18 +72,49 @@ def of_sweep(frame: pl.DataFrame, sweep: str | None) -> pl.DataFrame:
     return frame.filter(pl.col("run_id").is_in(read_group(place().runs, sweep)))
 
 
+def settings_offered(frame: pl.DataFrame) -> list[str]:
+    """Settings by which people choose and group: not which class builds them, and none twice."""
+    every = setting_columns(frame)
+    return [name for name in every if not name.endswith(BUILT_BY) and not _is_said_by_an_axis(frame, name)]
+
+
+def _is_said_by_an_axis(frame: pl.DataFrame, name: str) -> bool:
+    axis = name.rpartition(".")[2]
+    return axis != name and axis in frame.columns and frame[name].equals(frame[axis], null_equal=True)
+
+
+def _choices(frame: pl.DataFrame) -> dict[str, list[str]]:
+    """The values by which to filter, of settings that are not brought along by another."""
+    kept = {*varying_settings(frame), "seed", *OTHERS} & {*settings_offered(frame), "seed", *OTHERS}
+    return {name: values for name, values in choices(frame).items() if name in kept}
+
+
+def said(axis: str, value: object) -> str:
+    """A value as a part of a name: `relu`; `depth=6`, where the value alone does not say what it is."""
+    by_itself = axis in SPEAK_FOR_THEMSELVES and isinstance(value, str) and value != "none"
+    return text(value) if by_itself else f"{axis}={text(value)}"
+
+
+def setting_name(values: Mapping[str, object]) -> str:
+    """A setting as people tell it from others: `relu, depth=6`. What it does not have is left out."""
+    return ", ".join(said(axis, value) for axis, value in values.items() if value is not None)
+
+
 def names(frame: pl.DataFrame, by: Iterable[str] | None = None) -> dict[str, str]:
     """Runs by id, in their order, as people tell them apart: by the settings that differ, and the seed."""
     shown = [*(varying_settings(frame) if by is None else by), "seed"]
     columns = list(dict.fromkeys(name for name in shown if name in frame.columns))
     return {
-        run_id: f"{run_id[:6]} · {', '.join(text(value) for value in row)}"
+        run_id: f"{run_id[:6]} · {setting_name(dict(zip(columns, row, strict=True)))}"
         for run_id, *row in frame.select("run_id", *columns).iter_rows()
     }
 
 
-def curves(runs: Mapping[str, Sequence[str]], metric: str) -> pl.DataFrame:
-    """Curves of run ids by setting, as `learning_curves.of_runs`. Raises RequestError, BrokenRun."""
+def curves(runs: Mapping[str, Sequence[str]], metric: str) -> tuple[pl.DataFrame, list[str]]:
+    """Curves of run ids by setting, as `learning_curves.of_runs`, and a line for each that cannot be read.
+
+    Raises RequestError: none of the rest has measured the metric.
+    """
     root = place().runs
     chosen = tuple((setting, tuple(ids)) for setting, ids in runs.items())
     return _curves(str(root), chosen, metric, written(run_id for _, ids in chosen for run_id in ids))
@@ -88,9 +123,11 @@ def curves(runs: Mapping[str, Sequence[str]], metric: str) -> pl.DataFrame:
 @st.cache_resource(max_entries=32, show_spinner=False)
 def _curves(
     root: str, runs: tuple[tuple[str, tuple[str, ...]], ...], metric: str, seen: tuple[int, ...]
-) -> pl.DataFrame:
+) -> tuple[pl.DataFrame, list[str]]:
     folders = {setting: [Path(root) / run_id for run_id in ids] for setting, ids in runs}
-    return learning_curves.of_runs(folders, metric)
+    broken: list[BrokenRun] = []
+    table = learning_curves.of_runs(folders, metric, broken)
+    return table, [f"{problem.path.name}: {problem.reason}" for problem in broken]
 
 
 def written(run_ids: Iterable[str]) -> tuple[int, ...]:

@@ -7,21 +7,22 @@ import numpy as np
 import streamlit as st
 
 from trainlab.app import networks
-from trainlab.app.shell import chart, plain, plainly
+from trainlab.app.shell import chart, control, plain, plainly
 from trainlab.diagnosis.of_run import as_matrix
 from trainlab.figures import confusion, pixels
 from trainlab.runs import RunFolder
 from trainlab.runs import confusion as counts_of
 
 MAPS, MAP_COLUMNS, MAP_SIDE = 16, 8, 64
-WORST, WORST_COLUMNS, IMAGE_SIDE = 12, 6, 140
+WORST, IMAGE_SIDE, MISTAKE_SIDE = 12, 140, 96
+FRAMED_SIDE = 240
 JUDGED = 2_000
 """Test images on which mistakes are looked for: enough for the worst, few enough for a slow network."""
 
 
 def sees(runs: Sequence[RunFolder]) -> None:
     """What each convolution makes of a test image: maps, kernels, and how far a unit looks."""
-    number = st.number_input("Test image", 0, None, 0, key="image")
+    number = control(st.number_input, "Test image", 0, None, 0, key="image")
     _side_by_side(runs, lambda run: _maps(run, int(number)))
 
 
@@ -38,7 +39,8 @@ def _maps(run: RunFolder, number: int) -> None:
         st.info("This network is dense: it has no convolutions, and no maps to show.")
         return
     names = [view.name for view in views]
-    view = views[names.index(st.selectbox("Convolution", names, len(names) // 2, key=f"layer.{run.run_id}"))]
+    layer = control(st.selectbox, "Convolution", names, len(names) // 2, key=f"layer.{run.run_id}")
+    view = views[names.index(layer)]
     _image_and_field(view, image_HWC, plain(classes[labels_N[number]]), run.run_id)
     count, height, width = view.z_Fhw.shape
     st.markdown(f"**Maps** after the activation: {min(count, MAPS)} of {count}, {height} × {width}")
@@ -58,8 +60,8 @@ def _image_and_field(view: Any, image_HWC: np.ndarray, name: str, key: str) -> N
     height, width = view.z_Fhw.shape[1:]
     left, right = st.columns([1, 1.4], vertical_alignment="center")
     with right:
-        row = st.slider("Row of the unit", 0, height - 1, height // 2, key=f"row.{key}") if height > 1 else 0
-        column = st.slider("Column", 0, width - 1, width // 2, key=f"column.{key}") if width > 1 else 0
+        row = _place("Row of the unit", height, f"row.{key}")
+        column = _place("Column", width, f"column.{key}")
         seen = view.seen_by((row, column), image_HWC.shape[:2])
         if seen is None:
             st.caption("How far a unit looks is not known here.")
@@ -70,9 +72,19 @@ def _image_and_field(view: Any, image_HWC: np.ndarray, name: str, key: str) -> N
                 f"A unit of this layer sees {size} pixels of the image (padding included): here rows "
                 f"{top} to {bottom - 1} and columns {start} to {end - 1}, framed."
             )
-    with left:
-        framed = pixels.framed(image_HWC, seen, 240)
-        st.image(framed, width=240, caption=f"test image: {name}", alt="The image with the receptive field")
+    with left, st.container(key=f"framed.{key}"):
+        framed = pixels.framed(image_HWC, seen, FRAMED_SIDE)
+        says = "The image with the receptive field"
+        st.image(framed, width="stretch", caption=f"test image: {name}", alt=says)
+
+
+def _place(label: str, count: int, key: str) -> int:
+    """A row or column of a map; where there is one only, there is nothing to choose."""
+    if count == 1:
+        return 0
+    if st.session_state.get(key, 0) >= count:  # the layer before had larger maps
+        st.session_state[key] = count // 2
+    return control(st.slider, label, 0, count - 1, count // 2, key=key)
 
 
 def mistakes(runs: Sequence[RunFolder]) -> None:
@@ -94,13 +106,11 @@ def _mistakes(run: RunFolder) -> None:
         st.markdown(f"**Surest and wrong**, of the first {judged:,} test images")
         if not found:
             st.caption("It made no mistake on them.")
-        places = st.columns(WORST_COLUMNS, wrap=False)
-        for i, mistake in enumerate(found[:WORST]):
-            says = f"{classes[mistake.true]} as {classes[mistake.predicted]} ({mistake.p_predicted:.0%})"
-            picture = pixels.grey(np.array(images_NHWC[mistake.index]), IMAGE_SIDE)
-            places[i % WORST_COLUMNS].image(
-                picture, width="stretch", caption=plain(says), alt=f"Taken: {says}"
-            )
+        with st.container(horizontal=True, gap="small"):  # as many beside one another as there is room
+            for mistake in found[:WORST]:
+                says = f"{classes[mistake.true]} as {classes[mistake.predicted]} ({mistake.p_predicted:.0%})"
+                picture = pixels.grey(np.array(images_NHWC[mistake.index]), IMAGE_SIDE)
+                st.image(picture, width=MISTAKE_SIDE, caption=plain(says), alt=f"Taken: {says}")
     right = sum(row[k] for k, row in enumerate(counts_KK)) / sum(map(sum, counts_KK))
     with drawn, plainly():
         title = "Which classes are taken for which?"

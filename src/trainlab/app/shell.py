@@ -1,7 +1,7 @@
 """What every page shares: its heading, its charts, and plain messages where something is wrong."""
 
 import functools
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -25,30 +25,95 @@ def heading(title: str, question: str) -> None:
     st.caption(question)
 
 
+def section(title: str) -> None:
+    """The heading of a part of a page: the step below its title, so that no level is left out."""
+    st.header(title, anchor=False)
+
+
 def chart(figure: Any, alt: str, **options: Any) -> Any:
     """A figure of `trainlab.figures` in the colours of the page; `alt` says in words what it shows."""
     on_screen: Any = OnScreen(figure)
     return st.altair_chart(on_screen, theme=None, alt=alt, **options)
 
 
-def one_of(label: str, names: Mapping[str, str], key: str, first: int | None = 0) -> str | None:
+def control(widget: Callable[..., Any], label: Any, *values: Any, key: str, **options: Any) -> Any:
+    """A widget of Streamlit whose value stands in the address as `key`: a link shows what its sender saw.
+
+    Every control of every page is made here, or by `one_of` and `some_of`.
+    """
+    return widget(label, *values, key=key, bind="query-params", **options)
+
+
+def one_of(
+    label: str,
+    names: Mapping[str, str],
+    key: str,
+    first: int | None = 0,
+    same_as: Mapping[str, str] | None = None,
+) -> str | None:
     """A choice among ids shown by their names, which stands in the address by its id as `key`.
 
-    What the address asks for and is not there is told apart from a choice: it gives None, and a line.
+    What the address asks for and is not there is told apart from a choice: it gives None, and a line; it is
+    chosen as soon as it is there. `same_as` says which id stands for others.
     """
-    asked, state = st.query_params.get(key), f"{key}.choice"
+    asked, state, missing = st.query_params.get(key), f"{key}.choice", f"{key}.missing"
+    asked = (same_as or {}).get(asked, asked) if asked is not None else None
     if asked is not None and asked not in names:
-        st.warning(f"{plain(asked)} is not there, or not any more: choose another.")
-        st.session_state.pop(state, None)
-        first = None
-    elif asked is not None and state not in st.session_state:
+        was_said = st.session_state.get(missing) == asked
+        if not was_said or st.session_state.get(state) not in names:  # else another has been chosen since
+            _not_there([asked])
+            st.session_state[state], st.session_state[missing] = None, asked
+    elif asked is not None and (state not in st.session_state or st.session_state.get(missing) == asked):
         st.session_state[state] = asked
-    chosen = st.selectbox(label, list(names), first, lambda name: names.get(name, name), key=state)
+    if asked in names:
+        st.session_state.pop(missing, None)
+    index = None if state in st.session_state else first
+    chosen = st.selectbox(label, list(names), index, lambda name: names.get(name, name), key=state)
     if chosen is not None:
         st.query_params[key] = chosen
     elif asked in names:  # it was cleared
         del st.query_params[key]
     return chosen
+
+
+def some_of(
+    label: str,
+    names: Mapping[str, str],
+    key: str,
+    same_as: Mapping[str, str] | None = None,
+    **options: Any,
+) -> list[str]:
+    """As `one_of`, for several: those chosen, in their order; none where nothing is chosen.
+
+    What the address asks for and is not there stays in it, with a line that says so.
+    """
+    state, follows = f"{key}.choice", f"{key}.asked"
+    asked = list(dict.fromkeys((same_as or {}).get(name, name) for name in st.query_params.get_all(key)))
+    there = [name for name in asked if name in names]
+    missing = [name for name in asked if name not in names]
+    if st.session_state.get(follows) != there:  # at first, and when one has come or gone
+        st.session_state[state] = there
+    elif st.session_state.get(state, there) != there:  # others have been chosen since
+        missing = []
+    if missing:
+        _not_there(missing)
+    chosen = st.multiselect(
+        label, list(names), format_func=lambda name: names.get(name, name), key=state, **options
+    )
+    now = [*chosen, *missing]
+    if now != st.query_params.get_all(key):
+        if now:
+            st.query_params[key] = now
+        else:
+            del st.query_params[key]
+    st.session_state[follows] = list(chosen)
+    return chosen
+
+
+def _not_there(asked: Sequence[str]) -> None:
+    said = ", ".join(map(plain, asked))
+    is_are = "is" if len(asked) == 1 else "are"
+    st.warning(f"{said} {is_are} not there, or not any more: choose another, or wait until it is.")
 
 
 def command(line: str) -> None:

@@ -30,7 +30,7 @@ CARDS = """
 <style>
 .ways { display: grid; grid-template-columns: repeat(auto-fit, minmax(250px, 1fr)); gap: 0.9rem; }
 .ways > div { border: 1px solid #80808050; border-radius: 6px; padding: 0.9rem 1rem; }
-.ways h4 { margin: 0; padding: 0; font-size: 1.05rem; }
+.ways h3 { margin: 0; padding: 0; font-size: 1.05rem; }
 .ways p { margin: 0.2rem 0 0.7rem; opacity: 0.75; font-size: 0.9rem; min-height: 3.2em; }
 .ways .bar { height: 9px; border-radius: 2px; margin: 0.1rem 0 0.55rem; }
 .ways .n { font-variant-numeric: tabular-nums; }
@@ -42,12 +42,12 @@ CARDS = """
 def _way(row: Mapping[str, Any], name: str, says: str, way: int, most: int) -> str:
     costs = (("parameters", "parameters", PARAMETERS), ("multiply_adds", "multiply-adds", PRODUCTS))
     bars = "".join(
-        f"<span class='n'><b>{row[key]:,}</b> {label}</span>"
+        f"<span class='n'><b>{row[key]:,}</b> {label} <small>(log scale)</small></span>"
         f"<div class='bar' style='width:{_log_share(row[key], most):.1f}%;background:{colour}'></div>"
         for key, label, colour in costs
     )
     return (
-        f"<div><h4>{name}</h4><p>{says}</p>{_wires(way)}{bars}"
+        f"<div><h3>{name}</h3><p>{says}</p>{_wires(way)}{bars}"
         f"<span class='n' style='opacity:.75'>output {times(row['out_shape'])}</span></div>"
     )
 

@@ -28,29 +28,34 @@ def figure(
         if value and value > 0
     ]
     if not any(row["which"] == "measured" for row in rows):
-        raise RequestError(f"no run has measured {quantity}")
+        raise RequestError(f"no run has measured {quantity or subtitle}")
     names = list(measured)
-    base = alt.Chart(alt.Data(values=rows)).encode(
+    legend = alt.Legend(title="line: theory, dots: measured", orient="top", labelLimit=260)
+    base = alt.Chart().encode(
         x=alt.X(
             "layer:Q", title="layer (1 is the first)", axis=alt.Axis(tickMinStep=1, format="d", grid=False)
         ),
         y=alt.Y(
             "value:Q",
-            title=quantity,
+            title=quantity or None,
             scale=alt.Scale(type="log"),
-            axis=alt.Axis(format=".0e", labelOverlap=True),
+            axis=alt.Axis(format="~g", tickCount=5, labelOverlap=True),
         ),
         color=alt.Color(
             "arm:N",
             sort=names,
-            legend=alt.Legend(title="line: theory, dots: measured", orient="top", labelLimit=260),
+            legend=legend,
         ),
     )
+    # each with rows of its own, and none without: an empty layer makes the scale infinite
+    points = base.mark_point(filled=True, size=55, opacity=1).encode(
+        shape=alt.Shape("arm:N", sort=names, legend=legend)
+    )
+    marks = {"theory": base.mark_line(strokeWidth=2), "measured": points}
     layers = [
-        base.transform_filter("datum.which == 'theory'").mark_line(strokeWidth=2),
-        base.transform_filter("datum.which == 'measured'")
-        .mark_point(filled=True, size=55, opacity=1)
-        .encode(shape=alt.Shape("arm:N", sort=names, legend=None)),
+        mark.properties(data=alt.Data(values=of))
+        for which, mark in marks.items()
+        if (of := [row for row in rows if row["which"] == which])
     ]
     return alt.layer(*layers).properties(
         width=480, height=300, title=alt.TitleParams(title, subtitle=[subtitle] if subtitle else [])

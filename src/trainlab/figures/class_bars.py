@@ -7,6 +7,8 @@ from trainlab.figures.style import COLOURS, GREY, altair
 
 MOST = 20
 """Classes shown, of more the likeliest."""
+AXIS = 34
+"""Pixels below the bars."""
 
 
 def figure(classes: Sequence[str], shares: Sequence[float], instead: Sequence[float] | None = None) -> Any:
@@ -36,7 +38,7 @@ def figure(classes: Sequence[str], shares: Sequence[float], instead: Sequence[fl
         "share:Q",
         title=None,
         scale=alt.Scale(domain=[0, 1.12]),
-        axis=alt.Axis(format="%", values=[0, 0.25, 0.5, 0.75, 1]),
+        axis=alt.Axis(format="%", values=[0, 0.25, 0.5, 0.75, 1], grid=False),
     )
     colour = alt.condition("datum.best", alt.value(COLOURS[0]), alt.value("#80808090"))
     layers = [
@@ -45,4 +47,5 @@ def figure(classes: Sequence[str], shares: Sequence[float], instead: Sequence[fl
     ]
     if instead is not None:
         layers.append(base.mark_tick(thickness=3, color=COLOURS[1]).encode(x="instead:Q"))
-    return alt.layer(*layers).properties(width="container", height=alt.Step(26 if len(rows) <= 10 else 20))
+    height = (26 if len(rows) <= 10 else 20) * len(rows) + AXIS
+    return alt.layer(*layers).properties(width="container", height=height)

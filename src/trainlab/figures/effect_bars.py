@@ -8,6 +8,10 @@ from trainlab.analysis.effects import Effects
 from trainlab.errors import RequestError
 from trainlab.figures.style import COLOURS, GREY, altair, number_format
 
+ROOM_FOR_NUMBERS = 1.15
+"""Times the longest bar: its number stands beside it."""
+AROUND, LEGEND = 92, 24
+"""Pixels of title and axis, and of the legend: on a page all of it stands within the height."""
 MOST_PAIRS = 6
 """Interactions shown: the largest ones."""
 
@@ -27,8 +31,10 @@ def shares(effects: Effects, title: str, subtitle: str = "") -> Any:
     if not rows:
         raise RequestError(f"no axis changes by itself in these runs: no share of {effects.metric} to tell")
     y = _y("axis:N", [row["axis"] for row in rows])
+    largest = max(row["share"] for row in rows) or 1.0
     base = alt.Chart(alt.Data(values=rows)).encode(y=y, x=alt.X(
-        "share:Q", title=f"share of the variance of {effects.metric}", axis=alt.Axis(format="%", tickCount=5)
+        "share:Q", title=f"share of the variance of {effects.metric}", axis=alt.Axis(format="%", tickCount=5),
+        scale=alt.Scale(domain=[0, ROOM_FOR_NUMBERS * largest], nice=False),
     ))  # fmt: skip
     colour = alt.Color(
         "kind:N", sort=["one axis", "two together"], scale=alt.Scale(range=[COLOURS[0], COLOURS[4]]),
@@ -41,7 +47,9 @@ def shares(effects: Effects, title: str, subtitle: str = "") -> Any:
         ),
     ]  # fmt: skip
     return alt.layer(*layers).properties(
-        width=460, height=alt.Step(24), title=alt.TitleParams(title, subtitle=[subtitle] if subtitle else [])
+        width=460,
+        height=24 * len(rows) + AROUND + LEGEND,
+        title=alt.TitleParams(title, subtitle=[subtitle] if subtitle else []),
     )
 
 
@@ -49,20 +57,39 @@ def levels(effects: Effects, title: str, subtitle: str = "") -> Any:
     """The chart of the mean of each level with its 95% interval, axis by axis."""
     alt = altair()
     rows = [
-        {**row, "name": f"{row['axis']} = {row['level']}"}
+        {**row, "name": f"{row['axis']} = {_level(row['level'])}"}
         for row in effects.levels.filter(pl.col("mean").is_not_null()).to_dicts()
     ]
     unit = number_format("share" if effects.metric.endswith("acc") else "")
-    x = alt.X("mean:Q", title=effects.metric, scale=alt.Scale(zero=False), axis=alt.Axis(format=unit))
+    ends = [float(row[key]) for row in rows for key in ("mean", "low", "high") if row[key] is not None]
+    x = alt.X(
+        "mean:Q", title=effects.metric, scale=alt.Scale(domain=_around(ends), zero=False),
+        axis=alt.Axis(format=unit, tickCount=5, labelOverlap="greedy"),
+    )  # fmt: skip
     y = _y("name:N", [row["name"] for row in rows])
     base = alt.Chart(alt.Data(values=rows)).encode(y=y, color=alt.Color("axis:N", sort=None, legend=None))
     layers = [
-        base.mark_rule(strokeWidth=2.5).encode(x=alt.X("low:Q", title=effects.metric), x2="high:Q"),
+        base.transform_filter("isValid(datum.low)")
+        .mark_rule(strokeWidth=2.5)
+        .encode(x=alt.X("low:Q", title=effects.metric), x2="high:Q"),
         base.mark_point(filled=True, size=70, opacity=1).encode(x=x),
     ]
     return alt.layer(*layers).properties(
-        width=460, height=alt.Step(22), title=alt.TitleParams(title, subtitle=[subtitle] if subtitle else [])
+        width=460,
+        height=22 * len(rows) + AROUND,
+        title=alt.TitleParams(title, subtitle=[subtitle] if subtitle else []),
     )
+
+
+def _level(level: str) -> str:
+    """What runs without this setting have is no level called null."""
+    return "–" if level == "null" else level
+
+
+def _around(values: list[float]) -> list[float]:
+    """The ends of an axis that has all these values."""
+    low, high = min(values, default=0.0), max(values, default=1.0)
+    return [low, high] if high > low else [low - 0.5, high + 0.5]
 
 
 def _y(field: str, names: list[str]) -> Any:

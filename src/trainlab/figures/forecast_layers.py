@@ -42,13 +42,17 @@ def figure(theory: Sequence[Mapping[str, Any]], measured: Sequence[Mapping[str, 
     )
     y = alt.Y("value:Q", title=None, scale=_scale(rows, scale), axis=_axis(rows, scale))
     tooltip = ["name:N", "which:N", alt.Tooltip("value:Q", format=".3g")]
-    base = alt.Chart(alt.Data(values=rows)).encode(x=x, y=y, tooltip=tooltip)
+    base = alt.Chart().encode(x=x, y=y, tooltip=tooltip)
+    marks = {
+        "theory": base.mark_line(color=COLOURS[0], strokeWidth=2.5),
+        "measured": base.mark_point(filled=True, size=60, opacity=1, color=COLOURS[1]),
+    }
+    # none without rows: an empty layer makes the scale infinite; and one at least, which draws the axes
     layers = [
-        base.transform_filter("datum.which == 'theory'").mark_line(color=COLOURS[0], strokeWidth=2.5),
-        base.transform_filter("datum.which == 'measured'").mark_point(
-            filled=True, size=60, opacity=1, color=COLOURS[1]
-        ),
-    ]
+        mark.properties(data=alt.Data(values=of))
+        for which, mark in marks.items()
+        if (of := [row for row in rows if row["which"] == which])
+    ] or [base.mark_point().properties(data=alt.Data(values=[]))]
     if scale == "log":
         rule = alt.Chart(alt.Data(values=[{"one": 1}])).mark_rule(color=GREY, strokeDash=[3, 3])
         layers.insert(0, rule.encode(y="one:Q"))

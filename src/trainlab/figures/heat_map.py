@@ -11,6 +11,8 @@ from trainlab.figures.style import COLOURS, altair
 
 SMALLEST_DECADE = -12.0
 """What is smaller (a gradient of exactly zero) is drawn as this power of ten."""
+LEAST_SPAN = 1.0
+"""Decades that a scale of colour spans at least: less is rounding and noise, drawn as stripes."""
 SHARES = ("saturated", "dead")
 """Quantities between 0 and 1, drawn as they are where a run stands alone."""
 PANELS_A_ROW = 2
@@ -37,7 +39,7 @@ def panel(
 ) -> Any:
     """One run's quantity by layer and step, `step` framed; shares as they are, sizes by decade.
 
-    decades: the ends of the colour scale of a size, the run's own when left out.
+    decades: the ends of the colour scale of a size; the run's own when left out, a decade at least.
 
     Raises:
         RequestError: the run has not measured the quantity.
@@ -49,14 +51,16 @@ def panel(
     is_share = quantity in SHARES
     for cell in of:
         cell["value"] = 10 ** cell["decade"]
-    scale = alt.Scale(scheme="viridis", domain=[0, 1] if is_share else decades or alt.Undefined)
+    scale = alt.Scale(scheme="viridis", domain=[0, 1] if is_share else decades or _span(of))
     legend = alt.Legend(title=None, orient="right", gradientThickness=9, format="%" if is_share else "")
     colour = alt.Color("value:Q" if is_share else "decade:Q", scale=scale, legend=legend)
     tooltip = ["layer:N", "step:O", alt.Tooltip("value:Q", format=".3g", title=quantity.replace("_", " "))]
-    base = alt.Chart(alt.Data(values=of)).encode(**_places(of))
+    places = _places(of)
+    base = alt.Chart(alt.Data(values=of)).encode(**places)
     layers = [base.mark_rect().encode(color=colour, tooltip=tooltip)]
-    if step is not None:
-        framed = base.transform_filter(f"datum.step == '{step}'")
+    at = [cell for cell in of if cell["step"] == str(step)]
+    if at:
+        framed = alt.Chart(alt.Data(values=at[:1])).encode(x=places["x"])  # over the whole height
         layers.append(framed.mark_rect(filled=False, stroke=COLOURS[1], strokeWidth=2))
     shown = "share of units" if is_share else "log10"
     return alt.layer(*layers).properties(
@@ -79,9 +83,19 @@ def _places(of: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def range_of(runs: Iterable[pl.DataFrame], quantity: str) -> tuple[float, float] | None:
-    """The least and the largest decade of a quantity over the signals of runs; None where none has it."""
-    every = [cell["decade"] for signals in runs for cell in cells(signals, quantity)]
-    return (min(every), max(every)) if every else None
+    """The least and the largest decade of a quantity over the signals of runs, one apart at least.
+
+    None where none has it.
+    """
+    every = [cell for signals in runs for cell in cells(signals, quantity)]
+    return _span(every) if every else None
+
+
+def _span(of: Sequence[Mapping[str, Any]]) -> tuple[float, float]:
+    """The ends of the scale of colour: a decade apart at least, so that what is nearly equal looks equal."""
+    low, high = min(cell["decade"] for cell in of), max(cell["decade"] for cell in of)
+    missing = max(0.0, LEAST_SPAN - (high - low)) / 2
+    return low - missing, high + missing
 
 
 def decade(value: float) -> float:
@@ -100,9 +114,9 @@ def figure(
     alt = altair()
     if not any(panels.values()):
         raise RequestError(f"no run has measured {quantity}")
-    every = [cell["decade"] for of in panels.values() for cell in of]
+    every = [cell for of in panels.values() for cell in of]
     # viridis is told apart by the colour-blind, and in grey; its ends are the least and the largest value
-    scale = alt.Scale(scheme="viridis", domain=[min(every), max(every)])
+    scale = alt.Scale(scheme="viridis", domain=_span(every))
     named = quantity.replace("_", " ").replace("grad ", "gradient ")
     legend = alt.Legend(title=f"log10 of {named}", orient="bottom", gradientLength=260, titleLimit=300)
     charts = []

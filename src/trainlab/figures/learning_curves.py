@@ -9,7 +9,7 @@ import polars as pl
 
 from trainlab.errors import RequestError
 from trainlab.figures.style import GREY, altair
-from trainlab.runs import load_runs, metrics
+from trainlab.runs import BrokenRun, load_runs, metrics
 
 FEW_POINTS = 30
 """Up to so many epochs each has its dot, and its number on the axis."""
@@ -33,20 +33,34 @@ def curves(
     return of_runs(folders, metric)
 
 
-def of_runs(folders: Mapping[str, Sequence[Path]], metric: str = "val/acc") -> pl.DataFrame:
-    """The same of run folders by setting. Raises RequestError where none has measured the metric."""
+def of_runs(
+    folders: Mapping[str, Sequence[Path]], metric: str = "val/acc", broken: list[BrokenRun] | None = None
+) -> pl.DataFrame:
+    """The same of run folders by setting. Raises RequestError where none has measured the metric.
+
+    A run whose metrics cannot be read is added to `broken` and left out; without that list it is raised.
+    """
     rows = [
-        metrics(folder)
-        .filter(pl.col("name") == metric)
-        .select(pl.col("epoch") + 1, "value", setting=pl.lit(setting))
+        table.filter(pl.col("name") == metric).select(pl.col("epoch") + 1, "value", setting=pl.lit(setting))
         for setting, of in folders.items()
         for folder in of
+        if (table := _metrics(folder, broken)) is not None
     ]
     table = pl.concat(rows) if rows else pl.DataFrame()
     if table.is_empty():
         raise RequestError(f"no run of {', '.join(folders) or 'none'} has measured {metric}")
     spread = {"mean": pl.col("value").mean(), "low": pl.col("value").min(), "high": pl.col("value").max()}
     return _thinned(table.group_by("setting", "epoch").agg(**spread).sort("setting", "epoch"))
+
+
+def _metrics(folder: Path, broken: list[BrokenRun] | None) -> pl.DataFrame | None:
+    try:
+        return metrics(folder)
+    except BrokenRun as problem:
+        if broken is None:
+            raise
+        broken.append(problem)
+        return None
 
 
 def _thinned(table: pl.DataFrame) -> pl.DataFrame:
@@ -63,15 +77,18 @@ def figure(
     subtitle: str = "",
     chance: float | None = None,
     legend: bool = False,
+    colours: Mapping[str, str] | None = None,
 ) -> Any:
     """The chart of `curves`; `chance` draws the level of guessing (a share, for accuracies).
 
-    With `legend` the names stand below, for names longer than there is room beside the lines.
+    With `legend` the names stand below, for names longer than there is room beside the lines. `colours` are
+    those of the settings, in the order of the legend; without them they go by their order.
     """
     alt = altair()
     is_share = metric.endswith("acc")
     name = {"acc": "accuracy", "loss": "loss (nats)"}.get(metric.rpartition("/")[2], metric)
     split = {"val": "validation ", "train": "training ", "test": "test "}.get(metric.partition("/")[0], "")
+    number = ".2%" if is_share else ".4g"
     epochs = sorted(set(table["epoch"].to_list()))
     few = len(epochs) <= FEW_POINTS
     axis = alt.Axis(values=epochs, format="d", grid=False) if few else alt.Axis(format="d", grid=False)
@@ -83,9 +100,15 @@ def figure(
         symbolType="stroke",
         symbolOpacity=1,
     )
+    scale = alt.Scale(domain=list(colours), range=list(colours.values())) if colours else alt.Undefined
     base = alt.Chart(table).encode(
         x=alt.X("epoch:Q", title="epoch", axis=axis),
-        color=alt.Color("setting:N", sort=None, legend=below if legend else None),
+        color=alt.Color("setting:N", sort=None, legend=below if legend else None, scale=scale),
+        tooltip=[
+            alt.Tooltip("setting:N"),
+            alt.Tooltip("epoch:Q"),
+            *(alt.Tooltip(f"{field}:Q", format=number) for field in ("mean", "low", "high")),
+        ],
     )
     y = alt.Y(
         "mean:Q",
@@ -98,7 +121,7 @@ def figure(
         base.mark_line(strokeWidth=2.5).encode(y=y),
     ]
     if few:
-        layers.append(base.mark_point(filled=True, size=45).encode(y=y))
+        layers.append(base.mark_point(filled=True, size=45, opacity=1).encode(y=y))
     if not legend:  # each line carries its name at its end: no legend to match colours with
         ends = apart({row["setting"]: row["mean"] for row in table.sort("epoch").iter_rows(named=True)})
         places = [{"epoch": epochs[-1], "setting": setting, "mean": at} for setting, at in ends.items()]

@@ -10,6 +10,8 @@ from trainlab.figures.style import GREY, altair, number_format
 HEIGHT = 420
 VISIBLE = [0.2, 0.92]
 """The part of viridis that can be seen on white and on nearly black."""
+METRIC_TICKS = (0.0, 0.25, 0.5, 0.75, 1.0)
+"""Where the last upright, the metric's, has numbers: shares of its height."""
 MOST_LEVELS = 12
 """An axis with more levels shows the numbers at some of them only."""
 
@@ -40,13 +42,19 @@ def figure(table: pl.DataFrame, axes: Sequence[str], metric: str, title: str, su
         for axis in axes
         for level, place in _spread(places[axis])
     ]
+    ticks += [
+        {"axis": metric, "height": share, "text": _number(low + share * (high - low), metric)}
+        for share in METRIC_TICKS
+    ]
     unit = number_format("share" if metric.endswith("acc") else "") or ".3g"
     x = alt.X("axis:N", sort=uprights, title=None, scale=alt.Scale(padding=0.4),
               axis=alt.Axis(labelAngle=0, orient="top", grid=True, domain=False, ticks=False))  # fmt: skip
-    y = alt.Y("height:Q", axis=None, scale=alt.Scale(domain=[-0.04, 1.04]))
+    y = alt.Y("height:Q", axis=None, scale=alt.Scale(domain=[-0.04, 1.1]))
     colour = alt.Color(
         "mean:Q", scale=alt.Scale(scheme=alt.SchemeParams("viridis", extent=VISIBLE)),
-        legend=alt.Legend(title=metric, orient="bottom", gradientLength=220, gradientOpacity=1, format=unit),
+        legend=alt.Legend(
+            title=metric, orient="bottom", gradientLength=220, gradientOpacity=1, format=unit, offset=16
+        ),
     )  # fmt: skip
     tooltip = [alt.Tooltip("setting:N"), alt.Tooltip("mean:Q", title=metric, format=unit)]
     levels = alt.Chart(alt.Data(values=ticks)).encode(x=x, y=y)
@@ -55,7 +63,7 @@ def figure(table: pl.DataFrame, axes: Sequence[str], metric: str, title: str, su
         .mark_line(strokeWidth=1.6, opacity=_opacity(rows.height), interpolate="monotone")
         .encode(x=x, y=y, detail="line:N", color=colour, tooltip=tooltip),
         levels.mark_point(filled=True, size=22, color=GREY, opacity=1),
-        levels.mark_text(align="left", dx=6, dy=-8, fontSize=11, color=GREY).encode(text="text:N"),
+        levels.mark_text(align="left", dx=6, fontSize=11, color=GREY).encode(text="text:N"),
     ]  # fmt: skip
     return alt.layer(*layers).properties(
         width=600, height=HEIGHT, title=alt.TitleParams(title, subtitle=[subtitle] if subtitle else [])
@@ -63,8 +71,8 @@ def figure(table: pl.DataFrame, axes: Sequence[str], metric: str, title: str, su
 
 
 def _places(values: Sequence[object]) -> dict[object, float]:
-    """Where each level of an axis stands, 0 at the bottom, 1 at the top."""
-    levels = sorted(set(values), key=lambda value: (value is None, isinstance(value, str), value))
+    """Where each level of an axis stands, 0 at the bottom, 1 at the top; none at all is below the numbers."""
+    levels = sorted(set(values), key=lambda value: (value is not None, isinstance(value, str), value))
     return {level: i / max(1, len(levels) - 1) for i, level in enumerate(levels)}
 
 
@@ -81,6 +89,10 @@ def _span(values: Sequence[float]) -> tuple[float, float]:
 
 def _opacity(lines: int) -> float:
     return max(0.15, min(0.9, 30 / max(1, lines)))
+
+
+def _number(value: float, metric: str) -> str:
+    return f"{value:.1%}" if metric.endswith("acc") else f"{value:.3g}"
 
 
 def _text(level: object) -> str:

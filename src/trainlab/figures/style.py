@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 # Okabe & Ito 2008: eight colours that colour-blind people tell apart; the most distinct ones first
 COLOURS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#F0E442"]
 GREY = "#808080"
-"""Readable on white and on nearly black."""
+"""Seen on white and on nearly black."""
 FAINT = "#80808038"
 """The same, hardly there: grids."""
 FONT = "Helvetica Neue, Helvetica, Arial, sans-serif"
@@ -22,7 +22,7 @@ FONT = "Helvetica Neue, Helvetica, Arial, sans-serif"
 ON_SCREEN: dict[str, Any] = {
     "font": FONT,
     "padding": {"left": 0, "right": 12, "top": 6, "bottom": 4},
-    "range": {"category": [*COLOURS[:6], GREY, COLOURS[7]]},
+    "range": {"category": COLOURS},
     "axis": {
         "grid": True, "gridColor": FAINT, "domainColor": GREY, "tickColor": GREY,
         "labelFontSize": 12, "titleFontSize": 13, "titleFontWeight": "normal",

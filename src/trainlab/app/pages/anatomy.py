@@ -6,7 +6,7 @@ import streamlit as st
 
 from trainlab.app import layer_picture, networks, three_ways
 from trainlab.app.layer_picture import short
-from trainlab.app.shell import command, heading, plain, plainly
+from trainlab.app.shell import command, control, heading, plain, plainly, section
 from trainlab.config.options import catalogue
 
 DEPTHS = {
@@ -27,7 +27,7 @@ def page() -> None:
     with plainly():
         rows = networks.layer_table(networks.settings_of(tuple(overrides)), shape_CHW)
         totals(rows)
-        idle = st.toggle("show activations, norm layers and reshaping too", value=False)
+        idle = control(st.toggle, "show activations, norm layers and reshaping too", False, key="idle")
         st.html(
             layer_picture.picture(
                 rows if idle else [row for row in rows if row["kernel"] or row["parameters"]]
@@ -35,7 +35,8 @@ def page() -> None:
         )
         st.caption(
             "The squares are maps to scale, a sheet more for each factor of four in their number. Sees: the "
-            "receptive field of one unit, in pixels of the image. Bars: share of the largest layer."
+            "receptive field of one unit, in pixels of the image; it may reach into the padding. "
+            "Bars: share of the largest layer, not logarithmic."
         )
         command(" ".join(["trainlab anatomy", *overrides]))
     side_by_side()
@@ -45,8 +46,8 @@ def controls() -> tuple[list[str], tuple[int, int, int]]:
     """The overrides that the controls stand for, and the image's shape C, H, W."""
     models = list(catalogue("model"))
     with st.container(border=True, horizontal=True, gap="small"):
-        model = st.selectbox(
-            "model", models, models.index(FIRST_MODEL), key="model", width=WIDTH, bind="query-params",
+        model = control(
+            st.selectbox, "model", models, models.index(FIRST_MODEL), key="model", width=WIDTH,
             help="  \n".join(f"**{name}**: {plain(o.line)}" for name, o in catalogue("model").items()),
         )  # fmt: skip
         own = networks.settings_of((f"model={model}",))
@@ -54,18 +55,16 @@ def controls() -> tuple[list[str], tuple[int, int, int]]:
         for axis, values in (("depth", DEPTHS.get(model, ())), ("width", WIDTHS)):
             if own[axis] is not None:
                 options = sorted({*values, own[axis]})
-                chosen[axis] = st.select_slider(
-                    axis, options, own[axis], key=f"{axis}_{model}", width=WIDTH, bind="query-params"
+                chosen[axis] = control(
+                    st.select_slider, axis, options, own[axis], key=f"{axis}_{model}", width=WIDTH
                 )
         norms = [name for name, option in catalogue("norm_layer").items() if not option.alias_of]
-        chosen["norm_layer"] = st.selectbox(
-            "norm layer", norms, norms.index("none"), key="norm_layer", width=WIDTH, bind="query-params"
+        chosen["norm_layer"] = control(
+            st.selectbox, "norm layer", norms, norms.index("none"), key="norm_layer", width=WIDTH
         )
-        side = st.select_slider("image (pixels)", SIDES, 32, key="side", width=WIDTH, bind="query-params")
-        colours = st.selectbox("channels", (1, 3), key="channels", width=WIDTH, bind="query-params")
-        classes = st.select_slider(
-            "classes", (2, 10, 100, 1000), 10, key="classes", width=WIDTH, bind="query-params"
-        )
+        side = control(st.select_slider, "image (pixels)", SIDES, 32, key="side", width=WIDTH)
+        colours = control(st.selectbox, "channels", (1, 3), key="channels", width=WIDTH)
+        classes = control(st.select_slider, "classes", (2, 10, 100, 1000), 10, key="classes", width=WIDTH)
     own |= {"norm_layer": "none"}
     overrides = [f"{key}={value}" for key, value in chosen.items() if key == "model" or value != own[key]]
     asked = {"image_size": (side, 32), "channels": (colours, 1), "num_classes": (classes, 10)}
@@ -98,13 +97,22 @@ def _count(shape: tuple[int, ...]) -> int:
 
 def side_by_side() -> None:
     """One layer three ways: all pixels to all units, a kernel for each place, one kernel for all places."""
-    st.subheader("Dense, local, convolution", anchor=False)
-    st.caption("One layer from the same image to maps of the same size, three ways.")
+    section("Dense, local, convolution")
+    st.caption(
+        "One layer from the same image to maps of the same size, three ways. The lengths of the bars are "
+        "logarithmic: a bar half as long is not half as much, but the square root of it."
+    )
+    sliders = (
+        ("image (pixels) ", SIDES, 28, "layer_side"),
+        ("channels ", (1, 3, 8, 16, 64), 1, "layer_channels"),
+        ("maps", (1, 2, 4, 6, 8, 16, 32, 64), 6, "layer_maps"),
+        ("kernel", (1, 3, 5, 7, 9, 11), 5, "layer_kernel"),
+    )
     with st.container(border=True, horizontal=True, gap="small"):
-        side = st.select_slider("image (pixels) ", SIDES, 28, key="layer_side", width=WIDTH)
-        channels = st.select_slider("channels ", (1, 3, 8, 16, 64), 1, key="layer_channels", width=WIDTH)
-        maps = st.select_slider("maps", (1, 2, 4, 6, 8, 16, 32, 64), 6, key="layer_maps", width=WIDTH)
-        kernel = st.select_slider("kernel", (1, 3, 5, 7, 9, 11), 5, key="layer_kernel", width=WIDTH)
+        side, channels, maps, kernel = (
+            control(st.select_slider, label, options, first, key=key, width=WIDTH)
+            for label, options, first, key in sliders
+        )
     with plainly():
         ways = networks.three_ways((channels, side, side), maps, kernel)
         st.html(three_ways.picture(ways))

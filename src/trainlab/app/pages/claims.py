@@ -9,7 +9,8 @@ from typing import Any
 import streamlit as st
 
 from trainlab.app.place import place
-from trainlab.app.shell import command, heading, live, nothing_yet, one_of, plain, plainly
+from trainlab.app.shell import command, control, heading, live, nothing_yet, one_of, plain, plainly, section
+from trainlab.app.theme import figure_on_page
 from trainlab.claims import course, folder, page, record
 from trainlab.claims.folder import Entry
 from trainlab.claims.verdict import REFUTED, SUPPORTED
@@ -39,9 +40,9 @@ def show() -> None:
     collections = course.by_collection(entries)
     of = {entry.name: entry.claim.collection for entry in entries}
     first = of.get(st.query_params.get("claim", ""), next(iter(collections)))  # a link to a claim suffices
-    chosen = st.segmented_control(
-        "Collection", list(collections), default=first, required=True, key="collection",
-        format_func=str.capitalize, bind="query-params", label_visibility="collapsed",
+    chosen = control(
+        st.segmented_control, "Collection", list(collections), default=first, required=True,
+        key="collection", format_func=str.capitalize, label_visibility="collapsed", on_change=_all_of_it,
     )  # fmt: skip
     shown = collections[chosen or first]
     unjudged = (course.NOT_RUN, 1.0)
@@ -49,6 +50,8 @@ def show() -> None:
     kept = _filter(verdicts)
     offered = {e.name: f"{e.name} · {e.claim.question}" for e in shown if verdicts[e.name] in kept}
     one = one_of("One of them", offered, "claim", None)
+    if not offered:
+        st.info("No claim of this collection has this verdict: choose another.")
     for entry in shown:
         if entry.name in offered and one in (None, entry.name):
             _claim(entry, found.get(entry.name), verdicts[entry.name])
@@ -76,14 +79,21 @@ def _read(entries: Sequence[Entry]) -> tuple[dict[str, dict[str, Any]], list[str
 
 
 def _filter(verdicts: Mapping[str, str]) -> list[str]:
-    """The verdicts to show: all, until some are chosen."""
+    """The verdicts to show: all, until some are chosen. The same are offered in every collection."""
     counts = Counter(verdicts.values())
     st.markdown(" · ".join(f"**{count}** {plain(verdict)}" for verdict, count in counts.items()))
-    chosen = st.pills(
-        "Only these", list(counts), selection_mode="multi", key="verdict", bind="query-params",
+    chosen = control(
+        st.pills, "Only these", list(dict.fromkeys([*MARKS, *counts])), selection_mode="multi", key="verdict",
         label_visibility="collapsed",
     )  # fmt: skip
     return list(chosen) or list(counts)
+
+
+def _all_of_it() -> None:
+    """Another collection is shown whole: the one claim chosen is of the other."""
+    st.session_state.pop("claim.choice", None)
+    if "claim" in st.query_params:
+        del st.query_params["claim"]
 
 
 def _claim(entry: Entry, content: Mapping[str, Any] | None, verdict: str) -> None:
@@ -92,7 +102,7 @@ def _claim(entry: Entry, content: Mapping[str, Any] | None, verdict: str) -> Non
     with st.container(border=True, key=f"claim.{entry.name}"), plainly():
         words, picture = st.columns([1, 1.3], gap="medium")
         with words:
-            st.subheader(plain(entry.claim.question), anchor=False)
+            section(plain(entry.claim.question))
             st.badge(f"{MARKS.get(verdict, '?')} {plain(verdict)}", color=colour)
             st.markdown(plain(entry.claim.statement))
             st.caption(plain(entry.claim.source))
@@ -119,7 +129,8 @@ def _command(entry: Entry, content: Mapping[str, Any] | None) -> str:
 def _picture(entry: Entry, content: Mapping[str, Any] | None) -> None:
     path = entry.folder / page.FIGURE_FILE
     if content is not None and path.is_file():
-        st.image(path.read_text(encoding="utf-8"), width="stretch", alt=entry.claim.question)
+        drawn = figure_on_page(path.read_text(encoding="utf-8"))
+        st.image(drawn, width="stretch", alt=entry.claim.question)
     else:
         st.caption("No picture yet.")
 

@@ -1,21 +1,23 @@
 """Compare: which settings learn, and how fast? Runs by their axes; a sweep in progress appears."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import polars as pl
 import streamlit as st
 
 from trainlab import analysis
 from trainlab.analysis import choose
-from trainlab.analysis.compare import OTHER_MEASURES, setting_columns, varying_settings
+from trainlab.analysis.compare import OTHER_MEASURES, varying_settings
 from trainlab.app import comparing, records
 from trainlab.app.place import place
-from trainlab.app.shell import heading, live, nothing_yet, plain
+from trainlab.app.shell import control, heading, live, nothing_yet, plain, plainly, some_of
 from trainlab.runs import index
 
 SECONDS = 3
 """So often the page looks whether anything is new."""
 BROKEN_SHOWN = 3
+ONLY = "only."
+"""How a filter is called in the address, before the name of its setting."""
 FIRST = ("make demo", "python train.py -m activation=sigmoid,relu init=glorot,kaiming")
 VIEWS = {
     "Curves and table": comparing.overview,
@@ -51,11 +53,10 @@ def _compare(found: records.Table) -> list[str]:
     comparing.counts(runs)
     comparison = analysis.compare(runs, by, metric)
     shown: list[str] = []
-    for tab, draw in zip(
-        st.tabs(list(VIEWS), key="view", on_change="rerun", bind="query-params"), VIEWS.values(), strict=True
-    ):
+    tabs = control(st.tabs, list(VIEWS), key="view", on_change="rerun")
+    for tab, draw in zip(tabs, VIEWS.values(), strict=True):
         if tab.open:
-            with tab:
+            with tab, plainly():
                 shown = draw(runs, comparison)
     return shown
 
@@ -63,28 +64,43 @@ def _compare(found: records.Table) -> list[str]:
 def _choose(found: records.Table) -> tuple[pl.DataFrame, list[str], str]:
     """The runs chosen, the axes to group them by, and the metric. All of it stands in the address."""
     where, what, how, only = st.columns([2, 1.3, 3, 1.2], vertical_alignment="bottom")
-    sweep = where.selectbox(
-        "Sweep", list(found.sweeps), index=None, placeholder="all runs", key="sweep", bind="query-params"
+    sweep = control(
+        where.selectbox, "Sweep", list(found.sweeps), index=None, placeholder="all runs", key="sweep"
     )
     runs = records.of_sweep(found.frame, sweep)
     measured = sorted(name for name in runs.columns if "/" in name)
     metrics = [*sorted(measured, key=lambda name: name != "test/acc"), *OTHER_MEASURES]
-    metric = what.selectbox("Metric", metrics, key="metric", bind="query-params")
+    metric = control(what.selectbox, "Metric", metrics, key="metric")
     with only.popover("Filter", width="stretch"):
         st.caption("Only runs that have one of these values.")
         wanted = {
-            name: st.multiselect(name, values, key=f"only.{name}", bind="query-params")
+            name: some_of(plain(name), dict(zip(values, values, strict=True)), f"{ONLY}{name}")
             for name, values in found.choices.items()
         }
-    runs = choose.keep(runs, wanted)
-    by = how.multiselect(
+    _say_filters(wanted, found.choices)
+    by = control(
+        how.multiselect,
         "Group by",
-        [*setting_columns(found.frame), "seed"],
+        [*records.settings_offered(found.frame), "seed"],
         key="by",
-        bind="query-params",
         placeholder="every axis that differs",
     )
+    runs = choose.keep(runs, wanted)
     return runs, by or varying_settings(runs), metric or "test/acc"
+
+
+def _say_filters(wanted: Mapping[str, Sequence[str]], choices: Mapping[str, Sequence[str]]) -> None:
+    """What is left out, and what the address asks for in vain, on the page itself: the list is folded up."""
+    said = [f"{name} is {' or '.join(values)}" for name, values in wanted.items() if values]
+    if said:
+        st.caption(plain(f"Only runs where {', and '.join(said)}."))
+    for key in st.query_params:
+        name = key.removeprefix(ONLY)
+        missing = [value for value in st.query_params.get_all(key) if value not in choices.get(name, ())]
+        if key.startswith(ONLY) and missing:
+            st.warning(
+                plain(f"No choice among these runs: {name} is {' or '.join(missing)}. It is left out.")
+            )
 
 
 def _name_broken(broken: Sequence[str]) -> None:

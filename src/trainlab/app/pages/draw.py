@@ -8,18 +8,19 @@ import streamlit as st
 
 from trainlab.app import networks, trained_runs
 from trainlab.app.place import place
-from trainlab.app.shell import chart, heading, nothing_yet, one_of, plain, plainly
+from trainlab.app.shell import chart, control, heading, live, nothing_yet, one_of, plain, plainly, section
 from trainlab.errors import RequestError
 from trainlab.figures import class_bars, pixels
+from trainlab.runs import index
 
 CANVAS = 280
 """Pixels of a side: ten times MNIST's, and not wider than a telephone."""
-TOOLBAR = 32
-"""Pixels above the canvas, over which its tools float."""
 STROKE = 22
 FOREGROUND, GROUND = "#FFFFFF", "#000000"
 WAYS = {"draw": "Draw", "upload": "Upload", "test": "A test image"}
-SEEN_SIDE = 280
+SEEN_SIDE = PHOTO_SIDE = 280
+SECONDS = 3
+NOTHING_IN_IT = "all its pixels are the same: there is nothing in it"
 MAPS_SHOWN, MAPS_IN_A_ROW, MAP_SIDE = 16, 8, 72
 FORMULAS = {
     "Standardize": "(pixel / 255 − mean) / std",
@@ -35,25 +36,39 @@ USES_STATISTICS = ("Standardize", "Center")
 def page() -> None:
     """The run, the picture, what the network sees, what it says; below it the way through the layers."""
     heading("Draw and predict", "What does a trained network make of your own picture?")
+    seen = index.stamp(place().runs)
     run = choose_run()
     if run is None:
+        _watch(seen)  # nothing is lost where the page is drawn anew, and the network may come
         return
+    with plainly():
+        _with(run)
+
+
+def _with(run: str) -> None:
     model, description = networks.trained(place().runs / run)
     left, middle, right = st.columns([1.05, 1, 1.1], gap="medium")
     with left:
         source = picture(description)
-    if source is None:
-        with middle:
-            st.markdown("#### What the network sees")
-            st.caption("Nothing yet.")
-        return
+    seen = None
     with middle:
-        seen = see(model, description, source, run)
+        section("What the network sees")
+        if source is None:
+            st.caption("Nothing yet.")
+        else:
+            seen = see(model, description, source, run)
     if seen is None:
         return
     with right:
         answer(model, seen, description["classes"])
     layers(seen)
+
+
+@live(SECONDS)
+def _watch(seen: tuple[int, ...]) -> None:
+    if index.stamp(place().runs) != seen:
+        trained_runs.offered.clear()
+        st.rerun()
 
 
 def choose_run() -> str | None:
@@ -73,10 +88,10 @@ def choose_run() -> str | None:
 
 def picture(description: Mapping[str, Any]) -> Any:
     """A drawing (RGBA array), an upload's bytes, or the pixels of a test image; None before there is one."""
-    st.markdown("#### Your picture")
-    way = st.segmented_control(
-        "Your picture", list(WAYS), format_func=WAYS.__getitem__, default="draw", required=True, key="way",
-        label_visibility="collapsed",
+    section("Your picture")
+    way = control(
+        st.segmented_control, "Your picture", list(WAYS), format_func=WAYS.__getitem__, default="draw",
+        required=True, key="way", label_visibility="collapsed",
     )  # fmt: skip
     if way == "draw":
         return drawing(description)
@@ -84,18 +99,38 @@ def picture(description: Mapping[str, Any]) -> Any:
 
 
 def drawing(description: Mapping[str, Any]) -> np.ndarray | None:
-    """What was drawn on the canvas; None before the first stroke."""
+    """What was drawn on the canvas; None before the first stroke.
+
+    The strokes are kept here, so that they are still there when one comes back from another way; taking one
+    back, or all, is putting fewer on a new canvas.
+    """
     from streamlit_drawable_canvas import st_canvas
 
-    st.space(TOOLBAR)
-    drawn = st_canvas(
-        stroke_width=STROKE, stroke_color=FOREGROUND, background_color=GROUND, height=CANVAS, width=CANVAS,
-        return_image_data=True, key="canvas",
-    )  # fmt: skip
+    kept = st.session_state.setdefault("strokes", {"canvas": 0, "start": []})
+    with st.container(key="canvas-frame"):
+        drawn = st_canvas(
+            stroke_width=STROKE, stroke_color=FOREGROUND, background_color=GROUND,
+            height=CANVAS, width=CANVAS,
+            return_image_data=True, key=f"canvas {kept['canvas']}",
+            initial_drawing={"version": "5", "objects": kept["start"]} if kept["start"] else None,
+        )  # fmt: skip
+    strokes = kept["start"] if drawn.json_data is None else drawn.json_data.get("objects", [])
+    kept["now"] = strokes
+    with st.container(horizontal=True, gap="small"):
+        for label, icon, fewer in (
+            ("Undo", ":material/undo:", strokes[:-1]),
+            ("Clear", ":material/delete:", []),
+        ):
+            st.button(label, icon=icon, on_click=_redraw, args=(fewer,), disabled=not strokes)
     known = ", ".join(map(str, description["classes"]))
     st.caption(f"Draw with the mouse or a finger. This network knows: {plain(known)}.")
-    strokes = (drawn.json_data or {}).get("objects", [])
     return drawn.image_data if strokes else None
+
+
+def _redraw(strokes: list[Any]) -> None:
+    """A new canvas with these strokes."""
+    kept = st.session_state["strokes"]
+    kept |= {"canvas": kept["canvas"] + 1, "start": strokes}
 
 
 def uploaded() -> bytes | None:
@@ -111,7 +146,7 @@ def uploaded() -> bytes | None:
 def test_image(description: Mapping[str, Any]) -> np.ndarray:
     """A test image of the run's own data."""
     images, labels, classes = networks.test_images(description["settings"])
-    number = st.number_input("Number", 0, len(images) - 1, 0, key="number")
+    number = control(st.number_input, "Number", 0, len(images) - 1, 0, key="number")
     image_HWC = images[number]
     st.image(pixels.grey(image_HWC, CANVAS), width=CANVAS, alt=f"test image {number}")
     st.caption(f"It is: {plain(classes[labels[number]])}")
@@ -128,11 +163,15 @@ def see(model: Any, description: Mapping[str, Any], source: Any, run: str) -> di
     """
     from trainlab.models.normalized import with_statistics
 
-    st.markdown("#### What the network sees")
     try:
-        x_1CHW, said = networks.pixels_of(source, description, st.session_state.get("file_name", "the image"))
+        taken, x_1CHW = networks.taken_in(source, description, st.session_state.get("file_name", "the image"))
     except RequestError as error:
         st.error(plain(error))
+        return None
+    if isinstance(source, bytes):
+        show_photo(taken)
+    if taken.empty or x_1CHW.amin() == x_1CHW.amax():
+        st.warning(plain(f"No prediction: {taken.empty or NOTHING_IN_IT}."))
         return None
     channels, height, width = x_1CHW.shape[1:]
     kind = type(model.normalization).__name__
@@ -143,13 +182,26 @@ def see(model: Any, description: Mapping[str, Any], source: Any, run: str) -> di
     normalized_1CHW = inside.get_submodule("normalization")(x_1CHW)
     with shown:
         show_seen(x_1CHW[0], normalized_1CHW[0])
-        st.caption(f"{channels} × {height} × {width}: {plain('; '.join(said) or 'as it is')}.")
+        st.caption(f"{channels} × {height} × {width}: {plain('; '.join(taken.said) or 'as it is')}.")
     values = normalized_1CHW
     st.caption(
         f"Normalized by {plain(FORMULAS.get(kind, kind))}: from {values.min():.2f} to {values.max():.2f}, "
         f"mean {values.mean():.2f}, std {values.std(unbiased=False):.2f}."
     )
     return {"pixels": x_1CHW, "values": values, "model": inside, "own": model, "is_changed": changed != own}
+
+
+def show_photo(taken: Any) -> None:
+    """The photo as it was given, with what was cut out of it framed."""
+    photo, box = taken.photo.copy(), None
+    photo.thumbnail((2 * PHOTO_SIDE, 2 * PHOTO_SIDE))
+    if taken.box is not None:
+        share = photo.width / taken.photo.width
+        left, top, right, bottom = (round(share * edge) for edge in taken.box)
+        box = (top, left), (bottom, right)
+    says = "Your picture, what is cut out framed" if box else "Your picture"
+    photo_HWC = np.atleast_3d(np.asarray(photo))
+    st.image(pixels.framed(photo_HWC, box, 2 * PHOTO_SIDE), width=PHOTO_SIDE, caption=says, alt=says)
 
 
 def show_seen(pixels_CHW: Any, values_CHW: Any) -> None:
@@ -164,15 +216,16 @@ def show_seen(pixels_CHW: Any, values_CHW: Any) -> None:
 def statistics(own: tuple[list[float], list[float]], run: str) -> tuple[list[float], list[float]]:
     """Mean and std in force, each channel's: the network's own until they are edited."""
     names = [""] if len(own[0]) == 1 else [" red", " green", " blue"][: len(own[0])]
-    keys = [f"{what}{name} of {run}" for what in ("mean", "std") for name in names]
+    keys = [f"{what}{name}.{run}" for what in ("mean", "std") for name in names]
     first = dict(zip(keys, [round(value, 4) for value in (*own[0], *own[1])], strict=True))
     columns = st.columns(2, gap="small", wrap=False)
-    for index, key in enumerate(keys):
-        label = key.removesuffix(f" of {run}")
+    for number, key in enumerate(keys):
+        label = key.removesuffix(f".{run}")
         lowest = 0.0001 if label.startswith("std") else -10.0
-        columns[index // len(names)].number_input(
-            label, lowest, 10.0, max(first[key], lowest), 0.05, "%.4f", key=key
-        )
+        control(
+            columns[number // len(names)].number_input,
+            label, lowest, 10.0, max(first[key], lowest), 0.05, "%.4f", key=key,
+        )  # fmt: skip
     now = {key: st.session_state[key] for key in keys}
     edited = {key: now[key] for key in keys if now[key] != first[key]}
     st.button("Reset to its own", on_click=st.session_state.update, args=(first,), disabled=not edited)
@@ -189,12 +242,12 @@ def answer(model: Any, seen: Mapping[str, Any], classes: list[Any]) -> None:
     """The likeliest class, and a bar for each; behind edited statistics its own answer as a mark."""
     from trainlab.training.inference import probabilities
 
-    st.markdown("#### What it says")
+    section("What it says")
     names = [str(name) for name in classes]
     shares = probabilities(seen["model"], seen["pixels"])[0].tolist()
     own = probabilities(model, seen["pixels"])[0].tolist() if seen["is_changed"] else None
     best = max(range(len(shares)), key=shares.__getitem__)
-    st.markdown(f"## {plain(names[best])} · {shares[best]:.1%}")
+    st.markdown(f"### {plain(names[best])} · {shares[best]:.1%}")
     if own is not None:
         its = max(range(len(own)), key=own.__getitem__)
         st.warning(
@@ -209,11 +262,17 @@ def layers(seen: Mapping[str, Any]) -> None:
     from trainlab.models import feature_maps
 
     views = feature_maps(seen["model"].network, seen["values"])
-    st.markdown("#### On the way")
+    section("On the way")
     if not views:
         st.caption("This network is dense: it has no convolutions, and no maps to show.")
         return
-    activated = st.toggle("after the activation", value=True, help="off: what the convolution itself gives")
+    activated = control(
+        st.toggle,
+        "after the activation",
+        True,
+        key="activated",
+        help="off: what the convolution itself gives",
+    )
     st.caption(
         "What each convolution makes of it, first to last, at most 16 maps each. Yellow is much and violet "
         "nothing; where a map has negative values, orange is above zero and blue below."

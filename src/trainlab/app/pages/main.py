@@ -4,6 +4,7 @@ from pathlib import Path
 
 import streamlit as st
 
+from trainlab.app import theme
 from trainlab.app.shell import plainly
 
 # Beside the pages and not above them: a folder `pages` beside the script would make Streamlit list its files.
@@ -28,17 +29,20 @@ def pages() -> list[st.Page]:
 
 def main() -> None:
     """Shows the page of the address; `/` goes to the first."""
-    st.set_page_config(page_title="trainlab", page_icon=str(APP / "mark.svg"), layout="wide")
-    st.html(APP / "style.css")
-    st.logo(APP / "mark.svg", size="large")
     all_pages = pages()
 
     def start() -> None:
-        st.switch_page(all_pages[0], query_params=st.query_params.to_dict())
+        asked = {name: st.query_params.get_all(name) for name in st.query_params}
+        st.switch_page(all_pages[0], query_params=asked)
 
     home = st.Page(start, title="trainlab", default=True, visibility="hidden")
+    chosen = st.navigation([home, *all_pages], position="top")
+    named = "trainlab" if chosen is home else f"{chosen.title} · trainlab"
+    st.set_page_config(page_title=named, page_icon=str(APP / "mark.svg"), layout="wide")
+    st.html(f"<style>{(APP / 'style.css').read_text(encoding='utf-8')}\n{theme.chart_rules()}</style>")
+    st.logo(APP / "mark.svg", size="large")
     with plainly():
-        st.navigation([home, *all_pages], position="top").run()
+        chosen.run()
 
 
 main()

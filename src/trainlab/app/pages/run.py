@@ -6,8 +6,8 @@ import streamlit as st
 
 from trainlab.app import inside, records, seeing
 from trainlab.app.place import place
-from trainlab.app.shell import heading, live, nothing_yet, one_of, plain, plainly
-from trainlab.runs import RunFolder
+from trainlab.app.shell import control, heading, live, nothing_yet, one_of, plain, plainly
+from trainlab.runs import RunFolder, index
 
 SECONDS = 3
 FIRST = ("make demo", "python train.py model=lenet5")
@@ -19,12 +19,25 @@ PARTS = {
 
 
 def page() -> None:
-    """The whole page."""
+    """The whole page, which looks again whatever there is: a run may begin, go on, end or go."""
     heading("Inside a run", "What happened in this network, layer by layer, and why did it learn or not?")
+    seen = index.stamp(place().runs)
+    shown: list[str] = []
+    with plainly():
+        shown = _runs()
+    going = [name for name in shown if RunFolder(place().runs / name).is_locked()]
+    _watch(seen, shown, records.written(shown), going)
+
+
+def _runs() -> list[str]:
+    """The runs chosen, each in words, and the parts below; returns their ids."""
     found = records.table()
     if found.frame.is_empty():
         nothing_yet(f"No runs in {plain(place().runs)} yet. Either of these makes some:", *FIRST)
-        return
+        return []
+    for line in found.broken:
+        if line.partition(":")[0] in (st.query_params.get("run"), st.query_params.get("beside")):
+            st.warning(plain(f"cannot be read: {line}"))
     names = records.names(found.frame.sort("finished", descending=True, nulls_last=True))
     left, right = st.columns(2)
     with left:
@@ -34,14 +47,14 @@ def page() -> None:
         beside = one_of("Beside it", others, "beside", None)
     runs = [RunFolder(place().runs / name) for name in (chosen, beside) if name is not None]
     if not runs:
-        return
+        return []
     _side_by_side(runs, inside.verdict)
-    parts = st.tabs(list(PARTS), key="part", on_change="rerun", bind="query-params")
+    parts = control(st.tabs, list(PARTS), key="part", on_change="rerun")
     for tab, draw in zip(parts, PARTS.values(), strict=True):
         if tab.open:
-            with tab:
+            with tab, plainly():
                 draw(runs)
-    _watch([run.run_id for run in runs], records.written(run.run_id for run in runs))
+    return [run.run_id for run in runs]
 
 
 def _side_by_side(runs: list[RunFolder], draw: Callable[[RunFolder], None]) -> None:
@@ -51,9 +64,10 @@ def _side_by_side(runs: list[RunFolder], draw: Callable[[RunFolder], None]) -> N
 
 
 @live(SECONDS)
-def _watch(shown: list[str], written: tuple[int, ...]) -> None:
-    """Draws the page anew where a run on show has written something, or is gone."""
-    if records.written(shown) != written:
+def _watch(seen: tuple[int, ...], shown: list[str], written: tuple[int, ...], going: list[str]) -> None:
+    """Draws the page anew where a run on show has written something, has stopped, or the runs are others."""
+    stopped = any(not RunFolder(place().runs / name).is_locked() for name in going)
+    if index.stamp(place().runs) != seen or records.written(shown) != written or stopped:
         st.rerun()
 
 

@@ -10,8 +10,9 @@ import streamlit as st
 
 from trainlab.app import networks
 from trainlab.app.forecasts import Forecasts
-from trainlab.app.shell import chart, command, heading, plain, plainly
+from trainlab.app.shell import chart, command, control, heading, plain, plainly
 from trainlab.config.options import catalogue
+from trainlab.errors import RequestError
 from trainlab.figures import forecast_layers
 
 FIRST: dict[str, Any] = {"activation": "sigmoid", "depth": 12, "optimizer": "sgd_momentum"}
@@ -26,6 +27,8 @@ DEPTHS: dict[str, list[int]] = {
 }
 RATES = [round(digit * 10.0**power, 7) for power in range(-6, 1) for digit in (1, 2, 5)]
 STEPS = [10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000, 20_000]
+LARGEST = 1_000_000
+"""Steps, or a learning rate, beyond which an address is taken for a slip."""
 KINDS: dict[str, Callable[[str], Any]] = {
     "depth": int,
     "optimizer.lr": float,
@@ -59,15 +62,8 @@ def controls() -> list[str]:
 def _choice(axis: str, options: list[str]) -> str:
     names = [name for name in options if name not in catalogue(axis) or not catalogue(axis)[name].alias_of]
     first = FIRST.get(axis, _defaults()["axes"][axis])
-    return st.selectbox(
-        axis.replace("_", " "),
-        names,
-        names.index(first),
-        key=axis,
-        width=WIDTH,
-        help=_help(axis),
-        bind="query-params",
-    )
+    label = axis.replace("_", " ")
+    return control(st.selectbox, label, names, names.index(first), key=axis, width=WIDTH, help=_help(axis))
 
 
 def _help(axis: str) -> str:
@@ -82,14 +78,23 @@ def _depth(model: str) -> int | None:
     first = _own_depth(model)
     if model in ("plain_cnn", "mlp"):
         first = FIRST["depth"]
-    return st.select_slider("depth", depths, first, key=key, width=WIDTH, bind="query-params")
+    return control(st.select_slider, "depth", depths, first, key=key, width=WIDTH)
 
 
 def _scale(key: str, label: str, options: list[Any], first: Any) -> Any:
-    """A slider over round values, and over the one that a remedy has set."""
-    now = st.session_state.get(key, first)
+    """A slider over round values, and over the one that a remedy or the address has set."""
+    now = st.session_state.get(key, _number(st.query_params.get(key), first))
     every = sorted({*options, first, now})
-    return st.select_slider(label, every, first, key=key, width=WIDTH, format_func=_text)
+    return control(st.select_slider, label, every, first, key=key, width=WIDTH, format_func=_text)
+
+
+def _number(text: str | None, first: Any) -> Any:
+    """What the address says, as a number above zero of the kind of `first`; `first` where it says none."""
+    try:
+        value = type(first)(float(text or ""))
+    except (ValueError, OverflowError):
+        return first
+    return value if 0 < value <= LARGEST else first
 
 
 def _text(value: object) -> str:
@@ -157,13 +162,18 @@ def forecast_says(forecast: Mapping[str, Any], steps: str) -> None:
     """The measured forecast in words, with its remedy."""
     st.markdown(f"**Forecast**, measured on this network with its optimizer: learns within {steps}?")
     colour = "green" if forecast["will_learn"] else "red"
-    st.markdown(f"### :{colour}[{forecast['learns']:.0%} likely to learn]")
+    st.markdown(f"## :{colour}[{_likely(forecast['learns'])} likely to learn]")
     if forecast["cause"]:
         st.markdown(f"**{forecast['cause'].replace('_', ' ')}**: {plain(forecast['says'])}.")
     elif not forecast["will_learn"]:
         st.markdown(plain(forecast["says"]))
     if forecast["remedy"]:
         remedy(forecast["remedy"])
+
+
+def _likely(share: float) -> str:
+    """In percent; never that it is certain."""
+    return "under 1%" if share < 0.01 else "over 99%" if share > 0.99 else f"{share:.0%}"
 
 
 def remedy(overrides: str) -> None:
@@ -200,12 +210,19 @@ def _took(what: str, since: float) -> str:
 def draw_layers(
     slots: list[Any], theory: Mapping[str, Any] | None, measured: list[Mapping[str, Any]]
 ) -> None:
-    """The three quantities by layer, each in its place."""
-    expected = theory["layers"] if theory else []
-    for slot, quantity in zip(slots, forecast_layers.SHOWN, strict=True):
+    """The three quantities by layer, each in its place, until the next are there."""
+    kept = []
+    for quantity, (title, what, _) in forecast_layers.SHOWN.items():
+        figure = forecast_layers.figure(theory["layers"] if theory else [], measured, quantity)
+        kept.append((figure, f"{title} by layer: {what}"))
+    st.session_state["layers"] = kept
+    _fill(slots, kept)
+
+
+def _fill(slots: list[Any], figures: list[tuple[Any, str]]) -> None:
+    for slot, (figure, says) in zip(slots, figures, strict=False):  # at first there are none
         with slot:
-            title, what, _ = forecast_layers.SHOWN[quantity]
-            chart(forecast_layers.figure(expected, measured, quantity), f"{title} by layer: {what}")
+            chart(figure, says)
 
 
 def page() -> None:
@@ -217,18 +234,27 @@ def page() -> None:
     overrides = controls()
     settings = networks.settings_of(tuple(overrides))
     left, right = st.columns(2, border=True)
-    st.markdown("Layer by layer, from the image to the classes: :blue[**━** theory], :red[**●** measured]")
+    left, right = left.container(key="theory"), right.container(key="answer")
+    theory_slot, slot = left.empty(), right.empty()
+    theory_slot.caption("The theory is being computed …")
+    slot.caption("The forecast is being measured …")
+    st.markdown("Layer by layer, from the image to the classes: **━** theory, **●** measured")
     charts = [column.empty() for column in st.columns(3)]
+    _fill(charts, st.session_state.get("layers", []))
     command(" ".join(["python train.py", *overrides]))
     beside = forecasts()  # it imports torch while this process does; it is asked once the theory is on show
-    slot = right.empty()
-    slot.caption("The forecast is being measured …")
     since = time.monotonic()
-    theory = networks.theory_of(settings)
-    with left:
+    try:
+        theory = networks.theory_of(settings)
+    except RequestError as error:
+        theory_slot.error(plain(error))
+        slot.caption("There is nothing to measure.")
+        return
+    with theory_slot.container():
         theory_says(theory)
         st.caption(_took("Computed", since))
-    draw_layers(charts, theory, [])
+    if theory is not None or "layers" not in st.session_state:  # else the last ones stay until it is measured
+        draw_layers(charts, theory, [])
     future = beside.ask(settings, instead_of=st.session_state.get("asked"))
     st.session_state["asked"] = future
     with plainly():
