@@ -17,11 +17,16 @@ import torch.autograd.forward_ad as forward_ad
 import torch.nn.functional as F
 from torch import Tensor
 
-from trainlab.diagnosis.forecast.passes import Gradients, norm, scaled
-from trainlab.diagnosis.forecast.push import MakeOptimizer, push
+from trainlab.diagnosis.forecast.asked import MakeOptimizer
+from trainlab.diagnosis.forecast.passes import TINY, Gradients, norm, scaled, small_step
+from trainlab.diagnosis.forecast.push import push
 from trainlab.diagnosis.forecast.ray import Point, look
 from trainlab.diagnosis.forecast.sample import Sample, label_direction
-from trainlab.diagnosis.forecast.subject import Subject, Weights, inner
+from trainlab.diagnosis.forecast.subject import Subject, Weights, inner, moved
+from trainlab.errors import RequestError
+
+BOTH_PARTS = 3
+"""The dice of dropout for the images that are fitted."""
 
 DEPTH = 3
 """Applications of the kernel to each of the two residuals: a basis of six directions."""
@@ -52,17 +57,32 @@ class LinearRun:
     kernel: float
 
 
-def linear_run(
-    subject: Subject, sample: Sample, make: MakeOptimizer, steps: int, one: Gradients, two: Gradients
-) -> LinearRun | None:
-    """The run of `steps` steps; None where logits or their derivatives are not finite, or nothing moves."""
+@dataclass(frozen=True)
+class LinearNetwork:
+    """Logits at the start, and what a unit of each direction adds to them, on both sets of images."""
+
+    start_AK: Tensor
+    start_BK: Tensor
+    C_AKxM: Tensor
+    C_BKxM: Tensor
+    y_A: Tensor
+    y_B: Tensor
+
+    def run(self, steps: int) -> LinearRun:
+        """The run of `steps` steps."""
+        return _run(self, steps)
+
+
+def linear_network(
+    subject: Subject, sample: Sample, make: MakeOptimizer, one: Gradients, two: Gradients
+) -> LinearNetwork | None:
+    """None where logits or their derivatives are not finite, or nothing moves."""
     fitted = _Fitted(subject, sample)
     rate = _rate(make, subject.weights, one.downhill, two.downhill)
     basis = _krylov(fitted, rate)
-    if basis is None:
+    if basis is None or basis[0].shape[1] == 0:
         return None
-    C_AKxM, C_BKxM = basis
-    return _run(fitted, sample.held.y_N, C_AKxM, C_BKxM, steps)
+    return LinearNetwork(fitted.start_AK, fitted.start_BK, *basis, fitted.y_A, sample.held.y_N)
 
 
 class _Fitted:
@@ -72,9 +92,10 @@ class _Fitted:
         self.subject, self.x_B = subject, sample.held.x_NCHW
         self.x_A = torch.cat([sample.first.x_NCHW, sample.second.x_NCHW])
         self.y_A = torch.cat([sample.first.y_N, sample.second.y_N])
+        self._has_tangents = True
         self.depth = DEPTH if sample.is_affordable else DEPTH_OF_HEAVY
         self.leaves = subject.leaves()
-        self.logits_AK = subject.logits(self.x_A, self.leaves)
+        self.logits_AK = subject.logits(self.x_A, self.leaves, BOTH_PARTS)
         self.start_AK = self.logits_AK.detach().double()
         with torch.no_grad():
             self.start_BK = subject.logits(self.x_B).double()
@@ -95,16 +116,33 @@ class _Fitted:
 
     def change(self, direction: Weights) -> tuple[Tensor, Tensor]:
         """J direction, on both sets of images, by forward differentiation."""
-        return self._change(self.x_A, direction), self._change(self.x_B, direction)
+        return self._change(self.x_A, direction, BOTH_PARTS), self._change(self.x_B, direction, None)
 
-    def _change(self, x_NCHW: Tensor, direction: Weights) -> Tensor:
+    def _change(self, x_NCHW: Tensor, direction: Weights, dice: int | None) -> Tensor:
+        if self._has_tangents:
+            try:
+                return self._tangent(x_NCHW, direction, dice)
+            except RequestError:  # a function of the network's own that torch cannot differentiate forward
+                self._has_tangents = False
+        return self._difference(x_NCHW, direction, dice)
+
+    def _tangent(self, x_NCHW: Tensor, direction: Weights, dice: int | None) -> Tensor:
         with torch.no_grad(), forward_ad.dual_level(), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # torch's, about itself, the first time
             dual = {
                 name: forward_ad.make_dual(w, direction[name]) for name, w in self.subject.weights.items()
             }
-            primal, tangent = forward_ad.unpack_dual(self.subject.logits(x_NCHW, dual))
+            primal, tangent = forward_ad.unpack_dual(self.subject.logits(x_NCHW, dual, dice))
         return torch.zeros_like(primal).double() if tangent is None else tangent.double()
+
+    def _difference(self, x_NCHW: Tensor, direction: Weights, dice: int | None) -> Tensor:
+        weights = self.subject.weights
+        by = small_step(weights, direction, TINY)
+        with torch.no_grad():
+            ahead, back = (
+                self.subject.logits(x_NCHW, moved(weights, direction, s * by), dice).double() for s in (1, -1)
+            )
+        return (ahead - back) / (2 * by)
 
 
 def _rate(make: MakeOptimizer, weights: Weights, one: Weights, two: Weights) -> dict[str, Tensor]:
@@ -159,13 +197,12 @@ def _orthonormal(gram_MM: Tensor) -> Tensor:
     return scale_M[:, None] * vectors_MM[:, new_M] / values_M[new_M].sqrt()
 
 
-def _run(fitted: _Fitted, y_B: Tensor, C_AKxM: Tensor, C_BKxM: Tensor, steps: int) -> LinearRun | None:
-    images, classes = fitted.start_AK.shape
-    if C_AKxM.shape[1] == 0:
-        return None
+def _run(network: LinearNetwork, steps: int) -> LinearRun:
+    C_AKxM, C_BKxM = network.C_AKxM, network.C_BKxM
+    images, classes = network.start_AK.shape
     kernel = float(torch.linalg.svdvals(C_AKxM)[0].square()) / images
     stride = 1.0 if kernel > UNSTABLE else max(1.0, steps / MOST_STEPS)
-    onehot_AK = F.one_hot(fitted.y_A, classes).double()
+    onehot_AK = F.one_hot(network.y_A, classes).double()
     # semi-implicit where a step stands for several: as stable as the steps that it stands for
     curvature_MM = C_AKxM.T @ C_AKxM / (2 * images)
     damped_MM = torch.linalg.inv(torch.eye(len(curvature_MM)).to(curvature_MM) + (stride - 1) * curvature_MM)
@@ -173,14 +210,14 @@ def _run(fitted: _Fitted, y_B: Tensor, C_AKxM: Tensor, C_BKxM: Tensor, steps: in
     best = 0.0
     count = min(steps, MOST_STEPS)
     marks = {max(1, count // 10), max(1, count // 3), count}
-    point, logits_AK = None, fitted.start_AK
+    point, logits_AK = None, network.start_AK
     for step in range(1, count + 1):
         pull_AK = logits_AK.softmax(1) - onehot_AK
         alpha_M = alpha_M - stride * (damped_MM @ (C_AKxM.T @ pull_AK.flatten())) / images
-        logits_AK = fitted.start_AK + (C_AKxM @ alpha_M).view(images, classes)
+        logits_AK = network.start_AK + (C_AKxM @ alpha_M).view(images, classes)
         if step in marks:
-            logits_BK = fitted.start_BK + (C_BKxM @ alpha_M).view(-1, classes)
-            point = look(step * stride, logits_BK, fitted.start_BK, y_B)
+            logits_BK = network.start_BK + (C_BKxM @ alpha_M).view(-1, classes)
+            point = look(step * stride, logits_BK, network.start_BK, network.y_B)
             best = max(best, point.accuracy)
     assert point is not None
-    return LinearRun(point, best, float(F.cross_entropy(logits_AK, fitted.y_A)), kernel)
+    return LinearRun(point, best, float(F.cross_entropy(logits_AK, network.y_A)), kernel)

@@ -7,11 +7,15 @@ less their shares, the `signal`. A network that cannot tell images apart has the
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import torch
+from torch import Tensor
 
-from trainlab.diagnosis.forecast.linear import LinearRun, linear_run
+from trainlab.diagnosis.forecast.asked import MakeOptimizer
+from trainlab.diagnosis.forecast.linear import LinearRun, linear_network
 from trainlab.diagnosis.forecast.passes import (
+    Gradients,
     curvature,
     gradients,
     norm,
@@ -19,10 +23,10 @@ from trainlab.diagnosis.forecast.passes import (
     signal_growth,
     small_step,
 )
-from trainlab.diagnosis.forecast.push import MakeOptimizer, Push, push
+from trainlab.diagnosis.forecast.push import Push, push
 from trainlab.diagnosis.forecast.ray import Point, look, steps_to_look_at
 from trainlab.diagnosis.forecast.sample import Part, Sample
-from trainlab.diagnosis.forecast.subject import Subject, Weights, inner, moved
+from trainlab.diagnosis.forecast.subject import Subject, Weights, inner
 from trainlab.nn.layers import weight_layers
 from trainlab.signals.recorder import Recorder
 
@@ -97,59 +101,91 @@ def measure(
     subject: Subject, sample: Sample, make: MakeOptimizer, budget: Budget, clip: float | None = None
 ) -> Measurement:
     """All of it, for a subject that is held. `clip` is the largest norm of a gradient that the run allows."""
-    recorder = Recorder(subject.model)
-    recorder.start()
-    try:
-        one = gradients(subject, sample.first, clip)
-        rows = recorder.finish(torch.tensor(one.loss)).rows
-    finally:
-        recorder.cancel()
-    two = gradients(subject, sample.second, clip)
-    to_labels = push(make, subject.weights, [one.signal, two.signal])
-    to_lower = push(make, subject.weights, [one.downhill, two.downhill])
-    overshoot, sharpness = curvature(subject, sample.first, to_lower.first, one.downhill)
-    with torch.no_grad():
-        rays = _Rays(subject, sample.held, budget.full_steps)
-        start = look(0.0, rays.start_NK, rays.start_NK, sample.held.y_N)
-        toward_labels, downhill = rays.along(to_labels), rays.along(to_lower)
-        linear = rays.at(to_labels, small_step(subject.weights, to_labels.steady, SMALL))
-    return Measurement(
-        budget=budget,
-        loss=one.loss,
-        start=start,
-        toward_labels=toward_labels,
-        downhill=downhill,
-        linear=linear,
-        signal_share=ratio(norm(one.signal), norm(one.downhill)),
-        agreement=ratio(inner(one.signal, two.signal), norm(one.signal) * norm(two.signal)),
-        overshoot=overshoot,
-        sharpness=sharpness,
-        growth=[
-            signal_growth(subject, sample.second, to_lower.steady, min(steps, budget.full_steps), two.signal)
-            for steps in AHEAD
-        ],
-        layers=_moves(subject, to_lower.first, to_labels.steady, one.downhill),
-        linearized=linear_run(subject, sample, make, budget.full_steps, one, two),
-        rows=rows,
-    )
+    return Measured(subject, sample, make, clip).at(budget)
+
+
+class Measured:
+    """What does not depend on the number of steps, measured once; `at` adds what does.
+
+    A second budget costs two passes of the images held out: what the first one saw on its way is kept.
+    """
+
+    def __init__(self, subject: Subject, sample: Sample, make: MakeOptimizer, clip: float | None) -> None:
+        self.subject, self.sample = subject, sample
+        self.one, self.rows = self._first(clip)
+        self.two = gradients(subject, sample.second, clip)
+        self.to_labels = push(make, subject.weights, [self.one.signal, self.two.signal])
+        self.to_lower = push(make, subject.weights, [self.one.downhill, self.two.downhill])
+        self.curved = curvature(subject, sample.first, self.to_lower.first, self.one.downhill)
+        self.rays = _Rays(subject, sample.held)
+        self.linear_network = linear_network(subject, sample, make, self.one, self.two)
+
+    def _first(self, clip: float | None) -> tuple[Gradients, Sequence[tuple[str, str, float]]]:
+        recorder = Recorder(self.subject.model)
+        recorder.start()
+        try:
+            one = gradients(self.subject, self.sample.first, clip)
+            return one, recorder.finish(torch.tensor(one.loss)).rows
+        finally:
+            recorder.cancel()
+
+    def at(self, budget: Budget) -> Measurement:
+        """The measurement for a run of so many steps."""
+        one, two, steps = self.one, self.two, budget.full_steps
+        self.subject.steps = budget.steps
+        with torch.no_grad():
+            self.rays.start()
+            toward_labels = self.rays.along(self.to_labels, steps)
+            downhill = self.rays.along(self.to_lower, steps)
+            linear = self.rays.at(
+                self.to_labels, small_step(self.subject.weights, self.to_labels.steady, SMALL)
+            )
+        return Measurement(
+            budget=budget,
+            loss=one.loss,
+            start=self.rays.start(),
+            toward_labels=toward_labels,
+            downhill=downhill,
+            linear=linear,
+            signal_share=ratio(norm(one.signal), norm(one.downhill)),
+            agreement=ratio(inner(one.signal, two.signal), norm(one.signal) * norm(two.signal)),
+            overshoot=self.curved[0],
+            sharpness=self.curved[1],
+            growth=[self._growth(min(ahead, steps)) for ahead in AHEAD],
+            layers=_moves(self.subject, self.to_lower.first, self.to_labels.steady, one.downhill),
+            linearized=self.linear_network.run(steps) if self.linear_network else None,
+            rows=self.rows,
+        )
+
+    @cache  # noqa: B019  (a forecast is over in seconds)
+    def _growth(self, steps: int) -> float:
+        return signal_growth(self.subject, self.sample.second, self.to_lower.steady, steps, self.two.signal)
 
 
 class _Rays:
-    """Held-out images, looked at from displaced weights."""
+    """Held-out images, looked at from displaced weights; each point once."""
 
-    def __init__(self, subject: Subject, held: Part, steps: int) -> None:
-        self.subject, self.held, self.steps = subject, held, steps
-        self.start_NK = subject.logits(held.x_NCHW)
+    def __init__(self, subject: Subject, held: Part) -> None:
+        self.subject, self.held = subject, held
+        self.seen: dict[int, dict[float, Point]] = {}
+        self.start_NK: Tensor | None = None
 
-    def along(self, update: Push) -> list[Point]:
-        return [self.at(update, steps) for steps in steps_to_look_at(self.steps, POINTS)]
+    def start(self) -> Point:
+        if self.start_NK is None:
+            self.start_NK = self.subject.logits(self.held.x_NCHW)
+        return look(0.0, self.start_NK, self.start_NK, self.held.y_N)
+
+    def along(self, update: Push, steps: int) -> list[Point]:
+        """Evenly in the logarithm up to `steps`; of a second run, what the first one saw and its end."""
+        seen = self.seen.setdefault(id(update), {})
+        for count in [steps] if seen else steps_to_look_at(steps, POINTS):
+            if count not in seen:
+                seen[count] = self.at(update, count)
+        return [seen[count] for count in sorted(seen) if count <= steps]
 
     def at(self, update: Push, steps: float) -> Point:
-        kept = (1 - min(update.decay, 1.0)) ** steps
-        weights: Weights = self.subject.weights
-        if kept < 1:
-            weights = {name: kept * w for name, w in weights.items()}
-        logits_NK = self.subject.logits(self.held.x_NCHW, moved(weights, update.steady, steps))
+        logits_NK = self.subject.logits(self.held.x_NCHW, update.displaced(self.subject.weights, steps))
+        assert self.start_NK is not None
         return look(steps, logits_NK, self.start_NK, self.held.y_N)
 
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from trainlab.diagnosis.forecast.calibration import threshold
+from trainlab.diagnosis.forecast.calibration import answer_of, threshold
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,11 @@ class Forecast:
 
     cause: a name of `diagnosis.causes`. layer: where. evidence: the numbers that show it. says: the same in
     words. remedy: overrides that mend it. `features` and `layers` are there always, unless the answer was
-    certain without them; `theory` is plain values, None where the network is no chain.
+    certain without them; `theory` is plain values, None where the network is no chain. notes: what was
+    assumed, and what is worth saying whatever comes.
+
+    by_steps: (steps, probability) of this and of longer runs, where it is not expected to learn in these;
+    needs_steps: the fewest of them with which it is, None where it is now or where none is enough.
     """
 
     learns: float
@@ -44,6 +48,14 @@ class Forecast:
     features: Mapping[str, float] = field(default_factory=dict)
     layers: Sequence[LayerView] = ()
     theory: Mapping[str, Any] | None = None
+    by_steps: Sequence[tuple[int, float]] = ()
+    needs_steps: int | None = None
+    notes: Sequence[str] = ()
+
+    @property
+    def answer(self) -> str:
+        """ "will learn", "will not learn", or "cannot tell" where the probability is between the two."""
+        return answer_of(self.learns)
 
     @property
     def will_learn(self) -> bool:
@@ -52,4 +64,4 @@ class Forecast:
 
     def plain(self) -> dict[str, Any]:
         """As JSON takes it."""
-        return {**asdict(self), "will_learn": self.will_learn}
+        return {**asdict(self), "answer": self.answer, "will_learn": self.will_learn}

@@ -4,36 +4,34 @@ Legend: N images, C channels, H × W pixels, K classes.
 """
 
 import math
-import warnings
-from collections.abc import Callable
+import operator
 from typing import Any
 
-import torch
 from torch import nn
-from torch.optim import Optimizer
 
 from trainlab.diagnosis.forecast import certain
-from trainlab.diagnosis.forecast.calibration import probability, threshold
+from trainlab.diagnosis.forecast.asked import Asked, Maker, Schedule, factors
+from trainlab.diagnosis.forecast.batches import Batches
+from trainlab.diagnosis.forecast.budgets import in_words, needed, over_budgets
+from trainlab.diagnosis.forecast.calibration import CANNOT_TELL, WILL_LEARN, answer_of, probability, threshold
 from trainlab.diagnosis.forecast.features import features
-from trainlab.diagnosis.forecast.measure import Budget, measure
+from trainlab.diagnosis.forecast.measure import Budget, Measured
+from trainlab.diagnosis.forecast.notes import of_layers
 from trainlab.diagnosis.forecast.outcome import Forecast
-from trainlab.diagnosis.forecast.push import MakeOptimizer
 from trainlab.diagnosis.forecast.reasons import reason
-from trainlab.diagnosis.forecast.sample import Batches, take
+from trainlab.diagnosis.forecast.sample import take
 from trainlab.diagnosis.forecast.subject import Subject
 from trainlab.diagnosis.forecast.theory import theory_of
+from trainlab.diagnosis.forecast.untouched import untouched
 from trainlab.diagnosis.forecast.view import measured_layers, plain_theory
 from trainlab.diagnosis.setup import Setup
 from trainlab.errors import RequestError
-
-Schedule = Callable[[Optimizer, int], Any]
-"""`schedule(optimizer, steps)` gives a torch scheduler that is advanced once a step, or None."""
 
 
 def preflight(
     model: nn.Module,
     batches: Batches,
-    optimizer: MakeOptimizer,
+    optimizer: Asked,
     steps: int = 2000,
     *,
     schedule: Schedule | None = None,
@@ -44,50 +42,72 @@ def preflight(
 
         preflight(model, loader, optimizer=lambda p: torch.optim.SGD(p, lr=0.05, momentum=0.9), steps=2000)
 
-    batches: an iterable of (x_NCHW float, already normalized; y_N int64), of which about 256 images are
-    taken. `optimizer` makes an optimizer of given parameters. `schedule` and `gradient_clip` are those of the
-    training; `setup` is what is known of it, for the remedies. It costs some passes forward and backward, and
-    the optimizer is asked on copies: the model, its statistics and gradients, its mode and all random states
-    stay as they were.
+    batches: a DataLoader, or an iterable of (x_NCHW float, already normalized; y_N int64), of which about 256
+    images are taken, in batches as large as the training's; or one such pair. `optimizer`: a function that
+    makes an optimizer of given parameters, an optimizer's class, or the optimizer itself, over the network's
+    parameters. `schedule`: a function of an optimizer and the steps that gives a torch scheduler, or the
+    scheduler itself; it is advanced once a step. `gradient_clip`: the largest norm of a gradient. `setup` is
+    what is known of the run, for the remedies.
 
-    Raises RequestError for batches or an optimizer that are none, or fewer than one step.
+    What is handed over stays as it was to the bit, and so do all random states and flags of the process:
+    network and optimizer are copied and the copies asked (hooks of the network run on the copy). Of an
+    iterator the batches that were read are gone. Each module keeps its mode, but a network that is wholly in
+    eval mode is taken as after `train()`; `notes` says what was assumed.
+
+    Raises RequestError, in one line, for what cannot be forecast.
     """
-    if steps < 1:
-        raise RequestError(f"preflight: steps={steps}, expected at least 1")
-    subject = Subject(model)
-    with subject.held():
+    steps = _whole_steps(steps)
+    _check_clip(gradient_clip)
+    with untouched(batches):
+        subject = Subject(model)
+        make = Maker(optimizer, subject.parameters)
+        budget = budget_of(steps, schedule, make)
         sample = take(batches, subject)
+        subject.batch_size, subject.steps = sample.batch_size, steps
         known = certain.answer(subject, sample)
         if known is not None:
             return known
-        budget = budget_of(steps, schedule)
-        measured = measure(subject, sample, optimizer, budget, gradient_clip)
-        theory = plain_theory(theory_of(subject, sample.first.x_NCHW))
-    found = features(measured)
-    chance = probability(found)
-    view = {"features": found, "layers": measured_layers(measured), "theory": theory}
-    if chance >= threshold():
-        return Forecast(chance, "expected to learn", **view)
-    setup = setup or Setup(lr=_rate_of(optimizer), max_steps=steps)
-    finding, remedy = reason(measured, found, sample, setup)
-    return Forecast(chance, finding.says, finding.cause, finding.layer, dict(finding.numbers), remedy, **view)
+        measured = Measured(subject, sample, make, gradient_clip)
+        now = measured.at(budget)
+        found = features(now)
+        chance = probability(found)
+        view: dict[str, Any] = {
+            "features": found,
+            "layers": measured_layers(now),
+            "theory": plain_theory(theory_of(subject, sample.first.x_NCHW)),
+            "notes": (*subject.notes, *make.notes, *of_layers(model, now)),
+        }
+        if answer_of(chance) == WILL_LEARN:
+            return Forecast(chance, "expected to learn", **view)
+        view["by_steps"] = over_budgets(measured, chance, steps, lambda n: budget_of(n, schedule, make))
+        view["needs_steps"] = needed(view["by_steps"])
+        if chance >= threshold():
+            return Forecast(chance, f"{CANNOT_TELL}: {in_words(view['by_steps'])}", **view)
+        setup = setup or Setup(lr=make.rate, max_steps=steps, gradient_clip=gradient_clip)
+        finding, remedy = reason(now, found, sample, setup)
+        return Forecast(
+            chance, finding.says, finding.cause, finding.layer, dict(finding.numbers), remedy, **view
+        )
 
 
-def budget_of(steps: int, schedule: Schedule | None) -> Budget:
-    """Mean and largest factor of a schedule, found by running it alone."""
-    alone = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=1.0)
-    scheduler = schedule(alone, steps) if schedule else None
-    if scheduler is None:
-        return Budget(steps)
-    factors = []
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # that the optimizer makes no step
-        for _ in range(steps):
-            factors.append(float(alone.param_groups[0]["lr"]))
-            scheduler.step()
-    return Budget(steps, math.fsum(factors) / steps, max(factors))
+def budget_of(steps: int, schedule: Schedule | None, make: Maker | None = None) -> Budget:
+    """Mean and largest factor of a schedule over so many steps, found by running it alone."""
+    found = factors(schedule, make, steps)
+    return Budget(steps, math.fsum(found) / steps, max(found)) if found else Budget(steps)
 
 
-def _rate_of(make: MakeOptimizer) -> float | None:
-    rate = make([nn.Parameter(torch.zeros(1))]).param_groups[0].get("lr")
-    return float(rate) if rate is not None else None
+def _whole_steps(steps: Any) -> int:
+    whole = int(steps) if isinstance(steps, float) and steps.is_integer() else steps
+    try:
+        count = operator.index(whole)
+    except TypeError:
+        raise RequestError(f"preflight: steps={steps!r}, expected a whole number, at least 1") from None
+    if isinstance(steps, bool) or count < 1:
+        raise RequestError(f"preflight: steps={steps}, expected at least 1")
+    return count
+
+
+def _check_clip(clip: Any) -> None:
+    is_number = isinstance(clip, int | float) and not isinstance(clip, bool)
+    if clip is not None and not (is_number and clip > 0):
+        raise RequestError(f"preflight: gradient_clip={clip!r}, expected the largest norm, above 0, or None")

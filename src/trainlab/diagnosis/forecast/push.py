@@ -3,19 +3,23 @@
 It is handed the gradients measured at initialization, over and over, and the network is not looked at
 again: that is not training, it is the optimizer's own answer, whatever its class. So lr/(1 − β) of momentum,
 Adam's indifference to the gradient's scale, and the ε that ends it, are all in it.
+
+Weight decay pulls against that, the more the farther the weights have gone. With r the share of the way that
+it takes back a step, t steps of u come to u (1 − (1 − r)^t)/r and not to t u.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from trainlab.diagnosis.forecast.subject import Weights
+from trainlab.diagnosis.forecast.asked import MakeOptimizer
+from trainlab.diagnosis.forecast.subject import Weights, moved
 from trainlab.errors import RequestError
-
-MakeOptimizer = Callable[[Iterable[nn.Parameter]], Optimizer]
 
 PUSHES = 20
 """Times that the optimizer is handed the gradients: momentum 0.9 has then come to 88% of its speed."""
@@ -23,20 +27,39 @@ PUSHES = 20
 HEAVY, PUSHES_OF_HEAVY = 2_000_000, 8
 """Weights from which on it is asked less often."""
 
-DECOUPLED = (torch.optim.SGD, torch.optim.AdamW)
-"""Their weight decay shrinks by lr · λ a step, whatever the gradient; that of others becomes part of it."""
+PROPORTIONAL = 1e-3
+"""Relative deviation up to which a step without gradient counts as a shrinking by one factor."""
 
 
 @dataclass(frozen=True)
 class Push:
     """The update of one step: the very first, and the mean of those that follow, by weight.
 
-    `decay` is the share of the weights that weight decay takes off at each step.
+    `decay` is what weight decay takes off at each step, as a share: of the weights, where it shrinks them
+    whatever the gradient (then it is no part of the updates); else, weight by weight, of the way to where
+    gradient and decay balance (then it is part of them). `speed`: the update that momentum comes to in the
+    end, over the steady one.
     """
 
     first: Weights
     steady: Weights
-    decay: float
+    decay: Mapping[str, float | Tensor]
+    speed: Mapping[str, float]
+
+    def displaced(self, weights: Weights, steps: float) -> dict[str, Tensor]:
+        """The weights after so many steps."""
+        if not self.decay:
+            return moved(weights, self.steady, steps)
+        return {name: self._displaced(name, weights[name], steps) for name in weights}
+
+    def _displaced(self, name: str, w: Tensor, steps: float) -> Tensor:
+        update, decay = self.steady[name], self.decay.get(name)
+        if decay is None:
+            return torch.add(w, update, alpha=steps)
+        if isinstance(decay, Tensor):
+            return w + update * torch.where(decay > 0, -torch.expm1(-decay * steps) / decay, steps)
+        kept = (1 - min(decay, 1.0)) ** steps
+        return kept * w + update * (self.speed[name] * (1 - kept) / min(decay, 1.0))
 
 
 def push(
@@ -51,31 +74,126 @@ def push(
     if steps is None:
         steps = PUSHES if sum(w.numel() for w in weights.values()) <= HEAVY else PUSHES_OF_HEAVY
     copies = {name: nn.Parameter(w.clone()) for name, w in weights.items()}
+    optimizer = make(list(copies.values()))
+    groups = _groups(optimizer, copies)
+    shrinks = {
+        name: _shrinks(optimizer, groups[name], make, weights) for name in groups if _has_decay(groups[name])
+    }
+    decay: dict[str, float | Tensor] = {name: _share(groups[name]) for name in shrinks if shrinks[name]}
+    for name in decay:
+        groups[name]["weight_decay"] = 0.0
+    marks = _pushed(optimizer, copies, gradients, steps, hold=weights if len(decay) < len(shrinks) else None)
+    first, half, end = marks[0], marks[-2], marks[-1]
+    reached = {name: _reached(group, steps) for name, group in groups.items()}
+    steady = {
+        # however few the pushes and heavy the momentum: as far on its way as 0.9 is after PUSHES
+        name: (end[name] - half[name]) / (steps - steps // 2) * max(1.0, USUAL / reached.get(name, 1.0))
+        for name in weights
+    }
+    for name in shrinks:
+        if not shrinks[name]:
+            decay[name] = _pull(
+                steady[name], weights[name], gradients, name, float(groups[name]["weight_decay"])
+            )
+    speed = {name: 1 / max(reached[name], USUAL) for name in decay}
+    return Push({name: first[name] - weights[name] for name in weights}, steady, decay, speed)
+
+
+def _pushed(
+    optimizer: Optimizer,
+    copies: Mapping[str, nn.Parameter],
+    gradients: Sequence[Weights],
+    steps: int,
+    hold: Weights | None = None,
+) -> list[dict[str, Tensor]]:
+    """The weights after the first, half, and all of the steps; each made from `hold` if given."""
+    marks = []
+    gone = {name: torch.zeros_like(copy) for name, copy in copies.items()}
     try:
-        optimizer = make(list(copies.values()))
-        decay = _without_decay(optimizer)
-        marks = []
         for step in range(steps):
             for name, copy in copies.items():
                 copy.grad = gradients[step % len(gradients)][name].clone()
             optimizer.step()
+            if hold is not None:
+                _take_back(copies, hold, gone)
             if step in (0, steps // 2 - 1, steps - 1):
-                marks.append({name: copy.detach().clone() for name, copy in copies.items()})
-    except (TypeError, ValueError, RuntimeError) as error:
-        raise RequestError(f"preflight: the optimizer cannot be asked: {error}") from error
-    first, half, end = marks[0], marks[-2], marks[-1]
-    return Push(
-        {name: first[name] - weights[name] for name in weights},
-        {name: (end[name] - half[name]) / (steps - steps // 2) for name in weights},
-        decay,
-    )
+                marks.append({name: copy.detach() + gone[name] for name, copy in copies.items()})
+    except Exception as error:  # whatever a stranger's optimizer raises
+        said = " ".join(str(error).split())
+        raise RequestError(
+            f"preflight: the optimizer cannot be asked: {type(error).__name__}: {said}"
+        ) from error
+    return marks
 
 
-def _without_decay(optimizer: Optimizer) -> float:
-    """Takes decoupled weight decay out of the optimizer, and returns lr · λ of its largest group."""
-    if not isinstance(optimizer, DECOUPLED):
-        return 0.0
-    decay = max(float(group["lr"]) * float(group["weight_decay"]) for group in optimizer.param_groups)
-    for group in optimizer.param_groups:
-        group["weight_decay"] = 0.0
-    return decay
+@torch.no_grad()
+def _take_back(copies: Mapping[str, nn.Parameter], hold: Weights, gone: Mapping[str, Tensor]) -> None:
+    for name, copy in copies.items():
+        gone[name].add_(copy - hold[name])
+        copy.copy_(hold[name])
+
+
+def _groups(optimizer: Optimizer, copies: Mapping[str, nn.Parameter]) -> dict[str, dict[str, Any]]:
+    """The group of each weight that the optimizer holds."""
+    names = {id(copy): name for name, copy in copies.items()}
+    return {
+        names[id(p)]: group for group in optimizer.param_groups for p in group["params"] if id(p) in names
+    }
+
+
+def _has_decay(group: Mapping[str, Any]) -> bool:
+    return float(group.get("weight_decay") or 0.0) > 0 and float(group.get("lr") or 0.0) > 0
+
+
+def _shrinks(optimizer: Optimizer, group: Mapping[str, Any], make: MakeOptimizer, weights: Weights) -> bool:
+    """Whether decay shrinks the weights by one factor a step, whatever the gradient."""
+    if isinstance(optimizer, torch.optim.SGD | torch.optim.AdamW):
+        return True
+    if "decoupled_weight_decay" in group or type(optimizer).__module__.startswith("torch.optim"):
+        return bool(group.get("decoupled_weight_decay"))
+    return _shrinks_without_gradient(make, weights)
+
+
+def _shrinks_without_gradient(make: MakeOptimizer, weights: Weights) -> bool:
+    """Asked of an optimizer that torch does not know: a step without gradient, weight by weight."""
+    copies = {name: nn.Parameter(w.clone()) for name, w in weights.items()}
+    for copy in copies.values():
+        copy.grad = torch.zeros_like(copy)
+    make(list(copies.values())).step()
+    changes = [((copies[name].detach() - w) / w)[w != 0] for name, w in weights.items()]
+    changed = torch.cat([c.flatten() for c in changes if c.abs().sum() > 0] or [torch.ones(1)])
+    return bool(changed.mean() < 0) and bool(changed.std(correction=0) <= PROPORTIONAL * changed.mean().abs())
+
+
+def _share(group: Mapping[str, Any]) -> float:
+    """lr λ; times (1 − dampening)/(1 − β) with SGD, which hands decay to momentum with the gradient."""
+    decay = float(group["lr"]) * float(group["weight_decay"])
+    beta = float(group.get("momentum") or 0.0)
+    if "dampening" not in group or not beta:
+        return decay
+    return decay * (1 - float(group["dampening"])) / (1 - beta)
+
+
+def _pull(update: Tensor, w: Tensor, gradients: Sequence[Weights], name: str, decay: float) -> Tensor:
+    """λ D, with D what the optimizer makes of a unit of gradient and decay together, weight by weight."""
+    total = sum(g[name] for g in gradients) / len(gradients) + decay * w
+    return torch.where(total != 0, decay * update.abs() / total.abs().clamp(min=1e-38), 0.0)
+
+
+def _reached(group: Mapping[str, Any], steps: int) -> float:
+    """How far SGD's momentum has come to its speed in the second half of the steps, on the mean; 1 without.
+
+    The same recursion as torch's, for a gradient of 1: b ← β b + (1 − dampening), the first b being 1.
+    """
+    beta, dampening = float(group.get("momentum") or 0.0), float(group.get("dampening") or 0.0)
+    if "dampening" not in group or not 0 < beta < 1 or dampening >= 1:
+        return 1.0
+    updates, buffer = [], 1.0
+    for step in range(steps):
+        buffer = buffer if step == 0 else beta * buffer + 1 - dampening
+        updates.append(1 + beta * buffer if group.get("nesterov") else buffer)
+    return math.fsum(updates[steps // 2 :]) / (steps - steps // 2) * (1 - beta) / (1 - dampening)
+
+
+USUAL = _reached({"momentum": 0.9, "dampening": 0.0}, PUSHES)
+"""What momentum 0.9 has come to: four fifths of its speed, on which the probability was fitted."""

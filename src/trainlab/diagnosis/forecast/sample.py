@@ -3,14 +3,14 @@
 Legend: N images.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.nn.modules.batchnorm import _BatchNorm
 
+from trainlab.diagnosis.forecast.batches import Batches, read
 from trainlab.diagnosis.forecast.subject import Subject
 from trainlab.errors import RequestError
 from trainlab.nn.layers import fans, weight_layers
@@ -27,28 +27,29 @@ OF_AN_OUTPUT = 100
 PASSES, PASSES_HELD = 46, 26
 """Times that each image of a part, and each that is held out, passes forward; back counts twice."""
 
-Batches = Iterable[tuple[Tensor, Tensor]]
-
 
 @dataclass(frozen=True)
 class Part:
-    """Images as the network sees them, and their classes."""
+    """Images as the network sees them, their classes, and the dice that dropout throws for them."""
 
     x_NCHW: Tensor
     y_N: Tensor
+    dice: int = 1
 
 
 @dataclass(frozen=True)
 class Sample:
     """`first` and `second`, of one size, and `held`: two or four times that, as it can be afforded.
 
-    `is_affordable` is False where even the fewest images cost more than a forecast may.
+    `is_affordable` is False where even the fewest images cost more than a forecast may. batch_size: images of
+    a batch as it was handed over.
     """
 
     first: Part
     second: Part
     held: Part
     is_affordable: bool = True
+    batch_size: int | None = None
 
     @property
     def all_x_NCHW(self) -> Tensor:
@@ -67,51 +68,55 @@ def take(batches: Batches, subject: Subject) -> Sample:
     Raises RequestError for fewer than four images, and for what is no batch of images and classes.
     """
     xs, ys, wanted, part, is_affordable = [], [], 4, 1, True
-    for batch in batches:
-        if (
-            not isinstance(batch, tuple | list)
-            or len(batch) != 2
-            or not all(isinstance(t, Tensor) for t in batch)
-        ):
-            raise RequestError("preflight: expected batches of (x_NCHW, y_N), two tensors")
-        x_NCHW, y_N = batch
-        if not xs:
-            part, held, is_affordable = _affordable(subject, x_NCHW[:2].to(subject.device))
+    for x_NCHW, y_N in read(batches, subject.model):
+        if not xs and len(x_NCHW):
+            part, held, is_affordable = _affordable(subject, x_NCHW[:2].to(subject.device), len(x_NCHW))
             wanted = 2 * part + held
-        xs.append(x_NCHW)
+        xs.append(x_NCHW.detach())
         ys.append(y_N)
         if sum(map(len, xs)) >= wanted:
             break
     count = min(sum(map(len, xs)), wanted)
     if count < 4:
         raise RequestError(f"preflight: got {count} images, expected at least 4, better 256")
+    shapes = sorted({tuple(x.shape[1:]) for x in xs})
+    if len(shapes) > 1:
+        raise RequestError(
+            f"preflight: got images of the shapes {shapes[0]} and {shapes[1]}, expected one shape"
+        )
     x_NCHW, y_N = torch.cat(xs)[:count].to(subject.device), torch.cat(ys)[:count].to(subject.device)
     # of few images the held ones are fewer, or were seen: BatchNorm needs its 32
     size = part if count == wanted else max(count // 4, min(_fewest(subject), count // 2))
     held = max(count - 2 * size, size)
     return Sample(
-        Part(x_NCHW[:size], y_N[:size]),
-        Part(x_NCHW[size : 2 * size], y_N[size : 2 * size]),
-        Part(x_NCHW[-held:], y_N[-held:]),
+        Part(x_NCHW[:size], y_N[:size], 1),
+        Part(x_NCHW[size : 2 * size], y_N[size : 2 * size], 2),
+        Part(x_NCHW[-held:], y_N[-held:], 3),
         is_affordable,
+        len(xs[0]),
     )
 
 
 def _fewest(subject: Subject) -> int:
-    has_batchnorm = any(isinstance(m, _BatchNorm) for m in subject.model.modules())
-    return FEWEST_WITH_BATCHNORM if has_batchnorm else FEWEST_IMAGES
+    return FEWEST_WITH_BATCHNORM if subject.has_batch_statistics else FEWEST_IMAGES
 
 
-def _affordable(subject: Subject, x_NCHW: Tensor) -> tuple[int, int, bool]:
+def _affordable(subject: Subject, x_NCHW: Tensor, batch_size: int) -> tuple[int, int, bool]:
     """Images of a part, and of those held out; whether they can be afforded."""
     passes = AFFORDED_MULTIPLY_ADDS / max(cost(subject, x_NCHW), 1)
     if passes >= MOST_IMAGES * (PASSES + 4 * PASSES_HELD):
-        return MOST_IMAGES, 4 * MOST_IMAGES, True
+        part = _whole_batches(MOST_IMAGES, batch_size)
+        return part, 4 * part, True
     affordable, fewest = int(passes / (PASSES + 2 * PASSES_HELD)), _fewest(subject)
     if affordable < fewest:
         return fewest, fewest, False
-    part = min(affordable, MOST_IMAGES)
+    part = _whole_batches(min(affordable, MOST_IMAGES), batch_size)
     return part, 2 * part, True
+
+
+def _whole_batches(images: int, batch_size: int) -> int:
+    """As many whole batches as there are in so many images; of larger batches a part."""
+    return images // batch_size * batch_size or images
 
 
 def cost(subject: Subject, x_NCHW: Tensor) -> float:
@@ -135,7 +140,7 @@ def count_layers(subject: Subject, x_NCHW: Tensor) -> tuple[float, float]:
     handles = [layer.register_forward_hook(count) for layer in fan_in]
     try:
         with torch.no_grad():
-            subject.logits(x_NCHW)
+            subject.run(x_NCHW)
     finally:
         for handle in handles:
             handle.remove()

@@ -1,77 +1,178 @@
-"""A network at its initialization, looked at from all sides and left as it was.
+"""A copy of the network at its initialization, seen from all sides: as it is trained and as it is tested.
 
-Legend: N images, K classes.
+Legend: N images, K classes, B images of a training batch, C channels.
 """
 
-import random
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 
-import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.func import functional_call
-from torch.nn.modules.dropout import _DropoutNd
+from torch.nn.modules.batchnorm import _BatchNorm
 
+from trainlab.diagnosis.forecast.batches import why
+from trainlab.diagnosis.forecast.copied import copied, unwrapped
+from trainlab.diagnosis.forecast.untouched import untouched
 from trainlab.errors import RequestError
 
 Weights = Mapping[str, Tensor]
 """A value for each trainable parameter, by its name in the network."""
 
+FORGOTTEN = 0.01
+"""Share of their initial values in BatchNorm's running statistics below which these count as the data's."""
+
 
 class Subject:
-    """`model` as a function of its trainable weights, as training sees it but without dropout's dice.
+    """A copy of `model` as a function of its trainable weights.
 
-    BatchNorm normalizes by the batch. Every pass gets copies of the buffers, so that no statistic moves, and
-    no gradient is written into the model. Use inside `held()`.
+    Each module has the mode in which it was handed over; a network that is wholly in eval mode is taken as
+    one that `train()` is called on before training, which `notes` says. In a pass of training BatchNorm
+    normalizes batches of `batch_size` images (None: all at once) and dropout throws dice, the same ones for
+    the same `dice`. In any other pass there is no dropout, and BatchNorm normalizes by all images, which
+    stand for its running statistics, as far as these have come in `steps` steps (None: all the way). Every
+    pass gets copies of images and buffers, so that no statistic moves. Use inside `held()`.
+
+    parameters: of the network that was handed over, those that are trained, in the order of `weights`.
     """
 
     def __init__(self, model: nn.Module) -> None:
-        self.model = model
+        self.model = copied(model)
+        self.notes: list[str] = []
+        own = unwrapped(model)
+        self.parameters = [p for p in own.parameters() if p.requires_grad]
         self.weights: dict[str, Tensor] = {
-            name: p.detach() for name, p in model.named_parameters() if p.requires_grad
+            name: p.detach() for name, p in self.model.named_parameters() if p.requires_grad
         }
-        self.device = next((p.device for p in model.parameters()), torch.device("cpu"))
+        self.device = next((p.device for p in self.model.parameters()), torch.device("cpu"))
+        self.batch_size: int | None = None
+        self.steps: int | None = None
+        self._is_training_pass = False
+        self._set_modes()
+
+    def _set_modes(self) -> None:
+        modules = list(self.model.modules())
+        if not any(module.training for module in modules):
+            self.model.train()
+            self.notes.append("the network came in eval mode: it is taken as after model.train()")
+        norms = [m for m in modules if isinstance(m, _BatchNorm)]
+        frozen = [m for m in norms if not m.training and m.track_running_stats]
+        if frozen:
+            self.notes.append(
+                f"{len(frozen)} of {len(norms)} BatchNorm layers are in eval mode, and stay so: "
+                "they normalize by their running statistics, not by the batch"
+            )
+        self.has_batch_statistics = any(m.training for m in norms)
+        for module in norms:
+            if module.training and type(module).forward is _BatchNorm.forward:
+                module.forward = partial(_by_batches, module, self)
+        # what keeps statistics is tested as it is trained: there are none yet that it could be tested with
+        self._with_dice = [m for m in modules if m.training and not _keeps_statistics(m)]
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        """Training mode, dropout off, all random states put back at the end."""
-        modes = {module: module.training for module in self.model.modules()}
-        devices = [self.device] if self.device.type == "cuda" else []
-        states = random.getstate(), np.random.get_state()
-        with torch.random.fork_rng(devices=devices):
-            try:
-                self.model.train()
-                for module in self.model.modules():
-                    if isinstance(module, _DropoutNd):
-                        module.training = False
-                yield
-            finally:
-                for module, training in modes.items():
-                    module.training = training
-                random.setstate(states[0])
-                np.random.set_state(states[1])
+        """All that belongs to the process is put back at the end: dice, flags, modes of torch."""
+        with untouched():
+            yield
 
-    def logits(self, x_NCHW: Tensor, weights: Weights | None = None) -> Tensor:
-        """Logits_NK at `weights`, or at the model's own.
+    def logits(self, x_NCHW: Tensor, weights: Weights | None = None, dice: int | None = None) -> Tensor:
+        """Logits_NK at `weights`, or at the model's own; in a pass of training, where `dice` is given.
 
         Raises RequestError where the network does not give (N, K) for such images.
         """
-        logits_NK = self.run(x_NCHW, weights)
-        if not isinstance(logits_NK, Tensor) or logits_NK.dim() != 2 or len(logits_NK) != len(x_NCHW):
-            got = tuple(logits_NK.shape) if isinstance(logits_NK, Tensor) else type(logits_NK).__name__
-            raise RequestError(f"preflight: got {got} from the network, expected logits of shape (N, K)")
+        return self.checked(self.run(x_NCHW, weights, dice), len(x_NCHW))
+
+    @staticmethod
+    def checked(logits_NK: object, images: int) -> Tensor:
+        """The network's output, if it is logits of shape (N, K). Raises RequestError where it is not."""
+        if not isinstance(logits_NK, Tensor):
+            raise RequestError(
+                f"preflight: got {type(logits_NK).__name__} from the network, expected logits of shape (N, K)"
+            )
+        shape = tuple(logits_NK.shape)
+        if len(shape) != 2 or shape[0] != images:
+            raise RequestError(f"preflight: got {shape} from the network, expected logits of shape (N, K)")
+        if shape[1] < 2:
+            raise RequestError(
+                f"preflight: got {shape} from the network, expected logits of shape (N, K) with one of "
+                "K ≥ 2 columns a class: two logits for two classes"
+            )
         return logits_NK.float()
 
-    def run(self, x_NCHW: Tensor, weights: Weights | None = None) -> Tensor:
-        """What the network gives, as it is."""
+    def run(self, x_NCHW: Tensor, weights: Weights | None = None, dice: int | None = None) -> Tensor:
+        """What the network gives, as it is. Raises RequestError where it cannot be run on such images."""
+        return self.given(x_NCHW.clone(), weights, dice)
+
+    def given(self, x_NCHW: Tensor, weights: Weights | None = None, dice: int | None = None) -> Tensor:
+        """The same for these very images, which the network may change."""
         buffers = {name: b.clone() for name, b in self.model.named_buffers()}
         used = self.weights if weights is None else weights
-        return functional_call(self.model, {**buffers, **used}, (x_NCHW,))
+        self._turn(dice is not None)
+        torch.manual_seed(dice or 0)
+        try:
+            return functional_call(self.model, {**buffers, **used}, (x_NCHW,))
+        except (RequestError, torch.OutOfMemoryError):
+            raise
+        except Exception as error:
+            raise RequestError(f"preflight: {why(self.model, x_NCHW, error)}") from error
+
+    def _turn(self, is_training_pass: bool) -> None:
+        if is_training_pass != self._is_training_pass:
+            self._is_training_pass = is_training_pass
+        for module in self._with_dice:
+            module.training = is_training_pass
 
     def leaves(self, weights: Weights | None = None) -> dict[str, nn.Parameter]:
         """The weights as leaves that gradients can be taken by; modules still find parameters in them."""
         return {name: nn.Parameter(w.detach()) for name, w in (weights or self.weights).items()}
+
+    def normalizes_in(self, images: int) -> int:
+        """Into how many batches BatchNorm parts so many images in the pass that goes on."""
+        if not self._is_training_pass or self.batch_size is None:
+            return 1
+        return max(1, round(images / self.batch_size))
+
+
+def _keeps_statistics(module: nn.Module) -> bool:
+    return any(b is not None and b.is_floating_point() for b in module._buffers.values())
+
+
+def _by_batches(norm: _BatchNorm, subject: Subject, x: Tensor) -> Tensor:
+    """BatchNorm of a part, whose images are normalized in batches as large as those of the training."""
+    norm._check_input_dim(x)
+    parts = subject.normalizes_in(len(x))
+    if parts > 1:
+        return _in_parts(norm, x, parts)
+    if not subject._is_training_pass and subject.steps is not None and norm.running_mean is not None:
+        kept = (1 - norm.momentum) ** subject.steps if norm.momentum is not None else 0.0
+        if kept > FORGOTTEN:
+            return _lagging(norm, x, kept)
+    return _BatchNorm.forward(norm, x)
+
+
+def _in_parts(norm: _BatchNorm, x: Tensor, parts: int) -> Tensor:
+    if len(x) % parts:
+        return torch.cat([_in_parts(norm, part, 1) for part in x.tensor_split(parts)])
+    # a batch's channels stand beside another's: one pass for all of them
+    beside = x.unflatten(0, (parts, -1)).transpose(0, 1).flatten(1, 2)
+    scale, offset = (None if p is None else p.repeat(parts) for p in (norm.weight, norm.bias))
+    y = F.batch_norm(beside, None, None, scale, offset, True, 0.0, norm.eps)
+    return y.unflatten(1, (parts, -1)).transpose(0, 1).flatten(0, 1)
+
+
+def _lagging(norm: _BatchNorm, x: Tensor, kept: float) -> Tensor:
+    """By running statistics in which the initial ones still have the share `kept`."""
+    assert norm.running_mean is not None and norm.running_var is not None
+    axes = [axis for axis in range(x.dim()) if axis != 1]
+    mean_C = kept * norm.running_mean + (1 - kept) * x.mean(axes)
+    var_C = kept * norm.running_var + (1 - kept) * x.var(axes, correction=0)
+    shape = [1, -1] + [1] * (x.dim() - 2)
+    z = (x - mean_C.view(shape)) / (var_C.view(shape) + norm.eps).sqrt()
+    if norm.weight is None:
+        return z
+    return z * norm.weight.view(shape) + norm.bias.view(shape)
 
 
 def moved(weights: Weights, by: Weights, times: float) -> dict[str, Tensor]:

@@ -98,7 +98,7 @@ def _layer(
 ) -> Layer | None:
     activations = [i for i, m in enumerate(following) if m in known]
     norms = [i for i, m in enumerate(following) if _norm_kind(m)]
-    if len(activations) > 1 or len(norms) > 1:
+    if len(activations) > 1 or len(norms) > 1 or any(_is_fixed_map(m) for m in following):
         return None
     weight = module.get_parameter("weight").detach().double()
     bias = module._parameters.get("bias")
@@ -121,7 +121,7 @@ def _norm_kind(module: nn.Module) -> NormKind | None:
     if isinstance(module, FeatureNorm):
         return _norm_kind(module.layer)
     if isinstance(module, nn.modules.batchnorm._BatchNorm):
-        return "batchnorm"
+        return "batchnorm" if module.training or module.running_mean is None else None
     if isinstance(module, nn.modules.instancenorm._InstanceNorm):
         return "instancenorm"
     if isinstance(module, nn.GroupNorm):
@@ -129,9 +129,19 @@ def _norm_kind(module: nn.Module) -> NormKind | None:
     return "layernorm" if isinstance(module, nn.LayerNorm) else None
 
 
+def _is_fixed_map(module: nn.Module) -> bool:
+    """Whether it is a BatchNorm in eval mode that does anything: with mean 0 and variance 1 it does not."""
+    norm = module.layer if isinstance(module, FeatureNorm) else module
+    if not isinstance(norm, nn.modules.batchnorm._BatchNorm) or norm.training:
+        return False
+    statistics = ((norm.running_mean, 0.0), (norm.running_var, 1.0), (norm.weight, 1.0), (norm.bias, 0.0))
+    return any(value is not None and bool((value != usual).any()) for value, usual in statistics)
+
+
 def _order(subject: Subject, x_NCHW: Tensor) -> list[nn.Module]:
     """Modules in the order in which they run; none where one takes another tensor than the last one gave."""
     order: list[nn.Module] = []
+    x_NCHW = x_NCHW.clone()
     last: list[Tensor] = [x_NCHW]
     is_chain = True
 
@@ -144,7 +154,7 @@ def _order(subject: Subject, x_NCHW: Tensor) -> list[nn.Module]:
     handles = [m.register_forward_hook(look) for m in _atoms(subject.model)]
     try:
         with torch.no_grad():
-            output = subject.run(x_NCHW)
+            output = subject.given(x_NCHW)
     finally:
         for handle in handles:
             handle.remove()
