@@ -24,10 +24,13 @@ QUICK = (
 )  # fmt: skip
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="session", autouse=True)
 def shared_cache(tmp_path_factory):
-    """Decoded images, once for all tests."""
-    return tmp_path_factory.mktemp("cache")
+    """Decoded images, once for all tests: this machine's cache, also for settings that are a stranger's."""
+    with pytest.MonkeyPatch.context() as patch:
+        folder = tmp_path_factory.mktemp("cache")
+        patch.setenv("TRAINLAB_CACHE", str(folder))
+        yield folder
 
 
 @pytest.fixture

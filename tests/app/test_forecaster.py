@@ -7,6 +7,7 @@ import threading
 import pytest
 
 from trainlab.app.forecasts import Forecasts
+from trainlab.build.whose import own_keys
 from trainlab.errors import RequestError
 from trainlab.training.forecaster import serve
 from trainlab.training.preflight import forecast_run
@@ -14,7 +15,7 @@ from trainlab.training.preflight import forecast_run
 
 def test_it_answers_as_preflight_does_and_goes_on_after_an_error(settings):
     good = settings("trainer.max_steps=100", "trainer.max_epochs=null")
-    questions = io.StringIO("\n".join(["{}", "no json", json.dumps(good)]) + "\n")
+    questions = io.StringIO("\n".join(["{}", "no json", json.dumps([good, own_keys(good)])]) + "\n")
     answers = io.StringIO()
     serve(questions, answers)
     first, second, third = map(json.loads, answers.getvalue().splitlines())

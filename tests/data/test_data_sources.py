@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from trainlab.build import own
 from trainlab.data import Decoded, Examples, Found, build_source, identify, load_images
 from trainlab.data import fingerprint as fingerprint_module
 from trainlab.data.sources import BUILT_IN, Source
@@ -53,7 +54,7 @@ class Broken(Stripes):
         return Decoded(train[self.fault], decoded.test, decoded.classes)
 
 
-OWN = {"_target_": f"{__name__}.Stripes", "classes": 3, "images": 30}
+OWN = own({"_target_": f"{__name__}.Stripes", "classes": 3, "images": 30})
 
 
 def test_a_source_of_ones_own_works_by_name_and_as_object(root, cache):
@@ -64,7 +65,7 @@ def test_a_source_of_ones_own_works_by_name_and_as_object(root, cache):
     assert named.copy == "stripes"
     assert load_images(Stripes(3, 30), root, cache).fingerprint == named.fingerprint
     assert identify({"source": OWN}, root, cache) == (named.fingerprint, "stripes")
-    assert identify({"source": {**OWN, "images": 40}}, root, cache)[0] != named.fingerprint
+    assert identify({"source": OWN | {"images": 40}}, root, cache)[0] != named.fingerprint
 
 
 @pytest.mark.parametrize(
@@ -88,15 +89,15 @@ def test_what_a_source_gets_wrong_is_told(fault, message, root, cache):
     ("source", "message"),
     [
         ("mnits", "unknown data set 'mnits': did you mean 'mnist'"),
-        ({"_target_": "no_such_module.Source"}, "data.source cannot be built.*no_such_module"),
-        ({"_target_": f"{__name__}.Stripes", "colour": 1}, "data.source cannot be built.*colour"),
+        ({"_target_": "no_such_module.Source"}, "data.source .*no_such_module"),
+        ({"_target_": f"{__name__}.Stripes", "colour": 1}, "data.source .*colour"),
         ({"_target_": "pathlib.PurePath"}, "data.source: got a PurePosixPath, expected an object with find"),
         ({"_target_": "trainlab.data.shapeset.Shapeset", "train_images": 0}, "data.train_images: got 0"),
     ],
 )
 def test_what_is_no_source_is_refused_in_one_line(source, message, root, cache):
     with pytest.raises(RequestError, match=message) as told:
-        load_images(source, root, cache)
+        load_images(own(source), root, cache)
     assert "\n" not in str(told.value)
 
 

@@ -40,7 +40,7 @@ def test_processes_that_come_at_once_decode_once(root, cache, tmp_path):
     node = {"_target_": "slow_source.Slow"}
     load = f"load_images({node}, {str(root)!r}, {str(cache)!r})"
     code = f"from trainlab.data import load_images; print(len({load}.test))"
-    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path), "TRAINLAB_ALLOW": "slow_source."}
     command = [sys.executable, "-c", code]
     runs = [subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) for _ in range(3)]
     assert [run.communicate(timeout=60)[0].strip() for run in runs] == ["8"] * 3

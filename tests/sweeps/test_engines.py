@@ -9,6 +9,7 @@ import pytest
 import sweep_fakes as fakes
 import yaml
 
+from trainlab.build import plain
 from trainlab.runs.record import RunFolder
 from trainlab.runs.result import Result
 from trainlab.sweeps.remote import put_record, run_there
@@ -108,7 +109,8 @@ def test_a_run_on_a_machine_that_does_not_see_our_folders(tmp_path, monkeypatch)
     monkeypatch.setenv("TRAINLAB_RUNS", str(theirs))
     job = fakes.job(ours, "r")
     monkeypatch.setattr("trainlab.sweeps.remote._server", lambda: WarmServer(fakes.PRELOAD))
-    code, record = run_there(str(ours / "r" / "config.yaml"), yaml.safe_dump(job.settings), fakes.WORK)
+    frozen = yaml.safe_dump(plain(job.settings))
+    code, record = run_there(str(ours / "r" / "config.yaml"), frozen, fakes.WORK, ())
     assert code == 0 and not ours.exists()
     (ours / "r").mkdir(parents=True)
     put_record(ours / "r", record)

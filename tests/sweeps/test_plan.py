@@ -8,6 +8,7 @@ import pytest
 from hydra import initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 
+from trainlab.build import own
 from trainlab.config import compose, identify
 from trainlab.config.bulk import BulkComposer
 from trainlab.config.options import package_conf
@@ -36,7 +37,9 @@ def planned(tmp_path, shared_cache):
         with initialize_config_dir(str(package_conf()), version_base="1.3"):
             loader = GlobalHydra.instance().hydra.config_loader
             grid = expand([*lines, *paths], {}, loader)
-            return make_plan(grid.jobs(), BulkComposer(loader).compose, SWEEP | sweep, grid.swept)
+            composer = BulkComposer(loader)
+            compose = lambda overrides: own(composer.compose(overrides))  # noqa: E731
+            return make_plan(grid.jobs(), compose, SWEEP | sweep, grid.swept)
 
     return plan
 

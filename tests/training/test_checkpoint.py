@@ -6,6 +6,7 @@ import shutil
 import pytest
 import torch
 
+from trainlab.build import allowing
 from trainlab.errors import RequestError
 from trainlab.training import inference
 from trainlab.training.checkpoint import check_allowed, load_model
@@ -80,14 +81,21 @@ def test_somebody_elses_checkpoint_and_another_version_are_refused(tmp_path):
 
 @pytest.mark.parametrize(
     "target",
-    ["os.system", "subprocess.run", "torch.load", "torch.nn.utils.parametrize.remove", "trainlab.cli.main"],
+    [
+        "os.system",
+        "subprocess.run",
+        "torch.load",
+        "torch.nn.utils.parametrize.remove_parametrizations",
+        "trainlab.cli.main",
+    ],
 )
 def test_classes_off_the_list_are_refused_at_any_depth(target, monkeypatch):
     with pytest.raises(RequestError, match=r"allow-list.*TRAINLAB_ALLOW"):
-        check_allowed({"model": {"_target_": "torch.nn.Linear", "deep": [{"_target_": target}]}})
-    check_allowed({"_target_": target}, allow=[target])
+        check_allowed({"activation": {"_target_": "torch.nn.ReLU", "deep": [{"_target_": target}]}})
+    with allowing([target]):
+        check_allowed({"activation": {"_target_": target}})
     monkeypatch.setenv("TRAINLAB_ALLOW", f"other.,{target}")
-    check_allowed({"_target_": target})
+    check_allowed({"activation": {"_target_": target}})
 
 
 def test_weights_that_do_not_fit_are_refused(trained, tmp_path):

@@ -28,6 +28,7 @@ class TrainlabSweeper(Sweeper):
 
     def sweep(self, arguments: list[str]) -> Sequence[Any]:
         """Plans and runs the sweep. Raises RequestError, SweepFailed."""
+        from trainlab.build import own
         from trainlab.sweeps.foreign import ForeignEngine, composer_of
         from trainlab.sweeps.grid import expand
         from trainlab.sweeps.sweep import sweep
@@ -38,4 +39,8 @@ class TrainlabSweeper(Sweeper):
         composer = composer_of(self.hydra_context, self.config)
         engine = getattr(self.launcher, "engine", None) or ForeignEngine(self.launcher)
         values: Any = OmegaConf.to_container(self.config.sweep, resolve=True)
-        return sweep(grid, composer.compose, values, engine, WideWhenPiped())
+
+        def compose(overrides: Sequence[Any]) -> dict[str, Any]:
+            return own(composer.compose(overrides))  # this command line is the user's
+
+        return sweep(grid, compose, values, engine, WideWhenPiped())

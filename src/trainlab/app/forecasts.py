@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
+from trainlab.build.whose import own_keys
 from trainlab.errors import RequestError
 
 MOST_KEPT = 256
@@ -31,7 +32,7 @@ class Forecasts:
 
     def ask(self, settings: Mapping[str, Any], instead_of: Future | None = None) -> Future:
         """A future of the forecast as plain values; its `result` raises RequestError for what has none."""
-        question = json.dumps(settings, sort_keys=True)
+        question = json.dumps([settings, own_keys(settings)], sort_keys=True)
         with self._lock:
             for over in [future for future in self._waiting if future.done()]:
                 del self._waiting[over]

@@ -32,11 +32,12 @@ def settings_of(overrides: tuple[str, ...]) -> dict[str, Any]:
     from hydra.core.override_parser.overrides_parser import OverridesParser
     from hydra.errors import HydraException
 
+    from trainlab.build import own
     from trainlab.config.composition import one_line
 
     with _TURN:
         try:
-            return _composer().compose(OverridesParser.create().parse_overrides(list(overrides)))
+            return own(_composer().compose(OverridesParser.create().parse_overrides(list(overrides))))
         except HydraException as error:
             raise RequestError(one_line(error)) from None
 

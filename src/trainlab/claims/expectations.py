@@ -2,14 +2,27 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from trainlab.claims.sources import Signal, Source, Strict, Theory, is_of_run
 
 Text = Annotated[str, Field(min_length=1)]
 Number = Annotated[float, Field(allow_inf_nan=False)]
 Arm = str
-Overrides = list[str]
+
+
+def _of_a_claim(override: str) -> str:
+    """A setting of a run. What this machine does with runs is not a claim's to say, whoever wrote it."""
+    key = override.lstrip("+~").partition("=")[0].strip()
+    if key.partition(".")[0].partition("@")[0].partition("/")[0] in NOT_A_CLAIMS or key.startswith("logger."):
+        raise ValueError(f"{key} is not for a claim to set: expected settings of the run itself")
+    if "${" in override:
+        raise ValueError(f"{key} is an interpolation: expected a plain value")
+    return override
+
+
+NOT_A_CLAIMS = ("paths", "hydra", "sweep")
+Overrides = list[Annotated[str, AfterValidator(_of_a_claim)]]
 
 
 class _Expectation(Strict):

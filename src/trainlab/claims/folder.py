@@ -4,12 +4,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 import trainlab
 from trainlab.claims.spec import COLLECTIONS, Claim, read
 from trainlab.errors import RequestError, unknown
-from trainlab.runs.settings_file import Loader
+from trainlab.runs.reading import parse_yaml, read_whole
 
 CLAIM_FILE = "claim.yaml"
 
@@ -70,8 +68,8 @@ def _place(entry: Entry) -> tuple[int, int, str]:
 
 def _parsed(folder: Path) -> Any:
     try:
-        return yaml.load((folder / CLAIM_FILE).read_text(encoding="utf-8"), Loader=Loader)
-    except yaml.YAMLError as error:
-        raise RequestError(f"claim {folder.name}: not YAML ({' '.join(str(error).split())})") from None
+        return parse_yaml(read_whole(folder / CLAIM_FILE))
+    except ValueError as error:
+        raise RequestError(f"claim {folder.name}: not YAML of a claim ({error})") from None
     except OSError as error:
         raise RequestError(f"claim {folder.name}: cannot be read ({error.strerror})") from None

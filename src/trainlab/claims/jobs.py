@@ -10,6 +10,7 @@ from hydra import initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.types import Override
 
+from trainlab.build import own
 from trainlab.claims.folder import Entry
 from trainlab.claims.sources import Shift
 from trainlab.config.bulk import BulkComposer
@@ -38,8 +39,12 @@ class Composer:
         self._bulk = BulkComposer(loader)
 
     def compose(self, overrides: Sequence[Override]) -> dict[str, Any]:
-        """The frozen settings of one job. Raises RequestError."""
-        return self._bulk.compose(overrides)
+        """The frozen settings of one job. Raises RequestError.
+
+        The claim is whoever's it is, and so is what it names; where things lie is the user's to say.
+        """
+        settings = self._bulk.compose(overrides)
+        return settings | {"paths": own(settings["paths"])}
 
     def settings(self, entry: Entry, profile: str, arm: str, *more: str) -> dict[str, Any]:
         """The frozen settings of an arm, with its default seed. Raises RequestError naming claim and arm."""

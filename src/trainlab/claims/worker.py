@@ -12,11 +12,18 @@ from trainlab.claims import shifts
 from trainlab.data.loader import BatchLoader
 from trainlab.errors import RequestError
 from trainlab.runs.atomic import write_atomically
+from trainlab.runs.reading import read_whole
 from trainlab.training import assemble
 from trainlab.training.inference import load_run
 
 CACHE_FILE = "shifts.json"
 """Beside the run's record: what its checkpoint came to under each shift that was asked for."""
+
+ACTIVATIONS = (
+    "celu", "elu", "erf", "gelu", "hardsigmoid", "hardswish", "hardtanh", "leaky_relu", "logsigmoid", "mish",
+    "relu", "relu6", "selu", "sigmoid", "silu", "sin", "softplus", "softsign", "tanh",
+)  # fmt: skip
+"""The functions of torch and torch.nn.functional that a claim may ask theory about."""
 
 Answer = tuple[Any, str | None]
 """What was asked for, or the fault in one line."""
@@ -55,10 +62,16 @@ def _measured(folder: Path, missing: Mapping[str, Mapping[str, Any]]) -> dict[st
 
 def _cached(folder: Path) -> dict[str, dict[str, float]]:
     try:
-        stored = json.loads((folder / CACHE_FILE).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        stored = json.loads(read_whole(folder / CACHE_FILE))
+        known, stamp = stored["shifts"], stored["checkpoint"]
+        is_whole = isinstance(known, dict) and all(_is_answer(value) for value in known.values())
+    except (OSError, ValueError, TypeError, KeyError, RecursionError):
         return {}
-    return stored["shifts"] if stored["checkpoint"] == _stamp(folder) else {}
+    return known if is_whole and stamp == _stamp(folder) else {}
+
+
+def _is_answer(value: Any) -> bool:
+    return isinstance(value, dict) and all(isinstance(number, int | float) for number in value.values())
 
 
 def _stamp(folder: Path) -> int:
@@ -96,10 +109,10 @@ def mean_field(name: str, arguments: Mapping[str, Any]) -> Answer:
     """A function of `trainlab.theory.mean_field`; `phi` is the name of an activation of torch.nn or torch."""
     from trainlab.theory import mean_field as theory
 
-    phi = arguments.get("phi", "relu")
-    function = getattr(torch, str(phi), None) or getattr(torch.nn.functional, str(phi), None)
-    if function is None:
-        return None, f"theory {name}: torch has no function '{phi}'"
+    phi = str(arguments.get("phi", "relu"))
+    if phi not in ACTIVATIONS:
+        return None, f"theory {name}: unknown phi '{phi}': available: {', '.join(ACTIVATIONS)}"
+    function = getattr(torch, phi, None) or getattr(torch.nn.functional, phi)
     rest = {key: value for key, value in arguments.items() if key != "phi"}
     try:
         return getattr(theory, name)(function, **rest), None

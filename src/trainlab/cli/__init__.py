@@ -166,12 +166,16 @@ def evaluate(
     data: Annotated[
         Path | None, typer.Option(help="Where the data lie, if not where the run had them.")
     ] = None,
+    cache: Annotated[
+        Path | None,
+        typer.Option(envvar="TRAINLAB_CACHE", help="Where decoded images are kept; ./cache when left out."),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Measure a saved run again on validation and test images."""
     from trainlab.cli import saved
 
-    saved.evaluate(folder, run, checkpoint, data, as_json)
+    saved.evaluate(folder, run, checkpoint, data, cache, as_json)
 
 
 @app.command()

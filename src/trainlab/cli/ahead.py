@@ -53,6 +53,7 @@ def preflight(arguments: Sequence[str], theory_only: bool, as_json: bool) -> Non
 
 def _grid(overrides: list[str], params: Mapping[str, Any]) -> Iterator[Job]:
     """Every configuration of the grid, as `trainlab train -m` would run it."""
+    from trainlab.build import own
     from trainlab.config.bulk import BulkComposer
     from trainlab.sweeps.grid import expand
 
@@ -62,8 +63,8 @@ def _grid(overrides: list[str], params: Mapping[str, Any]) -> Iterator[Job]:
         grid = expand(overrides, params, loader)
         composer = BulkComposer(loader)
         for job in grid.jobs():
-            own = [o.input_line or "" for o in job if o.get_key_element().lstrip("+") in grid.swept]
-            yield " ".join(own) or "the run", composer.compose(job)
+            words = [o.input_line or "" for o in job if o.get_key_element().lstrip("+") in grid.swept]
+            yield " ".join(words) or "the run", own(composer.compose(job))
 
 
 def _params_of_preset(overrides: Sequence[str]) -> Mapping[str, Any]:

@@ -9,6 +9,7 @@ from typing import Any
 
 from rich.console import Console
 
+from trainlab.build.whose import digests, environment, own
 from trainlab.config.command import trainlab
 from trainlab.config.options import AXES, package_conf
 from trainlab.errors import RequestError
@@ -152,7 +153,7 @@ def _one_run(composed: Any, choices: Mapping[str, str]) -> None:
     from trainlab.runs.groups import add_to_group
 
     sweep = checked(SweepSettings, OmegaConf.to_container(composed.sweep))  # pyrefly: ignore
-    settings = identify(freeze(composed, choices))
+    settings = identify(own(freeze(composed, choices)))
     if sweep["prune"] != "none":
         settings["pruning"] = {"by": sweep["prune"], "audit": sweep["audit"]}
     folder = RunFolder(Path(settings["paths"]["runs"]) / settings["run_id"])
@@ -188,11 +189,11 @@ def _work(settings: Mapping[str, Any], folder: Any, console: Console, afresh: bo
     if settings["trainer"]["devices"] > 1:
         # Lightning starts its children from the command line: this one names one run and nothing else
         command = [sys.executable, "-m", "trainlab.training", str(folder.path / "config.yaml")]
-        code = subprocess.run(command, check=False).returncode
+        code = subprocess.run(command, check=False, env={**os.environ, **environment(settings)}).returncode
     else:
         from trainlab.training.worker import work
 
-        code = work(folder.path / "config.yaml", console)
+        code = work(folder.path / "config.yaml", console, own=digests(settings))
     if code:
         if folder.status() == "interrupted":
             console.print(f"interrupted; the same command goes on from its last checkpoint ({folder.path})")

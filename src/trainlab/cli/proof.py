@@ -12,6 +12,7 @@ import typer
 import yaml
 from rich.console import Console
 
+from trainlab.build import places
 from trainlab.cli.plot import MARKS, plot
 from trainlab.diagnosis.evidence import Evidence
 from trainlab.diagnosis.explain import Diagnosis
@@ -112,8 +113,8 @@ def prepare(settings: Mapping[str, Any], overrides: list[str], steps: int) -> di
     from trainlab.config import identify
     from trainlab.config.schema import validate
 
-    own = ("run_id", "fingerprint", "copy", "pruning")
-    prepared = {name: copy.deepcopy(value) for name, value in settings.items() if name not in own}
+    of_the_run = ("run_id", "fingerprint", "copy", "pruning")
+    prepared = {name: copy.deepcopy(value) for name, value in settings.items() if name not in of_the_run}
     longer = any(override.startswith(("trainer.max_epochs", "trainer.max_steps")) for override in overrides)
     for override in overrides:
         _apply(prepared, *override.split("=", 1))
@@ -124,6 +125,7 @@ def prepare(settings: Mapping[str, Any], overrides: list[str], steps: int) -> di
     }
     prepared |= {"group": None, "early_stop": None, "checkpoint": "none", "signals": True, "resume": True}
     prepared["logger"] = {"_target_": None}
+    prepared["paths"] = {**places(settings), "data": settings["paths"]["data"]}
     return identify(validate(prepared))
 
 

@@ -41,7 +41,9 @@ def saved_run(folder: Path, named: str, checkpoint: str) -> Path:
     return path
 
 
-def evaluate(folder: Path, run: str, checkpoint: str, data: Path | None, as_json: bool) -> None:
+def evaluate(
+    folder: Path, run: str, checkpoint: str, data: Path | None, cache: Path | None, as_json: bool
+) -> None:
     """Prints loss and accuracy of a saved run on its validation and test images."""
     path = saved_run(folder, run, checkpoint)
     if data is not None and not data.is_dir():
@@ -49,7 +51,7 @@ def evaluate(folder: Path, run: str, checkpoint: str, data: Path | None, as_json
     from trainlab.training import inference
 
     model, description = inference.load_run(path, checkpoint)
-    metrics = inference.evaluate(model, description["settings"], data)
+    metrics = inference.evaluate(model, description["settings"], data, cache=cache)
     if as_json:
         print(json.dumps(metrics, indent=2))
         return

@@ -3,6 +3,7 @@
 import os
 import re
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,12 @@ from hydra.errors import HydraException, MissingConfigException, OverrideParseEx
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from trainlab.build import own
 from trainlab.config.options import AXES, canonical, catalogue, package_conf
 from trainlab.config.schema import validate
 from trainlab.config.synonyms import unknown_option, unknown_setting
 from trainlab.config.words import check_words, unreadable
+from trainlab.data.located import with_places
 from trainlab.data.sources import identify as identify_data
 from trainlab.errors import RequestError, unknown
 from trainlab.runs.identity import run_id
@@ -31,7 +34,7 @@ NOT_OF_A_RUN = ("hydra", "sweep", "debug", "experiment")
 
 
 def compose(overrides: Sequence[str] = ()) -> dict[str, Any]:
-    """The frozen settings of one run, by Hydra's own composition (about 0.2 s).
+    """The frozen settings of one run of the user's own, by Hydra's own composition (about 0.2 s).
 
     Raises:
         RequestError: an override that does not parse, names nothing that exists, or is out of range.
@@ -43,11 +46,13 @@ def compose(overrides: Sequence[str] = ()) -> dict[str, Any]:
             config = hydra_compose("train", list(overrides), return_hydra_config=True)
         except (HydraException, OmegaConfBaseException, ValueError) as error:
             raise RequestError(one_line(error)) from None
-        return freeze(config, config.hydra.runtime.choices)
+        return own(freeze(config, config.hydra.runtime.choices))
 
 
 def freeze(config: DictConfig, choices: Mapping[str, str]) -> dict[str, Any]:
     """A composed config as plain settings: resolved, checked, with canonical option names in `axes`.
+
+    Nobody's own yet: whoever knows that the overrides are the user's marks them so (`trainlab.build.own`).
 
     Raises:
         RequestError: a value of the wrong type or out of range, or an interpolation that leads nowhere.
@@ -100,8 +105,7 @@ def identify(settings: dict[str, Any]) -> dict[str, Any]:
     Raises:
         RequestError: the data are missing, with what was looked for and where.
     """
-    paths = settings["paths"]
-    fingerprint, copy = identify_data(settings["data"], Path(paths["data"]), Path(paths["cache"]))
+    fingerprint, copy = with_places(settings, partial(identify_data, settings["data"]))
     return {**settings, "fingerprint": fingerprint, "copy": copy, "run_id": run_id(settings, fingerprint)}
 
 

@@ -4,10 +4,13 @@ import gzip
 import zlib
 from collections.abc import Generator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import BinaryIO, cast
 
 from trainlab.errors import RequestError
+
+_may_download: ContextVar[bool] = ContextVar("may_download", default=True)
 
 BROKEN = (OSError, EOFError, ValueError, SyntaxError, KeyError, TypeError, IndexError, zlib.error)
 """What readers of images, archives and arrays raise on a file that is not what its name says."""
@@ -33,6 +36,25 @@ def writing(cache: Path) -> Generator[None, None, None]:
         raise RequestError(
             f"paths.cache {cache} cannot be written: {reason}; set paths.cache to a folder that can"
         ) from error
+
+
+class NotHere(RequestError):
+    """The data set does not lie in this folder, and is not to be downloaded into it."""
+
+
+@contextmanager
+def no_downloads() -> Generator[None, None, None]:
+    """Within this block a data set that is not there is `NotHere`: the folder is not ours to write to."""
+    before = _may_download.set(False)
+    try:
+        yield
+    finally:
+        _may_download.reset(before)
+
+
+def may_download() -> bool:
+    """Whether a data set that is missing may be downloaded into its folder."""
+    return _may_download.get()
 
 
 def open_content(path: Path) -> BinaryIO:

@@ -83,7 +83,8 @@ def load_images(
 ) -> ImageData:
     """Find, decode (the first time) and split a data set.
 
-    source: a built-in name, a `{_target_: …}` node, or an object with `find(root)`.
+    source: a built-in name, an object with `find(root)`, or a `{_target_: …}` node of settings; a class of
+        one's own may stand in the user's own settings (`trainlab.build.own`), or where it is allowed.
     root, cache: paths.data (may be read-only) and paths.cache.
     image_size, channels: None keeps the images' own.
     num_classes: the first K classes only; None keeps all.

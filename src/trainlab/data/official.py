@@ -15,6 +15,7 @@ from typing import Any
 from filelock import FileLock
 
 from trainlab.data import cifar_python, class_folders, idx, image_parquet
+from trainlab.data.files import NotHere, may_download
 from trainlab.data.sources import Found
 from trainlab.errors import RequestError
 
@@ -45,7 +46,10 @@ class Official:
 
     def find(self, root: Path) -> Found:
         """What lies below `root`, downloaded first where nothing does. RequestError where neither works."""
-        return self.look(root) or self._download(root)
+        found = self.look(root)
+        if found is None and not may_download():
+            raise NotHere(f"data set '{self.name}' not found in {root.absolute()}")
+        return found or self._download(root)
 
     def look(self, root: Path) -> Found | None:
         """What lies below `root`; None where nothing does. Nothing is downloaded."""

@@ -27,6 +27,7 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 from PIL import Image
 
+from trainlab.build import build, policy
 from trainlab.errors import RequestError, unknown
 
 BUILT_IN = {
@@ -99,7 +100,7 @@ def build_source(source: str | Mapping[str, Any] | Source) -> Source:
         if source not in BUILT_IN:
             raise unknown("data set", source, BUILT_IN)
         source = {"_target_": BUILT_IN[source]}
-    built = _instantiate(source) if isinstance(source, Mapping) else source
+    built = build(source, policy.SOURCE) if isinstance(source, Mapping) else source
     if not isinstance(built, Source):
         raise RequestError(f"data.source: got a {type(built).__name__}, expected an object with find(root)")
     return built
@@ -115,16 +116,3 @@ def identify(data_settings: Mapping[str, Any], root: str | Path, cache: str | Pa
 
     found = build_source(data_settings["source"]).find(Path(root))
     return identity(found, Path(cache))
-
-
-def _instantiate(node: Mapping[str, Any]) -> Any:
-    from hydra.errors import InstantiationException
-    from hydra.utils import instantiate  # a third of a second, and most callers have it already
-
-    try:
-        return instantiate(dict(node), _convert_="all")
-    except InstantiationException as error:
-        if isinstance(error.__cause__, RequestError):
-            raise error.__cause__ from None
-        reason = " ".join(str(error).split())
-        raise RequestError(f"data.source cannot be built from {dict(node)}: {reason}") from error

@@ -19,12 +19,12 @@ def check_architectures(jobs: Sequence[Job], server: WarmServer) -> None:
     Raises:
         RequestError: all that cannot be built, a line each.
     """
-    distinct: dict[str, str] = {}
+    distinct: dict[str, Job] = {}
     for job in jobs:
-        distinct.setdefault(_architecture(job.settings), job.frozen)
+        distinct.setdefault(_architecture(job.settings), job)
     if not distinct:
         return
-    found = server.ask(CHECK, list(distinct.values()))
+    found = server.ask(CHECK, [job.settings for job in distinct.values()])
     faults = list(dict.fromkeys(fault for fault in found if fault))
     if faults:
         raise RequestError(listed(faults))
@@ -37,11 +37,11 @@ def _architecture(settings: Mapping[str, Any]) -> str:
     return json.dumps([parts, data, settings["trainer"]["devices"]], sort_keys=True)
 
 
-def faults(frozen: Sequence[str]) -> list[str | None]:
+def faults(wanted: Sequence[Mapping[str, Any]]) -> list[str | None]:
     """For each of these settings why it cannot be built, or None. Runs in a warm process, with torch."""
     from trainlab.training.assemble import check
 
-    return [_fault(json.loads(text), check) for text in frozen]
+    return [_fault(settings, check) for settings in wanted]
 
 
 def _fault(settings: Mapping[str, Any], check: Any) -> str | None:

@@ -44,8 +44,9 @@ def run_devices(config: Path, environment: Mapping[str, str], lifeline: Connecti
     sys.exit(code if code >= 0 else 128 - code)
 
 
-def run_submitted(config: Path, work: str | None) -> int:
+def run_submitted(config: Path, work: str | None, environment: Mapping[str, str]) -> int:
     """One run in a process that a cluster has started; `work` None for one over several devices."""
+    os.environ.update(environment)
     _live_alone(config.parent)
     if work is None:
         return subprocess.run(_command(config), check=False).returncode

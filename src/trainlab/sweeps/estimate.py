@@ -10,6 +10,7 @@ from typing import Any
 
 from rich.console import Console
 
+from trainlab.build.whose import digests
 from trainlab.errors import RequestError
 from trainlab.runs.record import RunFolder
 from trainlab.sweeps.display import duration
@@ -47,7 +48,7 @@ def show_estimate(plan: Plan, slots: int, server: WarmServer, console: Console) 
         kinds.setdefault(_kind(job.settings), []).append(job)
     chosen = _spread(list(kinds), MOST_PROBES)
     try:
-        probes = {kind: server.ask(PROBE, kinds[kind][0].frozen) for kind in chosen}
+        probes = {kind: server.ask(PROBE, kinds[kind][0].settings) for kind in chosen}
     except RequestError as error:
         console.print(f"no estimate: {error}", highlight=False, markup=False, soft_wrap=True)
         return
@@ -81,9 +82,8 @@ def _spread(kinds: Sequence[str], most: int) -> list[str]:
     return [kinds[i * (len(kinds) - 1) // max(1, count - 1)] for i in range(count)]
 
 
-def probe(frozen: str) -> Probe | None:
+def probe(settings: dict[str, Any]) -> Probe | None:
     """Times the beginning of a run in this process, which is warm and of its own; None where it fails."""
-    settings = json.loads(frozen)
     with tempfile.TemporaryDirectory() as folder:
         return _timed(settings, Path(folder))
 
@@ -101,12 +101,12 @@ def _timed(settings: dict[str, Any], folder: Path) -> Probe | None:
         "logger": {"_target_": None},
         "checkpoint": "none",
         "resume": False,
-        "paths": {**settings["paths"], "runs": str(folder)},
+        "paths": settings["paths"] | {"runs": str(folder)},
     }
     run = RunFolder(folder / settings["run_id"])
     run.write_settings(begun_settings)
     since = time.perf_counter()
-    if work(run.path / "config.yaml") != 0:
+    if work(run.path / "config.yaml", own=digests(begun_settings)) != 0:
         return None
     seconds = time.perf_counter() - since
     result = run.result()

@@ -12,6 +12,7 @@ from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext
 from omegaconf import DictConfig, OmegaConf
 
+from trainlab.build import own
 from trainlab.config.bulk import BulkComposer
 from trainlab.runs.attempt import RecordMark
 from trainlab.runs.record import RunFolder
@@ -75,7 +76,7 @@ def launch(
     jobs = [[o for o in overrides if o.key_or_group.split(".")[0] != "sweep"] for overrides in parsed]
     composer = composer_of(context, config)
     sweep: Any = OmegaConf.to_container(config.sweep, resolve=True)
-    plan = make_plan(jobs, composer.compose, sweep)
+    plan = make_plan(jobs, lambda overrides: own(composer.compose(overrides)), sweep)
     record_plan(plan)
     failed: dict[str, Outcome] = {}
     if plan.todo:

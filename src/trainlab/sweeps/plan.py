@@ -10,6 +10,7 @@ from typing import Any
 
 from hydra.core.override_parser.types import Override
 
+from trainlab.build.whose import own_keys, with_own
 from trainlab.config import identify
 from trainlab.errors import RequestError
 from trainlab.runs.groups import add_to_group
@@ -30,11 +31,12 @@ class Job:
     overrides: tuple[str, ...]
     status: str
     frozen: str
+    own: tuple[str, ...] = ()
 
     @property
     def settings(self) -> dict[str, Any]:
-        """The frozen settings, with `run_id`, `fingerprint`, `copy` and the sweep's `group`."""
-        return json.loads(self.frozen)
+        """The frozen settings, with `run_id`, `fingerprint`, `copy`; the keys `own` are the user's."""
+        return with_own(json.loads(self.frozen), self.own)
 
 
 @dataclass(frozen=True)
@@ -106,7 +108,9 @@ def make_plan(
             continue
         state = status(Path(settings["paths"]["runs"]) / name)
         lines = tuple(o.input_line or "" for o in overrides)
-        found[name] = Job(name, _label(overrides, swept), lines, state, json.dumps(settings))
+        found[name] = Job(
+            name, _label(overrides, swept), lines, state, json.dumps(settings), own_keys(settings)
+        )
         if waiting and not faults and is_todo(state, sweep):
             waiting(settings)
             waiting = None

@@ -7,6 +7,7 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
+from trainlab.build import whose
 from trainlab.sweeps import entry
 from trainlab.sweeps.dispatch import Ended
 from trainlab.sweeps.plan import Job
@@ -37,10 +38,12 @@ class Pool:
         """Forks a run from the warm server. Raises OSError where that cannot be done."""
         places = self._places_for(job)
         assert places is not None
-        if job.settings["trainer"]["devices"] > 1:
-            process, lifeline = self._server.start(entry.run_devices, config, environment(places))
+        settings = job.settings
+        told = environment(places) | whose.environment(settings)
+        if settings["trainer"]["devices"] > 1:
+            process, lifeline = self._server.start(entry.run_devices, config, told)
         else:
-            process, lifeline = self._server.start(entry.run, config, self._work, environment(places))
+            process, lifeline = self._server.start(entry.run, config, self._work, told)
         for slot in places:
             self._free.remove(slot)
         self._places[job.run_id] = places

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
+from trainlab.build.whose import digests
 from trainlab.errors import RequestError
 from trainlab.sweeps.dispatch import Dispatcher, Ended
 from trainlab.sweeps.handover import Handover
@@ -94,11 +95,13 @@ class RayBackend:
 
     def start(self, job: Job, config: Path) -> None:
         """Hands the settings to Ray, as text: a worker elsewhere may not see our folders."""
-        devices = job.settings["trainer"]["devices"]
+        settings = job.settings
+        devices = settings["trainer"]["devices"]
         num_cpus, num_gpus = (devices * share for share in self._share)
         task = self._task.options(num_cpus=num_cpus, num_gpus=num_gpus, max_retries=0, name=job.label)
         work = None if devices > 1 else self._work
-        self._jobs[task.remote(str(config), config.read_text(encoding="utf-8"), work)] = job
+        sent = task.remote(str(config), config.read_text(encoding="utf-8"), work, digests(settings))
+        self._jobs[sent] = job
         self._configs[job.run_id] = config
 
     def wait(self, seconds: float) -> list[Ended]:

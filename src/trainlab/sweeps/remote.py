@@ -1,13 +1,15 @@
 """A run on another machine: settings go there as text, the record comes back as files."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from functools import cache
 from multiprocessing.connection import wait
 from pathlib import Path
+from typing import Any
 
 import yaml
 
+from trainlab.build import whose
 from trainlab.runs.atomic import replacing
 from trainlab.runs.attempt import RecordMark
 from trainlab.runs.record import RunFolder
@@ -18,20 +20,21 @@ from trainlab.sweeps.server import WarmServer
 Record = Mapping[str, bytes]
 """The files of a run's folder by their relative names."""
 
-_PLACES = {"data": "TRAINLAB_DATA", "cache": "TRAINLAB_CACHE", "runs": "TRAINLAB_RUNS"}
 
-
-def run_there(config: str, text: str, work: str | None) -> tuple[int | None, Record]:
+def run_there(config: str, text: str, work: str | None, own: Collection[str]) -> tuple[int | None, Record]:
     """One run on the machine of the caller: its exit code, and its record where our folders are not seen.
 
-    `work` is None for a run over several devices. Each worker keeps a warm server between runs.
+    `work` is None for a run over several devices; `own` tells what in the settings the user said. Each worker
+    keeps a warm server between runs.
     """
     path = Path(config)
     shared = path.is_file() and path.read_text(encoding="utf-8") == text
+    settings = whose.recognized(yaml.safe_load(text), own)
     if not shared:
-        path = _settled_here(text)
+        path = _settled_here(settings)
     before = RecordMark.of(path.parent)
     place = {k: v for k, v in os.environ.items() if k == "CUDA_VISIBLE_DEVICES"}
+    place |= whose.environment(settings)
     server = _server()
     if work is None:
         process, lifeline = server.start(entry.run_devices, path, place)
@@ -52,10 +55,9 @@ def _server() -> WarmServer:
     return WarmServer()
 
 
-def _settled_here(text: str) -> Path:
+def _settled_here(settings: dict[str, Any]) -> Path:
     """The settings in a folder of this machine, with its own places where the sender's do not exist here."""
-    settings = yaml.safe_load(text)
-    for place, variable in _PLACES.items():
+    for place, variable in whose.PLACES.items():
         if variable in os.environ and not Path(settings["paths"][place]).exists():
             settings["paths"][place] = os.environ[variable]
     folder = RunFolder(Path(settings["paths"]["runs"]) / settings["run_id"])

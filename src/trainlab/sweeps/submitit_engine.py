@@ -10,6 +10,7 @@ from typing import Any
 
 from pydantic import Field
 
+from trainlab.build import whose
 from trainlab.sweeps import entry
 from trainlab.sweeps.dispatch import Dispatcher, Ended
 from trainlab.sweeps.handover import Handover
@@ -102,10 +103,12 @@ class SubmititBackend:
 
     def start(self, job: Job, config: Path) -> None:
         """Submits a run. Raises OSError where the cluster does not take it."""
-        work = None if job.settings["trainer"]["devices"] > 1 else self._work
+        settings = job.settings
+        work = None if settings["trainer"]["devices"] > 1 else self._work
+        told = whose.environment(settings)
         with _shielded():
             try:
-                submitted = self._executor.submit(entry.run_submitted, config, work)
+                submitted = self._executor.submit(entry.run_submitted, config, work, told)
             except Exception as error:  # whatever sbatch says, in a type of submitit's own
                 reason = " ".join(str(error).split())
                 raise OSError(f"{self._cluster} did not take the run: {reason}") from error

@@ -3,17 +3,19 @@
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any
 
-import hydra
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim import Optimizer
 
+from trainlab.build import build, policy, reason
 from trainlab.data import ImageData, augment, load_images
 from trainlab.data.datamodule import ImageDataModule
 from trainlab.data.loader import BatchLoader
+from trainlab.data.located import with_places
 from trainlab.errors import RequestError
 from trainlab.models.normalized import NormalizedNetwork
 from trainlab.nn.initializers import initialize
@@ -28,30 +30,6 @@ LSUV_BATCH_SIZE = 256
 FUSED_ON_CPU = ("torch.optim.Adam", "torch.optim.AdamW")
 
 
-def build(node: Mapping[str, Any] | None, *args: Any, **kwargs: Any) -> Any:
-    """What an option's node names, built of its keys and of what is given here; None for no node.
-
-    Raises:
-        RequestError: the class is not there, or does not take these arguments.
-    """
-    if node is None or node.get("_target_") is None:
-        return None
-    try:
-        # `_convert_="all"`: what is built never sees OmegaConf's containers
-        return hydra.utils.instantiate(dict(node), *args, _convert_="all", **kwargs)
-    except hydra.errors.InstantiationException as error:
-        if isinstance(error.__cause__, RequestError):
-            raise error.__cause__ from None
-        raise RequestError(f"{node['_target_']}: {_reason(error)}") from error
-
-
-def _reason(error: Exception) -> str:
-    """The innermost message of an instantiation that failed, in one line."""
-    while error.__cause__ is not None and isinstance(error.__cause__, Exception):
-        error = error.__cause__
-    return " ".join(str(error).split())
-
-
 def network(settings: Mapping[str, Any], in_shape_CHW: Sequence[int], num_classes: int) -> nn.Module:
     """The network of these settings, with torch's own initial weights.
 
@@ -59,17 +37,17 @@ def network(settings: Mapping[str, Any], in_shape_CHW: Sequence[int], num_classe
         RequestError: a combination that cannot be built, by name.
     """
     norm_layer = settings["norm_layer"]
-    built = build(settings["model"])
+    built = build(settings["model"], policy.MODEL)
     try:
         return built(
             in_shape_CHW=tuple(in_shape_CHW),
             num_classes=num_classes,
-            activation=build(settings["activation"]),
-            norm_layer=NormLayer(norm_layer["position"], build(norm_layer["layer"])),
-            pool=build(settings["pool"]),
+            activation=build(settings["activation"], policy.ACTIVATION),
+            norm_layer=NormLayer(norm_layer["position"], build(norm_layer["layer"], policy.NORM_LAYER)),
+            pool=build(settings["pool"], policy.POOL),
         )
     except TypeError as error:
-        raise RequestError(f"model={settings['axes']['model']}: {_reason(error)}") from error
+        raise RequestError(f"model={settings['axes']['model']}: {reason(error)}") from error
 
 
 def model(
@@ -80,7 +58,8 @@ def model(
     std_C: Sequence[float],
 ) -> NormalizedNetwork:
     """Input normalization with its statistics (unit scale 0..1), then the network."""
-    normalization = build(settings["normalization"])(mean_C=tuple(mean_C), std_C=tuple(std_C))
+    normalization = build(settings["normalization"], policy.NORMALIZATION)
+    normalization = normalization(mean_C=tuple(mean_C), std_C=tuple(std_C))
     built = NormalizedNetwork(normalization, network(settings, in_shape_CHW, num_classes))
     if any(isinstance(m, nn.Conv2d) for m in built.modules()):
         # images lie in memory as N, H, W, C already, and convolutions are faster so, on CPU and GPU
@@ -88,15 +67,21 @@ def model(
     return built
 
 
-def images(settings: Mapping[str, Any]) -> ImageData:
+def images(
+    settings: Mapping[str, Any], data_folder: Path | None = None, cache: Path | None = None
+) -> ImageData:
     """The data set, decoded (the first time) and cut as the settings say.
+
+    data_folder, cache: where the user says, here and now, that the data lie and decoded images are kept. Else
+    it is as `trainlab.data.located` has it: a stranger's settings say where to look, not where to write.
 
     Raises:
         RequestError: missing or corrupt data, by file; a size out of range.
     """
-    data, paths = settings["data"], settings["paths"]
+    data = settings["data"]
     cut = ("image_size", "channels", "num_classes", "val_size", "train_size", "test_size", "split_seed")
-    return load_images(data["source"], paths["data"], paths["cache"], **{name: data[name] for name in cut})
+    load = partial(load_images, data["source"], **{name: data[name] for name in cut})
+    return with_places(settings, load, data_folder, cache)
 
 
 def initialized_model(settings: Mapping[str, Any], images: ImageData) -> NormalizedNetwork:
@@ -106,7 +91,7 @@ def initialized_model(settings: Mapping[str, Any], images: ImageData) -> Normali
     batch_size = min(LSUV_BATCH_SIZE, len(images.train))
     loader = BatchLoader(images.train, batch_size, shuffle=True, seed=seed_for(settings["seed"], "init"))
     x_NCHW, _ = next(iter(loader))
-    initialize(built.network, build(settings["init"]), built.normalization(x_NCHW))
+    initialize(built.network, build(settings["init"], policy.INIT), built.normalization(x_NCHW))
     return built
 
 
@@ -119,7 +104,7 @@ def classifier(settings: Mapping[str, Any], images: ImageData) -> Classifier:
         model,
         images.num_classes,
         optimizer=optimizer(settings),
-        scheduler=build(settings["scheduler"]),
+        scheduler=build(settings["scheduler"], policy.SCHEDULER),
         total_steps=total_steps(settings, images),
         augment=augmentation(settings),
         seed=settings["seed"],
@@ -129,7 +114,7 @@ def classifier(settings: Mapping[str, Any], images: ImageData) -> Classifier:
 def optimizer(settings: Mapping[str, Any]) -> Callable[[Iterable[nn.Parameter]], Optimizer]:
     """What makes the optimizer of given parameters; on a CPU by torch's fused kernel where that is faster."""
     node = settings["optimizer"]
-    built = build(node)
+    built = build(node, policy.OPTIMIZER)
     if node["_target_"] not in FUSED_ON_CPU or "fused" in node:
         return built
 
@@ -144,10 +129,10 @@ def optimizer(settings: Mapping[str, Any]) -> Callable[[Iterable[nn.Parameter]],
 def augmentation(settings: Mapping[str, Any]) -> Callable[[Tensor, torch.Generator], Tensor] | None:
     """The function of (x_NCHW, generator) that augments each training batch; None where it would do nothing.
 
-    Called at every step: the plain function, since Hydra's own partials look through their policy at each
-    call, which takes half a millisecond.
+    Called at every step: the plain function, since Hydra's own partials, which the user's settings come to,
+    look through their policy at each call, which takes half a millisecond.
     """
-    built = build(settings["augment"])
+    built = build(settings["augment"], policy.AUGMENT)
     if isinstance(built, partial):
         built = partial(built.func, *built.args, **built.keywords)
         return None if built.func is augment.none else built
@@ -178,7 +163,7 @@ def check(settings: Mapping[str, Any]) -> None:
     Raises:
         RequestError: by name, with what was expected.
     """
-    build(settings["init"])
+    build(settings["init"], policy.INIT)
     data = settings["data"]
     if data["image_size"] is None or data["num_classes"] is None:
         return  # a folder of the user's: its shape is known once it has been read
@@ -187,10 +172,10 @@ def check(settings: Mapping[str, Any]) -> None:
     check_batch(settings, built)
     parameter = nn.Parameter(torch.zeros(1))
     try:
-        optimizer = build(settings["optimizer"])([parameter])
-        build(settings["scheduler"])(optimizer, 100)
+        optimizer = build(settings["optimizer"], policy.OPTIMIZER)([parameter])
+        build(settings["scheduler"], policy.SCHEDULER)(optimizer, 100)
     except (TypeError, ValueError) as error:
-        raise RequestError(f"optimizer or scheduler: {_reason(error)}") from error
+        raise RequestError(f"optimizer or scheduler: {reason(error)}") from error
 
 
 def check_batch(settings: Mapping[str, Any], built: nn.Module) -> None:

@@ -1,4 +1,4 @@
-"""`python -m trainlab.training.forecaster`: settings in, a forecast out, a line of JSON each.
+"""`python -m trainlab.training.forecaster`: [settings, which keys are the user's own] in, a forecast out.
 
 A process of its own for whoever asks often and must not wait for the pass before: torch is imported once. One
 thread computes, so that runs that train on the same machine are not slowed down, nor the forecast by them.
@@ -7,6 +7,8 @@ thread computes, so that runs that train on the same machine are not slowed down
 import json
 import sys
 from typing import Any, TextIO
+
+from trainlab.build.whose import with_own
 
 
 def serve(questions: TextIO, answers: TextIO) -> None:
@@ -22,7 +24,7 @@ def serve(questions: TextIO, answers: TextIO) -> None:
 
 def _answer(line: str, forecast_run: Any) -> dict[str, Any]:
     try:
-        settings = json.loads(line)
+        settings = with_own(*json.loads(line))
         settings["trainer"] = {**settings["trainer"], "threads": 1}
         return {"forecast": forecast_run(settings).plain()}
     except Exception as error:  # whatever it was, whoever asked is told, and the next question is answered

@@ -6,6 +6,7 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import NamedTuple
 
+from trainlab.build import own, places
 from trainlab.errors import RequestError
 from trainlab.runs import BrokenRun
 from trainlab.runs.settings_file import read_settings
@@ -52,7 +53,7 @@ def _forecast(task: tuple[Path, dict[str, str]]) -> tuple[str, Said | None]:
     torch.set_num_threads(1)
     try:
         settings = read_settings(folder)
-        settings["paths"] = settings["paths"] | paths
+        settings["paths"] = own({**places(settings), "data": settings["paths"]["data"], **paths})
         settings["trainer"] = settings["trainer"] | {"threads": 1}
         start = time.process_time()
         forecast = forecast_run(settings)

@@ -25,16 +25,21 @@ def load_run(folder: Path, which: str = "last") -> tuple[nn.Module, dict[str, An
 
 @torch.inference_mode()
 def evaluate(
-    model: nn.Module, settings: Mapping[str, Any], data_folder: Path | None = None, batch_size: int = 512
+    model: nn.Module,
+    settings: Mapping[str, Any],
+    data_folder: Path | None = None,
+    batch_size: int = 512,
+    cache: Path | None = None,
 ) -> dict[str, float]:
     """`val/…` and `test/…` loss (nats) and accuracy (0..1) of a model on its run's own splits.
+
+    data_folder, cache: where the data lie and where decoded images are kept, if not where this machine has
+    them (or, of the data, where the run had them and they still are).
 
     Raises:
         RequestError: the data are not there.
     """
-    if data_folder is not None:
-        settings = {**settings, "paths": {**settings["paths"], "data": str(data_folder)}}
-    images = assemble.images(settings)
+    images = assemble.images(settings, data_folder, cache)
     metrics = {}
     for name, split in (("val", images.val), ("test", images.test)):
         loss, accuracy = _measure(model, split, batch_size)

@@ -11,6 +11,7 @@ from torch import nn
 
 from trainlab.analysis import phase
 from trainlab.analysis.phase import Diagram, Place
+from trainlab.build import build, policy
 from trainlab.diagnosis.forecast.calibration import threshold
 from trainlab.errors import RequestError
 from trainlab.nn.initializers import MeanField, Normal, Scaled, negative_slopes
@@ -89,7 +90,7 @@ def depth_scale(settings: Mapping[str, Any]) -> float | None:
     variances = hidden_variances(settings)
     if variances is None:
         return None
-    phi = assemble.build(settings["activation"])()
+    phi = build(settings["activation"], policy.ACTIVATION)()
     xi = mean_field.depth_scales(phi, *variances).xi_c
     if not math.isfinite(xi):
         slope = mean_field.chi1(phi, *variances)
@@ -101,7 +102,7 @@ def hidden_variances(settings: Mapping[str, Any]) -> tuple[float, float] | None:
     """(σw², σb²) of the middle hidden layer: fan-in times the variance of its weights, that of its biases."""
     if settings["norm_layer"]["layer"] is not None:
         return None
-    initializer = assemble.build(settings["init"])
+    initializer = build(settings["init"], policy.INIT)
     if isinstance(initializer, MeanField):
         return initializer.sigma_w2, initializer.sigma_b2
     with torch.device("meta"):

@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from trainlab.build import build, policy
 from trainlab.data import ImageData
 from trainlab.diagnosis import preflight
 from trainlab.diagnosis.forecast.outcome import Forecast
@@ -37,7 +38,7 @@ def forecast_run(settings: Mapping[str, Any]) -> Forecast:
         normalized_batches(settings, images, model.normalization),
         optimizer=assemble.optimizer(settings),
         steps=assemble.total_steps(settings, images),
-        schedule=assemble.build(settings["scheduler"]),
+        schedule=build(settings["scheduler"], policy.SCHEDULER),
         gradient_clip=settings["trainer"]["gradient_clip"],
         setup=Setup.of(settings),
     )

@@ -9,7 +9,7 @@ from typing import Any
 from trainlab.errors import RequestError
 from trainlab.runs import RunFolder
 from trainlab.runs.selection import resolve
-from trainlab.training.checkpoint import read
+from trainlab.training.checkpoint import progress
 
 log = logging.getLogger(__name__)
 
@@ -32,7 +32,7 @@ def starting_point(settings: Mapping[str, Any], folder: RunFolder) -> Start:
     own = folder.checkpoints / "last.ckpt"
     if wanted is not False and own.exists():
         try:
-            return Start(own, last_step=read(own)["global_step"] - 1)
+            return Start(own, last_step=progress(own)[1] - 1)
         except RequestError as error:
             log.warning("%s; the run starts over", error)
     if isinstance(wanted, str):
@@ -47,9 +47,8 @@ def _foreign(settings: Mapping[str, Any], named: str) -> Path:
         if len(runs) != 1:
             raise RequestError(f"resume={named}: names {len(runs)} runs, expected one")
         path = runs[0] / "checkpoints" / "last.ckpt"
-    checkpoint = read(path)
     budget = settings["trainer"]
-    for key, done in (("max_epochs", checkpoint["epoch"] + 1), ("max_steps", checkpoint["global_step"])):
+    for key, done in zip(("max_epochs", "max_steps"), progress(path), strict=True):
         if budget[key] is not None and budget[key] <= done:
             raise RequestError(
                 f"trainer.{key}={budget[key]}: resume={named} has done {done} already; expected more"

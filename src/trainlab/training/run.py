@@ -11,6 +11,7 @@ from lightning.pytorch.callbacks import Callback, EarlyStopping
 from lightning.pytorch.loggers import Logger
 from rich.console import Console
 
+from trainlab.build import build, policy
 from trainlab.data.datamodule import ImageDataModule
 from trainlab.runs import Result, RunFolder
 from trainlab.training import assemble, resume
@@ -57,7 +58,7 @@ def train(settings: Mapping[str, Any], console: Console | None = None) -> Result
             record = RecordLogger(folder)
             recorder.watch(classifier, throughput, record)
             with (
-                tracker(assemble.build(settings["logger"]), context(settings, folder.path)) as mirror,
+                tracker(build(settings["logger"], policy.LOGGER), context(settings, folder.path)) as mirror,
                 interruption.listening(),
             ):
                 # signals stand first: an interruption raises at a step's end

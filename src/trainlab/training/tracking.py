@@ -16,6 +16,7 @@ from lightning.pytorch.loggers import CSVLogger, Logger, WandbLogger
 from lightning.pytorch.loggers.logger import rank_zero_experiment
 from lightning.pytorch.utilities import rank_zero_only
 
+from trainlab.build import plain
 from trainlab.errors import RequestError
 from trainlab.runs import RunFolder, metrics
 from trainlab.runs.identity import run_name
@@ -46,7 +47,7 @@ def context(settings: Mapping[str, Any], folder: Path) -> RunContext:
     axes = {k: v for k, v in settings["axes"].items() if v is not None}
     # W&B refuses tags longer than 64 characters
     tags = [f"{k}={v}"[:64] for k, v in axes.items()]
-    config = {k: v for k, v in settings.items() if k not in ("logger", "paths")}
+    config = plain({k: v for k, v in settings.items() if k not in ("logger", "paths")})
     return RunContext(folder, settings["run_id"], run_name(settings), settings["group"], tags, config)
 
 

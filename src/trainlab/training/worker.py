@@ -4,12 +4,16 @@ import errno
 import logging
 import sys
 import traceback
+from collections.abc import Collection
 from pathlib import Path
+from typing import Any
 
-import yaml
 from rich.console import Console
 
+from trainlab.build.whose import Own, here, recognized, told
 from trainlab.errors import RequestError
+from trainlab.runs.result import BrokenRun
+from trainlab.runs.settings_file import read_settings_file
 from trainlab.training.interruption import Interrupted
 from trainlab.training.process import configure
 from trainlab.training.pruning import Pruned
@@ -18,16 +22,16 @@ from trainlab.training.run import train
 log = logging.getLogger(__name__)
 
 
-def work(config_path: str | Path, console: Console | None = None) -> int:
+def work(config_path: str | Path, console: Console | None = None, own: Collection[str] | None = None) -> int:
     """Does the run of a frozen settings file: 0 (finished, diverged, pruned), 1 (failed, interrupted) or 2.
 
-    Never raises: whatever a run raised is in its record; its last lines go to the error stream. A full disk,
-    which may leave no record, is told in one line.
+    What in it is the user's own is told by `own`, or in the environment (`trainlab.build.whose`); all else is
+    a stranger's. Never raises: whatever a run raised is in its record; its last lines go to the error stream.
+    A full disk, which may leave no record, is told in one line.
     """
     configure()
     try:
-        settings = yaml.safe_load(Path(config_path).read_text(encoding="utf-8"))
-        train(settings, console)
+        train(_settings(Path(config_path), told() if own is None else own), console)
     except RequestError as error:
         print(f"trainlab: {error}", file=sys.stderr)
         return 2
@@ -52,3 +56,21 @@ def _disk_full(error: BaseException | None) -> OSError | None:
             return error
         error = error.__cause__ or error.__context__
     return None
+
+
+def _settings(config: Path, known: Collection[str]) -> dict[str, Any]:
+    """Frozen settings and whose they are; a stranger's file does not say where this machine writes.
+
+    Raises:
+        RequestError: no settings that can be read.
+    """
+    try:
+        settings = recognized(read_settings_file(config), known)
+    except BrokenRun as error:
+        raise RequestError(str(error)) from None
+    if not isinstance(settings.get("paths"), Own):
+        in_place = config.parent.name == settings.get("run_id")
+        runs = str(config.absolute().parents[1]) if in_place else here("runs")
+        data = str((settings.get("paths") or {}).get("data") or here("data"))
+        settings["paths"] = {"data": data, "cache": here("cache"), "runs": runs}
+    return settings

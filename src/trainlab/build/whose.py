@@ -1,0 +1,100 @@
+"""Whose settings they are, the user's own or a stranger's: by their type, so that no door can forget it.
+
+What the user's command line and `./conf` compose to is marked by `own`. Everything else, read from a runs
+folder, a claim or a checkpoint, is a plain mapping, and a stranger's: what it names is judged (`policy`), and
+where it says that things lie decides nothing about where this machine writes (`places`).
+
+Between a sweep and its workers settings travel as a file in the runs folder, which anybody may have changed.
+What the user said in them travels beside it, from process to process, as `digests`: a worker marks as own
+what is equal to that.
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import Any
+
+OWN = "TRAINLAB_OWN"
+"""Environment of a worker: `digests` of the user's own settings, separated by commas."""
+
+PLACES = {"data": "TRAINLAB_DATA", "cache": "TRAINLAB_CACHE", "runs": "TRAINLAB_RUNS"}
+"""The keys of `paths`, which are folders of the same name unless the environment says otherwise."""
+
+_CHANGED_FOR_WORKERS = ("trainer", "axes")
+"""What a worker's place adds to, and nothing is built of."""
+
+
+class Own(dict):
+    """Settings that the user wrote, on the command line or in `./conf`: what they name is built."""
+
+    def __or__(self, other: Any) -> "Own":
+        """What the user said, with what this program says beside it."""
+        return Own({**self, **other})
+
+
+def own(settings: Any) -> Any:
+    """A copy of the user's settings, marked as theirs with all that lies below."""
+    if isinstance(settings, Mapping):
+        return Own({key: own(value) for key, value in settings.items()})
+    if isinstance(settings, list | tuple):
+        return type(settings)(own(value) for value in settings)
+    return settings
+
+
+def plain(settings: Any) -> Any:
+    """A copy in plain mappings and lists: nobody's own."""
+    if isinstance(settings, Mapping):
+        return {key: plain(value) for key, value in settings.items()}
+    if isinstance(settings, list | tuple):
+        return [plain(value) for value in settings]
+    return settings
+
+
+def own_keys(settings: Mapping[str, Any]) -> tuple[str, ...]:
+    """Which of the settings, by their first key, are the user's."""
+    return tuple(key for key, value in settings.items() if isinstance(value, Own))
+
+
+def with_own(settings: Mapping[str, Any], keys: Collection[str]) -> dict[str, Any]:
+    """These settings with those of these keys marked as the user's: `own_keys`, the other way."""
+    return {key: own(value) if key in keys else value for key, value in settings.items()}
+
+
+def digests(settings: Mapping[str, Any]) -> frozenset[str]:
+    """What in these settings is the user's, each first key by a hash of all that it holds."""
+    keys = [key for key in own_keys(settings) if key not in _CHANGED_FOR_WORKERS]
+    return frozenset(_digest(key, settings[key]) for key in keys)
+
+
+def recognized(settings: Mapping[str, Any], known: Collection[str]) -> dict[str, Any]:
+    """Settings from a file, with what is equal to the user's own (`digests`) marked as theirs."""
+    mappings = [key for key, value in settings.items() if isinstance(value, Mapping)]
+    return with_own(settings, [key for key in mappings if _digest(key, settings[key]) in known])
+
+
+def environment(settings: Mapping[str, Any]) -> dict[str, str]:
+    """What a worker is told, beside its settings file, so that it knows what in it the user said."""
+    found = digests(settings)
+    return {OWN: ",".join(sorted(found))} if found else {}
+
+
+def told() -> frozenset[str]:
+    """The digests that this process was told."""
+    return frozenset(filter(None, os.environ.get(OWN, "").split(",")))
+
+
+def here(place: str) -> str:
+    """This machine's folder for `data`, `cache` or `runs`, absolute, where nobody says otherwise."""
+    return str(Path(os.environ.get(PLACES[place]) or place).expanduser().absolute())
+
+
+def places(settings: Mapping[str, Any]) -> dict[str, str]:
+    """`paths` as this machine goes by them: the user's own; for a stranger's settings, this machine's."""
+    paths = settings.get("paths")
+    return dict(paths) if isinstance(paths, Own) else {place: here(place) for place in PLACES}
+
+
+def _digest(key: str, value: Any) -> str:
+    return hashlib.sha256(json.dumps([key, value], sort_keys=True, default=repr).encode()).hexdigest()
