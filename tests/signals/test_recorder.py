@@ -12,7 +12,7 @@ from torch import nn
 from trainlab.models import MLP, VGG, LeNet5, LocallyConnected, PlainCNN, ResNet
 from trainlab.nn.layers import LocallyConnected2d, weight_layers
 from trainlab.signals import quantities as q
-from trainlab.signals.catalogue import LEVELS, NETWORK, OF_LAYER, OF_NETWORK
+from trainlab.signals.catalogue import LEVELS, NETWORK, OF_LAYER, OF_LOOP, OF_NETWORK
 from trainlab.signals.recorder import Measurement, Recorder
 from trainlab.signals.sample import as_NPF
 from trainlab.signals.saturation import flat_tails
@@ -77,6 +77,11 @@ def test_every_row_of_a_tiny_network_against_its_slow_twin():
         (NETWORK, "input_mean"): x_NCHW.mean(),
         (NETWORK, "input_std"): x_NCHW.std(correction=0),
         (NETWORK, "input_correlation"): q.correlation(x_NCHW.flatten(2)),
+        (NETWORK, "outputs_probabilities"): torch.zeros(()),
+        (NETWORK, "outputs_negative"): (z3 < 0).float().mean(),
+        (NETWORK, "outputs_zero"): torch.zeros(()),
+        (NETWORK, "gradient_left_over"): torch.zeros(()),
+        (NETWORK, "batchnorm_frozen"): torch.zeros(()),
     }
     for (name, (z, a, activation)), layer in zip(signals.items(), (conv, hidden, output), strict=True):
         for kind, x in (("preactivation", z), ("activation", a)):
@@ -103,6 +108,7 @@ def test_every_row_of_a_tiny_network_against_its_slow_twin():
         expected |= {
             (name, "weight_norm"): layer.weight.norm(),
             (name, "unit_spread"): _spread_of_units(layer.weight),
+            (name, "trainable"): torch.ones(()),
             (name, "weight_grad_norm"): grad.norm(),
             (name, "weight_grad_rms"): grad.square().mean().sqrt(),
             (name, "update_ratio"): (after - layer.weight).norm() / layer.weight.norm(),
@@ -184,7 +190,8 @@ def test_layers_are_the_weight_layers_in_forward_order(name):
         without = set() if layer != names[-1] else {n for n in OF_LAYER if n.startswith("activation_")}
         without |= {"dead", "saturated"} if layer == names[-1] else set()
         assert {n for at, n in values if at == layer} == set(OF_LAYER) - without, layer
-    assert {n for at, n in values if at == NETWORK} == set(OF_NETWORK)
+    of_network = {n for at, n in values if at == NETWORK}
+    assert set(OF_NETWORK) <= of_network <= set(OF_NETWORK) | set(OF_LOOP)
     assert hooks(network) == 0
 
 

@@ -5,7 +5,7 @@ Hooks look and copy: they draw no random numbers, and what flows through the net
 Legend: N images, P positions, F units, K classes; z pre-activations, a activations.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn.modules import activation as torch_activations
 
 from trainlab.nn.layers import weight_layers
-from trainlab.signals import quantities
+from trainlab.signals import probe, quantities, wiring
 from trainlab.signals.sample import sampled_NPF, wide
 
 IMAGES, VALUES = 32, 4096
@@ -99,7 +99,7 @@ class LayerCapture:
 
 @dataclass
 class OutputCapture:
-    """The network's logits; of a dense output layer also its input, and the gradient by the logits."""
+    """The network's logits and the gradient by them; of a dense output layer also the layer and its input."""
 
     logits_NK: Tensor
     layer: nn.Linear | None = None
@@ -123,8 +123,12 @@ class Capture:
     layers: list[LayerCapture] = field(default_factory=list)
     output: OutputCapture | None = None
     input_NPC: Tensor | None = None
+    features_ND: Tensor | None = None
+    images: Mapping[str, Tensor] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        self.unregistered = wiring.Unregistered(self.network)
+        self.left_over: wiring.LeftOver | None = None
         self._waiting: tuple[LayerCapture, Tensor, Tensor] | None = None  # for an activation: input, output
         self._inside: dict[nn.Module, LayerCapture] = {}
         self._handles: list[Any] = []
@@ -139,6 +143,9 @@ class Capture:
 
     def remove(self) -> None:
         """Takes the hooks off the modules; what has been seen stays."""
+        self.unregistered.remove()
+        if self.left_over is not None:
+            self.left_over.remove()
         while self._handles:
             self._handles.pop().remove()
 
@@ -170,22 +177,32 @@ class Capture:
             seen.see_activation(output)
 
     def _before_network(self, network: nn.Module, inputs: tuple) -> None:
+        self.unregistered.inside = True
         if inputs and isinstance(inputs[0], Tensor) and inputs[0].is_floating_point():
             self.input_NPC = wide(sampled_NPF(inputs[0].detach(), False, IMAGES, INPUT_OBSERVATIONS))
+            self.images = wiring.of_images(inputs[0], IMAGES)
+            if len(inputs[0]) >= probe.FEWEST_IMAGES:
+                self.features_ND = probe.features(inputs[0])
 
     def _after_network(self, network: nn.Module, inputs: tuple, output: Any) -> None:
         waiting = self._waiting
         self._settle()
+        self.unregistered.inside = False
+        self._watch_left_over()
         if not isinstance(output, Tensor) or output.dim() != 2:
             return
         self.output = OutputCapture(output.detach())
-        if waiting is None or waiting[2] is not output:
-            return
-        seen, a_NF, _ = waiting
-        if isinstance(seen.layer, nn.Linear):
-            self.output.layer, self.output.a_NF = seen.layer, a_NF.detach()
-            if output.requires_grad:
-                output.register_hook(self.output.take_gradient)
+        if output.requires_grad:
+            output.register_hook(self.output.take_gradient)
+        if waiting is not None and waiting[2] is output and isinstance(waiting[0].layer, nn.Linear):
+            self.output.layer, self.output.a_NF = waiting[0].layer, waiting[1].detach()
+
+    def _watch_left_over(self) -> None:
+        """Of the last layer that trains; processes that share their gradients change them on the way."""
+        shared = torch.distributed.is_available() and torch.distributed.is_initialized()
+        trained = [seen.weight for seen in self.layers if seen.weight.requires_grad and seen.weight.is_leaf]
+        if trained and not shared:
+            self.left_over = wiring.LeftOver(trained[-1])
 
     def _settle(self) -> None:
         """The layer that waited has no activation: its pre-activation is its output."""

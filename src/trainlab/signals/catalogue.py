@@ -34,6 +34,7 @@ OF_LAYER = {
     "weight_norm": "norm of w, before the update",
     "update_ratio": "‖Δw‖/‖w‖ of the step's update",
     "unit_spread": "fraction 0..1 of w that differs between the layer's units; 0: all are copies",
+    "trainable": "1 where w may be trained, 0 where it is frozen (requires_grad=False)",
 }
 """What is measured of a layer, with its description."""
 
@@ -44,5 +45,21 @@ OF_NETWORK = {
     "input_mean": "mean of the network's input, which the input normalization gives",
     "input_std": "standard deviation of the network's input",
     "input_correlation": "mean cosine −1..1 between the inputs of different images; 1: all are the same",
+    "outputs_probabilities": "fraction 0..1 of images whose outputs are ≥ 0 and sum to 1",
+    "outputs_negative": "fraction 0..1 of outputs below zero",
+    "outputs_zero": "fraction 0..1 of outputs that are exactly zero",
 }
 """What is measured of the network, with its description."""
+
+OF_LOOP = {
+    "learning_rate": "the optimizer's rate at this step (of its first group)",
+    "gradient_left_over": "‖what was in the last layer's gradient before the backward pass‖ / ‖what it added‖",
+    "unregistered_layers": "layers with weights that ran inside the network and are no part of it",
+    "batchnorm_frozen": "fraction 0..1 of the BatchNorm layers in evaluation mode at their first statistics",
+    "neighbours": "correlation −1..1 of a pixel with the one below it, images of several channels",
+    "neighbours_reordered": "the same with the axes (N, C, H, W) taken for (N, H, W, C), or the other way round",
+    "probe_images": "images of the batch that the probe of its labels classified (leave one out)",
+    "probe_accuracy": "fraction 0..1 of them that it classified rightly from the others",
+    "probe_permuted": "the same with the labels permuted among the images: what chance gives",
+}
+"""How the network is wired and fed; belongs to the network, and has a row only where it applies."""

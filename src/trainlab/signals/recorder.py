@@ -6,10 +6,10 @@ import torch
 from torch import Tensor, nn
 
 from trainlab.nn.layers import matrices_shape
-from trainlab.signals import quantities
+from trainlab.signals import probe, quantities, wiring
 from trainlab.signals.capture import Capture, LayerCapture, OutputCapture, Tap
 from trainlab.signals.catalogue import LEVELS, NETWORK
-from trainlab.signals.sample import wide
+from trainlab.signals.sample import wide, wide_type
 from trainlab.signals.saturation import Tails, flat_tails
 
 
@@ -73,6 +73,8 @@ class Recorder:
         for seen in self._capture.layers:
             before.weights[seen.name] = seen.weight.detach().clone()
             before.values |= _of_weight(seen)
+        if self._capture.left_over is not None and (share := self._capture.left_over.share()) is not None:
+            before.values[NETWORK, "gradient_left_over"] = share
 
     @torch.no_grad()
     def finish(self, loss: Tensor | None = None) -> Measurement:
@@ -92,8 +94,19 @@ class Recorder:
             values |= _of_input(capture.input_NPC)
         if capture.output is not None:
             values |= _of_output(capture.output, scale)
+        values |= self._of_wiring(capture)
+        if before is not None:
+            values |= {key: value for key, value in before.values.items() if key[0] == NETWORK}
         preactivations = {seen.name: seen.z.x_NPF for seen in capture.layers if seen.z is not None}
         return Measurement(_read(values), preactivations)
+
+    def _of_wiring(self, capture: Capture) -> dict[tuple[str, str], Tensor]:
+        values = {**capture.images, **wiring.of_batchnorm(self.network)}
+        if capture.output is not None:
+            values |= wiring.of_output(capture.output.logits_NK) | _of_labels(capture)
+        if len(capture.unregistered):
+            values["unregistered_layers"] = torch.tensor(float(len(capture.unregistered)))
+        return {(NETWORK, quantity): value for quantity, value in values.items()}
 
     def cancel(self) -> None:
         """Drops a measurement that was started, hooks and all."""
@@ -134,7 +147,8 @@ def _of_tap(name: str, tap: Tap, scale: float) -> dict[str, Tensor]:
 
 def _of_weight(seen: LayerCapture) -> dict[tuple[str, str], Tensor]:
     """A frozen layer has no gradient, and no row for it."""
-    values = {(seen.name, "weight_norm"): quantities.norm(seen.weight)}
+    trainable = torch.full((), float(seen.weight.requires_grad), device=seen.weight.device)
+    values = {(seen.name, "weight_norm"): quantities.norm(seen.weight), (seen.name, "trainable"): trainable}
     G, U, K = matrices_shape(seen.layer)
     if U == 1:  # each channel has a kernel of its own: the units are the groups
         G, U = 1, G
@@ -172,9 +186,24 @@ def _of_output(output: OutputCapture, scale: float) -> dict[tuple[str, str], Ten
     return values
 
 
+def _of_labels(capture: Capture) -> dict[str, Tensor]:
+    """Whether the batch's labels follow from its images, where the loss is a cross-entropy."""
+    output, x_ND = capture.output, capture.features_ND
+    if output is None or output.grad_NK is None or x_ND is None or len(output.grad_NK) < len(x_ND):
+        return {}
+    y_N = probe.labels(output.grad_NK)
+    if y_N is None:
+        return {}
+    right, permuted = probe.probe(x_ND, y_N, output.logits_NK.shape[1])
+    images = torch.full((), float(len(x_ND)), device=x_ND.device)
+    return {"probe_images": images, "probe_accuracy": right, "probe_permuted": permuted}
+
+
 def _read(values: dict[tuple[str, str], Tensor]) -> list[tuple[str, str, float]]:
     """All numbers in one transfer from the device."""
     if not values:
         return []
-    numbers = torch.stack(list(values.values())).tolist()
+    device = next(iter(values.values())).device
+    kind = wide_type(device)
+    numbers = torch.stack([value.to(device, kind) for value in values.values()]).tolist()
     return [(layer, quantity, number) for (layer, quantity), number in zip(values, numbers, strict=True)]

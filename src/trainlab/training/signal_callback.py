@@ -10,6 +10,7 @@ from torch.optim import Optimizer
 
 from trainlab.runs import RunFolder
 from trainlab.runs.rows import RowLog
+from trainlab.signals.catalogue import NETWORK
 from trainlab.signals.recorder import Measurement, Recorder
 from trainlab.signals.schedule import measured_steps
 
@@ -30,6 +31,7 @@ class SignalCallback(L.Callback):
         self._recorder: Recorder | None = None
         self._log: RowLog | None = None
         self._step: int | None = None  # the step being measured
+        self._rate: float | None = None
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Opens the record; a run that is not recorded by this process is not measured by it."""
@@ -44,6 +46,7 @@ class SignalCallback(L.Callback):
         """Puts the hooks on, at a scheduled step."""
         if self._recorder is not None and trainer.global_step in self._steps:
             self._step = trainer.global_step
+            self._rate = _rate_of(trainer)
             self._recorder.start()
 
     def on_before_optimizer_step(
@@ -62,6 +65,8 @@ class SignalCallback(L.Callback):
             return
         step, self._step = self._step, None
         measured = self._recorder.finish(outputs["loss"])
+        if self._rate is not None:
+            measured.rows.append((NETWORK, "learning_rate", self._rate))
         self._log.append((step, *row) for row in measured.rows)
         for logger in trainer.loggers:
             if isinstance(logger, WandbLogger):
@@ -83,6 +88,12 @@ class SignalCallback(L.Callback):
         if self._log is not None:
             self._log.close()
         self._recorder = self._log = self._step = None
+
+
+def _rate_of(trainer: L.Trainer) -> float | None:
+    """The learning rate of the step to come: a schedule changes it after each."""
+    groups = trainer.optimizers[0].param_groups if trainer.optimizers else []
+    return float(groups[0]["lr"]) if groups else None
 
 
 def mirrored(measured: Measurement) -> dict[str, Any]:
