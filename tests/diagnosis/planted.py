@@ -100,13 +100,20 @@ def train(
     optimizer: Callable = SGD,
     measurements: int = 8,
     seed: int = 0,
+    zero_grad: bool = True,
+    clip: float | None = None,
+    weight_decay: float | None = None,
+    schedule: Callable | None = None,
     **axes: str,
 ) -> Evidence:
     """Trains as the platform does and returns what it would have recorded; `axes` are its options' names."""
     x_NCHW, y_N = images[0][TEST_IMAGES:], images[1][TEST_IMAGES:]
+    if "optimizer_name" in axes:  # `optimizer` is what makes it
+        axes["optimizer"] = axes.pop("optimizer_name")
     generator = torch.Generator().manual_seed(seed)
     trained = [p for p in network.parameters() if p.requires_grad]
     updates = optimizer(trained) if trained else None
+    scheduler = schedule(updates) if schedule else None
     recorder, measured = Recorder(network), set(log_spaced(steps - 1, measurements))
     signals, metrics, correct, seen = [], [], 0, 0
     for step in range(steps):
@@ -116,10 +123,17 @@ def train(
         logits_BK = network(x_NCHW[batch_B])
         loss = nn.functional.cross_entropy(logits_BK, y_N[batch_B])
         if updates:
-            updates.zero_grad()
+            if zero_grad:
+                updates.zero_grad()
             loss.backward()
             recorder.before_update()
+            if clip:
+                nn.utils.clip_grad_norm_(trained, clip)
+            rate = updates.param_groups[0]["lr"]
             updates.step()
+            if scheduler:
+                scheduler.step()
+                signals += [(step, "network", "learning_rate", rate)] if step in measured else []
         if step in measured:
             signals += [(step, *row) for row in recorder.finish(loss).rows]
         metrics.append((step, 0, "train/loss_step", float(loss.detach())))
@@ -128,8 +142,11 @@ def train(
     metrics.append((steps - 1, 0, "train/acc", correct / seen))
     diverged = next((step for step, _, _, value in metrics if not abs(value) < float("inf")), None)
     confusion_KK = None if diverged is not None else confusion(network, images)
-    lr = updates.param_groups[0]["lr"] if updates else None
-    setup = Setup(axes, num_classes=int(images[1].max()) + 1, batch_size=batch_size, lr=lr, max_steps=steps)
+    lr = updates.param_groups[0].get("initial_lr", updates.param_groups[0]["lr"]) if updates else None
+    setup = Setup(
+        axes, num_classes=int(images[1].max()) + 1, batch_size=batch_size, lr=lr, max_steps=steps,
+        gradient_clip=clip, weight_decay=weight_decay,
+    )  # fmt: skip
     return Evidence.of(signals, metrics, confusion_KK, setup, diverged)
 
 

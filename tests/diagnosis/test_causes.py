@@ -4,7 +4,7 @@ import pytest
 from zoo import SOUND, evidence
 
 from trainlab.diagnosis.causes import CAUSES
-from trainlab.diagnosis.explain import diagnose, ranked
+from trainlab.diagnosis.explain import EXACT, diagnose, ranked
 
 HAVE = {
     "one_class": ("one class D", "one class S", "one class B"),
@@ -34,7 +34,27 @@ HAVE = {
     "batch_too_small": ("two images batchnorm mlp S", "two images cnn S", "two images batchnorm cnn S"),
     "learning_rate_too_low": ("sgd 1e-5 mlp D", "adam 1e-7 cnn S", "sgd 1e-4 resnet B"),
     "labels_unlearnable": ("shuffled mlp D", "shuffled cnn S", "shuffled batchnorm resnet B"),
-    "too_few_steps": ("two steps mlp D", "short cnn S", "short sigmoid 3 mlp D", "shuffled and short D"),
+    "overfitting": ("by heart mlp D", "by heart cnn S", "by heart cnn B"),
+    "too_few_steps": ("two steps mlp D", "short cnn S", "shuffled and short D"),
+    "not_known": ("short sigmoid 3 mlp D", "short sigmoid 3 mlp D, seed 1", "short sigmoid 3 mlp D, seed 2"),
+    "softmax_before_loss": ("softmax mlp D", "softmax cnn S", "softmax resnet B"),
+    "activation_after_last_layer": (
+        "relu at the end mlp D", "relu at the end cnn S", "relu at the end resnet B",
+    ),
+    "layers_not_registered": ("in a list mlp D", "in a list cnn S", "in a list resnet B"),
+    "gradients_add_up": ("no zero_grad mlp D", "no zero_grad cnn S, adam", "no zero_grad cnn B"),
+    "batchnorm_frozen": ("frozen batchnorm mlp D", "frozen batchnorm cnn S", "frozen batchnorm resnet B"),
+    "gradient_clip_too_small": ("clipped mlp D", "clipped cnn S", "clipped resnet B"),
+    "schedule_decays_too_early": ("fading mlp D", "fading cnn S", "fading resnet B"),
+    "weight_decay_too_strong": ("decayed mlp D", "decayed cnn S", "decayed resnet B"),
+    "image_axes_scrambled": ("viewed mlp S", "viewed cnn S", "viewed resnet S"),
+    "test_classes_permuted": (
+        "permuted test mlp D", "permuted test cnn B", "two classes swapped mlp D",
+    ),
+    "test_images_in_training": (
+        "copies in the test mlp D", "copies in the test cnn B", "copies in the test dead mlp D",
+    ),
+    "rare_class": ("rare 3 mlp D", "rare 0 cnn B", "rare 9 mlp D"),
 }  # fmt: skip
 """By cause, networks of which it is the first cause (or the first that explains a divergence)."""
 
@@ -59,10 +79,37 @@ HAVE_NOT = {
     "batchnorm_statistics_lag": ("shuffled batchnorm resnet B", "raw batchnorm cnn D", "sigmoid 12 mlp D"),
     "batch_too_small": ("eight images mlp B", "shuffled mlp D", "short cnn S"),
     "learning_rate_too_low": ("glorot relu 24 mlp D", "dead mlp D", "all frozen mlp D"),
-    "labels_unlearnable": ("shuffled and short D", "sigmoid 12 mlp D", "sgd 1e-5 mlp D"),
+    "labels_unlearnable": (
+        "shuffled and short D",
+        "sigmoid 12 mlp D",
+        "sgd 1e-5 mlp D",
+        "short sigmoid 3 mlp D",
+        "adam cnn S",
+        "short cnn S",
+        "permuted test mlp D",
+        "by heart mlp D",
+    ),
+    "overfitting": ("by heart, validated mlp D", "mlp D", "shuffled mlp D", "permuted test mlp D"),
     "too_few_steps": ("shuffled mlp D", "dead cnn S", "sgd 3 cnn S"),
+    "not_known": ("shuffled mlp D", "two steps mlp D", "dead cnn S"),
+    "softmax_before_loss": ("mlp D", "relu at the end mlp D", "in a list mlp D"),
+    "activation_after_last_layer": ("mlp D", "softmax mlp D", "dead mlp D"),
+    "layers_not_registered": ("mlp D", "frozen first layer mlp D", "resnet 15 without norm B"),
+    "gradients_add_up": ("mlp D", "sgd 10 mlp D", "large weights mlp D"),
+    "batchnorm_frozen": ("batchnorm cnn D", "slow batchnorm mlp D", "all frozen mlp D"),
+    "gradient_clip_too_small": ("clipped at 1 mlp D", "clipped mlp D, adam", "sgd 1e-5 mlp D"),
+    "schedule_decays_too_early": ("cosine mlp D", "sgd 1e-5 mlp D", "dead mlp D", "sgd 10 mlp D"),
+    "weight_decay_too_strong": ("decayed a little mlp D", "dead mlp D", "sgd 1e-5 mlp D"),
+    "image_axes_scrambled": ("coloured cnn S", "cnn B", "batchnorm resnet B"),
+    "test_classes_permuted": ("mlp D", "dead mlp D", "shuffled mlp D", "slow batchnorm cnn B"),
+    "test_images_in_training": ("a few copies mlp D", "mlp D", "permuted test mlp D"),
+    "rare_class": ("rare and found mlp D", "rare class D", "mlp D"),
 }
 """By cause, networks that come near it: the same fault repaired, or another fault with the same look."""
+
+
+SAID_OF_LEARNERS = {look.__name__ for look in EXACT} | {"layers_not_registered", "weight_decay_too_strong"}
+"""What is counted is said whatever the network came to; the rest explains why it did not learn."""
 
 
 def causes(name: str) -> list[str]:
@@ -77,7 +124,7 @@ def test_every_cause_is_planted_at_least_three_times_and_left_out_as_often():
 @pytest.mark.parametrize(("cause", "name"), [(c, n) for c, names in HAVE.items() for n in names])
 def test_networks_that_have_it(cause, name):
     diagnosis = diagnose(evidence(name))
-    assert diagnosis.learned is False
+    assert diagnosis.learned is False or cause in SAID_OF_LEARNERS
     found = [f.cause for f in diagnosis.findings]
     assert (found[1] if found[0] == "diverged" != cause else found[0]) == cause, found
 
@@ -89,9 +136,11 @@ def test_networks_that_do_not_have_it(cause, name):
 
 @pytest.mark.parametrize("name", SOUND)
 def test_sound_networks_have_none(name):
-    assert set(causes(name)) <= {"too_few_steps", "labels_unlearnable"}
+    assert set(causes(name)) <= {"too_few_steps", "not_known"}
     diagnosis = diagnose(evidence(name))
-    assert not diagnosis.learned or diagnosis.cause is None
+    assert diagnosis.cause is None or diagnosis.level in ("not", "barely"), (
+        "of a run that learned none is sought"
+    )
 
 
 def test_what_was_planted_is_what_keeps_them_from_learning():

@@ -14,6 +14,7 @@ from trainlab.diagnosis.explain import STORY, diagnose, ranked
 from trainlab.diagnosis.finding import since
 from trainlab.diagnosis.layers import layer_rows
 from trainlab.diagnosis.setup import Setup
+from trainlab.diagnosis.verdict import VERSION
 
 AT_CHANCE = [[0, 10], [0, 10]]
 
@@ -21,7 +22,7 @@ AT_CHANCE = [[0, 10], [0, 10]]
 def test_nothing_known_gives_no_verdict():
     diagnosis = diagnose(Evidence())
     assert diagnosis.learned is None and diagnosis.findings == [] and diagnosis.remedies == {}
-    assert diagnosis.record() == {"learned": None, "evidence": None}
+    assert diagnosis.record() == {"learned": None, "level": None, "version": VERSION, "evidence": None}
 
 
 def test_without_signals_the_losses_alone_can_still_speak():

@@ -54,7 +54,11 @@ def test_the_record_of_a_default_run(run):
     table = runs.signals(folder.path)
     assert table["step"].min() == 0 and table["step"].max() == result.steps - 1
     assert not table.select("step", "layer", "quantity").is_duplicated().any()
-    of_loop = {"learning_rate", "gradient_left_over", *(name for name in OF_LOOP if name.startswith("probe_"))}
+    of_loop = {
+        "learning_rate",
+        "gradient_left_over",
+        *(name for name in OF_LOOP if name.startswith("probe_")),
+    }
     assert set(table["quantity"]) == set(OF_LAYER) | set(OF_NETWORK) | of_loop
     assert table.filter(pl.col("quantity") != "noise_scale")["value"].is_finite().all()
     recorded = dict(table.filter(pl.col("quantity") == "loss").select("step", "value").iter_rows())

@@ -24,7 +24,9 @@ def batch(n: int = 32, channels: int = 1) -> tuple[Tensor, Tensor]:
     return prototypes[y_N] + 0.5 * torch.randn(n, channels, 8, 8, generator=generator), y_N
 
 
-def measured(model: nn.Module, x: Tensor, y: Tensor, steps: int = 1, zero_grad: bool = True) -> dict[str, float]:
+def measured(
+    model: nn.Module, x: Tensor, y: Tensor, steps: int = 1, zero_grad: bool = True
+) -> dict[str, float]:
     optimizer = torch.optim.SGD(model.parameters(), lr=1e-3)
     recorder = Recorder(model)
     for _ in range(steps):
@@ -97,7 +99,9 @@ def test_frozen_layers_are_told_from_those_that_train():
 def smooth(n: int, size: int) -> Tensor:
     """Images whose pixels are like their neighbours, (N, H, W, C)."""
     coarse = torch.rand(n, 3, 4, 4, generator=torch.Generator().manual_seed(2))
-    return nn.functional.interpolate(coarse, size=(size, size), mode="bilinear").permute(0, 2, 3, 1).contiguous()
+    return (
+        nn.functional.interpolate(coarse, size=(size, size), mode="bilinear").permute(0, 2, 3, 1).contiguous()
+    )
 
 
 def test_axes_that_were_viewed_and_not_permuted_show_in_neighbours():

@@ -13,8 +13,8 @@ from trainlab.errors import unknown
 class Cause:
     """One cause: its name, one plain sentence, and the overrides that mend it, the first choice first.
 
-    Overrides hold places that `remedy` fills from a run's own settings: {tenth_lr}, {ten_lr}, {half_depth},
-    {twice_epochs}, {twice_steps}.
+    Overrides hold places that `remedy` fills from a run's own settings: {tenth_lr}, {higher_lr},
+    {half_depth}, {usual_momentum}; {more_epochs}, {more_steps}: what the evidence asks for, or twice as many.
     """
 
     name: str
@@ -63,7 +63,7 @@ CAUSES = {
         Cause(
             "learning_rate_too_low",
             "the steps are so small that the weights hardly move within the run's budget",
-            ("optimizer.lr={ten_lr}", "trainer.max_epochs={twice_epochs} trainer.max_steps={twice_steps}"),
+            ("optimizer.lr={higher_lr}", "trainer.max_epochs={more_epochs} trainer.max_steps={more_steps}"),
         ),
         Cause(
             "input_out_of_scale",
@@ -73,7 +73,51 @@ CAUSES = {
         Cause(
             "batchnorm_statistics_lag",
             "it learned in training mode, but BatchNorm's running statistics are not yet those of the data",
-            ("norm_layer=layernorm", "trainer.max_epochs={twice_epochs} trainer.max_steps={twice_steps}"),
+            (
+                "norm_layer.layer.momentum={usual_momentum}",
+                "norm_layer=layernorm",
+                "trainer.max_epochs={more_epochs} trainer.max_steps={more_steps}",
+            ),
+        ),
+        Cause(
+            "batchnorm_frozen",
+            "BatchNorm does not normalize: it is frozen at the statistics it was made with",
+            (),
+        ),
+        Cause(
+            "softmax_before_loss",
+            "the network ends in a softmax and the loss applies another, which flattens the gradient",
+            (),
+        ),
+        Cause(
+            "activation_after_last_layer",
+            "an activation after the last layer cuts logits off: those at zero get no gradient",
+            (),
+        ),
+        Cause(
+            "layers_not_registered",
+            "layers of the network are not among its parameters: nothing trains or saves them",
+            (),
+        ),
+        Cause(
+            "gradients_add_up",
+            "the gradient is never set to zero: each step goes along the sum of all gradients so far",
+            (),
+        ),
+        Cause(
+            "gradient_clip_too_small",
+            "clipping cuts the gradient to a small part of its length: the steps are far too small",
+            ("trainer.gradient_clip=1.0",),
+        ),
+        Cause(
+            "schedule_decays_too_early",
+            "the schedule takes the learning rate away before the network has learned",
+            ("scheduler=constant",),
+        ),
+        Cause(
+            "weight_decay_too_strong",
+            "weight decay shrinks the weights faster than the gradient can build them up",
+            ("optimizer.weight_decay=0.0",),
         ),
         Cause(
             "batch_too_small",
@@ -82,8 +126,33 @@ CAUSES = {
         ),
         Cause(
             "labels_unlearnable",
-            "signal and gradient are sound, but the labels do not follow from the images",
+            "the labels do not follow from the images: reference models find no more in them than chance",
             (),
+        ),
+        Cause(
+            "test_classes_permuted",
+            "the classes of the test images are numbered in another order than those of the training images",
+            (),
+        ),
+        Cause(
+            "test_images_in_training",
+            "test images are among the training images: the test accuracy is memory",
+            (),
+        ),
+        Cause(
+            "rare_class",
+            "a class is so rare among the training images that the network hardly ever answers it",
+            (),
+        ),
+        Cause(
+            "image_axes_scrambled",
+            "the images' axes were viewed in another order, not permuted: neighbouring pixels are torn apart",
+            (),
+        ),
+        Cause(
+            "overfitting",
+            "the training images were learned by heart: what was learned does not carry over to others",
+            ("augment=flip_crop",),
         ),
         Cause(
             "no_trainable_gradient",
@@ -97,8 +166,13 @@ CAUSES = {
         ),
         Cause(
             "too_few_steps",
-            "no fault shows in signal, gradient or steps: the run ended before it was better than guessing",
-            ("trainer.max_epochs={twice_epochs} trainer.max_steps={twice_steps}",),
+            "it was on its way when the run ended: its loss falls, or images grow apart, to the last step",
+            ("trainer.max_epochs={more_epochs} trainer.max_steps={more_steps}",),
+        ),
+        Cause(
+            "not_known",
+            "why is not known: no fault shows in signal, gradient, steps or labels; a longer run would tell",
+            ("trainer.max_epochs={more_epochs} trainer.max_steps={more_steps}",),
         ),
         Cause(
             "constant_input",

@@ -7,6 +7,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
+from typing import Any
 
 from trainlab.diagnosis.setup import Setup
 from trainlab.signals.catalogue import NETWORK
@@ -59,7 +60,8 @@ class Evidence:
 
     `losses`: the training loss by step, nats. `metrics`: the last value of each metric (`train/acc`, …).
     `confusion_KK`: images by true class (row) and predicted class, None before the test. `diverged`: the
-    step at which a loss was not finite, by the run's own record.
+    step at which a loss was not finite, by the run's own record. `reference`: what simple models make of the
+    same images (`training.reference`), None where none was fitted. `running`: it has not ended yet.
     """
 
     signals: Signals = field(default_factory=Signals)
@@ -68,6 +70,8 @@ class Evidence:
     confusion_KK: Sequence[Sequence[int]] | None = None
     diverged: int | None = None
     setup: Setup = field(default_factory=Setup)
+    reference: Mapping[str, Any] | None = None
+    running: bool = False
 
     @classmethod
     def of(
@@ -77,6 +81,8 @@ class Evidence:
         confusion_KK: Sequence[Sequence[int]] | None,
         setup: Setup,
         diverged: int | None = None,
+        reference: Mapping[str, Any] | None = None,
+        running: bool = False,
     ) -> "Evidence":
         """From the rows of a run's tables: (step, layer, quantity, value) and (step, epoch, name, value)."""
         measured, losses, latest = Signals.of(signals), dict[int, float](), dict[str, float]()
@@ -85,12 +91,27 @@ class Evidence:
                 losses[step] = math.nan if value is None else value
             elif value is not None:
                 latest[name] = value
-        return cls(measured, losses or measured.network("loss"), latest, confusion_KK, diverged, setup)
+        losses = losses or dict(measured.network("loss"))
+        return cls(measured, losses, latest, confusion_KK, diverged, setup, reference, running)
 
     @property
     def steps(self) -> int:
         """How many steps the run has made, as far as it is recorded."""
         return max([-1, *self.losses, *self.signals.steps]) + 1
+
+    @property
+    def test_accuracy(self) -> float:
+        """Share of the test images that were classified rightly; NaN before a test."""
+        confusion_KK = self.confusion_KK or ()
+        total = sum(map(sum, confusion_KK))
+        return sum(row[k] for k, row in enumerate(confusion_KK)) / total if total else math.nan
+
+    @property
+    def commonest_class(self) -> float:
+        """Share of the test images that are of the commonest class, which guessing gets; NaN before a
+        test."""
+        counts = [sum(row) for row in self.confusion_KK or ()]
+        return max(counts) / sum(counts) if sum(counts) else math.nan
 
     @property
     def chance_loss(self) -> float:

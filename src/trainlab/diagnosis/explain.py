@@ -11,11 +11,21 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from trainlab.diagnosis import of_batch, of_data, of_gradient, of_steps, of_units, verdict
+from trainlab.diagnosis import (
+    of_batch,
+    of_budget,
+    of_data,
+    of_gradient,
+    of_steps,
+    of_units,
+    of_wiring,
+    verdict,
+)
 from trainlab.diagnosis.causes import CAUSES
 from trainlab.diagnosis.evidence import Evidence
 from trainlab.diagnosis.finding import Finding
 from trainlab.diagnosis.remedy import remedy
+from trainlab.diagnosis.setup import Setup
 
 Look = Callable[[Evidence], Finding | None]
 
@@ -23,6 +33,12 @@ STORY: tuple[Look, ...] = (
     of_data.one_class,
     of_data.constant_input,
     of_steps.diverged,
+    of_data.test_classes_permuted,
+    of_wiring.softmax_before_loss,
+    of_wiring.activation_after_last_layer,
+    of_wiring.layers_not_registered,
+    of_wiring.gradients_add_up,
+    of_wiring.batchnorm_frozen,
     of_units.symmetric_weights,
     of_data.input_out_of_scale,
     of_units.saturation,
@@ -34,19 +50,45 @@ STORY: tuple[Look, ...] = (
     of_steps.learning_rate_too_high,
     of_batch.batchnorm_statistics_lag,
     of_batch.batch_too_small,
+    of_steps.gradient_clip_too_small,
+    of_steps.schedule_decays_too_early,
+    of_steps.weight_decay_too_strong,
     of_steps.learning_rate_too_low,
+    of_data.image_axes_scrambled,
+    of_data.test_images_in_training,
+    of_data.rare_class,
     of_gradient.some_without_gradient,
 )
 """What is asked, in the order of the story."""
 
-LAST_RESORTS: tuple[Look, ...] = (of_data.labels_unlearnable, of_steps.too_few_steps)
+LAST_RESORTS: tuple[Look, ...] = (
+    of_data.labels_unlearnable,
+    of_data.overfitting,
+    of_budget.too_few_steps,
+    of_budget.not_known,
+)
 """Asked where nothing else is found: that signal and gradient are sound is part of what they say."""
+
+EXACT: tuple[Look, ...] = (
+    of_data.test_classes_permuted,
+    of_wiring.softmax_before_loss,
+    of_wiring.activation_after_last_layer,
+    of_wiring.layers_not_registered,
+    of_wiring.gradients_add_up,
+    of_wiring.batchnorm_frozen,
+    of_units.symmetric_weights,
+    of_data.image_axes_scrambled,
+    of_data.test_images_in_training,
+    of_data.rare_class,
+)
+"""Asked of a run that learned well too: faults that are counted, and that cost it or its test something."""
 
 OF_UNITS = ("saturation", "dead_units", "collapsed_correlation")
 """What may come up only in training: then the steps that brought it there stand before it."""
 
 GOOD_UPDATE = 0.01
 """‖Δw‖/‖w‖ of a step in sound training: what a learning rate that is too high should come down to."""
+
 
 GOOD_PATH = 0.5
 """How far weights of a healthy run go, of their length: what a rate that is too low should come up to."""
@@ -56,13 +98,15 @@ GOOD_PATH = 0.5
 class Diagnosis:
     """`learned` is None while it is not known (no test yet). `findings`: the likeliest cause first.
 
-    `numbers` say how well it learned: accuracy, its lower bound, the share of the commonest class.
+    `numbers` say how well it learned: accuracy, its lower bound, the share of the commonest class, the linear
+    model's accuracy. `level` is one of `verdict.LEVELS`, None where it is not known.
     """
 
     learned: bool | None
     findings: list[Finding] = field(default_factory=list)
     numbers: Mapping[str, float] = field(default_factory=dict)
     remedies: Mapping[str, str] = field(default_factory=dict)
+    level: str | None = None
 
     @property
     def cause(self) -> Finding | None:
@@ -70,12 +114,13 @@ class Diagnosis:
         return self.findings[0] if self.findings else None
 
     def record(self) -> dict[str, Any]:
-        """What goes into the run's record: learned, cause, layer, evidence, remedy."""
+        """What goes into the run's record: learned, level, cause, layer, evidence, remedy, version."""
+        known = {"learned": self.learned, "level": self.level, "version": verdict.VERSION}
         if self.cause is None:
-            return {"learned": self.learned, "evidence": dict(self.numbers) or None}
-        evidence = {**self.cause.numbers, "since_step": self.cause.since_step}
+            return {**known, "evidence": dict(self.numbers) or None}
+        evidence = {**self.numbers, **self.cause.numbers, "since_step": self.cause.since_step}
         return {
-            "learned": self.learned,
+            **known,
             "cause": self.cause.cause,
             "layer": self.cause.layer,
             "evidence": {name: value for name, value in evidence.items() if value is not None},
@@ -84,15 +129,27 @@ class Diagnosis:
 
 
 def diagnose(evidence: Evidence) -> Diagnosis:
-    """The verdict on a run. Of a run that learned, no cause is sought."""
+    """The verdict on a run: whether and how well it learned, and where that is less than well, why.
+
+    Of a run that learned well, or of which it is not known how well, only what is exact is asked.
+    """
     numbers = test_numbers(evidence)
     learned = None if evidence.confusion_KK is None else verdict.learned(evidence.confusion_KK)
     if learned is None and of_steps.diverged(evidence) is not None:
         learned = False
-    if learned or (learned is None and evidence.late_loss() < of_data.UNTESTED * evidence.chance_loss):
-        return Diagnosis(learned, numbers=numbers)
-    findings = ranked(evidence)
-    return Diagnosis(learned, findings, numbers, remedies(findings, evidence))
+    level = _level(evidence, learned)
+    on_its_way = learned is None and evidence.late_loss() < of_data.UNTESTED * evidence.chance_loss
+    if on_its_way or (learned and level not in ("barely", "poorly")):
+        findings = [finding for look in EXACT if (finding := look(evidence))]
+    else:
+        findings = ranked(evidence)
+    return Diagnosis(learned, findings, numbers, remedies(findings, evidence), level)
+
+
+def _level(evidence: Evidence, learned: bool | None) -> str | None:
+    if learned is None or evidence.confusion_KK is None:
+        return None if learned is None else "not"
+    return verdict.level(evidence.confusion_KK, evidence.reference)
 
 
 def ranked(evidence: Evidence) -> list[Finding]:
@@ -112,11 +169,20 @@ def ranked(evidence: Evidence) -> list[Finding]:
 
 def remedies(findings: list[Finding], evidence: Evidence) -> dict[str, str]:
     """The remedy of each finding. A divergence is mended by what mends its own cause, where that is found."""
-    found = {f.cause: remedy(f.cause, evidence.setup, _lr_factor(f)) for f in findings}
+    steps = evidence.steps
+    found = {f.cause: _remedy(f, evidence.setup, steps) for f in findings}
     reasons = [f.cause for f in findings if f.cause not in ("diverged", "one_class", "constant_input")]
     if "diverged" in found and reasons:
         found["diverged"] = found[reasons[0]]
     return {cause: overrides for cause, overrides in found.items() if overrides}
+
+
+def _remedy(finding: Finding, setup: Setup, steps: int) -> str | None:
+    if finding.numbers.get("layers_frozen"):  # no setting freezes a layer, and none thaws it
+        return None
+    needed = finding.numbers.get("steps_needed")
+    factor = needed / steps if needed and steps else None
+    return remedy(finding.cause, setup, _lr_factor(finding), factor)
 
 
 def _lr_factor(finding: Finding) -> float | None:
@@ -135,7 +201,9 @@ def test_numbers(evidence: Evidence) -> dict[str, float]:
     if not total or evidence.confusion_KK is None:
         return {}
     correct = sum(row[k] for k, row in enumerate(evidence.confusion_KK))
+    linear = verdict.attainable(evidence.reference, max(map(sum, evidence.confusion_KK)) / total)
     return {
+        **({} if linear is None else {"linear_accuracy": linear}),
         "accuracy": correct / total,
         "accuracy_at_least": verdict.wilson_lower(correct, total),
         "commonest_class": max(map(sum, evidence.confusion_KK)) / total,

@@ -34,6 +34,11 @@ def batchnorm_statistics_lag(evidence: Evidence) -> Finding | None:
     says = f"accuracy is {accuracy:.1%} in training mode and {test_accuracy:.1%} in evaluation, where "
     says += f"{answer:.0%} of the images get the same answer"
     numbers = {"train_acc": accuracy or 0.0, "test_acc": test_accuracy, "one_answer": answer}
+    if momentum := evidence.setup.norm_momentum:
+        seen = 1 - (1 - momentum) ** evidence.steps
+        says += f"; with momentum {momentum:g} the running statistics hold {seen:.0%} of the data after "
+        says += f"{evidence.steps} steps"
+        numbers["statistics_seen"] = seen
     return Finding("batchnorm_statistics_lag", says, numbers)
 
 

@@ -30,23 +30,37 @@ def no_trainable_gradient(evidence: Evidence) -> Finding | None:
     of_hidden = [signals.series(layer, "preactivation_grad_norm") for layer in signals.layers[:-1]]
     if of_weights and any(value != 0 for series in (*of_weights, *of_hidden) for value in series.values()):
         return None
+    frozen = _frozen(evidence)
     kind = "a gradient other than zero" if of_weights else "a gradient: frozen, or cut off from the loss"
+    if len(frozen) == len(signals.layers):
+        kind = "a gradient: all are frozen (requires_grad=False)"
     says = f"none of the {len(signals.layers)} weight layers gets {kind}"
-    numbers = {"weight_grad_norm": 0.0, "layers_trained": 0.0}
+    numbers = {"weight_grad_norm": 0.0, "layers_trained": 0.0, "layers_frozen": float(len(frozen))}
     return Finding("no_trainable_gradient", says, numbers, signals.layers[0], 0)
 
 
 def some_without_gradient(evidence: Evidence) -> Finding | None:
-    """A layer that never gets a gradient, while others do: frozen by design, or cut off by mistake."""
+    """Layers that never get a gradient, while others do: frozen by design, or cut off by mistake."""
     signals = evidence.signals
     trained = signals.of_layers("weight_grad_norm")
-    for layer in signals.layers:
-        others = sum(any(series.values()) for series in trained.values())
-        if others and not any(trained.get(layer, {}).values()):
-            says = f"{layer} never gets a gradient, others do: it stays what it was drawn"
-            numbers = {"weight_grad_norm": 0.0, "layers_trained": float(others)}
-            return Finding("no_trainable_gradient", says, numbers, layer, 0)
-    return None
+    others = sum(any(series.values()) for series in trained.values())
+    without = [layer for layer in signals.layers if not any(trained.get(layer, {}).values())]
+    if not others or not without:
+        return None
+    frozen = [layer for layer in _frozen(evidence) if layer in without]
+    says = f"{len(without)} of {len(signals.layers)} weight layers never get a gradient, {without[0]} the "
+    says += "first: "
+    says += "they stay what they were drawn"
+    if frozen:
+        says += f"; {len(frozen)} of {len(signals.layers)} layers are frozen (requires_grad=False)"
+    numbers = {"weight_grad_norm": 0.0, "layers_trained": float(others), "layers_frozen": float(len(frozen))}
+    return Finding("no_trainable_gradient", says, numbers, without[0], 0)
+
+
+def _frozen(evidence: Evidence) -> list[str]:
+    """The layers whose weights may not be trained; none where it was not recorded."""
+    trainable = evidence.signals.of_layers("trainable")
+    return [layer for layer, series in trainable.items() if not any(series.values())]
 
 
 def vanishing_gradient(evidence: Evidence) -> Finding | None:

@@ -3,15 +3,36 @@
 import math
 import statistics
 
-from trainlab.diagnosis.evidence import Evidence, path_length
-from trainlab.diagnosis.finding import Finding
+from trainlab.diagnosis.evidence import Evidence, Series, path_length
+from trainlab.diagnosis.finding import Finding, first_and_last
 from trainlab.diagnosis.of_gradient import LITTLE, THROWN, no_trainable_gradient, vanishing_gradient
+from trainlab.diagnosis.rates import higher_rate
+from trainlab.diagnosis.setup import Setup
 
 USUAL_STEP = 1e-3
 """‖Δw‖/‖w‖ of a step in sound training, by the rule of thumb (Karpathy, CS231n); ours are above it."""
 
 JUMP = 2.0
 """Times the larger of first and chance loss from which on a later loss shows a step that overshot."""
+
+CLIPPED = 0.1
+"""Share of the gradient's length that clipping leaves, below which it is clipping that sets the step."""
+
+MOVED = 0.5
+"""Share of its length that a layer goes in a run that trains, at the least; see LITTLE."""
+
+RATE_LEFT = 0.1
+"""Mean over largest rate, below which the schedule has taken most of the run away: cosine has 0.5, step
+0.55."""
+
+FADED = 1e-3
+"""The same for rates that are inferred: an optimizer's own scale may change by tens."""
+
+STRONG_DECAY, SHRUNK = 1e-3, 0.3
+"""Weight decay that may do it, and the share of the weights' length that it leaves then."""
+
+FEWEST_STEPS = 50
+"""Steps before which a run says nothing, whatever its loss: Adam takes some ten to find its scale."""
 
 
 def diverged(evidence: Evidence) -> Finding | None:
@@ -48,12 +69,14 @@ def learning_rate_too_high(evidence: Evidence) -> Finding | None:
 def learning_rate_too_low(evidence: Evidence) -> Finding | None:
     """No layer goes more than a twentieth of its length in the whole run, or takes a step of usual size.
 
-    Where the gradient itself is lacking, no rate would do: that is another cause. Where steps are of a usual
-    size, it is their number.
+    Where the gradient itself is lacking, no rate would do; where clipping or a schedule takes the steps away,
+    the rate is not to blame; where it is as high as the optimizer bears, neither. Those are other causes.
+    Where steps are of a usual size, it is their number.
     """
-    if vanishing_gradient(evidence) or no_trainable_gradient(evidence):
+    others = (vanishing_gradient, no_trainable_gradient, gradient_clip_too_small, schedule_decays_too_early)
+    if any(look(evidence) for look in others) or not can_be_raised(evidence.setup) or _too_early(evidence):
         return None
-    paths = {name: path_length(s) for name, s in evidence.signals.of_layers("update_ratio").items()}
+    paths = _paths(evidence)
     if not paths or not all(path < min(LITTLE, USUAL_STEP * evidence.steps) for path in paths.values()):
         return None
     layer = max(paths, key=lambda name: paths[name])
@@ -61,13 +84,116 @@ def learning_rate_too_low(evidence: Evidence) -> Finding | None:
     return Finding("learning_rate_too_low", says, {"moved": paths[layer]}, layer, 0)
 
 
-def too_few_steps(evidence: Evidence) -> Finding | None:
-    """Nothing else was found: what is left is that the run was short, or is slow."""
-    if not evidence.losses or not evidence.signals.layers:
+def gradient_clip_too_small(evidence: Evidence) -> Finding | None:
+    """Clipping leaves a small part of the gradient's length, and the weights hardly moved.
+
+    An optimizer that divides the gradient by its own size does not feel it.
+    """
+    clip, norms = evidence.setup.gradient_clip, _gradient_norms(evidence)
+    if not clip or not norms or evidence.setup.rescales_gradient or _too_early(evidence):
         return None
-    late, chance = evidence.late_loss(), evidence.chance_loss
-    says = f"after {evidence.steps} steps the training loss is {late:.3f}; guessing gives {chance:.3f}"
-    return Finding("too_few_steps", says, {"steps": float(evidence.steps), "train_loss": late})
+    left = statistics.median(min(1.0, clip / norm) for norm in norms.values())
+    moved = max(_paths(evidence).values(), default=math.nan)
+    if not (left < CLIPPED and moved < MOVED):
+        return None
+    says = f"clipping at {clip:g} leaves {left:.2g} of the gradient's length at the median step; in "
+    says += f"{evidence.steps} steps no layer moved more than {moved:.1g} of its length"
+    numbers = {"gradient_clip": clip, "gradient_left": left, "moved": moved}
+    return Finding("gradient_clip_too_small", says, numbers, None, min(norms))
+
+
+def schedule_decays_too_early(evidence: Evidence) -> Finding | None:
+    """Over the run the rate is on average a small part of its largest value.
+
+    By the recorded rate; where there is none, by the length of a step over that of its gradient, where both
+    it and the steps themselves fall to next to nothing.
+    """
+    rates = evidence.signals.network("learning_rate")
+    recorded = bool(rates)
+    if not recorded:
+        rates = _effective_rates(evidence)
+        if not rates or not _fades(rates) or not _fades(_median_ratios(evidence)):
+            return None
+    largest = max(rates.values(), default=0.0)
+    if not largest > 0 or len(rates) < 3 or evidence.running:
+        return None
+    mean = path_length(rates) / (max(rates) - min(rates) + 1) / largest
+    last = rates[max(rates)]
+    if not mean < RATE_LEFT:
+        return None
+    gone = next(step for step in sorted(rates) if all(rates[s] < largest / 10 for s in rates if s >= step))
+    says = (
+        f"the schedule: the rate falls below a tenth of its largest value ({largest:.2g}) by step {gone} of "
+    )
+    says += f"{evidence.steps} and ends at {last:.2g}; over the run it is {mean:.2g} of that on average"
+    if not recorded:
+        says += " (by the length of a step over that of its gradient)"
+    numbers = {"mean_rate": mean, "largest_rate": largest, "last_rate": last}
+    return Finding("schedule_decays_too_early", says, numbers, None, gone)
+
+
+def weight_decay_too_strong(evidence: Evidence) -> Finding | None:
+    """The weights of the median layer shrink to less than a third, and weight decay is there to do it."""
+    decay = evidence.setup.weight_decay
+    norms = [series for series in evidence.signals.of_layers("weight_norm").values() if len(series) > 1]
+    if not decay or decay < STRONG_DECAY or not norms:
+        return None
+    ends = [first_and_last(series) for series in norms]
+    left = statistics.median(last / first if first else 1.0 for first, last in ends)
+    if not left < SHRUNK:
+        return None
+    says = f"with weight decay {decay:g} the weights of the median layer shrink to {left:.2g} of their length"
+    numbers = {"weight_decay": decay, "weights_left": left}
+    return Finding("weight_decay_too_strong", says, numbers, None, None)
+
+
+def can_be_raised(setup: Setup) -> bool:
+    """Whether a learning rate is one that can be raised: below the highest that its optimizer usually
+    bears."""
+    return setup.lr is None or higher_rate(setup) is not None
+
+
+def _paths(evidence: Evidence) -> dict[str, float]:
+    return {name: path_length(s) for name, s in evidence.signals.of_layers("update_ratio").items()}
+
+
+def _too_early(evidence: Evidence) -> bool:
+    """Of a run that has just begun, no path says anything yet."""
+    return evidence.running and evidence.steps < FEWEST_STEPS
+
+
+def _gradient_norms(evidence: Evidence) -> dict[int, float]:
+    """The norm of all weights' gradient by step, where it is finite and not zero; before clipping."""
+    layers = evidence.signals.of_layers("weight_grad_norm").values()
+    norms = {step: math.hypot(*(s.get(step, 0.0) for s in layers)) for step in evidence.signals.steps}
+    return {step: norm for step, norm in norms.items() if norm > 0 and math.isfinite(norm)}
+
+
+def _effective_rates(evidence: Evidence) -> dict[int, float]:
+    """‖Δw‖/‖∂loss/∂w‖ of the median layer by step: SGD's own rate, of another optimizer what acts as it."""
+    signals, by_step = evidence.signals, {}
+    for layer, ratios in signals.of_layers("update_ratio").items():
+        norms, grads = (signals.series(layer, f"weight_{name}") for name in ("norm", "grad_norm"))
+        for step, ratio in ratios.items():
+            rate = ratio * norms.get(step, math.nan) / (grads.get(step) or math.nan)
+            if math.isfinite(rate):
+                by_step.setdefault(step, []).append(rate)
+    return {step: statistics.median(rates) for step, rates in sorted(by_step.items())}
+
+
+def _median_ratios(evidence: Evidence) -> dict[int, float]:
+    by_step: dict[int, list[float]] = {}
+    for series in evidence.signals.of_layers("update_ratio").values():
+        for step, ratio in series.items():
+            if math.isfinite(ratio):
+                by_step.setdefault(step, []).append(ratio)
+    return {step: statistics.median(ratios) for step, ratios in sorted(by_step.items())}
+
+
+def _fades(series: Series) -> bool:
+    """Whether it ends at less than a thousandth of its largest value, and stays small once it is."""
+    largest = max(series.values(), default=0.0)
+    return largest > 0 and series[max(series)] < FADED * largest
 
 
 def _thrown(evidence: Evidence) -> tuple[int, float] | None:

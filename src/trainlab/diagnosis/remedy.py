@@ -1,26 +1,33 @@
 """What to change: the first remedy of a cause that changes the run at all, filled from its own settings."""
 
+import math
 import re
 from collections.abc import Mapping
 
 from trainlab.diagnosis.causes import cause
 from trainlab.diagnosis.of_batch import FEW_IMAGES
+from trainlab.diagnosis.rates import higher_rate
 from trainlab.diagnosis.setup import Setup
 
 VGG_DEPTHS = (11, 13, 16, 19)
 RESNET_STEP = 3
 """ResNets have blocks in multiples of three."""
+BATCHNORM_MOMENTUM = 0.1
+"""What torch gives it, and the platform's options."""
 
 
-def remedy(name: str, setup: Setup, lr_factor: float | None = None) -> str | None:
+def remedy(
+    name: str, setup: Setup, lr_factor: float | None = None, steps_factor: float | None = None
+) -> str | None:
     """Overrides that mend the cause `name` in a run set up so: `norm_layer=batchnorm`, `optimizer.lr=0.001`.
 
     Of each remedy in `causes`, overrides that the run has already, or that do not fit it (a depth for
-    LeNet-5), are left out; the first remedy of which something is left is it. `lr_factor` replaces the factor
-    of a tenth or ten of the learning rate, where the evidence gives one. None where nothing is left.
+    LeNet-5), are left out; the first remedy of which something is left is it. `lr_factor` replaces the tenth
+    or ten of a learning rate, `steps_factor` twice the steps, where the evidence gives them; one
+    that is too low is raised to what its optimizer usually bears (`rates`). None where nothing is left.
     Raises RequestError for a cause that does not exist.
     """
-    fills = _fills(setup, lr_factor)
+    fills = _fills(setup, lr_factor, steps_factor or 2.0)
     for template in cause(name).remedies:
         overrides = [filled for part in template.split() if (filled := _fill(part, fills))]
         kept = [override for override in overrides if _changes(override, setup)]
@@ -34,17 +41,33 @@ def _fill(template: str, fills: Mapping[str, object]) -> str | None:
     names = re.findall(r"{(\w+)}", template)
     if any(fills.get(name) is None for name in names):
         return None
-    return template.format(**{name: f"{fills[name]:g}" for name in names})
+    return template.format(**{name: f"{_number(fills[name])}" for name in names})
 
 
-def _fills(setup: Setup, lr_factor: float | None) -> dict[str, float | None]:
+def _number(value: object) -> str:
+    return str(value) if isinstance(value, int) else f"{value:g}"
+
+
+def _fills(setup: Setup, lr_factor: float | None, steps_factor: float) -> dict[str, float | None]:
     return {
         "tenth_lr": _times(setup.lr, lr_factor or 0.1),
-        "ten_lr": _times(setup.lr, lr_factor or 10.0),
-        "twice_epochs": _times(setup.max_epochs, 2),
-        "twice_steps": _times(setup.max_steps, 2),
+        "higher_lr": higher_rate(setup, lr_factor),
+        "more_epochs": _whole(_times(setup.max_epochs, steps_factor)),
+        "more_steps": _whole(_times(setup.max_steps, steps_factor)),
         "half_depth": _half_depth(setup),
+        "usual_momentum": _usual_momentum(setup),
     }
+
+
+def _whole(value: float | None) -> int | None:
+    return None if value is None else math.ceil(value - 1e-9)
+
+
+def _usual_momentum(setup: Setup) -> float | None:
+    """BatchNorm's own, where the run's is smaller: statistics that follow too slowly to be those of the
+    data."""
+    low = setup.norm_momentum is not None and setup.norm_momentum < BATCHNORM_MOMENTUM
+    return BATCHNORM_MOMENTUM if low else None
 
 
 def _times(value: float | None, factor: float) -> float | None:
@@ -71,5 +94,7 @@ def _changes(override: str, setup: Setup) -> bool:
     if key == "data.batch_size":
         return setup.batch_size is not None and setup.batch_size < int(value)
     if key == "trainer.gradient_clip":
-        return setup.gradient_clip is None
+        return setup.gradient_clip is None or setup.gradient_clip < float(value)
+    if key == "optimizer.weight_decay":
+        return bool(setup.weight_decay)
     return str(setup.axes.get(key)) != value

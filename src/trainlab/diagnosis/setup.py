@@ -15,6 +15,9 @@ class Setup:
     batch_size: int | None = None
     train_size: int | None = None
     lr: float | None = None
+    momentum: float | None = None
+    weight_decay: float | None = None
+    norm_momentum: float | None = None
     gradient_clip: float | None = None
     max_epochs: int | None = None
     max_steps: int | None = None
@@ -22,14 +25,17 @@ class Setup:
     @classmethod
     def of(cls, settings: Mapping[str, Any]) -> "Setup":
         """From frozen settings; what they lack is None, so that half a record can be explained too."""
-        data, trainer = _part(settings, "data"), _part(settings, "trainer")
+        data, trainer, optimizer = (_part(settings, name) for name in ("data", "trainer", "optimizer"))
         return cls(
             axes=_part(settings, "axes"),
             depth=settings.get("depth"),
             num_classes=data.get("num_classes"),
             batch_size=data.get("batch_size"),
             train_size=data.get("train_size"),
-            lr=_part(settings, "optimizer").get("lr"),
+            lr=optimizer.get("lr"),
+            momentum=optimizer.get("momentum"),
+            weight_decay=optimizer.get("weight_decay"),
+            norm_momentum=_part(_part(settings, "norm_layer"), "layer").get("momentum"),
             gradient_clip=trainer.get("gradient_clip"),
             max_epochs=trainer.get("max_epochs"),
             max_steps=trainer.get("max_steps"),
@@ -39,6 +45,11 @@ class Setup:
     def has_batchnorm(self) -> bool:
         """Whether the network normalizes by its batch."""
         return str(self.axes.get("norm_layer") or "").startswith("batchnorm")
+
+    @property
+    def rescales_gradient(self) -> bool:
+        """Whether the optimizer divides the gradient by its own size: its length then decides nothing."""
+        return str(self.axes.get("optimizer") or "").startswith(("adam", "rmsprop"))
 
 
 def _part(settings: Mapping[str, Any], name: str) -> Mapping[str, Any]:

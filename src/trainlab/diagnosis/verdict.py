@@ -1,12 +1,33 @@
-"""Did it learn? Better than always guessing the commonest class, by more than chance and a margin."""
+"""Did it learn, and how well? Better than guessing, by more than chance; against what a linear model
+reaches."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+VERSION = 2
+"""Of the rules and thresholds that make a verdict; a record says by which it was judged (none: version 1).
+
+1: `labels_unlearnable` was said of any run that stayed at chance for 100 steps without another cause.
+2: a cause only where its own evidence is there; `not_known`; how well, against a linear model.
+"""
 
 # Two points of accuracy above the commonest class: less is not what people call learning.
 MARGIN = 0.02
 # Two-sided 99%: among the runs of a large sweep, few are called learners by luck.
 Z_99 = 2.5758
+
+LEVELS = ("not", "barely", "poorly", "well")
+"""How well a run learned. `learned` is True of all but the first."""
+
+BARELY, WELL = 0.5, 0.9
+"""Shares of the way from guessing to the linear model's accuracy: below the first a run has barely learned,
+from the second on it has learned well. The linear model sees a part of the training images only, so that a
+network that has learned stands above it."""
+
+BARELY_OF_ALL = 0.25
+"""Where no linear model was fitted: the share of the way from guessing to no error at all, below which a run
+has barely learned. More is not said then, since nobody knows what can be reached."""
 
 
 def learned(confusion_KK: Sequence[Sequence[int]], margin: float = MARGIN) -> bool:
@@ -23,6 +44,30 @@ def learned(confusion_KK: Sequence[Sequence[int]], margin: float = MARGIN) -> bo
     correct = sum(row[k] for k, row in enumerate(confusion_KK))
     commonest = max(map(sum, confusion_KK)) / total
     return wilson_lower(correct, total) > commonest + margin
+
+
+def level(confusion_KK: Sequence[Sequence[int]], reference: Mapping[str, Any] | None = None) -> str | None:
+    """How well: "not", "barely", "poorly" or "well"; None for a run that learned, of which it is not known.
+
+    Measured against `reference["accuracy"]`, a linear model's on the same images. Without one, or where that
+    is itself no better than guessing, against no error at all: "barely", or None.
+    """
+    if not learned(confusion_KK):
+        return "not"
+    total = sum(map(sum, confusion_KK))
+    accuracy = sum(row[k] for k, row in enumerate(confusion_KK)) / total
+    commonest = max(map(sum, confusion_KK)) / total
+    linear = attainable(reference, commonest)
+    if linear is None:
+        return "barely" if accuracy - commonest < BARELY_OF_ALL * (1 - commonest) else None
+    share = (accuracy - commonest) / (linear - commonest)
+    return "barely" if share < BARELY else "poorly" if share < WELL else "well"
+
+
+def attainable(reference: Mapping[str, Any] | None, commonest: float) -> float | None:
+    """The linear model's accuracy, where there is one that does better than guessing by some margins."""
+    linear = (reference or {}).get("accuracy")
+    return linear if isinstance(linear, int | float) and linear > commonest + 3 * MARGIN else None
 
 
 def wilson_lower(successes: int, trials: int, z: float = Z_99) -> float:

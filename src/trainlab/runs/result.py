@@ -27,13 +27,20 @@ class BrokenRun(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class Verdict:
-    """Whether a run learned, and why not: the cause, the layer, what shows it, what would help."""
+    """Whether and how well a run learned, and why not: the cause, the layer, what shows it, what would help.
+
+    `level` is "not", "barely", "poorly" or "well", None where it is not known. `reference` is what simple
+    models make of the same images. `version` is that of the rules it was judged by; None: of the first.
+    """
 
     learned: bool | None = None
+    level: str | None = None
     cause: str | None = None
     layer: str | None = None
     evidence: Any = None
     remedy: str | None = None
+    reference: Mapping[str, Any] | None = None
+    version: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

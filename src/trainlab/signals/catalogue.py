@@ -53,11 +53,11 @@ OF_NETWORK = {
 
 OF_LOOP = {
     "learning_rate": "the optimizer's rate at this step (of its first group)",
-    "gradient_left_over": "‖what was in the last layer's gradient before the backward pass‖ / ‖what it added‖",
+    "gradient_left_over": "what the last layer's gradient held before the backward pass, over what it added",
     "unregistered_layers": "layers with weights that ran inside the network and are no part of it",
     "batchnorm_frozen": "fraction 0..1 of the BatchNorm layers in evaluation mode at their first statistics",
     "neighbours": "correlation −1..1 of a pixel with the one below it, images of several channels",
-    "neighbours_reordered": "the same with the axes (N, C, H, W) taken for (N, H, W, C), or the other way round",
+    "neighbours_reordered": "the same with the axes in the order (N, H, W, C), or the other way round",
     "probe_images": "images of the batch that the probe of its labels classified (leave one out)",
     "probe_accuracy": "fraction 0..1 of them that it classified rightly from the others",
     "probe_permuted": "the same with the labels permuted among the images: what chance gives",

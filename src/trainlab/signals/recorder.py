@@ -103,7 +103,7 @@ class Recorder:
     def _of_wiring(self, capture: Capture) -> dict[tuple[str, str], Tensor]:
         values = {**capture.images, **wiring.of_batchnorm(self.network)}
         if capture.output is not None:
-            values |= wiring.of_output(capture.output.logits_NK) | _of_labels(capture)
+            values |= {**wiring.of_output(capture.output.logits_NK), **_of_labels(capture)}
         if len(capture.unregistered):
             values["unregistered_layers"] = torch.tensor(float(len(capture.unregistered)))
         return {(NETWORK, quantity): value for quantity, value in values.items()}

@@ -34,7 +34,11 @@ class Unregistered:
         return len(self._found)
 
     def _look(self, module: nn.Module, *_: Any) -> None:
-        if self.inside and module not in self._own and next(module.parameters(recurse=False), None) is not None:
+        if (
+            self.inside
+            and module not in self._own
+            and next(module.parameters(recurse=False), None) is not None
+        ):
             self._found.add(module)
 
     def remove(self) -> None:
@@ -43,10 +47,12 @@ class Unregistered:
 
 
 class LeftOver:
-    """What of a weight's gradient was there before the backward pass: a loop without `zero_grad` adds it up."""
+    """What of a weight's gradient was there before the backward pass: a loop without `zero_grad` adds it
+    up."""
 
     def __init__(self, weight: Tensor) -> None:
-        self.weight, self._new = weight, None
+        self.weight = weight
+        self._new: Tensor | None = None
         self._handle = weight.register_hook(self._take)
 
     def _take(self, grad: Tensor) -> None:
@@ -85,7 +91,9 @@ def of_batchnorm(network: nn.Module) -> Mapping[str, Tensor]:
     layers = [m for m in network.modules() if isinstance(m, _BatchNorm) and m.running_mean is not None]
     if not layers or not network.training:
         return {}
-    frozen = [_is_new(layer) if not layer.training else torch.zeros((), device=_device(layer)) for layer in layers]
+    frozen = [
+        _is_new(layer) if not layer.training else torch.zeros((), device=_device(layer)) for layer in layers
+    ]
     return {"batchnorm_frozen": torch.stack(frozen).mean()}
 
 
@@ -102,9 +110,9 @@ def _is_new(layer: _BatchNorm) -> Tensor:
 def of_images(x: Tensor, images: int) -> Mapping[str, Tensor]:
     """How alike vertical neighbours are, and how alike they would be with the axes in another order.
 
-    `neighbours`: the correlation −1..1 of a pixel with the one below it. `neighbours_reordered`: the larger of
-    those of the two arrangements that a `view` in the place of a `permute` confuses with it, (N, H, W, C) read
-    as (N, C, H, W) and the other way round. Only images of several channels have rows.
+    `neighbours`: the correlation −1..1 of a pixel with the one below it. `neighbours_reordered`: the larger
+    of those of the two arrangements that a `view` in the place of a `permute` confuses with it, (N, H, W, C)
+    read as (N, C, H, W) and the other way round. Only images of several channels have rows.
     """
     if x.dim() != 4 or x.shape[1] < 2 or x.shape[1] > 4 or min(x.shape[2:]) < 4:
         return {}
