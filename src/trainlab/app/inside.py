@@ -88,7 +88,7 @@ def _cause(run: RunFolder, diagnosis: Diagnosis) -> None:
     st.markdown(f"{plain(_sentence(sentence(finding)))}. Evidence: {plain(finding.says)}.")
     if remedy := diagnosis.remedies.get(finding.cause):
         st.markdown("Try next:")
-        command(networks.command_of(run.settings(), remedy))
+        command(networks.command_of(run.settings(), remedy, run.path.parent))
     if others := diagnosis.findings[1:]:
         with st.expander(f"also found: {len(others)}"):
             for other in others:

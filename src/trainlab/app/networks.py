@@ -160,12 +160,12 @@ def one_thread() -> None:
 
 
 @st.cache_data(max_entries=KEPT, show_spinner=False)
-def command_of(settings: Mapping[str, Any], change: str) -> str:
-    """The command that makes a run with a change. Raises RequestError."""
+def command_of(settings: Mapping[str, Any], change: str, runs: Path) -> str:
+    """The command that makes a run with a change, into a folder of runs. Raises RequestError."""
     from trainlab.config.command import command
 
     with _TURN:
-        return command(settings, change)
+        return command(settings, change, runs)
 
 
 def batch_of(image_HWC: Any) -> Any:

@@ -7,10 +7,14 @@ from typing import Any
 
 import streamlit as st
 
+from trainlab.app.place import place
+from trainlab.config.command import train
 from trainlab.errors import RequestError
 from trainlab.figures.style import OnScreen
 from trainlab.runs import BrokenRun
 
+DEMO = ("-m", "experiment=demo", "activation=sigmoid,relu", "init=glorot,kaiming")
+"""Four small networks in a minute."""
 _MARKUP = str.maketrans({mark: f"\\{mark}" for mark in "\\`*_{}[]()<>#+-.!|~$:&"})
 
 
@@ -119,6 +123,11 @@ def _not_there(asked: Sequence[str]) -> None:
 def command(line: str) -> None:
     """A command line, with a button that copies it."""
     st.code(line, language="bash", wrap_lines=True)
+
+
+def into_these_runs(*overrides: str) -> str:
+    """The command of a run or a sweep that is recorded where this app looks."""
+    return train(overrides, place().runs)
 
 
 def nothing_yet(message: str, *lines: str) -> None:

@@ -31,7 +31,7 @@ def show() -> None:
     except RequestError as error:
         st.error(plain(error))
         _watch(where, seen)
-        nothing_yet("This says what is wrong with the claims:", "trainlab claims check")
+        nothing_yet("This says what is wrong with the claims:", _claims("check"))
         return
     found, broken = _read(entries)
     for line in broken:
@@ -56,7 +56,7 @@ def show() -> None:
         if entry.name in offered and one in (None, entry.name):
             _claim(entry, found.get(entry.name), verdicts[entry.name])
     st.caption("Verdicts are those among all claims of a collection (Holm-adjusted). This runs all of them:")
-    command(f"trainlab claims run --collection {chosen}")
+    command(_claims("run", "--collection", chosen or first))
     _watch(where, seen)
 
 
@@ -118,12 +118,14 @@ def _claim(entry: Entry, content: Mapping[str, Any] | None, verdict: str) -> Non
 
 def _command(entry: Entry, content: Mapping[str, Any] | None) -> str:
     """What runs the claim as it was run; the folder is said where it is not the usual one."""
-    words = ["trainlab", "claims", "run", entry.name]
-    if content is not None:
-        words += ["--profile", content["profile"]]
-    if place().experiments is not None:
-        words += ["--experiments", str(place().experiments)]
-    return shlex.join(words)
+    profile = [] if content is None else ["--profile", content["profile"]]
+    return _claims("run", entry.name, *profile)
+
+
+def _claims(*words: str) -> str:
+    """A command about these claims."""
+    where = [] if place().experiments is None else ["--experiments", str(place().experiments)]
+    return shlex.join(["trainlab", "claims", *words, *where])
 
 
 def _picture(entry: Entry, content: Mapping[str, Any] | None) -> None:

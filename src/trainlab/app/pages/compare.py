@@ -10,7 +10,17 @@ from trainlab.analysis import choose
 from trainlab.analysis.compare import OTHER_MEASURES, varying_settings
 from trainlab.app import comparing, records
 from trainlab.app.place import place
-from trainlab.app.shell import control, heading, live, nothing_yet, plain, plainly, some_of
+from trainlab.app.shell import (
+    DEMO,
+    control,
+    heading,
+    into_these_runs,
+    live,
+    nothing_yet,
+    plain,
+    plainly,
+    some_of,
+)
 from trainlab.runs import index
 
 SECONDS = 3
@@ -18,7 +28,6 @@ SECONDS = 3
 BROKEN_SHOWN = 3
 ONLY = "only."
 """How a filter is called in the address, before the name of its setting."""
-FIRST = ("make demo", "python train.py -m activation=sigmoid,relu init=glorot,kaiming")
 VIEWS = {
     "Curves and table": comparing.overview,
     "Effect of each axis": comparing.effects,
@@ -35,8 +44,8 @@ def page() -> None:
     shown: list[str] = []
     if found.frame.is_empty():
         nothing_yet(
-            f"No runs in {plain(place().runs)} yet. Either of these trains four small networks in a minute:",
-            *FIRST,
+            f"No runs in {plain(place().runs)} yet. This trains four small networks in a minute:",
+            into_these_runs(*DEMO),
         )
     else:
         shown = _compare(found)

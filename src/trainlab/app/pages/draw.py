@@ -8,7 +8,19 @@ import streamlit as st
 
 from trainlab.app import networks, trained_runs
 from trainlab.app.place import place
-from trainlab.app.shell import chart, control, heading, live, nothing_yet, one_of, plain, plainly, section
+from trainlab.app.shell import (
+    DEMO,
+    chart,
+    control,
+    heading,
+    into_these_runs,
+    live,
+    nothing_yet,
+    one_of,
+    plain,
+    plainly,
+    section,
+)
 from trainlab.errors import RequestError
 from trainlab.figures import class_bars, pixels
 from trainlab.runs import index
@@ -77,7 +89,7 @@ def choose_run() -> str | None:
     if not runs:
         nothing_yet(
             f"There is no trained network in {plain(place().runs)} yet. This makes four small ones:",
-            "make demo",
+            into_these_runs(*DEMO),
         )
         return None
     return one_of("Trained network", runs, key="run")

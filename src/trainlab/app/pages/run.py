@@ -6,11 +6,20 @@ import streamlit as st
 
 from trainlab.app import inside, records, seeing
 from trainlab.app.place import place
-from trainlab.app.shell import control, heading, live, nothing_yet, one_of, plain, plainly
+from trainlab.app.shell import (
+    DEMO,
+    control,
+    heading,
+    into_these_runs,
+    live,
+    nothing_yet,
+    one_of,
+    plain,
+    plainly,
+)
 from trainlab.runs import RunFolder, index
 
 SECONDS = 3
-FIRST = ("make demo", "python train.py model=lenet5")
 PARTS = {
     "Layers": inside.layers,
     "What it sees": seeing.sees,
@@ -33,7 +42,11 @@ def _runs() -> list[str]:
     """The runs chosen, each in words, and the parts below; returns their ids."""
     found = records.table()
     if found.frame.is_empty():
-        nothing_yet(f"No runs in {plain(place().runs)} yet. Either of these makes some:", *FIRST)
+        nothing_yet(
+            f"No runs in {plain(place().runs)} yet. Either of these makes some:",
+            into_these_runs(*DEMO),
+            into_these_runs("model=lenet5"),
+        )
         return []
     for line in found.broken:
         if line.partition(":")[0] in (st.query_params.get("run"), st.query_params.get("beside")):

@@ -10,7 +10,7 @@ import streamlit as st
 
 from trainlab.app import networks
 from trainlab.app.forecasts import Forecasts
-from trainlab.app.shell import chart, command, control, heading, plain, plainly
+from trainlab.app.shell import chart, command, control, heading, into_these_runs, plain, plainly
 from trainlab.config.options import catalogue
 from trainlab.errors import RequestError
 from trainlab.figures import forecast_layers
@@ -241,7 +241,7 @@ def page() -> None:
     st.markdown("Layer by layer, from the image to the classes: **━** theory, **●** measured")
     charts = [column.empty() for column in st.columns(3)]
     _fill(charts, st.session_state.get("layers", []))
-    command(" ".join(["python train.py", *overrides]))
+    command(into_these_runs(*overrides))
     beside = forecasts()  # it imports torch while this process does; it is asked once the theory is on show
     since = time.monotonic()
     try:
