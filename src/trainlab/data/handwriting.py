@@ -18,6 +18,10 @@ FAINT = 0.25
 """Ink below this is grain of the paper: it does not decide where the digit lies."""
 INK = 0.5
 """What is ink where a bitmap has only ink and paper."""
+THINNEST = 0.1
+"""Share of a digit's size that a stroke of MNIST is wide at least: two of twenty pixels."""
+DOT = 0.1
+"""Share of the picture's shorter side that a mere dot is wide at most."""
 FAINTEST_CONTRAST = 8
 """Grey levels between paper and the darkest stroke, below which there is no stroke."""
 
@@ -36,16 +40,30 @@ def ink_of(grey_HW: np.ndarray) -> np.ndarray:
 
 def border_level(grey_HW: np.ndarray) -> float:
     """The median brightness of a frame one sixteenth of the image wide."""
+    return float(np.median(rim_of(grey_HW)))
+
+
+def rim_of(grey_HW: np.ndarray) -> np.ndarray:
+    """The pixels of a frame one sixteenth of the image wide."""
     height, width = grey_HW.shape
     rim = max(1, min(height, width) // 16)
     inside = np.zeros(grey_HW.shape, dtype=bool)
     inside[rim : height - rim, rim : width - rim] = True
-    return float(np.median(grey_HW[~inside]))
+    return grey_HW[~inside]
+
+
+def is_dot(ink_HW: np.ndarray) -> bool:
+    """Whether all ink there is (some) is one small round spot: a click, not a digit."""
+    left, top, right, bottom = box_of(ink_HW)
+    height, width = bottom - top, right - left
+    is_small = max(height, width) <= DOT * min(ink_HW.shape)
+    is_round = max(height, width) <= 1.3 * min(height, width)
+    return is_small and is_round and float((ink_HW[top:bottom, left:right] >= INK).mean()) > 0.65
 
 
 def as_mnist(ink_HW: np.ndarray) -> np.ndarray:
     """uint8 of 28 × 28: in a box of 20 × 20, its centre of mass at the centre."""
-    digit = _cut_out(ink_HW)
+    digit = _cut_out(_widened(ink_HW))
     scale = 20 / max(digit.shape)
     height, width = (max(1, round(side * scale)) for side in digit.shape)
     small = _resized(digit, height, width)
@@ -64,6 +82,25 @@ def as_digits(ink_HW: np.ndarray) -> np.ndarray:
     """float32 of 8 × 8, 0..16: how many pixels of each 4 × 4 block of the normalized bitmap are ink."""
     bitmap = _bitmap(ink_HW)
     return bitmap.reshape(8, 4, 8, 4).sum(axis=(1, 3)).astype(np.float32)
+
+
+def _widened(ink_HW: np.ndarray) -> np.ndarray:
+    """Strokes of a thin pen made as wide as MNIST's thinner ones: shrunk to 20 × 20 they would fade away."""
+    there = ink_HW >= INK
+    if not there.any():
+        return ink_HW
+    left, top, right, bottom = box_of(ink_HW)
+    size = max(right - left, bottom - top)
+    inside = np.asarray(ndimage.distance_transform_edt(there))
+    ridge = inside[inside >= ndimage.maximum_filter(inside, 3)]
+    width = 2 * float(np.mean(ridge[ridge > 0])) - 1
+    lacking = (THINNEST * size - width) / 2
+    if lacking <= 0.5:
+        return ink_HW
+    margin = int(lacking) + 2
+    padded = np.pad(ink_HW, margin)
+    away = np.asarray(ndimage.distance_transform_edt(padded < INK))
+    return np.maximum(padded, np.clip(lacking + 0.5 - away, 0, 1))
 
 
 DIGITS_HEIGHT, DIGITS_WIDTH = 32, 20

@@ -11,11 +11,24 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from trainlab.data.digits import upsample
-from trainlab.data.handwriting import as_digits, as_mnist, border_level, box_of, ink_of
+from trainlab.data.handwriting import (
+    FAINTEST_CONTRAST,
+    as_digits,
+    as_mnist,
+    border_level,
+    box_of,
+    ink_of,
+    is_dot,
+)
 from trainlab.data.image_file import Picture, read_picture
+from trainlab.data.photo import ink_of_photo, is_dark_on_light
 from trainlab.data.pixels import to_pixels
 
 NO_DIGIT = "one colour throughout: there is no digit in it"
+NO_STROKE = "no stroke stands out from the ground: there is no digit in it"
+ONLY_A_DOT = "a dot: there is no digit in it"
+SMALLEST_PHOTO = 64
+"""Pixels of the shorter side; what is smaller is no photograph, and too coarse to look for lines in."""
 LARGEST_SIDE = 512
 """Pixels: a photograph of a digit is shrunk to this before strokes are looked for."""
 LARGEST_PREVIEW = 1024
@@ -83,10 +96,11 @@ def take_in(
     making = MAKINGS.get(data)
     if making is None:
         return _fitted(picture.image, shape_HWC, picture.said, _preview(picture.image))
-    return _made(picture, making, shape_HWC)
+    is_photo = not isinstance(source, np.ndarray) and min(picture.image.size) >= SMALLEST_PHOTO
+    return _made(picture, making, shape_HWC, is_photo)
 
 
-def _made(picture: Picture, making: Making, shape_HWC: tuple[int, int, int]) -> Intake:
+def _made(picture: Picture, making: Making, shape_HWC: tuple[int, int, int], is_photo: bool) -> Intake:
     said, image, photo = list(picture.said), picture.image, _preview(picture.image)
     if image.mode == "RGB":
         if not _is_grey(image):
@@ -96,18 +110,26 @@ def _made(picture: Picture, making: Making, shape_HWC: tuple[int, int, int]) -> 
     if not is_light and image.size == shape_HWC[1::-1]:
         said.append("left as it is: it has the size and the dark ground")
         return Intake(to_pixels(image, shape_HWC), tuple(said), photo)
+    if is_photo and making.draw is not None:
+        is_light = is_dark_on_light(np.asarray(image))
     if is_light:
-        image = ImageOps.invert(image)
         said.append(f"inverted: {making.are} light on dark")
+        image = ImageOps.invert(image)
     if making.draw is None:
         return _fitted(image, shape_HWC, tuple(said), photo)
     image.thumbnail((LARGEST_SIDE, LARGEST_SIDE))
-    ink_HW = ink_of(np.asarray(image))
-    if not ink_HW.any():
-        return Intake(np.zeros(shape_HWC, np.uint8), (*said, NO_DIGIT), photo, empty=NO_DIGIT)
+    ink_HW = ink_of_photo(np.asarray(ImageOps.invert(image))) if is_photo else ink_of(np.asarray(image))
+    if empty := _why_empty(np.asarray(image), ink_HW):
+        return Intake(np.zeros(shape_HWC, np.uint8), (*said, empty), photo, empty=empty)
     box = _scaled(box_of(ink_HW), image.size, photo.size)
     said.append(making.said)
     return replace(_fitted(Image.fromarray(making.draw(ink_HW)), shape_HWC, tuple(said), photo), box=box)
+
+
+def _why_empty(grey_HW: np.ndarray, ink_HW: np.ndarray) -> str | None:
+    if not ink_HW.any():
+        return NO_DIGIT if np.ptp(grey_HW) < FAINTEST_CONTRAST else NO_STROKE
+    return ONLY_A_DOT if is_dot(ink_HW) else None
 
 
 def _preview(image: Image.Image) -> Image.Image:
