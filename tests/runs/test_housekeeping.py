@@ -1,5 +1,6 @@
 import json
 import multiprocessing
+import shutil
 from pathlib import Path
 
 import pytest
@@ -96,7 +97,7 @@ def test_disk_usage_counts_every_byte(root):
 
 
 def test_removed_runs_are_gone_from_disk_table_and_index(root):
-    assert remove(resolve(root, "night")) == ["def333", "f00444"]
+    assert remove(root, resolve(root, "night")) == ["def333", "f00444"]
     assert load_runs(root)["run_id"].to_list() == ["abc111", "abc222"]
     assert index.read_index(root)[0].keys() == {"abc111", "abc222"}
     assert not (root / "def333").exists()
@@ -106,15 +107,69 @@ def test_removed_runs_are_gone_from_disk_table_and_index(root):
 
 def test_nothing_is_removed_while_one_of_them_is_being_worked_on(root):
     with RunFolder(root / "abc222").lock(), pytest.raises(RunBusy, match="abc222"):
-        remove([root / "abc111", root / "abc222"])
+        remove(root, [root / "abc111", root / "abc222"])
     assert load_runs(root).height == 4
 
 
 def test_a_folder_that_is_no_run_is_never_removed(root):
     (root / "photos").mkdir()
     with pytest.raises(RequestError, match="holds no run"):
-        remove([root / "abc111", root / "photos"])
+        remove(root, [root / "abc111", root / "photos"])
     assert (root / "abc111").exists() and (root / "photos").exists()
+
+
+def stranger(folder: Path, **files: str) -> Path:
+    """A folder of somebody's, with files that are called as a run's are."""
+    (folder / "src").mkdir(parents=True)
+    (folder / "src" / "main.py").write_text("x = 1\n")
+    for name, text in files.items():
+        (folder / f"{name}.{'json' if name == 'result' else 'yaml'}").write_text(text)
+    return folder
+
+
+@pytest.mark.parametrize("text", ["..", ".", "*", "", "abc", "home", "home/project", "{home}", "other-runs",
+                                  "{runs}/..", "project", "link-in-home/../project"])  # fmt: skip
+def test_only_runs_of_this_folder_are_removed(root, tmp_path, monkeypatch, call_command, text):
+    """Twelve ways to say something else: one line, exit 2, and every file is still there."""
+    home = tmp_path / "home"
+    stranger(home / "project", config="{}")
+    stranger(home / "other", result="{}")
+    stranger(tmp_path / "project", config="run_id: somebody-elses\naxes: {}\n")
+    shutil.copytree(root, tmp_path / "other-runs")
+    (tmp_path / "link-in-home").symlink_to(home)
+    monkeypatch.chdir(tmp_path)
+    before = sorted(tmp_path.rglob("*"))
+    named = text.format(home=home, runs=root)
+    code, _, line = call_command("runs", "rm", named, "--runs", str(root), "--yes")
+    assert code == 2 and line.count("\n") == 1, line
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_link_is_removed_and_what_it_leads_to_stays(root, tmp_path, call_command):
+    kept = stranger(tmp_path / "kept", config="run_id: linked\naxes: {}\n")
+    (root / "linked").symlink_to(kept)
+    (root / "abc111" / "checkpoints").symlink_to(kept)
+    assert call_command("runs", "rm", "linked", "abc111", "--runs", str(root), "--yes")[0] == 0
+    assert not (root / "linked").is_symlink() and not (root / "abc111").exists()
+    assert sorted(p.name for p in kept.rglob("*")) == ["config.yaml", "main.py", "src"]
+
+
+@pytest.mark.parametrize("files", [{"config": "{}"}, {"result": "{}"}, {"config": "run_id: other\naxes: {}"},
+                                   {"config": "run_id: pets"}, {"config": "*a"}, {}])  # fmt: skip
+def test_a_folder_among_the_runs_that_does_not_prove_to_be_one_stays(root, call_command, files):
+    stranger(root / "pets", **files)
+    code, _, line = call_command("runs", "rm", "pets", "--runs", str(root), "--yes")
+    assert (root / "pets" / "src" / "main.py").exists()
+    assert code == 0 if not files else (code == 2 and "holds no run" in line)
+
+
+def test_an_interrupted_run_and_one_with_broken_settings_are_removed(root, settings_of, call_command):
+    settings = settings_of()
+    folder = RunFolder(root / settings.setdefault("run_id", "abc999"))
+    folder.write_settings(settings)
+    (root / "abc222" / "config.yaml").write_text("{")
+    assert call_command("runs", "rm", folder.run_id, "abc222", "--runs", str(root), "-y")[0] == 0
+    assert not folder.path.exists() and not (root / "abc222").exists()
 
 
 def test_a_group_is_a_list_of_ids_each_once_in_order(tmp_path):

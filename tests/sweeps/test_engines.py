@@ -77,8 +77,8 @@ def test_a_record_left_on_another_machine_does_not_come_back_as_new(tmp_path, mo
     RunFolder(theirs / "r").create().finish(Result(run_id="r", status="finished"))
     monkeypatch.setenv("TRAINLAB_RUNS", str(theirs))
     monkeypatch.setattr("trainlab.sweeps.remote._server", lambda: WarmServer(fakes.PRELOAD))
-    settings = yaml.safe_dump(fakes.job(ours, "r", do="refuse").settings)
-    code, record = run_there(str(ours / "r" / "config.yaml"), settings, fakes.WORK)
+    settings = yaml.safe_dump(plain(fakes.job(ours, "r", do="refuse").settings))
+    code, record = run_there(str(ours / "r" / "config.yaml"), settings, fakes.WORK, ())
     assert code == 2 and "result.json" not in record and "log.txt" in record
 
 

@@ -84,5 +84,5 @@ def remove(folder: Path, runs: Sequence[str], status: Sequence[str], yes: bool) 
                   + (" …" if len(selected) > 8 else ""), highlight=False)  # fmt: skip
     if not yes:
         typer.confirm("remove them?", abort=True)
-    housekeeping.remove(selected)
+    housekeeping.remove(folder, selected)
     console.print(f"removed {len(selected)} runs")

@@ -11,8 +11,9 @@ import polars as pl
 from trainlab.errors import RequestError, unknown
 from trainlab.runs import index
 from trainlab.runs.record import RunBusy, RunFolder, is_locked
-from trainlab.runs.result import RESULT_FILE, STATUSES
+from trainlab.runs.result import RESULT_FILE, STATUSES, BrokenRun, read_result
 from trainlab.runs.selection import is_run, resolve_all, run_names
+from trainlab.runs.settings_file import read_settings
 from trainlab.runs.table import statuses
 
 _SIZES = {"run_id": pl.String, "bytes": pl.Int64, "checkpoint_bytes": pl.Int64, "wandb_bytes": pl.Int64}
@@ -47,28 +48,52 @@ def disk_usage(folders: Iterable[Path]) -> pl.DataFrame:
     return pl.DataFrame(sizes, schema=_SIZES, orient="row").sort("bytes", descending=True)
 
 
-def remove(folders: Iterable[Path]) -> list[str]:
-    """Remove runs, and their lines of the index, and return their ids. Sweeps keep them in their lists.
+def remove(root: Path | str, folders: Iterable[Path]) -> list[str]:
+    """Remove runs of `root` with their lines of the index, and return their ids. Sweeps keep them listed.
 
-    All or none: when a run is being worked on, or a folder holds no run, nothing is removed.
+    All or none: when a run is being worked on, or a folder is none of `root` or does not prove to be a run,
+    nothing is removed. What lies there as a link goes as a link; what it leads to stays.
     Raises RunBusy, RequestError.
     """
-    folders = list(folders)
+    root, folders = Path(root), list(folders)
     for folder in folders:
+        if folder.parent.resolve() != root.resolve():
+            raise RequestError(f"{folder} does not lie in {root}: nothing was removed (--runs says where)")
+        if folder.is_symlink():
+            continue
+        if not proves_to_be_a_run(folder):
+            raise RequestError(
+                f"{folder} holds no run: neither config.yaml nor result.json says run_id: {folder.name}; "
+                "nothing was removed"
+            )
         if is_locked(folder):
             raise RunBusy(f"run {folder.name} is being worked on by another process: nothing was removed")
-        if not is_run(folder):
-            raise RequestError(f"{folder} holds no run: nothing was removed")
     for folder in folders:
         _remove(folder)
-    for root in {folder.parent for folder in folders}:
-        _forget(root, {folder.name for folder in folders})
+    _forget(root, {folder.name for folder in folders})
     return [folder.name for folder in folders]
+
+
+def proves_to_be_a_run(folder: Path) -> bool:
+    """Whether the folder's settings or its record can be read and say that it is the run of its name."""
+    try:
+        settings = read_settings(folder)
+    except BrokenRun:
+        settings = {}
+    if settings.get("run_id") == folder.name and isinstance(settings.get("axes"), dict):
+        return True
+    try:
+        return read_result(folder).run_id == folder.name
+    except (BrokenRun, FileNotFoundError):
+        return False
 
 
 def _remove(folder: Path) -> None:
     """Remove one run: its record first, so that what a kill leaves behind is an unfinished run."""
     try:
+        if folder.is_symlink():
+            folder.unlink()
+            return
         with RunFolder(folder).lock():
             (folder / RESULT_FILE).unlink(missing_ok=True)
             for path in folder.iterdir():
