@@ -1,5 +1,6 @@
 """Starts the app: on this machine only, with no watching of files and nothing sent anywhere."""
 
+import errno
 import gc
 import inspect
 import socket
@@ -9,6 +10,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from trainlab.app.hosts import EVERYWHERE, OURS
 from trainlab.app.place import Place
 from trainlab.errors import RequestError
 
@@ -20,7 +22,6 @@ FIRST_PORT, PORTS = 8501, 50
 MAIN = Path(__file__).parent / "pages" / "main.py"
 LARGEST_UPLOAD_MB = 64
 SETTINGS = {
-    "server.address": ADDRESS,
     "server.headless": True,
     "server.fileWatcherType": "none",
     "server.maxUploadSize": LARGEST_UPLOAD_MB,
@@ -35,20 +36,23 @@ CLOSING_SECONDS = 3
 """So long open windows may take to say goodbye when the app ends."""
 
 
-def serve(place: Place, port: int | None) -> None:
+def serve(place: Place, port: int | None, host: str = ADDRESS) -> None:
     """Tells the address and serves until it is interrupted; without `port`, the first free one is taken.
 
+    `host` is the name or address of this machine that it listens on, and answers to beside localhost.
+
     Raises:
-        RequestError: the extra `app` is not installed, or the port is taken.
+        RequestError: the extra `app` is not installed, the port is taken, `host` is none of this machine.
     """
     if find_spec("streamlit") is None or find_spec("altair") is None:
         raise RequestError("the app needs streamlit and altair; pip install 'trainlab[app]'")
-    listener = _listen_anywhere() if port is None else _listen(port)
+    listener = _listen_anywhere(host) if port is None else _listen(port, host)
     if listener is None:
-        raise RequestError(f"port {port} of {ADDRESS} is taken; choose another with --port")
+        raise RequestError(f"port {port} of {host} is taken; choose another with --port")
     with listener:
-        server = _server(place, listener.getsockname()[1])
-        print(f"trainlab app: http://localhost:{listener.getsockname()[1]}  ", end="")
+        server = _server(place, listener.getsockname()[1], host)
+        name = "localhost" if host in (ADDRESS, *EVERYWHERE) else host
+        print(f"trainlab app: http://{name}:{listener.getsockname()[1]}  ", end="")
         print(f"(runs in {place.runs}; Ctrl-C ends it)", flush=True)
         try:
             server.run(sockets=[listener])
@@ -56,7 +60,7 @@ def serve(place: Place, port: int | None) -> None:
             return
 
 
-def _server(place: Place, port: int) -> "Server":
+def _server(place: Place, port: int, host: str) -> "Server":
     """The server with all that the first view needs, so that an address that is told answers at once."""
     import narwhals.stable.v1  # noqa: F401 - altair's way to a table
     import pandas  # noqa: F401 - Streamlit's way to a table, as is the next
@@ -70,17 +74,21 @@ def _server(place: Place, port: int) -> "Server":
 
     from trainlab.app import comparing, theme  # noqa: F401
     from trainlab.app.frontend import Frontend
+    from trainlab.app.hosts import OnlyOurNames
 
     schemapi.disable_debug_mode()  # checking a chart against its schema takes as long as making it: tests do
     inspect.stack()  # Streamlit asks for it at its first element; the first time is slow
     gc.freeze()  # what is imported stays: no collection needs to look through it
     threading.Thread(target=_read, args=(place,), daemon=True).start()
-    given = {**SETTINGS, **theme.options(), "server.port": port}
+    names = [*OURS, host]
+    streamlits = ["*"] if host in EVERYWHERE else names  # it knows no addresses, and ours stands before it
+    given = {**SETTINGS, **theme.options(), "server.port": port, "server.address": host}
+    given["server.allowedHosts"] = streamlits
     bootstrap.load_config_options({name.replace(".", "_"): value for name, value in given.items()})
     sys.argv = [str(MAIN), *place.arguments()]  # where `trainlab.app.place` finds it, in every view
     return uvicorn.Server(
         uvicorn.Config(
-            st.App(MAIN, middleware=[Middleware(Frontend)]),
+            st.App(MAIN, middleware=[Middleware(OnlyOurNames, names=names), Middleware(Frontend)]),
             log_level="error",
             ws_max_size=LARGEST_UPLOAD_MB * 2**20,
             ws_per_message_deflate=False,
@@ -102,26 +110,34 @@ def _read(place: Place) -> None:
     OnScreen(learning_curves.figure(points, "val/acc", "", chance=0.1)).to_dict()
 
 
-def _listen_anywhere() -> socket.socket:
+def _listen_anywhere(host: str) -> socket.socket:
     for port in range(FIRST_PORT, FIRST_PORT + PORTS):
-        if listener := _listen(port):
+        if listener := _listen(port, host):
             return listener
     raise RequestError(f"no free port from {FIRST_PORT} to {FIRST_PORT + PORTS - 1}; choose one with --port")
 
 
-def _listen(port: int) -> socket.socket | None:
+def _listen(port: int, host: str) -> socket.socket | None:
     """A socket that takes connections at this port; None where it is taken.
+
+    Raises RequestError for a host that is none of this machine.
 
     asyncio sends small answers at once only on a socket that names its protocol; on others, as Streamlit
     opens them, the system keeps an answer's second half back for up to 40 ms.
     """
-    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    try:
+        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    except (OSError, UnicodeError) as error:
+        raise RequestError(f"--host {host}: {error}; expected a name or address of this machine") from None
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         if sys.platform != "win32":  # there, it would let two servers have the same port
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind((ADDRESS, port))
+        listener.bind(address)
         listener.listen()
-    except OSError:
+    except OSError as error:
         listener.close()
+        if error.errno == errno.EADDRNOTAVAIL:
+            raise RequestError(f"--host {host}: expected a name or address of this machine") from None
         return None
     return listener

@@ -343,13 +343,17 @@ def web_app(
     port: Annotated[
         int | None, typer.Option(min=1, max=65535, help="The port; the first free one when left out.")
     ] = None,
+    host: Annotated[
+        str,
+        typer.Option(help="The address or name to listen on; others can then see all that the app shows."),
+    ] = "127.0.0.1",
     experiments: Experiments = None,
 ) -> None:
     """Open the web app on this machine."""
     from trainlab.app.place import Place
     from trainlab.app.serve import serve
 
-    serve(Place(folder, experiments), port)
+    serve(Place(folder, experiments), port, host)
 
 
 def main(arguments: list[str] | None = None) -> None:
