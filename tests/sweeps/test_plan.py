@@ -60,6 +60,30 @@ def test_runs_have_the_ids_that_they_have_alone(planned, tmp_path, shared_cache)
     assert plan.jobs[1].label == "activation=tanh"
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        "signals=on,off", "checkpoint=last,none", "trainer.threads=1,2", "logger=none,csv",
+        "resume=true,false", "trainer=cpu,auto", "trainer.profiler=null,simple",
+        "trainer.progress_bar=true,false",
+    ],
+)  # fmt: skip
+def test_what_is_no_part_of_a_run_cannot_be_swept(planned, line):
+    key = line.partition("=")[0]
+    with pytest.raises(RequestError, match=rf"{key}[\w.]*=.*it cannot be swept; expected one value"):
+        planned(line, "seed=1,2")
+
+
+def test_the_runs_of_a_sweep_have_one_group(planned, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in "ab":
+        preset = tmp_path / "conf" / "experiment" / f"{name}.yaml"
+        preset.parent.mkdir(parents=True, exist_ok=True)
+        preset.write_text(f"# @package _global_\ngroup: {name}\nseed: {ord(name)}\n")
+    with pytest.raises(RequestError, match=r"^group=a,b: one for all runs of a sweep"):
+        planned("experiment=a,b")
+
+
 def test_aliases_and_repetitions_are_one_run(planned):
     plan = planned("init=glorot,glorot_uniform,kaiming", "seed=1,1")
     assert len(plan.jobs) == 2

@@ -34,10 +34,12 @@ def settings_of(overrides: tuple[str, ...]) -> dict[str, Any]:
 
     from trainlab.build import own
     from trainlab.config.composition import one_line
+    from trainlab.config.overrides import as_hydra_reads
 
     with _TURN:
         try:
-            return own(_composer().compose(OverridesParser.create().parse_overrides(list(overrides))))
+            words = as_hydra_reads(overrides)
+            return own(_composer().compose(OverridesParser.create().parse_overrides(words)))
         except HydraException as error:
             raise RequestError(one_line(error)) from None
 

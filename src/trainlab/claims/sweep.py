@@ -60,7 +60,8 @@ def sweep(entry: Entry, jobs: Sequence[Job], bench: Bench) -> dict[str, dict[int
     """
     console = bench.console
     values = checked(SweepSettings, SWEEP | {"retry_failed": bench.setup.retry_failed})
-    plan = make_plan((job.overrides for job in jobs), bench.composer.compose, values, _swept(entry))
+    overrides = (job.overrides for job in jobs)
+    plan = make_plan(overrides, bench.composer.compose, values, _swept(entry), clashes_matter=False)
     check_architectures(plan.todo, bench.server)
     record_plan(plan)
     again = [job for job in plan.jobs if job.status in DONE and not _is_enough(entry, plan.runs / job.run_id)]

@@ -103,22 +103,27 @@ def train(arguments: list[str]) -> None:
     from hydra.types import RunMode
     from omegaconf.errors import OmegaConfBaseException
 
-    from trainlab.config import one_line
+    from trainlab.config.composition import COMPOSITION_FAULTS, is_of_composition, one_line
+    from trainlab.config.overrides import as_hydra_reads
+    from trainlab.config.presets import refuse_sweep_settings, with_launcher_of_preset
     from trainlab.config.words import check_words
     from trainlab.sweeps import SweepFailed
 
     check_words(settings_among(arguments))
+    arguments = with_launcher_of_preset(as_hydra_reads(arguments))
     # Hydra's parser wants its flags before the overrides; people write them anywhere
     flags = [word for word in arguments if word in ("-m", "--multirun")]
+    if flags and {"--cfg", "-c", "--info", "-i"} & set(arguments):
+        raise RequestError("--cfg and --info are about one run: expected no -m beside them")
     sys.argv = ["train.py", *flags, *(word for word in arguments if word not in flags)]
-    composed: list[tuple[Any, Mapping[str, str]]] = []
+    composed: list[tuple[Any, Any]] = []
 
     def one_run(configuration: Any) -> None:
         """What Hydra calls with the composed configuration of one run."""
         hydra_config = HydraConfig.get()
         if hydra_config.mode == RunMode.RUN:
             # the run begins once Hydra is done: it would print a line of its own before each error
-            composed.append((configuration, hydra_config.runtime.choices))
+            composed.append((configuration, hydra_config))
         else:
             _one_run(configuration, hydra_config.runtime.choices)
 
@@ -130,15 +135,17 @@ def train(arguments: list[str]) -> None:
         if isinstance(error.__cause__, RequestError):
             raise error.__cause__ from None
         raise RequestError(one_line(error)) from None
-    except ValueError as error:
-        if not str(error).startswith("Config group override"):  # Hydra's word for activation=3
+    except COMPOSITION_FAULTS as error:
+        if not is_of_composition(error):
             raise
-        raise RequestError(f"{error}: {' '.join(arguments)}") from None
+        shown = f": {' '.join(arguments)}" if str(error).startswith("Config group override") else ""
+        raise RequestError(f"{one_line(error)}{shown}") from None  # activation=3
     except SweepFailed:
         sys.exit(1)  # its summary has said which
     try:
-        for configuration, choices in composed:
-            _one_run(configuration, choices)
+        for configuration, hydra_config in composed:
+            refuse_sweep_settings(hydra_config, configuration.sweep.run_timeout)
+            _one_run(configuration, hydra_config.runtime.choices)
     except RunFailed as failed:
         sys.exit(failed.code)
 

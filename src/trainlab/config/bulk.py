@@ -18,12 +18,17 @@ from hydra._internal.config_repository import CachingConfigRepository
 from hydra._internal.defaults_list import create_defaults_list
 from hydra.core.default_element import ResultDefault
 from hydra.core.override_parser.types import Override, OverrideType
-from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import OmegaConf
-from omegaconf.errors import OmegaConfBaseException
 
-from trainlab.config.composition import NOT_OF_A_RUN, finish, freeze, one_line
+from trainlab.config.composition import (
+    COMPOSITION_FAULTS,
+    NOT_OF_A_RUN,
+    finish,
+    freeze,
+    one_line,
+    refuse_misplaced,
+)
 from trainlab.config.options import AXES
 from trainlab.config.synonyms import unknown_option
 from trainlab.errors import RequestError
@@ -97,7 +102,7 @@ class BulkComposer:
                 raise _not_an_option(override)
         entries, known = self._defaults({key: str(o.value()) for key, o in chosen.items()})
         try:
-            settings = self._assembled(entries, values)
+            settings = self._assembled(entries, values, known)
         except _NotPlain:
             return self._refused_or_in_full(overrides, values, known)
         return finish(settings, {key: str(value) for key, value in known.items()})
@@ -167,7 +172,7 @@ class BulkComposer:
                 found = create_defaults_list(
                     self._repository, self._config_name, overrides, prepend_hydra=True, skip_missing=False
                 )
-            except (HydraException, OmegaConfBaseException) as error:
+            except COMPOSITION_FAULTS as error:
                 raise RequestError(one_line(error)) from None
             ours = tuple(e for e in found.defaults if not (e.config_path or "").startswith("hydra/"))
             self._lists[name] = ours, dict(found.overrides.known_choices)
@@ -175,13 +180,16 @@ class BulkComposer:
 
     # What they say, merged and resolved
 
-    def _assembled(self, entries: Sequence[ResultDefault], values: Sequence[Override]) -> dict[str, Any]:
+    def _assembled(
+        self, entries: Sequence[ResultDefault], values: Sequence[Override], known: Choices
+    ) -> dict[str, Any]:
         settings: dict[str, Any] = {}
         for entry in entries:
             _merge(settings, self._content(entry))
         try:
             for override in values:
                 _apply(settings, override)
+            refuse_misplaced(settings, known)
             return {k: self._resolved(v, settings) for k, v in settings.items() if k not in NOT_OF_A_RUN}
         except RecursionError:
             raise _NotPlain from None
@@ -189,7 +197,10 @@ class BulkComposer:
     def _content(self, entry: ResultDefault) -> dict[str, Any]:
         name = (entry.config_path, entry.package)
         if name not in self._contents:
-            loaded = self._loader._load_single_config(default=entry, repo=self._repository)
+            try:
+                loaded = self._loader._load_single_config(default=entry, repo=self._repository)
+            except COMPOSITION_FAULTS as error:
+                raise RequestError(one_line(error)) from None
             content = OmegaConf.to_container(loaded.config, resolve=False)
             assert isinstance(content, dict)
             self._contents[name] = {str(k): v for k, v in content.items() if k != "hydra"}
@@ -234,7 +245,7 @@ class BulkComposer:
         lines = [*self._hydra_overrides, *(o.input_line or "" for o in overrides)]
         try:
             config = self._loader.load_configuration(self._config_name, lines, RunMode.RUN)
-        except (HydraException, OmegaConfBaseException) as error:
+        except COMPOSITION_FAULTS as error:
             raise RequestError(one_line(error)) from None
         return freeze(config, config.hydra.runtime.choices)
 

@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import yaml
 from hydra import compose as hydra_compose
 from hydra import initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
@@ -15,7 +16,8 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from trainlab.build import own
-from trainlab.config.options import AXES, canonical, catalogue, package_conf
+from trainlab.config.options import AXES, canonical, catalogue, package_conf, unreadable_option
+from trainlab.config.overrides import as_hydra_reads
 from trainlab.config.schema import validate
 from trainlab.config.synonyms import unknown_option, unknown_setting
 from trainlab.config.words import check_words, unreadable
@@ -33,6 +35,10 @@ NAMED_AXES = (
 NOT_OF_A_RUN = ("hydra", "sweep", "debug", "experiment")
 
 
+COMPOSITION_FAULTS = (HydraException, OmegaConfBaseException, yaml.YAMLError, ValueError)
+"""What Hydra raises for a request that is wrong: a ValueError also for a file that is no UTF-8 text."""
+
+
 def compose(overrides: Sequence[str] = ()) -> dict[str, Any]:
     """The frozen settings of one run of the user's own, by Hydra's own composition (about 0.2 s).
 
@@ -43,8 +49,8 @@ def compose(overrides: Sequence[str] = ()) -> dict[str, Any]:
     GlobalHydra.instance().clear()
     with initialize_config_dir(str(package_conf()), version_base="1.3"):
         try:
-            config = hydra_compose("train", list(overrides), return_hydra_config=True)
-        except (HydraException, OmegaConfBaseException, ValueError) as error:
+            config = hydra_compose("train", as_hydra_reads(overrides), return_hydra_config=True)
+        except COMPOSITION_FAULTS as error:
             raise RequestError(one_line(error)) from None
         return own(freeze(config, config.hydra.runtime.choices))
 
@@ -58,6 +64,7 @@ def freeze(config: DictConfig, choices: Mapping[str, str]) -> dict[str, Any]:
         RequestError: a value of the wrong type or out of range, or an interpolation that leads nowhere.
     """
     try:
+        refuse_misplaced(config, choices)
         settings = OmegaConf.to_container(
             OmegaConf.masked_copy(config, [k for k in config if k not in NOT_OF_A_RUN]), resolve=True
         )
@@ -65,6 +72,22 @@ def freeze(config: DictConfig, choices: Mapping[str, str]) -> dict[str, Any]:
         raise RequestError(one_line(error)) from None
     assert isinstance(settings, dict)
     return finish({str(k): v for k, v in settings.items()}, choices)
+
+
+def refuse_misplaced(config: Mapping[str, Any], choices: Mapping[str, str | None]) -> None:
+    """A preset acts on all settings only where its file says so; else it would be dropped without a word.
+
+    Raises:
+        RequestError: with the line to add, and where.
+    """
+    for axis in ("experiment", "debug"):
+        if config.get(axis):
+            name = choices.get(axis)
+            path = next((o.path for n, o in catalogue(axis).items() if n == name), f"{axis}/{name}.yaml")
+            raise RequestError(
+                f"{axis}={name}: its settings would go nowhere; expected '# @package _global_' as the first "
+                f"line of {path}"
+            )
 
 
 def finish(settings: dict[str, Any], choices: Mapping[str, str]) -> dict[str, Any]:
@@ -109,9 +132,22 @@ def identify(settings: dict[str, Any]) -> dict[str, Any]:
     return {**settings, "fingerprint": fingerprint, "copy": copy, "run_id": run_id(settings, fingerprint)}
 
 
+def is_of_composition(error: BaseException) -> bool:
+    """Whether Hydra or OmegaConf raised it, and not what was called by them."""
+    packages: list[str] = []
+    trace = error.__traceback__
+    while trace is not None:
+        packages.append(str(trace.tb_frame.f_globals.get("__name__")).partition(".")[0])
+        trace = trace.tb_next
+    known = [package for package in packages if package in ("hydra", "omegaconf", "trainlab")]
+    return bool(known) and known[-1] != "trainlab"
+
+
 def one_line(error: Exception) -> str:
     """What Hydra or OmegaConf says over several lines, in one, with the closest valid name."""
     text = str(error)
+    if isinstance(error, yaml.YAMLError | UnicodeDecodeError) and (broken := unreadable_option()):
+        return broken
     if isinstance(error, OverrideParseException):
         return unreadable(error.override)
     if isinstance(error, MissingConfigException) and error.missing_cfg_file:
@@ -119,8 +155,8 @@ def one_line(error: Exception) -> str:
         group = group.removeprefix("/")
         if group in AXES:
             return str(unknown_option(group, option))
-    if found := re.search(r"Ambiguous value for argument '([^']+)'", text):
-        return f"{found[1]}: several values; add -m to sweep over them"
+    if found := re.search(r"Ambiguous value for argument '(.+)'", text):
+        return f"{found[1]}: several values; add -m to sweep over them, or put one that has a comma in quotes"
     if found := re.search(r"Could not override '([^']+)'", text):
         return _unknown_key(found[1], text)
     if found := re.search(r"In '[^']+': (.+)", text):
@@ -139,8 +175,11 @@ def _unknown_key(key: str, text: str) -> str:
         return str(unknown("axis", key, AXES))
     if "No match in the defaults list" in text:
         return str(unknown("axis", key, AXES))
+    known = setting_names()
+    if key in known:
+        return f"{key} cannot be set like this: {text.splitlines()[0]}"
     value = re.search(r"use \+[^=\s]+=(.*)", text)
-    return str(unknown_setting(key, value[1].strip() if value else None, setting_names()))
+    return str(unknown_setting(key, value[1].strip() if value else None, known))
 
 
 def setting_names() -> list[str]:

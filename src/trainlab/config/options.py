@@ -31,7 +31,10 @@ AXES = {
 
 @dataclass(frozen=True)
 class Option:
-    """One choice on an axis: its name, one line on why, its paper, and the option it is an alias of."""
+    """One choice on an axis: its name, one line on why, its paper, and the option it is an alias of.
+
+    `fault` is what keeps its file from being read, if anything does.
+    """
 
     axis: str
     name: str
@@ -39,6 +42,7 @@ class Option:
     paper: str | None
     alias_of: str | None
     path: Path
+    fault: str | None = None
 
 
 def package_conf() -> Path:
@@ -75,8 +79,22 @@ def _catalogue(axis: str, folders: tuple[Path, ...]) -> dict[str, Option]:
     return found
 
 
+def unreadable_option() -> str | None:
+    """The first file of options that cannot be read, and why; None where all can."""
+    options = (option for axis in AXES for option in catalogue(axis).values())
+    return next((f"{option.path}: {option.fault}" for option in options if option.fault), None)
+
+
 def _read(axis: str, path: Path) -> Option:
-    text = path.read_text(encoding="utf-8")
+    try:
+        text = path.read_text(encoding="utf-8")
+        alias = _alias_of(text)
+    except UnicodeDecodeError as error:
+        fault = f"not UTF-8 text (byte {error.object[error.start]:#04x} at {error.start})"
+        return Option(axis, path.stem, f"cannot be read: {fault}", None, None, path, fault)
+    except yaml.YAMLError as error:
+        fault = " ".join(f"not YAML: {error}".split())
+        return Option(axis, path.stem, f"cannot be read: {fault}", None, None, path, fault)
     comments = []
     for line in text.splitlines():
         if not line.startswith("#"):
@@ -84,11 +102,13 @@ def _read(axis: str, path: Path) -> Option:
         if not line.startswith("# @package"):
             comments.append(line.lstrip("# ").rstrip())
     paper = next((c.removeprefix("Paper:").strip() for c in comments if c.startswith("Paper:")), None)
-    return Option(axis, path.stem, comments[0] if comments else "", paper, _alias_of(text), path)
+    return Option(axis, path.stem, comments[0] if comments else "", paper, alias, path)
 
 
 def _alias_of(text: str) -> str | None:
     content = yaml.safe_load(text) or {}
+    if not isinstance(content, dict):
+        raise yaml.YAMLError(f"expected settings, got a {type(content).__name__}")
     defaults = content.get("defaults", [])
     if set(content) == {"defaults"} and len(defaults) == 1 and isinstance(defaults[0], str):
         return defaults[0]

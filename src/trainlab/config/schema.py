@@ -5,9 +5,11 @@ common to all of them is checked here. Everything else is listed, and a key that
 """
 
 import math
-from typing import Annotated, Any, Literal
+from collections.abc import Iterator
+from types import UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from trainlab.config.synonyms import setting
 from trainlab.errors import RequestError, closest
@@ -24,6 +26,17 @@ NotNegative = Annotated[float, Field(ge=0), AfterValidator(_finite)]
 Count = Annotated[int, Field(ge=1)]
 # torch.manual_seed and numpy both take 32 bits
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
+
+
+def _as_text(value: object) -> object:
+    """A name of digits, which YAML takes for a number; of other numbers the spelling is lost."""
+    if isinstance(value, float):
+        raise ValueError("must be text: put it in quotes")
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+Text = Annotated[str, BeforeValidator(_as_text)]
+"""A name, an id or a path: text, whatever it looks like."""
 
 
 class _Strict(BaseModel):
@@ -48,7 +61,7 @@ class Data(BaseModel):
     """A data set and how it is cut; sizes in images. A source's own keys may stand beside these."""
 
     model_config = ConfigDict(strict=True, extra="allow")
-    name: str
+    name: Text
     image_size: Annotated[int, Field(ge=4, le=1024)] | None
     channels: Literal[1, 3]
     num_classes: Annotated[int, Field(ge=2)] | None
@@ -87,9 +100,9 @@ class Trainer(_Strict):
 class Paths(_Strict):
     """Where data are, where decoded images are kept, where runs are recorded."""
 
-    data: str
-    cache: str
-    runs: str
+    data: Text
+    cache: Text
+    runs: Text
 
 
 class Settings(_Strict):
@@ -108,10 +121,10 @@ class Settings(_Strict):
     seed: Seed
     depth: Count | None
     width: Count | None
-    group: str | None
+    group: Text | None
     checkpoint: Literal["last", "best", "both", "none"]
     signals: bool | Count
-    resume: bool | str
+    resume: Annotated[bool | str, BeforeValidator(_as_text)]
     early_stop: Count | None
     trainer: Trainer
     logger: Node
@@ -128,6 +141,30 @@ class SweepSettings(_Strict):
     run_timeout: Positive | None
     prune: Literal["none", "preflight", "early"]
     audit: Annotated[float, Field(ge=0, le=1)]
+
+
+def text_settings(model: type[BaseModel], prefix: str = "") -> list[str]:
+    """The dotted names of all settings that are text, or text among other things, but for what is built."""
+    found: list[str] = []
+    for name, field in model.model_fields.items():
+        kinds = list(_members(field.annotation))
+        if str in kinds and not field.alias:
+            found.append(f"{prefix}{name}")
+        for kind in kinds:
+            if isinstance(kind, type) and issubclass(kind, BaseModel):
+                found += text_settings(kind, f"{prefix}{name}.")
+    return found
+
+
+def _members(kind: Any) -> Iterator[Any]:
+    """The plain types of an annotation: `Text | None` is str and None."""
+    if get_origin(kind) in (Union, UnionType):
+        for member in get_args(kind):
+            yield from _members(member)
+    elif get_origin(kind) is Annotated:
+        yield from _members(get_args(kind)[0])
+    else:
+        yield kind
 
 
 # Ways in which people write the same precision, and Lightning's own short forms
@@ -169,4 +206,5 @@ def _fault(fault: dict[str, Any], model: type[BaseModel]) -> str:
     # drop the names of a union's members ('bool', 'constrained-int') from the path
     name = ".".join(p for p in path if p.isidentifier() and p not in {"bool", "int", "str"})
     expected = fault["msg"].removeprefix("Input should be ").removeprefix("Value error, ")
-    return f"{name}={fault['input']}: expected {expected.removeprefix('must be ')}"
+    expected = expected.removeprefix("must be ").replace("a valid string", "text: put it in quotes")
+    return f"{name}={fault['input']}: expected {expected}"

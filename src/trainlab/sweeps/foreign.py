@@ -14,6 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from trainlab.build import own
 from trainlab.config.bulk import BulkComposer
+from trainlab.config.overrides import as_hydra_reads
 from trainlab.runs.attempt import RecordMark
 from trainlab.runs.record import RunFolder
 from trainlab.sweeps.outcome import Outcome, recorded
@@ -35,7 +36,10 @@ class ForeignEngine:
     def run(self, plan: Plan, sweep: dict[str, Any], server: WarmServer, watcher: Watcher) -> list[Outcome]:
         """Launches all runs at once and reads what they have recorded."""
         passed_on = ("rerun", "prune", "audit")
-        ours = [f"group='{plan.group}'", *(f"sweep.{name}={sweep[name]}" for name in passed_on)]
+        ours = [
+            *as_hydra_reads([f"group={plan.group}"]),
+            *(f"sweep.{name}={sweep[name]}" for name in passed_on),
+        ]
         for job in plan.todo:
             watcher.started(job)
         before = {job.run_id: RecordMark.of(plan.runs / job.run_id) for job in plan.todo}
@@ -72,7 +76,7 @@ def launch(
     """
     loader = context.config_loader
     parser = OverridesParser.create(config_loader=loader)
-    parsed = [parser.parse_overrides(list(lines)) for lines in job_overrides]
+    parsed = [parser.parse_overrides(as_hydra_reads(lines)) for lines in job_overrides]
     jobs = [[o for o in overrides if o.key_or_group.split(".")[0] != "sweep"] for overrides in parsed]
     composer = composer_of(context, config)
     sweep: Any = OmegaConf.to_container(config.sweep, resolve=True)

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from trainlab.build.whose import own_keys, with_own
 from trainlab.config import identify
 from trainlab.errors import RequestError
 from trainlab.runs.groups import add_to_group
-from trainlab.runs.identity import run_id
+from trainlab.runs.identity import flat, run_id
 from trainlab.runs.record import status
 
 DONE = ("finished", "diverged")
@@ -81,10 +81,12 @@ def make_plan(
     sweep: Mapping[str, Any],
     swept: Sequence[str] = (),
     on_first_todo: Callable[[Mapping[str, Any]], None] | None = None,
+    clashes_matter: bool = True,
 ) -> Plan:
     """Resolves, checks and names every job before anything starts, without torch.
 
-    `on_first_todo` gets the settings of the first run that will have to run, as soon as they are known.
+    `on_first_todo` gets the settings of the first run that will have to run, as soon as they are known. Two
+    jobs that are one run and yet ask for different things of it are refused, unless no `clashes_matter`.
 
     Raises:
         RequestError: all faults of all jobs, a line each.
@@ -93,6 +95,7 @@ def make_plan(
     faults: Counter[str] = Counter()
     found: dict[str, Job] = {}
     requested: list[str] = []
+    places: set[tuple[str, str | None]] = set()
     waiting = on_first_todo
     for overrides in jobs:
         try:
@@ -104,7 +107,10 @@ def make_plan(
             continue
         name = settings["run_id"]
         requested.append(name)
+        places.add((settings["paths"]["runs"], settings["group"]))
         if name in found:
+            if clashes_matter and (clash := _clash(found[name].settings, settings)):
+                faults[clash] += 1
             continue
         state = status(Path(settings["paths"]["runs"]) / name)
         lines = tuple(o.input_line or "" for o in overrides)
@@ -118,7 +124,26 @@ def make_plan(
         raise RequestError(_listed(faults))
     if not found:
         raise RequestError("there is nothing to run")
+    _check_one_place(places)
     return _with_group(list(found.values()), swept, requested, sweep)
+
+
+def _clash(first: Mapping[str, Any], second: Mapping[str, Any]) -> str | None:
+    """What two jobs that are one run ask for differently; None where they are the same in all."""
+    before, after = flat(first), flat(second)
+    unequal = [key for key in {**before, **after} if before.get(key) != after.get(key)]
+    if not unequal:
+        return None
+    shown = "; ".join(f"{key}={before.get(key)}, {after.get(key)}" for key in unequal)
+    return f"{shown}: no part of what decides a run's result, it cannot be swept; expected one value"
+
+
+def _check_one_place(places: Collection[tuple[str, str | None]]) -> None:
+    """The runs of a sweep lie in one folder and one group; a preset, or an option, may have named another."""
+    for name, values in zip(("paths.runs", "group"), zip(*places, strict=True), strict=True):
+        several = sorted(map(str, set(values)))
+        if len(several) > 1:
+            raise RequestError(f"{name}={','.join(several)}: one for all runs of a sweep, expected one value")
 
 
 class _Identity:

@@ -13,6 +13,7 @@ from trainlab.sweeps.architectures import check_architectures
 from trainlab.sweeps.display import Display
 from trainlab.sweeps.estimate import show_estimate
 from trainlab.sweeps.failed import SweepFailed
+from trainlab.sweeps.foreign import ForeignEngine
 from trainlab.sweeps.grid import Grid
 from trainlab.sweeps.outcome import Outcome
 from trainlab.sweeps.plan import Plan, make_plan, record_plan
@@ -77,6 +78,8 @@ def _planned_and_run(
     plan = make_plan(grid.jobs(), compose, settings, grid.swept, on_first_todo=warm_up)
     if settings["prune"] == "early" and any(job.settings["signals"] is False for job in plan.todo):
         raise RequestError("sweep.prune=early looks at the signals: expected signals=on, got off")
+    if settings["run_timeout"] and isinstance(engine, ForeignEngine):
+        raise RequestError("sweep.run_timeout: this launcher stops no run; expected hydra/launcher=local")
     slots = engine.slots(plan) if plan.todo else 1
     check_architectures(plan.todo, server)
     if not settings["plan_only"]:
