@@ -91,7 +91,7 @@ WRONG = {
     "foo": ["foo"],
     "seed=[1,2": ["[1,2"],
     "+new.thing=1": ["new"],
-    "activation=3": ["group", "int"],
+    "activation=3": ["unknown activation '3'", "relu"],
     "activation=relu,tanh": ["activation=relu,tanh", "add -m"],
 }
 

@@ -85,7 +85,7 @@ def test_a_sweeps_own_settings_are_taken_out(loader):
         ("seed=interval(0,1)", "expected values to list"),
         ("activation=glob(zzz*)", "nothing that this matches"),
         ("seed=range(3,1)", "nothing that this matches"),
-        ("seed=[1", "no viable alternative"),
+        ("seed=[1", "brackets or quotes that are not closed"),
     ],
 )
 def test_what_is_refused(loader, line, said):
