@@ -3,6 +3,9 @@
 import difflib
 from collections.abc import Iterable
 
+MOST_NAMES = 40
+"""So many names are listed in an error: a folder may hold thousands of sweeps."""
+
 
 class RequestError(Exception):
     """The request itself is wrong: got, expected, available, closest valid name, all in one line."""
@@ -19,4 +22,5 @@ def unknown(kind: str, got: object, available: Iterable[str]) -> RequestError:
     names = sorted(available)
     near = closest(str(got), names)
     hint = f"did you mean '{near}'? " if near else ""
-    return RequestError(f"unknown {kind} '{got}': {hint}available: {', '.join(names)}")
+    more = f", … ({len(names)} in all)" if len(names) > MOST_NAMES else ""
+    return RequestError(f"unknown {kind} '{got}': {hint}available: {', '.join(names[:MOST_NAMES])}{more}")

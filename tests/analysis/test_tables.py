@@ -20,6 +20,7 @@ def runs(runs_of):
             "depth": depth,
             "seed": seed,
             "test/acc": value - depth / 100,
+            "learned": activation == "relu",
         }
         for depth in (4, 8)
         for activation, of_seeds in accuracy.items()
@@ -44,7 +45,9 @@ def test_the_comparison_says_what_matters_and_nothing_else(runs):
         "depth",
         "test/acc",
         "failed",
-        "88.00 ± 25.41 %",
+        "88.00 % (62.6 … 100.0)",  # an accuracy is not above 100 %
+        "2 of 2",
+        "0 of 2",
     ):
         assert part in text
     for part in ("diverged", "pruned", "cause", "nan", "None"):
@@ -72,10 +75,24 @@ def test_effects_are_shown_with_their_notes(runs):
     assert len(content["levels"]) == 4
 
 
-def test_a_list_of_runs_leaves_out_empty_columns(runs):
-    text = text_of(tables.runs_table(runs))
-    assert "run_id" in text and "94.00" not in text and "90.00" in text
-    assert "group" not in text
+def test_one_seed_has_no_interval_and_no_shares(runs_of):
+    """Two settings, one run each: two accuracies, and nothing that chance could have done."""
+    pair = [
+        {"activation": a, "test/acc": v, "learned": a == "relu"} for a, v in (("relu", 0.9), ("tanh", 0.1))
+    ]
+    comparison = compare(runs_of(pair))
+    assert comparison.has_single_seeds
+    text = text_of(tables.comparison_listing(comparison, 200).table)
+    assert "yes" in text and "no" in text and "90.00 %" in text and "±" not in text and " n " not in text
+    (levels,) = tables.effects_tables(effects(runs_of(pair)))
+    text = text_of(levels)
+    assert "share" not in text and "…" not in text and "seed=range(3)" in text
+
+
+def test_an_interval_that_is_everything_is_none():
+    assert tables.level_bounds("test/acc", -0.2, 1.2) == "–"
+    assert tables.level_bounds("test/acc", 0.2, 0.4) == "20.00 % … 40.00 %"
+    assert tables.level_bounds("test/loss", 0.0, 2.0) == "0 … 2"
 
 
 def test_disk_usage_has_a_sum():
@@ -101,6 +118,8 @@ def test_sizes_have_binary_prefixes(count, text):
         ("test/acc", (0.988, None, None), "98.80 %"),
         ("test/acc", (None, None, None), "–"),
         ("test/loss", (math.inf, None, None), "inf"),
+        ("test/acc", (0.5, -0.3, 1.3), "50.00 %"),
+        ("test/acc", (0.9, 0.7, 1.1), "90.00 % (70.0 … 100.0)"),
     ],
 )
 def test_an_estimate_is_a_mean_with_half_its_interval(metric, interval, text):

@@ -72,10 +72,13 @@ def test_evaluate_gives_the_records_own_numbers(trainlab, runs):
 
 def test_predict_gives_probabilities_of_any_image(trainlab, runs, tmp_path):
     first, _, folder = runs
-    Image.fromarray(np.full((40, 30, 3), 200, np.uint8)).save(tmp_path / "colour.png")
-    Image.fromarray(np.zeros((9, 9), np.uint8)).save(tmp_path / "grey.jpg")
+    colour, grey = np.full((40, 30, 3), 200, np.uint8), np.zeros((9, 9), np.uint8)
+    colour[8:32, 13:17], grey[2:7, 4] = 20, 255  # a stroke each: a blank page is refused
+    Image.fromarray(colour).save(tmp_path / "colour.png")
+    Image.fromarray(grey).save(tmp_path / "grey.jpg")
     images = [str(tmp_path / "colour.png"), str(tmp_path / "grey.jpg")]
-    code, out, _ = trainlab("predict", first.run_id, *images, "--runs", str(folder), "--json")
+    code, out, err = trainlab("predict", first.run_id, *images, "--runs", str(folder), "--json")
+    assert code == 0, err
     answer = json.loads(out)
     assert code == 0 and list(answer) == images
     for classes in answer.values():

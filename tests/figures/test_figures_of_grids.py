@@ -41,6 +41,54 @@ def test_what_a_pair_has_beyond_both_is_what_was_planted():
         assert row["beyond"] == pytest.approx(0.05 if right else -0.05)
 
 
+WITH_NONE = {"activation": ("relu", "tanh"), "init": ("glorot", "kaiming"), "depth": (None, 4, 12)}
+
+
+def drawn(chart) -> list[dict]:
+    """All rows that a chart has, wherever Altair puts them."""
+    if isinstance(chart, list):
+        return [row for inner in chart for row in drawn(inner)]
+    if not isinstance(chart, dict):
+        return []
+    own = [*chart.get("datasets", {}).values(), chart.get("values", [])]
+    rows = [row for values in own for row in values if isinstance(row, dict)]
+    return rows + [row for name, inner in chart.items() if name != "datasets" for row in drawn(inner)]
+
+
+@pytest.mark.parametrize("axes", [["depth", "activation"], ["activation", "depth"]])
+def test_a_level_that_is_none_is_a_level_of_a_pair(axes):
+    """LeNet-5 has no depth: its cells stay, and so do the others' surplus."""
+    surplus = {("relu", None): 0.3}
+    table = runs(lambda p, _: 0.2 + 0.1 * (p[0] == "relu") + surplus.get((p[0], p[2]), 0.0), WITH_NONE)
+    cells = pair.cells(table, axes, "test/acc")
+    assert cells.height == 6
+    place = dict(zip(axes, ("first", "second"), strict=True))
+    for row in cells.to_dicts():
+        of_relu, of_none = row[place["activation"]] == "relu", row[place["depth"]] is None
+        # a surplus of 0.3 in one of 2 × 3 cells: less the means of its row and column, and that of all
+        expected = 0.3 * ((of_relu and of_none) - of_relu / 3 - of_none / 2 + 1 / 6)
+        assert row["beyond"] == pytest.approx(expected)
+    chart = pair.figure(cells, axes, "test/acc", "Two axes").to_dict()
+    for half in chart["hconcat"]:
+        encoded = half["layer"][0]["encoding"]
+        for channel, name in (("y", "first"), ("x", "second")):
+            assert set(encoded[channel]["sort"]) == {row[name] for row in drawn(chart)}
+
+
+def test_a_level_that_is_none_is_a_level_of_a_table_of_combinations():
+    table = runs(lambda p, _: 0.5, {"depth": (None, 4), "init": (None, "kaiming"), "model": ("mlp", None)})
+    table = table.with_columns(pool=pl.lit("max"))
+    for axes in (["depth", "init"], ["depth", "init", "model"], ["model", "init", "depth", "pool"]):
+        cells = combinations.cells(table, axes)
+        chart = combinations.figure(cells, "Which learn?").to_dict()
+        rows = drawn(chart)
+        assert len(rows) == cells.height
+        assert all(value is not None for row in rows for value in row.values())
+        for channel in ("row", "column"):
+            if channel in chart.get("facet", {}):
+                assert set(chart["facet"][channel]["sort"]) == {row[channel] for row in rows}
+
+
 def test_a_pair_without_interaction_is_flat_and_can_be_drawn():
     table = runs(lambda p, _: 0.1 + 0.2 * (p[0] == "relu") + 0.1 * (p[2] == 4))
     cells = pair.cells(table, ["depth", "activation"], "test/acc")

@@ -61,7 +61,8 @@ def test_a_sweep_ends_with_the_answer_and_is_not_run_twice(train, again, tmp_pat
         "4 to do",
         "4 finished",
         "test/acc",
-        "share of the variance",
+        "one seed each: no intervals",
+        "seed=range(3)",
         "trainlab compare activation-init-",
     ):
         assert part in first.stdout

@@ -28,14 +28,19 @@ class Comparison:
     """One row per setting.
 
     `table` has the columns `by`, then runs, n (runs that have the metric), mean, low, high (95% t interval
-    over them), diverged, failed, unfinished, pruned, and cause (the most frequent). `constant` are the
-    settings that all runs share.
+    over them), learned and judged (runs that learned, and runs of which it is known), diverged, failed,
+    unfinished, pruned, and cause (the most frequent). `constant` are the settings that all runs share.
     """
 
     metric: str
     by: tuple[str, ...]
     table: pl.DataFrame
     constant: dict[str, object]
+
+    @property
+    def has_single_seeds(self) -> bool:
+        """Whether no setting was run twice: then there is nothing to say about chance."""
+        return "seed" not in self.by and self.table["runs"].max() == 1 and self.table["n"].max() == 1
 
 
 def compare(runs: pl.DataFrame, by: Sequence[str] | None = None, metric: str = "test/acc") -> Comparison:
@@ -130,6 +135,8 @@ def _summary(runs: pl.DataFrame, by: Sequence[str], metric: str) -> pl.DataFrame
     columns = [
         pl.len().cast(pl.Int64).alias("runs"),
         value.filter(value.is_finite()).alias("values"),
+        pl.col("learned").sum().cast(pl.Int64).alias("runs that learned"),
+        pl.col("learned").count().cast(pl.Int64).alias("judged"),
         *(pl.col("status").is_in(kinds).sum().cast(pl.Int64).alias(name) for name, kinds in COUNTED.items()),
         pl.col("cause").drop_nulls().mode().sort().first().alias("most frequent cause"),
     ]
@@ -141,5 +148,6 @@ def _summary(runs: pl.DataFrame, by: Sequence[str], metric: str) -> pl.DataFrame
         orient="row",
     )
     causes = [] if "cause" in by else [folded["most frequent cause"].alias("cause")]
-    parts = [folded.select(*by, "runs"), means, folded.select(*COUNTED, *causes)]
+    verdicts = [pl.col("runs that learned").alias("learned"), "judged"] if "learned" not in by else []
+    parts = [folded.select(*by, "runs"), means, folded.select(*verdicts, *COUNTED, *causes)]
     return pl.concat(parts, how="horizontal")

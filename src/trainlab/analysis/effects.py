@@ -53,6 +53,11 @@ class Effects:
     possible: int = 0
     missing: pl.DataFrame = field(default_factory=pl.DataFrame)
 
+    @property
+    def has_seeds(self) -> bool:
+        """Whether settings were run more than once: what chance does is known then."""
+        return not self.others.is_empty() and SEEDS in self.others["source"].to_list()
+
 
 @dataclass(frozen=True)
 class _Response:

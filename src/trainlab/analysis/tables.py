@@ -1,31 +1,93 @@
 """Tables for the terminal (rich), for other programs (JSON) and for spreadsheets (CSV)."""
 
 import io
+from dataclasses import replace
 
 import polars as pl
+from rich.console import Console
+from rich.measure import Measurement
 from rich.table import Table
+from rich.text import Text
 
 from trainlab.analysis.compare import COUNTED, Comparison, is_share
 from trainlab.analysis.effects import Effects
+from trainlab.analysis.listing import Column, Listing, Settings, listing
 from trainlab.runs import plain_json
+
+WIDE = 10_000
+"""Columns of text in which every table has room: how wide it would be."""
+
+
+def comparison_listing(
+    comparison: Comparison, width: int, title: str | None = None, most: int | None = None
+) -> Listing:
+    """The comparison as it fits `width`: a column for each setting, or where these are too many one `k=v`.
+
+    `most`: rows shown, the best ones.
+    """
+    full = comparison.table
+    best = replace(comparison, table=full.head(most or full.height))
+    table = comparison_table(best, title)
+    wide = Console(width=WIDE, file=io.StringIO())
+    if Measurement.get(wide, wide.options, table).maximum <= width:
+        shown = Listing(table)
+    else:
+        shown = listing([Settings("setting", _settings(best)), *_outcome(best)], width, title)
+    if best.table.height < full.height:
+        shown.notes.append(f"the best {best.table.height:,} of {full.height:,} settings; a pipe gets all")
+    if said := what_all_share(comparison):
+        shown.notes.append(said)
+    return shown
 
 
 def comparison_table(comparison: Comparison, title: str | None = None) -> Table:
-    """One row per setting, the metric as mean ± half its interval; columns that say nothing are left out."""
+    """One row per setting: its settings, learned, the metric; columns that say nothing are left out."""
     frame = comparison.table
-    shown = [name for name in COUNTED if frame[name].sum()]
-    cause = ["cause"] if "cause" not in comparison.by and frame["cause"].drop_nulls().len() else []
     table = Table(title=title, title_justify="left")
-    for name in [*comparison.by, comparison.metric, "n", *shown, *cause]:
-        is_text = name in cause or (name in comparison.by and not frame.schema[name].is_numeric())
-        table.add_column(name, justify="left" if is_text else "right")
-    for row in frame.iter_rows(named=True):
-        table.add_row(
-            *(cell(row[name]) for name in comparison.by),
-            estimate(comparison.metric, row["mean"], row["low"], row["high"]),
-            *(cell(row[name] or None) for name in ["n", *shown, *cause]),
-        )
+    for name in comparison.by:
+        table.add_column(Text(name), justify="right" if frame.schema[name].is_numeric() else "left")
+    outcome = _outcome(comparison)
+    for column in outcome:
+        table.add_column(Text(column.name), justify="right" if column.right else "left")
+    settings = [[cell(value) for value in row] for row in frame.select(comparison.by).iter_rows()]
+    for number, row in enumerate(settings or [[]] * frame.height):
+        table.add_row(*map(Text, [*row, *(column.cells[number] for column in outcome)]))
     return table
+
+
+def _settings(comparison: Comparison) -> list[list[str]]:
+    """What each setting has of its own, as `k=v`."""
+    rows = comparison.table.select(comparison.by).iter_rows()
+    return [
+        [f"{name}={cell(value)}" for name, value in zip(comparison.by, row, strict=True) if value is not None]
+        for row in rows
+    ]
+
+
+def _outcome(comparison: Comparison) -> list[Column]:
+    """What came of each setting: learned, the metric, how many runs have it, and what else became of some."""
+    frame, metric = comparison.table, comparison.metric
+    several = frame["runs"].max() != 1
+    estimates = [estimate(metric, *row) for row in frame.select("mean", "low", "high").iter_rows()]
+    columns = [Column(metric, estimates, right=True)]
+    if "learned" in frame.columns and "judged" in frame.columns and metric != "learned":
+        verdicts = [_learned(*row) for row in frame.select("learned", "judged").iter_rows()]
+        columns.insert(0, Column("learned", verdicts))
+    if several:
+        columns.append(Column("n", [str(n) for n in frame["n"]], right=True))
+    for name in COUNTED:
+        if frame[name].sum():
+            columns.append(Column(name, [str(count or "–") for count in frame[name]], right=True, rank=1))
+    if "cause" not in comparison.by and frame["cause"].drop_nulls().len():
+        causes = [(cause or "–").replace("_", " ") for cause in frame["cause"]]
+        columns.append(Column("cause", causes, rank=2))
+    return columns
+
+
+def _learned(learned: int, judged: int) -> str:
+    if judged <= 1:
+        return ("yes" if learned else "no") if judged else "–"
+    return f"{learned} of {judged}"
 
 
 def comparison_json(comparison: Comparison) -> str:
@@ -40,8 +102,12 @@ def comparison_json(comparison: Comparison) -> str:
 
 
 def effects_tables(effects: Effects) -> list[Table]:
-    """The shares of axes and pairs, and the means of each level."""
-    return [_shares_table(effects), _levels_table(effects)]
+    """The means of each level, and the shares of axes and pairs where seeds tell what chance does."""
+    levels = _levels_table(effects)
+    if effects.has_seeds:
+        return [_shares_table(effects), levels]
+    levels.caption = "how much each axis matters beside chance takes more than one seed: seed=range(3)"
+    return [levels]
 
 
 def effects_json(effects: Effects) -> str:
@@ -67,14 +133,6 @@ def effects_frame(effects: Effects) -> pl.DataFrame:
         pl.format("{} × {}", "first", "second").alias("source"), pl.exclude("first", "second")
     )
     return pl.concat([effects.shares.rename({"axis": "source"}), pairs, effects.others])
-
-
-def runs_table(runs: pl.DataFrame, title: str | None = None) -> Table:
-    """One row per run: id, status, axes and settings, seed, test accuracy, how long it took."""
-    from trainlab.analysis.compare import varying_settings
-
-    columns = ["run_id", "status", "group", *varying_settings(runs), "seed", "test/acc", "seconds", "cause"]
-    return frame_table(runs.select(name for name in columns if name in runs.columns), title)
 
 
 def usage_table(usage: pl.DataFrame) -> Table:
@@ -112,15 +170,22 @@ def csv(frame: pl.DataFrame) -> str:
 
 
 def estimate(metric: str, mean: float | None, low: float | None, high: float | None) -> str:
-    """A mean with half the width of its interval: `98.80 ± 0.12 %`."""
+    """A mean with half the width of its interval: `98.80 ± 0.12 %`.
+
+    Where the metric cannot reach so far, the interval within what it can be; none, where that is all of it.
+    """
     if mean is None:
         return "–"
     if low is None or high is None:
         return measure(metric, mean)
     margin = (high - low) / 2
-    if is_share(metric):
+    if not is_share(metric):
+        return f"{mean:.4g} ± {margin:.2g}"
+    if low >= 0 and high <= 1:
         return f"{100 * mean:.2f} ± {100 * margin:.2f} %"
-    return f"{mean:.4g} ± {margin:.2g}"
+    if low <= 0 and high >= 1:
+        return measure(metric, mean)
+    return f"{100 * mean:.2f} % ({100 * max(low, 0):.1f} … {100 * min(high, 1):.1f})"
 
 
 def measure(metric: str, value: float | None) -> str:
@@ -192,6 +257,13 @@ def bounds(low: float | None, high: float | None) -> str:
     return "–" if low is None or high is None else f"{100 * low:.1f} … {100 * high:.1f}"
 
 
+def level_bounds(metric: str, low: float | None, high: float | None) -> str:
+    """The interval of a mean; `–` where it is all that the metric can be, or not known."""
+    if low is None or high is None or (is_share(metric) and low <= 0 and high >= 1):
+        return "–"
+    return f"{measure(metric, low)} … {measure(metric, high)}"
+
+
 def _levels_table(effects: Effects) -> Table:
     table = Table(title=f"{effects.metric} by level")
     table.add_column("axis")
@@ -201,11 +273,7 @@ def _levels_table(effects: Effects) -> Table:
     for (axis,), rows in effects.levels.group_by("axis", maintain_order=True):
         for row in rows.iter_rows(named=True):
             adjusted = [] if effects.balanced else [measure(effects.metric, row["adjusted"])]
-            bounds = (
-                "–"
-                if row["low"] is None
-                else " … ".join(measure(effects.metric, row[name]) for name in ("low", "high"))
-            )
+            bounds = level_bounds(effects.metric, row["low"], row["high"])
             mean = measure(effects.metric, row["mean"])
             table.add_row(str(axis), row["level"], str(row["settings"]), mean, bounds, *adjusted)
         table.add_section()

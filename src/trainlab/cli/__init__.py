@@ -49,6 +49,18 @@ RunsFolder = Annotated[
     Path, typer.Option("--runs", envvar="TRAINLAB_RUNS", help="The folder that the runs lie in.")
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+AsCsv = Annotated[bool, typer.Option("--csv", help="Print CSV.")]
+Selection = Annotated[list[str] | None, typer.Argument(help="Runs, sweeps or folders; all when left out.")]
+Status = Annotated[
+    list[str] | None, typer.Option("--status", help="Only runs of this status; may be repeated.")
+]
+OfSweep = Annotated[str | None, typer.Option("--group", help="Only runs of this sweep.")]
+Where = Annotated[
+    list[str] | None,
+    typer.Option("--where", help="Only runs with this setting: activation=relu,tanh; may be repeated."),
+]
+Last = Annotated[int | None, typer.Option("--last", min=0, help="Only the newest so many; 0 for all.")]
+Everything = Annotated[bool, typer.Option("--all", help="Runs of claims and proofs as well.")]
 PASS_ON = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
 
 
@@ -100,14 +112,20 @@ def compare(
     by: Annotated[str | None, typer.Option(help="Axes to group by, separated by commas.")] = None,
     metric: Annotated[str, typer.Option(help="The metric to compare and sort by.")] = "test/acc",
     effects: Annotated[bool, typer.Option("--effects", help="Add the effect of each axis.")] = False,
+    group: OfSweep = None,
+    where: Where = None,
+    last: Last = None,
+    everything: Everything = False,
     folder: RunsFolder = Path("runs"),
     as_json: AsJson = False,
-    as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV.")] = False,
+    as_csv: AsCsv = False,
 ) -> None:
     """Compare settings: seeds folded into mean ± interval."""
     from trainlab.cli import records
+    from trainlab.cli.chosen import Choice
 
-    records.compare(folder, runs or [], by.split(",") if by else None, metric, effects, as_json, as_csv)
+    choice = Choice(runs or [], [], group, where or [], last, everything)
+    records.compare(folder, choice, by.split(",") if by else None, metric, effects, as_json, as_csv)
 
 
 @app.command(cls=TakesSettings)
@@ -205,20 +223,41 @@ def export(
     saved.export(folder, run, checkpoint, to)
 
 
-Selection = Annotated[list[str] | None, typer.Argument(help="Runs, sweeps or folders; all when left out.")]
-Status = Annotated[
-    list[str] | None, typer.Option("--status", help="Only runs of this status; may be repeated.")
-]
-
-
 @runs_app.command("list")
 def runs_list(
-    runs: Selection = None, status: Status = None, folder: RunsFolder = Path("runs"), as_json: AsJson = False
+    runs: Selection = None,
+    status: Status = None,
+    failed: Annotated[bool, typer.Option("--failed", help="Only those that failed.")] = False,
+    group: OfSweep = None,
+    where: Where = None,
+    last: Last = None,
+    everything: Everything = False,
+    folder: RunsFolder = Path("runs"),
+    as_json: AsJson = False,
+    as_csv: AsCsv = False,
 ) -> None:
-    """List runs: status, axes, accuracy."""
+    """List runs, the newest first: what differs, learned, accuracy."""
     from trainlab.cli import records
+    from trainlab.cli.chosen import Choice
 
-    records.list_runs(folder, runs or [], status or [], as_json)
+    statuses = [*(status or []), *(["failed"] if failed else [])]
+    choice = Choice(runs or [], statuses, group, where or [], last, everything)
+    records.list_runs(folder, choice, as_json, as_csv)
+
+
+@runs_app.command("sweeps")
+def runs_sweeps(
+    where: Where = None,
+    everything: Everything = False,
+    folder: RunsFolder = Path("runs"),
+    as_json: AsJson = False,
+    as_csv: AsCsv = False,
+) -> None:
+    """List sweeps, the newest first: what was swept, what learned."""
+    from trainlab.cli import records
+    from trainlab.cli.chosen import Choice
+
+    records.list_sweeps(folder, Choice(where=where or [], everything=everything), as_json, as_csv)
 
 
 @runs_app.command("du")

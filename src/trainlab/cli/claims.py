@@ -4,7 +4,9 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from rich.padding import Padding
 from rich.table import Table
+from rich.text import Text
 
 from trainlab.claims import folder as claims
 from trainlab.claims import jobs
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
 console = WideWhenPiped()
 PROFILES = ("cpu", "gpu")
 REPORT = "claims.html"
+LEAST_QUESTION = 30
+"""Columns of text that a question takes beside its claim's name; on a smaller screen it stands below."""
 
 
 def show(folder: Path | None, collection: str | None) -> None:
@@ -28,20 +32,31 @@ def show(folder: Path | None, collection: str | None) -> None:
     where = folder or claims.default_folder()
     judged = verdicts(recorded(claims.load(where)))
     entries = claims.load(where, collection=collection)
+    rows = [
+        (e.claim.collection, e.name, e.claim.question, judged[e.name][0] if e.name in judged else NOT_RUN)
+        for e in entries
+    ]
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
-    for column in ("collection", "claim", "question", "verdict"):
-        table.add_column(column, overflow="fold")
-    for entry in entries:
-        verdict = judged[entry.name][0] if entry.name in judged else NOT_RUN
-        table.add_row(entry.claim.collection, entry.name, entry.claim.question, verdict)
-    console.print(table)
+    room = console.width - sum(max(map(len, column)) + 2 for column in (*zip(*rows, strict=True),)[:2])
+    if room >= LEAST_QUESTION + max(len(row[3]) for row in rows):
+        for column in ("collection", "claim", "question", "verdict"):
+            table.add_column(column, no_wrap=column != "question", overflow="fold")
+        for row in rows:
+            table.add_row(*map(Text, row))
+        console.print(table)
+        return
+    for number, (_, name, question, verdict) in enumerate(rows):
+        if number == 0 or rows[number - 1][0] != rows[number][0]:
+            console.print(Text(f"{rows[number][0]}:", style="bold"))
+        console.print(Text(f"{name}: {verdict}"), soft_wrap=True)
+        console.print(Padding(Text(question, style="dim"), (0, 0, 0, 2)))
 
 
 def check(folder: Path | None, names: list[str], collection: str | None) -> None:
     """Checks schema and overrides of claims. Raises RequestError with all faults."""
     entries = claims.load(folder or claims.default_folder(), names, collection)
     jobs.check(entries)
-    console.print(f"{len(entries)} claims, all in order", highlight=False)
+    console.print(f"{len(entries)} claim{'s' * (len(entries) != 1)}, all in order", highlight=False)
 
 
 def run(

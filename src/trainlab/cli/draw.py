@@ -5,22 +5,62 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from trainlab.errors import RequestError
 
-plot_app = typer.Typer(help="Draw runs: curves, pairs of axes, phase diagram.", add_completion=False)
+
+class CurvesUnlessNamed(TyperGroup):
+    """`plot RUN…` draws curves; `plot pair`, `plot phase`, … are commands of their own."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Puts `curves` before what is no command."""
+        if args and args[0] not in self.commands and args[0] != "--help":
+            args = ["curves", *args]
+        return super().parse_args(ctx, args)
+
+
+plot_app = typer.Typer(cls=CurvesUnlessNamed, add_completion=False)
 
 Runs = Annotated[list[str], typer.Argument(help="Runs, sweeps or folders.")]
 RunsFolder = Annotated[
     Path, typer.Option("--runs", envvar="TRAINLAB_RUNS", help="The folder that the runs lie in.")
 ]
-Target = Annotated[Path, typer.Option("--to", help="The file to write, .svg or .png.")]
+Target = Annotated[Path, typer.Option("--to", "--out", help="The file to write, .svg or .png.")]
 ENDINGS = (".svg", ".png")
 
 
 @plot_app.callback()
 def plot() -> None:
-    """Draw many runs."""
+    """Draw runs: curves, pairs of axes, phase diagram."""
+
+
+@plot_app.command()
+def curves(
+    runs: Annotated[list[str] | None, typer.Argument(help="Runs, sweeps or folders.")] = None,
+    by: Annotated[
+        str | None, typer.Option(help="Settings to tell curves apart by, separated by commas.")
+    ] = None,
+    metric: Annotated[
+        list[str] | None,
+        typer.Option(help="What to draw, as val/loss; may be repeated. Loss and accuracy when left out."),
+    ] = None,
+    where: Annotated[
+        list[str] | None, typer.Option("--where", help="Only runs with this setting: activation=relu,tanh.")
+    ] = None,
+    last: Annotated[int | None, typer.Option("--last", min=0, help="Only the newest so many.")] = None,
+    everything: Annotated[bool, typer.Option("--all", help="Runs of claims and proofs as well.")] = False,
+    folder: RunsFolder = Path("runs"),
+    out: Annotated[
+        Path | None, typer.Option("--out", "--to", help="A file to draw into: .svg, .png or .html.")
+    ] = None,
+) -> None:
+    """Draw loss and accuracy of runs: trainlab plot RUN…"""
+    from trainlab.cli.chosen import Choice
+    from trainlab.cli.curves import draw
+
+    choice = Choice(runs or [], where=where or [], last=last, everything=everything)
+    draw(folder, choice, by.split(",") if by else None, metric or [], out)
 
 
 @plot_app.command()
@@ -36,7 +76,7 @@ def phase(
     folder: RunsFolder = Path("runs"),
     to: Target = Path("phase.svg"),
 ) -> None:
-    """Draw scale against depth: what learned, and where theory and the preflight put the boundary."""
+    """Draw scale against depth: what learned, what theory says."""
     _checked(to)
     from rich.progress import Progress
 
@@ -65,7 +105,7 @@ def pair(
     folder: RunsFolder = Path("runs"),
     to: Target = Path("pair.svg"),
 ) -> None:
-    """Draw what two axes do together: the mean of each combination, and what it has beyond each alone."""
+    """Draw what two axes do together, beyond each alone."""
     _checked(to)
     from trainlab.analysis import effects
     from trainlab.figures import pair as drawing
@@ -94,7 +134,7 @@ def combinations(
     folder: RunsFolder = Path("runs"),
     to: Target = Path("combinations.svg"),
 ) -> None:
-    """Draw which combinations of all axes learn, as tables within a table."""
+    """Draw which combinations of all axes learn."""
     _checked(to)
     from trainlab.figures import combinations as drawing
     from trainlab.runs import load_runs

@@ -3,13 +3,20 @@
 import math
 from collections.abc import Mapping
 
-MARKS = "●○"
+MARKS = "●○◆◇■□▲△"
+"""One a curve, in their order."""
 
 
 def plot(
-    curves: Mapping[str, Mapping[int, float]], top: float, width: int = 60, height: int = 12
+    curves: Mapping[str, Mapping[int, float]],
+    top: float,
+    width: int = 60,
+    height: int = 12,
+    edges: tuple[str, str] | None = None,
 ) -> list[str]:
     """Lines of text: value (0 … `top`; above it at the upper edge) against step, a mark a curve.
+
+    `edges`: what stands below the first and the last column, the steps when None.
 
     A column shows the mean of the steps it stands for; one without a finite value is left empty. Curves are
     drawn in their order: where two meet, the first one's mark stays.
@@ -22,7 +29,8 @@ def plot(
                 row = round((1 - min(max(value / top, 0.0), 1.0)) * (height - 1))
                 rows[row][column] = mark
     lines = [f"{top * (1 - i / (height - 1)):6.2f} ┤{''.join(row)}".rstrip() for i, row in enumerate(rows)]
-    return [*lines, f"{'':6} └{'─' * width}", f"{'':8}step 0{str(last).rjust(width - 6)}"]
+    left, right = edges or ("step 0", str(last))
+    return [*lines, f"{'':6} └{'─' * width}", f"{'':8}{left}{right.rjust(width - len(left))}"]
 
 
 def _columns(curve: Mapping[int, float], last: int, width: int) -> list[float]:

@@ -59,7 +59,7 @@ class Proof:
         console.print("\n[bold]training loss[/bold] (nats)")
         for line in plot(curves, top=1.3 * self.before.evidence.chance_loss):
             console.print(line, highlight=False, markup=False)
-        for mark, arm in zip(MARKS, (self.before, self.after), strict=True):
+        for mark, arm in zip(MARKS, (self.before, self.after), strict=False):
             console.print(f"{mark} {arm.name}: {arm.line()} ({arm.folder.run_id})", highlight=False)
         if self.figure:
             console.print(str(self.figure), highlight=False, soft_wrap=True)

@@ -78,14 +78,17 @@ def _hydra_text(value: str) -> str:
     return f"'{escaped}'"
 
 
-def command(settings: Mapping[str, Any], change: str = "", runs: Path | str | None = None) -> str:
+def command(
+    settings: Mapping[str, Any], change: str = "", runs: Path | str | None = None, *, sweep: bool = False
+) -> str:
     """`python train.py …` with the overrides of the run, and `change` in the place of what it changes.
 
     `runs` is the folder that the new run is to lie in: that of the run itself, as a rule. Where the run has
-    options that are not to be found here (a user's own), they are left as `…`.
+    options that are not to be found here (a user's own), they are left as `…`. With `sweep`, `-m`.
     """
     from trainlab.config.composition import compose
 
+    flags = ["-m"] if sweep else []
     changed = {override.partition("=")[0] for override in change.split()}
     axes = {axis: name for axis, name in settings["axes"].items() if axis != "depth"}
     try:
@@ -93,7 +96,7 @@ def command(settings: Mapping[str, Any], change: str = "", runs: Path | str | No
         named = [f"{axis}={name}" for axis, name in axes.items() if name != defaults[axis]]
         base = flat(compose(named))
     except RequestError:
-        return train(["…", *change.split()], runs)
+        return train([*flags, "…", *change.split()], runs)
     overrides = [override for override in named if override.partition("=")[0] not in changed]
     for key, value in flat(settings).items():
         of_changed_axis = key.partition(".")[0] in changed and key.partition(".")[0] in axes
@@ -103,7 +106,7 @@ def command(settings: Mapping[str, Any], change: str = "", runs: Path | str | No
             continue
         overrides.append(f"{'' if key in base else '+'}{key}={_plain(value)}")
     overrides += _place_of_data(settings)
-    return train([*overrides, *change.split()], runs)
+    return train([*flags, *overrides, *change.split()], runs)
 
 
 def _place_of_data(settings: Mapping[str, Any]) -> list[str]:

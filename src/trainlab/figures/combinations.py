@@ -5,6 +5,7 @@ from typing import Any
 
 import polars as pl
 
+from trainlab.analysis.choose import text
 from trainlab.analysis.compare import varying_settings
 from trainlab.errors import RequestError
 from trainlab.figures.style import altair
@@ -29,8 +30,8 @@ def cells(runs: pl.DataFrame, axes: Sequence[str] | None = None) -> pl.DataFrame
     folded = runs.group_by(axes).agg(
         learned=pl.col("learned").cast(pl.Float64).mean(), accuracy=accuracy.mean(), runs=pl.len()
     )
-    text = (100 * pl.col("accuracy")).round(0).cast(pl.Int64, strict=False).cast(pl.String)
-    return folded.with_columns(text=text.fill_null("div.")).sort(axes)
+    said = (100 * pl.col("accuracy")).round(0).cast(pl.Int64, strict=False).cast(pl.String)
+    return folded.with_columns(text=said.fill_null("div.")).sort(axes, nulls_last=True)
 
 
 def figure(table: pl.DataFrame, title: str, subtitle: str = "") -> Any:
@@ -40,7 +41,7 @@ def figure(table: pl.DataFrame, title: str, subtitle: str = "") -> Any:
     y, x, rows, columns = axes[0], axes[1], axes[2:3], axes[3:]
     shown = table.select(
         "learned", "text",
-        y=pl.col(y).cast(pl.String), x=pl.col(x).cast(pl.String),
+        y=_text(y), x=_text(x),
         row=_named(rows), column=_named(columns),
     )  # fmt: skip
     base = alt.Chart().encode(
@@ -65,7 +66,8 @@ def figure(table: pl.DataFrame, title: str, subtitle: str = "") -> Any:
     ):
         if names:
             name = channel.__name__.lower()
-            order = table.select(names).unique().sort(names).select(_named(names)).to_series().to_list()
+            levels = table.select(names).unique().sort(names, nulls_last=True)
+            order = levels.select(_named(names)).to_series().to_list()
             facets[name] = channel(f"{name}:N", sort=order, header=header)
     chart = layers.facet(**facets) if facets else layers
     return chart.properties(title=alt.TitleParams(title, subtitle=[subtitle] if subtitle else []))
@@ -73,7 +75,7 @@ def figure(table: pl.DataFrame, title: str, subtitle: str = "") -> Any:
 
 def _named(axes: Sequence[str]) -> pl.Expr:
     """A level, or several as `depth=4, norm_layer=none`."""
-    levels = [pl.col(axis).cast(pl.String) for axis in axes]
+    levels = [_text(axis) for axis in axes]
     if len(levels) < 2:
         return levels[0] if levels else pl.lit("")
     parts = [pl.concat_str([pl.lit(f"{axis}="), level]) for axis, level in zip(axes, levels, strict=True)]
@@ -81,4 +83,9 @@ def _named(axes: Sequence[str]) -> pl.Expr:
 
 
 def _order(values: pl.Series) -> list[str]:
-    return [str(value) for value in sorted(set(values.to_list()), key=lambda v: (v is None, v))]
+    return [text(value) for value in sorted(set(values.to_list()), key=lambda v: (v is None, v))]
+
+
+def _text(axis: str) -> pl.Expr:
+    """The levels of an axis as people write them, `–` where there is none: a chart drops what is null."""
+    return pl.col(axis).map_elements(text, return_dtype=pl.String, skip_nulls=False)

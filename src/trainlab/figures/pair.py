@@ -5,6 +5,7 @@ from typing import Any
 
 import polars as pl
 
+from trainlab.analysis.choose import text
 from trainlab.analysis.compare import is_share, measured, with_metric
 from trainlab.errors import RequestError
 from trainlab.figures.style import altair
@@ -15,8 +16,8 @@ CELL = 58
 def cells(runs: pl.DataFrame, axes: Sequence[str], metric: str) -> pl.DataFrame:
     """first, second, mean, beyond: of each combination of two axes, over the runs that were made with it.
 
-    `beyond` is the mean less what both levels say
-    by themselves: mean of the first + mean of the second − mean of all.
+    `beyond` is the mean less what both levels say by themselves: mean of the first + mean of the second −
+    mean of all. A level may be null: a model without a depth, say.
 
     Raises RequestError where the two are no columns, or nothing has the metric.
     """
@@ -27,10 +28,13 @@ def cells(runs: pl.DataFrame, axes: Sequence[str], metric: str) -> pl.DataFrame:
     value = pl.col(metric).cast(pl.Float64)
     combined = runs.group_by(first, second).agg(mean=value.mean())
     alone = {axis: combined.group_by(axis).agg(pl.col("mean").mean().alias(f"of {axis}")) for axis in axes}
-    whole = combined.join(alone[first], on=first).join(alone[second], on=second)
+    whole = combined.join(alone[first], on=first, nulls_equal=True)
+    whole = whole.join(alone[second], on=second, nulls_equal=True)
     centre = whole["mean"].mean()
     beyond = pl.col("mean") - pl.col(f"of {first}") - pl.col(f"of {second}") + centre
-    return whole.select(first=first, second=second, mean="mean", beyond=beyond).sort("first", "second")
+    return whole.select(first=first, second=second, mean="mean", beyond=beyond).sort(
+        "first", "second", nulls_last=True
+    )
 
 
 def figure(table: pl.DataFrame, axes: Sequence[str], metric: str, title: str, subtitle: str = "") -> Any:
@@ -38,10 +42,8 @@ def figure(table: pl.DataFrame, axes: Sequence[str], metric: str, title: str, su
     alt = altair()
     size = {"width": CELL * table["second"].n_unique(), "height": 0.7 * CELL * table["first"].n_unique()}
     share = is_share(metric)
-    base = alt.Chart(
-        alt.Data(values=table.with_columns(pl.col("first", "second").cast(pl.String)).to_dicts())
-    )
-    base = base.encode(
+    rows = [row | {name: text(row[name]) for name in ("first", "second")} for row in table.to_dicts()]
+    base = alt.Chart(alt.Data(values=rows)).encode(
         x=alt.X("second:N", title=axes[1], sort=_levels(table["second"]), axis=_axis()),
         y=alt.Y("first:N", title=axes[0], sort=_levels(table["first"]), axis=_axis()),
     )
@@ -76,7 +78,7 @@ def _heat(base: Any, field: str, scale: Any, number: str, dark: str) -> Any:
 
 
 def _levels(values: pl.Series) -> list[str]:
-    return [str(value) for value in sorted(set(values.to_list()), key=lambda v: (v is None, v))]
+    return [text(value) for value in sorted(set(values.to_list()), key=lambda v: (v is None, v))]
 
 
 def _axis() -> Any:

@@ -79,9 +79,10 @@ class OnScreen:
 
 
 def write(chart: Any, path: Path) -> Path:
-    """Writes PNG (two pixels a point) or SVG, by the file's ending."""
+    """Writes PNG (two pixels a point), SVG, or a page that needs no network, by the file's ending."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    styled(chart).save(path, scale_factor=2.0)
+    options = {"inline": True} if path.suffix.lower() == ".html" else {"scale_factor": 2.0}
+    styled(chart).save(path, **options)
     return path
 
 

@@ -11,6 +11,8 @@ from trainlab.errors import RequestError, unknown
 from trainlab.runs.atomic import write_atomically
 
 GROUPS_FOLDER = "sweeps"
+OWN_GROUPS = ("claim-", "prove-")
+"""Beginnings of the groups that `trainlab claims run` and `trainlab explain --prove` make."""
 
 
 def group_file(root: Path | str, group: str) -> Path:

@@ -5,6 +5,7 @@ import logging
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 
 import polars as pl
@@ -14,7 +15,7 @@ from trainlab.runs.index import Entry
 from trainlab.runs.record import unfinished_status
 from trainlab.runs.result import RESULT_FILE, BrokenRun
 from trainlab.runs.selection import is_run, resolve_all, run_names
-from trainlab.runs.settings_file import read_settings
+from trainlab.runs.settings_file import SETTINGS_FILE, read_settings
 
 log = logging.getLogger(__name__)
 
@@ -70,16 +71,20 @@ def load_runs(
 
 
 def read_runs(
-    root: Path | str = "runs", select: str | Iterable[str] | None = None, *, settings: bool = False
+    root: Path | str = "runs",
+    select: str | Iterable[str] | None = None,
+    *,
+    settings: bool = False,
+    also: Iterable[str] = (),
 ) -> Runs:
-    """As `load_runs`, with the broken runs beside the table."""
+    """As `load_runs`, with the broken runs beside the table; settings in `also` are columns in any case."""
     root = Path(root)
     if select is None:
         folders = [root / name for name in run_names(root)]
     else:
         folders = resolve_all(root, [select] if isinstance(select, str) else select)
     entries, broken = _entries(folders)
-    return Runs(_frame(entries, settings), broken)
+    return Runs(_frame(entries, settings, frozenset(also)), broken)
 
 
 def statuses(root: Path | str, run_ids: Iterable[str]) -> dict[str, str]:
@@ -171,18 +176,27 @@ def _unfinished(folder: Path) -> Entry | None:
         "seed": settings.get("seed"),
         "axes": axes if isinstance(axes, Mapping) else {},
         "metrics": {},
+        "started": _settings_time(folder),
     }
     return {"row": row, "settings": index.settings_text(folder, settings)}
 
 
-def _frame(entries: list[Entry], with_settings: bool) -> pl.DataFrame:
+def _settings_time(folder: Path) -> str | None:
+    """When a run without a record was begun, as its settings say it: ISO 8601 in UTC."""
+    with suppress(OSError):
+        seconds = (folder / SETTINGS_FILE).stat().st_mtime
+        return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")
+    return None
+
+
+def _frame(entries: list[Entry], with_settings: bool, also: frozenset[str]) -> pl.DataFrame:
     records = [entry["row"] for entry in entries]
     fixed = {*IDENTITY_COLUMNS, *OUTCOME_COLUMNS}
     axes = _collect([record["axes"] for record in records])
     axes = {name: values for name, values in axes.items() if name not in fixed and "/" not in name}
     measured = _collect([record["metrics"] for record in records])
     measured = {name: values for name, values in measured.items() if "/" in name}
-    chosen = _differing_settings(entries, fixed | axes.keys()) if with_settings else {}
+    chosen = _differing_settings(entries, fixed | axes.keys(), also) if with_settings else {}
     columns = [_typed(name, kind, records) for name, kind in IDENTITY_COLUMNS.items()]
     columns += [_inferred(name, values) for name, values in (axes | chosen).items()]
     columns += [_typed("seed", OUTCOME_COLUMNS["seed"], records)]
@@ -197,12 +211,14 @@ def _collect(mappings: list[Mapping]) -> dict[str, list]:
     return {name: [mapping.get(name) for mapping in mappings] for name in names}
 
 
-def _differing_settings(entries: list[Entry], taken: set[str]) -> dict[str, list]:
+def _differing_settings(
+    entries: list[Entry], taken: set[str], also: frozenset[str] = frozenset()
+) -> dict[str, list]:
     columns = _collect([json.loads(entry["settings"]) for entry in entries])
     texts = {
         name: [_scalar(value) for value in values] for name, values in columns.items() if name not in taken
     }
-    return {name: values for name, values in texts.items() if len(set(values)) > 1}
+    return {name: values for name, values in texts.items() if len(set(values)) > 1 or name in also}
 
 
 def _scalar(value: object) -> object:

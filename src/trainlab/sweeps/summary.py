@@ -1,13 +1,13 @@
-"""What a sweep ends with: the table, the effects, what failed, where it lies and how to go on."""
+"""What a sweep ends with: the table, what failed, where it lies and how to go on."""
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import replace
 
 from rich.console import Console
 
-from trainlab.analysis import compare, effects
-from trainlab.analysis.tables import comparison_table, effects_tables, what_all_share
+from trainlab.analysis import compare
+from trainlab.analysis.tables import comparison_listing
+from trainlab.config.command import train, trainlab
 from trainlab.errors import RequestError
 from trainlab.runs import load_runs
 from trainlab.runs.record import RunFolder
@@ -35,8 +35,8 @@ def _as_planned(plan: Plan, job: Job) -> Outcome:
 
 
 def show(plan: Plan, outcomes: Sequence[Outcome], console: Console, pruned_by: str = "none") -> None:
-    """Prints the summary; `trainlab compare GROUP` prints the same tables later."""
-    _show_tables(plan, console)
+    """Prints the summary; `trainlab compare GROUP` prints the same table later."""
+    notes = _show_table(plan, console)
     _show_failures(outcomes, console)
     if pruned_by != "none":  # a look at every record: only where somebody asked
         for line in savings(plan).lines():
@@ -44,29 +44,41 @@ def show(plan: Plan, outcomes: Sequence[Outcome], console: Console, pruned_by: s
     counts = Counter(outcome.status for outcome in outcomes)
     line = ", ".join(f"{counts[status]} {status}" for status in _ORDER if counts[status])
     console.print(line, style="bold", highlight=False)
-    console.print(f"runs: {plan.runs}    compare: trainlab compare {plan.group} --effects", highlight=False)
+    for note in [f"runs: {plan.runs}", *notes]:
+        console.print(note, highlight=False, markup=False, soft_wrap=True)
     if counts["interrupted"] or counts["unstarted"]:
         console.print("to continue: the same command again; nothing finished is run twice")
     if counts["failed"]:
         console.print("to run the failed ones again: the same command with sweep.retry_failed=true")
 
 
-def _show_tables(plan: Plan, console: Console) -> None:
+def _show_table(plan: Plan, console: Console) -> list[str]:
+    """Prints the settings, best first; what to do with them next."""
     try:
-        runs = load_runs(plan.runs, plan.run_ids, settings=True)
-        comparison = compare(runs)
+        comparison = compare(load_runs(plan.runs, plan.run_ids, settings=True))
     except RequestError:
-        return  # no run has a test accuracy yet: what failed says why
-    rows = comparison.table.height
-    console.print(comparison_table(replace(comparison, table=comparison.table.head(MOST_ROWS)), plan.group))
-    console.print(what_all_share(comparison), style="dim", highlight=False)
-    if rows > MOST_ROWS:
-        console.print(f"the best {MOST_ROWS} of {rows} settings; all of them: trainlab compare {plan.group}")
-    try:
-        for table in effects_tables(effects(runs)):
-            console.print(table)
-    except RequestError:
-        return  # nothing differs among what was measured: there is no effect to tell
+        return []  # no run has a test accuracy yet: what failed says why
+    shown = comparison_listing(comparison, console.width, plan.group, most=MOST_ROWS)
+    console.print(shown.table)
+    for note in shown.notes:
+        console.print(note, style="dim", highlight=False, markup=False, soft_wrap=True)
+    again = trainlab("compare", plan.group, runs=plan.runs)
+    if comparison.has_single_seeds:
+        return [f"compare: {again}", f"one seed each: no intervals; with three: {with_more_seeds(plan)}"]
+    return [f"compare: {again} --effects"]
+
+
+def with_more_seeds(plan: Plan) -> str:
+    """The command of the whole sweep with three seeds for each setting."""
+    values: dict[str, dict[str, None]] = {}
+    for job in plan.jobs:
+        for key, _, value in (line.partition("=") for line in job.overrides):
+            values.setdefault(key, {})[value] = None
+    seed = next(iter(values.pop("seed", {"0": None})))
+    first = int(seed) if seed.isdecimal() else 0
+    overrides = [f"{key}={','.join(several)}" for key, several in values.items()]
+    seeds = f"seed=range({first},{first + 3})" if first else "seed=range(3)"
+    return train(["-m", *overrides, seeds])
 
 
 def _show_failures(outcomes: Sequence[Outcome], console: Console) -> None:

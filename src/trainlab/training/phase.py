@@ -50,6 +50,8 @@ def diagram(
     wrong = next((value for value in values.values() if not _is_number(value)), 0)
     if not _is_number(wrong):
         raise RequestError(f"phase diagram: {scale}={wrong}, expected a number in every run")
+    if without := [of["axes"]["model"] for of in settings.values() if of["depth"] is None]:
+        raise RequestError(f"phase diagram: model={without[0]} has no depth, expected one in every run")
     if len({of["depth"] for of in settings.values()}) < 2 or len(set(values.values())) < 2:
         raise RequestError(f"phase diagram: expected runs of several depths and several {scale}")
     if learns is None:
