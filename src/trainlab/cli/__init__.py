@@ -13,7 +13,9 @@ import typer
 from typer.core import TyperCommand
 
 from trainlab import __version__
+from trainlab.cli.arguments import AsCsv, AsJson, Everything, Last, OfSweep, RunsFolder, Selection, Where
 from trainlab.cli.draw import plot_app
+from trainlab.cli.runs import runs_app
 from trainlab.errors import RequestError
 
 # typer brings its own click since 0.17; this is the parent of what it lets us import
@@ -25,7 +27,6 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
-runs_app = typer.Typer(help="Keep the folder of runs in order.")
 app.add_typer(runs_app, name="runs")
 claims_app = typer.Typer(help="Lessons and what papers claim, as claims that run.")
 app.add_typer(claims_app, name="claims")
@@ -45,22 +46,6 @@ class TakesSettings(TyperCommand):
 Overrides = Annotated[
     list[str] | None, typer.Argument(metavar="SETTING=VALUE", help="As activation=tanh depth=8 …; below.")
 ]
-RunsFolder = Annotated[
-    Path, typer.Option("--runs", envvar="TRAINLAB_RUNS", help="The folder that the runs lie in.")
-]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-AsCsv = Annotated[bool, typer.Option("--csv", help="Print CSV.")]
-Selection = Annotated[list[str] | None, typer.Argument(help="Runs, sweeps or folders; all when left out.")]
-Status = Annotated[
-    list[str] | None, typer.Option("--status", help="Only runs of this status; may be repeated.")
-]
-OfSweep = Annotated[str | None, typer.Option("--group", help="Only runs of this sweep.")]
-Where = Annotated[
-    list[str] | None,
-    typer.Option("--where", help="Only runs with this setting: activation=relu,tanh; may be repeated."),
-]
-Last = Annotated[int | None, typer.Option("--last", min=0, help="Only the newest so many; 0 for all.")]
-Everything = Annotated[bool, typer.Option("--all", help="Runs of claims and proofs as well.")]
 PASS_ON = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
 
 
@@ -221,66 +206,6 @@ def export(
     from trainlab.cli import saved
 
     saved.export(folder, run, checkpoint, to)
-
-
-@runs_app.command("list")
-def runs_list(
-    runs: Selection = None,
-    status: Status = None,
-    failed: Annotated[bool, typer.Option("--failed", help="Only those that failed.")] = False,
-    group: OfSweep = None,
-    where: Where = None,
-    last: Last = None,
-    everything: Everything = False,
-    folder: RunsFolder = Path("runs"),
-    as_json: AsJson = False,
-    as_csv: AsCsv = False,
-) -> None:
-    """List runs, the newest first: what differs, learned, accuracy."""
-    from trainlab.cli import records
-    from trainlab.cli.chosen import Choice
-
-    statuses = [*(status or []), *(["failed"] if failed else [])]
-    choice = Choice(runs or [], statuses, group, where or [], last, everything)
-    records.list_runs(folder, choice, as_json, as_csv)
-
-
-@runs_app.command("sweeps")
-def runs_sweeps(
-    where: Where = None,
-    everything: Everything = False,
-    folder: RunsFolder = Path("runs"),
-    as_json: AsJson = False,
-    as_csv: AsCsv = False,
-) -> None:
-    """List sweeps, the newest first: what was swept, what learned."""
-    from trainlab.cli import records
-    from trainlab.cli.chosen import Choice
-
-    records.list_sweeps(folder, Choice(where=where or [], everything=everything), as_json, as_csv)
-
-
-@runs_app.command("du")
-def runs_du(
-    runs: Selection = None, status: Status = None, folder: RunsFolder = Path("runs"), as_json: AsJson = False
-) -> None:
-    """Tell how much disk the runs take."""
-    from trainlab.cli import records
-
-    records.disk_usage(folder, runs or [], status or [], as_json)
-
-
-@runs_app.command("rm")
-def runs_rm(
-    runs: Selection = None,
-    status: Status = None,
-    folder: RunsFolder = Path("runs"),
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
-) -> None:
-    """Remove runs: names them and asks first."""
-    from trainlab.cli import records
-
-    records.remove(folder, runs or [], status or [], yes)
 
 
 @app.command()

@@ -1,0 +1,23 @@
+"""Arguments and options that several commands have, each with its one help text."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+RunsFolder = Annotated[
+    Path, typer.Option("--runs", envvar="TRAINLAB_RUNS", help="The folder that the runs lie in.")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+AsCsv = Annotated[bool, typer.Option("--csv", help="Print CSV.")]
+Selection = Annotated[list[str] | None, typer.Argument(help="Runs, sweeps or folders; all when left out.")]
+Status = Annotated[
+    list[str] | None, typer.Option("--status", help="Only runs of this status; may be repeated.")
+]
+OfSweep = Annotated[str | None, typer.Option("--group", help="Only runs of this sweep.")]
+Where = Annotated[
+    list[str] | None,
+    typer.Option("--where", help="Only runs with this setting: activation=relu,tanh; may be repeated."),
+]
+Last = Annotated[int | None, typer.Option("--last", min=0, help="Only the newest so many; 0 for all.")]
+Everything = Annotated[bool, typer.Option("--all", help="Runs of claims and proofs as well.")]
