@@ -1,7 +1,6 @@
 """Recorded runs → runs.csv, a row a run, and phase.json: all that the page is written from."""
 
 import json
-import os
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -13,9 +12,9 @@ from experiments.forecast.measure import load as forecast_table
 from experiments.forecast.measure import places_here
 from experiments.grid.rules import AXES
 from trainlab.analysis.phase import Diagram, Place
-from trainlab.claims.record import processor
 from trainlab.runs import Result, RunFolder
 from trainlab.runs.groups import read_group
+from trainlab.runs.provenance import host
 
 HERE = Path(__file__).parent
 TABLE, PHASE = HERE / "runs.csv", HERE / "phase.json"
@@ -76,7 +75,7 @@ def provenance(result: Result) -> dict[str, Any]:
     changed = " (with changes)" if result.git.get("dirty") else ""
     return {
         "commit": (result.git.get("commit") or "none")[:7] + changed,
-        "machine": f"{processor()}, {os.cpu_count()} cores; {result.machine['device']}, "
+        "machine": f"{host(result.machine)}; {result.machine['device']}, "
         f"{result.machine['threads']} thread(s) a run",
         "data": f"{result.data['name']}: {result.data['copy']}",
     }  # fmt: skip

@@ -23,10 +23,11 @@ from trainlab.runs import (
     confusion,
     metrics,
     plain_json,
+    provenance,
     rows,
     signals,
 )
-from trainlab.runs.provenance import git_state, versions
+from trainlab.runs.provenance import code_state, git_state, host, versions
 from trainlab.runs.record import status
 from trainlab.runs.result import read_result
 
@@ -314,7 +315,7 @@ def test_a_broken_parquet_is_named(make_run):
 
 
 def test_a_full_disk_leaves_the_old_file_and_no_rubbish(make_run, result_of, monkeypatch):
-    folder = make_run("a")
+    folder = make_run("a", status="interrupted")
 
     def full(_path):
         raise OSError(28, "No space left on device")
@@ -322,7 +323,7 @@ def test_a_full_disk_leaves_the_old_file_and_no_rubbish(make_run, result_of, mon
     monkeypatch.setattr(atomic, "_to_disk", full)
     with pytest.raises(OSError, match="No space"):
         folder.finish(result_of("a", status="failed"))
-    assert folder.status() == "finished"
+    assert folder.status() == "interrupted"
     assert not list(folder.path.glob(".*.tmp"))
 
 
@@ -398,6 +399,45 @@ def test_git_state_knows_commit_and_changes(tmp_path):
     assert git_state(tmp_path) == {"commit": commit, "dirty": True}
     assert git_state(tmp_path, timeout_seconds=1e-9) == nothing
     assert git_state(tmp_path / "none") == nothing
+
+
+def test_an_installed_package_is_no_part_of_the_project_around_it(tmp_path, monkeypatch):
+    """`.venv/lib/…/trainlab` in somebody's repository: neither its commit nor its changes are ours."""
+    git(tmp_path, "init")
+    (tmp_path / "theirs.py").write_text("1")
+    git(tmp_path, "add", ".")
+    git(tmp_path, "commit", "-m", "theirs")
+    package = tmp_path / ".venv" / "trainlab"
+    (package / "runs").mkdir(parents=True)
+    (package / "__init__.py").write_text("")
+    monkeypatch.setattr(provenance, "__file__", str(package / "runs" / "provenance.py"))
+    monkeypatch.setattr(provenance, "_installed_commit", lambda: None)
+    assert code_state() == {"commit": None, "dirty": None}
+    monkeypatch.setattr(provenance, "_installed_commit", lambda: "of the installer")
+    assert code_state() == {"commit": "of the installer", "dirty": None}
+    git(tmp_path, "add", "-f", str(package))
+    git(tmp_path, "commit", "-m", "now it is tracked")
+    assert code_state() == {"commit": git(tmp_path, "rev-parse", "HEAD").strip(), "dirty": False}
+
+
+def test_what_changes_elsewhere_in_the_tree_does_not_make_the_code_dirty(tmp_path):
+    """`claims run` writes its pages, which git tracks, beside the code that it records."""
+    code, page = tmp_path / "src" / "code.py", tmp_path / "experiments" / "page.md"
+    for path in (code, page):
+        path.parent.mkdir()
+        path.write_text("1")
+    git(tmp_path, "init")
+    git(tmp_path, "add", ".")
+    git(tmp_path, "commit", "-m", "first")
+    page.write_text("2")
+    assert git_state(code.parent)["dirty"] is False
+    code.write_text("2")
+    assert git_state(code.parent)["dirty"] is True
+
+
+def test_the_machine_of_a_record_is_told_as_it_is_recorded():
+    assert host({"name": "x86_64", "processor": "A 1", "cores": 64}) == "A 1, 64 cores"
+    assert "not recorded" in host({"name": "x86_64", "device": "cpu"})
 
 
 def test_git_state_without_git(monkeypatch, tmp_path):

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+import torch
 
 from trainlab import runs
 from trainlab.errors import RequestError
@@ -122,3 +123,105 @@ def test_a_torn_checkpoint_is_not_believed(run, settings, monkeypatch):
     last.write_bytes(last.read_bytes()[:1000])
     result, _ = run()
     assert result.status == "finished" and result.steps == 16
+
+
+def _rates(folder) -> list[float]:
+    checkpoint = torch.load(folder.checkpoints / "last.ckpt", weights_only=True)
+    return [group["lr"] for group in checkpoint["optimizer_states"][0]["param_groups"]]
+
+
+CHANGED = {
+    "the rate": ("optimizer.lr=0.02",),
+    "the decay": ("optimizer.weight_decay=0.1", "optimizer.lr=0.02"),
+    "the optimizer": ("optimizer=sgd_momentum", "optimizer.lr=0.02"),
+    "the optimizer to one without memory": ("optimizer=sgd", "optimizer.lr=0.02"),
+    "the batch": ("data.batch_size=64", "optimizer.lr=0.02"),
+    "the normalization": ("normalization=unit", "optimizer.lr=0.02"),
+    "the precision": ("trainer.precision=bf16-mixed", "optimizer.lr=0.02"),
+    "what the optimizer keeps": ("+optimizer.amsgrad=true", "optimizer.lr=0.02"),
+}
+
+
+@pytest.mark.parametrize("change", CHANGED)
+def test_a_start_from_another_run_trains_with_what_its_record_says(run, change):
+    _, first = run("signals=off")
+    result, folder = run(f"resume={first.path}", "trainer.max_epochs=3", "signals=off", *CHANGED[change])
+    assert result.status == "finished"
+    assert _rates(folder) == [0.02]
+    checkpoint = torch.load(folder.checkpoints / "last.ckpt", weights_only=True)
+    group = checkpoint["optimizer_states"][0]["param_groups"][0]
+    for key, value in checkpoint["trainlab"]["settings"]["optimizer"].items():
+        if key in group and key != "betas":
+            assert group[key] == value, key
+    begins_anew = {"the optimizer", "the optimizer to one without memory", "what the optimizer keeps"}
+    assert bool(result.warnings) == (change in begins_anew)
+
+
+def test_a_start_from_another_run_follows_its_own_schedule(run):
+    """Cosine over three epochs, entered after two of them: the rate of a run that was there all the time."""
+    _, first = run("signals=off")
+    _, whole = run("scheduler=cosine", "trainer.max_epochs=3", "signals=off")
+    _, folder = run(f"resume={first.path}", "scheduler=cosine", "trainer.max_epochs=3", "signals=off")
+    assert _rates(folder) == pytest.approx(_rates(whole), rel=1e-6)
+
+
+def test_a_start_from_another_run_keeps_the_optimizers_averages_and_takes_the_same_steps(run, tmp_path):
+    """Nothing changed but the budget: the same bits as one run of that length."""
+    _, first = run("signals=off")
+    whole, _ = run("trainer.max_epochs=3", "signals=off", f"paths.runs={tmp_path / 'whole'}")
+    result, _ = run(f"resume={first.path}", "trainer.max_epochs=3", "signals=off")
+    assert result.metrics == whole.metrics and not result.warnings
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ("width=8", "is 4×1×3×3 there, 8×1×3×3 here"),
+        ("depth=4", "missing there"),
+        ("norm_layer=batchnorm", "missing"),
+        ("model=mlp", "missing"),
+        ("data.num_classes=3", "10"),
+    ],
+)
+def test_a_start_of_another_network_is_refused_before_there_is_a_folder(run, settings, change, says):
+    _, first = run("signals=off")
+    overrides = (f"resume={first.path}", "trainer.max_epochs=3", change)
+    with pytest.raises(RequestError, match="its network is another one") as refused:
+        run(*overrides)
+    assert says in str(refused.value) and "\n" not in str(refused.value)
+    assert not (first.path.parent / settings(*overrides)["run_id"]).exists()
+
+
+def test_a_start_in_mid_epoch_among_other_batches_is_refused(run, settings, monkeypatch):
+    _interrupt_after(3, monkeypatch)
+    with pytest.raises(Interrupted):
+        run()
+    monkeypatch.undo()
+    first = Path(settings()["paths"]["runs"]) / settings()["run_id"]
+    with pytest.raises(RequestError, match="middle of an epoch"):
+        run(f"resume={first}", "trainer.max_epochs=3", "data.batch_size=64")
+    result, _ = run(f"resume={first}", "trainer.max_epochs=3", "optimizer.lr=0.02")
+    assert result.status == "finished"
+
+
+def test_a_start_from_another_run_has_its_own_patience_and_time(run):
+    _, first = run(
+        "optimizer=sgd", "optimizer.lr=1e-8", "early_stop=1", "trainer.max_epochs=20", "signals=off"
+    )
+    stopped = first.result()
+    longer = round(stopped.epochs) + 2
+    again, _ = run(
+        f"resume={first.path}", "optimizer=sgd", "optimizer.lr=1e-2", f"trainer.max_epochs={longer}",
+        "early_stop=5", "signals=off",
+    )  # fmt: skip
+    assert again.epochs == longer
+
+
+def test_a_rerun_of_a_run_that_starts_from_another_starts_from_it_again(run, settings):
+    _, first = run("signals=off")
+    overrides = (f"resume={first.path}", "trainer.max_epochs=3", "signals=off")
+    once, _ = run(*overrides)
+    twice = train({**settings(*overrides), "rerun": True})
+    assert twice.metrics == once.metrics and twice.steps == 24
+    table = runs.metrics(first.path.parent / once.run_id)
+    assert table.filter(pl.col("name") == "train/loss_step")["step"].min() == 16

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -83,6 +84,14 @@ def test_other_trackers_write_into_the_runs_folder(run, logger, file):
 
 
 def read(folder: Path) -> dict:
+    """The records of a .wandb file of a run that is over; W&B writes the last one a moment later."""
+    until = time.monotonic() + 10
+    while (found := read_now(folder))["exit_code"] is None and time.monotonic() < until:
+        time.sleep(0.02)
+    return found
+
+
+def read_now(folder: Path) -> dict:
     """The records of a .wandb file: run, config, history rows, summary, exit code."""
     from wandb.proto import wandb_internal_pb2 as pb
 

@@ -3,7 +3,6 @@
 import json
 import math
 import os
-import platform
 from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import asdict
@@ -18,7 +17,7 @@ from trainlab.claims.tuning import MEASURE, Choice
 from trainlab.errors import RequestError
 from trainlab.runs import Result
 from trainlab.runs.atomic import write_atomically
-from trainlab.runs.provenance import git_state
+from trainlab.runs.provenance import code_state, host, processor
 
 RESULT_FILE = "result.json"
 SHOWN_METRICS = ("test/acc", "train/acc", "test/loss")
@@ -29,7 +28,7 @@ def record(judged: Judged) -> dict[str, Any]:
     claim, profile = judged.entry.claim, judged.setup.profile
     sides = verdict.of_claim(judged.findings)
     results = [result for of in judged.evidence.results.values() for result in of.values()]
-    code = git_state(Path(__file__).parent)
+    code = code_state()
     return {
         "name": judged.entry.name,
         "collection": claim.collection,
@@ -133,16 +132,9 @@ def _data(result: Result) -> str:
 
 
 def _machine(results: Sequence[Result]) -> str:
-    """Processor, cores and device on which the runs were made, as far as this machine is that one."""
+    """Processors, cores and devices on which the runs were made; of theory, which has no runs, this one."""
+    if not results:
+        return f"{processor()}, {os.cpu_count()} cores"
+    hosts = sorted({host(result.machine) for result in results})
     devices = sorted({f"{r.machine['device']}, {r.machine['threads']} thread(s) a run" for r in results})
-    return "; ".join([f"{processor()}, {os.cpu_count()} cores", *devices])
-
-
-def processor() -> str:
-    """The processor's name, as the system gives it."""
-    info = Path("/proc/cpuinfo")
-    if info.exists():
-        for line in info.read_text(encoding="utf-8").splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()
+    return "; ".join([*hosts, *devices])

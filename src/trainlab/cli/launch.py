@@ -3,13 +3,15 @@
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 
-from trainlab.build.whose import digests, environment, own
+from trainlab.build.whose import environment, own
 from trainlab.config.command import trainlab
 from trainlab.config.options import AXES, package_conf
 from trainlab.errors import RequestError
@@ -48,6 +50,10 @@ def settings_help(sweeps: bool = True) -> str:
     """What can be set, for the help of a command."""
     axes = "".join(f"  {axis + '=':<16} {line}\n" for axis, line in AXES.items())
     return SETTINGS.format(axes=axes) + (OF_SWEEPS if sweeps else "")
+
+
+FAILED = 1
+"""The exit code of a run that failed or was interrupted; 2 is that of one that was refused."""
 
 
 class RunFailed(Exception):
@@ -157,13 +163,16 @@ def _one_run(composed: Any, choices: Mapping[str, str]) -> None:
     from trainlab.config import freeze, identify
     from trainlab.config.schema import SweepSettings, checked
     from trainlab.runs import RunFolder
-    from trainlab.runs.groups import add_to_group
+    from trainlab.runs.groups import add_to_group, group_file
 
     sweep = checked(SweepSettings, OmegaConf.to_container(composed.sweep))  # pyrefly: ignore
     settings = identify(own(freeze(composed, choices)))
     if sweep["prune"] != "none":
         settings["pruning"] = {"by": sweep["prune"], "audit": sweep["audit"]}
-    folder = RunFolder(Path(settings["paths"]["runs"]) / settings["run_id"])
+    runs = Path(settings["paths"]["runs"])
+    if settings["group"]:
+        group_file(runs, settings["group"])  # refused now, and not once it is trained
+    folder = RunFolder(runs / settings["run_id"])
     console = WideWhenPiped()
     if sweep["plan_only"]:
         console.print(f"1 run: {settings['run_id']} ({folder.status()}) in {folder.path}")
@@ -171,40 +180,62 @@ def _one_run(composed: Any, choices: Mapping[str, str]) -> None:
     done = folder.result() if folder.status() in ("finished", "diverged") else None
     if done and not sweep["rerun"]:
         console.print("this run is done already (sweep.rerun=true trains it again):")
+        for line in done.warnings:
+            console.print(f"[yellow]warning[/yellow]: {escape(line)}", highlight=False, soft_wrap=True)
     else:
         _work(settings, folder, console, afresh=sweep["rerun"])
         done = folder.result()
     if done:
         if settings["group"]:
-            add_to_group(folder.path.parent, settings["group"], [settings["run_id"]])
+            add_to_group(runs, settings["group"], [settings["run_id"]])
         _show(done, folder.path, console)
 
 
 def _work(settings: Mapping[str, Any], folder: Any, console: Console, afresh: bool) -> None:
     """Trains in this process, or in processes of their own where one device is not enough."""
     if afresh:
-        settings = {**settings, "resume": False}
-    axes = "  ".join(f"{axis}={value}" for axis, value in settings["axes"].items() if value is not None)
-    console.print(f"[bold]run {settings['run_id']}[/bold] in {folder.path}", highlight=False, soft_wrap=True)
-    console.print(f"{axes}  seed={settings['seed']}  ({settings['copy']})", style="dim", highlight=False)
-    from trainlab.training import assemble
+        settings = {**settings, "rerun": True}
+    from trainlab.training import preconditions
     from trainlab.training.process import configure
 
     configure()
-    assemble.check(settings)  # before there is a folder
-    folder.write_settings(settings)
+    preconditions.check(settings)
+    preconditions.check_hardware(settings["trainer"])
+    axes = "  ".join(f"{axis}={value}" for axis, value in settings["axes"].items() if value is not None)
+    console.print(f"[bold]run {settings['run_id']}[/bold] in {folder.path}", highlight=False, soft_wrap=True)
+    console.print(f"{axes}  seed={settings['seed']}  ({settings['copy']})", style="dim", highlight=False)
     if settings["trainer"]["devices"] > 1:
-        # Lightning starts its children from the command line: this one names one run and nothing else
-        command = [sys.executable, "-m", "trainlab.training", str(folder.path / "config.yaml")]
-        code = subprocess.run(command, check=False, env={**os.environ, **environment(settings)}).returncode
+        code = _work_on_devices(settings)
     else:
-        from trainlab.training.worker import work
+        from trainlab.training.worker import work_settings
 
-        code = work(folder.path / "config.yaml", console, own=digests(settings))
+        code = work_settings(settings, console)
+    if code == FAILED and folder.status() == "interrupted":
+        has_checkpoint = (folder.checkpoints / "last.ckpt").exists()
+        how = "goes on from its last checkpoint" if has_checkpoint else "starts it over"
+        console.print(f"interrupted; the same command {how} ({folder.path})", soft_wrap=True)
     if code:
-        if folder.status() == "interrupted":
-            console.print(f"interrupted; the same command goes on from its last checkpoint ({folder.path})")
         raise RunFailed(code)
+
+
+def _work_on_devices(settings: Mapping[str, Any]) -> int:
+    """Lightning starts its children from the command line: this one names one run and nothing else.
+
+    A signal that stops this process is handed on, so that the run ends with a checkpoint.
+    """
+    from trainlab.runs.settings_file import SETTINGS_FILE, settings_text
+    from trainlab.sweeps.entry import hand_on_signals
+
+    with tempfile.TemporaryDirectory(prefix="trainlab-") as folder:
+        config = Path(folder) / SETTINGS_FILE
+        config.write_text(settings_text(settings), encoding="utf-8")
+        command = [sys.executable, "-m", "trainlab.training", str(config)]
+        # in a session of its own: Ctrl-C would reach it twice, from the terminal and from here
+        told = {**os.environ, **environment(settings)}
+        process = subprocess.Popen(command, start_new_session=True, env=told)
+        with hand_on_signals(process):
+            code = process.wait()
+    return code if code >= 0 else FAILED
 
 
 def _show(result: Any, folder: Path, console: Console) -> None:

@@ -33,7 +33,7 @@ def write_atomically(path: Path, text: str) -> None:
 def append_whole(path: Path, text: str) -> None:
     """Append `text` in a single write, so that lines of several processes never mix. Raises OSError."""
     flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_BINARY", 0)
-    descriptor = os.open(path, flags, 0o644)
+    descriptor = os.open(path, flags, 0o666)  # the umask decides who else may write
     try:
         os.write(descriptor, text.encode())
     finally:

@@ -1,10 +1,13 @@
 """Which code made a run: versions and the state of git, found without importing any of it."""
 
 import importlib.metadata
+import json
 import os
 import platform
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 PACKAGES = ("trainlab", "torch", "torchvision", "lightning", "torchmetrics", "hydra-core", "numpy", "polars")
 
@@ -20,21 +23,69 @@ def versions() -> dict[str, str]:
     return found
 
 
-def git_state(folder: Path | str = ".", timeout_seconds: float = 2.0) -> dict[str, str | bool | None]:
-    """{commit, dirty} of the work tree at `folder`; both None without git, a commit, or an answer in time.
+def code_state() -> dict[str, str | bool | None]:
+    """{commit, dirty} of the code of this package, as `git_state` of its work tree.
 
-    Files that git does not track do not make a tree dirty: runs write them.
+    An installed package is no part of the project that its environment lies in: its commit is the one that it
+    was installed from, where the installer has noted it, and else unknown; its version is in `versions`.
     """
-    command = ["git", "status", "--porcelain=v2", "--branch", "--untracked-files=no"]
+    own = git_state(Path(__file__).parents[1], must_track="__init__.py")
+    return own if own["commit"] else {"commit": _installed_commit(), "dirty": None}
+
+
+def git_state(
+    folder: Path | str = ".", timeout_seconds: float = 2.0, must_track: str | None = None
+) -> dict[str, str | bool | None]:
+    """{commit, dirty} of what lies in `folder`; both None without git, a commit, or an answer in time.
+
+    Dirty is what differs in `folder` itself: claims write their pages elsewhere in the same tree. Files that
+    git does not track do not make it dirty: runs write them. With `must_track`, both are None where git does
+    not track that file of the folder.
+    """
+    if must_track and not _git(folder, timeout_seconds, "ls-files", "--error-unmatch", "--", must_track):
+        return {"commit": None, "dirty": None}
+    command = ("status", "--porcelain=v2", "--branch", "--untracked-files=no", "--", ".")
+    lines = _git(folder, timeout_seconds, *command).splitlines()
+    commit = next((line.split()[-1] for line in lines if line.startswith("# branch.oid")), "(initial)")
+    if commit == "(initial)":
+        return {"commit": None, "dirty": None}
+    return {"commit": commit, "dirty": any(not line.startswith("#") for line in lines)}
+
+
+def processor() -> str:
+    """The processor's name, as the system gives it."""
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        for line in info.read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+def host(machine: Mapping[str, Any]) -> str:
+    """Processor and cores of the machine that a run's record tells of; older records do not name them."""
+    if machine.get("processor") is None:
+        return f"{machine.get('name') or 'machine'}, processor not recorded"
+    return f"{machine['processor']}, {machine.get('cores')} cores"
+
+
+def _git(folder: Path | str, timeout_seconds: float, *command: str) -> str:
+    """What git answers in `folder`; empty where it refuses, is not there, or takes too long."""
     environment = os.environ | {"GIT_OPTIONAL_LOCKS": "0"}  # many runs ask at once; none may hold up another
     try:
         answer = subprocess.run(
-            command, cwd=folder, env=environment, capture_output=True, text=True, timeout=timeout_seconds
-        )
+            ["git", *command], cwd=folder, env=environment, capture_output=True, text=True,
+            timeout=timeout_seconds,
+        )  # fmt: skip
     except (OSError, subprocess.SubprocessError):
-        return {"commit": None, "dirty": None}
-    lines = answer.stdout.splitlines()
-    commit = next((line.split()[-1] for line in lines if line.startswith("# branch.oid")), "(initial)")
-    if answer.returncode != 0 or commit == "(initial)":
-        return {"commit": None, "dirty": None}
-    return {"commit": commit, "dirty": any(not line.startswith("#") for line in lines)}
+        return ""
+    return answer.stdout if answer.returncode == 0 else ""
+
+
+def _installed_commit() -> str | None:
+    """The commit of `pip install git+…`, from what the installer leaves beside the package."""
+    try:
+        noted = importlib.metadata.distribution("trainlab").read_text("direct_url.json")
+        return json.loads(noted or "{}").get("vcs_info", {}).get("commit_id")
+    except (importlib.metadata.PackageNotFoundError, ValueError, AttributeError):
+        return None

@@ -1,5 +1,6 @@
 """One run's folder: the lock, the frozen settings, the tables, and the outcome, which is written last."""
 
+import dataclasses
 import shutil
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
@@ -12,7 +13,7 @@ from filelock import FileLock, Timeout
 from trainlab.errors import RequestError
 from trainlab.runs import index, rows
 from trainlab.runs.atomic import write_atomically
-from trainlab.runs.result import RESULT_FILE, BrokenRun, Result, read_result
+from trainlab.runs.result import DONE, RESULT_FILE, BrokenRun, Result, read_result
 from trainlab.runs.settings_file import SETTINGS_FILE, read_settings, settings_text
 
 LOCK_FILE = ".lock"
@@ -120,12 +121,26 @@ class RunFolder:
     def finish(self, result: Result) -> None:
         """Turn the logs (closed before) into parquet and write `result.json`, last.
 
-        Raises OSError (disk full, …; the run is then unfinished), ValueError for the result of another run.
+        A result that is there stays: only `begin`, which starts the run anew, takes it away.
+
+        Raises OSError (disk full, …; the run is then unfinished), ValueError for the result of another run,
+        and for a run that is finished or diverged already.
         """
         if result.run_id != self.run_id:
             raise ValueError(f"result of run {result.run_id} in the folder of run {self.run_id}")
+        before = self._readable_result()
+        if before is not None and before.status in DONE:
+            raise ValueError(f"run {self.run_id} is {before.status} already: its result is not overwritten")
         rows.seal(self.path, rows.METRICS)
         rows.seal(self.path, rows.SIGNALS)
+        result.write(self.path)
+        index.note(self.path, result)
+
+    def warn(self, warnings: Sequence[str]) -> None:
+        """Add warnings to the recorded outcome; all else of it stays as it is. Raises OSError, BrokenRun."""
+        result = read_result(self.path)
+        lines = tuple(dict.fromkeys([*result.warnings, *warnings]))
+        result = dataclasses.replace(result, warnings=lines)
         result.write(self.path)
         index.note(self.path, result)
 
@@ -134,6 +149,12 @@ class RunFolder:
         try:
             return read_result(self.path)
         except FileNotFoundError:
+            return None
+
+    def _readable_result(self) -> Result | None:
+        try:
+            return self.result()
+        except BrokenRun:
             return None
 
     def is_locked(self) -> bool:

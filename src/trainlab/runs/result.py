@@ -2,7 +2,7 @@
 
 import dataclasses
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,8 @@ from trainlab.runs.atomic import write_atomically
 SCHEMA = 1
 RESULT_FILE = "result.json"
 RECORDED = ("finished", "diverged", "failed", "interrupted", "pruned")
+DONE = ("finished", "diverged")
+"""The statuses of a run that came to its end."""
 STATUSES = (*RECORDED, "running", "absent")
 
 
@@ -49,7 +51,8 @@ class Result:
 
     `stopped` says why a run ended before its time: {step, quantity} of a divergence, {reason} of a pruning.
     `error`, of a failed run: {type, message, frames}. `pruning`, where a sweep asked whether the run is worth
-    it: {by, audited, learns, reason, steps}; `reason` is null where it is.
+    it: {by, audited, learns, reason, steps}; `reason` is null where it is. `warnings`, a line each: what went
+    wrong beside the run and does not change its result, as a tracker that could not be reached.
     """
 
     run_id: str
@@ -73,6 +76,7 @@ class Result:
     group: str | None = None
     started: str | None = None
     finished: str | None = None
+    warnings: Sequence[str] = ()
     schema: int = SCHEMA
 
     def __post_init__(self) -> None:
@@ -129,7 +133,8 @@ def read_result(folder: Path) -> Result:
         raise BrokenRun(folder, f"{RESULT_FILE}: {fault}")
     verdict = {key: value for key, value in raw["verdict"].items() if key in _VERDICT_FIELDS}
     known = {key: value for key, value in raw.items() if key in _FIELDS}
-    return Result(**known | {"verdict": Verdict(**verdict)})
+    warnings = tuple(raw.get("warnings", ()))
+    return Result(**known | {"verdict": Verdict(**verdict), "warnings": warnings})
 
 
 def _fault(raw: dict, folder: Path) -> str | None:
@@ -155,6 +160,9 @@ def _fault(raw: dict, folder: Path) -> str | None:
         for name in names:
             if not isinstance(raw.get(name), kind):
                 return f"{name} is {raw.get(name)!r}, expected {expected}"
+    warnings = raw.get("warnings", [])  # older records have none
+    if not isinstance(warnings, list) or not all(isinstance(line, str) for line in warnings):
+        return f"warnings is {warnings!r}, expected a list of text"
     for name, value in raw["metrics"].items():
         if not isinstance(value, int | float | None):
             return f"metric {name} is {value!r}, expected a number or null"

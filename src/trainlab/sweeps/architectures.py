@@ -1,4 +1,4 @@
-"""What cannot be built is refused before anything starts: every distinct network once, on the meta device."""
+"""What cannot be built or started is refused first: every distinct network once, on the meta device."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -9,7 +9,7 @@ from trainlab.sweeps.plan import Job, listed
 from trainlab.sweeps.server import WarmServer
 
 CHECK = "trainlab.sweeps.architectures:faults"
-_PARTS = ("model", "norm_layer", "activation", "pool", "init", "optimizer", "scheduler")
+_PARTS = ("model", "norm_layer", "activation", "pool", "init", "optimizer", "scheduler", "logger")
 _DATA = ("image_size", "channels", "num_classes", "batch_size", "train_size")
 
 
@@ -31,15 +31,17 @@ def check_architectures(jobs: Sequence[Job], server: WarmServer) -> None:
 
 
 def _architecture(settings: Mapping[str, Any]) -> str:
-    """Everything that decides whether a network can be built, as one text."""
+    """Everything that decides whether a run can be built and started, as one text."""
     parts = {part: settings[part] for part in _PARTS}
     data = {name: settings["data"][name] for name in _DATA}
-    return json.dumps([parts, data, settings["trainer"]["devices"]], sort_keys=True)
+    start = [settings["fingerprint"], settings["trainer"]] if isinstance(settings["resume"], str) else None
+    others = [settings["trainer"]["devices"], settings["group"], settings["resume"], start]
+    return json.dumps([parts, data, others], sort_keys=True)
 
 
 def faults(wanted: Sequence[Mapping[str, Any]]) -> list[str | None]:
     """For each of these settings why it cannot be built, or None. Runs in a warm process, with torch."""
-    from trainlab.training.assemble import check
+    from trainlab.training.preconditions import check
 
     return [_fault(settings, check) for settings in wanted]
 

@@ -5,7 +5,8 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from importlib import import_module
 from multiprocessing import parent_process
 from multiprocessing.connection import Connection, wait
@@ -37,11 +38,23 @@ def run_devices(config: Path, environment: Mapping[str, str], lifeline: Connecti
     os.environ.update(environment)
     _live_alone(config.parent)
     process = subprocess.Popen(_command(config))
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda number, _: process.send_signal(number))
-    code = process.wait()
+    with hand_on_signals(process):
+        code = process.wait()
     lifeline.close()
     sys.exit(code if code >= 0 else 128 - code)
+
+
+@contextmanager
+def hand_on_signals(process: subprocess.Popen) -> Iterator[None]:
+    """What asks this process to stop asks the one that it has started: SIGTERM, SIGINT and their like."""
+    names = ("SIGTERM", "SIGINT", "SIGHUP", "SIGUSR1", "SIGUSR2", "SIGXCPU")
+    numbers = [getattr(signal, name) for name in names if hasattr(signal, name)]
+    before = {number: signal.signal(number, lambda n, _: process.send_signal(n)) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def run_submitted(config: Path, work: str | None, environment: Mapping[str, str]) -> int:
@@ -87,7 +100,7 @@ def _live_alone(folder: Path) -> None:
     if hasattr(os, "setsid"):
         os.setsid()
     (folder / PID_FILE).write_text(str(os.getpid()), encoding="ascii")
-    descriptor = os.open(folder / LOG_FILE, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    descriptor = os.open(folder / LOG_FILE, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
     os.dup2(descriptor, 1)
     os.dup2(descriptor, 2)
     os.close(descriptor)

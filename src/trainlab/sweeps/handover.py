@@ -83,8 +83,8 @@ class Handover:
         settings["group"] = self.group
         settings["trainer"]["threads"] = settings["trainer"]["threads"] or threads
         settings["trainer"]["progress_bar"] = False
-        if self.rerun and settings["resume"] is True:
-            settings["resume"] = False
+        if self.rerun:
+            settings["rerun"] = True
         if self.pruning:
             settings["pruning"] = dict(self.pruning)
         return settings

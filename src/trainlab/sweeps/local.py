@@ -1,5 +1,7 @@
 """The engine of this machine: a pool of slots over the warm server."""
 
+import sys
+from collections.abc import Collection
 from typing import Any
 
 from trainlab.errors import RequestError
@@ -36,9 +38,21 @@ class LocalEngine:
         wanted = {trainer["accelerator"] for trainer in trainers}
         gpus = visible_gpus() if wanted & {"auto", "gpu"} else []
         accelerator = "gpu" if gpus else ("mps" if wanted == {"mps"} else "cpu")
+        _check_there_is(wanted, gpus)
         devices = max(trainer["devices"] for trainer in trainers)
         if gpus and devices > len(gpus):
             raise RequestError(
                 f"trainer.devices={devices}: expected at most {len(gpus)}, the GPUs of this machine"
             )
         return make_slots(self._settings, accelerator, gpus, cores())
+
+
+def _check_there_is(accelerators: Collection[str], gpus: Collection[str]) -> None:
+    """Refuses what no run of this machine could have, found without torch. An Apple machine may have mps."""
+    for kind in sorted({"gpu", "mps"} & set(accelerators)):
+        has_it = sys.platform == "darwin" or (kind == "gpu" and bool(gpus))
+        if not has_it:
+            raise RequestError(
+                f"trainer.accelerator={kind}: this machine has none; "
+                "expected trainer=cpu, or auto for the fastest that there is"
+            )

@@ -21,13 +21,15 @@ from trainlab.training.step_meter import StepMeter, first_not_finite
 
 # Steps between two readings of the training loss; a reading waits for the device.
 READ_EVERY_STEPS = 50
+LATELY = "train/loss_lately"
+"""The mean loss since the last reading, for trackers; each step's own, `train/loss_step`: the record."""
 
 
 class Classifier(L.LightningModule):
     """Trains `model`, which takes pixels and returns logits_NK; metrics are `train|val|test/loss|acc`.
 
-    `total_steps` is what the schedule is built for. A loss that is NaN or infinite sets `diverged` to
-    {"step", "quantity"} and stops the run.
+    `total_steps` is what the schedule is built for; `adopt` makes a start of another run's checkpoint. A loss
+    that is NaN or infinite sets `diverged` to {"step", "quantity"} and stops the run.
     """
 
     def __init__(
@@ -47,6 +49,7 @@ class Classifier(L.LightningModule):
         self.meter = StepMeter()
         self.diverged: dict[str, Any] | None = None
         self.validated_step: int | None = None
+        self.adopt: Callable[[dict[str, Any]], None] | None = None
         self.confusion_KK: Tensor | None = None
         self.eval_loss = MeanMetric(nan_strategy="disable")  # a NaN is a result
         self.eval_confusion = MulticlassConfusionMatrix(num_classes, validate_args=False)
@@ -92,8 +95,13 @@ class Classifier(L.LightningModule):
         self.log_dict(self.meter.epoch(), sync_dist=True)
 
     def read_losses(self) -> None:
-        """Hands the losses of the last steps to the loggers; stops the run where one is not finite."""
-        losses = self.meter.read()
+        """Hands the losses of the last steps to the loggers; stops the run where one is not finite.
+
+        Of several processes all must call it at the same step: they share their losses, so that each sees
+        the loss of the global batch, and all stop where it is not finite in one of them.
+        """
+        has_company = self.trainer.world_size > 1
+        losses = self.meter.read(self._over_processes if has_company else None)
         if not losses:
             return
         first_step = self.global_step - len(losses)
@@ -104,7 +112,11 @@ class Classifier(L.LightningModule):
             if hasattr(logger, "log_losses"):
                 logger.log_losses(losses, first_step, self.current_epoch)
             else:
-                logger.log_metrics({"train/loss_step": sum(losses) / len(losses)}, step=self.global_step - 1)
+                logger.log_metrics({LATELY: sum(losses) / len(losses)}, step=self.global_step - 1)
+
+    def _over_processes(self, sums: Tensor) -> Tensor:
+        """The sum over all processes."""
+        return self.trainer.strategy.reduce(sums, reduce_op="sum")
 
     def _stop_diverged(self, step: int, quantity: str) -> None:
         if self.diverged is None:
@@ -166,6 +178,8 @@ class Classifier(L.LightningModule):
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """See `on_save_checkpoint`."""
+        if self.adopt is not None:
+            self.adopt(checkpoint)
         self.meter.load_state_dict(checkpoint["meter"])
         self._resumed_random_state = checkpoint["random_state"]
 

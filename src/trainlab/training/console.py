@@ -20,11 +20,23 @@ class Throughput(L.Callback):
         self.epoch_samples_per_second = 0.0
         self._since: float | None = None
         self._step = 0
+        self._trainer: L.Trainer | None = None
 
     @property
     def samples_per_second(self) -> float | None:
-        """Training samples per second over the whole run; None before the first epoch has ended."""
-        return self.steps * self.batch_size / self.seconds if self.seconds else None
+        """Training samples per second over the whole run, all attempts; None before any were counted."""
+        seconds, steps = self._going()
+        seconds, steps = self.seconds + seconds, self.steps + steps
+        return steps * self.batch_size / seconds if steps else None
+
+    def state_dict(self) -> dict[str, Any]:
+        """In every checkpoint: what has been counted, the epoch that is going on included."""
+        seconds, steps = self._going()
+        return {"seconds": self.seconds + seconds, "steps": self.steps + steps}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """A run that goes on counts all its attempts."""
+        self.seconds, self.steps = float(state_dict["seconds"]), int(state_dict["steps"])
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """The clock goes, also where a run is resumed in mid-epoch and none begins."""
@@ -32,23 +44,36 @@ class Throughput(L.Callback):
 
     def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """The clock goes."""
-        self._since, self._step = time.perf_counter(), trainer.global_step
+        self._trainer, self._step = trainer, trainer.global_step
+        self._since = time.perf_counter()
 
     def on_validation_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """The clock stops; validation runs inside Lightning's training epoch."""
-        self._stop(trainer)
+        self._stop()
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """The clock stops, where no validation has stopped it."""
-        self._stop(trainer)
+        self._stop()
 
-    def _stop(self, trainer: L.Trainer) -> None:
+    def on_exception(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException
+    ) -> None:
+        """The clock stops: what comes now is no training."""
+        self._stop()
+
+    def _stop(self) -> None:
         if self._since is not None:
-            seconds, steps = time.perf_counter() - self._since, trainer.global_step - self._step
+            seconds, steps = self._going()
             self.epoch_samples_per_second = steps * self.batch_size / seconds
             self.seconds += seconds
             self.steps += steps
             self._since = None
+
+    def _going(self) -> tuple[float, int]:
+        """Seconds and steps since the clock was started; none where it stands still."""
+        if self._since is None or self._trainer is None:
+            return 0.0, 0
+        return time.perf_counter() - self._since, self._trainer.global_step - self._step
 
 
 class Display(L.Callback):

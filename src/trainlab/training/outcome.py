@@ -1,10 +1,10 @@
 """What a run came to, written last: finished, diverged, interrupted or failed, each with what is known."""
 
+import logging
+import os
 import platform
-import time
 import traceback
-from collections.abc import Mapping
-from datetime import UTC, datetime
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -14,46 +14,85 @@ import torch
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from trainlab.diagnosis.of_run import diagnose_end
-from trainlab.errors import RequestError
 from trainlab.runs import Result, RunFolder, Verdict
-from trainlab.runs.provenance import git_state, versions
+from trainlab.runs.provenance import code_state, processor, versions
+from trainlab.runs.result import DONE
 from trainlab.training.classifier import Classifier
 from trainlab.training.console import Throughput
-from trainlab.training.interruption import Interrupted
+from trainlab.training.elapsed import Elapsed
+from trainlab.training.interruption import Interruption
 from trainlab.training.process import is_rank_zero
 from trainlab.training.pruning import Pruned, Pruning
-from trainlab.training.tracking import RecordLogger
+from trainlab.training.tracking import Mirror, RecordLogger
+
+log = logging.getLogger(__name__)
 
 METRICS = ("test/acc", "test/loss", "val/acc", "val/loss", "train/acc", "train/loss")
 
 
 class Recorder:
-    """Writes the run's result when the block ends, however it ends."""
+    """Writes the run's result when the block ends, however it ends; a result that is written stays.
 
-    def __init__(self, folder: RunFolder, settings: Mapping[str, Any], pruning: Pruning):
+    The record comes first, then the tracker is closed: what that does, or a signal in it, is a warning.
+    `interruption` knows what a signal has ended; `say` tells the user of a warning.
+    """
+
+    def __init__(
+        self,
+        folder: RunFolder,
+        settings: Mapping[str, Any],
+        pruning: Pruning,
+        interruption: Interruption,
+        say: Callable[[str], None] = log.warning,
+    ):
         self.folder, self.settings, self.pruning = folder, settings, pruning
+        self.elapsed = Elapsed()
+        self._interruption, self._say = interruption, say
+        self._warnings: list[str] = []
+        self._result: Result | None = None
+        self._mirror: Mirror | None = None
         self._classifier: Classifier | None = None
         self._throughput: Throughput | None = None
         self._record: RecordLogger | None = None
-
-    @property
-    def last_checkpoint(self) -> Path | None:
-        """Where an interrupted run leaves its state; None when the user wants no checkpoint."""
-        return None if self.settings["checkpoint"] == "none" else self.folder.checkpoints / "last.ckpt"
 
     def watch(self, classifier: Classifier, throughput: Throughput, record: RecordLogger) -> None:
         """From here on the result says how far the run has come."""
         self._classifier, self._throughput, self._record = classifier, throughput, record
 
+    def mirror(self, tracker: Mirror | None) -> Mirror | None:
+        """The same tracker, which is closed when the run is over and its record is written."""
+        self._mirror = tracker
+        return tracker
+
+    def warn(self, line: str) -> None:
+        """Says once what does not change the result, and keeps it in the record, also one that is written."""
+        if line in self._warnings:
+            return
+        self._warnings.append(line)
+        if not is_rank_zero():
+            return
+        self._say(line)
+        if self._result is not None:
+            with self._interruption.not_now():
+                self.folder.warn([line])
+
     def __enter__(self) -> "Recorder":
-        self._clock, self._started = time.perf_counter(), _now()
+        self.elapsed.begin()
+        self._code = code_state()  # as it is now: it may be committed, or changed, before the run ends
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if error is None or isinstance(error, RequestError):
-            return
+        try:
+            if error is not None and self._result is None:
+                self._record_end(error)
+        finally:
+            if self._mirror is not None:
+                is_result = self._result is not None and self._result.status in (*DONE, "pruned")
+                self._mirror.close(exit_code=0 if is_result else 1)
+
+    def _record_end(self, error: BaseException) -> None:
         if isinstance(error, Pruned):
             self._write(
                 status="pruned",
@@ -63,14 +102,18 @@ class Recorder:
             )
             return
         # of several processes, Lightning ends each at its own next look
-        stopped = isinstance(error, Interrupted | KeyboardInterrupt | SIGTERMException)
+        stopped = self._interruption.ended(error) or isinstance(error, SIGTERMException)
         self._write(
             status="interrupted" if stopped else "failed",
             error=None if stopped else _described(error),
         )
 
     def finish(self, trainer: L.Trainer) -> Result:
-        """The result of a run that came to its end."""
+        """The result of a run that came to its end; a signal that comes now is too late to change it."""
+        with self._interruption.not_now():
+            return self._finished(trainer)
+
+    def _finished(self, trainer: L.Trainer) -> Result:
         classifier, record = self._classifier, self._record
         assert classifier is not None and record is not None
         metrics = {name: record.latest[name] for name in METRICS if name in record.latest}
@@ -100,25 +143,27 @@ class Recorder:
             (self.folder.checkpoints / "last.ckpt").unlink(missing_ok=True)
 
     def _write(self, status: str, **known: Any) -> Result:
-        settings = self.settings
-        if self._record is not None:
-            self._record.metrics.close()
-        result = Result.of(
-            settings,
-            status=status,
-            pruning=self.pruning.record(),
-            parameters=_parameters(self._classifier),
-            samples_per_second=self._throughput.samples_per_second if self._throughput else None,
-            seconds=time.perf_counter() - self._clock,
-            machine=_machine(settings, self._classifier),
-            versions=versions(),
-            git=git_state(Path(__file__).parent),
-            started=self._started,
-            finished=_now(),
-            **known,
-        )
-        if is_rank_zero():
-            self.folder.finish(result)
+        with self._interruption.not_now():
+            if self._record is not None:
+                self._record.metrics.close()
+            result = Result.of(
+                self.settings,
+                status=status,
+                pruning=self.pruning.record(),
+                parameters=_parameters(self._classifier),
+                samples_per_second=self._throughput.samples_per_second if self._throughput else None,
+                seconds=self.elapsed.seconds,
+                machine=_machine(self.settings, self._classifier),
+                versions=versions(),
+                git=self._code,
+                started=self.elapsed.started,
+                finished=self.elapsed.finished,
+                warnings=tuple(self._warnings),
+                **known,
+            )
+            if is_rank_zero():
+                self.folder.finish(result)
+            self._result = result
         return result
 
 
@@ -132,6 +177,8 @@ def _machine(settings: Mapping[str, Any], classifier: Classifier | None) -> dict
     return {
         "device": device.type,
         "name": name,
+        "processor": processor(),
+        "cores": os.cpu_count(),
         "threads": torch.get_num_threads(),
         "devices": settings["trainer"]["devices"],
     }
@@ -144,7 +191,3 @@ def _described(error: BaseException) -> dict[str, Any]:
         "message": str(error),
         "frames": [f"{Path(f.filename).name}:{f.lineno} {f.name}" for f in frames],
     }
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")

@@ -1,7 +1,9 @@
 """One run, start to end: the story on one screen."""
 
+import logging
 from collections.abc import Mapping
 from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +12,12 @@ import torch
 from lightning.pytorch.callbacks import Callback, EarlyStopping
 from lightning.pytorch.loggers import Logger
 from rich.console import Console
+from rich.markup import escape
 
 from trainlab.build import build, policy
 from trainlab.data.datamodule import ImageDataModule
 from trainlab.runs import Result, RunFolder
-from trainlab.training import assemble, resume
+from trainlab.training import assemble, preconditions, resume
 from trainlab.training.checkpoint import Checkpoint, SelfDescribing
 from trainlab.training.classifier import Classifier
 from trainlab.training.console import Display, Throughput
@@ -24,7 +27,9 @@ from trainlab.training.process import is_rank_zero
 from trainlab.training.profiler import NoProfiler
 from trainlab.training.pruning import EarlyPruning, Pruning
 from trainlab.training.signal_callback import SignalCallback
-from trainlab.training.tracking import RecordLogger, context, tracker
+from trainlab.training.tracking import RecordLogger, context, open_tracker
+
+log = logging.getLogger(__name__)
 
 
 def train(settings: Mapping[str, Any], console: Console | None = None) -> Result:
@@ -33,43 +38,57 @@ def train(settings: Mapping[str, Any], console: Console | None = None) -> Result
     With a `console` it shows what it does. A loss that turns NaN or infinite is a result (`diverged`).
 
     Raises:
-        RequestError: the settings cannot be built, or the data are missing; nothing is recorded.
+        RequestError: the settings cannot be built, or the data are missing or others; nothing is recorded.
         Interrupted: a signal asked it to stop; recorded as `interrupted`, with a checkpoint to go on from.
         Pruned: a sweep asked whether it is worth its cost, and it is not; recorded as `pruned`.
         Exception: whatever the run raised; recorded as `failed` before it is raised again.
     """
     if settings["trainer"]["threads"]:
         torch.set_num_threads(settings["trainer"]["threads"])
-    assemble.check(settings)
+    preconditions.check(settings)
+    preconditions.check_hardware(settings["trainer"])
+    preconditions.check_data(settings)
     images = assemble.images(settings)
+    resume.check_start(settings, images.in_shape_CHW)
     pruning = Pruning.of(settings)
     folder = RunFolder(Path(settings["paths"]["runs"]) / settings["run_id"])
-    with folder.lock() if is_rank_zero() else nullcontext():
+    interruption = Interruption(_last_checkpoint(settings, folder))
+    with interruption.listening(), folder.lock() if is_rank_zero() else nullcontext():
         start = resume.starting_point(settings, folder)
         if is_rank_zero():
             folder.write_settings(settings)
             folder.begin(resumed_step=start.last_step)
-        with Recorder(folder, settings, pruning) as recorder:
+        say = log.warning if console is None else partial(_say, console)
+        with Recorder(folder, settings, pruning, interruption, say) as recorder:
             pruning.foresee(settings)
             classifier = assemble.classifier(settings, images)
+            if start.is_foreign:
+                classifier.adopt = partial(resume.adopt, classifier=classifier, warn=recorder.warn)
             loaders = assemble.loaders(settings, images)
             throughput = Throughput(settings["data"]["batch_size"])
-            interruption = Interruption(recorder.last_checkpoint)
             record = RecordLogger(folder)
             recorder.watch(classifier, throughput, record)
-            with (
-                tracker(build(settings["logger"], policy.LOGGER), context(settings, folder.path)) as mirror,
-                interruption.listening(),
-            ):
-                # signals stand first: an interruption raises at a step's end
-                callbacks = _signals(settings, folder, pruning)
-                callbacks += [throughput, interruption, SelfDescribing(settings, images)]
-                callbacks += _checkpoints(settings, folder) + _early_stop(settings)
-                callbacks += _display(settings, throughput, classifier.total_steps, console)
-                trainer = _trainer(settings, folder, callbacks, [record, *([mirror] if mirror else [])])
+            told = context(settings, folder.path, start.last_step is not None, recorder.warn)
+            mirror = recorder.mirror(open_tracker(build(settings["logger"], policy.LOGGER), told))
+            # signals stand first: an interruption raises at a step's end
+            callbacks = _signals(settings, folder, pruning)
+            callbacks += [throughput, recorder.elapsed, interruption, SelfDescribing(settings, images)]
+            callbacks += _checkpoints(settings, folder) + _early_stop(settings)
+            callbacks += _display(settings, throughput, classifier.total_steps, console)
+            trainer = _trainer(settings, folder, callbacks, [record, *([mirror] if mirror else [])])
+            with interruption.after_the_step():
                 trainer.fit(classifier, loaders, ckpt_path=start.checkpoint, weights_only=True)
                 _evaluate(trainer, classifier, loaders)
-                return recorder.finish(trainer)
+            return recorder.finish(trainer)
+
+
+def _last_checkpoint(settings: Mapping[str, Any], folder: RunFolder) -> Path | None:
+    """Where an interrupted run leaves its state; None when the user wants no checkpoint."""
+    return None if settings["checkpoint"] == "none" else folder.checkpoints / "last.ckpt"
+
+
+def _say(console: Console, warning: str) -> None:
+    console.print(f"[yellow]warning[/yellow]: {escape(warning)}", highlight=False, soft_wrap=True)
 
 
 def _evaluate(trainer: L.Trainer, classifier: Classifier, loaders: ImageDataModule) -> None:

@@ -5,7 +5,6 @@ from typing import Any
 import lightning as L
 import numpy as np
 import torch
-from lightning.pytorch.loggers import WandbLogger
 from torch.optim import Optimizer
 
 from trainlab.runs import RunFolder
@@ -13,6 +12,7 @@ from trainlab.runs.rows import RowLog
 from trainlab.signals.catalogue import NETWORK
 from trainlab.signals.recorder import Measurement, Recorder
 from trainlab.signals.schedule import measured_steps
+from trainlab.training.tracking import Mirror
 
 HISTOGRAM_BINS = 64
 
@@ -69,7 +69,7 @@ class SignalCallback(L.Callback):
             measured.rows.append((NETWORK, "learning_rate", self._rate))
         self._log.append((step, *row) for row in measured.rows)
         for logger in trainer.loggers:
-            if isinstance(logger, WandbLogger):
+            if isinstance(logger, Mirror) and logger.shows_pictures:
                 logger.log_metrics(mirrored(measured), step=step)
 
     def on_exception(

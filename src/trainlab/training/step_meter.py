@@ -6,6 +6,7 @@ infinite is found, with the exact step.
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import torch
@@ -25,16 +26,25 @@ class StepMeter:
         """One step: its mean loss (a scalar, in nats), what it predicted and what was right."""
         self.unread.append((loss, logits_NK, y_N))
 
-    def read(self) -> list[float]:
-        """The losses of the steps since the last call, in order; adds them to the epoch's sums."""
+    def read(self, over_processes: Callable[[Tensor], Tensor] | None = None) -> list[float]:
+        """The losses of the steps since the last call, in order; adds them to the epoch's sums.
+
+        `over_processes` adds up a tensor over all processes that share a batch: a loss is then that of the
+        whole batch, and not finite where it is not finite in one of them.
+        """
         if not self.unread:
             return []
         losses, logits, labels = zip(*self.unread, strict=True)
         self.unread.clear()
-        values = torch.stack(losses).double().tolist()
-        self.loss_sum += sum(value * len(y_N) for value, y_N in zip(values, labels, strict=True))
-        self.correct += int((torch.cat(logits).argmax(dim=1) == torch.cat(labels)).sum())
-        self.samples += sum(map(len, labels))
+        loss_S = torch.stack(losses)
+        right = (torch.cat(logits).argmax(dim=1) == torch.cat(labels)).sum()
+        samples = [len(y_N) for y_N in labels]
+        if over_processes is not None:
+            loss_S, samples, right = _shared(loss_S, samples, right, over_processes)
+        values = loss_S.cpu().double().tolist()  # there is no double on some devices
+        self.loss_sum += sum(value * count for value, count in zip(values, samples, strict=True))
+        self.correct += int(right)
+        self.samples += sum(samples)
         return values
 
     def epoch(self) -> dict[str, float]:
@@ -55,6 +65,19 @@ class StepMeter:
         self.unread.clear()
         self.loss_sum = state["loss_sum"]
         self.correct, self.samples = int(state["correct"]), int(state["samples"])
+
+
+def _shared(
+    loss_S: Tensor, samples: list[int], right: Tensor, over_processes: Callable[[Tensor], Tensor]
+) -> tuple[Tensor, list[int], Tensor]:
+    """Mean loss a step, images a step and right answers, of all processes together, in one exchange."""
+    samples_S = torch.tensor(samples, dtype=torch.float64, device=loss_S.device)
+    # a process that the last batch left nothing for has no loss
+    loss_sum_S = torch.where(samples_S > 0, loss_S.double() * samples_S, 0.0)
+    sums = over_processes(torch.cat([loss_sum_S, samples_S, right.double()[None]]))
+    steps = len(samples)
+    counts_S = sums[steps:-1]
+    return sums[:steps] / counts_S, [int(count) for count in counts_S.tolist()], sums[-1]
 
 
 def first_not_finite(losses: list[float]) -> int | None:

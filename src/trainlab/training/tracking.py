@@ -1,14 +1,18 @@
 """Where a run's numbers go: first to its record on disk, then to the tracker that was chosen.
 
-An option of `logger=` is called as `option(context)` and returns a Lightning logger. Trackers mirror the
-record; none of them decides whether a run succeeds.
+An option of `logger=` is called as `option(context)` and returns a Lightning logger, or None where there is
+nothing to track with. Trackers mirror the record; none of them decides whether a run succeeds: what a tracker
+raises is a warning in the record.
 """
 
 import logging
 import os
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+import time
+import uuid
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -19,20 +23,39 @@ from lightning.pytorch.utilities import rank_zero_only
 from trainlab.build import plain
 from trainlab.errors import RequestError
 from trainlab.runs import RunFolder, metrics
+from trainlab.runs.atomic import write_atomically
 from trainlab.runs.identity import run_name
+from trainlab.training import wandb_account
 from trainlab.training.process import is_rank_zero
-from trainlab.training.pruning import Pruned
-from trainlab.training.wandb_account import has_key
 
 log = logging.getLogger(__name__)
 
-# How long a run waits for W&B's server before it is kept offline
 INIT_TIMEOUT_SECONDS = 20
+"""How long W&B may take to begin a run on a server that answers."""
+ANSWER_SECONDS = 3.0
+"""How long a run waits for W&B's server to answer at all before it is kept offline."""
+FINISH_TIMEOUT_SECONDS = 60
+"""How long a finished run waits for its numbers to be sent; what is left goes by `trainlab sync`."""
+UNREACHABLE_FILE = ".wandb-unreachable"
+"""Beside the run folders: why W&B could not be reached, so that the next runs need not wait too."""
+UNREACHABLE_SECONDS = 600
+"""For so long that is believed."""
+
+REQUIRED: Mapping[str, tuple[tuple[str, ...], str]] = {
+    "trainlab.training.tracking.wandb_logger": (("wandb",), "wandb"),
+    "trainlab.training.tracking.tensorboard_logger": (
+        ("tensorboard", "tensorboardX"), "trainlab[tensorboard]",
+    ),
+}  # fmt: skip
+"""Of our own options, the packages of which one must be there, and what brings it."""
 
 
 @dataclass(frozen=True)
 class RunContext:
-    """What a tracker is told of a run: plain values only."""
+    """What a tracker is told of a run: plain values only, and whom to tell what is worth knowing.
+
+    `resumes`: the run goes on from its own checkpoint, so its curves go on too.
+    """
 
     folder: Path
     run_id: str
@@ -40,15 +63,40 @@ class RunContext:
     group: str | None
     tags: list[str] = field(default_factory=list)
     config: dict[str, Any] = field(default_factory=dict)
+    resumes: bool = False
+    warn: Callable[[str], None] = log.warning
 
 
-def context(settings: Mapping[str, Any], folder: Path) -> RunContext:
+def context(
+    settings: Mapping[str, Any],
+    folder: Path,
+    resumes: bool = False,
+    warn: Callable[[str], None] = log.warning,
+) -> RunContext:
     """How a run is called: its options, its seed; tags are its axes."""
     axes = {k: v for k, v in settings["axes"].items() if v is not None}
     # W&B refuses tags longer than 64 characters
     tags = [f"{k}={v}"[:64] for k, v in axes.items()]
     config = plain({k: v for k, v in settings.items() if k not in ("logger", "paths")})
-    return RunContext(folder, settings["run_id"], run_name(settings), settings["group"], tags, config)
+    name = run_name(settings)
+    return RunContext(folder, settings["run_id"], name, settings["group"], tags, config, resumes, warn)
+
+
+def check_tracker(node: Mapping[str, Any]) -> None:
+    """Refuses a tracker that is not installed, or a W&B mode that there is not, before there is a run.
+
+    Raises:
+        RequestError: with what brings it.
+    """
+    target = str(node.get("_target_"))
+    if target in REQUIRED:
+        packages, brought_by = REQUIRED[target]
+        if not any(find_spec(package) for package in packages):
+            name = target.rpartition(".")[2].removesuffix("_logger")
+            raise RequestError(f"logger={name}: not installed; pip install '{brought_by}'")
+    mode = node.get("mode")
+    if target.endswith(".wandb_logger") and mode is not None and mode not in wandb_account.MODES:
+        raise RequestError(f"logger.mode={mode}: expected online, offline or disabled")
 
 
 class RecordLogger(Logger):
@@ -94,7 +142,7 @@ class RecordLogger(Logger):
 
 
 class OwnWandbLogger(WandbLogger):
-    """A WandbLogger that is told its run, and lets `tracker` finish it."""
+    """A WandbLogger that is told its run, and lets `Mirror` finish it."""
 
     @property
     @rank_zero_experiment
@@ -106,30 +154,167 @@ class OwnWandbLogger(WandbLogger):
         """Checkpoints stay in the run's folder."""
 
 
-def wandb_logger(
-    context: RunContext, project: str = "trainlab", entity: str | None = None, mode: str | None = None
-) -> Logger:
-    """A W&B run of its own: offline without a key, and when the server cannot be reached."""
+class Mirror(Logger):
+    """A tracker at arm's length: what it raises is a warning, and from then on it is left alone."""
+
+    def __init__(self, inner: Logger, warn: Callable[[str], None]):
+        super().__init__()
+        self.inner, self._warn = inner, warn
+        self.shows_pictures = isinstance(inner, WandbLogger)
+        """Whether it takes histograms beside numbers."""
+
+    @property
+    def name(self) -> str | None:
+        """The tracker's."""
+        return type(self.inner).__name__.removesuffix("Logger").removeprefix("Own")
+
+    @property
+    def version(self) -> int | str | None:
+        """Its run folder says which run this is."""
+        return None
+
+    def log_metrics(self, metrics: dict[str, Any], step: int | None = None) -> None:
+        """Numbers of one step."""
+        self._ask(lambda: self.inner.log_metrics(metrics, step))
+
+    def log_hyperparams(self, params: Any, *args: Any, **kwargs: Any) -> None:
+        """Lightning's hyperparameters; the run's settings are the tracker's already."""
+        self._ask(lambda: self.inner.log_hyperparams(params, *args, **kwargs))
+
+    def log_graph(self, model: Any, input_array: Any = None) -> None:
+        """The network, for trackers that draw it."""
+        self._ask(lambda: self.inner.log_graph(model, input_array))
+
+    def save(self) -> None:
+        """Writes what is waiting."""
+        self._ask(self.inner.save)
+
+    def after_save_checkpoint(self, checkpoint_callback: Any) -> None:
+        """For trackers that keep checkpoints."""
+        self._ask(lambda: self.inner.after_save_checkpoint(checkpoint_callback))
+
+    def finalize(self, status: str) -> None:
+        """Closed by `close`; Lightning calls this after each of fit and test."""
+
+    def close(self, exit_code: int) -> None:
+        """Ends the tracker's run as done (0) or failed (1). Ctrl-C ends the waiting, not the run."""
+        try:
+            self._ask(lambda: self._close(exit_code))
+        except KeyboardInterrupt:
+            self._warn(f"{self.name} was interrupted while it finished: it may lack the last numbers")
+
+    def _close(self, exit_code: int) -> None:
+        if isinstance(self.inner, WandbLogger):
+            self.inner.experiment.finish(exit_code=exit_code)
+        else:
+            self.inner.finalize("success" if exit_code == 0 else "failed")
+
+    def _ask(self, call: Callable[[], Any]) -> None:
+        if self._is_lost:
+            return
+        try:
+            call()
+        except Exception as error:  # another's code, another's server: anything may come
+            self._is_lost = True
+            self._warn(f"{self.name} failed and may lack numbers; the record has all ({_in_one_line(error)})")
+            if isinstance(self.inner, WandbLogger):
+                _forget_wandb()
+
+    _is_lost = False
+
+
+def _in_one_line(error: BaseException) -> str:
+    return " ".join(f"{type(error).__name__}: {error}".split())
+
+
+def _forget_wandb() -> None:
+    """Without its service, W&B would print a traceback when the process ends, and refuse the next run."""
     import wandb
 
-    def begin(mode: Any, run_id: str | None) -> Any:
+    with suppress(Exception):
+        wandb.teardown()
+
+
+def wandb_logger(
+    context: RunContext, project: str = "trainlab", entity: str | None = None, mode: str | None = None
+) -> Logger | None:
+    """A W&B run of its own: offline without a key, and when the server cannot be reached."""
+    wandb_account.mode_of_environment(context.warn)  # before the import reads it
+    mode = mode or os.environ.get("WANDB_MODE") or _online_or_offline(context)
+    if mode == "disabled":
+        return None
+    import wandb
+
+    def begin(mode: Any, wandb_id: str | None, resume: Any) -> Any:
         return wandb.init(
             mode=mode, project=project, entity=entity, dir=str(context.folder), name=context.name,
             group=context.group, tags=context.tags, config=context.config, reinit="create_new",
-            id=run_id, resume="allow" if run_id else None,
-            settings=wandb.Settings(silent=True, console="off", init_timeout=INIT_TIMEOUT_SECONDS),
+            id=wandb_id, resume=resume,
+            settings=wandb.Settings(
+                silent=True, console="off", init_timeout=INIT_TIMEOUT_SECONDS,
+                finish_timeout=FINISH_TIMEOUT_SECONDS, finish_timeout_raises=True,
+            ),
         )  # fmt: skip
 
-    mode = mode or os.environ.get("WANDB_MODE") or ("online" if has_key() else "offline")
+    wandb_id = wandb_id_of(context)
     try:
-        run = begin(mode, context.run_id)
+        run = begin(mode, wandb_id, "allow" if context.resumes else "never")
     except wandb.errors.Error as error:
         if mode == "offline":
             raise
-        log.warning("W&B cannot be reached (%s): the run is kept offline, in its folder", error)
-        # under an id of W&B's own making: the attempt still holds the run's
-        run = begin("offline", None)
+        if "exists" in str(error):  # made on another machine, or its folder has been removed here
+            run = begin(mode, f"{wandb_id}-{uuid.uuid4().hex[:6]}", "never")
+        else:
+            _note_unreachable(context, f"W&B cannot be reached ({_in_one_line(error)})")
+            # under an id of W&B's own making: the attempt still holds the run's
+            run = begin("offline", None, None)
     return OwnWandbLogger(experiment=run, save_dir=str(context.folder), log_model=False)
+
+
+def wandb_id_of(context: RunContext) -> str:
+    """W&B's id of this attempt: the run's own, and `<run_id>-2` and so on where it starts over.
+
+    W&B keeps every number that it was ever sent under an id; one curve is one attempt. A run that goes on
+    from its checkpoint goes on under the id that it had.
+    """
+    files = sorted(context.folder.glob("wandb/*run-*/run-*.wandb"))  # folders begin with the time
+    known = [file.stem.removeprefix("run-") for file in files]
+    if context.resumes and known:
+        return known[-1]
+    tried = [context.run_id, *(f"{context.run_id}-{number}" for number in range(2, len(known) + 3))]
+    return next(name for name in tried if name not in known)
+
+
+def _online_or_offline(context: RunContext) -> str:
+    """Online with a key and a server that answers; asked once for the runs of a sweep."""
+    if not wandb_account.has_key(context.warn):
+        return "offline"
+    if why := _known_unreachable(context):
+        context.warn(_kept_offline(why))
+        return "offline"
+    if why := wandb_account.why_unreachable(ANSWER_SECONDS):
+        _note_unreachable(context, why)
+        return "offline"
+    return "online"
+
+
+def _kept_offline(why: str) -> str:
+    return f"{why}: the run is kept offline, in its folder; `trainlab sync` uploads it"
+
+
+def _note_unreachable(context: RunContext, why: str) -> None:
+    context.warn(_kept_offline(why))
+    with suppress(OSError):  # the next run asks again
+        write_atomically(context.folder.parent / UNREACHABLE_FILE, why)
+
+
+def _known_unreachable(context: RunContext) -> str | None:
+    path = context.folder.parent / UNREACHABLE_FILE
+    try:
+        age_seconds = abs(time.time() - path.stat().st_mtime)
+        return path.read_text(encoding="utf-8") if age_seconds < UNREACHABLE_SECONDS else None
+    except OSError:
+        return None
 
 
 def csv_logger(context: RunContext) -> Logger:
@@ -138,32 +323,19 @@ def csv_logger(context: RunContext) -> Logger:
 
 
 def tensorboard_logger(context: RunContext) -> Logger:
-    """Event files under `tensorboard/` in the run's folder.
+    """Event files under `tensorboard/` in the run's folder."""
+    from lightning.pytorch.loggers import TensorBoardLogger
 
-    Raises:
-        RequestError: the package is not installed.
-    """
+    return TensorBoardLogger(str(context.folder), name="tensorboard", version="")
+
+
+def open_tracker(option: Callable[[RunContext], Logger | None] | None, told: RunContext) -> Mirror | None:
+    """The chosen tracker, in the one process that writes; None where there is none, or it cannot be had."""
+    if option is None or not is_rank_zero():
+        return None
     try:
-        from lightning.pytorch.loggers import TensorBoardLogger
-
-        return TensorBoardLogger(str(context.folder), name="tensorboard", version="")
-    except ModuleNotFoundError:
-        raise RequestError("logger=tensorboard: not installed; pip install 'trainlab[tensorboard]'") from None
-
-
-@contextmanager
-def tracker(option: Callable[[RunContext], Logger] | None, told: RunContext) -> Iterator[Logger | None]:
-    """The chosen tracker for as long as the run goes; a run that raises is shown as failed."""
-    logger = None if option is None or not is_rank_zero() else option(told)
-    exit_code = 1
-    try:
-        yield logger
-        exit_code = 0
-    except Pruned:
-        exit_code = 0  # a result
-        raise
-    finally:
-        if isinstance(logger, WandbLogger):
-            logger.experiment.finish(exit_code=exit_code)
-        elif logger is not None:
-            logger.finalize("success" if exit_code == 0 else "failed")
+        logger = option(told)
+    except Exception as error:  # whatever a tracker says, the run is worth having without it
+        told.warn(f"there is no tracker: {_in_one_line(error)}")
+        return None
+    return None if logger is None else Mirror(logger, told.warn)

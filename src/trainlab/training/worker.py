@@ -4,7 +4,7 @@ import errno
 import logging
 import sys
 import traceback
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -29,24 +29,37 @@ def work(config_path: str | Path, console: Console | None = None, own: Collectio
     a stranger's. Never raises: whatever a run raised is in its record; its last lines go to the error stream.
     A full disk, which may leave no record, is told in one line.
     """
+    try:
+        settings = _settings(Path(config_path), told() if own is None else own)
+    except RequestError as error:
+        return _refused(error)
+    return work_settings(settings, console)
+
+
+def work_settings(settings: Mapping[str, Any], console: Console | None = None) -> int:
+    """The same for settings that have no file yet: a run that is refused leaves no folder behind."""
     configure()
     try:
-        train(_settings(Path(config_path), told() if own is None else own), console)
+        train(settings, console)
     except RequestError as error:
-        print(f"trainlab: {error}", file=sys.stderr)
-        return 2
+        return _refused(error)
     except Pruned:
         return 0
-    except Interrupted:
+    except (Interrupted, KeyboardInterrupt):
         return 1
     except Exception as error:
         full = _disk_full(error)
         if full is None:
             traceback.print_exc()
         else:
-            print(f"trainlab: {full.strerror} ({Path(config_path).parent})", file=sys.stderr)
+            print(f"trainlab: {full.strerror} ({settings['paths']['runs']})", file=sys.stderr)
         return 1
     return 0
+
+
+def _refused(error: RequestError) -> int:
+    print(f"trainlab: {error}", file=sys.stderr)
+    return 2
 
 
 def _disk_full(error: BaseException | None) -> OSError | None:

@@ -1,0 +1,65 @@
+"""What can be said of a run before it has a folder: wrong requests end here, in one line."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from trainlab.build import build, policy
+from trainlab.data.sources import identify
+from trainlab.errors import RequestError
+from trainlab.runs.groups import group_file
+from trainlab.training import assemble, resume
+from trainlab.training.tracking import check_tracker
+
+
+def check(settings: Mapping[str, Any]) -> None:
+    """Refuses what cannot be built, started or recorded, wherever it is going to run.
+
+    Raises:
+        RequestError: by name, with what was expected.
+    """
+    if settings["group"] is not None:
+        group_file(settings["paths"]["runs"], settings["group"])
+    assemble.check(settings)
+    check_tracker(settings["logger"])
+    build(settings["logger"], policy.LOGGER)
+    resume.check_start(settings)
+
+
+def check_hardware(trainer: Mapping[str, Any]) -> None:
+    """Refuses devices that this machine does not have.
+
+    Raises:
+        RequestError: with what it has.
+    """
+    kind, wanted = trainer["accelerator"], trainer["devices"]
+    gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    has_mps = torch.backends.mps.is_available()
+    if (kind == "gpu" and not gpus and not has_mps) or (kind == "mps" and not has_mps):
+        raise RequestError(
+            f"trainer.accelerator={kind}: there is none that torch can use here; "
+            "expected trainer=cpu, or auto for the fastest that there is"
+        )
+    if kind == "cpu" or (kind == "auto" and not gpus and not has_mps):
+        return
+    there = gpus if gpus and kind != "mps" else 1
+    if wanted > there:
+        raise RequestError(f"trainer.devices={wanted}: expected at most {there}, the GPUs of this machine")
+
+
+def check_data(settings: Mapping[str, Any]) -> None:
+    """Refuses data that have changed since the run was named after them.
+
+    Raises:
+        RequestError: with both fingerprints.
+    """
+    paths = settings["paths"]
+    now, copy = identify(settings["data"], Path(paths["data"]), Path(paths["cache"]))
+    if now != settings["fingerprint"]:
+        raise RequestError(
+            f"data={settings['data']['name']}: run {settings['run_id']} is of data with fingerprint "
+            f"{settings['fingerprint']} ({settings['copy']}), those in {paths['data']} have {now} ({copy}); "
+            "start it again with the same command, and it gets an id of its own"
+        )
