@@ -1,6 +1,7 @@
 """Whatever a run dies of: it is recorded, the rest go on, nothing is run twice."""
 
 import errno
+import io
 import os
 import shutil
 import signal
@@ -15,15 +16,18 @@ from pathlib import Path
 
 import pytest
 import sweep_fakes as fakes
+from rich.console import Console
 
 from trainlab.runs.record import RunFolder
 from trainlab.runs.result import Result
 from trainlab.sweeps.dispatch import Dispatcher
+from trainlab.sweeps.display import Display
 from trainlab.sweeps.handover import Handover
 from trainlab.sweeps.outcome import Outcome, cause_of_death
 from trainlab.sweeps.pool import Pool
 from trainlab.sweeps.server import WarmServer
 from trainlab.sweeps.slots import Slot
+from trainlab.sweeps.stop import Stop
 from trainlab.sweeps.watch import Silent
 
 
@@ -340,3 +344,33 @@ def test_a_run_that_could_not_even_log_is_told_of_a_full_disk(tmp_path, monkeypa
     assert cause_of_death(1, tmp_path).message == "exit code 1 and no record"
     monkeypatch.setattr("shutil.disk_usage", lambda _: shutil._ntuple_diskusage(1, 1, 0))
     assert cause_of_death(1, tmp_path).kind == "DiskFull"
+
+
+@pytest.mark.parametrize("name", ["SIGHUP", "SIGUSR1", "SIGTERM", "SIGINT"])
+def test_whatever_asks_to_stop_is_a_request(name):
+    number, asked = getattr(signal, name), []
+    before = signal.getsignal(number)
+    with Stop(asked.append) as stop:
+        os.kill(os.getpid(), number)
+        time.sleep(0)
+    assert (stop.requests, asked) == (1, [1]) and signal.getsignal(number) is before
+
+
+def test_what_was_started_with_nohup_goes_on(monkeypatch):
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with Stop(lambda _: None) as stop:
+            os.kill(os.getpid(), signal.SIGHUP)
+        assert stop.requests == 0
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+def test_a_terminal_that_cannot_move_its_cursor_gets_a_line_per_run(tmp_path, monkeypatch):
+    monkeypatch.setenv("TERM", "dumb")
+    console = Console(force_terminal=True, file=io.StringIO(), width=100)
+    plan = fakes.plan(tmp_path, [fakes.job(tmp_path, "r")])
+    with Display(plan, console) as display:
+        display.started(plan.jobs[0])
+        display.ended(Outcome("r", "run r", "finished", seconds=2.0))
+    assert console.file.getvalue() == "[1/1] run r  finished in 2.0 s\n"

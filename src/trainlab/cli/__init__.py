@@ -4,7 +4,6 @@ A command a function; what it needs is imported when it runs, so that `--help` a
 Exit codes: 0 done, 1 something failed or was interrupted, 2 the request itself is wrong (one line says how).
 """
 
-import os
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -15,6 +14,7 @@ from typer.core import TyperCommand
 from trainlab import __version__
 from trainlab.cli.arguments import AsCsv, AsJson, Everything, Last, OfSweep, RunsFolder, Selection, Where
 from trainlab.cli.draw import plot_app
+from trainlab.cli.output import lost, standing_output
 from trainlab.cli.runs import runs_app
 from trainlab.errors import RequestError
 
@@ -323,19 +323,27 @@ def web_app(
 def main(arguments: list[str] | None = None) -> None:
     """Runs a command; every wrong request ends in one line and exit code 2."""
     arguments = (sys.argv[1:] if arguments is None else arguments) or ["--help"]
-    try:
-        code = app(arguments, prog_name="trainlab", standalone_mode=False)
-    except RequestError as error:
-        code = _wrong(str(error))
-    except UsageError as error:
-        code = _wrong(error.format_message() + _as_a_setting(error))  # pyrefly: ignore
-    except typer.Abort:
-        code = 1
-    except BrokenPipeError:
-        # `trainlab compare | head`: the reader has had enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = 0
+    with standing_output() as output:
+        code = _code(arguments)
+        if reason := lost(output):
+            print(f"trainlab: the output could not be written: {reason}", file=sys.stderr)
+            code = code or int(arguments[0] not in WHAT_RUNS)
     sys.exit(code or 0)
+
+
+WHAT_RUNS = ("train", "claims", "demo")
+"""Commands whose exit code is about the runs; all others are asked for their output."""
+
+
+def _code(arguments: list[str]) -> int | None:
+    try:
+        return app(arguments, prog_name="trainlab", standalone_mode=False)
+    except RequestError as error:
+        return _wrong(str(error))
+    except UsageError as error:
+        return _wrong(error.format_message() + _as_a_setting(error))  # pyrefly: ignore
+    except typer.Abort:
+        return 1
 
 
 def _as_a_setting(error: Exception) -> str:

@@ -1,4 +1,4 @@
-"""One live display for the whole sweep on a terminal; a line per run anywhere else."""
+"""One live display for the whole sweep on a terminal that can move its cursor; a line per run elsewhere."""
 
 import time
 from types import TracebackType
@@ -32,7 +32,9 @@ class Display:
         self._note = ""
         self._drawn = 0.0
         self._live = (
-            Live(console=console, auto_refresh=False, transient=True) if console.is_terminal else None
+            Live(console=console, auto_refresh=False, transient=True)
+            if console.is_terminal and not console.is_dumb_terminal
+            else None
         )
 
     def __enter__(self) -> "Display":

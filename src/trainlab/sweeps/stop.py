@@ -1,4 +1,4 @@
-"""Ctrl-C once: finish what runs, start nothing. Twice: stop now."""
+"""Ctrl-C once: finish what runs, start nothing. Twice: stop now. A terminal that is closed counts as once."""
 
 import signal
 import threading
@@ -6,9 +6,12 @@ from collections.abc import Callable
 from types import FrameType, TracebackType
 from typing import Any
 
+SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1")
+"""Ctrl-C; what `kill` sends; a closed terminal; what SLURM can be asked to send before the end."""
+
 
 class Stop:
-    """Counts SIGINT and SIGTERM while the block goes, instead of dying of them."""
+    """Counts requests to stop while the block goes, instead of dying of them."""
 
     def __init__(self, on_request: Callable[[int], None]):
         self.requests = 0
@@ -17,7 +20,9 @@ class Stop:
 
     def __enter__(self) -> "Stop":
         if threading.current_thread() is threading.main_thread():
-            for number in (signal.SIGINT, signal.SIGTERM):
+            known = [getattr(signal, name) for name in SIGNALS if hasattr(signal, name)]
+            # what was started with nohup goes on when its terminal is closed
+            for number in [n for n in known if signal.getsignal(n) is not signal.SIG_IGN]:
                 self._before[number] = signal.signal(number, self._requested)
         return self
 
