@@ -82,6 +82,57 @@ def test_a_digit_drawn_with_the_mouse_is_predicted(loaded_address, open_page, sh
     shot(page, "draw-light-1280")
 
 
+def pressed(page, label):
+    """Presses one of the page's own buttons; the canvas has hidden ones of the same names."""
+    page.locator(f".st-key-{label} button").click()
+    settled(page)
+    page.wait_for_timeout(800)
+
+
+@pytest.mark.slow
+def test_strokes_are_taken_back_and_kept_while_one_looks_elsewhere(loaded_address, open_page):
+    page = open_page(f"{loaded_address}/draw", 390)
+    draw(page, ZERO)
+    zero = answer(page)
+    draw(page, [(0.1, 0.1), (0.9, 0.9)])
+    settled(page)
+    crossed = answer(page)
+    assert crossed != zero
+    pressed(page, "undo")
+    assert answer(page) == zero
+    draw(page, [(0.1, 0.1), (0.9, 0.9)])
+    page.get_by_text("A test image").click()
+    settled(page)
+    assert "way=A+test+image" in page.url
+    page.get_by_test_id("stButtonGroup").get_by_text("Draw", exact=True).click()
+    page.locator("canvas.upper-canvas").wait_for()
+    assert answer(page) == crossed, "the drawing is still there"
+    pressed(page, "clear")
+    page.get_by_text("Nothing yet.").wait_for()
+    assert page.locator(".st-key-undo button").is_disabled()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("grey", [255, 128, 0])
+def test_a_page_with_nothing_on_it_gets_no_prediction(loaded_address, open_page, grey):
+    page = open_page(f"{loaded_address}/draw?way=Upload")
+    upload(page, "page.png", encoded(Image.new("L", (200, 200), grey)))
+    page.get_by_test_id("stAlert").get_by_text("No prediction").wait_for()
+    assert page.get_by_role("heading", name="What it says").count() == 0
+    assert page.get_by_role("heading", name="On the way").count() == 0
+
+
+@pytest.mark.slow
+def test_a_photo_is_shown_with_what_is_cut_out_of_it(loaded_address, open_page, shot):
+    page = open_page(f"{loaded_address}/draw?way=Upload", 390)
+    paper = np.full((400, 300), 180) + np.linspace(0, 60, 300).astype(int)
+    paper[60:200, 40:150] = np.where(np.asarray(digit().resize((110, 140))) < 128, 60, paper[60:200, 40:150])
+    upload(page, "photo.png", encoded(Image.fromarray(paper.astype(np.uint8))))
+    page.get_by_alt_text("Your picture, what is cut out framed").wait_for()
+    assert answer(page)[0] in "0123456789"
+    shot(page, "draw-photo-390")
+
+
 @pytest.mark.slow
 def test_wrong_statistics_show_what_goes_wrong_and_can_be_reset(loaded_address, open_page):
     page = open_page(f"{loaded_address}/draw")

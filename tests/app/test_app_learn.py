@@ -63,3 +63,50 @@ def test_what_cannot_be_built_is_said_in_one_line(loaded_address, open_page, que
         )
     else:
         assert "activation=sigmoid" in page.get_by_test_id("stCode").inner_text(), "the default instead"
+
+
+@pytest.mark.slow
+def test_the_charts_stay_until_the_next_are_there_and_a_link_holds_every_control(loaded_address, open_page):
+    page = open_page(f"{loaded_address}/will-it-learn")
+    page.set_default_timeout(120_000)
+    chance(page)
+    page.evaluate(
+        """() => {
+          window.seen = new Set();
+          const look = () => {
+            const charts = document.querySelectorAll("[data-testid=stVegaLiteChart] svg").length;
+            const answer = document.querySelector(".st-key-answer").getBoundingClientRect().height;
+            window.seen.add(charts);
+            window.least = Math.min(window.least || 1e9, answer);
+            requestAnimationFrame(look);
+          };
+          look();
+        }"""
+    )
+    for name in ("learning rate", "steps", "depth"):
+        page.get_by_role("slider", name=name).focus()
+        page.keyboard.press("ArrowRight")
+        page.wait_for_timeout(500)
+        chance(page)
+    assert page.evaluate("() => [...window.seen]") == [3], "how many charts were there, in any frame"
+    assert page.evaluate("() => window.least") > 200, "the place of the answer does not shrink"
+    command = page.get_by_test_id("stCode").inner_text()
+    assert all(part in command for part in ("optimizer.lr=0.02", "trainer.max_steps=1000", "depth=13"))
+    other = open_page(page.url)
+    assert other.get_by_test_id("stCode").inner_text() == command
+    between = open_page(page.url.replace("lr_sgd_momentum=0.02", "lr_sgd_momentum=0.003"))
+    assert "optimizer.lr=0.003" in between.get_by_test_id("stCode").inner_text(), (
+        "not one of the round values"
+    )
+
+
+@pytest.mark.slow
+def test_two_browsers_that_ask_the_same_both_get_it(loaded_address, open_page):
+    query = "will-it-learn?activation=tanh&depth_plain_cnn=21"
+    pages = [open_page(f"{loaded_address}/{query}") for _ in range(2)]
+    pages[0].get_by_role("slider", name="depth").focus()
+    pages[0].keyboard.press("ArrowRight")
+    for page in pages:
+        page.set_default_timeout(150_000)
+        page.get_by_text("likely to learn").wait_for()
+        assert page.get_by_test_id("stException").count() == 0

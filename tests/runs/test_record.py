@@ -21,9 +21,11 @@ from trainlab.runs import (
     RunFolder,
     atomic,
     confusion,
+    load_runs,
     metrics,
     plain_json,
     provenance,
+    record,
     rows,
     signals,
 )
@@ -353,6 +355,21 @@ def test_where_nothing_can_be_written_one_line_says_so(tmp_path):
             attempt()
         assert "\n" not in str(problem.value)
     assert folder.status() == "absent"
+
+
+@pytest.mark.parametrize(
+    "look", [status, lambda path: load_runs(path.parent)["status"][0]], ids=["one", "all"]
+)
+def test_a_run_that_ends_between_two_looks_is_not_interrupted(make_run, result_of, monkeypatch, look):
+    run = make_run()
+    (run.path / "result.json").unlink(missing_ok=True)
+
+    def end_now(path):
+        result_of(run.run_id).write(run.path)
+        return False  # and its lock has gone with it
+
+    monkeypatch.setattr(record, "is_locked", end_now)
+    assert look(run.path) == "finished"
 
 
 def test_a_folder_that_is_no_run_is_absent(tmp_path):

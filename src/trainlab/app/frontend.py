@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 STATIC = Path(streamlit.__file__).parent / "static"
 SOON = ("ArrowVegaLiteChart", "embed", "DataFrame")
 """Streamlit's names for the code of what the pages show first; a name it does not know is left out."""
+SERVER = "<script>window.__streamlit = {BACKEND_BASE_URL: window.location.origin}</script>"
+"""Told where its server is, Streamlit does not look for one below each page first: 404 in every console."""
 FOR_EVER = b"public, immutable, max-age=31536000"  # as Streamlit says of these files: their names hold a hash
 _IMPORTED = re.compile(r'(?:from|import)"\./([\w.-]+\.js)"')
 
@@ -80,7 +82,11 @@ def index() -> bytes:
         if name not in page
     ]
     links += [f'<link rel="stylesheet" crossorigin href="./{name}">' for name in styles(SOON)]
-    return page.replace("</head>", "".join(links) + "</head>", 1).encode()
+    return (
+        page.replace("<head>", f"<head>{SERVER}", 1)
+        .replace("</head>", "".join(links) + "</head>", 1)
+        .encode()
+    )
 
 
 def needed(roots: Iterable[str]) -> list[str]:

@@ -34,10 +34,13 @@ def section(title: str) -> None:
     st.header(title, anchor=False)
 
 
-def chart(figure: Any, alt: str, **options: Any) -> Any:
-    """A figure of `trainlab.figures` in the colours of the page; `alt` says in words what it shows."""
+def chart(figure: Any, alt: str, into: Any = st) -> Any:
+    """A figure of `trainlab.figures` in the colours of the page; `alt` says in words what it shows.
+
+    Returns its place, `into` which another one can be drawn, so that there is always one of the two.
+    """
     on_screen: Any = OnScreen(figure)
-    return st.altair_chart(on_screen, theme=None, alt=alt, **options)
+    return into.altair_chart(on_screen, theme=None, alt=alt)
 
 
 def control(widget: Callable[..., Any], label: Any, *values: Any, key: str, **options: Any) -> Any:

@@ -193,10 +193,17 @@ def status(path: Path) -> str:
 
     A record that cannot be believed is none: such a run counts as interrupted.
     """
+    found = _recorded_status(path) or unfinished_status(path)
+    if found == "interrupted":  # or it has ended between the two looks: its record comes before its lock goes
+        return _recorded_status(path) or found
+    return found
+
+
+def _recorded_status(path: Path) -> str | None:
     try:
         return read_result(path).status
     except (FileNotFoundError, BrokenRun):
-        return unfinished_status(path)
+        return None
 
 
 def unfinished_status(path: Path) -> str:

@@ -138,7 +138,10 @@ def _entry(folder: Path, known: Entry | None, fresh: list[Entry]) -> Entry | Non
             return known
         entry = index.read_entry(folder)
     except (FileNotFoundError, NotADirectoryError):
-        return _unfinished(folder)
+        found = _unfinished(folder)
+        if found is None or found["row"]["status"] != "interrupted" or not (folder / RESULT_FILE).exists():
+            return found
+        entry = index.read_entry(folder)  # it has ended between the two looks
     fresh.append(entry)
     return entry
 

@@ -118,31 +118,41 @@ def drawing(description: Mapping[str, Any]) -> np.ndarray | None:
     """
     from streamlit_drawable_canvas import st_canvas
 
-    kept = st.session_state.setdefault("strokes", {"canvas": 0, "start": []})
+    kept = st.session_state.setdefault("strokes", {"canvas": 0, "start": [], "now": [], "seen": {}})
+    if f"canvas {kept['canvas']}" not in st.session_state and kept["now"] != kept["start"]:
+        _redraw(kept["now"])  # another page or way has been shown meanwhile
     with st.container(key="canvas-frame"):
         drawn = st_canvas(
-            stroke_width=STROKE, stroke_color=FOREGROUND, background_color=GROUND,
-            height=CANVAS, width=CANVAS,
-            return_image_data=True, key=f"canvas {kept['canvas']}",
+            stroke_width=STROKE,
+            stroke_color=FOREGROUND,
+            background_color=GROUND,
+            height=CANVAS,
+            width=CANVAS,
+            return_image_data=True,
+            key=f"canvas {kept['canvas']}",
             initial_drawing={"version": "5", "objects": kept["start"]} if kept["start"] else None,
-        )  # fmt: skip
-    strokes = kept["start"] if drawn.json_data is None else drawn.json_data.get("objects", [])
-    kept["now"] = strokes
+        )
+    if drawn.image_data is not None:  # a canvas tells nothing of itself before the next stroke
+        kept["now"] = (drawn.json_data or {}).get("objects", [])
+        kept["seen"][len(kept["now"])] = drawn.image_data
+    strokes = kept["now"]
     with st.container(horizontal=True, gap="small"):
         for label, icon, fewer in (
             ("Undo", ":material/undo:", strokes[:-1]),
             ("Clear", ":material/delete:", []),
         ):
-            st.button(label, icon=icon, on_click=_redraw, args=(fewer,), disabled=not strokes)
+            st.button(
+                label, key=label.lower(), icon=icon, on_click=_redraw, args=(fewer,), disabled=not strokes
+            )
     known = ", ".join(map(str, description["classes"]))
     st.caption(f"Draw with the mouse or a finger. This network knows: {plain(known)}.")
-    return drawn.image_data if strokes else None
+    return kept["seen"].get(len(strokes)) if strokes else None
 
 
 def _redraw(strokes: list[Any]) -> None:
     """A new canvas with these strokes."""
     kept = st.session_state["strokes"]
-    kept |= {"canvas": kept["canvas"] + 1, "start": strokes}
+    kept |= {"canvas": kept["canvas"] + 1, "start": strokes, "now": strokes}
 
 
 def uploaded() -> bytes | None:

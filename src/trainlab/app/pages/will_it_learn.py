@@ -216,13 +216,17 @@ def draw_layers(
         figure = forecast_layers.figure(theory["layers"] if theory else [], measured, quantity)
         kept.append((figure, f"{title} by layer: {what}"))
     st.session_state["layers"] = kept
-    _fill(slots, kept)
+    for slot, (figure, says) in zip(slots, kept, strict=True):
+        chart(figure, says, into=slot)
 
 
-def _fill(slots: list[Any], figures: list[tuple[Any, str]]) -> None:
-    for slot, (figure, says) in zip(slots, figures, strict=False):  # at first there are none
-        with slot:
-            chart(figure, says)
+def _places() -> list[Any]:
+    """Where the charts stand: the last ones, if there are any, and not nothing."""
+    columns = st.columns(len(forecast_layers.SHOWN))
+    last = st.session_state.get("layers")
+    if last is None:
+        return [column.empty() for column in columns]
+    return [chart(figure, says, into=column) for column, (figure, says) in zip(columns, last, strict=True)]
 
 
 def page() -> None:
@@ -239,8 +243,7 @@ def page() -> None:
     theory_slot.caption("The theory is being computed …")
     slot.caption("The forecast is being measured …")
     st.markdown("Layer by layer, from the image to the classes: **━** theory, **●** measured")
-    charts = [column.empty() for column in st.columns(3)]
-    _fill(charts, st.session_state.get("layers", []))
+    charts = _places()
     command(into_these_runs(*overrides))
     beside = forecasts()  # it imports torch while this process does; it is asked once the theory is on show
     since = time.monotonic()
