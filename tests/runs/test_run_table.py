@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from trainlab.analysis import compare
 from trainlab.errors import RequestError
-from trainlab.runs import RunFolder, index, load_runs, plain_json, read_runs, statuses
+from trainlab.runs import RunFolder, index, load_runs, plain_json, read_runs, seal, statuses
 from trainlab.runs.groups import add_to_group
 
 
@@ -95,6 +95,112 @@ def test_garbage_in_the_index_is_cleared(make_run, tmp_path, garbage):
     entries, worn = index.read_index(root)
     assert {"aaa", "bbb"} <= entries.keys()
     assert not worn
+
+
+def line_about(folder: Path, **change) -> str:
+    """A line of the right time and size, as a program of somebody's writes it."""
+    return json.dumps(index.read_entry(folder) | change)
+
+
+def sealed(folder: Path, old: str, new: str) -> str:
+    """A line of ours, changed afterwards."""
+    line = index._line(index.read_entry(folder))
+    assert old in line
+    return line.replace(old, new).rstrip("\n")
+
+
+ROW = {"run_id": "aaa", "status": "finished", "seed": 0, "axes": {}, "metrics": {"test/acc": 1.0}}
+LIES = {
+    "another accuracy": lambda f: line_about(f, row=ROW),
+    "the first version": lambda f: line_about(f, row=ROW, version=1),
+    "a row of text": lambda f: line_about(f, row="x"),
+    "settings of text": lambda f: line_about(f, settings="x"),
+    "a made-up seal": lambda f: '{"seal": "' + "0" * 32 + '", ' + line_about(f, row=ROW)[1:],
+    "our seal, another accuracy": lambda f: sealed(f, '"test/acc": 0.94', '"test/acc": 1.00'),
+    "our seal, another status": lambda f: sealed(f, '"finished"', '"diverged"'),
+    "our seal, other settings": lambda f: sealed(
+        f, '"settings": "{', '"settings": "{\\"optimizer.lr\\": 9, '
+    ),
+    "our seal, another's name": lambda f: sealed(f, '"by": "', '"by": "x'),
+    "deep": lambda f: '{"seal": "' + "[" * 100_000,
+    "a name that is none": lambda f: line_about(f, run_id=["aaa"]),
+    "long": lambda f: '{"seal": "' + "x" * 2**21,
+}
+
+
+@pytest.mark.parametrize("lie", LIES)
+def test_no_line_of_the_index_tells_another_outcome(make_run, tmp_path, lie):
+    folder = make_run("aaa", metrics={"test/acc": 0.94}).path
+    (tmp_path / "runs" / "index.jsonl").write_text(LIES[lie](folder) + "\n")
+    for _ in range(2):
+        runs = load_runs(tmp_path / "runs", settings=True)
+        assert runs.select("run_id", "status", "test/acc").rows() == [("aaa", "finished", 0.94)]
+        assert statuses(tmp_path / "runs", ["aaa"]) == {"aaa": "finished"}
+
+
+def test_two_users_of_a_folder_keep_their_own_lines(make_run, tmp_path, monkeypatch):
+    root = tmp_path / "runs"
+    for name in ("aaa", "bbb"):
+        make_run(name)
+    with monkeypatch.context() as patch:
+        patch.setattr(seal, "_key", lambda: b"another")
+        assert index.read_index(root) == ({}, False), "the first one's lines are no garbage, and not believed"
+        assert load_runs(root).height == 2 and index.read_index(root)[0].keys() == {"aaa", "bbb"}
+        index.rewrite(root, [])
+    entries, worn = index.read_index(root)
+    assert entries.keys() == {"aaa", "bbb"} and not worn
+
+
+def test_an_index_that_is_a_link_is_neither_read_nor_written_through(make_run, tmp_path):
+    root = tmp_path / "runs"
+    make_run("aaa")
+    (root / "index.jsonl").unlink()
+    (tmp_path / "victim.txt").write_text("mine")
+    (root / "index.jsonl").symlink_to(tmp_path / "victim.txt")
+    make_run("bbb")  # finishing appends
+    assert load_runs(root)["run_id"].to_list() == ["aaa", "bbb"]
+    assert (tmp_path / "victim.txt").read_text() == "mine"
+    assert not (root / "index.jsonl").is_symlink() and len(index_lines(root)) == 2
+
+
+ODD_FILES = {
+    "a pipe": lambda path: os.mkfifo(path),
+    "a device": lambda path: path.symlink_to("/dev/zero"),
+    "a folder": lambda path: path.mkdir(),
+    "a link that leads nowhere": lambda path: path.symlink_to("/nonexistent"),
+    "a link to itself": lambda path: path.symlink_to(path),
+    "a gigabyte": lambda path: path.touch() or os.truncate(path, 2**30),
+    "brackets": lambda path: path.write_text("[" * 100_000),
+    "aliases": lambda path: path.write_text(BOMB),
+    "bytes": lambda path: path.write_bytes(bytes(range(256))),
+    "digits": lambda path: path.write_text('{"run_id": ' + "1" * 5000 + "}"),
+    "nothing": lambda path: path.touch(),
+}
+FILES = ("config.yaml", "result.json", "index.jsonl", "metrics.jsonl", "metrics.parquet")
+BOMB = 'x0: &a ["x","x","x","x","x","x","x","x","x"]\n' + "".join(
+    f"x{i}: &{'abcdefghij'[i]} [{','.join(['*' + 'abcdefghij'[i - 1]] * 9)}]\n" for i in range(1, 10)
+)
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize("what", ODD_FILES)
+@pytest.mark.parametrize(
+    "name", ["config.yaml", "result.json", "index.jsonl", "metrics.jsonl", "metrics.parquet"]
+)
+def test_no_file_hangs_or_stops_the_table(make_run, tmp_path, name, what, call_command):
+    root = tmp_path / "runs"
+    make_run("good")
+    folder = make_run("odd").path
+    path = root / name if name == "index.jsonl" else folder / name
+    path.unlink(missing_ok=True)
+    if name != "index.jsonl":
+        (root / "index.jsonl").unlink(missing_ok=True)
+    ODD_FILES[what](path)
+    assert "good" in load_runs(root, settings=True)["run_id"].to_list()
+    for command in (["runs", "list"], ["compare"], ["explain", "odd"]):
+        code, _, line = call_command(*command, "--runs", str(root))
+        assert code in (0, 1, 2) and line.count("\n") <= 2, line
+    read_runs(root)
 
 
 def test_a_line_of_an_older_version_is_read_again(make_run, tmp_path, monkeypatch):
@@ -256,7 +362,9 @@ def test_a_read_only_folder_is_read_without_an_index(make_run, tmp_path, monkeyp
 
 def _append_many(root: Path, worker: int) -> None:
     for number in range(100):
-        index.append(root, [{"run_id": f"{worker}-{number}", "row": {"note": "x" * 3000}}])
+        index.append(
+            root, [{"version": index.VERSION, "run_id": f"{worker}-{number}", "row": {"note": "x" * 3000}}]
+        )
 
 
 def test_processes_that_append_at_once_do_not_mix_their_lines(tmp_path):

@@ -31,8 +31,10 @@ def write_atomically(path: Path, text: str) -> None:
 
 
 def append_whole(path: Path, text: str) -> None:
-    """Append `text` in a single write, so that lines of several processes never mix. Raises OSError."""
-    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_BINARY", 0)
+    """Append `text` in a single write, so that lines of several processes never mix. Raises OSError,
+    also for a link in its place: it may lead anywhere."""
+    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_BINARY", 0) | getattr(os, "O_NOFOLLOW", 0)
+    flags |= getattr(os, "O_NONBLOCK", 0)  # a pipe in its place is an error, not a wait
     descriptor = os.open(path, flags, 0o666)  # the umask decides who else may write
     try:
         os.write(descriptor, text.encode())

@@ -9,6 +9,7 @@ from filelock import FileLock
 
 from trainlab.errors import RequestError, unknown
 from trainlab.runs.atomic import write_atomically
+from trainlab.runs.reading import read_whole
 
 GROUPS_FOLDER = "sweeps"
 OWN_GROUPS = ("claim-", "prove-")
@@ -61,8 +62,8 @@ def groups(root: Path | str) -> list[str]:
 
 def _read(path: Path) -> list[str]:
     try:
-        run_ids = json.loads(path.read_bytes())
-    except (OSError, ValueError) as error:
+        run_ids = json.loads(read_whole(path))
+    except (OSError, ValueError, RecursionError) as error:
         raise RequestError(
             f"the sweep's list {path} cannot be read ({error}); remove it and start again"
         ) from error

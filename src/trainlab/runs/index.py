@@ -1,10 +1,13 @@
 """The index beside the run folders: one line per recorded run, so that 10,000 runs load in a second.
 
 `<runs>/index.jsonl` is a cache of the records and never the truth. A line counts only while the time and
-size of its `result.json` agree; a missing, stale or garbled line costs one read of the record. Lines are
-appended in one write each, so any number of processes can add to it; one lost in a rewrite is read again.
+size of its `result.json` agree, and only for the user who has written it, whose seal it bears: a line that
+came with a folder, or was changed, tells nothing. A missing, stale, strange or garbled line costs one read of
+the record. Lines are appended in one write each, so any number of processes can add to it; one lost in a
+rewrite is read again. What lies in its place and is no file is not read, nor written through.
 """
 
+import hmac
 import json
 import os
 from collections.abc import Iterable, Mapping
@@ -16,13 +19,18 @@ from trainlab.runs import plain_json
 from trainlab.runs.atomic import append_whole, write_atomically
 from trainlab.runs.groups import GROUPS_FOLDER
 from trainlab.runs.identity import decisive, flat
+from trainlab.runs.reading import read_whole
 from trainlab.runs.result import RESULT_FILE, BrokenRun, Result, read_result
+from trainlab.runs.seal import seal, sealer
 from trainlab.runs.settings_file import read_settings
 
 INDEX_FILE = "index.jsonl"
-VERSION = 1  # of a line; raised when `table_row` changes, so that older lines are read again
+VERSION = 2  # of a line; raised when `table_row` changes, so that older lines are read again
 
-# {version, run_id, mtime_ns, size, row: table_row(...), settings: settings_text(...)}.
+MOST_BYTES, LONGEST_LINE = 2**28, 2**20
+_BEGINS, _SEAL_DIGITS = b'{"seal": "', 32
+
+# {seal, by, version, run_id, mtime_ns, size, row: table_row(...), settings: settings_text(...)}.
 # The settings stay text until someone asks for them: reading 10,000 of them costs as much as all the rest.
 Entry = dict
 
@@ -43,28 +51,45 @@ def stamp(root: Path) -> tuple[int, ...]:
 def read_index(root: Path) -> tuple[dict[str, Entry], bool]:
     """Entries by run id, the last line of a run winning, and whether the file should be rewritten."""
     try:
-        lines = (root / INDEX_FILE).read_bytes().splitlines()
-    except OSError:
+        lines = read_whole(root / INDEX_FILE, MOST_BYTES, follow=False).splitlines()
+    except FileNotFoundError:
         return {}, False
+    except OSError:  # a link, a pipe: a real one takes its place where that can be
+        return {}, True
     entries: dict[str, Entry] = {}
-    garbled = False
+    ours, is_garbled = 0, False
     for line in lines:
-        try:
-            entry = json.loads(line)
-            entries[str(entry["run_id"])] = entry
-        except (ValueError, KeyError, TypeError):
-            garbled = True
-    half_is_stale = len(lines) > 2 * len(entries) + 100
-    return entries, garbled or half_is_stale
+        entry = _parsed(line)
+        if entry is not None:
+            ours += 1
+            entries[entry["run_id"]] = entry
+        else:
+            is_garbled |= not _is_of_others(line)
+    half_is_stale = ours > 2 * len(entries) + 100
+    return entries, is_garbled or half_is_stale
+
+
+def _parsed(line: bytes) -> Entry | None:
+    """The entry of a line of ours; None for one that is garbled, another's, or of another version."""
+    body = b"{" + line[len(_BEGINS) + _SEAL_DIGITS + 3 :]
+    if not line.startswith(_BEGINS) or len(line) > LONGEST_LINE:
+        return None
+    if not hmac.compare_digest(line[len(_BEGINS) :][:_SEAL_DIGITS], seal(body).encode()):
+        return None
+    entry = json.loads(body)
+    return entry if entry["version"] == VERSION else None
+
+
+def _is_of_others(line: bytes) -> bool:
+    """Whether a line looks like one that another user has sealed: it is kept for them."""
+    mark = b'"by": "%s"' % sealer().encode()
+    return line.startswith(_BEGINS) and len(line) <= LONGEST_LINE and mark not in line[:100]
 
 
 def is_current(entry: Entry | None, stat: os.stat_result) -> bool:
     """Whether an entry still describes the record with this time and size."""
     return (
-        entry is not None
-        and entry.get("version") == VERSION
-        and entry.get("mtime_ns") == stat.st_mtime_ns
-        and entry.get("size") == stat.st_size
+        entry is not None and entry.get("mtime_ns") == stat.st_mtime_ns and entry.get("size") == stat.st_size
     )
 
 
@@ -92,8 +117,13 @@ def append(root: Path, entries: Iterable[Entry]) -> None:
 
 
 def rewrite(root: Path, entries: Iterable[Entry]) -> None:
-    """Replace the index. Raises OSError."""
-    write_atomically(root / INDEX_FILE, "".join(map(_line, entries)))
+    """Replace the index, but for the lines of others. Raises OSError."""
+    try:
+        lines = read_whole(root / INDEX_FILE, MOST_BYTES, follow=False).splitlines()
+    except OSError:
+        lines = []
+    kept = [line.decode(errors="replace") + "\n" for line in lines if _is_of_others(line)]
+    write_atomically(root / INDEX_FILE, "".join([*kept, *map(_line, entries)]))
 
 
 def settings_text(folder: Path, settings: Mapping) -> str:
@@ -151,4 +181,7 @@ def _entry(folder: Path, stat: os.stat_result, result: Result) -> Entry:
 
 
 def _line(entry: Entry) -> str:
-    return plain_json.dumps(entry) + "\n"
+    """A line that only this user can have written."""
+    said = {"by": sealer(), **{key: value for key, value in entry.items() if key != "by"}}
+    body = plain_json.dumps(said)
+    return f'{{"seal": "{seal(body.encode())}", {body[1:]}\n'

@@ -1,14 +1,17 @@
 """What a run came to: `result.json`, schema 1."""
 
 import dataclasses
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from trainlab.build import check_bounded
+from trainlab.build.policy import shown
+from trainlab.errors import RequestError
 from trainlab.runs import plain_json
 from trainlab.runs.atomic import write_atomically
+from trainlab.runs.reading import read_whole
 
 SCHEMA = 1
 RESULT_FILE = "result.json"
@@ -104,6 +107,7 @@ class Result:
         write_atomically(folder / RESULT_FILE, plain_json.dumps(dataclasses.asdict(self), indent=2) + "\n")
 
 
+MOST_METRICS, MOST_AXES, LONGEST_NAME = 1000, 100, 1000
 _MAPPINGS = ("metrics", "axes", "data", "machine", "versions", "git")
 _MAPPINGS_OR_NULL = ("error", "stopped", "pruning")
 _NUMBERS_OR_NULL = ("parameters", "epochs", "steps", "samples_per_second", "seconds", "seed")
@@ -119,10 +123,13 @@ def read_result(folder: Path) -> Result:
     run or of a newer schema.
     """
     try:
-        raw = plain_json.loads((folder / RESULT_FILE).read_bytes())
+        raw = plain_json.loads(read_whole(folder / RESULT_FILE))
+        check_bounded(raw, RESULT_FILE)
     except FileNotFoundError:
         raise
-    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
+    except RequestError as error:
+        raise BrokenRun(folder, str(error)) from error
+    except (ValueError, RecursionError) as error:
         raise BrokenRun(folder, f"{RESULT_FILE} is cut short or not JSON ({error})") from error
     except OSError as error:
         raise BrokenRun(folder, f"{RESULT_FILE} cannot be read ({error.strerror})") from error
@@ -141,13 +148,13 @@ def _fault(raw: dict, folder: Path) -> str | None:
     """What is wrong with a parsed record, or None."""
     schema = raw.get("schema")
     if not isinstance(schema, int) or schema < 1:
-        return f"schema is {schema!r}, expected {SCHEMA}"
+        return f"schema is {shown(schema)}, expected {SCHEMA}"
     if schema > SCHEMA:
         return f"schema {schema} was written by a newer trainlab (this one reads {SCHEMA})"
     if raw.get("run_id") != folder.resolve().name:
-        return f"it belongs to run {raw.get('run_id')!r}"
+        return f"it belongs to run '{shown(raw.get('run_id'))}'"
     if raw.get("status") not in RECORDED:
-        return f"status is {raw.get('status')!r}, expected one of {', '.join(RECORDED)}"
+        return f"status is '{shown(raw.get('status'))}', expected one of {', '.join(RECORDED)}"
     kinds = [
         (("verdict", *_MAPPINGS), dict, "an object"),
         (_MAPPINGS_OR_NULL, dict | None, "an object or null"),
@@ -159,11 +166,35 @@ def _fault(raw: dict, folder: Path) -> str | None:
     for names, kind, expected in kinds:
         for name in names:
             if not isinstance(raw.get(name), kind):
-                return f"{name} is {raw.get(name)!r}, expected {expected}"
+                return f"{name} is {shown(raw.get(name))}, expected {expected}"
     warnings = raw.get("warnings", [])  # older records have none
     if not isinstance(warnings, list) or not all(isinstance(line, str) for line in warnings):
         return f"warnings is {warnings!r}, expected a list of text"
+    if fault := _fault_of_verdict(raw["verdict"]) or _fault_of_axes(raw["axes"]):
+        return fault
+    if len(raw["metrics"]) > MOST_METRICS:
+        return f"{len(raw['metrics']):,} metrics, expected at most {MOST_METRICS}"
     for name, value in raw["metrics"].items():
         if not isinstance(value, int | float | None):
-            return f"metric {name} is {value!r}, expected a number or null"
+            return f"metric {shown(name)} is {shown(value)}, expected a number or null"
+    return None
+
+
+def _fault_of_verdict(verdict: dict) -> str | None:
+    for name in ("level", "cause", "layer", "remedy"):
+        if not isinstance(verdict.get(name), str | None):
+            return f"verdict.{name} is {shown(verdict[name])}, expected text or null"
+    if not isinstance(verdict.get("learned"), bool | None):
+        return f"verdict.learned is {shown(verdict['learned'])}, expected true, false or null"
+    if not isinstance(verdict.get("reference"), dict | None):
+        return f"verdict.reference is {shown(verdict['reference'])}, expected an object or null"
+    return None
+
+
+def _fault_of_axes(axes: dict) -> str | None:
+    if len(axes) > MOST_AXES:
+        return f"{len(axes):,} axes, expected at most {MOST_AXES}"
+    for name, value in axes.items():
+        if len(name) > LONGEST_NAME or len(str(value)) > LONGEST_NAME:
+            return f"axis {shown(name)}: expected a name and a value of at most {LONGEST_NAME} characters"
     return None

@@ -14,7 +14,11 @@ import polars as pl
 
 from trainlab.runs import plain_json
 from trainlab.runs.atomic import replacing, write_atomically
+from trainlab.runs.reading import read_whole
 from trainlab.runs.result import BrokenRun
+
+MOST_BYTES = 2**31
+"""Of one table; ten million rows are 100 MB."""
 
 
 @dataclass(frozen=True)
@@ -82,8 +86,10 @@ def read_table(folder: Path, table: Table) -> pl.DataFrame:
         return _read_lines(lines, table)
     except FileNotFoundError:
         pass  # the run is over, or has not begun
+    except OSError as error:
+        raise BrokenRun(folder, f"{lines.name} cannot be read ({error.strerror})") from error
     try:
-        return pl.read_parquet(parquet.read_bytes()).select(
+        return pl.read_parquet(read_whole(parquet, MOST_BYTES)).select(
             pl.col(name).cast(kind) for name, kind in table.columns.items()
         )
     except FileNotFoundError:
@@ -96,11 +102,11 @@ def _read_lines(path: Path, table: Table) -> pl.DataFrame:
     """Rows of JSON lines. A line that is torn (a write that a kill or a full disk cut) is passed over."""
     kinds = [(name, _CELLS[kind]) for name, kind in table.columns.items()]
     rows: list[list] = []
-    for line in path.read_bytes().splitlines():
+    for line in read_whole(path, MOST_BYTES).splitlines():
         try:
             row = json.loads(line)
             rows.append([None if row[name] is None else kind(row[name]) for name, kind in kinds])
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
             continue
     return pl.DataFrame(rows, schema=table.columns, orient="row")
 

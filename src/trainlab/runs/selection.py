@@ -26,12 +26,19 @@ def run_names(root: Path) -> list[str]:
             return sorted(
                 entry.name
                 for entry in entries
-                if entry.name[0] != "." and entry.name != GROUPS_FOLDER and entry.is_dir()
+                if entry.name[0] != "." and entry.name != GROUPS_FOLDER and _is_folder(entry)
             )
     except OSError as error:
         raise RequestError(
             f"no runs in {root}: {error.strerror}; another folder: --runs FOLDER, or TRAINLAB_RUNS"
         ) from error
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link to itself
+        return False
 
 
 def resolve(root: Path | str, text: str) -> list[Path]:
