@@ -113,7 +113,7 @@ def prepare(settings: Mapping[str, Any], overrides: list[str], steps: int) -> di
     from trainlab.config import identify
     from trainlab.config.schema import validate
 
-    of_the_run = ("run_id", "fingerprint", "copy", "pruning")
+    of_the_run = ("run_id", "fingerprint", "copy", "own_code", "pruning")
     prepared = {name: copy.deepcopy(value) for name, value in settings.items() if name not in of_the_run}
     longer = any(override.startswith(("trainer.max_epochs", "trainer.max_steps")) for override in overrides)
     for override in overrides:

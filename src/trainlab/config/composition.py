@@ -18,6 +18,7 @@ from omegaconf.errors import OmegaConfBaseException
 from trainlab.build import own
 from trainlab.config.options import AXES, canonical, catalogue, package_conf, unreadable_option
 from trainlab.config.overrides import as_hydra_reads
+from trainlab.config.own_code import OwnCode
 from trainlab.config.schema import validate
 from trainlab.config.synonyms import unknown_option, unknown_setting
 from trainlab.config.words import check_words, unreadable
@@ -123,12 +124,18 @@ def _check_size_axes(settings: dict[str, Any]) -> None:
 
 
 def identify(settings: dict[str, Any]) -> dict[str, Any]:
-    """The settings with `fingerprint`, `copy` (of the data) and `run_id` beside them.
+    """The settings with `fingerprint`, `copy` (of the data), `own_code` and `run_id` beside them.
 
     Raises:
         RequestError: the data are missing, with what was looked for and where.
     """
     fingerprint, copy = with_places(settings, partial(identify_data, settings["data"]))
+    return named(settings, fingerprint, copy, OwnCode())
+
+
+def named(settings: dict[str, Any], fingerprint: str, copy: str, own_code: OwnCode) -> dict[str, Any]:
+    """The same where the data are known already, and perhaps the code."""
+    settings = own_code.beside(settings)
     return {**settings, "fingerprint": fingerprint, "copy": copy, "run_id": run_id(settings, fingerprint)}
 
 

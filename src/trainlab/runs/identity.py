@@ -37,6 +37,9 @@ DEBUG_DISPLAY = frozenset({"name", "description", "profile", "profiler"})
 # value they are not hashed, so that older records keep their names. Entries are never removed or changed.
 ADDED_LATER: dict[str, object] = {"trainer.val_every_epochs": 1}
 
+OWN_CODE = "own_code"
+"""Digests of the user's own modules by their names; absent where a run is made of ours and torch's alone."""
+
 ID_LENGTH = 12
 
 
@@ -73,6 +76,7 @@ def decisive(settings: Mapping) -> dict:
     chosen["trainer"] = {name: trainer.get(name) for name in TRAINER}
     chosen["trainer"]["devices"] = _number_of_devices(trainer.get("devices"))
     chosen["data"] = _without(chosen["data"], DATA_PLACE)
+    chosen[OWN_CODE] = settings.get(OWN_CODE)
     chosen["debug"] = _without(settings.get("debug"), DEBUG_DISPLAY)
     for path, default in ADDED_LATER.items():
         _forget_default(chosen, path.split("."), default)

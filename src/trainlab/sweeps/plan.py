@@ -12,9 +12,11 @@ from hydra.core.override_parser.types import Override
 
 from trainlab.build.whose import own_keys, with_own
 from trainlab.config import identify
+from trainlab.config.composition import named
+from trainlab.config.own_code import OwnCode
 from trainlab.errors import RequestError
 from trainlab.runs.groups import add_to_group
-from trainlab.runs.identity import flat, run_id
+from trainlab.runs.identity import flat
 from trainlab.runs.record import status
 
 DONE = ("finished", "diverged")
@@ -151,20 +153,20 @@ class _Identity:
 
     def __init__(self) -> None:
         self._known: dict[str, tuple[str, str] | RequestError] = {}
+        self._own_code = OwnCode()
 
     def of(self, settings: dict[str, Any]) -> dict[str, Any]:
         key = json.dumps([settings["data"], settings["paths"]], sort_keys=True)
         if key not in self._known:
             try:
-                named = identify(settings)
-                self._known[key] = named["fingerprint"], named["copy"]
+                identified = identify(settings)
+                self._known[key] = identified["fingerprint"], identified["copy"]
             except RequestError as error:
                 self._known[key] = error
         known = self._known[key]
         if isinstance(known, RequestError):
             raise known
-        fingerprint, copy = known
-        return {**settings, "fingerprint": fingerprint, "copy": copy, "run_id": run_id(settings, fingerprint)}
+        return named(settings, *known, self._own_code)
 
 
 def _with_group(
