@@ -1,11 +1,13 @@
 """What runs at the same time, on what; no GPU is needed to know."""
 
+from types import SimpleNamespace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from trainlab.errors import RequestError
-from trainlab.sweeps import slots
+from trainlab.sweeps import local, slots
 from trainlab.sweeps.slots import Slot, SlotSettings, check_settings, environment, free_places, make_slots
 
 
@@ -14,7 +16,7 @@ from trainlab.sweeps.slots import Slot, SlotSettings, check_settings, environmen
     [
         ({}, "auto", [], [Slot(1)] * 8),
         ({"threads": 4}, "cpu", [], [Slot(4)] * 2),
-        ({"slots": 2}, "cpu", [], [Slot(4)] * 2),
+        ({"slots": 2}, "cpu", [], [Slot(1)] * 2),
         ({"slots": 3, "threads": 5}, "cpu", [], [Slot(5)] * 3),
         ({"slots": 20}, "cpu", [], [Slot(1)] * 20),
         ({}, "auto", ["0", "1"], [Slot(4, "0"), Slot(4, "1")]),
@@ -53,6 +55,28 @@ def test_a_run_over_several_gpus_gets_each_once(gpus, devices):
 def test_a_run_over_more_devices_than_cpu_slots_takes_them_all():
     assert free_places([Slot(1)] * 2, devices=4, total=2) == [Slot(1)] * 2
     assert free_places([Slot(1)], devices=4, total=2) is None
+
+
+@pytest.mark.parametrize(
+    ("asked", "expected"),
+    [([None, None], [Slot(1)] * 8), ([1, 4], [Slot(1)] * 2), ([4, None], [Slot(1)] * 2), ([16], [Slot(1)])],
+)
+def test_runs_that_ask_for_threads_do_not_share_cores(monkeypatch, asked, expected):
+    """What says nothing keeps the one thread that it has alone."""
+    trainers = [{"accelerator": "cpu", "devices": 1, "threads": threads} for threads in asked]
+    plan = SimpleNamespace(todo=[SimpleNamespace(settings={"trainer": trainer}) for trainer in trainers])
+    monkeypatch.setattr(local, "cores", lambda: 8)
+    assert local.LocalEngine(SlotSettings())._places(plan) == expected
+
+
+@pytest.mark.parametrize("kind", ["gpu", "mps"])
+def test_a_sweep_for_hardware_that_is_not_there_is_refused(monkeypatch, kind):
+    trainer = {"accelerator": kind, "devices": 1, "threads": None}
+    plan = SimpleNamespace(todo=[SimpleNamespace(settings={"trainer": trainer})])
+    monkeypatch.setattr(local, "visible_gpus", list)
+    monkeypatch.setattr("sys.platform", "linux")
+    with pytest.raises(RequestError, match=f"accelerator={kind}: this machine has none"):
+        local.LocalEngine(SlotSettings()).slots(plan)
 
 
 def test_a_run_sees_only_its_gpus():

@@ -44,7 +44,13 @@ class LocalEngine:
             raise RequestError(
                 f"trainer.devices={devices}: expected at most {len(gpus)}, the GPUs of this machine"
             )
-        return make_slots(self._settings, accelerator, gpus, cores())
+        settings = self._settings
+        if (
+            accelerator == "cpu" and settings.slots is None
+        ):  # runs that ask for more threads are fewer at a time
+            most = max(trainer["threads"] or settings.threads or 1 for trainer in trainers)
+            settings = settings.model_copy(update={"slots": max(1, cores() // most)})
+        return make_slots(settings, accelerator, gpus, cores())
 
 
 def _check_there_is(accelerators: Collection[str], gpus: Collection[str]) -> None:

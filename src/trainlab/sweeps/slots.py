@@ -49,7 +49,8 @@ def check_settings(model: type[Settings], values: Mapping[str, Any]) -> Settings
 def make_slots(settings: SlotSettings, accelerator: str, gpus: Sequence[str], cores: int) -> list[Slot]:
     """The slots of this machine for runs on `accelerator` (auto, cpu, gpu, mps).
 
-    On CPU one slot per core with one thread each; on GPUs one slot per GPU or `runs_per_gpu`; on mps one.
+    On CPU one slot per core; on GPUs one slot per GPU or `runs_per_gpu`; on mps one. A run on the CPU has one
+    thread, as it has alone, unless the settings say otherwise: the same run has the same bits.
     """
     if accelerator in ("auto", "gpu") and gpus:
         shared = [gpu for _ in range(settings.runs_per_gpu) for gpu in gpus]
@@ -58,9 +59,9 @@ def make_slots(settings: SlotSettings, accelerator: str, gpus: Sequence[str], co
         return [Slot(threads, shared[i % len(shared)]) for i in range(count)]
     if accelerator == "mps":
         count = settings.slots or settings.runs_per_gpu
-    else:
-        count = settings.slots or max(1, cores // (settings.threads or 1))
-    return [Slot(settings.threads or max(1, cores // count))] * count
+        return [Slot(settings.threads or max(1, cores // count))] * count
+    threads = settings.threads or 1
+    return [Slot(threads)] * (settings.slots or max(1, cores // threads))
 
 
 def cores() -> int:

@@ -27,6 +27,7 @@ from trainlab.training.process import is_rank_zero
 from trainlab.training.profiler import NoProfiler
 from trainlab.training.pruning import EarlyPruning, Pruning
 from trainlab.training.signal_callback import SignalCallback
+from trainlab.training.threads import advice, threads_of
 from trainlab.training.tracking import RecordLogger, context, open_tracker
 
 log = logging.getLogger(__name__)
@@ -43,8 +44,6 @@ def train(settings: Mapping[str, Any], console: Console | None = None) -> Result
         Pruned: a sweep asked whether it is worth its cost, and it is not; recorded as `pruned`.
         Exception: whatever the run raised; recorded as `failed` before it is raised again.
     """
-    if settings["trainer"]["threads"]:
-        torch.set_num_threads(settings["trainer"]["threads"])
     preconditions.check(settings)
     preconditions.check_hardware(settings["trainer"])
     preconditions.check_data(settings)
@@ -53,7 +52,11 @@ def train(settings: Mapping[str, Any], console: Console | None = None) -> Result
     pruning = Pruning.of(settings)
     folder = RunFolder(Path(settings["paths"]["runs"]) / settings["run_id"])
     interruption = Interruption(_last_checkpoint(settings, folder))
-    with interruption.listening(), folder.lock() if is_rank_zero() else nullcontext():
+    with (
+        threads_of(settings["trainer"]),
+        interruption.listening(),
+        folder.lock() if is_rank_zero() else nullcontext(),
+    ):
         start = resume.starting_point(settings, folder)
         if is_rank_zero():
             folder.write_settings(settings)
@@ -65,6 +68,8 @@ def train(settings: Mapping[str, Any], console: Console | None = None) -> Result
             if start.is_foreign:
                 classifier.adopt = partial(resume.adopt, classifier=classifier, warn=recorder.warn)
             loaders = assemble.loaders(settings, images)
+            if console is not None and (advised := advice(settings, classifier, images)):
+                console.print(f"hint: {advised}", highlight=False, soft_wrap=True)
             throughput = Throughput(settings["data"]["batch_size"])
             record = RecordLogger(folder)
             recorder.watch(classifier, throughput, record)

@@ -1,0 +1,91 @@
+"""How many CPU threads a run takes: one, alone as in a sweep, and a word where more would be faster.
+
+The last bits of a sum hang on the number of threads, and with them, in time, a verdict: so the default is the
+same whichever way a run is started, and no timing decides it. For the networks of a course one thread is the
+fastest too, and on a busy machine by far: threads wait for each other at every layer.
+"""
+
+import copy
+import os
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+
+from trainlab.data import ImageData
+from trainlab.training import assemble
+from trainlab.training.classifier import Classifier
+
+DEFAULT_THREADS = 1
+MOST_THREADS = 8
+"""More seldom help with images of this size."""
+WORTH_ASKING_SECONDS = 60
+"""A run that takes less is not timed."""
+WORTH_SAYING = 1.3
+"""So many times faster, and it is said."""
+_TIMED_STEPS = 2
+
+
+@contextmanager
+def threads_of(trainer: Mapping[str, Any]) -> Iterator[None]:
+    """The run's own number of threads; afterwards the process has the one that it had before."""
+    before = torch.get_num_threads()
+    wanted = trainer["threads"] or (DEFAULT_THREADS if on_cpu(trainer) else before)
+    torch.set_num_threads(wanted)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def on_cpu(trainer: Mapping[str, Any]) -> bool:
+    """Whether the run is trained by the processor."""
+    has_gpu = torch.cuda.is_available() or torch.backends.mps.is_available()
+    return trainer["accelerator"] == "cpu" or (trainer["accelerator"] == "auto" and not has_gpu)
+
+
+def advice(settings: Mapping[str, Any], classifier: Classifier, images: ImageData) -> str | None:
+    """That more threads would train this network faster, from a step or two with either; None where not.
+
+    Only of a long run that says nothing of threads, on a machine with more than one core.
+    """
+    most = min(_cores(), MOST_THREADS)
+    if settings["trainer"]["threads"] or most == 1 or not on_cpu(settings["trainer"]):
+        return None
+    one = _step_seconds(settings, classifier, images, DEFAULT_THREADS)
+    if one * classifier.total_steps < WORTH_ASKING_SECONDS:
+        return None
+    many = _step_seconds(settings, classifier, images, most)
+    if one < WORTH_SAYING * many:
+        return None
+    return (
+        f"trainer.threads={most} would train this network {one / many:.1f} times faster (timed here, now); "
+        "the default of 1 gives the same bits alone and in a sweep"
+    )
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _step_seconds(
+    settings: Mapping[str, Any], classifier: Classifier, images: ImageData, threads: int
+) -> float:
+    """The faster of a step or two, forward and backward, of a copy; nothing of the run is touched."""
+    before = torch.get_num_threads()
+    model = copy.deepcopy(classifier.model).train()
+    x_NCHW, y_N = next(iter(assemble.loaders(settings, images).train_dataloader()))
+    seconds = []
+    torch.set_num_threads(threads)
+    try:
+        with torch.random.fork_rng(devices=[]):
+            for _ in range(1 + _TIMED_STEPS):
+                since = time.perf_counter()
+                F.cross_entropy(model(x_NCHW).float(), y_N).backward()
+                seconds.append(time.perf_counter() - since)
+    finally:
+        torch.set_num_threads(before)
+    return min(seconds[1:])  # the first finds its kernels
