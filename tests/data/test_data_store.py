@@ -65,7 +65,7 @@ def test_the_arrays_are_mapped_read_only_and_not_decoded_again(write_mnist, root
 def test_what_a_killed_process_left_is_cleared(write_mnist, root, cache):
     write_mnist()
     fingerprint = load_images("mnist", root, cache).fingerprint
-    whole = cache / f"{fingerprint}-28x28x1-v1"
+    whole = cache / f"{fingerprint}-28x28x1-v2"
     partial = whole.with_suffix(".partial")
     whole.rename(partial)
     (partial / "train_x.npy").write_bytes(b"half")
@@ -76,7 +76,7 @@ def test_what_a_killed_process_left_is_cleared(write_mnist, root, cache):
 def test_a_damaged_cache_is_named(write_mnist, root, cache):
     write_mnist()
     fingerprint = load_images("mnist", root, cache).fingerprint
-    stored = cache / f"{fingerprint}-28x28x1-v1"
+    stored = cache / f"{fingerprint}-28x28x1-v2"
     (stored / "train_x.npy").write_bytes((stored / "train_x.npy").read_bytes()[:500])
     with pytest.raises(RequestError, match=f"damaged cache {stored}.*delete it"):
         load_images("mnist", root, cache)
@@ -163,5 +163,5 @@ def test_every_usual_mode_is_read(mode):
 def test_what_is_stored_names_its_classes(write_mnist, root, cache):
     write_mnist()
     fingerprint = load_images("mnist", root, cache).fingerprint
-    meta = json.loads((cache / f"{fingerprint}-28x28x1-v1" / "meta.json").read_text())
+    meta = json.loads((cache / f"{fingerprint}-28x28x1-v2" / "meta.json").read_text())
     assert meta["classes"] == list("0123456789")

@@ -4,22 +4,46 @@ Their own order would be by class, so that the first thousand images show one cl
 turns instead, the first image of every class, then the second of every class, and so on.
 """
 
-from collections.abc import Iterator, Sequence
+import os
+import unicodedata
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps
 
 from trainlab.data import splits
-from trainlab.data.files import reading
+from trainlab.data.pictures import Encoded, Pictures
 from trainlab.data.sources import Decoded, Examples, Found
 from trainlab.errors import RequestError
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".webp", ".gif", ".ppm", ".pgm", ".tif", ".tiff"})
 SHOWN_SUFFIXES = ", ".join(sorted(SUFFIXES))
+SPLITS = {
+    "train": ("train", "training"),
+    "test": ("test", "testing"),
+    "val": ("val", "valid", "validation", "dev"),
+}
+"""What the folder of a split is called, in any capitals; the first is the name that we use."""
+NO_CLASSES = frozenset({"__MACOSX", "@eaDir", "lost+found", "$RECYCLE.BIN", "System Volume Information"})
+NO_IMAGES = frozenset({"thumbs.db", "desktop.ini", "icon\r"})
+"""What systems leave in folders: passed over without a word, as everything that begins with a dot."""
 TEST_SHARE = 0.2
 TEST_SEED = 0
 """Where only `train` is there: this share of each class becomes the test split, always the same images."""
+MOST_NAMED = 5
+
+
+@dataclass
+class Seen:
+    """Images by class, and what else lay there: files by suffix, links that lead nowhere, linked folders."""
+
+    images: dict[str, list[Path]] = field(default_factory=dict)
+    passed: Counter[str] = field(default_factory=Counter)
+    dangling: list[Path] = field(default_factory=list)
+    linked: list[Path] = field(default_factory=list)
+    loose: int = 0
 
 
 def find(
@@ -34,48 +58,177 @@ def find(
     classes: the names that the folders must have, in the order of the labels (or their numbers 0..K-1);
         None takes what is there, sorted.
     cut_test: without a `test` folder, cut the test split from `train` (and say so in `copy`).
-    Raises RequestError for a class without images, or test classes that are no training classes.
+    Raises RequestError for a class without images, a single class, links that lead nowhere, or test classes
+    that are no training classes.
     """
-    train, test = _images_by_class(folder / "train"), _images_by_class(folder / "test")
+    homes = split_folders(folder)
+    spelled: dict[str, str] = {}
+    seen = {split: _look(homes[split], spelled) if split in homes else Seen() for split in SPLITS}
+    train, test, val = (seen[split].images for split in SPLITS)
     if not train or not (test or cut_test):
         return None
+    _check(folder, seen)
     names = _label_order(folder, sorted(train), classes)
-    if extra := sorted(set(test) - set(train)):
-        raise RequestError(f"class folders in {folder}: test has {extra}, which train does not have")
-    paths = [path for split in (train, test) for of_class in split.values() for path in of_class]
+    if not test:
+        _check_can_be_cut(folder, train)
+    shown = tuple(classes or names)
+    paths = {split: _in_turns(of_split.images, names) for split, of_split in seen.items()}
 
     def read() -> Decoded:
-        train_paths, train_y = _in_turns(train, names)
-        if test:
-            test_paths, test_y = _in_turns(test, names)
-        else:
-            size = max(1, round(TEST_SHARE * len(train_y)))
-            cut, rest = splits.stratified(train_y, size, splits.rng(TEST_SEED, "test"))
-            test_paths, test_y = [train_paths[i] for i in np.sort(cut)], train_y[np.sort(cut)]
-            train_paths, train_y = [train_paths[i] for i in rest], train_y[rest]
-        shown = tuple(classes or names)
-        return Decoded(Examples(_open(train_paths), train_y), Examples(_open(test_paths), test_y), shown)
+        turns = dict(paths)
+        if not test:
+            turns["train"], turns["test"] = _cut(*paths["train"])
+        named = {split: _named(of_split) for split, (of_split, _) in turns.items()}
+        pictures = Pictures(named, size=(shape_HWC[1], shape_HWC[0]) if shape_HWC else None)
+        parts = {split: Examples(pictures.of(split), y_N) for split, (_, y_N) in turns.items() if len(y_N)}
+        return Decoded(
+            parts["train"],
+            parts["test"],
+            shown,
+            parts.get("val"),
+            notes=pictures.notes,
+            depth=lambda: pictures.known_depth,
+        )
 
     copy = "class folders" if test else "class folders, test split cut from train"
-    files = {path.relative_to(folder).as_posix(): path for path in paths}
+    files = {
+        f"{split}/{path.relative_to(homes[split]).as_posix()}": path
+        for split, (of_split, _) in paths.items()
+        for path in of_split
+    }
     recipe = "" if test else f"test: {TEST_SHARE} of train, seed {TEST_SEED}"
-    return Found(copy=copy, read=read, files=files, recipe=recipe, shape_HWC=shape_HWC)
+    return Found(copy, read, files, recipe, shape_HWC, notes=_notes(folder, seen, has_val=bool(val)))
 
 
-def _images_by_class(folder: Path) -> dict[str, list[Path]]:
+def split_folders(folder: Path) -> dict[str, Path]:
+    """The folder of each split that is there, by our own name for it. RequestError where two compete."""
     if not folder.is_dir():
         return {}
-    found = {}
-    for class_folder in sorted(p for p in folder.iterdir() if p.is_dir() and not p.name.startswith(".")):
-        found[class_folder.name] = _images_below(class_folder)
-        if not found[class_folder.name]:
-            raise RequestError(f"class folder {class_folder} holds no images: expected {SHOWN_SUFFIXES}")
+    found: dict[str, Path] = {}
+    for path in sorted(p for p in folder.iterdir() if p.is_dir() or _leads_nowhere(p)):
+        split = next((split for split, names in SPLITS.items() if path.name.lower() in names), None)
+        if split in found:
+            raise RequestError(
+                f"{folder} holds both {found[split].name}/ and {path.name}/: which is the {split} split?"
+            )
+        if split is not None and _leads_nowhere(path):
+            raise RequestError(f"links that lead nowhere: {path}")
+        if split is not None:
+            found[split] = path
     return found
 
 
-def _images_below(folder: Path) -> list[Path]:
-    paths = (p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES and not p.name.startswith("."))
-    return sorted(p for p in paths if p.is_file())
+def class_folders_in(folder: Path) -> list[str]:
+    """Names of the folders in `folder` that hold images, at any depth: what may be meant as classes."""
+    if not folder.is_dir():
+        return []
+    return [p.name for p in sorted(folder.iterdir()) if _is_class(p) and next(_images(p, Seen()), None)]
+
+
+def _is_class(path: Path) -> bool:
+    return path.is_dir() and not path.name.startswith(".") and path.name not in NO_CLASSES
+
+
+def _look(folder: Path, spelled: dict[str, str]) -> Seen:
+    """Images by class. `spelled` remembers how a name was first written: Unicode has two ways for an "é"."""
+    seen = Seen()
+    for path in sorted(folder.iterdir()):
+        if _leads_nowhere(path):
+            seen.dangling.append(path)
+        elif _is_class(path):
+            name = spelled.setdefault(unicodedata.normalize("NFC", path.name), path.name)
+            images = sorted(_images(path, seen))
+            if not images and not seen.dangling:
+                there = _counted(seen.passed)
+                raise RequestError(
+                    f"class folder {path} holds no images: expected {SHOWN_SUFFIXES}"
+                    + (f"; got {there}" if there else "")
+                )
+            seen.images.setdefault(name, []).extend(images)
+        elif path.suffix.lower() in SUFFIXES and not path.name.startswith("."):
+            seen.loose += 1
+    return seen
+
+
+def _images(folder: Path, seen: Seen) -> Iterator[Path]:
+    """Images at any depth below a class folder; hidden files and folders are passed over."""
+    for entry in os.scandir(folder):
+        if entry.name.startswith(".") or entry.name in NO_CLASSES or entry.name.lower() in NO_IMAGES:
+            continue
+        path, suffix = Path(entry.path), os.path.splitext(entry.name)[1].lower()  # noqa: PTH122
+        if entry.is_dir(follow_symlinks=False):
+            yield from _images(path, seen)
+        elif _leads_nowhere(path):
+            seen.dangling.append(path)
+        elif entry.is_dir():
+            seen.linked.append(path)
+        elif suffix in SUFFIXES and entry.is_file():
+            yield path
+        else:
+            seen.passed[suffix or "without a suffix"] += 1
+
+
+def _leads_nowhere(path: Path) -> bool:
+    return path.is_symlink() and not path.exists()
+
+
+def _check(folder: Path, seen: Mapping[str, Seen]) -> None:
+    if dangling := [path for of_split in seen.values() for path in of_split.dangling]:
+        more = f" and {len(dangling) - MOST_NAMED:,} more" if len(dangling) > MOST_NAMED else ""
+        raise RequestError(f"links that lead nowhere: {', '.join(map(str, dangling[:MOST_NAMED]))}{more}")
+    train = seen["train"].images
+    if len(train) < 2:
+        raise RequestError(
+            f"class folders in {folder}: got one class, {next(iter(train))}; expected two at least"
+        )
+    for split in ("test", "val"):
+        if extra := sorted(set(seen[split].images) - set(train)):
+            raise RequestError(
+                f"class folders in {folder}: {split} has {extra}, which train does not have: "
+                f"it has {sorted(train)}{_same_but_for_capitals(extra, train)}"
+            )
+
+
+def _same_but_for_capitals(extra: Sequence[str], train: Mapping[str, list[Path]]) -> str:
+    known = {name.casefold(): name for name in train}
+    pairs = [f"{name} and {known[name.casefold()]}" for name in extra if name.casefold() in known]
+    return f" ({', '.join(pairs)} differ in capitals alone: rename one)" if pairs else ""
+
+
+def _check_can_be_cut(folder: Path, train: Mapping[str, list[Path]]) -> None:
+    """A class with one image would be left without any to train on."""
+    if single := [name for name, paths in train.items() if len(paths) < 2]:
+        raise RequestError(
+            f"class folders in {folder}: one image only in {', '.join(single[:MOST_NAMED])}; "
+            "expected two at least, since the test split is cut from train where there is no test/"
+        )
+
+
+def _notes(folder: Path, seen: Mapping[str, Seen], *, has_val: bool) -> list[str]:
+    """What is to be told about the files, a line each."""
+    notes = []
+    passed = sum((of_split.passed for of_split in seen.values()), Counter())
+    if passed:
+        notes.append(
+            f"{sum(passed.values()):,} files passed over: {_counted(passed)} (read are {SHOWN_SUFFIXES})"
+        )
+    if linked := [path for of_split in seen.values() for path in of_split.linked]:
+        notes.append(
+            f"linked folders inside a class are not followed: {', '.join(map(str, linked[:MOST_NAMED]))}"
+        )
+    for split, of_split in seen.items():
+        if of_split.loose:
+            fate = "they are not used" if of_split.images else "this split is not used"
+            notes.append(f"{of_split.loose:,} images lie in {split}/ itself, in no class folder: {fate}")
+    if has_val:
+        notes.append("val/ is the validation split")
+    if absent := sorted(set(seen["train"].images) - set(seen["test"].images)) if seen["test"].images else []:
+        notes.append(f"classes without test images: {', '.join(absent[:MOST_NAMED])}")
+    return notes
+
+
+def _counted(passed: Counter[str]) -> str:
+    return ", ".join(f"{count:,} {suffix}" for suffix, count in sorted(passed.items()))
 
 
 def _label_order(folder: Path, names: list[str], classes: Sequence[str] | None) -> list[str]:
@@ -88,7 +241,7 @@ def _label_order(folder: Path, names: list[str], classes: Sequence[str] | None) 
     raise RequestError(f"class folders in {folder}: got {', '.join(names)}, expected {', '.join(classes)}")
 
 
-def _in_turns(by_class: dict[str, list[Path]], names: Sequence[str]) -> tuple[list[Path], np.ndarray]:
+def _in_turns(by_class: Mapping[str, list[Path]], names: Sequence[str]) -> tuple[list[Path], np.ndarray]:
     turns = sorted(
         (turn, label, path)
         for label, name in enumerate(names)
@@ -97,8 +250,15 @@ def _in_turns(by_class: dict[str, list[Path]], names: Sequence[str]) -> tuple[li
     return [path for _, _, path in turns], np.array([label for _, label, _ in turns], dtype=np.int64)
 
 
-def _open(paths: Sequence[Path]) -> Iterator[Image.Image]:
-    for path in paths:
-        with reading(path, Image.DecompressionBombError), Image.open(path) as image:
-            upright = ImageOps.exif_transpose(image)  # loads it whole: a truncated file raises here
-        yield upright
+def _cut(
+    paths: list[Path], y_N: np.ndarray
+) -> tuple[tuple[list[Path], np.ndarray], tuple[list[Path], np.ndarray]]:
+    """(training, test): a fifth of each class, always the same images, becomes the test split."""
+    size = max(1, round(TEST_SHARE * len(y_N)))
+    cut, rest = splits.stratified(y_N, size, splits.rng(TEST_SEED, "test"))
+    cut = np.sort(cut)
+    return ([paths[i] for i in rest], y_N[rest]), ([paths[i] for i in cut], y_N[cut])
+
+
+def _named(paths: Sequence[Path]) -> list[Encoded]:
+    return [(str(path), path) for path in paths]

@@ -1,4 +1,4 @@
-"""Opening data files, and saying which one is broken."""
+"""Opening data files, and saying which one is broken, and what it is instead."""
 
 import gzip
 import zlib
@@ -15,6 +15,63 @@ _may_download: ContextVar[bool] = ContextVar("may_download", default=True)
 BROKEN = (OSError, EOFError, ValueError, SyntaxError, KeyError, TypeError, IndexError, zlib.error)
 """What readers of images, archives and arrays raise on a file that is not what its name says."""
 
+GZIP = b"\x1f\x8b"
+KINDS = {
+    b"version https://git-lfs": "a Git LFS pointer, not the file itself: run git lfs pull",
+    b"/annex/objects/": "a git-annex pointer, not the file itself: run git annex get",
+    b"<": "a web page or XML, perhaps what a server answered instead of the file",
+    GZIP: "a gzip archive",
+    b"PK\x03\x04": "a zip archive: unpack it",
+    b"\xfd7zXZ": "an xz archive: unpack it",
+    b"BZh": "a bzip2 archive: unpack it",
+    b"7z\xbc\xaf": "a 7-Zip archive: unpack it",
+    b"Rar!": "a RAR archive: unpack it",
+    b"PAR1": "a parquet file",
+    b"ARROW1": "an arrow file",
+    b"\x93NUMPY": "a numpy array (.npy)",
+    b"\x89PNG": "a PNG image",
+    b"\xff\xd8\xff": "a JPEG image",
+    b"\x89HDF": "an HDF5 file",
+    b"%PDF": "a PDF",
+}
+"""What a file is, by how it begins."""
+EXPECTED = {".gz": ("gzip",), ".parquet": ("parquet",), ".png": ("PNG",), ".jpg": ("JPEG",), ".npz": ("zip",)}
+"""What files of these suffixes are: not worth saying."""
+AVIF_HEIC = {
+    b"avif": "an AVIF image",
+    b"heic": "a HEIC image",
+    b"heix": "a HEIC image",
+    b"mif1": "a HEIF image",
+}
+
+
+def kind_of(head: bytes) -> str | None:
+    """What a file that begins so is, with what to do about it; None where that is not known."""
+    if not head:
+        return "an empty file"
+    if not head.strip(b"\0"):
+        return "nothing but zeros, as a download that broke off leaves them"
+    if head[4:8] == b"ftyp" and head[8:12] in AVIF_HEIC:
+        return f"{AVIF_HEIC[head[8:12]]}: convert it"
+    begins = head.lstrip().lower() if head.lstrip()[:1] == b"<" else head
+    return next((said for magic, said in KINDS.items() if begins.startswith(magic)), None)
+
+
+def head_of(path: Path, size: int = 64) -> bytes:
+    """The first bytes of a file; nothing where it cannot be read."""
+    try:
+        with path.open("rb") as file:
+            return file.read(size)
+    except OSError:
+        return b""
+
+
+def described(path: Path) -> str:
+    """`; it is a Git LFS pointer, …`, or nothing where the file's beginning does not tell."""
+    kind = kind_of(head_of(path)) if path.is_file() else None
+    as_named = kind and kind.split()[1] in EXPECTED.get(path.suffix.lower(), ())
+    return f"; it is {kind}" if kind and not as_named else ""
+
 
 @contextmanager
 def reading(path: Path, *also: type[Exception]) -> Generator[None, None, None]:
@@ -23,7 +80,7 @@ def reading(path: Path, *also: type[Exception]) -> Generator[None, None, None]:
         yield
     except (*BROKEN, *also) as error:
         reason = " ".join(str(error).split()) or type(error).__name__
-        raise RequestError(f"corrupt or unreadable data file {path}: {reason}") from error
+        raise RequestError(f"corrupt or unreadable data file {path}: {reason}{described(path)}") from error
 
 
 @contextmanager
@@ -58,5 +115,10 @@ def may_download() -> bool:
 
 
 def open_content(path: Path) -> BinaryIO:
-    """The file's content for reading, unpacked where its name ends in .gz."""
-    return cast(BinaryIO, gzip.open(path, "rb")) if path.suffix == ".gz" else path.open("rb")
+    """The file's content for reading, unpacked where it is a gzip archive, whatever its name ends in.
+
+    A name that ends in .gz is not enough: unpacking tools leave it on files that they have unpacked.
+    """
+    with path.open("rb") as file:
+        is_packed = file.read(len(GZIP)) == GZIP
+    return cast(BinaryIO, gzip.open(path, "rb")) if is_packed else path.open("rb")

@@ -1,4 +1,4 @@
-"""A user's own images: `<folder>/train/<class>/*` and, if there is one, `<folder>/test/<class>/*`."""
+"""A user's own images: `<folder>/train/<class>/*`, and perhaps `<folder>/test/…` and `<folder>/val/…`."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +13,8 @@ class ImageFolder:
     """Class folders of images of any sizes.
 
     folder: below paths.data, or an absolute path. Without `test`, a fifth of each training class becomes
-    the test split: always the same images, and the run's record says so in `data.copy`.
+    the test split: always the same images, and the run's record says so in `data.copy`. `val` (or `valid`,
+    `validation`) is the validation split; without it one is cut from the training split.
     """
 
     folder: str | None = None
@@ -22,16 +23,60 @@ class ImageFolder:
         """The class folders. RequestError where there are none, listing the folders that are there."""
         if self.folder is None:
             raise RequestError(f"data.folder is not set: expected one with {_LAYOUT}; {_available(root)}")
-        folder = root / self.folder
+        folder = root / Path(self.folder).expanduser()
         found = class_folders.find(folder, cut_test=True)
         if found is None:
-            raise RequestError(f"no images in {folder.absolute()}: expected {_LAYOUT}; {_available(root)}")
+            raise RequestError(
+                f"no images in {folder.absolute()}: expected {_LAYOUT}; {_what_lies_there(root, folder)}"
+            )
         return found
 
 
 _LAYOUT = "train/<class>/*.png (or .jpg, …) and perhaps test/<class>/*"
+MOST_NAMED = 8
+
+
+def _what_lies_there(root: Path, folder: Path) -> str:
+    """What is there instead, and what to do about it."""
+    if not folder.is_dir():
+        kind = "is a file: unpack it if it is an archive" if folder.exists() else "is not there"
+        return f"{folder.name} {kind}; {_available(root)}"
+    homes = class_folders.split_folders(folder)
+    train = homes.get("train")
+    if train is not None:
+        return _in_train(folder, train)
+    names = class_folders.class_folders_in(folder)
+    if names and not set(homes):
+        inner = [name for name in names if "train" in class_folders.split_folders(folder / name)]
+        if inner:
+            return f"there is {inner[0]}/train: set data.folder={folder.name}/{inner[0]}"
+        return (
+            f"it holds the folders {_some(names)}: if these are the classes, move them below {folder}/train"
+        )
+    there = sorted(p.name for p in folder.iterdir() if not p.name.startswith("."))
+    return f"it holds {_some(there) if there else 'nothing'}"
+
+
+def _in_train(folder: Path, train: Path) -> str:
+    loose = sorted(p.name for p in train.iterdir() if p.suffix.lower() in class_folders.SUFFIXES)
+    tables = sorted(p.name for p in (*folder.glob("*.csv"), *train.glob("*.csv")))
+    if not loose:
+        return f"{train.name} holds no class folders"
+    hint = f"; {tables[0]} may say the class of each" if tables else ""
+    fault = f"{train.name} holds {len(loose):,} images and no class folders"
+    return f"{fault}: move each into a folder of its class{hint}"
+
+
+def _some(names: list[str]) -> str:
+    return ", ".join(names[:MOST_NAMED]) + (
+        f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
+    )
 
 
 def _available(root: Path) -> str:
-    below = sorted(p.name for p in root.iterdir() if (p / "train").is_dir()) if root.is_dir() else []
+    below = (
+        sorted(p.name for p in root.iterdir() if "train" in class_folders.split_folders(p))
+        if root.is_dir()
+        else []
+    )
     return f"folders with a train folder in {root.absolute()}: {', '.join(below) or 'none'}"

@@ -1,44 +1,70 @@
 """Image parquet as dataset hubs serve it: a column of encoded images {bytes, path}, a column of labels.
 
-Files are `train-*.parquet` and `test-*.parquet`; `-00001-of-00003` in a name says how many belong together.
+Files are `train-*.parquet` and `test-*.parquet`, in the folder or one that the hub made below it
+(`plain_text/train-…`, `data/…`, `default/train/0000.parquet`); `-00001-of-00003` in a name says how many
+belong together.
 """
 
-import io
 import re
-from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-from PIL import Image
 
 from trainlab.data.files import reading
+from trainlab.data.pictures import Encoded, Pictures
 from trainlab.data.sources import Decoded, Examples, Found
 from trainlab.errors import RequestError
 
 IMAGE_COLUMNS = ("img", "image")
 LABEL_COLUMN = "label"
 JPEG_MAGIC = b"\xff\xd8\xff"
+SPLIT_OF = re.compile(r"^(train|test)(?![a-z])", re.IGNORECASE)
+Rows = tuple[list[bytes], np.ndarray]
 
 
 def find(folder: Path, classes: tuple[str, ...], shape_HWC: tuple[int, int, int]) -> Found | None:
     """The data set in `folder` if it holds both splits, else None. RequestError where a part is missing."""
-    train, test = (_parts(folder, split) for split in ("train", "test"))
+    train, test = (_complete(folder, split, parts) for split, parts in _by_split(folder).items())
     if not train or not test:
         return None
 
     def copy() -> str:
-        encoded, _ = _rows(train[0], first_only=True)
+        encoded, _ = _rows(train[0], classes, first_only=True)
         return "JPEG copy (parquet)" if encoded[0].startswith(JPEG_MAGIC) else "parquet copy"
 
     def read() -> Decoded:
-        return Decoded(_examples(train), _examples(test), classes)
+        tables = {"train": [_rows(p, classes) for p in train], "test": [_rows(p, classes) for p in test]}
+        named = {"train": _encoded(train, tables["train"]), "test": _encoded(test, tables["test"])}
+        pictures = Pictures(named, size=(shape_HWC[1], shape_HWC[0]))
+        labels = {split: np.concatenate([y_N for _, y_N in of_split]) for split, of_split in tables.items()}
+        parts = {split: Examples(pictures.of(split), y_N) for split, y_N in labels.items()}
+        return Decoded(**parts, classes=classes, notes=pictures.notes, depth=lambda: pictures.known_depth)
 
-    files = {path.name: path for path in (*train, *test)}
+    files = {path.relative_to(folder).as_posix(): path for path in (*train, *test)}
     return Found(copy=copy, read=read, files=files, shape_HWC=shape_HWC)
 
 
-def _parts(folder: Path, split: str) -> list[Path]:
-    parts = sorted(folder.glob(f"{split}-*.parquet"))
+def _by_split(folder: Path) -> dict[str, list[Path]]:
+    """The parts of each split: of the folder itself, or else of the one folder below that has any."""
+    below: dict[Path, dict[str, list[Path]]] = {}
+    for path in sorted(folder.rglob("*.parquet")) if folder.is_dir() else ():
+        split = SPLIT_OF.match(path.name) or SPLIT_OF.match(path.parent.name if path.parent != folder else "")
+        home = path.parent if SPLIT_OF.match(path.name) else path.parent.parent
+        if split and not any(part.startswith(".") for part in path.relative_to(folder).parts):
+            parts = below.setdefault(home, {"train": [], "test": []})
+            parts[split[1].lower()].append(path)
+    if folder in below:
+        return below[folder]
+    if len(below) > 1:
+        names = ", ".join(str(home.relative_to(folder)) for home in below)
+        raise RequestError(
+            f"parquet files in {len(below)} folders of {folder}: {names}; keep one of them there"
+        )
+    return next(iter(below.values()), {"train": [], "test": []})
+
+
+def _complete(folder: Path, split: str, parts: list[Path]) -> list[Path]:
     for path in parts:
         numbered = re.search(r"-of-(\d+)\.parquet$", path.name)
         if numbered and int(numbered[1]) != len(parts):
@@ -49,7 +75,7 @@ def _parts(folder: Path, split: str) -> list[Path]:
     return parts
 
 
-def _rows(path: Path, first_only: bool = False) -> tuple[list[bytes], np.ndarray]:
+def _rows(path: Path, classes: tuple[str, ...], first_only: bool = False) -> Rows:
     """The encoded images of one file and their labels."""
     import polars as pl  # a third of a second that only this layout costs
 
@@ -61,25 +87,50 @@ def _rows(path: Path, first_only: bool = False) -> tuple[list[bytes], np.ndarray
         table = pl.read_parquet(path, columns=[image, LABEL_COLUMN], n_rows=1 if first_only else None)
         if table.is_empty():
             raise ValueError("it has no rows")
-        encoded = table[image].struct.field("bytes").to_list()
-        return encoded, table[LABEL_COLUMN].cast(pl.Int64).to_numpy()
+        return _image_bytes(table[image]), _labels(table[LABEL_COLUMN], classes)
 
 
-def _examples(parts: list[Path]) -> Examples:
-    tables = [_rows(path) for path in parts]
+def _image_bytes(column: Any) -> list[bytes]:
+    """The images of a column of {bytes, path}, or of bytes alone."""
+    import polars as pl
 
-    def images() -> Iterator[Image.Image]:
-        for path, (encoded, _) in zip(parts, tables, strict=True):
-            for row, content in enumerate(encoded):
-                yield _decode(path, row, content)
+    if isinstance(column.dtype, pl.Struct) and "bytes" in (field.name for field in column.dtype.fields):
+        column = column.struct.field("bytes")
+    if column.dtype != pl.Binary:
+        raise ValueError(f"column {column.name} holds {column.dtype}, expected {{bytes, path}} or bytes")
+    if column.null_count():
+        raise ValueError(f"{column.null_count():,} images of column {column.name} are missing (null)")
+    return column.to_list()
 
-    return Examples(images(), np.concatenate([y_N for _, y_N in tables]))
+
+def _labels(column: Any, classes: tuple[str, ...]) -> np.ndarray:
+    """Labels as integers; names of the classes, and integers written as text, are mapped."""
+    import polars as pl
+
+    if column.null_count():
+        raise ValueError(f"some labels are missing: {column.null_count():,} of {len(column):,} are null")
+    if column.dtype in (pl.String, pl.Categorical) or isinstance(column.dtype, pl.Enum):
+        texts = column.cast(pl.String).str.strip_chars().to_list()
+        known = {name: label for label, name in enumerate(classes)}
+        known |= {str(label): label for label in range(len(classes))}
+        if odd := sorted({text for text in texts if text.lower() not in known})[:5]:
+            raise ValueError(
+                f"labels are text: got {', '.join(odd)}, expected {', '.join(classes)} or numbers"
+            )
+        return np.array([known[text.lower()] for text in texts], dtype=np.int64)
+    if column.dtype.is_float():
+        values = column.to_numpy()
+        if (odd_N := values[values != np.floor(values)]).size:
+            raise ValueError(f"labels are fractions: got {odd_N[0]:g}, expected 0..{len(classes) - 1}")
+        return values.astype(np.int64)
+    if not column.dtype.is_integer():
+        raise ValueError(f"labels are {column.dtype}, expected integers 0..{len(classes) - 1}")
+    return column.cast(pl.Int64).to_numpy()
 
 
-def _decode(path: Path, row: int, content: bytes) -> Image.Image:
-    try:
-        image = Image.open(io.BytesIO(content))
-        image.load()
-    except (OSError, SyntaxError, ValueError, TypeError) as error:
-        raise RequestError(f"corrupt data file {path}: image {row} is broken: {error}") from error
-    return image
+def _encoded(paths: list[Path], tables: list[Rows]) -> list[Encoded]:
+    return [
+        (f"{path}: image {row} is broken", content)
+        for path, (encoded, _) in zip(paths, tables, strict=True)
+        for row, content in enumerate(encoded)
+    ]

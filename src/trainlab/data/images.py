@@ -10,7 +10,7 @@ import numpy as np
 from trainlab.data import splits
 from trainlab.data.fingerprint import identity
 from trainlab.data.sources import Found, Source, build_source
-from trainlab.data.store import open_store
+from trainlab.data.store import Stored, open_store
 from trainlab.errors import RequestError
 
 VALIDATION_SHARE = 0.1
@@ -45,6 +45,8 @@ class ImageData:
     mean_C, std_C: of the whole official training split, per channel, in units of 0..1.
     classes: the names of the K classes, in the order of their labels.
     fingerprint, copy: what decides the content, and which copy it is ("official files", …).
+    notes: what is to be told about the data, a line each (files passed over, images in two splits, …).
+    depth: black and white of pictures of more than 8 bits a pixel, as plain values; None without any.
     """
 
     train: Split
@@ -55,6 +57,8 @@ class ImageData:
     classes: tuple[str, ...]
     fingerprint: str
     copy: str
+    notes: tuple[str, ...] = ()
+    depth: Mapping[str, Any] | None = None
 
     @property
     def in_shape_CHW(self) -> tuple[int, int, int]:
@@ -88,7 +92,8 @@ def load_images(
     root, cache: paths.data (may be read-only) and paths.cache.
     image_size, channels: None keeps the images' own.
     num_classes: the first K classes only; None keeps all.
-    val_size: images cut from the training split with its class shares; None is a tenth, 0 is none.
+    val_size: images cut from the training split with its class shares; None is a tenth (at least one image),
+        0 is none. Where the data have a validation split of their own it is cut from that, and None is all.
     train_size: of what remains, so many, shuffled and equally many of each class as far as they go.
     test_size: so many of the official test split, shuffled, with its class shares; None is all of it.
     split_seed: the seed of these three cuts, and of nothing else.
@@ -97,10 +102,12 @@ def load_images(
     """
     _check("split_seed", split_seed, 0, None)
     found = build_source(source).find(Path(root))
-    fingerprint, copy = identity(found, Path(cache))
-    stored = open_store(fingerprint, _shape(found, image_size, channels), Path(cache), found.read)
+    known = identity(found, Path(cache))
+    stored = open_store(known.fingerprint, _shape(found, image_size, channels), Path(cache), found.read)
+    if len(stored.classes) < 2:
+        raise RequestError(f"data: got one class, {stored.classes[0]}; expected two at least")
     kept = _kept_classes(num_classes, stored.classes)
-    train, val = _split_training(stored.train_y_N, kept, val_size, train_size, split_seed)
+    train, val = _split_training(stored, kept, val_size, train_size, split_seed)
     test = _split_test(stored.test_y_N, kept, test_size, split_seed)
     return ImageData(
         train=Split(stored.train_x_NHWC, stored.train_y_N, train),
@@ -109,9 +116,26 @@ def load_images(
         mean_C=stored.mean_C,
         std_C=stored.std_C,
         classes=stored.classes[:kept],
-        fingerprint=fingerprint,
-        copy=copy,
+        fingerprint=known.fingerprint,
+        copy=known.copy,
+        notes=(*known.notes, *stored.notes, *_cut_notes(stored, kept, train, val)),
+        depth=stored.depth,
     )
+
+
+def _cut_notes(stored: Stored, kept: int, train: np.ndarray, val: np.ndarray) -> list[str]:
+    """What the cuts left without images."""
+    notes = []
+    own = len(stored.train_y_N) - stored.val_rows
+    there, taken = (
+        np.bincount(stored.train_y_N[rows], minlength=kept)[:kept] > 0 for rows in (np.arange(own), train)
+    )
+    if len(lost := np.flatnonzero(there & ~taken)):
+        names = ", ".join(stored.classes[k] for k in lost[:10])
+        notes.append(f"classes without training images after the cuts: {names}")
+    if stored.val_rows and len(val) < stored.val_rows:
+        notes.append(f"of {stored.val_rows:,} validation images {len(val):,} are used (data.val_size)")
+    return notes
 
 
 def _shape(found: Found, image_size: int | None, channels: int | None) -> tuple[int, int, int]:
@@ -132,25 +156,38 @@ def _kept_classes(num_classes: int | None, classes: tuple[str, ...]) -> int:
 
 
 def _split_training(
-    y_N: np.ndarray, kept: int, val_size: int | None, train_size: int | None, split_seed: int
+    stored: Stored, kept: int, val_size: int | None, train_size: int | None, split_seed: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """Rows of the training and of the validation split."""
-    rows = np.flatnonzero(y_N < kept)
-    if val_size is None:
-        val_size = round(VALIDATION_SHARE * len(rows))
-    _check("val_size", val_size, 0, len(rows) - 1, f"cut from {len(rows):,} training images")
-    val, train = splits.stratified(y_N[rows], val_size, splits.rng(split_seed, "validation"))
-    val, train = rows[val], rows[train]
+    y_N = stored.train_y_N
+    own = len(y_N) - stored.val_rows
+    train, val = np.flatnonzero(y_N[:own] < kept), own + np.flatnonzero(y_N[own:] < kept)
+    if stored.val_rows:
+        if val_size is not None:
+            _check(
+                "val_size", val_size, 0, len(val), f"the data's own validation split has {len(val):,} images"
+            )
+            val = val[splits.stratified(y_N[val], val_size, splits.rng(split_seed, "validation"))[0]]
+        left_out = 0
+    else:
+        train, val = _cut_validation(y_N, train, val_size, split_seed)
+        left_out = len(val)
     if train_size is not None:
-        _check(
-            "train_size",
-            train_size,
-            1,
-            len(train),
-            f"what {val_size:,} for validation leave of {len(rows):,}",
-        )
+        why = f"what {left_out:,} for validation leave of {len(train) + left_out:,}"
+        _check("train_size", train_size, 1, len(train), why)
         train = train[splits.level(y_N[train], train_size, splits.rng(split_seed, "train"))[0]]
     return train, val
+
+
+def _cut_validation(
+    y_N: np.ndarray, rows: np.ndarray, val_size: int | None, split_seed: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """(training, validation) rows, cut from those of the training split."""
+    if val_size is None:
+        val_size = max(round(VALIDATION_SHARE * len(rows)), min(1, len(rows) - 1))
+    _check("val_size", val_size, 0, len(rows) - 1, f"cut from {len(rows):,} training images")
+    val, train = splits.stratified(y_N[rows], val_size, splits.rng(split_seed, "validation"))
+    return rows[train], rows[val]
 
 
 def _split_test(y_N: np.ndarray, kept: int, test_size: int | None, split_seed: int) -> np.ndarray:

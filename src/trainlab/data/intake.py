@@ -22,7 +22,7 @@ from trainlab.data.handwriting import (
 )
 from trainlab.data.image_file import Picture, read_picture
 from trainlab.data.photo import ink_of_photo, is_dark_on_light
-from trainlab.data.pixels import to_pixels
+from trainlab.data.pixels import Depth, to_pixels
 
 NO_DIGIT = "one colour throughout: there is no digit in it"
 NO_STROKE = "no stroke stands out from the ground: there is no digit in it"
@@ -83,16 +83,21 @@ class Intake:
 
 
 def take_in(
-    source: Path | bytes | np.ndarray, data: str, shape_HWC: tuple[int, int, int], name: str = "the image"
+    source: Path | bytes | np.ndarray,
+    data: str,
+    shape_HWC: tuple[int, int, int],
+    name: str = "the image",
+    depth: Depth | None = None,
 ) -> Intake:
     """An image file, an upload's bytes or a drawing (uint8 RGBA) as a network trained on `data` gets it.
 
     `data` is the name of the data set; of one that is not known here the image is fitted, nothing else. An
     image that already looks like one of the data set (its size, grey, dark at the border) is left as it is.
+    `depth` is what the data set's own pictures of more than 8 bits a pixel were read with.
 
     Raises RequestError: not an image, too large, too small, transparent throughout.
     """
-    picture = read_picture(source, name)
+    picture = read_picture(source, name, depth)
     making = MAKINGS.get(data)
     if making is None:
         return _fitted(picture.image, shape_HWC, picture.said, _preview(picture.image))

@@ -19,16 +19,20 @@ A source of one's own is a class with one method, named in the settings, with no
     source: {_target_: my_images.Noise, classes: 2}
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
 from PIL import Image
 
 from trainlab.build import build, policy
 from trainlab.errors import RequestError, unknown
+
+if TYPE_CHECKING:
+    from trainlab.data.fingerprint import Identity
+    from trainlab.data.pixels import Depth
 
 BUILT_IN = {
     "digits": "trainlab.data.digits.Digits",
@@ -56,11 +60,19 @@ class Examples:
 
 @dataclass(frozen=True)
 class Decoded:
-    """The official training split, the official test split, and the names of the K classes."""
+    """The official training split, the official test split, and the names of the K classes.
+
+    val: a validation split of its own, where the data have one; else it is cut from train.
+    notes: asked once the images have been read: what is to be told about them, a line each.
+    depth: asked likewise: black and white of pictures of more than 8 bits a pixel, None where there are none.
+    """
 
     train: Examples
     test: Examples
     classes: tuple[str, ...]
+    val: Examples | None = None
+    notes: Callable[[], Sequence[str]] = tuple
+    depth: Callable[[], "Depth | None"] = lambda: None
 
 
 @dataclass(frozen=True)
@@ -73,6 +85,8 @@ class Found:
     files: every file that decides the content, by the name under which it is hashed.
     recipe: whatever else decides the content: a generator's version and parameters.
     shape_HWC: the images' own shape, or None where they differ (then image_size and channels must be given).
+    notes: what was seen on looking and is to be told, a line each (files passed over), or what says it by
+        opening the files (remembered with the fingerprint).
     """
 
     copy: str | Callable[[], str]
@@ -80,6 +94,7 @@ class Found:
     files: Mapping[str, Path] = field(default_factory=dict)
     recipe: str = ""
     shape_HWC: tuple[int, int, int] | None = None
+    notes: Sequence[str] | Callable[[], Sequence[str]] = ()
 
 
 @runtime_checkable
@@ -112,6 +127,12 @@ def identify(data_settings: Mapping[str, Any], root: str | Path, cache: str | Pa
     The first look reads every file once (MNIST: 0.1 s); later ones compare sizes and times (milliseconds).
     Raises RequestError where the data is neither found nor downloaded, or `cache` cannot be written.
     """
+    fingerprint, copy, _ = look(data_settings, root, cache)
+    return fingerprint, copy
+
+
+def look(data_settings: Mapping[str, Any], root: str | Path, cache: str | Path) -> "Identity":
+    """(fingerprint, copy, notes) likewise: with what is to be told about the files that were found."""
     from trainlab.data.fingerprint import identity
 
     found = build_source(data_settings["source"]).find(Path(root))

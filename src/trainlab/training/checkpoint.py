@@ -56,6 +56,7 @@ class SelfDescribing(L.Callback):
             "settings": plain(settings),
             "in_shape_CHW": list(images.in_shape_CHW),
             "classes": list(images.classes),
+            "depth": dict(images.depth) if images.depth else None,
         }
 
     def on_save_checkpoint(

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from trainlab.data import Split
 from trainlab.data.intake import Intake, take_in
 from trainlab.data.loader import BatchLoader
+from trainlab.data.pixels import Depth
 from trainlab.errors import RequestError
 from trainlab.runs.checkpoints import checkpoint_path
 from trainlab.training import assemble
@@ -67,7 +68,8 @@ def take_in_for(
         RequestError: not an image, too large, too small, transparent throughout.
     """
     channels, height, width = description["in_shape_CHW"]
-    return take_in(source, description["settings"]["data"]["name"], (height, width, channels), name)
+    data, depth = description["settings"]["data"]["name"], Depth.from_plain(description.get("depth"))
+    return take_in(source, data, (height, width, channels), name, depth)
 
 
 def pixels_of(taken: Intake) -> Tensor:
