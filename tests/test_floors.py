@@ -7,7 +7,7 @@ import pytest
 
 SOURCE = Path(__file__).parents[1] / "src" / "trainlab"
 FLOORS = {
-    "errors": 0, "terminal": 0, "build": 0.5,
+    "errors": 0, "terminal": 0, "project": 0, "build": 0.5,
     "signals": 1, "data": 1, "nn": 1, "theory": 1, "runs": 1,
     "diagnosis": 2, "models": 2, "analysis": 2, "config": 2,
     "training": 3, "sweeps": 3, "figures": 3,
@@ -16,7 +16,7 @@ FLOORS = {
 # Within a floor, who may look next door. The front door needs nobody's permission but has none above it.
 SIDEWAYS = {("signals", "nn"), ("sweeps", "training"), ("cli", "app"), ("mirror", "claims")}
 # Rooms that start, plan or show, and never pay for torch (beyond what they import inside a function).
-WITHOUT_TORCH = ("errors", "terminal", "runs", "analysis", "config", "cli", "sweeps", "mirror")
+WITHOUT_TORCH = ("errors", "terminal", "project", "runs", "analysis", "config", "cli", "sweeps", "mirror")
 
 
 def rooms() -> list[str]:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from trainlab.build.calls import expected
 from trainlab.build.policy import TARGET, Part, permitted, shown
 from trainlab.build.whose import Own, plain
 from trainlab.errors import RequestError
@@ -37,7 +38,9 @@ def build(node: Mapping[str, Any] | None, part: Part, *args: Any, **kwargs: Any)
     except RequestError:
         raise
     except Exception as error:  # a constructor with any arguments at all raises whatever they lead it to
-        raise RequestError(f"{part.name} {shown(node[TARGET])}: {reason(error)}") from error
+        raise RequestError(
+            f"{part.name} {shown(node[TARGET])}: {reason(error)}{_call(error, node, part)}"
+        ) from error
 
 
 def check(node: Any, part: Part) -> Any:
@@ -72,6 +75,13 @@ def reason(error: BaseException) -> str:
     return " ".join(str(error).split()) or type(error).__name__
 
 
+def _call(error: BaseException, node: Mapping[str, Any], part: Part) -> str:
+    """How the part is called, where what was said is that it cannot be called so."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return expected(part.name, bool(node.get("_partial_"))) if isinstance(error, TypeError) else ""
+
+
 def _as_the_user_says(node: Own, part: Part, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
     """By Hydra, which has its own idea of what nobody can have meant (`os.system`)."""
     from hydra.errors import InstantiationException
@@ -83,7 +93,9 @@ def _as_the_user_says(node: Own, part: Part, args: tuple[Any, ...], kwargs: Mapp
     except InstantiationException as error:
         if isinstance(error.__cause__, RequestError):
             raise error.__cause__ from None
-        raise RequestError(f"{part.name} {node[TARGET]}: {reason(error)}") from error
+        raise RequestError(
+            f"{part.name} {node[TARGET]}: {reason(error)}{_call(error, node, part)}"
+        ) from error
 
 
 @dataclass(frozen=True)

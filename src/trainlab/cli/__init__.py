@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand
 
-from trainlab import __version__
+from trainlab import __version__, project
 from trainlab.cli.arguments import AsCsv, AsJson, Everything, Last, OfSweep, RunsFolder, Selection, Where
 from trainlab.cli.draw import plot_app
 from trainlab.cli.output import lost, standing_output
@@ -323,6 +323,7 @@ def web_app(
 def main(arguments: list[str] | None = None) -> None:
     """Runs a command; every wrong request ends in one line and exit code 2."""
     arguments = (sys.argv[1:] if arguments is None else arguments) or ["--help"]
+    project.put_on_path()
     with standing_output() as output:
         code = _code(arguments)
         if reason := lost(output):

@@ -78,6 +78,12 @@ def _hydra_text(value: str) -> str:
     return f"'{escaped}'"
 
 
+def simplest(value: str) -> str:
+    """A value as Hydra takes it, without quotes that it does not need: `'/a/b'` is `/a/b`."""
+    inner = value[1:-1]
+    return inner if value == f"'{inner}'" and inner and _hydra_text(inner) == inner else value
+
+
 def command(
     settings: Mapping[str, Any], change: str = "", runs: Path | str | None = None, *, sweep: bool = False
 ) -> str:

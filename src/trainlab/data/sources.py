@@ -1,24 +1,46 @@
 """What a source of images is, the built-in ones by name, and their identity without decoding them.
 
-A source of one's own is a class with one method, named in the settings, with no edit to the package:
+A source of one's own is a class with one method, `find(root)`, called with `paths.data`. It is named by a
+YAML file in your project's `conf/data/`, and chosen by that file's name (`trainlab train data=noise`):
 
     # my_images.py
+    import numpy as np
+
+    from trainlab.data import Decoded, Examples, Found
+
     class Noise:
         def __init__(self, classes=2):
             self.classes = classes
 
         def find(self, root):
-            return Found(copy="noise", recipe=f"noise {self.classes}", read=self.read, shape_HWC=(8, 8, 1))
+            return Found(copy="noise", recipe=f"noise {self.classes}", read=self.read, shape_HWC=(16, 16, 1))
 
         def read(self):
-            ...
-            return Decoded(train=Examples(x_NHWC, y_N), test=Examples(...), classes=("a", "b"))
+            draw = np.random.default_rng(0)
 
-    # conf/data/noise.yaml (or overrides on the command line)
+            def some(count):
+                y_N = np.arange(count) % self.classes
+                x_NHWC = draw.integers(0, 128, (count, 16, 16, 1)) + 64 * y_N[:, None, None, None]
+                return Examples(x_NHWC.astype(np.uint8), y_N)
+
+            return Decoded(train=some(400), test=some(100), classes=("dark", "light"))
+
+    # conf/data/noise.yaml
+    # Two kinds of noise, one lighter than the other
     name: noise
     source: {_target_: my_images.Noise, classes: 2}
+    image_size: 16
+    channels: 1
+    num_classes: 2
+    batch_size: 64
+    train_size: null
+    val_size: 80
+    test_size: null
+    split_seed: 0
+    default_epochs: 3
 """
 
+import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -118,6 +140,12 @@ def build_source(source: str | Mapping[str, Any] | Source) -> Source:
     built = build(source, policy.SOURCE) if isinstance(source, Mapping) else source
     if not isinstance(built, Source):
         raise RequestError(f"data.source: got a {type(built).__name__}, expected an object with find(root)")
+    try:
+        inspect.signature(built.find).bind(Path())
+    except TypeError as error:
+        raise RequestError(
+            f"data.source {type(built).__name__}.find: {error}; expected find(root)"
+        ) from error
     return built
 
 

@@ -13,6 +13,8 @@ from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any
 
+from trainlab import project
+
 LOG_FILE = "log.txt"
 """In a run's folder: what the run printed while a sweep had the terminal."""
 
@@ -26,6 +28,7 @@ def run(config: Path, work: str, environment: Mapping[str, str], lifeline: Conne
     `lifeline` is only held: its other end sees when this process is gone, however it went.
     """
     os.environ.update(environment)
+    project.put_on_path()
     _live_alone(config.parent)
     code = named(work)(config)
     lifeline.close()
@@ -60,6 +63,7 @@ def hand_on_signals(process: subprocess.Popen) -> Iterator[None]:
 def run_submitted(config: Path, work: str | None, environment: Mapping[str, str]) -> int:
     """One run in a process that a cluster has started; `work` None for one over several devices."""
     os.environ.update(environment)
+    project.put_on_path()
     _live_alone(config.parent)
     if work is None:
         return subprocess.run(_command(config), check=False).returncode

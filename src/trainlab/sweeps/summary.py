@@ -7,7 +7,7 @@ from rich.console import Console
 
 from trainlab.analysis import compare
 from trainlab.analysis.tables import comparison_listing
-from trainlab.config.command import train, trainlab
+from trainlab.config.command import simplest, train, trainlab
 from trainlab.errors import RequestError
 from trainlab.runs import load_runs
 from trainlab.runs.record import RunFolder
@@ -65,7 +65,7 @@ def _show_table(plan: Plan, console: Console) -> list[str]:
     again = trainlab("compare", plan.group, runs=plan.runs)
     if comparison.has_single_seeds:
         return [f"compare: {again}", f"one seed each: no intervals; with three: {with_more_seeds(plan)}"]
-    return [f"compare: {again} --effects"]
+    return [f"compare: {again}{' --effects' if comparison.by else ''}"]
 
 
 def with_more_seeds(plan: Plan) -> str:
@@ -73,7 +73,7 @@ def with_more_seeds(plan: Plan) -> str:
     values: dict[str, dict[str, None]] = {}
     for job in plan.jobs:
         for key, _, value in (line.partition("=") for line in job.overrides):
-            values.setdefault(key, {})[value] = None
+            values.setdefault(key, {})[simplest(value)] = None
     seed = next(iter(values.pop("seed", {"0": None})))
     first = int(seed) if seed.isdecimal() else 0
     overrides = [f"{key}={','.join(several)}" for key, several in values.items()]

@@ -18,6 +18,7 @@ from trainlab.sweeps.grid import Grid
 from trainlab.sweeps.outcome import Outcome
 from trainlab.sweeps.plan import Plan, make_plan, record_plan
 from trainlab.sweeps.server import WarmServer
+from trainlab.sweeps.unused import unused
 from trainlab.sweeps.watch import Watcher
 
 SLOW_TRACKERS = {"wandb": ("wandb", "wandb.sdk.launch.inputs.internal")}
@@ -85,6 +86,8 @@ def _planned_and_run(
     if not settings["plan_only"]:
         record_plan(plan)
     console.print(f"[bold]{plan.group}[/bold]: {plan.describe()}", highlight=False)
+    for line in unused(plan, server) if plan.todo else []:
+        console.print(line, style="yellow", highlight=False, markup=False, soft_wrap=True)
     if settings["plan_only"]:
         show_estimate(plan, slots, server, console)
         return plan, []

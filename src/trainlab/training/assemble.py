@@ -12,6 +12,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim import Optimizer
 
 from trainlab.build import build, policy, reason
+from trainlab.build.calls import expected
 from trainlab.data import ImageData, augment, load_images
 from trainlab.data.datamodule import ImageDataModule
 from trainlab.data.loader import BatchLoader
@@ -21,6 +22,7 @@ from trainlab.models.normalized import NormalizedNetwork
 from trainlab.nn.initializers import initialize
 from trainlab.nn.norm_layers import NormLayer
 from trainlab.nn.sync_batchnorm import synchronize_batchnorm
+from trainlab.training.calls import check_calls
 from trainlab.training.classifier import Classifier
 from trainlab.training.seeding import seed_everything, seed_for
 
@@ -47,7 +49,8 @@ def network(settings: Mapping[str, Any], in_shape_CHW: Sequence[int], num_classe
             pool=build(settings["pool"], policy.POOL),
         )
     except TypeError as error:
-        raise RequestError(f"model={settings['axes']['model']}: {reason(error)}") from error
+        named = f"model={settings['axes']['model']}"
+        raise RequestError(f"{named}: {reason(error)}{expected(policy.MODEL.name)}") from error
 
 
 def model(
@@ -163,7 +166,7 @@ def check(settings: Mapping[str, Any]) -> None:
     Raises:
         RequestError: by name, with what was expected.
     """
-    build(settings["init"], policy.INIT)
+    check_calls(settings)
     data = settings["data"]
     if data["image_size"] is None or data["num_classes"] is None:
         return  # a folder of the user's: its shape is known once it has been read
