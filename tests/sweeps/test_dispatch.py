@@ -151,6 +151,12 @@ def test_two_sweeps_at_once_share_the_work(tmp_path, server):
     assert len(fakes.events(tmp_path, "started")) == 8
 
 
+def test_two_sweeps_where_locks_do_not_lock_share_the_work_too(tmp_path, server, monkeypatch):
+    fcntl = pytest.importorskip("fcntl")
+    monkeypatch.setattr(fcntl, "flock", lambda *_: None)
+    test_two_sweeps_at_once_share_the_work(tmp_path, server)
+
+
 def test_rerun_runs_what_is_finished(tmp_path, server):
     jobs = [fakes.job(tmp_path, "r")]
     dispatcher(tmp_path, server).run(jobs)

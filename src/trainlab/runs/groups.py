@@ -5,10 +5,9 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
-from filelock import FileLock
-
 from trainlab.errors import RequestError, unknown
 from trainlab.runs.atomic import write_atomically
+from trainlab.runs.holding import Held, holding
 from trainlab.runs.reading import read_whole
 
 GROUPS_FOLDER = "sweeps"
@@ -34,11 +33,13 @@ def add_to_group(root: Path | str, group: str, run_ids: Iterable[str]) -> list[s
     path = group_file(root, group)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(path.parent / ".lock", timeout=10):
+        with holding(path.parent / ".lock", timeout_seconds=10):
             before = _read(path) if path.exists() else []
             merged = list(dict.fromkeys([*before, *run_ids]))
             if merged != before:
                 write_atomically(path, json.dumps(merged, indent=0) + "\n")
+    except Held as holder:
+        raise RequestError(f"cannot write the sweep {path}: it is being written by {holder}") from None
     except OSError as error:
         raise RequestError(
             f"cannot write the sweep {path}: {error.strerror or error}; "

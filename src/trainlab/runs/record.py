@@ -3,16 +3,16 @@
 import dataclasses
 import shutil
 from collections.abc import Generator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import polars as pl
 import yaml
-from filelock import FileLock, Timeout
 
 from trainlab.errors import RequestError
 from trainlab.runs import index, rows
 from trainlab.runs.atomic import write_atomically
+from trainlab.runs.holding import Held, holding, is_held
 from trainlab.runs.result import DONE, RESULT_FILE, BrokenRun, Result, read_result
 from trainlab.runs.settings_file import SETTINGS_FILE, read_settings, settings_text
 
@@ -59,17 +59,14 @@ class RunFolder:
         it for a moment, so a short wait is right), RequestError where nothing can be written.
         """
         self.create()
-        lock = FileLock(self.path / LOCK_FILE)
-        try:
-            lock.acquire(timeout=timeout_seconds, poll_interval=0.02)
-        except Timeout:
-            raise RunBusy(f"run {self.run_id} is being worked on by another process ({self.path})") from None
-        except OSError as error:
-            raise self._cannot_write(error) from error
-        try:
+        with ExitStack() as held:
+            try:
+                held.enter_context(holding(self.path / LOCK_FILE, timeout_seconds))
+            except Held as holder:
+                raise RunBusy(f"run {self.run_id} is being worked on by {holder} ({self.path})") from None
+            except OSError as error:
+                raise self._cannot_write(error) from error
             yield self
-        finally:
-            lock.release()
 
     def begin(self, resumed_step: int | None = None) -> None:
         """Make ready to write: the run is unfinished from here on.
@@ -174,18 +171,7 @@ class RunFolder:
 
 def is_locked(path: Path) -> bool:
     """Whether a process holds the lock of the run folder at `path`."""
-    lock_file = path / LOCK_FILE
-    if not lock_file.exists():
-        return False
-    lock = FileLock(lock_file)
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        return True
-    except OSError:  # a read-only folder, or one removed meanwhile: nobody works there
-        return False
-    lock.release()
-    return False
+    return is_held(path / LOCK_FILE)
 
 
 def status(path: Path) -> str:

@@ -146,9 +146,9 @@ class Dispatcher:
                     return
                 before = RecordMark.of(self._handover.folder(job).path)
                 self._backend.start(job, self._handover.freeze(job, self._backend.threads))
-            except Elsewhere:
+            except Elsewhere as holder:
                 self._elsewhere.append(job)
-                self._watcher.elsewhere(len(self._elsewhere))
+                self._watcher.elsewhere(len(self._elsewhere), str(holder))
                 return
             except (OSError, RequestError) as error:
                 self._ended(Outcome(job.run_id, job.label, "failed", str(error)))

@@ -29,6 +29,7 @@ class Display:
         self._own_seconds: list[float] = []
         self._most_at_once = 1
         self._elsewhere = 0
+        self._holders: set[str] = set()
         self._note = ""
         self._drawn = 0.0
         self._live = (
@@ -64,9 +65,15 @@ class Display:
             self._console.print(self._line(outcome), highlight=False, markup=False, soft_wrap=True)
         self._draw()
 
-    def elsewhere(self, count: int) -> None:
-        """So many runs are in other hands."""
+    def elsewhere(self, count: int, holder: str = "") -> None:
+        """So many runs are in other hands; each holder is named once."""
         self._elsewhere = count
+        if holder and holder not in self._holders:
+            self._holders.add(holder)
+            self._console.print(
+                f"waiting for a run that is being worked on by {holder}",
+                highlight=False, markup=False, soft_wrap=True,
+            )  # fmt: skip
 
     def stopping(self, requests: int) -> None:
         """Says what the user's Ctrl-C does; called from a signal handler, so it only leaves a note."""

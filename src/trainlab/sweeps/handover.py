@@ -1,13 +1,12 @@
 """From a plan to a worker: the run is claimed, looked up once more, and its settings are frozen on disk."""
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
-
+from trainlab.runs.holding import Held, holding
 from trainlab.runs.record import RunFolder
 from trainlab.sweeps.entry import PID_FILE
 from trainlab.sweeps.outcome import Outcome, recorded
@@ -17,7 +16,7 @@ CLAIM_FILE = ".claim"
 
 
 class Elsewhere(Exception):
-    """Another sweep, or a run started by hand, is at work on this run."""
+    """Another sweep, or a run started by hand, is at work on this run; the text says who."""
 
 
 @dataclass(frozen=True)
@@ -52,17 +51,14 @@ class Handover:
             RequestError: nothing can be written.
         """
         folder = self.folder(job).create()
-        lock = FileLock(folder.path / CLAIM_FILE)
-        try:
-            lock.acquire(timeout=0)
-        except Timeout:
-            raise Elsewhere(job.run_id) from None
-        try:
+        with ExitStack() as held:
+            try:
+                held.enter_context(holding(folder.path / CLAIM_FILE))
+            except Held as holder:
+                raise Elsewhere(holder.who) from None
             if folder.is_locked():
-                raise Elsewhere(job.run_id)
+                raise Elsewhere("another process")
             yield self._done_since(job, folder)
-        finally:
-            lock.release()
 
     def _done_since(self, job: Job, folder: RunFolder) -> Outcome | None:
         if self.rerun:

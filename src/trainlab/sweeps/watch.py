@@ -15,8 +15,8 @@ class Watcher(Protocol):
     def ended(self, outcome: Outcome) -> None:
         """A run has ended, or was found finished."""
 
-    def elsewhere(self, count: int) -> None:
-        """So many runs are in the hands of another sweep."""
+    def elsewhere(self, count: int, holder: str = "") -> None:
+        """So many runs are in the hands of another sweep; `holder` has the last of them."""
 
     def stopping(self, requests: int) -> None:
         """The user has asked to stop, once or again."""
@@ -34,7 +34,7 @@ class Silent:
     def ended(self, outcome: Outcome) -> None:
         """Nothing."""
 
-    def elsewhere(self, count: int) -> None:
+    def elsewhere(self, count: int, holder: str = "") -> None:
         """Nothing."""
 
     def stopping(self, requests: int) -> None:
