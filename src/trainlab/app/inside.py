@@ -10,8 +10,8 @@ from trainlab.app import networks
 from trainlab.app.shell import chart, command, control, plain, plainly, section
 from trainlab.diagnosis import words
 from trainlab.diagnosis.evidence import Evidence
-from trainlab.diagnosis.explain import Diagnosis, diagnose, sentence
-from trainlab.diagnosis.of_run import evidence_of
+from trainlab.diagnosis.explain import Diagnosis, sentence
+from trainlab.diagnosis.of_run import judged
 from trainlab.errors import RequestError
 from trainlab.figures import by_depth, heat_map
 from trainlab.runs import RunFolder, signals
@@ -32,7 +32,7 @@ AGAINST_THEORY = {
         "Backward: does the gradient reach the first layer?",
     ),
 }
-TOLD_BY_THE_END = ("too_few_steps", "learning_rate_too_low", "labels_unlearnable")
+TOLD_BY_THE_END = ("too_few_steps", "not_known", "learning_rate_too_low", "labels_unlearnable")
 """Causes that a run which goes on may still refute."""
 BADGES: dict[bool | None, tuple[Any, str | None]] = {
     True: ("green", ":material/check:"),
@@ -43,16 +43,18 @@ BADGES: dict[bool | None, tuple[Any, str | None]] = {
 
 def verdict(run: RunFolder) -> None:
     """What became of the run and why, in words; the remedy as a command."""
-    status, result, evidence = run.status(), run.result(), evidence_of(run)
-    diagnosis = diagnose(evidence)
+    known = judged(run)
+    status, result, evidence, diagnosis = known.status, known.result, known.evidence, known.today
     with st.container(border=True):
         if status == "running":
             _so_far(run, evidence, diagnosis)
             return
-        colour, icon = BADGES[diagnosis.learned]
-        _badge(run, words.OUTCOMES[diagnosis.learned], colour, icon)
+        colour, icon = BADGES[diagnosis.learned if diagnosis.level not in ("barely", "poorly") else False]
+        _badge(run, words.outcome(diagnosis.learned, diagnosis.level), colour, icon)
         if says := words.status(status, result):
             st.markdown(plain(says))
+        if known.differs and known.recorded is not None:
+            st.caption(plain(_sentence(words.recorded(known.recorded, known.recorded_version or 1))))
         if diagnosis.cause is not None:
             _cause(run, diagnosis)
         elif diagnosis.learned is not True:

@@ -257,14 +257,21 @@ def _show(result: Any, folder: Path, console: Console) -> None:
     if verdict.learned is not None:
         where = f" at {verdict.layer}" if verdict.layer else ""
         cause = f": {verdict.cause.replace('_', ' ')}{where}" if verdict.cause else ""
-        no = f"no, not better than the commonest class{cause}"
-        console.print("learned: " + ("yes" if verdict.learned else no), highlight=False, soft_wrap=True)
+        no = "no, not better than the commonest class"
+        says = {"barely": "barely", "poorly": "poorly"}.get(
+            verdict.level or "", "yes" if verdict.learned else no
+        )
+        console.print(f"learned: {says}{cause}", highlight=False, soft_wrap=True)
     if result.samples_per_second:
         console.print(
             f"{result.steps} steps, {result.seconds:.1f} s, {result.samples_per_second:,.0f} samples/s",
             highlight=False,
         )
-    use = ("explain", result.run_id) if verdict.learned is False else ("predict", result.run_id, "IMAGE")
+    use = (
+        ("explain", result.run_id)
+        if verdict.learned is False or verdict.cause
+        else ("predict", result.run_id, "IMAGE")
+    )
     for number, words in enumerate((use, ("compare",))):
         hint = trainlab(*words, runs=folder.parent)
         console.print("      " * bool(number) + "next: " * (not number) + hint, highlight=False,

@@ -94,10 +94,13 @@ def prove(run: RunFolder, diagnosis: Diagnosis, quiet: bool) -> Proof:
     if overrides is None:
         raise RequestError(f"run {run.run_id}: {cause.cause} has no remedy that could be run")
     settings = run.settings()
-    steps = min(evidence_of(run).steps or MOST_STEPS, MOST_STEPS)
+    steps, needed = evidence_of(run).steps or MOST_STEPS, cause.numbers.get("steps_needed")
+    longer_by = needed / steps if needed else 2.0
+    if not needed:  # where the run's length is in question, it is not cut
+        steps = min(steps, MOST_STEPS)
     arms = []
     for name, changes in (("as it was", []), (overrides, overrides.split())):
-        prepared = prepare(settings, changes, steps)
+        prepared = prepare(settings, changes, steps, longer_by)
         if not quiet:
             print(f"running {name}, {prepared['trainer']['max_steps']} steps …", flush=True)
         arms.append(_arm(name, _run(prepared, run.path.parent)))
@@ -105,8 +108,11 @@ def prove(run: RunFolder, diagnosis: Diagnosis, quiet: bool) -> Proof:
     return Proof(*arms, figure=_draw(run, *arms))
 
 
-def prepare(settings: Mapping[str, Any], overrides: list[str], steps: int) -> dict[str, Any]:
-    """Frozen settings of the run with `overrides`, ending after `steps`; twice that where they ask for more.
+def prepare(
+    settings: Mapping[str, Any], overrides: list[str], steps: int, longer_by: float = 2.0
+) -> dict[str, Any]:
+    """Frozen settings of the run with `overrides`, ending after `steps`; `longer_by` times that where they
+    ask for more.
 
     Raises RequestError for settings that are refused.
     """
@@ -119,7 +125,7 @@ def prepare(settings: Mapping[str, Any], overrides: list[str], steps: int) -> di
     for override in overrides:
         _apply(prepared, *override.split("=", 1))
     prepared["trainer"] |= {
-        "max_steps": steps * (2 if longer else 1),
+        "max_steps": round(steps * (longer_by if longer else 1)),
         "max_epochs": None,
         "progress_bar": False,
     }

@@ -1,5 +1,6 @@
 """`trainlab explain`: why a run learned or did not, from its folder alone. No torch, unless it proves."""
 
+import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -9,22 +10,22 @@ from rich.table import Table
 from trainlab.cli.saved import one_run
 from trainlab.config.command import command
 from trainlab.diagnosis import words
-from trainlab.diagnosis.evidence import Evidence
-from trainlab.diagnosis.explain import Diagnosis, diagnose, sentence
+from trainlab.diagnosis.explain import Diagnosis, sentence
 from trainlab.diagnosis.finding import Finding
 from trainlab.diagnosis.layers import LayerRow, layer_rows
-from trainlab.diagnosis.of_run import evidence_of
+from trainlab.diagnosis.of_run import Judged, judged
+from trainlab.diagnosis.verdict import VERSION
 from trainlab.errors import RequestError
-from trainlab.runs import BrokenRun, Result, RunFolder, plain_json
+from trainlab.runs import BrokenRun, RunFolder, plain_json
 from trainlab.terminal import WideWhenPiped
 
 console = WideWhenPiped()
 
-OUTCOMES = {
-    True: "[green]learned[/green]",
-    False: "[red]did not learn[/red]",
-    None: "is not known to have learned",
-}
+COLOURS = {"not": "red", "barely": "yellow", "poorly": "yellow", "well": "green"}
+UNITS = (
+    "at the first step, and → at the last; gradient: norm of ∂loss/∂z over the batch; moved: Σ ‖Δw‖/‖w‖ over "
+    "the run; signal: standard deviation of z; correlation: cosine of the z of two images"
+)
 
 
 def explain(folder: Path, named: str, prove: bool, as_json: bool) -> None:
@@ -35,30 +36,35 @@ def explain(folder: Path, named: str, prove: bool, as_json: bool) -> None:
     """
     run = RunFolder(one_run(folder, named))
     try:
-        status, result, evidence = run.status(), run.result(), evidence_of(run)
+        known = judged(run)
     except BrokenRun as broken:
         raise RequestError(str(broken)) from broken
-    diagnosis = diagnose(evidence)
     proof = None
     if prove:
         from trainlab.cli.proof import prove as run_both
 
-        proof = run_both(run, diagnosis, quiet=as_json)
+        proof = run_both(run, known.today, quiet=as_json)
     if as_json:
-        report = as_dict(run, status, diagnosis, layer_rows(evidence.signals))
+        report = as_dict(run, known, layer_rows(known.evidence.signals))
         print(plain_json.dumps(report | ({"proof": proof.as_dict()} if proof else {}), indent=2))
         return
-    _print(run, status, result, diagnosis, evidence)
+    _print(run, known, proved=proof is not None)
     if proof:
         proof.show(console)
 
 
-def as_dict(run: RunFolder, status: str, diagnosis: Diagnosis, rows: Sequence[LayerRow]) -> dict[str, Any]:
-    """What `--json` prints."""
+def as_dict(run: RunFolder, known: Judged, rows: Sequence[LayerRow]) -> dict[str, Any]:
+    """What `--json` prints: today's verdict, and beside it the recorded one with its version."""
+    diagnosis = known.today
+    recorded = None if known.recorded is None else dataclasses.asdict(known.recorded)
     return {
         "run_id": run.run_id,
-        "status": status,
+        "status": known.status,
         "learned": diagnosis.learned,
+        "level": diagnosis.level,
+        "version": VERSION,
+        "recorded": recorded and recorded | {"version": known.recorded_version},
+        "differs": known.differs,
         "numbers": dict(diagnosis.numbers),
         "causes": [
             {
@@ -76,23 +82,32 @@ def as_dict(run: RunFolder, status: str, diagnosis: Diagnosis, rows: Sequence[La
     }
 
 
-def _print(
-    run: RunFolder, status: str, result: Result | None, diagnosis: Diagnosis, evidence: Evidence
-) -> None:
-    _line(f"run [bold]{run.run_id}[/bold] {OUTCOMES[diagnosis.learned]}: {words.measured(diagnosis)}")
-    if says := words.status(status, result):
+def _print(run: RunFolder, known: Judged, proved: bool) -> None:
+    diagnosis = known.today
+    _line(f"run [bold]{run.run_id}[/bold] {_outcome(known)}: {words.measured(diagnosis)}")
+    if says := words.status(known.status, known.result):
         _line(says, style="dim")
+    if known.differs and known.recorded is not None:
+        _line(words.recorded(known.recorded, known.recorded_version or 1), style="dim")
     if diagnosis.cause is not None:
-        _print_cause(run, diagnosis.cause, diagnosis)
+        _print_cause(run, diagnosis.cause, diagnosis, proved)
     elif diagnosis.learned is not True:
-        _line(words.no_cause(evidence))
-    if rows := layer_rows(evidence.signals):
+        _line(words.no_cause(known.evidence))
+    if rows := layer_rows(known.evidence.signals):
         console.print()
         console.print(layer_table(rows))
-        _line("at the first step, and → at the last; moved: Σ ‖Δw‖/‖w‖ over the run", style="dim")
+        _line(UNITS, style="dim")
 
 
-def _print_cause(run: RunFolder, finding: Finding, diagnosis: Diagnosis) -> None:
+def _outcome(known: Judged) -> str:
+    if known.status == "running":
+        return "is still running"
+    level = known.today.level or ("well" if known.today.learned else "")
+    says = words.outcome(known.today.learned, known.today.level)
+    return f"[{COLOURS[level]}]{says}[/{COLOURS[level]}]" if level in COLOURS else says
+
+
+def _print_cause(run: RunFolder, finding: Finding, diagnosis: Diagnosis, proved: bool) -> None:
     overrides = diagnosis.remedies.get(finding.cause)
     grid = Table.grid(padding=(0, 2))
     grid.add_row("cause", f"[bold]{words.place(finding)}[/bold]")
@@ -102,7 +117,8 @@ def _print_cause(run: RunFolder, finding: Finding, diagnosis: Diagnosis) -> None
     if overrides:
         grid.add_row("remedy", f"[bold]{overrides}[/bold]")
         grid.add_row("", command(run.settings(), overrides))
-        grid.add_row("prove it", f"trainlab explain {run.run_id} --prove --runs {run.path.parent}")
+        if not proved:
+            grid.add_row("prove it", f"trainlab explain {run.run_id} --prove --runs {run.path.parent}")
     for other in diagnosis.findings[1:]:
         grid.add_row("also" if other is diagnosis.findings[1] else "", f"{words.place(other)}: {other.says}")
     console.print()

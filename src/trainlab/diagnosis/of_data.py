@@ -30,7 +30,7 @@ with."""
 COPIES = 0.01
 """Share of the test images from which on copies in the training images are worth a word."""
 
-RARE = 0.5
+RARE = 0.4
 """Times an even share of the training images, below which a class is rare."""
 
 BY_HEART = 0.5

@@ -1,15 +1,52 @@
 """A run's folder becomes evidence, and its verdict; for a run that is over, and for one that is not."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import polars as pl
 
-from trainlab.diagnosis import verdict
 from trainlab.diagnosis.evidence import Evidence
 from trainlab.diagnosis.explain import Diagnosis, diagnose
 from trainlab.diagnosis.setup import Setup
-from trainlab.runs import RunFolder, confusion, metrics, signals
+from trainlab.runs import Result, RunFolder, Verdict, confusion, metrics, signals
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A run as it was judged when it ended, and as today's rules judge it.
+
+    `recorded` is None where no verdict was recorded (the run goes on, or failed), `status` and `result` as in
+    the record. The one place that decides which of the two is told: see `differs`.
+    """
+
+    status: str
+    result: Result | None
+    evidence: Evidence
+    recorded: Verdict | None
+    today: Diagnosis
+
+    @property
+    def recorded_version(self) -> int | None:
+        """The version of the rules that the recorded verdict was made by."""
+        return None if self.recorded is None else self.recorded.version or 1
+
+    @property
+    def differs(self) -> bool:
+        """Whether today's rules say something else than what was recorded: then both are shown."""
+        if self.recorded is None or self.recorded.learned is None:
+            return False
+        said, today = self.recorded, self.today.record()
+        same = all(getattr(said, name) == today.get(name) for name in ("learned", "cause", "layer"))
+        # a verdict of the first version has no level: that alone is no difference
+        return not same or said.level not in (None, today["level"])
+
+
+def judged(folder: RunFolder) -> Judged:
+    """The recorded verdict of a run and today's. Raises BrokenRun for a record that cannot be read."""
+    status, result, evidence = folder.status(), folder.result(), evidence_of(folder)
+    recorded = result.verdict if result and result.status in ("finished", "diverged") else None
+    return Judged(status, result, evidence, recorded, diagnose(evidence))
 
 
 def evidence_of(folder: RunFolder) -> Evidence:
@@ -20,6 +57,8 @@ def evidence_of(folder: RunFolder) -> Evidence:
         folder.settings(),
         as_matrix(confusion(folder.path)),
         (result.stopped or {}).get("step") if result and result.status == "diverged" else None,
+        result.verdict.reference if result else None,
+        running=result is None and folder.status() == "running",
     )
 
 
@@ -28,11 +67,10 @@ def diagnose_end(
     settings: Mapping[str, Any],
     confusion_KK: Sequence[Sequence[int]] | None,
     diverged: int | None,
+    reference: Mapping[str, Any] | None = None,
 ) -> Diagnosis:
-    """The verdict at a run's end, before its result is written. The tables are read only where it failed."""
-    if confusion_KK is not None and verdict.learned(confusion_KK):
-        return diagnose(Evidence(confusion_KK=confusion_KK))
-    return diagnose(_evidence(folder, settings, confusion_KK, diverged))
+    """The verdict at a run's end, before its result is written."""
+    return diagnose(_evidence(folder, settings, confusion_KK, diverged, reference))
 
 
 def _evidence(
@@ -40,6 +78,8 @@ def _evidence(
     settings: Mapping[str, Any],
     confusion_KK: Sequence[Sequence[int]] | None,
     diverged: int | None,
+    reference: Mapping[str, Any] | None,
+    running: bool = False,
 ) -> Evidence:
     return Evidence.of(
         signals(folder.path).iter_rows(),
@@ -47,6 +87,8 @@ def _evidence(
         confusion_KK,
         Setup.of(settings),
         diverged,
+        reference,
+        running,
     )
 
 

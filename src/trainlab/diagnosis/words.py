@@ -3,9 +3,11 @@
 from trainlab.diagnosis.evidence import Evidence
 from trainlab.diagnosis.explain import Diagnosis
 from trainlab.diagnosis.finding import Finding
-from trainlab.runs import Result
+from trainlab.diagnosis.verdict import MARGIN, VERSION
+from trainlab.runs import Result, Verdict
 
 OUTCOMES = {True: "learned", False: "did not learn", None: "is not known to have learned"}
+LEVELS = {"barely": "barely learned", "poorly": "learned poorly", "well": "learned", "not": "did not learn"}
 
 _STATUS_SAYS = {
     "running": "still running: this is what its record shows so far",
@@ -30,15 +32,33 @@ def status(status: str, result: Result | None) -> str | None:
     )
 
 
+def outcome(learned: bool | None, level: str | None) -> str:
+    """What became of it, with how well it learned where that is known."""
+    return LEVELS.get(level or "", OUTCOMES[learned])
+
+
 def measured(diagnosis: Diagnosis) -> str:
-    """How well it did on the test, and what guessing gives."""
+    """How well it did on the test, what guessing gives, and a linear model where one was fitted."""
     if not diagnosis.numbers:
         return "it has not been tested"
     numbers = diagnosis.numbers
+    guessing = numbers["commonest_class"]
+    says = f"accuracy {numbers['accuracy']:.1%} on {numbers['images']:,.0f} test images (99% lower bound "
+    says += f"{numbers['accuracy_at_least']:.1%}); always guessing the commonest class gives {guessing:.1%}"
+    if diagnosis.learned is False and numbers["accuracy"] > guessing:
+        says += f", and to be no luck the bound must be above {guessing + MARGIN:.1%}"
+    if "linear_accuracy" in numbers:
+        says += f", a linear model on pixels {numbers['linear_accuracy']:.1%}"
+    return says
+
+
+def recorded(verdict: Verdict, version: int) -> str:
+    """The verdict as it stands in the record, and by which rules."""
+    cause = f", {verdict.cause.replace('_', ' ')}" if verdict.cause else ""
+    layer = f" at {verdict.layer}" if verdict.layer else ""
     return (
-        f"accuracy {numbers['accuracy']:.1%} on {numbers['images']:.0f} test images (at least "
-        f"{numbers['accuracy_at_least']:.1%}); always guessing the commonest class gives "
-        f"{numbers['commonest_class']:.1%}"
+        f"recorded when it ended, by version {version} of the rules: "
+        f"{outcome(verdict.learned, verdict.level)}{cause}{layer}; version {VERSION}, today's, says:"
     )
 
 

@@ -25,9 +25,11 @@ IDENTITY_COLUMNS = {"run_id": pl.String, "status": pl.String, "group": pl.String
 OUTCOME_COLUMNS = {
     "seed": pl.Int64,
     "learned": pl.Boolean,
+    "level": pl.String,
     "cause": pl.String,
     "layer": pl.String,
     "remedy": pl.String,
+    "verdict_version": pl.Int64,
     "epochs": pl.Float64,
     "steps": pl.Int64,
     "parameters": pl.Int64,

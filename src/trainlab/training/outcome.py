@@ -13,6 +13,7 @@ import lightning as L
 import torch
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
+from trainlab.data import ImageData
 from trainlab.diagnosis.of_run import diagnose_end
 from trainlab.runs import Result, RunFolder, Verdict
 from trainlab.runs.provenance import code_state, processor, versions
@@ -23,6 +24,7 @@ from trainlab.training.elapsed import Elapsed
 from trainlab.training.interruption import Interruption
 from trainlab.training.process import is_rank_zero
 from trainlab.training.pruning import Pruned, Pruning
+from trainlab.training.reference import reference
 from trainlab.training.tracking import Mirror, RecordLogger
 
 log = logging.getLogger(__name__)
@@ -54,10 +56,14 @@ class Recorder:
         self._classifier: Classifier | None = None
         self._throughput: Throughput | None = None
         self._record: RecordLogger | None = None
+        self._images: ImageData | None = None
 
-    def watch(self, classifier: Classifier, throughput: Throughput, record: RecordLogger) -> None:
+    def watch(
+        self, classifier: Classifier, throughput: Throughput, record: RecordLogger, images: ImageData
+    ) -> None:
         """From here on the result says how far the run has come."""
         self._classifier, self._throughput, self._record = classifier, throughput, record
+        self._images = images
 
     def mirror(self, tracker: Mirror | None) -> Mirror | None:
         """The same tracker, which is closed when the run is over and its record is written."""
@@ -135,7 +141,9 @@ class Recorder:
         if not is_rank_zero():
             return Verdict()
         step = diverged["step"] if diverged else None
-        return Verdict(**diagnose_end(self.folder, self.settings, confusion_KK, step).record())
+        known = reference(self.settings, self._images) if self._images is not None else None
+        diagnosis = diagnose_end(self.folder, self.settings, confusion_KK, step, known)
+        return Verdict(**diagnosis.record(), reference=known)
 
     def _drop_unwanted_checkpoint(self) -> None:
         """`checkpoint=best` needed the last one only to go on from."""

@@ -72,7 +72,7 @@ def train(settings: Mapping[str, Any], console: Console | None = None) -> Result
                 console.print(f"hint: {advised}", highlight=False, soft_wrap=True)
             throughput = Throughput(settings["data"]["batch_size"])
             record = RecordLogger(folder)
-            recorder.watch(classifier, throughput, record)
+            recorder.watch(classifier, throughput, record, images)
             told = context(settings, folder.path, start.last_step is not None, recorder.warn)
             mirror = recorder.mirror(open_tracker(build(settings["logger"], policy.LOGGER), told))
             # signals stand first: an interruption raises at a step's end
