@@ -14,6 +14,9 @@ STANDARD_METRICS = ("test/acc", "test/loss", "val/acc", "val/loss", "train/acc",
 OTHER_MEASURES = ("learned", "samples_per_second", "seconds", "parameters", "epochs", "steps")
 _LOWER_IS_BETTER = ("loss", "seconds", "parameters", "epochs", "steps")
 
+# Levels of a verdict that count as learned, and are less than what a linear model reaches.
+WEAK = ("barely", "poorly")
+
 # What became of the runs of a setting, besides finishing.
 COUNTED = {
     "diverged": ("diverged",),
@@ -130,6 +133,13 @@ def _decides(runs: pl.DataFrame, first: str, second: str) -> bool:
     return runs.select(pl.struct(first, second).n_unique()).item() == runs[first].n_unique()
 
 
+def _of_level(runs: pl.DataFrame, level: str) -> pl.Expr:
+    """How many runs learned so well; none where it is not known."""
+    if "level" not in runs.columns:
+        return pl.lit(0, pl.Int64)
+    return (pl.col("level") == level).sum().cast(pl.Int64)
+
+
 def _summary(runs: pl.DataFrame, by: Sequence[str], metric: str) -> pl.DataFrame:
     value = pl.col(metric).cast(pl.Float64)
     columns = [
@@ -137,6 +147,7 @@ def _summary(runs: pl.DataFrame, by: Sequence[str], metric: str) -> pl.DataFrame
         value.filter(value.is_finite()).alias("values"),
         pl.col("learned").sum().cast(pl.Int64).alias("runs that learned"),
         pl.col("learned").count().cast(pl.Int64).alias("judged"),
+        *(_of_level(runs, level).alias(level) for level in WEAK),
         *(pl.col("status").is_in(kinds).sum().cast(pl.Int64).alias(name) for name, kinds in COUNTED.items()),
         pl.col("cause").drop_nulls().mode().sort().first().alias("most frequent cause"),
     ]
@@ -148,6 +159,6 @@ def _summary(runs: pl.DataFrame, by: Sequence[str], metric: str) -> pl.DataFrame
         orient="row",
     )
     causes = [] if "cause" in by else [folded["most frequent cause"].alias("cause")]
-    verdicts = [pl.col("runs that learned").alias("learned"), "judged"] if "learned" not in by else []
+    verdicts = [pl.col("runs that learned").alias("learned"), "judged", *WEAK] if "learned" not in by else []
     parts = [folded.select(*by, "runs"), means, folded.select(*verdicts, *COUNTED, *causes)]
     return pl.concat(parts, how="horizontal")

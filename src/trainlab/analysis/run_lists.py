@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 import polars as pl
 
-from trainlab.analysis.compare import varying_settings
+from trainlab.analysis.compare import WEAK, varying_settings
 from trainlab.analysis.differences import differences
 from trainlab.analysis.listing import Column, Listing, Settings, listing
 from trainlab.runs.result import STATUSES
@@ -31,7 +31,9 @@ def runs_list(runs: pl.DataFrame, width: int, now: datetime | None = None) -> Li
         Column("when", [when(started, now) for started in runs["started"]], rank=2),
         *(_unless_empty(Column("group", _texts(runs["group"]), rank=3)) if not one_group else []),
         Settings("differs in" if runs.height > 1 else "settings", rows),
-        Column("learned", [_learned(*pair) for pair in runs.select("status", "learned").iter_rows()]),
+        Column(
+            "learned", [_learned(*of) for of in runs.select("status", "learned", _level(runs)).iter_rows()]
+        ),
         Column("accuracy", [_percent(value) for value in _accuracy(runs)], right=True),
         *_unless_empty(Column("cause", [_words(cause) for cause in runs["cause"]], rank=4)),
     ]
@@ -107,9 +109,15 @@ def _unfinished(status: pl.Series) -> str:
     return ", ".join(f"{count} {name}" for name, count in counts if count)
 
 
-def _learned(status: str, learned: bool | None) -> str:
-    """Yes or no of a run that is done; of any other, what became of it."""
-    return yes_or_no(learned) if status == "finished" else status
+def _level(runs: pl.DataFrame) -> pl.Expr:
+    return pl.col("level") if "level" in runs.columns else pl.lit(None, pl.String).alias("level")
+
+
+def _learned(status: str, learned: bool | None, level: str | None) -> str:
+    """Yes, barely, poorly or no of a run that is done; of any other, what became of it."""
+    if status != "finished":
+        return status
+    return level if learned and level in WEAK else yes_or_no(learned)
 
 
 def _unless_empty(column: Column) -> list[Column]:

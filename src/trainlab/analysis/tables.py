@@ -9,7 +9,7 @@ from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
-from trainlab.analysis.compare import COUNTED, Comparison, is_share
+from trainlab.analysis.compare import COUNTED, WEAK, Comparison, is_share
 from trainlab.analysis.effects import Effects
 from trainlab.analysis.listing import Column, Listing, Settings, listing
 from trainlab.runs import plain_json
@@ -71,7 +71,8 @@ def _outcome(comparison: Comparison) -> list[Column]:
     estimates = [estimate(metric, *row) for row in frame.select("mean", "low", "high").iter_rows()]
     columns = [Column(metric, estimates, right=True)]
     if "learned" in frame.columns and "judged" in frame.columns and metric != "learned":
-        verdicts = [_learned(*row) for row in frame.select("learned", "judged").iter_rows()]
+        weak = [pl.col(level) if level in frame.columns else pl.lit(0).alias(level) for level in WEAK]
+        verdicts = [_learned(*row) for row in frame.select("learned", "judged", *weak).iter_rows()]
         columns.insert(0, Column("learned", verdicts))
     if several:
         columns.append(Column("n", [str(n) for n in frame["n"]], right=True))
@@ -84,10 +85,15 @@ def _outcome(comparison: Comparison) -> list[Column]:
     return columns
 
 
-def _learned(learned: int, judged: int) -> str:
+def _learned(learned: int, judged: int, barely: int, poorly: int) -> str:
+    """`yes`, `no`, `barely`, `poorly` of one run; of several how many learned, and how many of them less
+    well."""
     if judged <= 1:
-        return ("yes" if learned else "no") if judged else "–"
-    return f"{learned} of {judged}"
+        weak = "barely" if barely else "poorly" if poorly else "yes"
+        return (weak if learned else "no") if judged else "–"
+    counts = {"barely": barely, "poorly": poorly}
+    weak = ", ".join(f"{count} {level}" for level, count in counts.items() if count)
+    return f"{learned} of {judged}" + (f" ({weak})" if weak else "")
 
 
 def comparison_json(comparison: Comparison) -> str:

@@ -53,7 +53,26 @@ def compare(
         show(tables.comparison_listing(comparison, console.width, most=_most(None)))
         for table in tables.effects_tables(effect) if effect else []:
             console.print(table)
-        say([*chosen.notes, *_more_seeds(folder, chosen.frame, comparison)])
+        say(
+            [
+                *chosen.notes,
+                *_older_rules(folder, chosen.frame),
+                *_more_seeds(folder, chosen.frame, comparison),
+            ]
+        )
+
+
+def _older_rules(folder: Path, runs: pl.DataFrame) -> list[str]:
+    """That verdicts are shown as they were recorded, where today's rules may say something else."""
+    from trainlab.diagnosis.verdict import VERSION
+
+    old = runs.filter(pl.col("verdict_version") < VERSION)
+    if old.is_empty():
+        return []
+    again = trainlab("explain", old["run_id"][0], runs=folder)
+    return [
+        f"{old.height} of these verdicts by older rules than today's (version {VERSION}): {again} judges anew"
+    ]
 
 
 def _more_seeds(folder: Path, runs: pl.DataFrame, comparison: Comparison) -> list[str]:
