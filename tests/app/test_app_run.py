@@ -31,7 +31,7 @@ def test_the_verdict_stands_at_the_top_in_words(address, open_page, run_of, runs
 
 def test_heat_maps_and_the_numbers_at_a_step(address, open_page, run_of, shot):
     page = open_page(f"{address}/run?run={run_of('relu')}")
-    page.get_by_text(re.compile(r"\blearned$")).first.wait_for()
+    page.get_by_text(re.compile(r"\b(learned|learned poorly)$")).first.wait_for()
     for title in ("Gradient", "Activation", "Dead units"):
         assert "conv1" in chart(page, f"{title} by layer and step").inner_text()
     assert any(".conv" in cell for cell in cells(page))
@@ -53,7 +53,7 @@ def test_theory_stands_over_measurement(address, open_page, run_of):
 @pytest.mark.slow
 def test_two_runs_side_by_side(address, open_page, run_of, shot):
     page = open_page(f"{address}/run?run={run_of('relu')}&beside={run_of('sigmoid')}", scheme="dark")
-    page.get_by_text(re.compile(r"\blearned$")).first.wait_for()
+    page.get_by_text(re.compile(r"\b(learned|learned poorly)$")).first.wait_for()
     page.get_by_text(re.compile(r"\bdid not learn$")).first.wait_for()
     shot(page, "run-two-dark")
 

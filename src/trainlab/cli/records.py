@@ -70,9 +70,8 @@ def _older_rules(folder: Path, runs: pl.DataFrame) -> list[str]:
     if old.is_empty():
         return []
     again = trainlab("explain", old["run_id"][0], runs=folder)
-    return [
-        f"{old.height} of these verdicts by older rules than today's (version {VERSION}): {again} judges anew"
-    ]
+    says = f"{old.height} of these verdicts by older rules than today's (version {VERSION})"
+    return [f"{says}: {again} judges anew"]
 
 
 def _more_seeds(folder: Path, runs: pl.DataFrame, comparison: Comparison) -> list[str]:
