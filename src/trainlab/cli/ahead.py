@@ -18,6 +18,9 @@ from trainlab.config.options import package_conf
 from trainlab.errors import RequestError
 from trainlab.terminal import WideWhenPiped
 
+FAR = 10_000
+"""Layers that no network has."""
+
 Job = tuple[str, dict[str, Any]]
 """What is particular to a configuration, and its frozen settings."""
 
@@ -101,16 +104,24 @@ def _show_grid(answers: Sequence[tuple[str, dict[str, Any]]], theory_only: bool,
             numbers = [_short(theory[k]) for k in ("chi1", "reach_layers", "depth")] if theory else ["–"] * 3
             table.add_row(label, *numbers)
     else:
-        for column in ("configuration", "learns", "cause", "layer", "remedy"):
+        for column in ("configuration", "learns", "answer", "cause", "layer", "remedy"):
             table.add_column(column, overflow="fold")
         for label, answer in answers:
-            table.add_row(label, _chance(answer), *(answer[k] or "" for k in ("cause", "layer", "remedy")))
+            rest = (answer[k] or "" for k in ("cause", "layer", "remedy"))
+            table.add_row(label, _chance(answer), _answered(answer), *rest)
     console.print(table)
 
 
 def _show_one(answer: Mapping[str, Any], console: Console) -> None:
     if "learns" in answer:
-        console.print(f"[bold]learns: {_chance(answer)}[/bold]  {answer['says']}", highlight=False)
+        says = "" if _is_said_below(answer) else f": {answer['says']}"
+        console.print(
+            f"[bold]learns: {_chance(answer)}, {answer['answer']}[/bold]{says}",
+            highlight=False,
+            soft_wrap=True,
+        )
+        if answer["by_steps"]:
+            console.print(f"steps: {_steps(answer)}", highlight=False, soft_wrap=True)
         if answer["cause"]:
             where = f" in {answer['layer']}" if answer["layer"] else ""
             console.print(f"expected cause: {answer['cause']}{where}", highlight=False)
@@ -119,15 +130,15 @@ def _show_one(answer: Mapping[str, Any], console: Console) -> None:
             console.print(f"evidence: {numbers}", highlight=False, soft_wrap=True)
         if answer["remedy"]:
             console.print(f"remedy: {answer['remedy']}", highlight=False)
+        for note in answer["notes"]:
+            console.print(f"note: {note}", style="dim", highlight=False, markup=False, soft_wrap=True)
     theory = answer["theory"]
     if theory is None:
         console.print("theory: none; the network is no chain of layers", style="dim")
     else:
-        console.print(
-            f"theory: χ₁ {_short(theory['chi1'])}, carries a signal through about "
-            f"{_short(theory['reach_layers'])} layers; this network has {theory['depth']}",
-            highlight=False,
-        )
+        far = _reach(theory["reach_layers"])
+        said = f"theory: χ₁ {_short(theory['chi1'])}, carries a signal through {far}; "
+        console.print(f"{said}this network has {theory['depth']}", highlight=False)
     console.print(_layers(answer, theory))
     for note in theory["notes"] if theory else ():
         console.print(f"note: {note}", style="dim", highlight=False)
@@ -137,7 +148,7 @@ def _layers(answer: Mapping[str, Any], theory: Mapping[str, Any] | None) -> Tabl
     """Theory beside measurement, a row a layer."""
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
     table.add_column("layer")
-    for column in ("z", "theory", "same", "theory", "gradient", "theory", "moves"):
+    for column in ("z", "z, theory", "same", "same, theory", "gradient", "gradient, theory", "moves"):
         table.add_column(column, justify="right")
     predicted = {row["name"]: row for row in theory["layers"]} if theory else {}
     names = [row["name"] for row in answer.get("layers", ())] or list(predicted)
@@ -157,8 +168,38 @@ def _layers(answer: Mapping[str, Any], theory: Mapping[str, Any] | None) -> Tabl
 
 
 def _chance(answer: Mapping[str, Any]) -> str:
-    colour = "green" if answer["will_learn"] else "red"
-    return f"[{colour}]{answer['learns']:.0%}[/{colour}]"
+    from trainlab.diagnosis.forecast.budgets import percent
+
+    return f"[{_colour(answer)}]{percent(answer['learns'])}[/{_colour(answer)}]"
+
+
+def _colour(answer: Mapping[str, Any]) -> str:
+    return {"will learn": "green", "will not learn": "red"}.get(answer["answer"], "yellow")
+
+
+def _is_said_below(answer: Mapping[str, Any]) -> bool:
+    """What is said of a run that it cannot tell is the line of its steps."""
+    return answer["answer"] == "cannot tell" and not answer["cause"]
+
+
+def _answered(answer: Mapping[str, Any]) -> str:
+    """The answer, with the steps with which it would be another."""
+    needs = answer["needs_steps"]
+    return f"{answer['answer']}; in {needs:,} steps it will" if needs else answer["answer"]
+
+
+def _steps(answer: Mapping[str, Any]) -> str:
+    from trainlab.diagnosis.forecast.budgets import in_words
+
+    needs = answer["needs_steps"]
+    if needs:
+        return f"{in_words(answer['by_steps'])}; expected to learn in {needs:,}"
+    return in_words(answer["by_steps"])
+
+
+def _reach(layers: float) -> str:
+    """How deep a signal gets, in words: at the edge of chaos no depth ends it."""
+    return "any number of layers" if layers > FAR else f"about {_short(layers)} layers"
 
 
 def _short(value: float | None) -> str:

@@ -78,6 +78,24 @@ class Maker:
         return self(self._last)
 
     @property
+    def setup(self) -> dict[str, Any]:
+        """What `Setup` asks of an optimizer: its option's name, rate, momentum and weight decay."""
+        if not self.parameters:
+            return {}
+        made = self.anew()
+        group = max(made.param_groups, key=lambda g: sum(p.numel() for p in g["params"]))
+        momentum = group.get("momentum")
+        name = type(made).__name__.lower()
+        if name == "sgd" and momentum:
+            name = "sgd_nesterov" if group.get("nesterov") else "sgd_momentum"
+        return {
+            "axes": {"optimizer": name},
+            "lr": self.rate,
+            "momentum": momentum,
+            "weight_decay": group.get("weight_decay"),
+        }
+
+    @property
     def rate(self) -> float | None:
         """The learning rate of the group that holds most weights."""
         rate = max(self.parts, key=lambda part: part[1], default=(None, 0))[0]

@@ -42,11 +42,15 @@ AHEAD = (5, 20)
 
 @dataclass(frozen=True)
 class Budget:
-    """Optimizer steps, and the learning-rate schedule's mean and largest factor."""
+    """Optimizer steps, and the learning-rate schedule's mean and largest factor.
+
+    course: (step, factor) at some steps from the first to the last; empty without a schedule.
+    """
 
     steps: int
     mean_factor: float = 1.0
     largest_factor: float = 1.0
+    course: Sequence[tuple[int, float]] = ()
 
     @property
     def full_steps(self) -> int:
@@ -60,13 +64,15 @@ class LayerMoves:
 
     first_step, signal_step: ‖Δw‖/‖w‖ of the first step, and of a later one toward the labels.
     gradient_norm: ‖g‖. along_itself: |w·g| / ‖w‖‖g‖, zero where a norm layer makes the length of w no matter:
-    a large step then only turns w and lengthens it, which shortens the next one (Arora et al. 2019).
+    a large step then only turns w and lengthens it, which shortens the next one (Arora et al. 2019). kept:
+    ‖w‖ after all steps over ‖w‖ now, where weight decay is at work; else 1.
     """
 
     first_step: float
     signal_step: float
     gradient_norm: float
     along_itself: float
+    kept: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -78,7 +84,7 @@ class Measurement:
     |loss gradient|. agreement: cosine of the signals of two parts. overshoot, sharpness: see
     `passes.curvature`. growth: `passes.signal_growth` at the steps of `AHEAD`. linearized: the run as if
     the network were linear, None where that cannot be had. rows: (layer, quantity, value)
-    of `signals`, at the first step.
+    of `signals`, at the first step. clip_leaves: share of the gradient's length that clipping leaves.
     """
 
     budget: Budget
@@ -95,6 +101,7 @@ class Measurement:
     layers: Mapping[str, LayerMoves]
     linearized: LinearRun | None
     rows: Sequence[tuple[str, str, float]]
+    clip_leaves: float = 1.0
 
 
 def measure(
@@ -152,9 +159,10 @@ class Measured:
             overshoot=self.curved[0],
             sharpness=self.curved[1],
             growth=[self._growth(min(ahead, steps)) for ahead in AHEAD],
-            layers=_moves(self.subject, self.to_lower.first, self.to_labels.steady, one.downhill),
+            layers=_moves(self.subject, self.to_lower, self.to_labels, one.downhill, steps),
             linearized=self.linear_network.run(steps) if self.linear_network else None,
             rows=self.rows,
+            clip_leaves=one.clip_leaves or 1.0,
         )
 
     @cache  # noqa: B019  (a forecast is over in seconds)
@@ -189,8 +197,11 @@ class _Rays:
         return look(steps, logits_NK, self.start_NK, self.held.y_N)
 
 
-def _moves(subject: Subject, first: Weights, signal: Weights, downhill: Weights) -> dict[str, LayerMoves]:
+def _moves(
+    subject: Subject, to_lower: Push, to_labels: Push, downhill: Weights, steps: int
+) -> dict[str, LayerMoves]:
     moves = {}
+    ends = to_lower.displaced(subject.weights, steps) if to_lower.decay else {}
     for layer, _ in weight_layers(subject.model):
         name = f"{layer}.weight" if layer else "weight"
         if name not in subject.weights:
@@ -198,9 +209,10 @@ def _moves(subject: Subject, first: Weights, signal: Weights, downhill: Weights)
         w, g = subject.weights[name].double(), downhill[name].double()
         length, slope = float(w.norm()), float(g.norm())
         moves[layer] = LayerMoves(
-            first_step=ratio(float(first[name].norm()), length),
-            signal_step=ratio(float(signal[name].norm()), length),
+            first_step=ratio(float(to_lower.first[name].norm()), length),
+            signal_step=ratio(float(to_labels.steady[name].norm()), length),
             gradient_norm=slope,
             along_itself=ratio(abs(float((w * g).sum())), length * slope),
+            kept=ratio(float(ends[name].double().norm()), length) if name in ends and length else 1.0,
         )
     return moves

@@ -22,12 +22,13 @@ TINY = 1e-3
 class Gradients:
     """On one part: of the loss (`downhill`), and toward the labels less their shares (`signal`).
 
-    loss: mean cross-entropy, nats.
+    loss: mean cross-entropy, nats. clip_leaves: the share of its length that clipping leaves the loss's.
     """
 
     loss: float
     downhill: Weights
     signal: Weights
+    clip_leaves: float = 1.0
 
 
 def gradients(subject: Subject, part: Part, clip: float | None = None) -> Gradients:
@@ -41,7 +42,7 @@ def gradients(subject: Subject, part: Part, clip: float | None = None) -> Gradie
     factor = min(1.0, ratio(clip, norm(downhill))) if clip else 1.0
     if factor < 1:
         signal, downhill = scaled(signal, factor), scaled(downhill, factor)
-    return Gradients(float(loss.detach()), downhill, signal)
+    return Gradients(float(loss.detach()), downhill, signal, factor)
 
 
 def toward_labels(logits_NK: Tensor, y_N: Tensor) -> Tensor:

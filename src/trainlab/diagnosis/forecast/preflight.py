@@ -5,6 +5,7 @@ Legend: N images, C channels, H × W pixels, K classes.
 
 import math
 import operator
+from dataclasses import replace
 from typing import Any
 
 from torch import nn
@@ -13,12 +14,20 @@ from trainlab.diagnosis.forecast import certain
 from trainlab.diagnosis.forecast.asked import Asked, Maker, Schedule, factors
 from trainlab.diagnosis.forecast.batches import Batches
 from trainlab.diagnosis.forecast.budgets import in_words, needed, over_budgets
-from trainlab.diagnosis.forecast.calibration import CANNOT_TELL, WILL_LEARN, answer_of, probability, threshold
+from trainlab.diagnosis.forecast.calibration import (
+    CANNOT_TELL,
+    WILL_LEARN,
+    answer_of,
+    border,
+    probability,
+    threshold,
+)
 from trainlab.diagnosis.forecast.features import features
+from trainlab.diagnosis.forecast.labels import reference
 from trainlab.diagnosis.forecast.measure import Budget, Measured
 from trainlab.diagnosis.forecast.notes import of_layers
 from trainlab.diagnosis.forecast.outcome import Forecast
-from trainlab.diagnosis.forecast.reasons import reason
+from trainlab.diagnosis.forecast.reasons import Case, exact, reason, unseen
 from trainlab.diagnosis.forecast.sample import take
 from trainlab.diagnosis.forecast.subject import Subject
 from trainlab.diagnosis.forecast.theory import theory_of
@@ -26,6 +35,9 @@ from trainlab.diagnosis.forecast.untouched import untouched
 from trainlab.diagnosis.forecast.view import measured_layers, plain_theory
 from trainlab.diagnosis.setup import Setup
 from trainlab.errors import RequestError
+
+COURSE = 30
+"""Steps at which a schedule is looked at: so many from the first on, and so many over the run."""
 
 
 def preflight(
@@ -71,20 +83,27 @@ def preflight(
         now = measured.at(budget)
         found = features(now)
         chance = probability(found)
+        setup = setup or Setup(**make.setup, max_steps=steps, gradient_clip=gradient_clip)
+        told = reference(sample, now.linearized)
+        case = Case(now, found, sample, setup, (), told, subject.lag)
+        doubt = unseen(case) is not None
+        if doubt:  # the fit has seen no such run
+            chance = min(chance, border()[0])
         view: dict[str, Any] = {
             "features": found,
             "layers": measured_layers(now),
             "theory": plain_theory(theory_of(subject, sample.first.x_NCHW)),
-            "notes": (*subject.notes, *make.notes, *of_layers(model, now)),
+            "notes": (*subject.notes, *make.notes, *of_layers(model, now), *(f.says for f in exact(case))),
         }
         if answer_of(chance) == WILL_LEARN:
             return Forecast(chance, "expected to learn", **view)
-        view["by_steps"] = over_budgets(measured, chance, steps, lambda n: budget_of(n, schedule, make))
+        view["by_steps"] = [(steps, chance)]
+        if not doubt:
+            view["by_steps"] = over_budgets(measured, chance, steps, lambda n: budget_of(n, schedule, make))
         view["needs_steps"] = needed(view["by_steps"])
         if chance >= threshold():
             return Forecast(chance, f"{CANNOT_TELL}: {in_words(view['by_steps'])}", **view)
-        setup = setup or Setup(lr=make.rate, max_steps=steps, gradient_clip=gradient_clip)
-        finding, remedy = reason(now, found, sample, setup)
+        finding, remedy = reason(replace(case, by_steps=view["by_steps"]))
         return Forecast(
             chance, finding.says, finding.cause, finding.layer, dict(finding.numbers), remedy, **view
         )
@@ -93,7 +112,10 @@ def preflight(
 def budget_of(steps: int, schedule: Schedule | None, make: Maker | None = None) -> Budget:
     """Mean and largest factor of a schedule over so many steps, found by running it alone."""
     found = factors(schedule, make, steps)
-    return Budget(steps, math.fsum(found) / steps, max(found)) if found else Budget(steps)
+    if not found:
+        return Budget(steps)
+    some = {round(i * (steps - 1) / (COURSE - 1)) for i in range(COURSE)} | set(range(min(steps, COURSE)))
+    return Budget(steps, math.fsum(found) / steps, max(found), [(step, found[step]) for step in sorted(some)])
 
 
 def _whole_steps(steps: Any) -> int:

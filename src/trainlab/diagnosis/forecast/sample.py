@@ -57,9 +57,14 @@ class Sample:
         return torch.cat([part.x_NCHW for part in (self.first, self.second, self.held)])
 
     @property
+    def all_y_N(self) -> Tensor:
+        """Their classes."""
+        return torch.cat([part.y_N for part in (self.first, self.second, self.held)])
+
+    @property
     def classes(self) -> Tensor:
         """The classes that occur."""
-        return torch.cat([part.y_N for part in (self.first, self.second, self.held)]).unique()
+        return self.all_y_N.unique()
 
 
 def take(batches: Batches, subject: Subject) -> Sample:

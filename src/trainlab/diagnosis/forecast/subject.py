@@ -3,7 +3,7 @@
 Legend: N images, K classes, B images of a training batch, C channels.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 
@@ -57,6 +57,7 @@ class Subject:
         if not any(module.training for module in modules):
             self.model.train()
             self.notes.append("the network came in eval mode: it is taken as after model.train()")
+        _as_they_train(modules)
         norms = [m for m in modules if isinstance(m, _BatchNorm)]
         frozen = [m for m in norms if not m.training and m.track_running_stats]
         if frozen:
@@ -128,11 +129,27 @@ class Subject:
         """The weights as leaves that gradients can be taken by; modules still find parameters in them."""
         return {name: nn.Parameter(w.detach()) for name, w in (weights or self.weights).items()}
 
+    @property
+    def lag(self) -> float:
+        """Largest share of their first values in BatchNorm's running statistics after `steps` steps."""
+        norms = [m for m in self.model.modules() if isinstance(m, _BatchNorm) and m.training]
+        return max((_kept(m, self.steps) for m in norms), default=0.0) if self.steps else 0.0
+
     def normalizes_in(self, images: int) -> int:
         """Into how many batches BatchNorm parts so many images in the pass that goes on."""
         if not self._is_training_pass or self.batch_size is None:
             return 1
         return max(1, round(images / self.batch_size))
+
+
+def _as_they_train(modules: Sequence[nn.Module]) -> None:
+    """What a module's own `train` does (freezing itself, or a part) is done; what was in eval mode stays so."""
+    for module in modules:
+        if module.training and type(module).train is not nn.Module.train:
+            still = [m for m in module.modules() if not m.training]
+            module.train()
+            for part in still:
+                part.training = False
 
 
 def _keeps_statistics(module: nn.Module) -> bool:
@@ -145,11 +162,18 @@ def _by_batches(norm: _BatchNorm, subject: Subject, x: Tensor) -> Tensor:
     parts = subject.normalizes_in(len(x))
     if parts > 1:
         return _in_parts(norm, x, parts)
-    if not subject._is_training_pass and subject.steps is not None and norm.running_mean is not None:
-        kept = (1 - norm.momentum) ** subject.steps if norm.momentum is not None else 0.0
+    if not subject._is_training_pass and subject.steps is not None:
+        kept = _kept(norm, subject.steps)
         if kept > FORGOTTEN:
             return _lagging(norm, x, kept)
     return _BatchNorm.forward(norm, x)
+
+
+def _kept(norm: _BatchNorm, steps: int) -> float:
+    """(1 − momentum)^steps; 0 where no statistics run, or their mean does."""
+    return (
+        (1 - norm.momentum) ** steps if norm.momentum is not None and norm.running_mean is not None else 0.0
+    )
 
 
 def _in_parts(norm: _BatchNorm, x: Tensor, parts: int) -> Tensor:
