@@ -87,3 +87,27 @@ def test_a_sweep_asks_the_same(settings, preflight):
     assert not forecast.will_learn and forecast.cause == "learning_rate_too_low"
     assert float(forecast.remedy.partition("=")[2]) > 1e-8
     json.dumps(forecast.plain())
+
+
+def test_at_the_border_the_steps_are_said(preflight, monkeypatch):
+    """One answer beside the probability, and how many steps it takes."""
+    import trainlab.diagnosis.forecast.calibration as calibration
+
+    monkeypatch.setattr(calibration, "border", lambda: (1e-6, 1 - 1e-6))
+    code, out, _ = preflight("optimizer=sgd", "optimizer.lr=1e-3")
+    assert code == 0 and "cannot tell" in out and "steps: " in out and "% in 100 steps, " in out
+    code, out, _ = preflight("-m", "optimizer=sgd", "optimizer.lr=1e-3,1e-2")
+    assert code == 0 and "answer" in out and out.count("cannot tell") == 2
+
+
+def test_no_probability_is_rounded_to_a_certainty(preflight):
+    code, out, _ = preflight("optimizer=sgd", "optimizer.lr=1e-9")
+    assert code == 0 and "learns: under 1%, will not learn" in out and " 0%" not in out
+
+
+def test_columns_have_names_of_their_own_and_reach_is_said_in_words(preflight):
+    code, out, _ = preflight("--theory", "activation=relu", "init=kaiming")
+    header = next(line for line in out.splitlines() if "z, theory" in line)
+    for name in ("z, theory", "same, theory", "gradient, theory"):
+        assert header.count(name) == 1
+    assert code == 0 and "inf" not in out and "any number of layers" in out

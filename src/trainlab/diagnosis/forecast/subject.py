@@ -50,6 +50,7 @@ class Subject:
         self.batch_size: int | None = None
         self.steps: int | None = None
         self._is_training_pass = False
+        self._seen: dict[_BatchNorm, tuple[Tensor, Tensor]] | None = None
         self._set_modes()
 
     def _set_modes(self) -> None:
@@ -108,8 +109,15 @@ class Subject:
 
     def given(self, x_NCHW: Tensor, weights: Weights | None = None, dice: int | None = None) -> Tensor:
         """The same for these very images, which the network may change."""
-        buffers = {name: b.clone() for name, b in self.model.named_buffers()}
         used = self.weights if weights is None else weights
+        self._seen = None
+        if dice is None and self.lag > FORGOTTEN:
+            self._seen = {}
+            self._called(x_NCHW.clone(), used, dice)
+        return self._called(x_NCHW, used, dice)
+
+    def _called(self, x_NCHW: Tensor, used: Weights, dice: int | None) -> Tensor:
+        buffers = {name: b.clone() for name, b in self.model.named_buffers()}
         self._turn(dice is not None)
         torch.manual_seed(dice or 0)
         try:
@@ -143,7 +151,7 @@ class Subject:
 
 
 def _as_they_train(modules: Sequence[nn.Module]) -> None:
-    """What a module's own `train` does (freezing itself, or a part) is done; what was in eval mode stays so."""
+    """What a module's own `train` does (freezing a part of it) is done; what was in eval mode stays so."""
     for module in modules:
         if module.training and type(module).train is not nn.Module.train:
             still = [m for m in module.modules() if not m.training]
@@ -162,10 +170,11 @@ def _by_batches(norm: _BatchNorm, subject: Subject, x: Tensor) -> Tensor:
     parts = subject.normalizes_in(len(x))
     if parts > 1:
         return _in_parts(norm, x, parts)
-    if not subject._is_training_pass and subject.steps is not None:
-        kept = _kept(norm, subject.steps)
-        if kept > FORGOTTEN:
-            return _lagging(norm, x, kept)
+    if subject._seen is not None and subject.steps is not None and norm.running_mean is not None:
+        if norm in subject._seen:
+            return _lagging(norm, x, *subject._seen[norm], _kept(norm, subject.steps))
+        axes = [axis for axis in range(x.dim()) if axis != 1]
+        subject._seen[norm] = x.mean(axes), x.var(axes, correction=0)
     return _BatchNorm.forward(norm, x)
 
 
@@ -186,12 +195,11 @@ def _in_parts(norm: _BatchNorm, x: Tensor, parts: int) -> Tensor:
     return y.unflatten(1, (parts, -1)).transpose(0, 1).flatten(0, 1)
 
 
-def _lagging(norm: _BatchNorm, x: Tensor, kept: float) -> Tensor:
-    """By running statistics in which the initial ones still have the share `kept`."""
+def _lagging(norm: _BatchNorm, x: Tensor, mean_C: Tensor, var_C: Tensor, kept: float) -> Tensor:
+    """By running statistics in which the first ones still have the share `kept`, training's the rest."""
     assert norm.running_mean is not None and norm.running_var is not None
-    axes = [axis for axis in range(x.dim()) if axis != 1]
-    mean_C = kept * norm.running_mean + (1 - kept) * x.mean(axes)
-    var_C = kept * norm.running_var + (1 - kept) * x.var(axes, correction=0)
+    mean_C = kept * norm.running_mean + (1 - kept) * mean_C
+    var_C = kept * norm.running_var + (1 - kept) * var_C
     shape = [1, -1] + [1] * (x.dim() - 2)
     z = (x - mean_C.view(shape)) / (var_C.view(shape) + norm.eps).sqrt()
     if norm.weight is None:
