@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from trainlab.analysis import compare
 from trainlab.errors import RequestError
 from trainlab.runs import RunFolder, index, load_runs, plain_json, read_runs, seal, statuses
+from trainlab.runs.difference import difference
 from trainlab.runs.groups import add_to_group
 
 
@@ -426,3 +427,18 @@ def test_ten_thousand_runs_load_in_a_second(make_run, tmp_path, count, limit_sec
 def test_what_does_not_need_torch_does_not_import_it(line, absent):
     check = f"import sys; {line}; sys.exit(' '.join(set({absent}) & sys.modules.keys()) or 0)"
     subprocess.run([sys.executable, "-c", check], check=True)
+
+
+def test_a_run_that_starts_from_another_is_no_further_seed_of_it(make_run, settings_of, tmp_path):
+    """The same axes, seed and budget: what tells them apart is where they start."""
+    whole = settings_of()
+    started = {**whole, "resume": "0123456789ab"}
+    own = {**whole, "run_id": "own", "resume": "own"}
+    make_run("a", settings=whole)
+    make_run("b", settings={**started, "run_id": "b"})
+    make_run("own", settings=own, status="failed")
+    table = load_runs(tmp_path / "runs", settings=True).sort("run_id")
+    assert table["resume"].to_list() == [None, "0123456789ab", None]
+    folded = compare(table.filter(pl.col("status") == "finished"))
+    assert folded.by == ("resume",) and folded.table["n"].to_list() == [1, 1]
+    assert [row.decides for row in difference(whole, started)] == [True]

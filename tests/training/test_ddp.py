@@ -1,6 +1,7 @@
 """Two processes on one run: the same global batches, nothing evaluated twice, one record."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -45,6 +46,101 @@ def test_two_processes_do_what_one_does(run, settings, norm_layer):
         for folder in (one_folder, two_folder)
     ]
     assert first[0] == pytest.approx(first[1], abs=1e-4)
+
+
+def test_a_loss_that_is_not_finite_in_one_process_stops_them_all_at_the_same_step(tmp_path):
+    """Two gloo processes read their losses; NaN came to one of them alone."""
+    script = tmp_path / "meter.py"
+    script.write_text(METER)
+    found = [json.loads(out) for out in _in_two(script, tmp_path / "store")]
+    assert found[0] == found[1], "every process sees the same"
+    assert found[0]["bad"] == 1
+    assert found[0]["first"] == pytest.approx((2 * 1.0 + 1 * 4.0) / 3), "the mean of the global batch"
+    assert found[0]["samples"] == 9
+
+
+def _in_two(script: Path, store: Path) -> list[bytes]:
+    """What each of two processes prints."""
+    processes = [
+        subprocess.Popen([sys.executable, str(script), str(rank), str(store)], stdout=subprocess.PIPE)
+        for rank in (0, 1)
+    ]
+    printed = [process.communicate(timeout=100)[0] for process in processes]
+    assert [process.returncode for process in processes] == [0, 0]
+    return printed
+
+
+METER = """
+import json, sys
+import torch, torch.distributed as dist
+from trainlab.training.step_meter import StepMeter, first_not_finite
+
+rank, store = int(sys.argv[1]), sys.argv[2]
+dist.init_process_group("gloo", init_method=f"file://{store}", rank=rank, world_size=2)
+
+def over_processes(sums):
+    dist.all_reduce(sums)
+    return sums
+
+meter = StepMeter()
+losses = [[1.0, 2.0, 3.0], [4.0, float("nan"), 1.0]][rank]
+labels = torch.zeros(2 - rank, dtype=torch.long)
+for loss in losses:
+    meter.add(torch.tensor(loss), torch.zeros(len(labels), 3), labels)
+read = meter.read(over_processes)
+print(json.dumps({"bad": first_not_finite(read), "first": read[0], "samples": meter.samples}))
+dist.destroy_process_group()
+"""
+
+
+NAN_ON_ONE = """
+import torch
+
+def nan_in_the_second_process(x_NCHW, generator):
+    import torch.distributed as dist
+    x_NCHW = x_NCHW.float()
+    return x_NCHW * float("nan") if dist.is_initialized() and dist.get_rank() == 1 else x_NCHW
+"""
+
+
+@pytest.mark.slow
+def test_a_run_that_diverges_in_one_process_ends_as_diverged(settings, tmp_path, monkeypatch):
+    (tmp_path / "planted.py").write_text(NAN_ON_ONE)
+    monkeypatch.setenv("PYTHONPATH", f"{tmp_path}:{os.environ.get('PYTHONPATH', '')}")
+    monkeypatch.syspath_prepend(tmp_path)
+    planted = ("augment._target_=planted.nan_in_the_second_process",)
+    monkeypatch.setenv("TRAINLAB_ALLOW", "planted.")
+    result, _ = in_processes(settings, *LONG, *planted)
+    assert result.status == "diverged" and result.stopped == {"step": 0, "quantity": "train/loss"}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("which", [0, 1])
+def test_a_signal_to_one_process_stops_them_all_with_a_checkpoint(settings, tmp_path, monkeypatch, which):
+    (tmp_path / "planted.py").write_text(SIGNAL_IN_ONE.replace("WHICH", str(which)))
+    monkeypatch.setenv("PYTHONPATH", f"{tmp_path}:{os.environ.get('PYTHONPATH', '')}")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setenv("TRAINLAB_ALLOW", "planted.")
+    planted = ("augment._target_=planted.signal_in_one", "data.batch_size=2", "trainer.max_epochs=2")
+    frozen = settings(*LONG, *planted)
+    folder = RunFolder(Path(frozen["paths"]["runs"]) / frozen["run_id"])
+    folder.write_settings(frozen)
+    command = [sys.executable, "-m", "trainlab.training", str(folder.path / "config.yaml")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=200)
+    assert done.returncode == 1 and folder.status() == "interrupted", done.stderr
+    assert (folder.checkpoints / "last.ckpt").exists()
+
+
+SIGNAL_IN_ONE = """
+import os, signal
+sent = []
+
+def signal_in_one(x_NCHW, generator):
+    import torch.distributed as dist
+    if not sent and dist.is_initialized() and dist.get_rank() == WHICH:
+        sent.append(os.kill(os.getpid(), signal.SIGTERM))
+    return x_NCHW
+"""
 
 
 def test_synchronized_batchnorm_is_batchnorm_of_the_whole_batch(tmp_path):

@@ -1,13 +1,20 @@
 """W&B mirrors the record: read back from the offline files, as W&B itself would."""
 
 import json
+import os
+import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import ClassVar
 
+import polars as pl
 import pytest
 
+from trainlab import runs
+from trainlab.training import tracking, wandb_account
+from trainlab.training.classifier import Classifier
 from trainlab.training.worker import work
 
 
@@ -81,6 +88,152 @@ def test_the_tracker_never_decides_whether_a_run_succeeds(run, monkeypatch):
 def test_other_trackers_write_into_the_runs_folder(run, logger, file):
     _, folder = run(f"logger={logger}")
     assert list(folder.path.glob(file))
+
+
+def test_a_run_outlives_the_service_of_its_tracker(run, monkeypatch):
+    """`wandb-core` is killed in the middle of it."""
+    step, killed = Classifier.training_step, []
+
+    def killing(self, batch, batch_idx):
+        if self.global_step == 3:
+            killed.extend(_service_pids())
+            for pid in killed:
+                os.kill(pid, signal.SIGKILL)
+            time.sleep(0.2)
+        return step(self, batch, batch_idx)
+
+    monkeypatch.setattr(Classifier, "training_step", killing)
+    result, folder = run("logger=wandb", "signals=off")
+    assert killed and result.status == "finished" and len(result.metrics) == 6
+    [warning] = folder.result().warnings
+    assert warning.startswith("Wandb failed") and "the record has all" in warning
+    monkeypatch.undo()
+    again, folder = run("logger=wandb", "seed=1", "signals=off")
+    assert again.status == "finished" and not folder.result().warnings, "the next one in this process has W&B"
+    assert read(folder.path)["exit_code"] == 0
+
+
+def _service_pids() -> list[int]:
+    """The W&B services that this process has started."""
+    of_ours = f"--pid\0{os.getpid()}\0"
+    found = []
+    for line in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            words = line.read_bytes().decode(errors="replace")
+        except OSError:
+            continue
+        if "wandb-core" in words and of_ours in words + "\0":
+            found.append(int(line.parent.name))
+    return found
+
+
+@pytest.mark.parametrize("mode", ["off", "none", "disabled", "DISABLED"])
+def test_wandb_mode_as_people_switch_it_off(run, monkeypatch, mode):
+    monkeypatch.setenv("WANDB_MODE", mode)
+    result, folder = run("logger=wandb", "trainer.max_steps=2", "signals=off")
+    assert result.status == "finished" and not folder.result().warnings
+    assert not (folder.path / "wandb").exists()
+
+
+def test_a_wandb_mode_that_there_is_not_is_a_warning(run, monkeypatch):
+    monkeypatch.setenv("WANDB_MODE", "sometimes")
+    result, folder = run("logger=wandb", "trainer.max_steps=2", "signals=off")
+    [warning] = folder.result().warnings
+    assert result.status == "finished" and "WANDB_MODE=sometimes" in warning
+    assert wandb_file(folder.path)
+
+
+@pytest.mark.parametrize("error", [PermissionError("home"), ValueError("netrc"), KeyError("host")])
+def test_an_account_that_cannot_be_read_is_a_warning(told, monkeypatch, error):
+    def unreadable():
+        raise error
+
+    monkeypatch.delenv("WANDB_MODE")
+    monkeypatch.setattr(wandb_account, "_finds_credentials", unreadable)
+    assert tracking._online_or_offline(told()) == "offline"
+    assert len(told.warnings) == 1 and "cannot be read" in told.warnings[0]
+
+
+def test_a_server_that_is_away_is_asked_once_for_many_runs_and_said_in_each(told, monkeypatch):
+    asked = []
+    monkeypatch.delenv("WANDB_MODE")
+    monkeypatch.setattr(wandb_account, "has_key", lambda warn: True)
+    monkeypatch.setattr(wandb_account, "why_unreachable", lambda seconds: asked.append(seconds) or "away")
+    assert [tracking._online_or_offline(told(name)) for name in "abc"] == ["offline"] * 3
+    assert asked == [tracking.ANSWER_SECONDS] and len(told.warnings) == 3
+    assert all("away" in line and "trainlab sync" in line for line in told.warnings)
+    later = time.time() + 2 * tracking.UNREACHABLE_SECONDS
+    monkeypatch.setattr(tracking.time, "time", lambda: later)
+    monkeypatch.setattr(wandb_account, "why_unreachable", lambda seconds: None)
+    assert tracking._online_or_offline(told("d")) == "online"
+
+
+def test_a_server_whose_address_is_searched_for_ever_takes_no_longer_than_it_may(monkeypatch):
+    monkeypatch.setattr(wandb_account, "server", lambda: "http://nowhere.invalid")
+    monkeypatch.setattr(wandb_account, "_asked", lambda *_: time.sleep(1))
+    since = time.monotonic()
+    assert "no answer in 0.05 s" in (wandb_account.why_unreachable(0.05) or "")
+    assert time.monotonic() - since < 0.9
+
+
+def test_each_attempt_has_curves_of_its_own_and_a_resumed_run_goes_on_with_its_last(told):
+    def ran(wandb_id: str, when: str, kind: str = "offline-run"):
+        folder = told.root / "a" / "wandb" / f"{kind}-{when}-{wandb_id}"
+        folder.mkdir(parents=True)
+        (folder / f"run-{wandb_id}.wandb").write_text("")
+
+    assert tracking.wandb_id_of(told()) == tracking.wandb_id_of(told(resumes=True)) == "a"
+    ran("a", "20260101_000000")
+    assert tracking.wandb_id_of(told()) == "a-2" and tracking.wandb_id_of(told(resumes=True)) == "a"
+    ran("a-2", "20260102_000000", "run")
+    assert tracking.wandb_id_of(told()) == "a-3" and tracking.wandb_id_of(told(resumes=True)) == "a-2"
+
+
+def test_a_run_that_failed_and_is_tried_again_leaves_the_failed_curves_alone(run, settings, monkeypatch):
+    def broken(self, batch, batch_idx):
+        raise ValueError("planted")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Classifier, "training_step", broken)
+        with pytest.raises(ValueError, match="planted"):
+            run("logger=wandb", "signals=off")
+    result, folder = run("logger=wandb", "signals=off")
+    ids = sorted(path.stem for path in folder.path.glob("wandb/offline-run-*/run-*.wandb"))
+    assert ids == [f"run-{result.run_id}", f"run-{result.run_id}-2"]
+
+
+def test_the_loss_of_a_step_means_one_thing(run, monkeypatch):
+    """In the record a step's own; trackers get the mean since the last reading, under a name of its own."""
+    sent: dict[str, float] = {}
+    log_metrics = tracking.CSVLogger.log_metrics
+
+    def kept(self, metrics, step=None):
+        sent.update(metrics)
+        log_metrics(self, metrics, step)
+
+    monkeypatch.setattr(tracking.CSVLogger, "log_metrics", kept)
+    _, folder = run("logger=csv", "signals=off")
+    losses = runs.metrics(folder.path).filter(pl.col("name") == "train/loss_step")["value"]
+    assert "train/loss_step" not in sent
+    assert sent["train/loss_lately"] == pytest.approx(losses[8:].mean())
+
+
+@pytest.fixture
+def told(tmp_path):
+    """Makes what a tracker is told of a run; keeps the warnings."""
+
+    class Told:
+        root = tmp_path
+        warnings: ClassVar[list[str]] = []
+
+        def __call__(self, name: str = "a", resumes: bool = False) -> tracking.RunContext:
+            folder = tmp_path / name
+            folder.mkdir(exist_ok=True)
+            return tracking.RunContext(folder, name, name, None, resumes=resumes, warn=self.warnings.append)
+
+    made = Told()
+    made.warnings.clear()
+    return made
 
 
 def read(folder: Path) -> dict:

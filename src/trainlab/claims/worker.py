@@ -51,7 +51,10 @@ def _of_run(folder: Path, asked: Sequence[Mapping[str, Any]]) -> dict[str, dict[
 def _measured(folder: Path, missing: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, float]]:
     torch.set_num_threads(1)
     model, description = load_run(folder)
-    test = assemble.images(description["settings"]).test
+    images = assemble.images(description["settings"])
+    if change := assemble.change_of_data(description["settings"], images):
+        raise RequestError(f"{change}; a claim is of one data set: train its runs again")
+    test = images.test
     x_NCHW, y_N = next(iter(BatchLoader(test, len(test))))
     clean_N = shifts.predictions(model, x_NCHW)
     return {

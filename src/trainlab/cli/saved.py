@@ -1,6 +1,7 @@
 """Saved runs used again (evaluate, predict, export), and the learning-rate range test."""
 
 import json
+import sys
 import tempfile
 from dataclasses import asdict
 from pathlib import Path
@@ -51,9 +52,12 @@ def evaluate(
     from trainlab.training import inference
 
     model, description = inference.load_run(path, checkpoint)
-    metrics = inference.evaluate(model, description["settings"], data, cache=cache)
+    warnings: list[str] = []
+    metrics = inference.evaluate(model, description["settings"], data, cache=cache, warn=warnings.append)
+    for warning in warnings:
+        print(f"warning: {warning}", file=sys.stderr)
     if as_json:
-        print(json.dumps(metrics, indent=2))
+        print(json.dumps(metrics | ({"warnings": warnings} if warnings else {}), indent=2))
         return
     for split in ("val", "test"):
         console.print(

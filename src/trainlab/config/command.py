@@ -108,7 +108,8 @@ def command(
         of_changed_axis = key.partition(".")[0] in changed and key.partition(".")[0] in axes
         by_steps = key == "trainer.max_epochs" and value is None  # what trainer.max_steps alone makes of it
         known = base.get(key) == value or by_steps
-        if key.startswith(NOT_SAID) or key in changed or of_changed_axis or known:
+        starts_elsewhere = key == "resume" and isinstance(value, str)
+        if (key.startswith(NOT_SAID) and not starts_elsewhere) or key in changed or of_changed_axis or known:
             continue
         overrides.append(f"{'' if key in base else '+'}{key}={_plain(value)}")
     overrides += _place_of_data(settings)

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from trainlab.runs.identity import decisive, flat
+from trainlab.runs.identity import deciding, flat
 
 _NOTHING = object()
 _OF_NO_INTEREST = ("run_id", "axes.")
@@ -25,9 +25,9 @@ def difference(first: Mapping, second: Mapping) -> list[Differing]:
     Raises RequestError for settings that are not plain.
     """
     one, other = flat(first), flat(second)
-    deciding = flat(decisive(first)).keys() | flat(decisive(second)).keys()
+    decide = deciding(first).keys() | deciding(second).keys()
     rows = [
-        Differing(name, one.get(name), other.get(name), name in deciding)
+        Differing(name, one.get(name), other.get(name), name in decide)
         for name in dict.fromkeys([*one, *other])
         if not name.startswith(_OF_NO_INTEREST) and one.get(name, _NOTHING) != other.get(name, _NOTHING)
     ]

@@ -83,6 +83,12 @@ def decisive(settings: Mapping) -> dict:
     return _canonical_mapping(chosen)
 
 
+def deciding(settings: Mapping) -> dict[str, object]:
+    """What decides the result, on one level; `resume` where the run starts from another run's weights."""
+    start = _foreign_start(settings.get("resume"), str(settings.get("run_id")))
+    return flat(decisive(settings)) | ({} if start is None else {"resume": start})
+
+
 def flat(settings: Mapping, prefix: str = "") -> dict[str, object]:
     """Nested settings on one level, with dotted names: {"optimizer": {"lr": 1}} is {"optimizer.lr": 1}."""
     level: dict[str, object] = {}

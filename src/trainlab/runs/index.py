@@ -18,14 +18,14 @@ from trainlab.errors import RequestError
 from trainlab.runs import plain_json
 from trainlab.runs.atomic import append_whole, write_atomically
 from trainlab.runs.groups import GROUPS_FOLDER
-from trainlab.runs.identity import decisive, flat
+from trainlab.runs.identity import deciding
 from trainlab.runs.reading import read_whole
 from trainlab.runs.result import RESULT_FILE, BrokenRun, Result, read_result
 from trainlab.runs.seal import seal, sealer
 from trainlab.runs.settings_file import read_settings
 
 INDEX_FILE = "index.jsonl"
-VERSION = 2  # of a line; raised when `table_row` changes, so that older lines are read again
+VERSION = 3  # of a line; raised when what it holds changes, so that older lines are read again
 
 MOST_BYTES, LONGEST_LINE = 2**28, 2**20
 _BEGINS, _SEAL_DIGITS = b'{"seal": "', 32
@@ -129,7 +129,7 @@ def rewrite(root: Path, entries: Iterable[Entry]) -> None:
 def settings_text(folder: Path, settings: Mapping) -> str:
     """The decisive settings of a run, flat, as JSON. Raises BrokenRun for what are no settings."""
     try:
-        return plain_json.dumps(flat(decisive(settings)))
+        return plain_json.dumps(deciding(settings))
     except (RequestError, TypeError, ValueError, AttributeError) as error:
         raise BrokenRun(folder, f"config.yaml does not hold settings ({error})") from error
 

@@ -87,6 +87,17 @@ def images(
     return with_places(settings, load, data_folder, cache)
 
 
+def change_of_data(settings: Mapping[str, Any], images: ImageData) -> str | None:
+    """That these are not the data of the run, with both fingerprints; None where they are."""
+    recorded = settings.get("fingerprint")
+    if recorded is None or recorded == images.fingerprint:
+        return None
+    return (
+        f"data={settings['data']['name']}: run {settings['run_id']} is of data with fingerprint {recorded} "
+        f"({settings['copy']}), but those that are there have {images.fingerprint} ({images.copy})"
+    )
+
+
 def initialized_model(settings: Mapping[str, Any], images: ImageData) -> NormalizedNetwork:
     """The model at step 0: built and initialized from the run's seed; LSUV gets a batch of real images."""
     seed_everything(seed_for(settings["seed"], "init"))

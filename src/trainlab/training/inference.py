@@ -1,6 +1,7 @@
 """A saved run, used again from its folder alone: metrics, predictions, files for other programs."""
 
-from collections.abc import Mapping
+import logging
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,8 @@ from trainlab.runs.checkpoints import checkpoint_path
 from trainlab.training import assemble
 from trainlab.training.checkpoint import load_model
 
+log = logging.getLogger(__name__)
+
 
 def load_run(folder: Path, which: str = "last") -> tuple[nn.Module, dict[str, Any]]:
     """The model of a run in eval mode, pixels x_NCHW → logits_NK, and its description (see `checkpoint`)."""
@@ -31,16 +34,21 @@ def evaluate(
     data_folder: Path | None = None,
     batch_size: int = 512,
     cache: Path | None = None,
+    warn: Callable[[str], None] = log.warning,
 ) -> dict[str, float]:
     """`val/…` and `test/…` loss (nats) and accuracy (0..1) of a model on its run's own splits.
+
+    `warn` is told where the data are not those of the run any more.
 
     data_folder, cache: where the data lie and where decoded images are kept, if not where this machine has
     them (or, of the data, where the run had them and they still are).
 
     Raises:
-        RequestError: the data are not there.
+        RequestError: the data are not there, or have classes that the network does not know.
     """
     images = assemble.images(settings, data_folder, cache)
+    if change := assemble.change_of_data(settings, images):
+        warn(change)
     metrics = {}
     for name, split in (("val", images.val), ("test", images.test)):
         loss, accuracy = _measure(model, split, batch_size)
@@ -52,6 +60,11 @@ def _measure(model: nn.Module, split: Split, batch_size: int) -> tuple[float, fl
     loss, correct = 0.0, 0
     for x_NCHW, y_N in BatchLoader(split, batch_size):
         logits_NK = model(x_NCHW).float()
+        if int(y_N.max()) >= logits_NK.shape[1]:
+            raise RequestError(
+                f"the data have a class number {int(y_N.max())} (from 0), the network tells "
+                f"{logits_NK.shape[1]} apart: it was trained on other data"
+            )
         loss += F.cross_entropy(logits_NK, y_N, reduction="sum").item()
         correct += int((logits_NK.argmax(dim=1) == y_N).sum())
     return loss / len(split), correct / len(split)

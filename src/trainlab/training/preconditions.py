@@ -1,13 +1,12 @@
 """What can be said of a run before it has a folder: wrong requests end here, in one line."""
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import torch
 
 from trainlab.build import build, policy
-from trainlab.data.sources import identify
+from trainlab.data import ImageData
 from trainlab.errors import RequestError
 from trainlab.runs.groups import group_file
 from trainlab.training import assemble, resume
@@ -49,17 +48,11 @@ def check_hardware(trainer: Mapping[str, Any]) -> None:
         raise RequestError(f"trainer.devices={wanted}: expected at most {there}, the GPUs of this machine")
 
 
-def check_data(settings: Mapping[str, Any]) -> None:
+def check_data(settings: Mapping[str, Any], images: ImageData) -> None:
     """Refuses data that have changed since the run was named after them.
 
     Raises:
         RequestError: with both fingerprints.
     """
-    paths = settings["paths"]
-    now, copy = identify(settings["data"], Path(paths["data"]), Path(paths["cache"]))
-    if now != settings["fingerprint"]:
-        raise RequestError(
-            f"data={settings['data']['name']}: run {settings['run_id']} is of data with fingerprint "
-            f"{settings['fingerprint']} ({settings['copy']}), those in {paths['data']} have {now} ({copy}); "
-            "start it again with the same command, and it gets an id of its own"
-        )
+    if change := assemble.change_of_data(settings, images):
+        raise RequestError(f"{change}; start it again with the same command, and it gets an id of its own")

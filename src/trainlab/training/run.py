@@ -46,8 +46,8 @@ def train(settings: Mapping[str, Any], console: Console | None = None) -> Result
     """
     preconditions.check(settings)
     preconditions.check_hardware(settings["trainer"])
-    preconditions.check_data(settings)
     images = assemble.images(settings)
+    preconditions.check_data(settings, images)
     resume.check_start(settings, images.in_shape_CHW)
     pruning = Pruning.of(settings)
     folder = RunFolder(Path(settings["paths"]["runs"]) / settings["run_id"])
