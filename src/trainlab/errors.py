@@ -11,6 +11,11 @@ class RequestError(Exception):
     """The request itself is wrong: got, expected, available, closest valid name, all in one line."""
 
 
+def counted(number: int, noun: str) -> str:
+    """`1 run`, `2 runs`, `10,000 runs`."""
+    return f"{number:,} {noun}{'s' * (number != 1)}"
+
+
 def closest(got: str, available: Iterable[str]) -> str | None:
     """The available name most like `got`, or None when nothing is near."""
     near = difflib.get_close_matches(str(got).lower(), list(available), n=1, cutoff=0.5)

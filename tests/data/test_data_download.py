@@ -24,6 +24,7 @@ def test_missing_without_network(name, root, cache, no_network):
     assert f"{name}/train/<class>/*.png" in message
     assert "download failed: " in message
     assert "data=digits and data=shapeset need no download" in message
+    assert f"put it in {root}/ or set TRAINLAB_DATA" in message
 
 
 def test_digits_and_shapeset_need_no_network(root, cache, no_network):

@@ -262,7 +262,7 @@ def _levels(runs: pl.DataFrame, response: _Response, axis: str, metric: str, adj
         if settings == 1:
             values = runs.filter(pl.col(axis).eq_missing(level))[metric].cast(pl.Float64).to_numpy()
         interval = possible(metric, mean_interval(values.tolist()))
-        text = "null" if level is None else str(level)
+        text = "–" if level is None else str(level)
         rows.append((axis, text, settings, interval.value, interval.low, interval.high))
     adjusted = _adjusted(response, axis) if adjust else [None] * len(rows)
     frame = pl.DataFrame(rows, schema=_LEVELS, orient="row")

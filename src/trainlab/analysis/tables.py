@@ -12,6 +12,7 @@ from rich.text import Text
 from trainlab.analysis.compare import COUNTED, WEAK, Comparison, is_share
 from trainlab.analysis.effects import Effects
 from trainlab.analysis.listing import Column, Listing, Settings, listing
+from trainlab.errors import counted
 from trainlab.runs import plain_json
 
 WIDE = 10_000
@@ -145,7 +146,7 @@ def usage_table(usage: pl.DataFrame) -> Table:
     """Disk usage per run, with the sum below."""
     sizes = [name for name in usage.columns if name.endswith("bytes")]
     table = Table(show_footer=True)
-    table.add_column("run_id", footer=f"{usage.height} runs")
+    table.add_column("run_id", footer=counted(usage.height, "run"))
     for name in sizes:
         table.add_column(name.removesuffix("_bytes"), justify="right", footer=human_bytes(sum(usage[name])))
     for row in usage.iter_rows(named=True):

@@ -11,6 +11,7 @@ from trainlab.claims.folder import Entry
 from trainlab.claims.jobs import Composer, Job
 from trainlab.claims.sources import Shift, Signal
 from trainlab.config.schema import SweepSettings, checked
+from trainlab.errors import counted
 from trainlab.runs.record import RunFolder
 from trainlab.sweeps import SweepFailed
 from trainlab.sweeps.architectures import check_architectures
@@ -85,7 +86,7 @@ SWEEP = {
 
 def _describe(plan: Plan, again: int) -> str:
     todo = len(plan.todo) + again
-    return f"{len(plan.jobs)} runs, {len(plan.jobs) - todo} done before, {todo} to do"
+    return f"{counted(len(plan.jobs), 'run')}, {len(plan.jobs) - todo} done before, {todo} to do"
 
 
 def _run(plan: Plan, values: dict[str, Any], bench: Bench) -> list[Outcome]:

@@ -12,7 +12,7 @@ from trainlab.analysis.compare import setting_columns
 from trainlab.analysis.run_lists import newest_first
 from trainlab.config import synonyms
 from trainlab.config.options import AXES, canonical
-from trainlab.errors import RequestError, unknown
+from trainlab.errors import RequestError, counted, unknown
 from trainlab.runs import housekeeping, read_runs
 from trainlab.runs.groups import OWN_GROUPS, groups, read_group
 
@@ -48,7 +48,7 @@ class Chosen:
             said.append(f"the newest {self.frame.height:,} of {self.frame.height + self.older:,}: "
                         "--last N shows more, --last 0 all")  # fmt: skip
         if self.hidden:
-            said.append(f"{count(self.hidden, 'run')} of claims and proofs not shown: --all")
+            said.append(f"{counted(self.hidden, 'run')} of claims and proofs not shown: --all")
         return said
 
 
@@ -82,11 +82,6 @@ def choose(folder: Path, choice: Choice) -> Chosen:
     return Chosen(last, hidden, shown.height - last.height)
 
 
-def count(number: int, noun: str) -> str:
-    """`1 run`, `2 runs`."""
-    return f"{number:,} {noun}{'s' * (number != 1)}"
-
-
 def _without_own(folder: Path, frame: pl.DataFrame) -> pl.DataFrame:
     """Without the runs that only a claim or a proof has asked for."""
     own, of_users = set[str](), set[str]()
@@ -108,7 +103,7 @@ def _nothing(folder: Path, choice: Choice, hidden: int) -> str:
     asked += [f"--where {word}" for word in choice.where]
     said = f"no runs in {folder}" + (f" that are {' '.join(asked)}" if asked else "")
     if hidden:
-        return f"{said}; {count(hidden, 'run')} of claims and proofs: --all"
+        return f"{said}; {counted(hidden, 'run')} of claims and proofs: --all"
     return said if asked else f"{said}; `trainlab train` makes one"
 
 

@@ -10,9 +10,9 @@ from rich.text import Text
 
 from trainlab.analysis.choose import text
 from trainlab.analysis.compare import setting_columns, varying_settings
-from trainlab.cli.chosen import Choice, choose, count
+from trainlab.cli.chosen import Choice, choose
 from trainlab.cli.plot import MARKS, plot
-from trainlab.errors import RequestError, unknown
+from trainlab.errors import RequestError, counted, unknown
 from trainlab.runs import BrokenRun, metrics
 from trainlab.terminal import WideWhenPiped
 
@@ -53,7 +53,7 @@ def draw(
         raise unknown("metric", wanted[0], there)
     notes = [f"the best {MOST} of {left_out + MOST} settings; --by or --where chooses"] if left_out else []
     if out is not None:
-        _write(tables, out, f"{count(chosen.frame.height, 'run')}{': ' + notes[0] if notes else ''}")
+        _write(tables, out, f"{counted(chosen.frame.height, 'run')}{': ' + notes[0] if notes else ''}")
         return
     console = WideWhenPiped()
     for name, table in tables.items():

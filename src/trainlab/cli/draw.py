@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from trainlab.errors import RequestError
+from trainlab.errors import RequestError, counted
 
 
 class CurvesUnlessNamed(TyperGroup):
@@ -91,7 +91,12 @@ def phase(
             folders, scale, processes if forecast else 0,
             each=None if asked is None else lambda *_: progress.advance(asked),
         )  # fmt: skip
-    _write(phase_diagram.figure(drawn, "Where it trains", f"{len(drawn.places)} runs: {', '.join(runs)}"), to)
+    _write(
+        phase_diagram.figure(
+            drawn, "Where it trains", f"{counted(len(drawn.places), 'run')}: {', '.join(runs)}"
+        ),
+        to,
+    )
 
 
 @plot_app.command()

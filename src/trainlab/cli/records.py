@@ -10,10 +10,10 @@ import typer
 from trainlab import analysis
 from trainlab.analysis import Comparison, run_lists, tables
 from trainlab.analysis.listing import Listing
-from trainlab.cli.chosen import Choice, choose, count
+from trainlab.cli.chosen import Choice, choose
 from trainlab.cli.seeds import more_seeds
 from trainlab.config.command import trainlab
-from trainlab.errors import RequestError
+from trainlab.errors import RequestError, counted
 from trainlab.runs import housekeeping, plain_json
 from trainlab.runs.groups import OWN_GROUPS, groups, read_group
 from trainlab.terminal import WideWhenPiped
@@ -148,9 +148,9 @@ def remove(folder: Path, runs: Sequence[str], status: Sequence[str], yes: bool) 
         console.print("no such runs: nothing to remove")
         return
     freed = tables.human_bytes(sum(housekeeping.disk_usage(selected)["bytes"]))
-    console.print(f"{count(len(selected), 'run')}, {freed}: {', '.join(path.name for path in selected[:8])}"
+    console.print(f"{counted(len(selected), 'run')}, {freed}: {', '.join(path.name for path in selected[:8])}"
                   + (" …" if len(selected) > 8 else ""), highlight=False)  # fmt: skip
     if not yes:
         typer.confirm("remove them?", abort=True)
     housekeeping.remove(folder, selected)
-    console.print(f"removed {count(len(selected), 'run')}", highlight=False)
+    console.print(f"removed {counted(len(selected), 'run')}", highlight=False)

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
 
-from trainlab.errors import RequestError
+from trainlab.errors import RequestError, counted
 from trainlab.mirror.offline import OfflineRun, offline_runs
 from trainlab.runs import housekeeping
 from trainlab.training import wandb_account
@@ -30,7 +30,7 @@ def sync(folder: Path, runs: Sequence[str], dry_run: bool) -> int:
         if not wandb_account.has_key():
             raise RequestError(wandb_account.NO_KEY)
         if why := wandb_account.why_unreachable():
-            print(f"{why}; {len(waiting)} runs are kept as they are")
+            print(f"{why}; {counted(len(waiting), 'run')} kept as before")
             return 1
     counts: Counter[str] = Counter()
     tell = _teller(found, counts)

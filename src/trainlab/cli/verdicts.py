@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from rich.table import Table
+from rich.text import Text
 
 from trainlab.cli.saved import one_run
-from trainlab.config.command import command
+from trainlab.config.command import command, trainlab
 from trainlab.diagnosis import words
 from trainlab.diagnosis.explain import Diagnosis, sentence
 from trainlab.diagnosis.finding import Finding
@@ -116,9 +117,9 @@ def _print_cause(run: RunFolder, finding: Finding, diagnosis: Diagnosis, proved:
     grid.add_row("", words.numbers(finding))
     if overrides:
         grid.add_row("remedy", f"[bold]{overrides}[/bold]")
-        grid.add_row("", command(run.settings(), overrides))
+        grid.add_row("", Text(command(run.settings(), overrides, run.path.parent)))
         if not proved:
-            grid.add_row("prove it", f"trainlab explain {run.run_id} --prove --runs {run.path.parent}")
+            grid.add_row("prove it", Text(trainlab("explain", run.run_id, "--prove", runs=run.path.parent)))
     for other in diagnosis.findings[1:]:
         grid.add_row("also" if other is diagnosis.findings[1] else "", f"{words.place(other)}: {other.says}")
     console.print()

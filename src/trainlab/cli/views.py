@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from trainlab.errors import RequestError
+from trainlab.errors import RequestError, counted
 from trainlab.runs import BrokenRun
 from trainlab.runs.atomic import write_atomically
 from trainlab.training import wandb_account
@@ -105,7 +105,10 @@ def _report(experiments: Path | None, entity: str | None, project: str | None, o
         return claims_report.report(told, entity or _own_entity(), project or PROJECT).save().url
 
     return Piece(
-        f"the report of {len(told)} claims", file, lambda: claims_report.as_markdown(told, file.parent), save
+        f"the report of {counted(len(told), 'claim')}",
+        file,
+        lambda: claims_report.as_markdown(told, file.parent),
+        save,
     )
 
 

@@ -186,8 +186,17 @@ class Official:
             f"data set '{self.name}' not found in {root.absolute()}: looked for {self.folder}/{self.shows}, "
             f"{self.name}/train-*.parquet and {self.name}/train/<class>/*.png (each with its test split); "
             f"{_what_lies_in(root)}"
-            f"download failed: {reason}; data=digits and data=shapeset need no download"
+            f"download failed: {reason}; put it in {_as_said(root)} or set TRAINLAB_DATA; "
+            "data=digits and data=shapeset need no download"
         )
+
+
+def _as_said(root: Path) -> str:
+    """The folder as short as it can be said: `data/`."""
+    here = Path.cwd()
+    return (
+        f"{root.absolute().relative_to(here) if root.absolute().is_relative_to(here) else root.absolute()}/"
+    )
 
 
 def _owner(found: Found) -> str | None:

@@ -4,7 +4,7 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
-from trainlab.errors import RequestError, closest
+from trainlab.errors import RequestError, closest, counted
 from trainlab.runs.groups import GROUPS_FOLDER, groups, read_group
 from trainlab.runs.record import LOCK_FILE
 from trainlab.runs.result import RESULT_FILE
@@ -88,5 +88,5 @@ def _resolve_path(root: Path, text: str, names: list[str]) -> list[Path]:
     hint = f"did you mean '{near}'? " if near else ""
     raise RequestError(
         f"no run, sweep or folder '{text}' in {root}: {hint}"
-        f"it holds {len(names)} runs, sweeps: {', '.join(groups(root)) or 'none'}"
+        f"it holds {counted(len(names), 'run')}, sweeps: {', '.join(groups(root)) or 'none'}"
     )
