@@ -26,7 +26,7 @@ from trainlab.sweeps.handover import Handover
 from trainlab.sweeps.outcome import Outcome, cause_of_death
 from trainlab.sweeps.pool import Pool
 from trainlab.sweeps.server import WarmServer
-from trainlab.sweeps.slots import Slot
+from trainlab.sweeps.slots import Slot, SlotSettings, make_slots, most_at_once
 from trainlab.sweeps.stop import Stop
 from trainlab.sweeps.watch import Silent
 
@@ -298,6 +298,18 @@ def test_each_run_sees_its_own_gpu_only(tmp_path, server):
         assert all(ended[a] <= since for (_, a), (since, _) in pairwise(own))
 
 
+def test_one_slot_gives_a_run_over_two_gpus_both(tmp_path, server):
+    settings = SlotSettings(slots=1)
+    places = make_slots(settings, "gpu", ["0", "1"], cores=2)
+    pool = Pool(places, server, fakes.WORK, most_at_once(settings, places))
+    jobs = [fakes.job(tmp_path, "one", seconds=0.3), fakes.job(tmp_path, "both", devices=2)]
+    assert pool.has_room(jobs[1])
+    assert [place.gpu for place in pool._places_for(jobs[1])] == ["0", "1"]
+    pool.start(jobs[0], Handover(tmp_path, "group").freeze(jobs[0], 1))
+    assert not pool.has_room(jobs[1])  # one run at a time, though a GPU is free
+    pool.close()
+
+
 def test_a_run_dies_with_the_sweep_that_started_it(tmp_path):
     script = _sweep_script(tmp_path, seconds=60)
     with _started(script) as sweep:
@@ -319,7 +331,7 @@ from trainlab.sweeps.dispatch import Dispatcher
 from trainlab.sweeps.handover import Handover
 from trainlab.sweeps.pool import Pool
 from trainlab.sweeps.server import WarmServer
-from trainlab.sweeps.slots import Slot
+from trainlab.sweeps.slots import Slot, SlotSettings, make_slots, most_at_once
 runs = Path({str(runs)!r})
 server = WarmServer(preload=fakes.PRELOAD)
 pool = Pool([Slot(1), Slot(1)], server, fakes.WORK)

@@ -8,7 +8,16 @@ from hypothesis import strategies as st
 
 from trainlab.errors import RequestError
 from trainlab.sweeps import local, slots
-from trainlab.sweeps.slots import Slot, SlotSettings, check_settings, environment, free_places, make_slots
+from trainlab.sweeps.quota import quota_in_cores
+from trainlab.sweeps.slots import (
+    Slot,
+    SlotSettings,
+    check_settings,
+    environment,
+    free_places,
+    make_slots,
+    most_at_once,
+)
 
 
 @pytest.mark.parametrize(
@@ -21,7 +30,9 @@ from trainlab.sweeps.slots import Slot, SlotSettings, check_settings, environmen
         ({"slots": 20}, "cpu", [], [Slot(1)] * 20),
         ({}, "auto", ["0", "1"], [Slot(4, "0"), Slot(4, "1")]),
         ({"runs_per_gpu": 2}, "gpu", ["0", "1"], [Slot(2, "0"), Slot(2, "1"), Slot(2, "0"), Slot(2, "1")]),
-        ({"slots": 1}, "gpu", ["3", "4"], [Slot(8, "3")]),
+        # each GPU keeps its place: a run over both takes both, and one run goes at a time
+        ({"slots": 1}, "gpu", ["3", "4"], [Slot(8, "3"), Slot(8, "4")]),
+        ({"slots": 3}, "gpu", ["3", "4"], [Slot(2, "3"), Slot(2, "4"), Slot(2, "3")]),
         ({}, "cpu", ["0"], [Slot(1)] * 8),
         ({}, "mps", [], [Slot(8)]),
     ],
@@ -91,3 +102,69 @@ def test_a_run_sees_only_its_gpus():
 def test_cuda_visible_devices_is_honoured(monkeypatch, visible, expected):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
     assert slots.visible_gpus() == expected
+
+
+@pytest.mark.parametrize(("slots", "most"), [(None, 2), (1, 1), (2, 2), (5, 5)])
+def test_as_many_runs_go_as_was_said(slots, most):
+    given_settings = SlotSettings(slots=slots)
+    assert most_at_once(given_settings, make_slots(given_settings, "gpu", ["0", "1"], cores=8)) == most
+
+
+# A container's quota of CPU time
+
+
+def files(root, **content: str):
+    for name, text in content.items():
+        path = root / name.replace("__", "/").replace("cpu_max", "cpu.max").replace("cfs_", "cpu.cfs_")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    return root
+
+
+GROUP = "sys__fs__cgroup__"
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        ({}, float("inf")),
+        ({"proc__self__cgroup": "0::/\n", f"{GROUP}cpu_max": "max 100000\n"}, float("inf")),
+        ({"proc__self__cgroup": "0::/\n", f"{GROUP}cpu_max": "150000 100000\n"}, 1.5),
+        ({"proc__self__cgroup": "0::/a/b\n", f"{GROUP}a__b__cpu_max": "400000 100000\n"}, 4),
+        (
+            {
+                "proc__self__cgroup": "0::/a/b\n",
+                f"{GROUP}a__cpu_max": "200000 100000\n",
+                f"{GROUP}a__b__cpu_max": "400000 100000\n",
+            },
+            2,
+        ),
+        ({"proc__self__cgroup": "0::/docker/x\n", f"{GROUP}cpu_max": "50000 100000\n"}, 0.5),
+        (
+            {
+                "proc__self__cgroup": "5:memory:/a\n4:cpu,cpuacct:/a\n0::/\n",
+                f"{GROUP}cpu,cpuacct__a__cfs_quota_us": "300000\n",
+                f"{GROUP}cpu,cpuacct__a__cfs_period_us": "100000\n",
+            },
+            3,
+        ),
+        (
+            {
+                "proc__self__cgroup": "4:cpu,cpuacct:/a\n",
+                f"{GROUP}cpu__a__cfs_quota_us": "-1\n",
+                f"{GROUP}cpu__a__cfs_period_us": "100000\n",
+            },
+            float("inf"),
+        ),
+        ({"proc__self__cgroup": "0::/\n", f"{GROUP}cpu_max": "garbage\n"}, float("inf")),
+    ],
+)
+def test_the_quota_of_a_control_group_of_either_version(tmp_path, content, expected):
+    assert quota_in_cores(files(tmp_path, **content)) == expected
+
+
+@pytest.mark.parametrize(("quota", "expected"), [(float("inf"), 8), (1.5, 2), (0.25, 1), (3, 3), (64, 8)])
+def test_cores_are_no_more_than_the_quota_pays_for(monkeypatch, quota, expected):
+    monkeypatch.setattr(slots.os, "sched_getaffinity", lambda _: range(8), raising=False)
+    monkeypatch.setattr(slots, "quota_in_cores", lambda: quota)
+    assert slots.cores() == expected

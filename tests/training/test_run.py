@@ -9,6 +9,7 @@ import torch
 
 from trainlab import runs
 from trainlab.errors import RequestError
+from trainlab.training import run as run_module
 
 SIX = {"test/acc", "test/loss", "val/acc", "val/loss", "train/acc", "train/loss"}
 
@@ -79,6 +80,13 @@ def test_a_learning_rate_too_high_diverges_and_says_where(run):
 def test_early_stop_ends_a_run_that_no_longer_improves(run):
     result, _ = run("optimizer=sgd", "optimizer.lr=1e-8", "early_stop=1", "trainer.max_epochs=20")
     assert result.status == "finished" and result.epochs < 20
+
+
+@pytest.mark.parametrize(("epochs", "every", "looks"), [(3, 1, 3), (4, 2, 2), (3, 2, 2), (1, 5, 1)])
+def test_early_stop_counts_epochs_and_not_looks(epochs, every, looks):
+    settings = {"early_stop": epochs, "trainer": {"val_every_epochs": every}}
+    (callback,) = run_module._early_stop(settings)
+    assert callback.patience == looks
 
 
 def test_best_and_last_checkpoints(run):

@@ -106,14 +106,15 @@ def _swept(entry: Entry) -> list[str]:
 def _is_enough(entry: Entry, folder: Path) -> bool:
     """Whether a finished run, perhaps another claim's, has kept what this claim asks for."""
     sources = entry.claim.all_sources
-    shows_signals = entry.claim.figure.kind in ("heat_map", "depth")
+    needed: list[Path] = []
     if any(isinstance(source, Shift) for source in sources):
         result = RunFolder(folder).result()
-        if result is not None and result.status == "finished":
-            return (folder / "checkpoints" / "last.ckpt").exists()
+        if result is not None and result.status == "finished":  # a diverged one is shifted by nobody
+            needed.append(folder / "checkpoints" / "last.ckpt")
+    shows_signals = entry.claim.figure.kind in ("heat_map", "depth")
     if shows_signals or any(isinstance(source, Signal) for source in sources):
-        return (folder / "signals.parquet").exists()
-    return True
+        needed.append(folder / "signals.parquet")
+    return all(path.exists() for path in needed)
 
 
 def _check_outcomes(entry: Entry, plan: Plan, outcomes: Sequence[Outcome], console: Console) -> None:

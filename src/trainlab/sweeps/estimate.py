@@ -13,6 +13,7 @@ from rich.console import Console
 from trainlab.build.whose import digests
 from trainlab.errors import RequestError
 from trainlab.runs.record import RunFolder
+from trainlab.signals.schedule import measured_steps
 from trainlab.sweeps.display import duration
 from trainlab.sweeps.memory import peak_bytes
 from trainlab.sweeps.plan import Job, Plan
@@ -89,10 +90,11 @@ def probe(settings: dict[str, Any]) -> Probe | None:
 
 
 def _timed(settings: dict[str, Any], folder: Path) -> Probe | None:
+    from trainlab.training.assemble import images, total_steps
     from trainlab.training.worker import work
 
     trainer = settings["trainer"]
-    epochs, steps = trainer["max_epochs"], trainer["max_steps"]
+    total = total_steps(settings, images(settings))
     begun = {**trainer, "max_epochs": None, "max_steps": PROBE_STEPS, "progress_bar": False, "devices": 1}
     begun |= {"threads": trainer["threads"] or 1, "strategy": "auto"}
     begun_settings = {
@@ -101,6 +103,7 @@ def _timed(settings: dict[str, Any], folder: Path) -> Probe | None:
         "logger": {"_target_": None},
         "checkpoint": "none",
         "resume": False,
+        "signals": _signals(settings["signals"], total),
         "paths": settings["paths"] | {"runs": str(folder)},
     }
     run = RunFolder(folder / settings["run_id"])
@@ -114,12 +117,11 @@ def _timed(settings: dict[str, Any], folder: Path) -> Probe | None:
         return None
     batch_size = settings["data"]["batch_size"]
     step_seconds = batch_size / result.samples_per_second
-    total = steps if steps else epochs * _steps_per_epoch(settings)
     overhead = max(0.0, seconds - result.steps * step_seconds)
     return Probe(overhead, step_seconds, total, peak_bytes())
 
 
-def _steps_per_epoch(settings: Mapping[str, Any]) -> int:
-    from trainlab.training.assemble import images
-
-    return -(-len(images(settings).train) // settings["data"]["batch_size"])
+def _signals(signals: bool | int, total_steps: int) -> bool | int:
+    """As large a share of the probe's steps is measured as of the run's: a short run's schedule is denser."""
+    share = len(measured_steps(signals, total_steps)) / max(1, total_steps)
+    return round(share * PROBE_STEPS) or False

@@ -11,7 +11,7 @@ from trainlab.sweeps.outcome import Outcome
 from trainlab.sweeps.plan import Plan
 from trainlab.sweeps.pool import WORK, Pool
 from trainlab.sweeps.server import WarmServer
-from trainlab.sweeps.slots import Slot, SlotSettings, cores, make_slots, visible_gpus
+from trainlab.sweeps.slots import Slot, SlotSettings, cores, make_slots, most_at_once, visible_gpus
 from trainlab.sweeps.watch import Watcher
 
 
@@ -24,12 +24,13 @@ class LocalEngine:
 
     def slots(self, plan: Plan) -> int:
         """How many runs go at the same time. Raises RequestError for more GPUs than there are."""
-        return len(self._places(plan))
+        return most_at_once(self._settings, self._places(plan))
 
     def run(self, plan: Plan, sweep: dict[str, Any], server: WarmServer, watcher: Watcher) -> list[Outcome]:
         """Does what is to do and returns how each run ended."""
         handover = Handover.of(plan, sweep)
-        pool = Pool(self._places(plan), server, self._work)
+        places = self._places(plan)
+        pool = Pool(places, server, self._work, most_at_once(self._settings, places))
         dispatcher = Dispatcher(pool, handover, timeout_seconds=sweep["run_timeout"], watcher=watcher)
         return dispatcher.run(plan.todo)
 

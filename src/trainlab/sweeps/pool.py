@@ -20,8 +20,9 @@ WORK = "trainlab.training.worker:work"
 class Pool:
     """A backend of slots over the warm server: each run in a fresh process, on its own cores or GPUs."""
 
-    def __init__(self, slots: Sequence[Slot], server: WarmServer, work: str = WORK):
+    def __init__(self, slots: Sequence[Slot], server: WarmServer, work: str = WORK, most: int | None = None):
         self._free = list(slots)
+        self._most = most or len(slots)
         self._total = len(slots)
         self._server = server
         self._work = work
@@ -31,8 +32,8 @@ class Pool:
         self.threads = slots[0].threads
 
     def has_room(self, job: Job) -> bool:
-        """Whether enough slots are free."""
-        return self._places_for(job) is not None
+        """Whether enough slots are free, and fewer runs go than may."""
+        return len(self._processes) < self._most and self._places_for(job) is not None
 
     def start(self, job: Job, config: Path) -> None:
         """Forks a run from the warm server. Raises OSError where that cannot be done."""

@@ -1,5 +1,6 @@
 """What runs at the same time, on what: cores shared out, or GPUs."""
 
+import math
 import os
 import shutil
 import subprocess
@@ -12,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from trainlab.config.schema import checked
 from trainlab.errors import RequestError
+from trainlab.sweeps.quota import quota_in_cores
 
 Count = Annotated[int, Field(ge=1)]
 
@@ -51,11 +53,13 @@ def make_slots(settings: SlotSettings, accelerator: str, gpus: Sequence[str], co
 
     On CPU one slot per core; on GPUs one slot per GPU or `runs_per_gpu`; on mps one. A run on the CPU has one
     thread, as it has alone, unless the settings say otherwise: the same run has the same bits.
+    Fewer `slots` than GPUs leave a slot for each GPU all the same: a run over several devices takes several,
+    and `most_at_once` says how many runs go.
     """
     if accelerator in ("auto", "gpu") and gpus:
         shared = [gpu for _ in range(settings.runs_per_gpu) for gpu in gpus]
-        count = settings.slots or len(shared)
-        threads = settings.threads or max(1, cores // count)
+        threads = settings.threads or max(1, cores // (settings.slots or len(shared)))
+        count = max(settings.slots or 0, len(shared))
         return [Slot(threads, shared[i % len(shared)]) for i in range(count)]
     if accelerator == "mps":
         count = settings.slots or settings.runs_per_gpu
@@ -64,11 +68,18 @@ def make_slots(settings: SlotSettings, accelerator: str, gpus: Sequence[str], co
     return [Slot(threads)] * (settings.slots or max(1, cores // threads))
 
 
+def most_at_once(settings: SlotSettings, places: Sequence[Slot]) -> int:
+    """How many runs go at the same time: as many as was said, or a run in each slot."""
+    return min(settings.slots or len(places), len(places))
+
+
 def cores() -> int:
-    """CPU cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    """CPU cores that this process may use: those it may run on, and no more than a quota pays for.
+
+    A part of a core counts as one: at a quota of 1.5, two runs at a time use more of it than one does.
+    """
+    known = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, min(known, math.ceil(min(quota_in_cores(), known))))
 
 
 def visible_gpus() -> list[str]:

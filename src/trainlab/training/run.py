@@ -1,6 +1,7 @@
 """One run, start to end: the story on one screen."""
 
 import logging
+import math
 from collections.abc import Mapping
 from contextlib import nullcontext
 from functools import partial
@@ -169,8 +170,10 @@ def _checkpoints(settings: Mapping[str, Any], folder: RunFolder) -> list[Callbac
 def _early_stop(settings: Mapping[str, Any]) -> list[Callback]:
     if settings["early_stop"] is None:
         return []
+    # in epochs; Lightning counts looks at the validation split, of which there may be one in several epochs
+    patience = math.ceil(settings["early_stop"] / settings["trainer"]["val_every_epochs"])
     # a loss that is not finite is the classifier's to judge
-    return [EarlyStopping("val/loss", patience=settings["early_stop"], mode="min", check_finite=False)]
+    return [EarlyStopping("val/loss", patience=patience, mode="min", check_finite=False)]
 
 
 def _display(

@@ -1,0 +1,54 @@
+"""How many CPU cores a control group lets its processes use: a container's limit, which no count shows."""
+
+import math
+from collections.abc import Iterator
+from pathlib import Path
+
+
+def quota_in_cores(root: Path = Path("/")) -> float:
+    """The smallest CPU quota of this process's control group and of those above it; infinite without one.
+
+    Version 2 says it in cpu.max, version 1 in cpu.cfs_quota_us and cpu.cfs_period_us. `root` is for tests.
+    """
+    return min(
+        (quota for folder in _folders(root) if (quota := _quota(folder)) is not None), default=math.inf
+    )
+
+
+def _folders(root: Path) -> Iterator[Path]:
+    """The folders of our control group and all above it, in each hierarchy that limits the CPU.
+
+    Inside a container its own group may be mounted as the top, and the path in /proc is then not there.
+    """
+    mounted = root / "sys/fs/cgroup"
+    for line in _read(root / "proc/self/cgroup").splitlines():
+        _, _, rest = line.partition(":")
+        controllers, _, path = rest.partition(":")
+        names = controllers.split(",")
+        if controllers and "cpu" not in names:
+            continue
+        tops = [mounted / controllers, mounted / "cpu"] if controllers else [mounted, mounted / "unified"]
+        for top in tops:
+            folder = top / path.lstrip("/")
+            while folder != top and top in folder.parents:
+                yield folder
+                folder = folder.parent
+            yield top
+
+
+def _quota(folder: Path) -> float | None:
+    words = _read(folder / "cpu.max").split()
+    if not words:
+        words = [_read(folder / f"cpu.cfs_{name}_us").strip() for name in ("quota", "period")]
+    try:
+        quota, period = map(float, words)
+    except ValueError:  # "max", or no such file
+        return None
+    return quota / period if quota > 0 and period > 0 else None
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="ascii")
+    except (OSError, UnicodeDecodeError):
+        return ""

@@ -1,0 +1,44 @@
+"""A finished run is enough for a claim where it has kept all that the claim asks for."""
+
+from types import SimpleNamespace
+
+import pytest
+
+from trainlab.claims.sources import Shift, Signal
+from trainlab.claims.sweep import _is_enough
+from trainlab.runs import Result, RunFolder
+
+SHIFT, SIGNAL = Shift.model_construct(), Signal.model_construct()
+LAST, SIGNALS = "checkpoints/last.ckpt", "signals.parquet"
+
+
+@pytest.mark.parametrize(
+    ("sources", "figure", "needed"),
+    [
+        ([], "bars", []),
+        ([SHIFT], "bars", [LAST]),
+        ([SIGNAL], "bars", [SIGNALS]),
+        ([], "heat_map", [SIGNALS]),
+        ([SHIFT, SIGNAL], "bars", [LAST, SIGNALS]),
+        ([SHIFT], "depth", [LAST, SIGNALS]),
+    ],
+)
+@pytest.mark.parametrize("kept", [[], [LAST], [SIGNALS], [LAST, SIGNALS]])
+def test_a_run_is_enough_with_all_that_is_asked_for(tmp_path, sources, figure, needed, kept):
+    claim = SimpleNamespace(all_sources=sources, figure=SimpleNamespace(kind=figure))
+    folder = RunFolder(tmp_path / "r").create()
+    folder.finish(Result(run_id="r", status="finished"))
+    for name in kept:
+        path = folder.path / name
+        path.parent.mkdir(exist_ok=True)
+        path.touch()
+    assert _is_enough(SimpleNamespace(claim=claim), folder.path) == (set(needed) <= set(kept))
+
+
+def test_a_diverged_run_needs_no_weights(tmp_path):
+    claim = SimpleNamespace(all_sources=[SHIFT, SIGNAL], figure=SimpleNamespace(kind="bars"))
+    folder = RunFolder(tmp_path / "r").create()
+    folder.finish(Result(run_id="r", status="diverged"))
+    assert not _is_enough(SimpleNamespace(claim=claim), folder.path)
+    (folder.path / SIGNALS).touch()
+    assert _is_enough(SimpleNamespace(claim=claim), folder.path)
