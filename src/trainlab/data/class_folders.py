@@ -152,7 +152,9 @@ def _look(folder: Path, spelled: dict[str, str]) -> Seen:
 
 def _images(folder: Path, seen: Seen) -> Iterator[Path]:
     """Images at any depth below a class folder; hidden files and folders are passed over."""
-    for entry in os.scandir(folder):
+    with os.scandir(folder) as entries:
+        listed = list(entries)
+    for entry in listed:
         if entry.name.startswith(".") or entry.name in NO_CLASSES or entry.name.lower() in NO_IMAGES:
             continue
         path, suffix = Path(entry.path), os.path.splitext(entry.name)[1].lower()  # noqa: PTH122

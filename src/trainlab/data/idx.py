@@ -8,6 +8,7 @@ otherwise (`train-images.idx3-ubyte`), put each into a folder of its name, or le
 import math
 from collections.abc import Mapping
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 
@@ -21,6 +22,8 @@ FILES = (
     "t10k-images-idx3-ubyte",
     "t10k-labels-idx1-ubyte",
 )
+MOST_BYTES = 2**30
+"""A few bytes of an idx file say how much memory it takes; the largest known ones take half of this."""
 TYPES = {0x09: "int8", 0x0B: "int16", 0x0C: "int32", 0x0D: "float32", 0x0E: "float64"}
 
 
@@ -92,15 +95,24 @@ def read_idx(path: Path) -> np.ndarray:
             expected = _expected_bytes(head)
         except ValueError as error:
             raise RequestError(f"corrupt data file {path}: {error}") from None
-        data = content.read(expected - len(head) + 1)  # and no more: what is packed may unpack to anything
+        # no more than its header says, and no more than is sound: what is packed may unpack to anything
+        data = content.read(expected - len(head) + 1) if expected <= MOST_BYTES else b""
         got = len(head) + len(data)
-        if got > expected:
-            got += sum(len(part) for part in iter(lambda: content.read(2**20), b""))
+        if got != expected:
+            got += _count(content)
     if got != expected:
         raise RequestError(
             f"corrupt data file {path}: got {got:,} bytes, expected {expected:,}{_byte_order(head, got)}"
         )
     return np.frombuffer(data, dtype=np.uint8).reshape(_shape(head))
+
+
+def _count(content: BinaryIO) -> int:
+    """How many bytes follow, at most MOST_BYTES, none of them kept."""
+    count = 0
+    while count < MOST_BYTES and (part := content.read(2**20)):
+        count += len(part)
+    return count
 
 
 def _no_header(head: bytes) -> str:

@@ -17,6 +17,7 @@ from trainlab.errors import RequestError
 MODES = {1: "L", 3: "RGB"}
 DEPTHS = (8, 12, 16, 24, 32)
 """Bits that cameras, scanners and file formats use."""
+WHITES = frozenset(2**bits for bits in DEPTHS)
 EXIF_ORIENTATION = 0x0112
 ROWS = 256
 
@@ -36,7 +37,8 @@ class Depth:
     - Whole numbers: 0 is black. White is 2^b − 1 with the smallest b of 8, 12, 16, 24, 32 that holds the
       largest value of all pictures of the data set together, so that the 12 bits of a camera in a file of 16
       are not black, and a dark picture among lighter ones stays dark.
-    - Floats: 1 is white where all values lie in 0..1; else as whole numbers.
+    - Floats: 1 is white where all values lie in 0..1; else as whole numbers, where the largest value is a
+      quarter of that white at least; else the largest value itself is white (they have a scale of their own).
     - With values below 0 in either: the smallest of all is black, the largest white.
     - NaN and infinite values are refused.
 
@@ -98,7 +100,8 @@ def _black_and_white(low: float, high: float, *, is_real: bool) -> tuple[float, 
         return low, high
     if is_real and high <= 1:
         return 0.0, 1.0
-    return 0.0, float(next(2**bits for bits in DEPTHS if high < 2**bits or bits == DEPTHS[-1]) - 1)
+    white = float(next(2**bits for bits in DEPTHS if high < 2**bits or bits == DEPTHS[-1]) - 1)
+    return 0.0, high if is_real and high < white / 4 else white
 
 
 def eight_bit(image: Image.Image, depth: Depth | None = None) -> Image.Image:
@@ -117,7 +120,7 @@ def eight_bit(image: Image.Image, depth: Depth | None = None) -> Image.Image:
 
 
 def _levels(values: np.ndarray, black: float, white: float) -> np.ndarray:
-    if black == 0 and white > 1:  # 2^b − 1: whole steps of 2^(b − 8), as a shift of bits would give
+    if black == 0 and white + 1 in WHITES:  # whole steps of 2^(b − 8), as a shift of bits would give
         return np.floor(values * (256 / (white + 1))).clip(0, 255)
     return np.rint((values - black) * (255 / ((white - black) or 1))).clip(0, 255)
 

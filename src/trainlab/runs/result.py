@@ -87,8 +87,11 @@ class Result:
             raise ValueError(f"status is {self.status!r}, expected one of {', '.join(RECORDED)}")
 
     @classmethod
-    def of(cls, settings: Mapping[str, Any], **known: Any) -> "Result":
-        """The outcome of a run; id, seed, axes, data and group are those of its frozen settings."""
+    def of(cls, settings: Mapping[str, Any], data_notes: Sequence[str] = (), **known: Any) -> "Result":
+        """The outcome of a run; id, seed, axes, data and group are those of its frozen settings.
+
+        `data_notes`: what is to be told about the data (`ImageData.notes`), kept in `data.notes`.
+        """
         return cls(
             run_id=settings["run_id"],
             seed=settings["seed"],
@@ -97,6 +100,7 @@ class Result:
                 "name": settings["data"]["name"],
                 "fingerprint": settings["fingerprint"],
                 "copy": settings["copy"],
+                **({"notes": list(data_notes)} if data_notes else {}),
             },
             group=settings["group"],
             **known,

@@ -10,6 +10,7 @@ from trainlab.config.schema import SweepSettings, checked
 from trainlab.errors import RequestError
 from trainlab.sweeps import summary
 from trainlab.sweeps.architectures import check_architectures
+from trainlab.sweeps.data_notes import DataNotes
 from trainlab.sweeps.display import Display
 from trainlab.sweeps.estimate import show_estimate
 from trainlab.sweeps.failed import SweepFailed
@@ -88,13 +89,17 @@ def _planned_and_run(
     console.print(f"[bold]{plan.group}[/bold]: {plan.describe()}", highlight=False)
     for line in unused(plan, server) if plan.todo else []:
         console.print(line, style="yellow", highlight=False, markup=False, soft_wrap=True)
+    notes = DataNotes(plan, console)
+    notes.of_files()
     if settings["plan_only"]:
         show_estimate(plan, slots, server, console)
         return plan, []
     if not plan.todo:
         return plan, []
     with Display(plan, console) as display:
-        return plan, engine.run(plan, settings, server, display)
+        ended = engine.run(plan, settings, server, display)
+    notes.of_images()
+    return plan, ended
 
 
 def _checked(values: dict[str, Any]) -> dict[str, Any]:

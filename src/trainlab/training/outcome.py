@@ -4,7 +4,7 @@ import logging
 import os
 import platform
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -48,6 +48,7 @@ class Recorder:
         say: Callable[[str], None] = log.warning,
     ):
         self.folder, self.settings, self.pruning = folder, settings, pruning
+        self.data_notes: Sequence[str] = ()
         self.elapsed = Elapsed()
         self._interruption, self._say = interruption, say
         self._warnings: list[str] = []
@@ -156,6 +157,7 @@ class Recorder:
                 self._record.metrics.close()
             result = Result.of(
                 self.settings,
+                self.data_notes,
                 status=status,
                 pruning=self.pruning.record(),
                 parameters=_parameters(self._classifier),

@@ -64,6 +64,10 @@ def train(settings: Mapping[str, Any], console: Console | None = None) -> Result
             folder.begin(resumed_step=start.last_step)
         say = log.warning if console is None else partial(_say, console)
         with Recorder(folder, settings, pruning, interruption, say) as recorder:
+            recorder.data_notes = images.notes
+            if console is not None:
+                for note in images.notes:
+                    console.print(f"data: {note}", markup=False, highlight=False, soft_wrap=True)
             pruning.foresee(settings)
             classifier = assemble.classifier(settings, images)
             if start.is_foreign:
