@@ -34,6 +34,7 @@ class Outcome:
     cause: str | None = None
     seconds: float = 0.0
     reused: bool = False
+    warnings: tuple[str, ...] = ()
 
     @property
     def is_good(self) -> bool:
@@ -63,7 +64,7 @@ def recorded(
     cause = f"{result.error.get('type')}: {result.error.get('message')}" if result.error else None
     if result.status == "pruned" and result.pruning:
         cause = result.pruning.get("reason")
-    return Outcome(job.run_id, job.label, result.status, cause, seconds, reused)
+    return Outcome(job.run_id, job.label, result.status, cause, seconds, reused, tuple(result.warnings))
 
 
 class Cause(NamedTuple):

@@ -4,10 +4,11 @@ import multiprocessing
 import os
 import signal
 import sys
+import threading
 import time
 import types
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from multiprocessing import forkserver
 from multiprocessing.connection import Connection
 from multiprocessing.context import BaseContext
@@ -23,6 +24,7 @@ from trainlab.sweeps.sockets import make_room_for_sockets
 PRELOAD = ("trainlab.sweeps.warm",)
 _ATTEMPTS = 5
 _PAUSE_SECONDS = 0.1
+_PATIENCE_SECONDS = 0.5
 
 
 class WarmServer:
@@ -55,11 +57,16 @@ class WarmServer:
         self.close()
 
     def close(self) -> None:
-        """Ends the server, also in the middle of its imports; processes that it has started go on."""
+        """Ends the server, also in the middle of its imports; processes that it has started go on.
+
+        One that is not in the middle of something ends by itself, and takes its temporary folders with it.
+        """
         pid = forkserver._forkserver._forkserver_pid  # pyrefly: ignore
         if self._forks and pid is not None:
-            os.kill(pid, signal.SIGKILL)
-            forkserver._forkserver._stop()  # waits for it, and forgets it  # pyrefly: ignore
+            at_last = threading.Timer(_PATIENCE_SECONDS, _kill, (pid,))
+            at_last.start()
+            forkserver._forkserver._stop()  # tells it, waits for it, and forgets it  # pyrefly: ignore
+            at_last.cancel()
 
     def start(self, target: Callable[..., None], *arguments: Any) -> tuple[BaseProcess, Connection]:
         """Starts `target(*arguments, connection)` in a new process; returns it and our end of the connection.
@@ -123,6 +130,11 @@ def died_of(exit_code: int | None) -> str:
         name = f"signal {-exit_code}"
     guess = ", perhaps for want of memory" if name in ("SIGKILL", "SIGABRT", "SIGSEGV", "SIGBUS") else ""
     return f"killed by {name}{guess}"
+
+
+def _kill(pid: int) -> None:
+    with suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGKILL)
 
 
 @contextmanager

@@ -19,6 +19,7 @@ from trainlab.sweeps.savings import savings
 MOST_ROWS = 40
 _ORDER = (*RECORDED, "unstarted")
 MOST_FAILURES = 20
+MOST_WARNINGS = 5
 
 
 def outcomes_of_all(plan: Plan, ended: Sequence[Outcome]) -> list[Outcome]:
@@ -44,6 +45,7 @@ def show(plan: Plan, outcomes: Sequence[Outcome], console: Console, pruned_by: s
     counts = Counter(outcome.status for outcome in outcomes)
     line = ", ".join(f"{counts[status]} {status}" for status in _ORDER if counts[status])
     console.print(line, style="bold", highlight=False)
+    _show_warnings(outcomes, console)
     for note in [f"runs: {plan.runs}", *notes]:
         console.print(note, highlight=False, markup=False, soft_wrap=True)
     if counts["interrupted"] or counts["unstarted"]:
@@ -79,6 +81,17 @@ def with_more_seeds(plan: Plan) -> str:
     overrides = [f"{key}={','.join(several)}" for key, several in values.items()]
     seeds = f"seed=range({first},{first + 3})" if first else "seed=range(3)"
     return train(["-m", *overrides, seeds])
+
+
+def _show_warnings(outcomes: Sequence[Outcome], console: Console) -> None:
+    """Each warning once, however many runs had it; those of earlier sweeps were said then."""
+    counts = Counter(line for outcome in outcomes if not outcome.reused for line in outcome.warnings)
+    for line, count in counts.most_common(MOST_WARNINGS):
+        of_runs = f" ({count} runs)" if count > 1 else ""
+        text = f"warning: {line}{of_runs}"
+        console.print(text, style="yellow", highlight=False, markup=False, soft_wrap=True)
+    if len(counts) > MOST_WARNINGS:
+        console.print(f"and {len(counts) - MOST_WARNINGS} other warnings: see the runs' records")
 
 
 def _show_failures(outcomes: Sequence[Outcome], console: Console) -> None:
