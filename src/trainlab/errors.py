@@ -1,14 +1,27 @@
 """What is told to the user in one line, with exit code 2."""
 
 import difflib
+import re
 from collections.abc import Iterable
 
 MOST_NAMES = 40
 """So many names are listed in an error: a folder may hold thousands of sweeps."""
 
 
+OBEYED = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+"""What a terminal obeys: control characters but for tab and new line, turns of the writing's direction."""
+
+
+def harmless(text: str) -> str:
+    """A text with nothing in it that a terminal obeys: such characters, of others' names, are shown as �."""
+    return OBEYED.sub("�", text)
+
+
 class RequestError(Exception):
     """The request itself is wrong: got, expected, available, closest valid name, all in one line."""
+
+    def __str__(self) -> str:
+        return harmless(super().__str__())
 
 
 def counted(number: int, noun: str) -> str:

@@ -1,15 +1,43 @@
-"""The console that tables and messages go to: as wide as the terminal, and never cut where there is none."""
+"""The console that tables and messages go to: as wide as the terminal, and never cut where there is none.
+
+What it prints is mostly others' words: names of folders, classes and groups, messages of errors. Square
+brackets in them are square brackets, and what a terminal would obey is not passed on. Our own markup goes
+through `marked`.
+"""
 
 import os
+from collections.abc import Iterable
+from typing import Any
 
-from rich.console import Console, ConsoleDimensions
+from rich.console import Console, ConsoleDimensions, ConsoleOptions, RenderableType
+from rich.markup import escape
+from rich.segment import Segment
+from rich.text import Text
+
+from trainlab.errors import harmless
 
 PIPED_WIDTH = 10_000
 """Columns of a pipe or a file: what reads it has no edge, and a table is only as wide as its content."""
 
 
+def marked(template: str, *values: object) -> Text:
+    """A template with markup of ours and a `{}` for each value, whose own brackets are brackets."""
+    return Text.from_markup(template.format(*(escape(str(value)) for value in values)), emoji=False)
+
+
 class WideWhenPiped(Console):
-    """A console that cuts and wraps for a screen only; `COLUMNS`, where it is set, goes before both."""
+    """A console that cuts and wraps for a screen only; `COLUMNS`, where it is set, goes before both.
+
+    Text is text: no markup, no emoji codes, no colouring of what looks like a number.
+    """
+
+    def __init__(self, **how: Any) -> None:
+        super().__init__(markup=False, emoji=False, highlight=False, **how)
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        """What is to be printed, piece by piece; a piece that is text has nothing in it that is obeyed."""
+        for piece in super().render(renderable, options):
+            yield piece if piece.control else Segment(harmless(piece.text), piece.style)
 
     @property
     def size(self) -> ConsoleDimensions:  # pyrefly: ignore  # rich has a setter too, which nothing here needs

@@ -12,7 +12,7 @@ from rich.text import Text
 from trainlab.analysis.compare import COUNTED, WEAK, Comparison, is_share
 from trainlab.analysis.effects import Effects
 from trainlab.analysis.listing import Column, Listing, Settings, listing
-from trainlab.errors import counted
+from trainlab.errors import counted, harmless
 from trainlab.runs import plain_json
 
 WIDE = 10_000
@@ -173,7 +173,7 @@ def csv(frame: pl.DataFrame) -> str:
     """A table as CSV with a header; null is empty."""
     text = io.StringIO()
     frame.write_csv(text)
-    return text.getvalue()
+    return harmless(text.getvalue())
 
 
 def estimate(metric: str, mean: float | None, low: float | None, high: float | None) -> str:
@@ -206,7 +206,7 @@ def cell(value: object) -> str:
     """Any value, short."""
     if value is None:
         return "–"
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+    return f"{value:.4g}" if isinstance(value, float) else harmless(str(value))
 
 
 def human_bytes(count: int) -> str:

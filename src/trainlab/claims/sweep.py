@@ -21,6 +21,7 @@ from trainlab.sweeps.outcome import Outcome
 from trainlab.sweeps.plan import DONE, Plan, make_plan, record_plan
 from trainlab.sweeps.server import WarmServer
 from trainlab.sweeps.slots import SlotSettings
+from trainlab.terminal import marked
 
 
 class Stopped(SweepFailed):
@@ -67,7 +68,7 @@ def sweep(entry: Entry, jobs: Sequence[Job], bench: Bench) -> dict[str, dict[int
     record_plan(plan)
     again = [job for job in plan.jobs if job.status in DONE and not _is_enough(entry, plan.runs / job.run_id)]
     shared = f" ({len(again)} of them again, for what their records lack)" if again else ""
-    line = f"[bold]{entry.name}[/bold]: {_describe(plan, len(again))}{shared}"
+    line = marked("[bold]{}[/bold]: {}{}", entry.name, _describe(plan, len(again)), shared)
     console.print(line, highlight=False, soft_wrap=True)
     _check_outcomes(entry, plan, _run(plan, values, bench), console)
     rerun = replace(plan, todo=again)

@@ -16,7 +16,7 @@ from trainlab.cli.arguments import AsCsv, AsJson, Everything, Last, OfSweep, Run
 from trainlab.cli.draw import plot_app
 from trainlab.cli.output import lost, standing_output
 from trainlab.cli.runs import runs_app
-from trainlab.errors import RequestError
+from trainlab.errors import RequestError, harmless
 
 # typer brings its own click since 0.17; this is the parent of what it lets us import
 UsageError = typer.BadParameter.__mro__[1]
@@ -358,5 +358,5 @@ def _as_a_setting(error: Exception) -> str:
 
 
 def _wrong(line: str) -> int:
-    print(f"trainlab: {' '.join(line.split())}", file=sys.stderr)
+    print(f"trainlab: {harmless(' '.join(line.split()))}", file=sys.stderr)
     return 2

@@ -12,6 +12,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from trainlab.config import compose, one_line
 from trainlab.config.options import package_conf
@@ -115,11 +116,8 @@ def _show_grid(answers: Sequence[tuple[str, dict[str, Any]]], theory_only: bool,
 def _show_one(answer: Mapping[str, Any], console: Console) -> None:
     if "learns" in answer:
         says = "" if _is_said_below(answer) else f": {answer['says']}"
-        console.print(
-            f"[bold]learns: {_chance(answer)}, {answer['answer']}[/bold]{says}",
-            highlight=False,
-            soft_wrap=True,
-        )
+        head = Text.assemble("learns: ", _chance(answer), f", {answer['answer']}", style="bold")
+        console.print(Text.assemble(head, says), soft_wrap=True)
         if answer["by_steps"]:
             console.print(f"steps: {_steps(answer)}", highlight=False, soft_wrap=True)
         if answer["cause"]:
@@ -167,10 +165,10 @@ def _layers(answer: Mapping[str, Any], theory: Mapping[str, Any] | None) -> Tabl
     return table
 
 
-def _chance(answer: Mapping[str, Any]) -> str:
+def _chance(answer: Mapping[str, Any]) -> Text:
     from trainlab.diagnosis.forecast.budgets import percent
 
-    return f"[{_colour(answer)}]{percent(answer['learns'])}[/{_colour(answer)}]"
+    return Text(percent(answer["learns"]), _colour(answer))
 
 
 def _colour(answer: Mapping[str, Any]) -> str:

@@ -12,7 +12,7 @@ from trainlab.claims import folder as claims
 from trainlab.claims import jobs
 from trainlab.claims.folder import Entry
 from trainlab.errors import RequestError, unknown
-from trainlab.terminal import WideWhenPiped
+from trainlab.terminal import WideWhenPiped, marked
 
 if TYPE_CHECKING:
     from trainlab.claims.runner import Judged
@@ -102,7 +102,7 @@ def _run_all(entries: list[Entry], setup: "Setup") -> list[str]:
                 failed.append(str(error))
                 if isinstance(error, Stopped):
                     break
-            console.print(f"[dim]{time.monotonic() - since:.0f} s[/dim]", highlight=False)
+            console.print(f"{time.monotonic() - since:.0f} s", style="dim")
     return failed
 
 
@@ -116,7 +116,7 @@ def _write(judged: "Judged") -> None:
     record.write(where, content)
     path = page.write(where, content, has_figure=True)
     colour = {"supported": "green", "refuted": "red"}.get(content["verdict"], "yellow")
-    console.print(f"[bold {colour}]{content['verdict']}[/]: {content['statement']}", highlight=False)
+    console.print(marked(f"[bold {colour}]{{}}[/]: {{}}", content["verdict"], content["statement"]))
     for finding in content["findings"]:
         console.print(
             f"  {finding['verdict']}: {finding['says']}", highlight=False, markup=False, soft_wrap=True

@@ -9,13 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.markup import escape
 
 from trainlab.build.whose import environment, own
 from trainlab.config.command import trainlab
 from trainlab.config.options import AXES, package_conf
 from trainlab.errors import RequestError
-from trainlab.terminal import WideWhenPiped
+from trainlab.terminal import WideWhenPiped, marked
 
 HELP = """\
 Train one run, or a sweep with -m.
@@ -181,7 +180,7 @@ def _one_run(composed: Any, choices: Mapping[str, str]) -> None:
     if done and not sweep["rerun"]:
         console.print("this run is done already (sweep.rerun=true trains it again):")
         for line in done.warnings:
-            console.print(f"[yellow]warning[/yellow]: {escape(line)}", highlight=False, soft_wrap=True)
+            console.print(marked("[yellow]warning[/yellow]: {}", line), soft_wrap=True)
     else:
         _work(settings, folder, console, afresh=sweep["rerun"])
         done = folder.result()
@@ -202,7 +201,7 @@ def _work(settings: Mapping[str, Any], folder: Any, console: Console, afresh: bo
     preconditions.check(settings)
     preconditions.check_hardware(settings["trainer"])
     axes = "  ".join(f"{axis}={value}" for axis, value in settings["axes"].items() if value is not None)
-    console.print(f"[bold]run {settings['run_id']}[/bold] in {folder.path}", highlight=False, soft_wrap=True)
+    console.print(marked("[bold]run {}[/bold] in {}", settings["run_id"], folder.path), soft_wrap=True)
     console.print(f"{axes}  seed={settings['seed']}  ({settings['copy']})", style="dim", highlight=False)
     if settings["trainer"]["devices"] > 1:
         code = _work_on_devices(settings)
@@ -242,17 +241,19 @@ def _show(result: Any, folder: Path, console: Console) -> None:
     """The outcome in a few lines, and what to do next."""
     metrics = result.metrics
     if result.status == "pruned":
-        console.print(f"[yellow]pruned[/yellow]: {result.stopped['reason']}", highlight=False, soft_wrap=True)
+        console.print(marked("[yellow]pruned[/yellow]: {}", result.stopped["reason"]), soft_wrap=True)
         console.print("next: sweep.prune=none trains it", highlight=False)
         return
     if result.status == "diverged":
-        console.print(f"[red]diverged[/red]: {result.stopped['quantity']} at step {result.stopped['step']}")
+        console.print(
+            marked("[red]diverged[/red]: {} at step {}", result.stopped["quantity"], result.stopped["step"])
+        )
     shown = "  ".join(
         f"{name} {value:.2%}" if name.endswith("acc") else f"{name} {value:.4f}"
         for name, value in metrics.items()
         if value is not None and name.rpartition("/")[2] in ("acc", "loss")
     )
-    console.print(f"[bold]{shown}[/bold]", highlight=False, soft_wrap=True)
+    console.print(shown, style="bold", soft_wrap=True)
     verdict = result.verdict
     if verdict.learned is not None:
         where = f" at {verdict.layer}" if verdict.layer else ""

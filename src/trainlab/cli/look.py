@@ -7,7 +7,7 @@ from rich.table import Table
 
 from trainlab.config import AXES, catalogue
 from trainlab.errors import RequestError
-from trainlab.terminal import WideWhenPiped
+from trainlab.terminal import WideWhenPiped, marked
 
 
 def options(axis: str | None) -> None:
@@ -69,8 +69,11 @@ def anatomy(overrides: list[str], as_json: bool) -> None:
     console.print(table)
     console.print("\nk kernel, s stride, p padding; mult-adds of one image; field: receptive field, pixels")
     console.print(
-        f"total: [bold]{total.parameters:,}[/bold] parameters, {_short(total.multiply_adds)} multiply-adds",
-        highlight=False,
+        marked(
+            "total: [bold]{}[/bold] parameters, {} multiply-adds",
+            f"{total.parameters:,}",
+            _short(total.multiply_adds),
+        )
     )
 
 

@@ -20,6 +20,7 @@ from trainlab.diagnosis.of_run import evidence_of
 from trainlab.errors import RequestError
 from trainlab.runs import Result, RunFolder
 from trainlab.runs.groups import add_to_group
+from trainlab.terminal import marked
 
 MOST_STEPS = 300
 """Steps of each arm, or the run's own where it made fewer: both get the same, so that they compare."""
@@ -56,7 +57,7 @@ class Proof:
     def show(self, console: Console) -> None:
         """Prints both curves and what they came to."""
         curves = {arm.name: arm.evidence.losses for arm in (self.before, self.after)}
-        console.print("\n[bold]training loss[/bold] (nats)")
+        console.print(marked("\n[bold]training loss[/bold] (nats)"))
         for line in plot(curves, top=1.3 * self.before.evidence.chance_loss):
             console.print(line, highlight=False, markup=False)
         for mark, arm in zip(MARKS, (self.before, self.after), strict=False):

@@ -6,13 +6,12 @@ import tempfile
 from dataclasses import asdict
 from pathlib import Path
 
-from rich.markup import escape
 from rich.table import Table
 
 from trainlab.errors import RequestError
 from trainlab.runs.checkpoints import checkpoint_path
 from trainlab.runs.selection import resolve
-from trainlab.terminal import WideWhenPiped
+from trainlab.terminal import WideWhenPiped, marked
 
 console = WideWhenPiped()
 
@@ -85,8 +84,8 @@ def predict(folder: Path, run: str, images: list[Path], checkpoint: str, as_json
         print(json.dumps(answers, indent=2))
         return
     for image, classes in answers.items():
-        console.print(f"[bold]{escape(image)}[/bold]", highlight=False)
-        console.print(f"[dim]{'; '.join(done[image])}[/dim]", highlight=False)
+        console.print(image, style="bold")
+        console.print("; ".join(done[image]), style="dim")
         for name, share in list(classes.items())[:5]:
             console.print(f"  {name:<14} {share:7.2%} {'█' * round(30 * share)}", highlight=False)
 
@@ -150,6 +149,4 @@ def lr_range(overrides: list[str], steps: int, smallest: float, largest: float, 
             "the loss does not fall at any of these rates: look at trainlab anatomy and the initializer"
         )
     else:
-        console.print(
-            f"it falls fastest at [bold]optimizer.lr={result.suggestion:.1e}[/bold]", highlight=False
-        )
+        console.print(marked("it falls fastest at [bold]optimizer.lr={}[/bold]", f"{result.suggestion:.1e}"))

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
 
-from trainlab.errors import RequestError, counted
+from trainlab.errors import RequestError, counted, harmless
 from trainlab.mirror.offline import OfflineRun, offline_runs
 from trainlab.runs import housekeeping
 from trainlab.training import wandb_account
@@ -69,6 +69,7 @@ def _teller(runs: Sequence[OfflineRun], counts: Counter[str]) -> Callable[..., N
 
     def tell(run: OfflineRun, outcome: str, reason: str | None = None) -> None:
         counts[outcome.partition(":")[0]] += 1
-        print(f"{run.run_id}  {names[run]:<{width}}  {outcome}{f': {reason}' if reason else ''}", flush=True)
+        line = f"{run.run_id}  {names[run]:<{width}}  {outcome}{f': {reason}' if reason else ''}"
+        print(harmless(line), flush=True)
 
     return tell

@@ -18,7 +18,7 @@ from trainlab.diagnosis.of_run import Judged, judged
 from trainlab.diagnosis.verdict import VERSION
 from trainlab.errors import RequestError
 from trainlab.runs import BrokenRun, RunFolder, plain_json
-from trainlab.terminal import WideWhenPiped
+from trainlab.terminal import WideWhenPiped, marked
 
 console = WideWhenPiped()
 
@@ -85,7 +85,8 @@ def as_dict(run: RunFolder, known: Judged, rows: Sequence[LayerRow]) -> dict[str
 
 def _print(run: RunFolder, known: Judged, proved: bool) -> None:
     diagnosis = known.today
-    _line(f"run [bold]{run.run_id}[/bold] {_outcome(known)}: {words.measured(diagnosis)}")
+    head = marked("run [bold]{}[/bold] ", run.run_id)
+    _line(Text.assemble(head, _outcome(known), f": {words.measured(diagnosis)}"))
     if says := words.status(known.status, known.result):
         _line(says, style="dim")
     if known.differs and known.recorded is not None:
@@ -100,23 +101,23 @@ def _print(run: RunFolder, known: Judged, proved: bool) -> None:
         _line(UNITS, style="dim")
 
 
-def _outcome(known: Judged) -> str:
+def _outcome(known: Judged) -> Text:
     if known.status == "running":
-        return "is still running"
+        return Text("is still running")
     level = known.today.level or ("well" if known.today.learned else "")
     says = words.outcome(known.today.learned, known.today.level)
-    return f"[{COLOURS[level]}]{says}[/{COLOURS[level]}]" if level in COLOURS else says
+    return Text(says, COLOURS.get(level, ""))
 
 
 def _print_cause(run: RunFolder, finding: Finding, diagnosis: Diagnosis, proved: bool) -> None:
     overrides = diagnosis.remedies.get(finding.cause)
     grid = Table.grid(padding=(0, 2))
-    grid.add_row("cause", f"[bold]{words.place(finding)}[/bold]")
+    grid.add_row("cause", marked("[bold]{}[/bold]", words.place(finding)))
     grid.add_row("", sentence(finding))
     grid.add_row("evidence", finding.says)
     grid.add_row("", words.numbers(finding))
     if overrides:
-        grid.add_row("remedy", f"[bold]{overrides}[/bold]")
+        grid.add_row("remedy", marked("[bold]{}[/bold]", overrides))
         grid.add_row("", Text(command(run.settings(), overrides, run.path.parent)))
         if not proved:
             grid.add_row("prove it", Text(trainlab("explain", run.run_id, "--prove", runs=run.path.parent)))
@@ -151,5 +152,5 @@ def _cell(name: str, value: Any) -> str:
     return f"{first:.4f}" if name == "correlation" else f"{first:.2g}"
 
 
-def _line(text: str, style: str | None = None) -> None:
+def _line(text: str | Text, style: str | None = None) -> None:
     console.print(text, style=style, highlight=False, soft_wrap=True)

@@ -8,12 +8,16 @@ import json
 import math
 from collections.abc import Mapping
 
+from trainlab.errors import OBEYED
+
 _NOT_FINITE = frozenset({"NaN", "Infinity", "-Infinity"})
 
 
 def dumps(value: object, indent: int | None = None) -> str:
     """`value` as strict JSON text. Raises TypeError for what is neither plain nor a number."""
-    return json.dumps(encode(value), indent=indent, allow_nan=False, ensure_ascii=False)
+    text = json.dumps(encode(value), indent=indent, allow_nan=False, ensure_ascii=False)
+    # of these JSON itself escapes only the first
+    return OBEYED.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 def loads(text: str | bytes) -> object:

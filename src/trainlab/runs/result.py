@@ -8,7 +8,7 @@ from typing import Any
 
 from trainlab.build import check_bounded
 from trainlab.build.policy import shown
-from trainlab.errors import RequestError
+from trainlab.errors import RequestError, harmless
 from trainlab.runs import plain_json
 from trainlab.runs.atomic import write_atomically
 from trainlab.runs.reading import read_whole
@@ -25,7 +25,7 @@ class BrokenRun(Exception):
     """A run folder that cannot be read: which one, and why, in one line."""
 
     def __init__(self, path: Path | str, reason: str) -> None:
-        super().__init__(f"{path}: {reason}")
+        super().__init__(harmless(f"{path}: {reason}"))
         self.path = Path(path)
         self.reason = reason
 

@@ -21,6 +21,7 @@ from trainlab.sweeps.plan import Plan, make_plan, record_plan
 from trainlab.sweeps.server import WarmServer
 from trainlab.sweeps.unused import unused
 from trainlab.sweeps.watch import Watcher
+from trainlab.terminal import marked
 
 SLOW_TRACKERS = {"wandb": ("wandb", "wandb.sdk.launch.inputs.internal")}
 """What runs import that use a tracker, once in the warm server instead of for two seconds in every run.
@@ -86,7 +87,7 @@ def _planned_and_run(
     check_architectures(plan.todo, server)
     if not settings["plan_only"]:
         record_plan(plan)
-    console.print(f"[bold]{plan.group}[/bold]: {plan.describe()}", highlight=False)
+    console.print(marked("[bold]{}[/bold]: {}", plan.group, plan.describe()))
     for line in unused(plan, server) if plan.todo else []:
         console.print(line, style="yellow", highlight=False, markup=False, soft_wrap=True)
     notes = DataNotes(plan, console)

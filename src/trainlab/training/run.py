@@ -13,11 +13,11 @@ import torch
 from lightning.pytorch.callbacks import Callback, EarlyStopping
 from lightning.pytorch.loggers import Logger
 from rich.console import Console
-from rich.markup import escape
 
 from trainlab.build import build, policy
 from trainlab.data.datamodule import ImageDataModule
 from trainlab.runs import Result, RunFolder
+from trainlab.terminal import marked
 from trainlab.training import assemble, preconditions, resume
 from trainlab.training.checkpoint import Checkpoint, SelfDescribing
 from trainlab.training.classifier import Classifier
@@ -98,7 +98,7 @@ def _last_checkpoint(settings: Mapping[str, Any], folder: RunFolder) -> Path | N
 
 
 def _say(console: Console, warning: str) -> None:
-    console.print(f"[yellow]warning[/yellow]: {escape(warning)}", highlight=False, soft_wrap=True)
+    console.print(marked("[yellow]warning[/yellow]: {}", warning), soft_wrap=True)
 
 
 def _evaluate(trainer: L.Trainer, classifier: Classifier, loaders: ImageDataModule) -> None:
