@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import json
 import os
 import re
 import shlex
@@ -102,6 +103,71 @@ def test_a_training_command_runs(command, place):
     assert result.code == 0, result.err
 
 
+def is_relu(axes) -> bool:
+    return axes["activation"] == "relu"
+
+
+def has_batchnorm(axes) -> bool:
+    return axes["norm_layer"] == "batchnorm"
+
+
+# Of each training command that fits two cores, which of its runs learn at full length. A run that did not may
+# have too few steps, or an unknown cause: the labels of digits are right, and nothing here shows otherwise.
+LEARNS = {
+    "python train.py": is_relu,
+    "python train.py -m activation=sigmoid,relu init=glorot,kaiming": is_relu,
+    "python train.py -m activation=tanh,relu depth=2,8 seed='range(3)'": lambda axes: True,
+    "python train.py model=mlp activation=sigmoid norm_layer=batchnorm trainer.max_epochs=3 seed=7": (
+        lambda axes: True
+    ),
+    "python train.py -m activation=sigmoid,relu depth=2,12 sweep.prune=preflight sweep.audit=0.1": is_relu,
+    "python train.py experiment=lenet5_mnist": lambda axes: True,
+    "python train.py experiment=batchnorm_rescue": lambda axes: is_relu(axes) or has_batchnorm(axes),
+}
+TOO_LONG = ("data=cifar10",)  # ResNet-20 on CIFAR-10 takes hours
+SAYS_NOTHING = (None, "too_few_steps")
+
+
+def test_every_training_command_of_the_readme_has_its_verdict():
+    asked = [c for c in TRAIN if "plan_only" not in c and not any(word in c for word in TOO_LONG)]
+    assert set(asked) == set(LEARNS)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("command", LEARNS)
+def test_a_training_command_comes_to_the_right_verdict(command, tmp_path):
+    """At full length, as the reader runs it: not that it ends, but what it says."""
+    needs_data(command)
+    result = call(f"{command} logger=none", tmp_path)
+    assert result.code == 0, result.err
+    records = [json.loads(path.read_text()) for path in sorted(tmp_path.glob("runs/*/result.json"))]
+    assert records
+    for record in records:
+        axes, verdict = record["axes"], record["verdict"]
+        if record["status"] == "pruned":
+            assert not LEARNS[command](axes), f"{axes} learns, and was pruned"
+            continue
+        if LEARNS[command](axes):
+            assert verdict["learned"], f"{axes}: {verdict}"
+        assert verdict["cause"] != "labels_unlearnable", f"{axes}: {verdict}"
+        if (axes["activation"], axes["init"], axes["depth"]) == (
+            "sigmoid",
+            "kaiming",
+            4,
+        ):  # it takes its time
+            assert verdict["cause"] in SAYS_NOTHING, f"{axes}: {verdict}"
+
+
+@pytest.mark.slow
+def test_the_preflight_of_the_readme_comes_to_the_right_verdict(tmp_path):
+    (command,) = [c for c in OTHER if c.startswith("trainlab preflight")]
+    result = call(f"{command} --json", tmp_path)
+    assert result.code == 0, result.err
+    answer = json.loads(result.out)
+    assert answer["will_learn"] is False and answer["learns"] < 0.5 and answer["cause"]
+
+
 @pytest.mark.parametrize("command", OTHER)
 def test_any_other_command_runs(command, place):
     runs = sorted(p.parent.name for p in (place / "runs").glob("*/checkpoints"))
@@ -112,10 +178,28 @@ def test_any_other_command_runs(command, place):
             for name in sorted(p.parent.name for p in (place / "runs").glob("*/checkpoints"))
             if name not in runs
         ]
-    if "SWEEP" in command:
+    if "SWEEP" in command or "sweeps" in command:
         add_to_group(place / "runs", "SWEEP", runs)
     result = call(re.sub(r"\bRUN\b", runs[0], command), place)
     assert result.code == 0, result.err
+
+
+def test_its_recipe_for_a_class_of_ones_own_works_as_written(tmp_path, monkeypatch):
+    """In an empty folder; from an installed wheel: tests/test_own_classes.py."""
+    (module,) = blocks("py")
+    recipe = README[README.index("A class of your own") : README.index("## Will it learn")]
+    (conf,) = re.findall(r"`(conf/\S+\.yaml)`", recipe)
+    (target,) = re.findall(r"`(_target_: my_module\.\w+)`", recipe)
+    assert "`_partial_: true`" in recipe
+    (tmp_path / conf).parent.mkdir(parents=True)
+    (tmp_path / conf).write_text(f"{target}\n_partial_: true\n")
+    (tmp_path / "my_module.py").write_text(module)
+    monkeypatch.setattr(sys, "path", [entry for entry in sys.path if entry])
+    command = re.findall(r"`(trainlab train -m [^`]+)`", recipe)[0]
+    result = call(f"{command} {' '.join(SMALL)}", tmp_path)
+    assert result.code == 0, result.err
+    assert "2 finished" in result.out and "mine" in result.out
+    sys.modules.pop("my_module", None)
 
 
 def test_the_python_of_the_readme_runs(place):
