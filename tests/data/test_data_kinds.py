@@ -532,6 +532,17 @@ def test_the_same_image_in_two_splits_or_classes_is_told(root, cache):
     assert "1 training images lie in two classes or more" in notes
 
 
+def test_test_images_in_no_class_folder_are_told(root, cache):
+    folder = write_pets(root, images=8)
+    for path in sorted((folder / "test").rglob("*.png")):
+        path.rename(folder / "test" / f"{path.parent.name}{path.name}")
+    for name in "abc":
+        (folder / "test" / name).rmdir()
+    data = pets(root, cache)
+    assert data.copy == "class folders, test split cut from train"
+    assert data.notes == ("24 images lie in test/ itself, in no class folder: this split is not used",)
+
+
 def test_classes_that_a_cut_leaves_without_images_are_told(root, cache):
     write_pets(root)
     assert "classes without training images after the cuts: b, c" in pets(root, cache, train_size=1).notes

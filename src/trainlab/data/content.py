@@ -7,8 +7,6 @@ import numpy as np
 
 DARKEST = 32
 """Of 255: where no pixel of the training split is brighter, its values were hardly meant as 0..255."""
-TOLD_SHARE = 0.002
-"""Share of a split from which on doubles are told: Fashion-MNIST and CIFAR-10 have a few of their own."""
 
 
 def content_notes(
@@ -35,7 +33,7 @@ def _digests(x_NHWC: np.ndarray) -> list[bytes]:
 def _doubles(name: str, these: list[bytes], other: str, those: list[bytes]) -> str | None:
     there = set(those)
     count = sum(digest in there for digest in these)
-    if not count or count < TOLD_SHARE * len(these):
+    if not count:
         return None
     return f"{count:,} of {len(these):,} {name} images are {other} images too"
 
@@ -47,7 +45,7 @@ def _two_classes(digests: list[bytes], y_N: np.ndarray) -> str | None:
         for digest, label in zip(digests, y_N.tolist(), strict=True)
         if label_of.setdefault(digest, label) != label
     }
-    if not odd or len(odd) < TOLD_SHARE * len(digests):
+    if not odd:
         return None
     return f"{len(odd):,} training images lie in two classes or more"
 
