@@ -4,9 +4,10 @@ import json
 
 import pytest
 
+from trainlab.claims import page
 from trainlab.diagnosis import words
 from trainlab.diagnosis.of_run import evidence_of, judged
-from trainlab.diagnosis.verdict import VERSION, level
+from trainlab.diagnosis.verdict import VERSION, holds, level
 from trainlab.runs import RunFolder
 
 
@@ -103,3 +104,13 @@ def test_levels_and_bounds_in_words(run):
     assert "99% lower bound" in says and "a linear model on pixels" in says and "at least" not in says
     assert "no luck" in says or result.metrics["test/acc"] < 0.101
     assert words.outcome(True, "barely") == "barely learned" and words.outcome(True, None) == "learned"
+
+
+def test_pages_do_not_repeat_what_older_rules_said_without_evidence():
+    arm = {"statuses": {"finished": 3}, "causes": {"labels_unlearnable": 1, "collapsed_correlation": 2}}
+    assert page._remarks(arm) == "collapsed correlation (2)"
+    assert (
+        page._remarks(arm | {"verdict_version": VERSION})
+        == "labels unlearnable (1), collapsed correlation (2)"
+    )
+    assert holds("saturation", None) and not holds("labels_unlearnable", 1)

@@ -6,6 +6,7 @@ from typing import Any
 
 from trainlab.claims.spec import Grid
 from trainlab.claims.verdict import REFUTED, SUPPORTED, number
+from trainlab.diagnosis.verdict import holds
 from trainlab.sweeps.display import duration
 
 PAGE_FILE = "README.md"
@@ -188,5 +189,6 @@ def _mean(interval: Mapping[str, Any], metric: str) -> str:
 def _remarks(arm: Mapping[str, Any]) -> str:
     """Runs that did not simply finish, and why runs did not learn."""
     others = [f"{count} {status}" for status, count in arm["statuses"].items() if status != "finished"]
-    causes = [f"{cause.replace('_', ' ')} ({count})" for cause, count in arm["causes"].items()]
+    told = {cause: n for cause, n in arm["causes"].items() if holds(cause, arm.get("verdict_version"))}
+    causes = [f"{cause.replace('_', ' ')} ({count})" for cause, count in told.items()]
     return ", ".join([*others, *causes])

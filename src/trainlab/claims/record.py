@@ -4,7 +4,7 @@ import json
 import math
 import os
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from statistics import median
@@ -14,6 +14,7 @@ from trainlab.analysis.intervals import mean_interval
 from trainlab.claims import verdict
 from trainlab.claims.runner import Judged
 from trainlab.claims.tuning import MEASURE, Choice
+from trainlab.diagnosis.verdict import holds
 from trainlab.errors import RequestError
 from trainlab.runs import Result
 from trainlab.runs.atomic import write_atomically
@@ -84,12 +85,20 @@ def _arm(judged: Judged, arm: str) -> dict[str, Any]:
         "statuses": dict(Counter(result.status for result in results.values())),
         "parameters": next(iter(results.values())).parameters,
         "runs": {seed: path.name for seed, path in judged.evidence.runs[arm].items()},
-        "causes": dict(Counter(r.verdict.cause for r in results.values() if r.verdict.cause)),
+        "causes": dict(Counter(_causes(results.values()))),
+        "verdict_version": min((result.verdict.version or 1 for result in results.values()), default=1),
     }
     for metric in SHOWN_METRICS:
         values = [r.metrics[metric] for r in results.values() if _finite(r.metrics.get(metric))]
         row[metric] = asdict(mean_interval([float(value or 0) for value in values]))
     return row
+
+
+def _causes(results: Iterable[Result]) -> Iterator[str]:
+    """Why runs did not learn, without what older rules said without evidence."""
+    for result in results:
+        if result.verdict.cause and holds(result.verdict.cause, result.verdict.version):
+            yield result.verdict.cause
 
 
 def _choice(choice: Choice) -> dict[str, Any]:

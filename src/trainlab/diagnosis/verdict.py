@@ -12,6 +12,10 @@ VERSION = 2
 2: a cause only where its own evidence is there; `not_known`; how well, against a linear model.
 """
 
+WITHDRAWN = {"labels_unlearnable": 2}
+"""Causes that were said without evidence, and the version from which on they have it: of an older verdict
+they are not repeated."""
+
 # Two points of accuracy above the commonest class: less is not what people call learning.
 MARGIN = 0.02
 # Two-sided 99%: among the runs of a large sweep, few are called learners by luck.
@@ -68,6 +72,12 @@ def attainable(reference: Mapping[str, Any] | None, commonest: float) -> float |
     """The linear model's accuracy, where there is one that does better than guessing by some margins."""
     linear = (reference or {}).get("accuracy")
     return linear if isinstance(linear, int | float) and linear > commonest + 3 * MARGIN else None
+
+
+def holds(cause: str, version: int | None) -> bool:
+    """Whether a recorded cause is still to be told, by the version of the rules that said it (None: the
+    first)."""
+    return (version or 1) >= WITHDRAWN.get(cause, 1)
 
 
 def wilson_lower(successes: int, trials: int, z: float = Z_99) -> float:
