@@ -7,6 +7,7 @@ alone. The positive class of precision, recall and false alarms is "does not lea
 Legend: R runs, F features.
 """
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +15,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
+from sklearn.isotonic import IsotonicRegression
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 
@@ -81,22 +83,44 @@ def left_out(runs: pl.DataFrame, axis: str, columns: Sequence[str]) -> pl.DataFr
     """run_id, family, probability, threshold, of each run, by the fit that knew nothing of its family."""
     parts = []
     for (family,), part in runs.group_by(axis, maintain_order=True):
-        rest = runs.filter(pl.col(axis).ne_missing(family))
-        fitted = fit(rest, columns)
-        parts.append(
-            part.select(
-                "run_id", "learned", axis=pl.lit(axis), family=pl.lit(str(family)),
-                probability=pl.Series(fitted.probability(part)), threshold=pl.lit(fitted.threshold),
-            )
-        )  # fmt: skip
+        fitted = fit(runs.filter(pl.col(axis).ne_missing(family)), columns)
+        parts.append(_told(part, axis, fitted.probability(part), fitted.threshold))
     return pl.concat(parts)
 
 
+def left_out_raw(runs: pl.DataFrame, axis: str, column: str) -> pl.DataFrame:
+    """The same by one number a run as it is: the fit decides which way it points, and from where on it names.
+
+    Its probability, for the Brier score, is the best rising function of it (isotonic regression).
+    """
+    parts = []
+    for (family,), part in runs.group_by(axis, maintain_order=True):
+        rest = runs.filter(pl.col(axis).ne_missing(family))
+        learned_R, x_R = labels(rest), rest[column].to_numpy().astype(float)
+        sign = 1.0 if roc_auc_score(learned_R, x_R) >= 0.5 else -1.0
+        rising = IsotonicRegression(out_of_bounds="clip", y_min=0.0, y_max=1.0).fit(sign * x_R, learned_R)
+        score_R = sign * part[column].to_numpy().astype(float)
+        threshold = equal_error_threshold(learned_R, sign * x_R)
+        parts.append(_told(part, axis, rising.predict(score_R), threshold, score_R))
+    return pl.concat(parts)
+
+
+def _told(
+    part: pl.DataFrame, axis: str, probability_R: Array, threshold: float, score_R: Array | None = None
+) -> pl.DataFrame:
+    """`score` is what orders the runs; `named` those that are said not to learn."""
+    score_R = probability_R if score_R is None else score_R
+    family = pl.col(axis).cast(pl.String).fill_null("null")
+    return part.select(
+        "run_id", "learned", axis=pl.lit(axis), family=family,
+        probability=pl.Series(probability_R), threshold=pl.lit(threshold),
+        score=pl.Series(score_R), named=pl.Series(score_R < threshold),
+    )  # fmt: skip
+
+
 def predicted(fitted: Fit, runs: pl.DataFrame) -> pl.DataFrame:
-    """The runs with the fit's probability and threshold beside each."""
-    return runs.with_columns(
-        probability=pl.Series(fitted.probability(runs)), threshold=pl.lit(fitted.threshold)
-    )
+    """What a fit says of runs that it has not seen, as of one family."""
+    return _told(runs.with_columns(all=pl.lit("all")), "all", fitted.probability(runs), fitted.threshold)
 
 
 def depth_range(ranges: Mapping[str, int], beyond: str) -> pl.Expr:
@@ -148,12 +172,12 @@ def expected_calibration_error(learned_R: NDArray[np.bool_], p_R: Array) -> floa
     return sum(row["runs"] * abs(row["said"] - row["learned"]) for row in table) / len(p_R)
 
 
-def equal_error_threshold(learned_R: NDArray[np.bool_], p_R: Array) -> float:
+def equal_error_threshold(learned_R: NDArray[np.bool_], score_R: Array) -> float:
     """Where the share of failures missed and the share of false alarms are nearest to each other."""
-    levels = np.unique(np.concatenate([[0.0, 1.0], p_R]))
-    middles = (levels[1:] + levels[:-1]) / 2
-    missed = np.array([(p_R[~learned_R] >= t).mean() for t in middles])
-    alarms = np.array([(p_R[learned_R] < t).mean() for t in middles])
+    levels = np.unique(score_R)
+    middles = np.concatenate([levels[:1], (levels[1:] + levels[:-1]) / 2, [np.inf]])
+    missed = np.array([(score_R[~learned_R] >= t).mean() for t in middles])
+    alarms = np.array([(score_R[learned_R] < t).mean() for t in middles])
     return float(middles[np.argmin(np.abs(missed - alarms))])
 
 
@@ -207,21 +231,45 @@ def _rounded(value: float) -> float:
 
 Baseline = Callable[[pl.DataFrame], pl.Series]
 
+LOST = 1e3
+"""In the place of a training loss that was not finite."""
+
 
 def baselines() -> Mapping[str, Baseline]:
-    """What the forecast is held against: one number a run each, fitted and judged in the same way."""
+    """What the forecast is held against: one number a run each, as it is."""
 
     def by(expression: pl.Expr) -> Baseline:
         return lambda runs: runs.select(expression.fill_null(strategy="mean").fill_nan(0.0)).to_series()
 
     reach = (pl.col("reach_layers").clip(1e-3, 1e6).log10() - pl.col("layers").log10()).clip(-4, 6)
     return {
-        "majority": by(pl.lit(0.0).repeat_by(1).explode() + 0 * pl.col("parameters")),
+        "a constant": by(0.0 * pl.col("parameters").cast(pl.Float64)),
         "log(parameters)": by(pl.col("parameters").log10()),
         "depth": by(pl.coalesce("depth", pl.lit(4)).cast(pl.Float64)),
         "gradient norm": by(pl.col("gradient_norm")),
         "χ₁ with the 6ξ rule": by(reach),
-        "train 50 steps": by(-(pl.col("loss_50").fill_null(100.0).clip(0.0, 100.0)).log10()),
+        TRAINED: by(-pl.col("loss_50").fill_null(LOST).clip(0.0, LOST)),
+    }
+
+
+TRAINED = "train 50 steps"
+
+CLASSES, FINE = 10, 1e-4
+"""Of every data set of the zoo; nats to which a distance of the loss from guessing is resolved."""
+
+
+def of_the_loss() -> Mapping[str, pl.Expr]:
+    """What 50 real steps tell, on a scale fine enough to see that a network has begun to learn."""
+    first, after = (pl.col(name).fill_null(LOST).clip(0.0, LOST) for name in ("loss_first", "loss_50"))
+    guessing = math.log(CLASSES)
+    distances = {
+        "below_guessing": guessing - after, "above_guessing": after - guessing,
+        "fall": first - after, "rise": after - first,
+    }  # fmt: skip
+    return {
+        **{f"{name}_50": distance.clip(FINE, LOST).log10() for name, distance in distances.items()},
+        "loss_is_lost": pl.col("loss_50").is_null().cast(pl.Float64),
+        "log_steps": pl.col("steps").cast(pl.Float64).log10(),
     }
 
 

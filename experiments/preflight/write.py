@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from experiments.preflight import again, score
+from experiments.preflight import again, score, within
 from experiments.preflight.design import ORDINARY, PARTS, WIDE
 from experiments.preflight.table import TABLE
 from experiments.written import filled, rounded
@@ -17,6 +17,9 @@ from trainlab.diagnosis.forecast.calibration import COEFFICIENTS, probability
 HERE = Path(__file__).parent
 RESULTS, README, PICTURE = HERE / "results.json", HERE / "README.md", HERE / "reliability.svg"
 MUST = {"recall": 0.9, "false_alarms": 0.1}
+WRONG = 0.05
+"""Share of either kind that a certain answer may get wrong: the border of "cannot tell"."""
+
 BORDER, LOG_2 = (0.12, 0.20), 0.3
 """Where ten classes hardly tell learning from guessing on these test sets; log10 of an overshoot of 2."""
 
@@ -32,15 +35,35 @@ DEPTHS = {"1–2": 2, "3–5": 5, "6–9": 9, "10–15": 15, "16–24": 99}
 def write() -> None:
     """All files, from the table."""
     runs = load()
-    results = rounded(scored(runs))
-    shipped = score.fit(fitted_on(runs), score.COLUMNS)
-    COEFFICIENTS.write_text(json.dumps(shipped.coefficients(), indent=1) + "\n", encoding="utf-8")
-    said = [round(probability(row, shipped.coefficients()), 4) for row in runs.iter_rows(named=True)]
+    forecast = {axis: score.left_out(runs, axis, score.COLUMNS) for axis in score.FAMILIES}
+    border = border_of(pl.concat(list(forecast.values())))
+    results = rounded(scored(runs, forecast))
+    shipped = score.fit(fitted_on(runs), score.COLUMNS).coefficients()
+    shipped = {
+        "intercept": shipped.pop("intercept"),
+        "threshold": shipped.pop("threshold"),
+        "border": border,
+        **shipped,
+    }
+    COEFFICIENTS.write_text(json.dumps(shipped, indent=1) + "\n", encoding="utf-8")
+    said = [round(probability(row, shipped), 4) for row in runs.iter_rows(named=True)]
     runs.drop("depth_range").with_columns(probability=pl.Series(said)).write_csv(TABLE)
     RESULTS.write_text(json.dumps(results, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     README.write_text(readme(results), encoding="utf-8")
     picture(results)
     print(table_of_axes(results), table_of_baselines(results), sep="\n\n")
+
+
+def border_of(predictions: pl.DataFrame) -> list[float]:
+    """Probabilities that one in twenty of those that learned lies below, of those that did not above.
+
+    Where hardly any run lies between the two the order may turn around: then both are the mean of the two.
+    """
+    learned = pl.col("learned").cast(pl.Boolean)
+    low = float(predictions.filter(learned)["probability"].quantile(WRONG, "linear") or 0.0)
+    high = float(predictions.filter(~learned)["probability"].quantile(1 - WRONG, "linear") or 1.0)
+    both = [low, high] if low <= high else [(low + high) / 2] * 2
+    return [round(value, 4) for value in both]
 
 
 def load(path: Path = TABLE) -> pl.DataFrame:
@@ -54,27 +77,30 @@ def fitted_on(runs: pl.DataFrame) -> pl.DataFrame:
     return runs.filter(pl.col("part") == WIDE.name)
 
 
-def scored(runs: pl.DataFrame) -> dict[str, Any]:
-    """The forecast and every baseline on every family left out."""
-    forecast = {axis: score.left_out(runs, axis, score.COLUMNS) for axis in score.FAMILIES}
-    pooled = pl.concat(list(forecast.values())).join(runs.select("run_id", "part"), on="run_id")
+def scored(runs: pl.DataFrame, forecast: Mapping[str, pl.DataFrame]) -> dict[str, Any]:
+    """The forecast, by the predictions of each axis left out, and every baseline in the same way."""
+    every = pl.concat(list(forecast.values()))
     return {
         "zoo": _zoo(runs),
         "must": MUST,
-        "pooled": score.judged(pooled),
+        "pooled": within.scored(every, runs),
         "fresh": _fresh(runs),
-        "parts": _parts(runs, pooled),
-        "axes": {axis: score.judged(predictions) for axis, predictions in forecast.items()},
+        "parts": _parts(runs, every),
+        "axes": {axis: within.scored(predictions, runs) for axis, predictions in forecast.items()},
         "families": {
-            axis: {family: score.judged(part) for (family,), part in sorted(predictions.group_by("family"))}
+            axis: {
+                family: within.scored(part, runs)
+                for (family,), part in sorted(predictions.group_by("family"))
+            }
             for axis, predictions in forecast.items()
         },
-        "reliability": score.reliability(score.labels(pooled), pooled["probability"].to_numpy()),
+        "answers": _answers(forecast, runs),
+        "reliability": score.reliability(score.labels(every), every["probability"].to_numpy()),
         "baselines": _baselines(runs),
         "ceiling": _with_steps(runs),
-        "where": _where(runs, pooled),
+        "where": _where(runs, every),
         "repeats": again.summed_up(),
-        "misjudged": _misjudged(runs, pooled),
+        "misjudged": _misjudged(runs, every),
     }
 
 
@@ -82,19 +108,54 @@ def _fresh(runs: pl.DataFrame) -> dict[str, Any]:
     """The fit of the runs that were looked at while the features were made, on the others of that part."""
     wide = fitted_on(runs)
     seen = pl.col("number") < LOOKED_AT
-    return score.judged(score.predicted(score.fit(wide.filter(seen), score.COLUMNS), wide.filter(~seen)))
+    return within.scored(
+        score.predicted(score.fit(wide.filter(seen), score.COLUMNS), wide.filter(~seen)), runs
+    )
 
 
-def _parts(runs: pl.DataFrame, pooled: pl.DataFrame) -> dict[str, Any]:
+def _parts(runs: pl.DataFrame, every: pl.DataFrame) -> dict[str, Any]:
     """Each part of the zoo by fits that left a family of the whole zoo out; one part by the other alone."""
     named = pl.col("axis").is_in(NAMED)
-    of = {name: pl.col("part") == name for name in PARTS}
-    by_wide = score.predicted(score.fit(fitted_on(runs), score.COLUMNS), runs.filter(of[ORDINARY.name]))
+    of = {name: runs.filter(pl.col("part") == name).select("run_id") for name in PARTS}
+    parts = {name: every.join(ids, on="run_id", how="semi") for name, ids in of.items()}
+    ordinary = runs.filter(pl.col("part") == ORDINARY.name)
+    by_wide = score.predicted(score.fit(fitted_on(runs), score.COLUMNS), ordinary)
     words = f"each {', '.join(_words(axis) for axis in NAMED)}"
     return {
-        **{f"{name} part": score.judged(pooled.filter(which)) for name, which in of.items()},
-        **{f"{name} part, {words}": score.judged(pooled.filter(which & named)) for name, which in of.items()},
-        "**ordinary part, by the shipped fit**, which knows the wide part alone": score.judged(by_wide),
+        **{f"{name} part": within.scored(part, runs) for name, part in parts.items()},
+        **{f"{name} part, {words}": within.scored(part.filter(named), runs) for name, part in parts.items()},
+        "**ordinary part, by the shipped fit**, which knows the wide part alone": within.scored(
+            by_wide, runs
+        ),
+    }
+
+
+def _answers(forecast: Mapping[str, pl.DataFrame], runs: pl.DataFrame) -> dict[str, float]:
+    """The three answers, each family by a border that was drawn from the others; configurations as units."""
+    units = runs.select("run_id", within.configuration().alias("configuration"))
+    units = units.join(units.group_by("configuration").agg(weight=1 / pl.len()), on="configuration")
+    told = []
+    for predictions in forecast.values():
+        for (family,), part in predictions.group_by("family"):
+            low, high = border_of(predictions.filter(pl.col("family") != family))
+            no, yes = pl.col("probability") < low, pl.col("probability") >= high
+            told.append(part.select("run_id", "learned", no=no, yes=yes))
+    table = pl.concat(told).join(units, on="run_id")
+
+    def share(what: pl.Expr, among: pl.Expr) -> float:
+        part = table.filter(among)
+        return float(
+            (part.select((what.cast(pl.Float64) * pl.col("weight")).sum() / pl.col("weight").sum())).item()
+        )
+
+    no, yes, learned = pl.col("no"), pl.col("yes"), pl.col("learned").cast(pl.Boolean)
+    return {
+        "silent": share(~(no | yes), pl.lit(True)),
+        "silent_of_learned": share(~(no | yes), learned),
+        "learned_said_no": share(no, learned),
+        "failed_said_yes": share(yes, ~learned),
+        "recall_of_answered": share(no, ~learned & (no | yes)),
+        "false_alarms_of_answered": share(no, learned & (no | yes)),
     }
 
 
@@ -102,16 +163,22 @@ def _baselines(runs: pl.DataFrame) -> dict[str, Any]:
     found = {}
     for name, column in score.baselines().items():
         with_it = runs.with_columns(column(runs).alias("baseline"))
-        parts = [score.left_out(with_it, axis, ["baseline"]) for axis in score.FAMILIES]
-        found[name] = score.judged(pl.concat(parts))
+        parts = [score.left_out_raw(with_it, axis, "baseline") for axis in score.FAMILIES]
+        found[name] = within.scored(pl.concat(parts), runs)
     return found
 
 
-def _with_steps(runs: pl.DataFrame) -> dict[str, float]:
-    """What the features come to together with what only training tells: the loss after 50 steps."""
-    with_it = runs.with_columns(score.baselines()["train 50 steps"](runs).alias("loss_after_50"))
-    columns = [*score.COLUMNS, "loss_after_50"]
-    return score.judged(pl.concat([score.left_out(with_it, axis, columns) for axis in score.FAMILIES]))
+def _with_steps(runs: pl.DataFrame) -> dict[str, Any]:
+    """What the features come to together with what only training tells, and what that tells by itself."""
+    with_it = runs.with_columns(**score.of_the_loss())
+    columns = {
+        "50 steps, the loss on six scales": list(score.of_the_loss()),
+        "preflight and these 50 steps": [*score.COLUMNS, *score.of_the_loss()],
+    }
+    return {
+        name: within.scored(pl.concat([score.left_out(with_it, axis, of) for axis in score.FAMILIES]), runs)
+        for name, of in columns.items()
+    }
 
 
 def _zoo(runs: pl.DataFrame) -> dict[str, Any]:
@@ -149,7 +216,7 @@ def _where(runs: pl.DataFrame, pooled: pl.DataFrame) -> dict[str, Any]:
         **{f"{steps} steps": pl.col("steps") == steps for steps in sorted(set(runs["steps"]))},
     }
     return {
-        name: score.judged(pooled.join(runs.filter(which).select("run_id"), on="run_id", how="semi"))
+        name: within.scored(pooled.join(runs.filter(which).select("run_id"), on="run_id", how="semi"), runs)
         for name, which in parts.items()
     }
 
@@ -158,7 +225,7 @@ def _misjudged(runs: pl.DataFrame, pooled: pl.DataFrame) -> list[dict[str, Any]]
     """Runs that most of their left-out fits got wrong, the most confident errors first."""
     mean = pooled.group_by("run_id").agg(
         probability=pl.col("probability").mean(),
-        wrong=((pl.col("probability") >= pl.col("threshold")) != pl.col("learned")).mean(),
+        wrong=(pl.col("named") == pl.col("learned")).mean(),
     )
     shown = (
         "run_id", "model", "depth", "activation", "init", "norm_layer", "optimizer", "lr", "data",
@@ -177,6 +244,7 @@ def readme(results: Mapping[str, Any]) -> str:
         "axes": table_of_axes(results),
         "parts": table_of("part of the zoo, and what was left out", results["parts"]),
         "baselines": table_of_baselines(results),
+        "answers": sentence_of_answers(results),
         "families": table_of_families(results),
         "reliability": table_of_reliability(results),
         "where": table_of("runs", results["where"]),
@@ -189,7 +257,7 @@ def readme(results: Mapping[str, Any]) -> str:
 def summary(path: Path = RESULTS) -> str:
     """For the README at the top: the score in one table, from what was recorded."""
     results = json.loads(path.read_text(encoding="utf-8"))
-    return f"{table_of_baselines(results)}\n\n{verdict(results)}"
+    return f"{table_of_baselines(results)}\n\n{verdict(results)} {sentence_of_answers(results)}"
 
 
 def verdict(results: Mapping[str, Any]) -> str:
@@ -197,31 +265,44 @@ def verdict(results: Mapping[str, Any]) -> str:
     pooled, must = results["pooled"], results["must"]
     reached = pooled["recall"] >= must["recall"] and pooled["false_alarms"] <= must["false_alarms"]
     word, named, alarms = "Reached" if reached else "Missed", pooled["recall"], pooled["false_alarms"]
+    best = results["baselines"][score.TRAINED]
     return (
-        f"**{word}**: on families left out, {named:.1%} of the runs that do not learn are named beforehand "
-        f"(asked: at least {must['recall']:.0%}), at {alarms:.1%} false alarms "
-        f"(asked: at most {must['false_alarms']:.0%})."
+        f"**{word}**: on families left out, {named:.1%} of the configurations that do not learn are named "
+        f"beforehand (asked: at least {must['recall']:.0%}), at {alarms:.1%} false alarms "
+        f"(asked: at most {must['false_alarms']:.0%}). Fifty real steps name {best['recall']:.1%} at "
+        f"{best['false_alarms']:.1%}."
     )
 
 
-HEAD = "runs | AUROC | recall | false alarms | precision | Brier | ECE |"
+HEAD = "runs | configurations | AUROC | recall | false alarms | precision | Brier |"
 RULE = "---:|---:|---:|---:|---:|---:|---:|"
 
 
 def table_of_axes(results: Mapping[str, Any]) -> str:
-    """A line for each axis left out in turn, and all of them pooled."""
+    """A line for each axis left out in turn, and the mean of them."""
     lines = [f"| left out | {HEAD}", f"|---|{RULE}"]
     lines += [f"| each {_words(axis)} | {_cells(of)}" for axis, of in results["axes"].items()]
-    lines += [f"| **all of these, pooled** | {_cells(results['pooled'])}"]
+    lines += [f"| **mean of these** | {_cells(results['pooled'])}"]
     return "\n".join(
         [*lines, f"| nothing; runs {LOOKED_AT + 1} on, by a fit of the first | {_cells(results['fresh'])}"]
     )
 
 
 def table_of_baselines(results: Mapping[str, Any]) -> str:
-    """The forecast beside what is simpler, all judged on the same families left out, pooled."""
-    ceiling = {"preflight's features and the loss after 50 steps": results["ceiling"]}
-    return table_of("by", {"**preflight**": results["pooled"], **results["baselines"], **ceiling})
+    """The forecast beside what is simpler, all judged on the same families left out."""
+    return table_of("by", {"**preflight**": results["pooled"], **results["baselines"], **results["ceiling"]})
+
+
+def sentence_of_answers(results: Mapping[str, Any]) -> str:
+    """The three answers in numbers."""
+    of = results["answers"]
+    return (
+        f'Of three answers it says "cannot tell" of {of["silent"]:.1%} of the configurations. Of those that '
+        f"learned {of['learned_said_no']:.1%} were told that they will not, of those that did not "
+        f"{of['failed_said_yes']:.1%} that they will (meant: {WRONG:.0%} each). Where it answers, "
+        f"{of['recall_of_answered']:.1%} of the failures are named, at "
+        f"{of['false_alarms_of_answered']:.1%} false alarms."
+    )
 
 
 def table_of_families(results: Mapping[str, Any]) -> str:
@@ -232,7 +313,7 @@ def table_of_families(results: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def table_of(what: str, rows: Mapping[str, Mapping[str, float]]) -> str:
+def table_of(what: str, rows: Mapping[str, Mapping[str, Any]]) -> str:
     """A line for each of these judgements."""
     lines = [f"| {what} | {HEAD}", f"|---|{RULE}"]
     return "\n".join([*lines, *(f"| {name} | {_cells(row)}" for name, row in rows.items())])
@@ -287,17 +368,22 @@ def table_of_zoo(results: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _cells(of: Mapping[str, float]) -> str:
-    def share(name: str) -> str:
-        value = of[name]
-        return "–" if value is None or np.isnan(value) else f"{value:.1%}"
+def _cells(of: Mapping[str, Any]) -> str:
+    def known(value: float | None) -> bool:
+        return value is not None and not np.isnan(value)
 
-    auroc = of["auroc"]
-    score_ = "–" if auroc is None or np.isnan(auroc) else f"{auroc:.3f}"
-    return (
-        f"{of['runs']} | {score_} | {share('recall')} | {share('false_alarms')} | {share('precision')} "
-        f"| {of['brier']:.3f} | {of['ece']:.3f} |"
-    )
+    def share(name: str, form: str = ".1%") -> str:
+        value, (low, high) = of[name], of.get(f"{name}_interval", (None, None))
+        if not known(value):
+            return "–"
+        return f"{value:{form}}" + (f" ({low:{form}} … {high:{form}})" if known(low) and known(high) else "")
+
+    def plain(name: str, form: str) -> str:
+        return f"{of[name]:{form}}" if known(of[name]) else "–"
+
+    cells = (share("auroc", ".3f"), share("recall"), share("false_alarms"))
+    whole = f"{of['runs']} | {of['configurations']} | "
+    return whole + f"{' | '.join(cells)} | {plain('precision', '.1%')} | {plain('brier', '.3f')} |"
 
 
 def _words(axis: str) -> str:

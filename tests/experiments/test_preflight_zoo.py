@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
-from experiments.preflight import score, zoo
+from experiments.preflight import score, within, zoo
 from experiments.preflight.design import DEPTHS, INITIALIZERS, PARTS, SIZES, WIDE, points
-from experiments.preflight.write import HERE, MUST, README, RESULTS, fitted_on, load, readme
+from experiments.preflight.write import HERE, MUST, README, RESULTS, border_of, fitted_on, load, readme
 from sklearn.metrics import roc_auc_score
 
 from trainlab.config import AXES, catalogue, compose
@@ -60,11 +60,14 @@ def test_the_shipped_coefficients_are_the_fit_of_the_table(runs):
 
 
 def test_the_shipped_fit_has_never_seen_the_ordinary_part(runs, results):
-    ordinary = runs.filter(pl.col("part") == "ordinary").with_columns(
-        threshold=pl.lit(coefficients()["threshold"])
-    )
+    ordinary = runs.filter(pl.col("part") == "ordinary")
     assert len(ordinary) == 500 and set(ordinary["run_id"]).isdisjoint(fitted_on(runs)["run_id"])
-    found = score.judged(ordinary)
+    named = pl.col("probability") < coefficients()["threshold"]
+    told = ordinary.select(
+        "run_id", "learned", "probability", axis=pl.lit("all"), family=pl.lit("all"),
+        score=pl.col("probability"), named=named,
+    )  # fmt: skip
+    found = within.scored(told, runs, draws=10)
     recorded = next(of for name, of in results["parts"].items() if "shipped fit" in name)
     for name in ("auroc", "recall", "false_alarms"):
         assert found[name] == pytest.approx(recorded[name], abs=5e-3)
@@ -72,10 +75,30 @@ def test_the_shipped_fit_has_never_seen_the_ordinary_part(runs, results):
 
 def test_a_family_left_out_is_judged_as_recorded(runs, results):
     predictions = score.left_out(runs, "data", score.COLUMNS)
-    found = score.judged(predictions)
+    found = within.scored(predictions, runs, draws=10)
     for name in ("auroc", "recall", "false_alarms", "brier"):
         assert found[name] == pytest.approx(results["axes"]["data"][name], abs=2e-3)
     assert found["runs"] == len(runs)
+
+
+def test_a_run_counts_once_however_often_it_is_judged(runs, results):
+    """Eight axes are eight judgements of one and the same 1,276 runs."""
+    configurations = runs.select(score.CONFIGURATION).unique().height
+    rows = [results["pooled"], *results["baselines"].values(), *results["ceiling"].values()]
+    assert all((row["runs"], row["configurations"]) == (len(runs), configurations) for row in rows)
+    for row in rows:
+        for name in ("auroc", "recall", "false_alarms"):
+            low, high = row[f"{name}_interval"]
+            assert low <= row[name] <= high
+
+
+def test_whoever_says_the_same_of_all_has_one_half(results):
+    assert results["baselines"]["a constant"]["auroc"] == 0.5
+
+
+def test_the_page_owns_that_fifty_steps_are_as_good(results):
+    trained, page = results["baselines"][score.TRAINED], README.read_text(encoding="utf-8")
+    assert f"Fifty real steps name {trained['recall']:.1%} at {trained['false_alarms']:.1%}" in page
 
 
 def test_the_page_says_what_was_reached_and_what_was_missed(results):
@@ -88,7 +111,7 @@ def test_the_page_says_what_was_reached_and_what_was_missed(results):
 def test_the_forecast_beats_every_baseline_that_does_not_train(results):
     pooled = results["pooled"]
     for name, baseline in results["baselines"].items():
-        if name != "train 50 steps":
+        if name != score.TRAINED:
             assert pooled["auroc"] > baseline["auroc"] + 0.1 and pooled["brier"] < baseline["brier"]
 
 
@@ -150,6 +173,76 @@ def test_the_threshold_makes_both_errors_equal():
     p = 1 / (1 + np.exp(-(rng.normal(size=4000) + 2 * learned)))
     threshold = score.equal_error_threshold(learned, p)
     assert (p[~learned] >= threshold).mean() == pytest.approx((p[learned] < threshold).mean(), abs=0.005)
+
+
+def told(rows, axis: str = "a") -> pl.DataFrame:
+    """Predictions of rows (run_id, family, learned, probability), named below one half."""
+    table = pl.DataFrame(rows, schema=("run_id", "family", "learned", "probability"), orient="row")
+    named = pl.col("probability") < 0.5
+    return table.with_columns(axis=pl.lit(axis), score=pl.col("probability"), named=named)
+
+
+def settings_of(ids, configurations) -> pl.DataFrame:
+    same = dict.fromkeys(score.CONFIGURATION, 0)
+    table = pl.DataFrame({"run_id": ids, **{name: [value] * len(ids) for name, value in same.items()}})
+    return table.with_columns(lr=pl.Series(configurations))
+
+
+def test_auroc_is_taken_within_families():
+    """Two families, each ordered rightly, by fits whose levels differ: pooled they would look wrong."""
+    rows = [(0, "x", True, 0.3), (1, "x", False, 0.2), (2, "y", True, 0.9), (3, "y", False, 0.8)]
+    found = within.scored(told(rows), settings_of(range(4), range(4)), draws=20)
+    assert found["auroc"] == 1.0
+    pooled = roc_auc_score([True, False, True, False], [0.3, 0.2, 0.9, 0.8])
+    assert pooled == 0.75
+
+
+def test_auroc_of_a_family_is_that_of_scikit_learn():
+    rng = np.random.default_rng(0)
+    rows = [(i, "x", bool(rng.random() < 0.4), float(rng.integers(0, 9)) / 9) for i in range(60)]
+    found = within.scored(told(rows), settings_of(range(60), range(60)), draws=5)
+    assert found["auroc"] == pytest.approx(roc_auc_score([r[2] for r in rows], [r[3] for r in rows]))
+
+
+def test_seeds_of_a_configuration_share_the_weight_of_one():
+    rows = [(i, "x", False, 0.1 if i < 3 else 0.9) for i in range(5)]
+    found = within.scored(told(rows), settings_of(range(5), [0, 0, 0, 1, 2]), draws=5)
+    assert found["recall"] == pytest.approx(1 / 3) and found["configurations"] == 3
+
+
+def test_several_judgements_of_a_run_are_averaged():
+    rows = [(0, "x", False, 0.1), (1, "x", True, 0.9)]
+    twice = pl.concat([told(rows, "a"), told([(0, "x", False, 0.9), (1, "x", True, 0.9)], "b")])
+    found = within.scored(twice, settings_of(range(2), range(2)), draws=5)
+    assert found["runs"] == 2 and found["recall"] == 0.5 and found["auroc"] == 0.75
+
+
+def test_an_interval_is_wider_where_seeds_agree_than_where_they_are_taken_for_new():
+    rng = np.random.default_rng(0)
+    ends = rng.random(40) < 0.5
+    rows = [(i, "x", False, 0.1 if ends[i // 5] else 0.9) for i in range(200)]
+    widths = []
+    for configurations in (np.arange(200) // 5, np.arange(200)):
+        low, high = within.scored(told(rows), settings_of(range(200), configurations))["recall_interval"]
+        widths.append(high - low)
+    assert widths[0] > 1.7 * widths[1]
+
+
+def test_a_raw_number_is_judged_at_its_best_whichever_way_it_points():
+    table = fake().filter(pl.col("activation") != "odd")
+    ways = [table.with_columns(x=way) for way in (pl.col("x"), -pl.col("x"), pl.col("x").exp())]
+    aurocs = [within.scored(score.left_out_raw(t, "activation", "x"), t, draws=5) for t in ways]
+    assert len({round(found["auroc"], 6) for found in aurocs}) == 1 and aurocs[0]["auroc"] > 0.9
+    assert len({round(found["recall"], 6) for found in aurocs}) == 1 and aurocs[0]["recall"] > 0.8
+
+
+def test_the_border_leaves_one_in_twenty_of_either_kind_on_the_wrong_side():
+    rng = np.random.default_rng(0)
+    learned = rng.random(4000) < 0.5
+    p = 1 / (1 + np.exp(-(rng.normal(size=4000) + 2 * learned - 1)))
+    low, high = border_of(pl.DataFrame({"learned": learned, "probability": p}))
+    assert (p[learned] < low).mean() == pytest.approx(0.05, abs=0.002)
+    assert (p[~learned] >= high).mean() == pytest.approx(0.05, abs=0.002) and low < high
 
 
 def test_calibration_by_hand():
