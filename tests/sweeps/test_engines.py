@@ -10,6 +10,7 @@ import sweep_fakes as fakes
 import yaml
 
 from trainlab.build import plain
+from trainlab.errors import RequestError
 from trainlab.runs.record import RunFolder
 from trainlab.runs.result import Result
 from trainlab.sweeps.remote import put_record, run_there
@@ -62,6 +63,14 @@ def test_failures_stay_small(engine, tmp_path):
     assert all(RunFolder(tmp_path / name).status() == o.status for name, o in found.items())
     assert not RunFolder(tmp_path / "long").is_locked()
     assert {e["threads"] for e in fakes.events(tmp_path, "started")} == {1}
+
+
+def test_submitit_does_not_overlook_runs_that_should_share_a_gpu(tmp_path):
+    pytest.importorskip("submitit")
+    from trainlab.sweeps.submitit_engine import SubmititEngine
+
+    with pytest.raises(RequestError, match=r"^hydra.launcher.runs_per_gpu=2: .*expected 1$"):
+        SubmititEngine("local", {"folder": str(tmp_path), "runs_per_gpu": 2})
 
 
 def test_a_rerun_that_never_ran_is_no_success(engine, tmp_path):

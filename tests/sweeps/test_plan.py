@@ -18,7 +18,7 @@ from trainlab.runs.groups import read_group
 from trainlab.runs.record import RunFolder
 from trainlab.runs.result import Result
 from trainlab.sweeps.grid import expand
-from trainlab.sweeps.plan import DONE, is_todo, make_plan, record_plan
+from trainlab.sweeps.plan import DONE, is_todo, lacking_lines, make_plan, record_plan
 
 SWEEP = {
     "plan_only": False,
@@ -72,6 +72,17 @@ def test_what_is_no_part_of_a_run_cannot_be_swept(planned, line):
     key = line.partition("=")[0]
     with pytest.raises(RequestError, match=rf"{key}[\w.]*=.*it cannot be swept; expected one value"):
         planned(line, "seed=1,2")
+
+
+def test_a_plan_says_what_runs_that_are_done_have_not_kept(planned):
+    plan = planned("seed=1,2,3", "signals=off", "checkpoint=none")
+    for index in range(2):
+        record(plan, index, "finished")
+    assert lacking_lines(planned("seed=1,2,3", "signals=off", "checkpoint=none")) == []
+    again = planned("seed=1,2,3", "signals=on", "checkpoint=best")
+    line = "2 done without signals, best.ckpt; sweep.rerun=true trains them again for that"
+    assert lacking_lines(again) == [line]
+    assert lacking_lines(planned("seed=1,2,3", "checkpoint=best", rerun=True)) == []
 
 
 def test_the_runs_of_a_sweep_have_one_group(planned, tmp_path, monkeypatch):

@@ -163,6 +163,7 @@ def _one_run(composed: Any, choices: Mapping[str, str]) -> None:
     from trainlab.config.schema import SweepSettings, checked
     from trainlab.runs import RunFolder
     from trainlab.runs.groups import add_to_group, group_file
+    from trainlab.runs.kept import how_to_get, lacking
 
     sweep = checked(SweepSettings, OmegaConf.to_container(composed.sweep))  # pyrefly: ignore
     settings = identify(own(freeze(composed, choices)))
@@ -178,7 +179,8 @@ def _one_run(composed: Any, choices: Mapping[str, str]) -> None:
         return
     done = folder.result() if folder.status() in ("finished", "diverged") else None
     if done and not sweep["rerun"]:
-        console.print("this run is done already (sweep.rerun=true trains it again):")
+        how = how_to_get(lacking(settings, folder.path))
+        console.print(f"this run is done already ({how}):", highlight=False, soft_wrap=True)
         for line in done.warnings:
             console.print(marked("[yellow]warning[/yellow]: {}", line), soft_wrap=True)
     else:

@@ -67,7 +67,7 @@ def no_cause(evidence: Evidence) -> str:
     if not evidence.losses:
         return "no step is recorded, so there is nothing to explain"
     if not evidence.signals.layers:
-        return "its signals were not measured (signals=off): train it again with signals=on for the cause"
+        return "its signals were not measured (signals=off): signals=on sweep.rerun=true trains it again"
     late, chance = evidence.late_loss(), evidence.chance_loss
     return f"no fault shows: the training loss is {late:.3f}, guessing gives {chance:.3f}"
 

@@ -17,6 +17,7 @@ from trainlab.config.own_code import OwnCode
 from trainlab.errors import RequestError
 from trainlab.runs.groups import add_to_group
 from trainlab.runs.identity import flat
+from trainlab.runs.kept import AGAIN, lacking
 from trainlab.runs.record import status
 
 DONE = ("finished", "diverged")
@@ -68,6 +69,18 @@ class Plan:
         duplicates = len(self.requested) - len(self.jobs)
         dropped = f" ({duplicates} duplicates dropped)" if duplicates else ""
         return f"{len(self.jobs)} run{'s' * (len(self.jobs) != 1)}{dropped}: {', '.join(parts)}"
+
+
+def lacking_lines(plan: Plan) -> list[str]:
+    """What runs that are done have not kept and the sweep asks for, a line each, with how to get it."""
+    todo = {job.run_id for job in plan.todo}
+    done = (job for job in plan.jobs if job.status in DONE and job.run_id not in todo)
+    counts = Counter(", ".join(lacking(job.settings, plan.runs / job.run_id)) for job in done)
+    return [
+        f"{count} done without {missing}; {AGAIN} trains {'them' if count > 1 else 'it'} again for that"
+        for missing, count in counts.items()
+        if missing
+    ]
 
 
 def is_todo(status: str, sweep: Mapping[str, Any]) -> bool:

@@ -11,6 +11,7 @@ from typing import Any
 from pydantic import Field
 
 from trainlab.build import whose
+from trainlab.errors import RequestError
 from trainlab.sweeps import entry
 from trainlab.sweeps.dispatch import Dispatcher, Ended
 from trainlab.sweeps.handover import Handover
@@ -47,6 +48,11 @@ class SubmititEngine:
         require("submitit", launcher, extra="slurm")
         self._cluster = cluster
         self._settings = check_settings(SubmititSettings, settings)
+        if self._settings.runs_per_gpu != 1:
+            raise RequestError(
+                f"hydra.launcher.runs_per_gpu={self._settings.runs_per_gpu}: a job has its GPUs to itself; "
+                "expected 1"
+            )
         self._work = work
 
     def slots(self, plan: Plan) -> int:

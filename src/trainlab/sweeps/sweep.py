@@ -17,7 +17,7 @@ from trainlab.sweeps.failed import SweepFailed
 from trainlab.sweeps.foreign import ForeignEngine
 from trainlab.sweeps.grid import Grid
 from trainlab.sweeps.outcome import Outcome
-from trainlab.sweeps.plan import Plan, make_plan, record_plan
+from trainlab.sweeps.plan import Plan, lacking_lines, make_plan, record_plan
 from trainlab.sweeps.server import WarmServer
 from trainlab.sweeps.unused import unused
 from trainlab.sweeps.watch import Watcher
@@ -88,7 +88,7 @@ def _planned_and_run(
     if not settings["plan_only"]:
         record_plan(plan)
     console.print(marked("[bold]{}[/bold]: {}", plan.group, plan.describe()))
-    for line in unused(plan, server) if plan.todo else []:
+    for line in [*lacking_lines(plan), *(unused(plan, server) if plan.todo else [])]:
         console.print(line, style="yellow", highlight=False, markup=False, soft_wrap=True)
     notes = DataNotes(plan, console)
     notes.of_files()
