@@ -225,3 +225,12 @@ def test_a_rerun_of_a_run_that_starts_from_another_starts_from_it_again(run, set
     assert twice.metrics == once.metrics and twice.steps == 24
     table = runs.metrics(first.path.parent / once.run_id)
     assert table.filter(pl.col("name") == "train/loss_step")["step"].min() == 16
+
+
+def test_the_command_of_a_run_that_starts_from_another_says_so(run):
+    from trainlab.config.command import command
+
+    _, first = run("signals=off")
+    _, folder = run(f"resume={first.path.name}", "trainer.max_epochs=3", "signals=off")
+    assert f"resume={first.path.name}" in command(folder.settings())
+    assert "resume" not in command(first.settings())

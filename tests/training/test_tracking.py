@@ -7,10 +7,12 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import ClassVar
 
 import polars as pl
 import pytest
+import wandb
 
 from trainlab import runs
 from trainlab.training import tracking, wandb_account
@@ -216,6 +218,35 @@ def test_the_loss_of_a_step_means_one_thing(run, monkeypatch):
     losses = runs.metrics(folder.path).filter(pl.col("name") == "train/loss_step")["value"]
     assert "train/loss_step" not in sent
     assert sent["train/loss_lately"] == pytest.approx(losses[8:].mean())
+
+
+@pytest.mark.parametrize(
+    ("says", "ids", "modes", "warns"),
+    [
+        ("run a already exists", ["a", "a-"], ["online", "online"], False),
+        ("timed out", ["a", None], ["online", "offline"], True),
+    ],
+)
+def test_what_the_server_refuses_is_begun_otherwise(told, monkeypatch, says, ids, modes, warns):
+    """Made on another machine: an id of its own. Too slow: offline."""
+    begun: list[dict] = []
+
+    def init(**given):
+        begun.append(given)
+        if len(begun) == 1:
+            raise wandb.errors.CommError(says)
+        return SimpleNamespace(config={}, step=0)
+
+    monkeypatch.delenv("WANDB_MODE")
+    monkeypatch.setattr(tracking, "_online_or_offline", lambda context: "online")
+    monkeypatch.setattr(wandb, "init", init)
+    monkeypatch.setattr(tracking, "OwnWandbLogger", lambda **given: given["experiment"])
+    tracking.wandb_logger(told())
+    assert [given["mode"] for given in begun] == modes
+    assert begun[0]["id"] == ids[0] and begun[0]["resume"] == "never"
+    second = begun[1]["id"]
+    assert second is None if ids[1] is None else second.startswith(ids[1]) and len(second) > len(ids[1])
+    assert bool(told.warnings) == warns
 
 
 @pytest.fixture
