@@ -256,7 +256,7 @@ InCollection = Annotated[
 
 @claims_app.command("list")
 def claims_list(collection: InCollection = None, experiments: Experiments = None) -> None:
-    """List the claims: question and verdict, in the order of the course, then of the papers."""
+    """List the claims: question and verdict, in their order."""
     from trainlab.cli import claims
 
     claims.show(experiments, collection)
@@ -282,7 +282,7 @@ def claims_run(
     slots: Annotated[int | None, typer.Option(min=1, help="How many runs at the same time.")] = None,
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Run failed runs again.")] = False,
 ) -> None:
-    """Run what is missing of claims, say what came of it, write their pages."""
+    """Run what is missing of claims, and write their pages."""
     from trainlab.cli import claims
 
     sys.exit(claims.run(experiments, names or [], collection, profile, folder, slots, retry_failed))
@@ -295,7 +295,7 @@ def claims_report(
     experiments: Experiments = None,
     to: Annotated[Path | None, typer.Option(help="Where to; claims.html beside the claims.")] = None,
 ) -> None:
-    """Write one page of all claims that were run, with verdicts adjusted for their number."""
+    """Write one page of all claims that were run."""
     from trainlab.cli import claims
 
     claims.report(experiments, names or [], collection, to)
