@@ -52,7 +52,7 @@ MEASURE = """
     if (scrolls && e.scrollWidth > e.clientWidth + 2 && e.querySelector('img, svg.marks'))
       wrong.push(`pictures are hidden in ${e.className}: ${e.scrollWidth} in ${e.clientWidth}`);
   }
-  const texts = all('p, h1, h2, h3, button, label, input, [role=slider]').filter(e =>
+  const texts = all('p, h1, h2, h3, button, label, input:not([type=range]), [role=slider]').filter(e =>
     !e.closest('[data-testid=stDataFrame], [data-testid=stElementToolbar], table, .ways') && !moved(e));
   const over = (a, b) => {
     const x = Math.min(a.right, b.right) - Math.max(a.left, b.left);

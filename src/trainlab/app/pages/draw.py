@@ -31,6 +31,8 @@ STROKE = 22
 FOREGROUND, GROUND = "#FFFFFF", "#000000"
 WAYS = {"draw": "Draw", "upload": "Upload", "test": "A test image"}
 SEEN_SIDE = PHOTO_SIDE = 280
+HALF = 150
+"""Pixels across: two beside one another in a column, and on a telephone."""
 SECONDS = 3
 NOTHING_IN_IT = "all its pixels are the same: there is nothing in it"
 MAPS_SHOWN, MAPS_IN_A_ROW, MAP_SIDE = 16, 8, 72
@@ -228,11 +230,17 @@ def show_photo(taken: Any) -> None:
 
 def show_seen(pixels_CHW: Any, values_CHW: Any) -> None:
     """The pixels, and beside them the numbers after normalization."""
-    before, after = st.columns(2, gap="small", wrap=False)
+    before, after = _pair()
     grey = pixels_CHW.permute(1, 2, 0).numpy()
     before.image(pixels.grey(grey, SEEN_SIDE), caption="pixels", width="stretch", alt="the pixels")
     heat = pixels.heat(values_CHW.mean(0).numpy(), SEEN_SIDE)
     after.image(heat, caption="normalized", width="stretch", alt="the pixels after normalization")
+
+
+def _pair() -> tuple[Any, Any]:
+    """Two places beside one another; one below the other where there is no room."""
+    with st.container(horizontal=True, gap="small"):
+        return st.container(width=HALF), st.container(width=HALF)
 
 
 def statistics(own: tuple[list[float], list[float]], run: str) -> tuple[list[float], list[float]]:
@@ -240,7 +248,7 @@ def statistics(own: tuple[list[float], list[float]], run: str) -> tuple[list[flo
     names = [""] if len(own[0]) == 1 else [" red", " green", " blue"][: len(own[0])]
     keys = [f"{what}{name}.{run}" for what in ("mean", "std") for name in names]
     first = dict(zip(keys, [round(value, 4) for value in (*own[0], *own[1])], strict=True))
-    columns = st.columns(2, gap="small", wrap=False)
+    columns = _pair()
     for number, key in enumerate(keys):
         label = key.removesuffix(f".{run}")
         lowest = 0.0001 if label.startswith("std") else -10.0
