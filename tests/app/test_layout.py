@@ -81,6 +81,42 @@ MEASURE = """
 """
 
 
+FAINT_TEXT = """
+() => {
+  const pen = Object.assign(document.createElement('canvas'), {width: 1, height: 1})
+    .getContext('2d', {willReadFrequently: true});
+  const rgb = (colours) => {  // one over the other, the last on top
+    pen.clearRect(0, 0, 1, 1);
+    for (const [colour, opacity] of colours) {
+      pen.globalAlpha = opacity; pen.fillStyle = colour; pen.fillRect(0, 0, 1, 1);
+    }
+    return [...pen.getImageData(0, 0, 1, 1).data].slice(0, 3);
+  };
+  const light = c => c.map(v => v / 255).map(v => v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4)
+    .reduce((sum, v, i) => sum + v * [0.2126, 0.7152, 0.0722][i], 0);
+  const ancestors = e => e ? [...ancestors(e.parentElement), e] : [];
+  const found = {};
+  for (const e of document.querySelectorAll('[data-testid=stMain] *')) {
+    const said = [...e.childNodes].filter(n => n.nodeType === 3).map(n => n.textContent).join('').trim();
+    const style = getComputedStyle(e);
+    if (!said || !e.checkVisibility({opacityProperty: true, visibilityProperty: true})) continue;
+    // pictures of text, what cannot be used, the value above a slider's thumb, figures that colour their text
+    const elsewhere = '[data-testid=stDataFrame], [data-testid=stCode], [data-testid=stElementToolbar], '
+      + ':disabled, style, [data-testid=stSliderThumbValue], .role-mark, [data-testid=stIconMaterial]';
+    if (e.closest(elsewhere)) continue;
+    const up = ancestors(e);
+    const ground = up.map(a => [getComputedStyle(a).backgroundColor, 1]);
+    const opacity = up.reduce((product, a) => product * getComputedStyle(a).opacity, 1);
+    const ink = e.tagName === 'text' ? style.fill : style.color;
+    const [l1, l2] = [light(rgb([...ground, [ink, opacity]])), light(rgb(ground))].sort((a, b) => b - a);
+    const contrast = (l1 + 0.05) / (l2 + 0.05);
+    if (contrast < 4.5) found[`${e.tagName} ${said.slice(0, 40)}`] = contrast.toFixed(2);
+  }
+  return found;
+}
+"""
+
+
 @pytest.fixture(scope="module")
 def two(runs_folder):
     """A run that learned and one that did not."""
@@ -106,3 +142,12 @@ def test_nothing_lies_over_anything_or_is_hidden(loaded_address, open_page, two,
         if found:
             shot(page, f"layout-{view}-{scheme}-{width}")
     assert not wrong, "\n".join(wrong)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("view", VIEWS)
+def test_all_text_can_be_read(loaded_address, open_page, two, view, scheme):
+    page = open_page(f"{loaded_address}/{VIEWS[view].format(**two)}", 1280, scheme)
+    page.wait_for_timeout(1500)
+    assert page.evaluate(FAINT_TEXT) == {}

@@ -29,7 +29,8 @@ STYLE = """
 .lp .bar { height: 9px; border-radius: 2px; min-width: 1px; }
 .lp .name { font-weight: 500; overflow-wrap: break-word; }
 .lp img { display: block; max-width: none; }
-.lp tr.idle td { opacity: 0.6; }
+.lp tr.idle td { opacity: 0.75; }
+.lp tr.idle .k { opacity: 1; }
 @media (max-width: 640px) {
   .lp thead { display: none; }
   .lp tr { display: grid; grid-template-columns: 4.4rem 1fr auto; padding: 0.4rem 0; }
