@@ -164,6 +164,14 @@ def test_a_curve_whose_run_is_gone_is_said_and_the_others_stay(show, runs):
     assert page.multiselect(key="lines.choice").value == [name]
 
 
+def test_an_address_that_asks_for_too_many_curves_gets_the_first_of_them(show, runs, monkeypatch):
+    monkeypatch.setattr(comparing, "MOST_LINES", 2)
+    first = load_runs(runs).filter(seed=0)["run_id"].to_list()
+    page = show("compare", lines=first)
+    said(page)
+    assert page.multiselect(key="lines.choice").value == first[:2]
+
+
 def test_a_filter_stands_on_the_page_and_one_in_vain_is_said(show):
     assert "Only runs where activation is relu" in said(show("compare", only__activation="relu"))
     assert "activation is swish" in said(show("compare", only__activation="swish"))

@@ -53,7 +53,7 @@ def overview(runs: pl.DataFrame, comparison: Comparison) -> list[str]:
             offered,
             "lines",
             same_as={run_id: name for name, ids in groups.items() for run_id in ids},
-            max_selections=MOST_LINES,
+            most=MOST_LINES,
             placeholder=f"the {min(FIRST_LINES, len(names))} best; choose up to {MOST_LINES}",
         )
     metric = control(right.selectbox, "Curve of", CURVES, key="curve") or CURVES[0]

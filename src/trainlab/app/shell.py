@@ -51,20 +51,13 @@ def control(widget: Callable[..., Any], label: Any, *values: Any, key: str, **op
     return widget(label, *values, key=key, bind="query-params", **options)
 
 
-def one_of(
-    label: str,
-    names: Mapping[str, str],
-    key: str,
-    first: int | None = 0,
-    same_as: Mapping[str, str] | None = None,
-) -> str | None:
+def one_of(label: str, names: Mapping[str, str], key: str, first: int | None = 0) -> str | None:
     """A choice among ids shown by their names, which stands in the address by its id as `key`.
 
     What the address asks for and is not there is told apart from a choice: it gives None, and a line; it is
-    chosen as soon as it is there. `same_as` says which id stands for others.
+    chosen as soon as it is there.
     """
     asked, state, missing = st.query_params.get(key), f"{key}.choice", f"{key}.missing"
-    asked = (same_as or {}).get(asked, asked) if asked is not None else None
     if asked is not None and asked not in names:
         was_said = st.session_state.get(missing) == asked
         if not was_said or st.session_state.get(state) not in names:  # else another has been chosen since
@@ -88,15 +81,17 @@ def some_of(
     names: Mapping[str, str],
     key: str,
     same_as: Mapping[str, str] | None = None,
+    most: int | None = None,
     **options: Any,
 ) -> list[str]:
-    """As `one_of`, for several: those chosen, in their order; none where nothing is chosen.
+    """As `one_of`, for several, `most` of them: those chosen, in their order; none where nothing is chosen.
 
-    What the address asks for and is not there stays in it, with a line that says so.
+    What the address asks for and is not there stays in it, with a line that says so. `same_as` says which id
+    stands for others.
     """
     state, follows = f"{key}.choice", f"{key}.asked"
     asked = list(dict.fromkeys((same_as or {}).get(name, name) for name in st.query_params.get_all(key)))
-    there = [name for name in asked if name in names]
+    there = [name for name in asked if name in names][:most]
     missing = [name for name in asked if name not in names]
     if st.session_state.get(follows) != there:  # at first, and when one has come or gone
         st.session_state[state] = there
@@ -105,7 +100,12 @@ def some_of(
     if missing:
         _not_there(missing)
     chosen = st.multiselect(
-        label, list(names), format_func=lambda name: names.get(name, name), key=state, **options
+        label,
+        list(names),
+        format_func=lambda name: names.get(name, name),
+        key=state,
+        max_selections=most,
+        **options,
     )
     now = [*chosen, *missing]
     if now != st.query_params.get_all(key):
