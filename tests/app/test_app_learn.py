@@ -38,7 +38,9 @@ def test_theory_answers_before_the_forecast_and_the_command_is_copied(loaded_add
     copied.hover()
     copied.get_by_role("button").click()
     line = page.evaluate("() => navigator.clipboard.readText()")
-    assert line == "python train.py depth=12 optimizer=sgd_momentum trainer.max_steps=500"
+    made, _, folder = line.partition(" paths.runs=")
+    assert made == "python train.py depth=12 optimizer=sgd_momentum trainer.max_steps=500"
+    assert folder.endswith("app-runs"), "it is recorded where this app looks"
 
 
 @pytest.mark.slow
