@@ -19,6 +19,7 @@ from trainlab.errors import RequestError
 from trainlab.runs import Result
 from trainlab.runs.atomic import write_atomically
 from trainlab.runs.provenance import code_state, host, processor
+from trainlab.runs.reading import read_whole
 
 RESULT_FILE = "result.json"
 SHOWN_METRICS = ("test/acc", "train/acc", "test/loss")
@@ -68,7 +69,7 @@ def write(folder: Path, content: dict[str, Any]) -> None:
 def read(folder: Path) -> dict[str, Any] | None:
     """What was recorded of a claim, None where it has not been run. Raises RequestError for a broken file."""
     try:
-        return json.loads((folder / RESULT_FILE).read_text(encoding="utf-8"))
+        return json.loads(read_whole(folder / RESULT_FILE))
     except FileNotFoundError:
         return None
     except (OSError, ValueError) as error:

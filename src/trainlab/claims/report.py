@@ -9,6 +9,7 @@ from typing import Any
 from trainlab.claims.course import COLLECTIONS, NOT_RUN, by_collection, measured_on, recorded, verdicts
 from trainlab.claims.folder import Entry
 from trainlab.claims.further import inline, parts
+from trainlab.claims.others import image, svg_text
 from trainlab.claims.page import FIGURE_FILE, evidence_line, p_equals, p_value, provenance
 from trainlab.claims.verdict import number
 from trainlab.runs.atomic import write_atomically
@@ -101,8 +102,8 @@ def _summary(entries: Sequence[Entry], judged: Mapping[str, tuple[str, float]]) 
 
 def _section(entry: Entry, record: Mapping[str, Any], judged: tuple[str, float]) -> str:
     e = html.escape
-    picture = entry.folder / FIGURE_FILE
-    svg = inline(picture.read_text(encoding="utf-8")) if picture.exists() else ""
+    path = entry.folder / FIGURE_FILE
+    picture = "" if svg_text(path) is None else image(path, record["question"])
     rows = "".join(
         f"<tr><td>{_verdict(f['verdict'])}</td><td>{e(f['says'])}</td><td>{e(f['saw'])}</td>"
         f"<td>{e(_bound(f))}</td></tr>"
@@ -113,7 +114,7 @@ def _section(entry: Entry, record: Mapping[str, Any], judged: tuple[str, float])
         f"<blockquote>{e(record['statement'])}<br><small>{e(record['source'])}</small></blockquote>"
         f"<p>{_verdict(judged[0])} in this report, {e(p_equals(judged[1]))} over all claims; "
         f"by itself {e(record['verdict'])}, {e(evidence_line(record))}.</p>"
-        f"<table><tr><th></th><th>expected</th><th>seen</th><th>bound</th></tr>{rows}</table>{svg}"
+        f"<table><tr><th></th><th>expected</th><th>seen</th><th>bound</th></tr>{rows}</table>{picture}"
         f"<p><b>Scale.</b> {e(record['scale'])} <b>Unlike the source.</b> {e(record['differs'])}</p>"
         f"<p><b>Try.</b> {e(record['try'])}</p>"
         f"<p><small><code>trainlab claims run {e(record['name'])}</code> {e(provenance(record))}</small></p>"

@@ -13,6 +13,7 @@ from trainlab.app.shell import command, control, heading, live, nothing_yet, one
 from trainlab.app.theme import figure_on_page
 from trainlab.claims import course, folder, page, record
 from trainlab.claims.folder import Entry
+from trainlab.claims.others import svg_text
 from trainlab.claims.verdict import REFUTED, SUPPORTED
 from trainlab.errors import RequestError
 
@@ -130,8 +131,8 @@ def _claims(*words: str) -> str:
 
 def _picture(entry: Entry, content: Mapping[str, Any] | None) -> None:
     path = entry.folder / page.FIGURE_FILE
-    if content is not None and path.is_file():
-        drawn = figure_on_page(path.read_text(encoding="utf-8"))
+    if content is not None and (svg := svg_text(path)) is not None:
+        drawn = figure_on_page(svg)
         st.image(drawn, width="stretch", alt=entry.claim.question)
     else:
         st.caption("No picture yet.")
@@ -139,19 +140,24 @@ def _picture(entry: Entry, content: Mapping[str, Any] | None) -> None:
 
 def _numbers(content: Mapping[str, Any]) -> None:
     """Of each expectation what was seen, of each arm what came of it; how, and on what."""
-    st.markdown(f"**{content['verdict'].capitalize()}** by itself ({page.evidence_line(content)}).")
-    st.markdown(page.findings_table(content))
+    _said(f"**{content['verdict'].capitalize()}** by itself ({page.evidence_line(content)}).")
+    _said(page.findings_table(content))
     if content.get("grid"):
-        st.markdown(page.grid_table(content))
+        _said(page.grid_table(content))
     elif content["arms"]:
-        st.markdown(page.arms_table(content))
+        _said(page.arms_table(content))
     if content.get("tuned"):
-        st.markdown(page.tuning_table(content))
-    st.markdown(
+        _said(page.tuning_table(content))
+    _said(
         f"**Scale.** {content['scale']}\n\n**How this differs from the source.** {content['differs']}"
         f"\n\n**Try.** {content['try']}"
     )
     st.caption(plain(page.provenance(content)))
+
+
+def _said(markdown: str) -> None:
+    """Markdown of a record, of whoever has written it: with no picture, which a browser would fetch."""
+    st.markdown(markdown.replace("![", "!\\["))
 
 
 @live(SECONDS)
