@@ -248,5 +248,5 @@ def test_files_that_are_no_images_are_passed_over(write_folders, root, cache):
 def test_three_of_four_idx_files_are_no_mnist(write_mnist, root, no_network):
     raw, *_ = write_mnist()
     (raw / "t10k-labels-idx1-ubyte").unlink()
-    with pytest.raises(RequestError, match="data set 'mnist' not found"):
+    with pytest.raises(RequestError, match=r"data set 'mnist' not found.*t10k-labels-idx1-ubyte is missing"):
         mnist().find(root)

@@ -113,6 +113,7 @@ def share_right(model, description, pictures, labels):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 def test_photographed_digits_are_read(lenet):
     """200 photographs in random light, on random paper: pen strokes, and thinned test images of MNIST."""
     model, description, mnist = lenet
@@ -130,6 +131,7 @@ def test_photographed_digits_are_read(lenet):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 def test_drawings_are_read_as_well_as_the_data_set(lenet):
     """Test images of MNIST, enlarged and anywhere on a canvas; digits drawn with a pen of any width."""
     model, description, mnist = lenet

@@ -185,7 +185,7 @@ class Official:
         return RequestError(
             f"data set '{self.name}' not found in {root.absolute()}: looked for {self.folder}/{self.shows}, "
             f"{self.name}/train-*.parquet and {self.name}/train/<class>/*.png (each with its test split); "
-            f"{_what_lies_in(root)}"
+            f"{_what_lies_in(root)}{_what_lacks(root / self.folder)}"
             f"download failed: {reason}; put it in {_as_said(root)} or set TRAINLAB_DATA; "
             "data=digits and data=shapeset need no download"
         )
@@ -213,6 +213,13 @@ def _hint(path: Path) -> str | None:
     """What to do about a file, or a hub's folder, that is not read as it is."""
     name = path.name.lower()
     return next((said for pattern, said in HINTS.items() if fnmatch(name, pattern)), None)
+
+
+def _what_lacks(folder: Path) -> str:
+    """Of idx files that are there in part, those that are not."""
+    there, _ = idx.files_in(folder)
+    lacking = [name for name in idx.FILES if name not in there]
+    return f"in {folder} {', '.join(lacking)} is missing; " if there and lacking else ""
 
 
 def _what_lies_in(root: Path) -> str:
