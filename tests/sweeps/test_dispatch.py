@@ -358,6 +358,11 @@ def _wait_for(condition, seconds: float = 15) -> None:
         time.sleep(0.05)
 
 
+def test_the_last_words_are_the_runs_own_and_not_its_launchers(tmp_path):
+    (tmp_path / "log.txt").write_text("trainlab: no such folder\nsubmitit INFO (now) - Exiting\n\n")
+    assert cause_of_death(2, tmp_path) == ("Refused", "no such folder")
+
+
 def test_a_run_that_could_not_even_log_is_told_of_a_full_disk(tmp_path, monkeypatch):
     assert cause_of_death(1, tmp_path).message == "exit code 1 and no record"
     monkeypatch.setattr("shutil.disk_usage", lambda _: shutil._ntuple_diskusage(1, 1, 0))

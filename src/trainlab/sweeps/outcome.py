@@ -126,7 +126,9 @@ def _last_words(log: Path) -> str | None:
         lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
         return None
-    return next((line.removeprefix("trainlab: ").strip() for line in reversed(lines) if line.strip()), None)
+    # submitit says goodbye after the run has had its last word
+    own = (line for line in reversed(lines) if line.strip() and not line.startswith("submitit "))
+    return next((line.removeprefix("trainlab: ").strip() for line in own), None)
 
 
 def _failed(settings: Mapping[str, Any], cause: Cause, seconds: float) -> Result:
