@@ -100,6 +100,26 @@ def test_a_run_of_one_step():
         assert "symmetric_weights" not in [f.cause for f in found], "one step shows no more than the start"
 
 
+def test_copies_that_part_by_rounding_late_in_the_run_are_copies():
+    """As a hidden layer of zeros does under large steps: 1e-7 apart at step 49, by half at step 299."""
+    known = evidence("zeros mlp D")
+    layer = known.signals.layers[0]
+
+    def told(spread: dict[int, float]) -> list[str]:
+        table = {**known.signals.table, layer: {**known.signals.table[layer], "unit_spread": spread}}
+        others = {name: {q: s for q, s in of.items() if q != "unit_spread"} for name, of in table.items()}
+        others[layer] = table[layer]
+        return [f.cause for f in ranked(replace(known, signals=Signals(others)))]
+
+    assert "symmetric_weights" in told({0: 0.0, 1: 0.0, 49: 1.7e-7, 121: 9e-4, 299: 0.45})
+    assert "symmetric_weights" not in told({0: 0.0, 1: 0.3, 49: 0.4, 299: 0.45}), (
+        "a branch that starts at zero"
+    )
+    assert "symmetric_weights" not in told({0: 0.0, 8: 1e-7, 121: 9e-4, 299: 0.45}), (
+        "a few steps are no part of it"
+    )
+
+
 def test_a_run_that_goes_on_well_has_no_causes_yet():
     going = replace(evidence("mlp D"), confusion_KK=None)
     assert diagnose(going).learned is None and diagnose(going).findings == []

@@ -2,11 +2,14 @@
 
 import math
 
-from trainlab.diagnosis.evidence import Evidence
+from trainlab.diagnosis.evidence import Evidence, Series
 from trainlab.diagnosis.finding import Finding, since
 
 COPIES = 1e-4
 """Share of a weight that differs between units, below which they are copies: float32's rounding adds up."""
+
+LATE_STEPS, LATE = 8, 0.1
+"""Steps, and share of the run, for which units that were copies at first must have been so."""
 
 MOST_DEAD = 0.8
 """Share of dead units from which a layer counts as dead: networks learn with half of their ReLUs off."""
@@ -25,19 +28,39 @@ STILL_DIFFERENT = 1e-9
 
 
 def symmetric_weights(evidence: Evidence) -> Finding | None:
-    """A hidden layer whose units have been copies of one another at every measured step after the first.
+    """A hidden layer whose units are copies of one another from the first steps on, for a good part of the
+    run.
 
     At the first step alone it is no fault: a residual branch may start at zero, and grows apart at once.
+    Copies part late by the rounding of float32 alone, which large steps double again and again.
     """
     signals = evidence.signals
     for layer in signals.layers[:-1]:
         spread = signals.series(layer, "unit_spread")
         start = since(spread, lambda value: value < COPIES)
-        if start is None or len(spread) < 2 or start == max(spread):
+        until = _copies_until(spread)
+        if start is not None and len(spread) > 1 and start < max(spread):
+            says = f"the units of {layer} differ in {spread[max(spread)]:.1g} of their weights: they are "
+            says += "copies"
+        elif until is not None and until >= max(LATE_STEPS, LATE * max(spread)):
+            start = min(spread)
+            says = f"the units of {layer} were copies of one another up to step {until}: what sets them "
+            says += "apart "
+            says += "since then is rounding"
+        else:
             continue
-        says = f"the units of {layer} differ in {spread[max(spread)]:.1g} of their weights: they are copies"
         return Finding("symmetric_weights", says, {"unit_spread": spread[max(spread)]}, layer, start)
     return None
+
+
+def _copies_until(spread: Series) -> int | None:
+    """The last measured step up to which units have been copies from the first measured step on."""
+    until = None
+    for step in sorted(spread):
+        if not spread[step] < COPIES:
+            break
+        until = step
+    return until
 
 
 def dead_units(evidence: Evidence) -> Finding | None:
