@@ -95,7 +95,7 @@ def test_an_unreachable_server_is_one_line_and_leaves_all_as_it_is(trainlab, run
     code, out, err = trainlab("http://127.0.0.1:9", "sync", "--runs", str(runs))
     assert code == 1 and err == ""
     assert out.startswith("W&B cannot be reached at http://127.0.0.1:9: ")
-    assert out.endswith("3 runs are kept as they are\n") and out.count("\n") == 1
+    assert out.endswith("3 runs kept as before\n") and out.count("\n") == 1
     assert set(runs.rglob("*")) == before
 
 
