@@ -460,3 +460,44 @@ def test_the_machine_of_a_record_is_told_as_it_is_recorded():
 def test_git_state_without_git(monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path))
     assert git_state() == {"commit": None, "dirty": None}
+
+
+def anew(folder: RunFolder, *rows) -> None:
+    folder.begin()
+    folder.checkpoints.mkdir()
+    (folder.checkpoints / "last.ckpt").write_text("new")
+    with folder.metrics_log() as log:
+        log.append(rows)
+
+
+@pytest.fixture
+def done_run(tmp_path, result_of):
+    folder = RunFolder(tmp_path / "a").create()
+    folder.begin()
+    folder.checkpoints.mkdir()
+    (folder.checkpoints / "last.ckpt").write_text("old")
+    with folder.metrics_log() as log:
+        log.append([(1, 0, "train/loss", 2.3)])
+    folder.write_confusion([[3, 1], [0, 4]])
+    folder.finish(result_of("a"))
+    return folder
+
+
+@pytest.mark.parametrize("status", ["failed", "pruned"])
+def test_a_done_run_that_is_done_anew_in_vain_keeps_its_record(done_run, result_of, status):
+    before = {path: path.read_bytes() for path in done_run.path.rglob("*") if path.is_file()}
+    anew(done_run, (1, 0, "train/loss", 9.0), (2, 0, "train/loss", 9.0))
+    done_run.finish(result_of("a", status=status, metrics={}))
+    assert {path: path.read_bytes() for path in done_run.path.rglob("*") if path.is_file()} == before
+
+
+def test_a_done_run_that_is_killed_while_it_is_done_anew_has_its_record_beside(done_run, result_of):
+    result = (done_run.path / "result.json").read_bytes()
+    anew(done_run, (1, 0, "train/loss", 9.0))
+    done_run.finish(result_of("a", status="interrupted", metrics={}))
+    for resumed in (1, None):  # as often as it is started again
+        done_run.begin(resumed_step=resumed)
+        assert (done_run.path / "earlier" / "result.json").read_bytes() == result
+        assert (done_run.path / "earlier" / "checkpoints" / "last.ckpt").read_text() == "old"
+    done_run.finish(result_of("a", metrics={"test/acc": 0.5}))
+    assert not (done_run.path / "earlier").exists() and done_run.result().metrics == {"test/acc": 0.5}

@@ -17,6 +17,9 @@ from trainlab.runs.result import DONE, RESULT_FILE, BrokenRun, Result, read_resu
 from trainlab.runs.settings_file import SETTINGS_FILE, read_settings, settings_text
 
 LOCK_FILE = ".lock"
+_TABLES = (rows.METRICS, rows.SIGNALS, rows.CONFUSION)
+EARLIER = "earlier"
+"""Where the record of a run that is done lies while the run is done anew."""
 
 
 class RunBusy(RequestError):
@@ -72,8 +75,12 @@ class RunFolder:
         """Make ready to write: the run is unfinished from here on.
 
         With `resumed_step`, what was recorded up to that step stays; without, the run starts from nothing.
-        Checkpoints of an earlier attempt go too, so that no later resume mixes the two.
+        Checkpoints of an earlier attempt go too, so that no later resume mixes the two. What a run that was
+        done has recorded lies in `earlier/` until there is a new result (`finish`).
         """
+        before = self._readable_result()
+        if before is not None and before.status in DONE:
+            self._set_aside()
         (self.path / RESULT_FILE).unlink(missing_ok=True)
         rows.forget(self.path, rows.CONFUSION)
         for table in (rows.METRICS, rows.SIGNALS):
@@ -118,7 +125,8 @@ class RunFolder:
     def finish(self, result: Result) -> None:
         """Turn the logs (closed before) into parquet and write `result.json`, last.
 
-        A result that is there stays: only `begin`, which starts the run anew, takes it away.
+        A result that is there stays: only `begin`, which starts the run anew, sets it aside. Where the new
+        attempt fails or is pruned, the record that was set aside is put back, and stays.
 
         Raises OSError (disk full, …; the run is then unfinished), ValueError for the result of another run,
         and for a run that is finished or diverged already.
@@ -128,10 +136,15 @@ class RunFolder:
         before = self._readable_result()
         if before is not None and before.status in DONE:
             raise ValueError(f"run {self.run_id} is {before.status} already: its result is not overwritten")
+        if result.status not in (*DONE, "interrupted") and (self.path / EARLIER / RESULT_FILE).exists():
+            self._put_back()
+            return
         rows.seal(self.path, rows.METRICS)
         rows.seal(self.path, rows.SIGNALS)
         result.write(self.path)
         index.note(self.path, result)
+        if result.status in DONE:
+            shutil.rmtree(self.path / EARLIER, ignore_errors=True)
 
     def warn(self, warnings: Sequence[str]) -> None:
         """Add warnings to the recorded outcome; all else of it stays as it is. Raises OSError, BrokenRun."""
@@ -147,6 +160,28 @@ class RunFolder:
             return read_result(self.path)
         except FileNotFoundError:
             return None
+
+    def _set_aside(self) -> None:
+        aside = self.path / EARLIER
+        shutil.rmtree(aside, ignore_errors=True)
+        aside.mkdir()
+        for part in reversed(self._record()):  # the result first: cut short, the run counts as unfinished
+            part.rename(aside / part.name)
+
+    def _put_back(self) -> None:
+        aside = self.path / EARLIER
+        for table in _TABLES:
+            rows.forget(self.path, table)
+        if self.checkpoints.exists():
+            shutil.rmtree(self.checkpoints)
+        for part in RunFolder(aside)._record():
+            part.rename(self.path / part.name)
+        shutil.rmtree(aside, ignore_errors=True)
+
+    def _record(self) -> list[Path]:
+        """What of a run that is done is there: tables, checkpoints, and its result last."""
+        tables = [file(self.path) for table in _TABLES for file in (table.lines, table.parquet)]
+        return [part for part in (*tables, self.checkpoints, self.path / RESULT_FILE) if part.exists()]
 
     def _readable_result(self) -> Result | None:
         try:
