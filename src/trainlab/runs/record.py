@@ -79,7 +79,7 @@ class RunFolder:
         done has recorded lies in `earlier/` until there is a new result (`finish`).
         """
         before = self._readable_result()
-        if before is not None and before.status in DONE:
+        if before is not None and before.status in DONE and resumed_step is None:
             self._set_aside()
         (self.path / RESULT_FILE).unlink(missing_ok=True)
         rows.forget(self.path, rows.CONFUSION)
