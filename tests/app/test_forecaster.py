@@ -7,7 +7,7 @@ import threading
 import pytest
 
 from trainlab.app.forecasts import Forecasts
-from trainlab.build.whose import own_keys
+from trainlab.build.trust import own_keys
 from trainlab.errors import RequestError
 from trainlab.training.forecaster import serve
 from trainlab.training.preflight import forecast_run

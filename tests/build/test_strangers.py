@@ -18,7 +18,7 @@ import torch
 import yaml
 
 from trainlab.build import Own, allowing, build, check, places, plain, policy
-from trainlab.build.whose import digests, environment, recognized, with_own
+from trainlab.build.trust import digests, recognized, with_own, worker_environment
 from trainlab.errors import RequestError
 from trainlab.runs import RunFolder
 from trainlab.runs.settings_file import read_settings, settings_text
@@ -479,7 +479,7 @@ def test_a_worker_knows_what_the_user_named_and_nothing_else(settings):
     back = recognized(changed, told)
     assert not any(isinstance(back[key], Own) for key in ("activation", "init", "pool"))
     assert isinstance(back["optimizer"], Own)
-    assert digests(plain(frozen)) == frozenset() and environment(plain(frozen)) == {}
+    assert digests(plain(frozen)) == frozenset() and worker_environment(plain(frozen)) == {}
     assert with_own(plain(frozen), ["data"])["data"] == frozen["data"]
 
 
@@ -492,7 +492,7 @@ def test_the_users_own_class_is_built_by_a_worker_only_as_the_user_named_it(sett
     config = run_folder(frozen, tmp_path) / "config.yaml"
     assert work(config) == 2, "a file in a runs folder is nobody's own"
     assert work(config, own=digests(frozen)) == 0
-    monkeypatch.setenv("TRAINLAB_OWN", environment(frozen)["TRAINLAB_OWN"])
+    monkeypatch.setenv("TRAINLAB_OWN", worker_environment(frozen)["TRAINLAB_OWN"])
     shutil.rmtree(config.parent)
     assert work(run_folder(frozen, tmp_path) / "config.yaml") == 0
 

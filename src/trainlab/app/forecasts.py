@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
-from trainlab.build.whose import own_keys
+from trainlab.build.trust import own_keys
 from trainlab.errors import RequestError
 
 MOST_KEPT = 256

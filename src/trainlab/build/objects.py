@@ -7,7 +7,7 @@ from typing import Any
 
 from trainlab.build.calls import expected
 from trainlab.build.policy import TARGET, Part, permitted, shown
-from trainlab.build.whose import Own, plain
+from trainlab.build.trust import Own, plain
 from trainlab.errors import RequestError
 
 DEEPEST, MOST = 20, 10_000

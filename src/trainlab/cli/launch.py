@@ -10,7 +10,7 @@ from typing import Any
 
 from rich.console import Console
 
-from trainlab.build.whose import environment, own
+from trainlab.build.trust import own, worker_environment
 from trainlab.config.command import trainlab
 from trainlab.config.options import AXES, package_conf
 from trainlab.errors import RequestError
@@ -232,7 +232,7 @@ def _work_on_devices(settings: Mapping[str, Any]) -> int:
         config.write_text(settings_text(settings), encoding="utf-8")
         command = [sys.executable, "-m", "trainlab.training", str(config)]
         # in a session of its own: Ctrl-C would reach it twice, from the terminal and from here
-        told = {**os.environ, **environment(settings)}
+        told = {**os.environ, **worker_environment(settings)}
         process = subprocess.Popen(command, start_new_session=True, env=told)
         with hand_on_signals(process):
             code = process.wait()

@@ -10,7 +10,7 @@ from typing import Any
 
 from rich.console import Console
 
-from trainlab.build.whose import digests
+from trainlab.build.trust import digests
 from trainlab.errors import RequestError
 from trainlab.runs.record import RunFolder
 from trainlab.signals.schedule import measured_steps

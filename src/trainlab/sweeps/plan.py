@@ -10,7 +10,7 @@ from typing import Any
 
 from hydra.core.override_parser.types import Override
 
-from trainlab.build.whose import own_keys, with_own
+from trainlab.build.trust import own_keys, with_own
 from trainlab.config import identify
 from trainlab.config.composition import named
 from trainlab.config.own_code import OwnCode

@@ -7,7 +7,7 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
-from trainlab.build import whose
+from trainlab.build import trust
 from trainlab.sweeps import entry
 from trainlab.sweeps.dispatch import Ended
 from trainlab.sweeps.plan import Job
@@ -40,7 +40,7 @@ class Pool:
         places = self._places_for(job)
         assert places is not None
         settings = job.settings
-        told = environment(places) | whose.environment(settings)
+        told = environment(places) | trust.worker_environment(settings)
         if settings["trainer"]["devices"] > 1:
             process, lifeline = self._server.start(entry.run_devices, config, told)
         else:

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from trainlab.build.whose import digests
+from trainlab.build.trust import digests
 from trainlab.errors import RequestError
 from trainlab.sweeps.dispatch import Dispatcher, Ended
 from trainlab.sweeps.handover import Handover

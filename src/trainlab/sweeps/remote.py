@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from trainlab.build import whose
+from trainlab.build import trust
 from trainlab.runs.atomic import replacing
 from trainlab.runs.attempt import RecordMark
 from trainlab.runs.record import RunFolder
@@ -29,12 +29,12 @@ def run_there(config: str, text: str, work: str | None, own: Collection[str]) ->
     """
     path = Path(config)
     shared = path.is_file() and path.read_text(encoding="utf-8") == text
-    settings = whose.recognized(yaml.safe_load(text), own)
+    settings = trust.recognized(yaml.safe_load(text), own)
     if not shared:
         path = _settled_here(settings)
     before = RecordMark.of(path.parent)
     place = {k: v for k, v in os.environ.items() if k == "CUDA_VISIBLE_DEVICES"}
-    place |= whose.environment(settings)
+    place |= trust.worker_environment(settings)
     server = _server()
     if work is None:
         process, lifeline = server.start(entry.run_devices, path, place)
@@ -57,7 +57,7 @@ def _server() -> WarmServer:
 
 def _settled_here(settings: dict[str, Any]) -> Path:
     """The settings in a folder of this machine, with its own places where the sender's do not exist here."""
-    for place, variable in whose.PLACES.items():
+    for place, variable in trust.PLACES.items():
         if variable in os.environ and not Path(settings["paths"][place]).exists():
             settings["paths"][place] = os.environ[variable]
     folder = RunFolder(Path(settings["paths"]["runs"]) / settings["run_id"])

@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import Field
 
-from trainlab.build import whose
+from trainlab.build import trust
 from trainlab.errors import RequestError
 from trainlab.sweeps import entry
 from trainlab.sweeps.dispatch import Dispatcher, Ended
@@ -111,7 +111,7 @@ class SubmititBackend:
         """Submits a run. Raises OSError where the cluster does not take it."""
         settings = job.settings
         work = None if settings["trainer"]["devices"] > 1 else self._work
-        told = whose.environment(settings)
+        told = trust.worker_environment(settings)
         with _shielded():
             try:
                 submitted = self._executor.submit(entry.run_submitted, config, work, told)

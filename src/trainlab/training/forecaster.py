@@ -8,7 +8,7 @@ import json
 import sys
 from typing import Any, TextIO
 
-from trainlab.build.whose import with_own
+from trainlab.build.trust import with_own
 
 
 def serve(questions: TextIO, answers: TextIO) -> None:

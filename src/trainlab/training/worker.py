@@ -10,7 +10,7 @@ from typing import Any
 
 from rich.console import Console
 
-from trainlab.build.whose import Own, here, recognized, told
+from trainlab.build.trust import Own, default_place, digests_from_environment, recognized
 from trainlab.errors import RequestError
 from trainlab.runs.result import BrokenRun
 from trainlab.runs.settings_file import read_settings_file
@@ -25,12 +25,12 @@ log = logging.getLogger(__name__)
 def work(config_path: str | Path, console: Console | None = None, own: Collection[str] | None = None) -> int:
     """Does the run of a frozen settings file: 0 (finished, diverged, pruned), 1 (failed, interrupted) or 2.
 
-    What in it is the user's own is told by `own`, or in the environment (`trainlab.build.whose`); all else is
+    What in it is the user's own is told by `own`, or in the environment (`trainlab.build.trust`); all else is
     a stranger's. Never raises: whatever a run raised is in its record; its last lines go to the error stream.
     A full disk, which may leave no record, is told in one line.
     """
     try:
-        settings = _settings(Path(config_path), told() if own is None else own)
+        settings = _settings(Path(config_path), digests_from_environment() if own is None else own)
     except RequestError as error:
         return _refused(error)
     return work_settings(settings, console)
@@ -83,7 +83,7 @@ def _settings(config: Path, known: Collection[str]) -> dict[str, Any]:
         raise RequestError(str(error)) from None
     if not isinstance(settings.get("paths"), Own):
         in_place = config.parent.name == settings.get("run_id")
-        runs = str(config.absolute().parents[1]) if in_place else here("runs")
-        data = str((settings.get("paths") or {}).get("data") or here("data"))
-        settings["paths"] = {"data": data, "cache": here("cache"), "runs": runs}
+        runs = str(config.absolute().parents[1]) if in_place else default_place("runs")
+        data = str((settings.get("paths") or {}).get("data") or default_place("data"))
+        settings["paths"] = {"data": data, "cache": default_place("cache"), "runs": runs}
     return settings

@@ -74,18 +74,18 @@ def recognized(settings: Mapping[str, Any], known: Collection[str]) -> dict[str,
     return with_own(settings, [key for key in mappings if _digest(key, settings[key]) in known])
 
 
-def environment(settings: Mapping[str, Any]) -> dict[str, str]:
-    """What a worker is told, beside its settings file, so that it knows what in it the user said."""
+def worker_environment(settings: Mapping[str, Any]) -> dict[str, str]:
+    """Environment variables of a worker: which parts of its settings file the user wrote."""
     found = digests(settings)
     return {OWN: ",".join(sorted(found))} if found else {}
 
 
-def told() -> frozenset[str]:
-    """The digests that this process was told."""
+def digests_from_environment() -> frozenset[str]:
+    """The digests in the environment of this process."""
     return frozenset(filter(None, os.environ.get(OWN, "").split(",")))
 
 
-def here(place: str) -> str:
+def default_place(place: str) -> str:
     """This machine's folder for `data`, `cache` or `runs`, absolute, where nobody says otherwise."""
     return str(Path(os.environ.get(PLACES[place]) or place).expanduser().absolute())
 
@@ -93,7 +93,7 @@ def here(place: str) -> str:
 def places(settings: Mapping[str, Any]) -> dict[str, str]:
     """`paths` as this machine goes by them: the user's own; for a stranger's settings, this machine's."""
     paths = settings.get("paths")
-    return dict(paths) if isinstance(paths, Own) else {place: here(place) for place in PLACES}
+    return dict(paths) if isinstance(paths, Own) else {place: default_place(place) for place in PLACES}
 
 
 def _digest(key: str, value: Any) -> str:
