@@ -8,7 +8,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from trainlab.analysis import effects, mean_interval
+from trainlab.analysis import compare, effects, mean_interval
 from trainlab.errors import RequestError
 
 ACTIVATIONS, INITS, DEPTHS = ("relu", "sigmoid", "tanh"), ("glorot", "kaiming"), (4, 8)
@@ -207,6 +207,18 @@ def test_what_has_no_effect_to_tell_is_refused_in_one_line(runs_of):
     ):
         with pytest.raises(RequestError, match=says):
             effects(runs_of(table), **arguments)
+
+
+@pytest.mark.parametrize("axes", [101, 1100, 3000])  # 2 ** 1100 is no float
+def test_more_axes_than_anybody_compares_are_refused_in_one_line(runs_of, axes):
+    rows = [{f"axis{j}": i * (j % 7) for j in range(axes)} | {"test/acc": i / 9} for i in range(9)]
+    varying = axes - len(range(0, axes, 7))
+    for ask in (effects, compare):
+        said = f"differ in {varying:,} settings" if varying > 100 else "are too many to tell apart"
+        if varying > 100 or ask is effects:
+            with pytest.raises(RequestError, match=said):
+                ask(runs_of(rows))
+    assert effects(runs_of(rows), ["axis1"]).possible == 9
 
 
 def test_a_large_grid_takes_seconds_at_most(runs_of):

@@ -2,6 +2,7 @@ import contextlib
 import json
 import math
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -501,3 +502,53 @@ def test_a_done_run_that_is_killed_while_it_is_done_anew_has_its_record_beside(d
         assert (done_run.path / "earlier" / "checkpoints" / "last.ckpt").read_text() == "old"
     done_run.finish(result_of("a", metrics={"test/acc": 0.5}))
     assert not (done_run.path / "earlier").exists() and done_run.result().metrics == {"test/acc": 0.5}
+
+
+@pytest.fixture
+def others(tmp_path):
+    """A folder of somebody's, with the files of a run that is done."""
+    folder = tmp_path / "others"
+    (folder / "checkpoints").mkdir(parents=True)
+    for name in ("result.json", "metrics.parquet", "checkpoints/last.ckpt"):
+        (folder / name).write_text("precious")
+    return folder
+
+
+def files_of(folder: Path) -> dict[Path, bytes]:
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize("name", ["earlier", "checkpoints"])
+@pytest.mark.parametrize("status", ["finished", "failed"])
+@pytest.mark.parametrize("is_done", [True, False])
+def test_a_link_in_a_run_leads_to_nothing_that_is_touched(done_run, others, result_of, name, status, is_done):
+    before, path = files_of(others), done_run.path / name
+    if not is_done:
+        (done_run.path / "result.json").unlink()
+    if name == "checkpoints":
+        path.rename(done_run.path / "old")
+    path.symlink_to(others)
+    done_run.begin()
+    if name == "earlier" and not path.is_symlink():
+        shutil.rmtree(path)
+    if name == "earlier" and not path.exists():
+        path.symlink_to(others)  # while it runs
+    done_run.finish(result_of("a", status=status))
+    assert files_of(others) == before
+    assert done_run.result() is None or done_run.result().run_id == "a"
+
+
+@pytest.mark.parametrize("text", ["", "{}", "[" * 10_000, '{"schema": 1, "run_id": "b"}'])
+def test_what_lies_aside_and_is_no_record_of_this_run_is_not_put_back(done_run, result_of, text):
+    (done_run.path / "result.json").unlink()
+    (done_run.path / "earlier").mkdir()
+    (done_run.path / "earlier" / "result.json").write_text(text)
+    done_run.begin()
+    done_run.finish(result_of("a", status="failed"))
+    assert done_run.status() == "failed"
+
+
+def test_a_file_where_the_record_is_set_aside_is_no_obstacle(done_run):
+    (done_run.path / "earlier").write_text("x")
+    done_run.begin()
+    assert (done_run.path / "earlier" / "result.json").is_file()

@@ -2,6 +2,7 @@
 
 import json
 import subprocess
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -9,10 +10,13 @@ import sweep_fakes as fakes
 from hypothesis import given
 from hypothesis import strategies as st
 
+from trainlab.diagnosis.forecast.calibration import border
+from trainlab.diagnosis.forecast.outcome import Forecast
 from trainlab.runs import load_runs
 from trainlab.runs.record import RunFolder
 from trainlab.runs.result import Result, Verdict
 from trainlab.sweeps.savings import savings
+from trainlab.training.pruning import Pruned, Pruning
 
 QUICK = (
     "data=digits", "data.image_size=16", "data.train_size=512", "data.val_size=64", "data.test_size=200",
@@ -94,6 +98,26 @@ def test_what_makes_no_sense_is_refused(train, tmp_path, overrides, said):
     done = train("-m", "seed=1,2", *overrides)
     assert done.returncode == 2, done.stdout + done.stderr
     assert said in done.stderr and not list(tmp_path.glob("runs/*/config.yaml"))
+
+
+def test_a_single_run_refuses_the_same(train, tmp_path):
+    done = train("sweep.audit=0.1")
+    assert done.returncode == 2 and "sweep.audit=0.1: expected sweep.prune=preflight or early" in done.stderr
+    assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize("answer", ["will not learn", "cannot tell", "will learn"])
+def test_only_what_will_not_learn_is_condemned(answer, monkeypatch):
+    low, high = border()
+    chances = {"will not learn": low / 2, "cannot tell": (low + high) / 2, "will learn": (high + 1) / 2}
+    learns = chances[answer]
+    forecast = Forecast(learns, cause="learning_rate_too_low")
+    monkeypatch.setattr("trainlab.training.preflight.forecast_run", lambda settings: forecast)
+    pruning = Pruning("preflight")
+    with pytest.raises(Pruned) if answer == "will not learn" else nullcontext():
+        pruning.foresee({})
+    assert forecast.answer == answer and pruning.learns == learns
+    assert (pruning.reason is None) == (answer != "will not learn")
 
 
 ended = st.tuples(st.sampled_from(["pruned", "audited", "kept"]), st.booleans(), st.integers(1, 100))

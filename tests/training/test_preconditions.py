@@ -15,6 +15,7 @@ from trainlab.training.run import train
 WRONG = {
     ("resume=nosuch",): "resume=nosuch: no run",
     ("resume=/no/such/file.ckpt",): "no such checkpoint",
+    ("trainer=cpu", "trainer.precision=16"): "precision=16-mixed: mixed precision in float16 needs a GPU",
     ("group='../../x'",): "group '../../x'",
     ("group='a/b'",): "group 'a/b'",
     ("logger=tensorboard",): r"logger=tensorboard: not installed; pip install 'trainlab[tensorboard]'",
@@ -71,15 +72,25 @@ def test_hardware_that_is_not_there(settings, monkeypatch, kind):
     assert not Path(frozen["paths"]["runs"]).exists()
 
 
+def test_half_precision_where_the_fastest_there_is_is_a_cpu(settings, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    frozen = settings("trainer=auto", "trainer.precision=16-mixed")
+    with pytest.raises(RequestError, match="on a CPU expected bf16-mixed"):
+        train(frozen)
+    assert not Path(frozen["paths"]["runs"]).exists()
+
+
 @pytest.mark.parametrize(("kind", "gpus", "devices"), [("gpu", 1, 2), ("auto", 2, 4), ("mps", 0, 2)])
 def test_more_devices_than_there_are(monkeypatch, kind, gpus, devices):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: gpus > 0)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: gpus)
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: kind == "mps")
+    asked = {"accelerator": kind, "precision": "16-mixed"}
     with pytest.raises(RequestError, match=f"devices={devices}: expected at most {max(gpus, 1)}"):
-        preconditions.check_hardware({"accelerator": kind, "devices": devices})
-    preconditions.check_hardware({"accelerator": kind, "devices": 1})
-    preconditions.check_hardware({"accelerator": "cpu", "devices": devices})
+        preconditions.check_hardware(asked | {"devices": devices})
+    preconditions.check_hardware(asked | {"devices": 1})
+    preconditions.check_hardware({"accelerator": "cpu", "devices": devices, "precision": "32-true"})
 
 
 def test_data_that_changed_since_the_run_was_named(settings, tmp_path):

@@ -25,6 +25,9 @@ COUNTED = {
     "pruned": ("pruned",),
 }
 
+MOST_COMPARED = 100
+"""Settings that are compared at once, where nobody names them."""
+
 
 @dataclass(frozen=True)
 class Comparison:
@@ -56,7 +59,7 @@ def compare(runs: pl.DataFrame, by: Sequence[str] | None = None, metric: str = "
     Raises RequestError for no runs, and for a column or metric that does not exist.
     """
     runs = with_metric(runs, metric)
-    by = varying_settings(runs) if by is None else list(dict.fromkeys(by))
+    by = compared_settings(runs) if by is None else list(dict.fromkeys(by))
     for name in by:
         if name not in runs.columns or "/" in name:
             raise unknown("column to compare by", name, [*setting_columns(runs), "seed", "group", "cause"])
@@ -99,6 +102,17 @@ def varying_settings(runs: pl.DataFrame) -> list[str]:
         if not any(_decides(runs, other, name) for other in kept):
             kept.append(name)
     return kept
+
+
+def compared_settings(runs: pl.DataFrame) -> list[str]:
+    """As `varying_settings`; RequestError where they are so many that no table of them can be read."""
+    names = varying_settings(runs)
+    if len(names) > MOST_COMPARED:
+        raise RequestError(
+            f"these runs differ in {len(names):,} settings, expected at most {MOST_COMPARED}: "
+            "name those to compare, as in --by activation,init"
+        )
+    return names
 
 
 def lower_is_better(metric: str) -> bool:

@@ -13,7 +13,7 @@ import numpy as np
 import polars as pl
 
 from trainlab.analysis import noise
-from trainlab.analysis.compare import measured, possible, setting_columns, varying_settings, with_metric
+from trainlab.analysis.compare import compared_settings, measured, possible, setting_columns, with_metric
 from trainlab.analysis.factorial import Decomposition, Effect, Grid, Part
 from trainlab.analysis.intervals import mean_interval
 from trainlab.errors import RequestError, unknown
@@ -106,7 +106,7 @@ def effects(runs: pl.DataFrame, axes: Sequence[str] | None = None, metric: str =
     known = measured(runs, metric)
     if known.is_empty():
         raise RequestError(f"no run has a finite {metric} yet: the effect of an axis needs some")
-    axes = [name for name in (axes or varying_settings(known)) if known[name].n_unique() > 1]
+    axes = [name for name in (axes or compared_settings(known)) if known[name].n_unique() > 1]
     if not axes:
         raise RequestError(
             f"the runs with a finite {metric} do not differ in any axis: there is no effect to tell"
@@ -158,8 +158,8 @@ def _response(runs: pl.DataFrame, axes: Sequence[str], metric: str) -> _Response
     if not grid.is_balanced and grid.columns > MOST_COLUMNS:
         most = max(levels, key=lambda axis: len(levels[axis]))
         raise RequestError(
-            f"effects: {most} has {len(levels[most])} levels, too many to tell apart in a grid with gaps; "
-            "name the axes, as in --by activation,init"
+            f"effects: {len(levels)} axes, {most} with {len(levels[most])} levels, are too many to tell "
+            "apart in a grid with gaps; name the axes, as in --by activation,init"
         )
     return _Response(grid, mean_C, y_N, cell_N, float(((y_N - mean_C[cell_N]) ** 2).sum()), total)
 

@@ -4,6 +4,7 @@ Legend: N runs, C cells (settings), B responses at once (the measured one, or ma
 columns, R their rank.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -54,7 +55,7 @@ class Grid:
     @property
     def possible(self) -> int:
         """How many combinations of all levels there are."""
-        return int(np.prod([len(levels) for levels in self.levels.values()], dtype=float))
+        return math.prod(len(levels) for levels in self.levels.values())
 
     @property
     def columns(self) -> int:

@@ -160,12 +160,12 @@ def _one_run(composed: Any, choices: Mapping[str, str]) -> None:
     from omegaconf import OmegaConf
 
     from trainlab.config import freeze, identify
-    from trainlab.config.schema import SweepSettings, checked
+    from trainlab.config.schema import checked_sweep
     from trainlab.runs import RunFolder
     from trainlab.runs.groups import add_to_group, group_file
     from trainlab.runs.kept import how_to_get, lacking
 
-    sweep = checked(SweepSettings, OmegaConf.to_container(composed.sweep))  # pyrefly: ignore
+    sweep = checked_sweep(OmegaConf.to_container(composed.sweep))
     settings = identify(own(freeze(composed, choices)))
     if sweep["prune"] != "none":
         settings["pruning"] = {"by": sweep["prune"], "audit": sweep["audit"]}

@@ -9,7 +9,16 @@ from collections.abc import Iterator
 from types import UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
 
 from trainlab.config.synonyms import setting
 from trainlab.errors import RequestError, closest
@@ -142,6 +151,13 @@ class SweepSettings(_Strict):
     prune: Literal["none", "preflight", "early"]
     audit: Annotated[float, Field(ge=0, le=1)]
 
+    @field_validator("audit")
+    @classmethod
+    def _of_what_is_pruned(cls, share: float, others: ValidationInfo) -> float:
+        if share and others.data.get("prune") == "none":
+            raise ValueError("sweep.prune=preflight or early beside it: nothing is pruned")
+        return share
+
 
 def text_settings(model: type[BaseModel], prefix: str = "") -> list[str]:
     """The dotted names of all settings that are text, or text among other things, but for what is built."""
@@ -195,6 +211,14 @@ def checked(model: type[BaseModel], values: dict[str, Any]) -> dict[str, Any]:
         faults = [_fault(dict(f), model) for f in error.errors()]
         # a union reports each of its members; people need each value once
         raise RequestError("; ".join(dict.fromkeys(faults))) from None
+
+
+def checked_sweep(values: Any) -> dict[str, Any]:
+    """What is said of a sweep (`SweepSettings`), validated. Raises RequestError, in names as typed."""
+    try:
+        return checked(SweepSettings, values)
+    except RequestError as error:
+        raise RequestError(f"sweep.{str(error).replace('; ', '; sweep.')}") from None
 
 
 def _fault(fault: dict[str, Any], model: type[BaseModel]) -> str:

@@ -3,7 +3,7 @@
 import dataclasses
 import shutil
 from collections.abc import Generator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import polars as pl
@@ -88,8 +88,8 @@ class RunFolder:
                 rows.forget(self.path, table)
             else:
                 rows.keep_until(self.path, table, resumed_step)
-        if resumed_step is None and self.checkpoints.exists():
-            shutil.rmtree(self.checkpoints)
+        if resumed_step is None:
+            _remove_folder(self.checkpoints)
 
     def write_settings(self, settings: Mapping) -> None:
         """Freeze the settings into config.yaml. Raises RequestError where nothing can be written."""
@@ -136,7 +136,7 @@ class RunFolder:
         before = self._readable_result()
         if before is not None and before.status in DONE:
             raise ValueError(f"run {self.run_id} is {before.status} already: its result is not overwritten")
-        if result.status not in (*DONE, "interrupted") and (self.path / EARLIER / RESULT_FILE).exists():
+        if result.status not in (*DONE, "interrupted") and self._has_earlier():
             self._put_back()
             return
         rows.seal(self.path, rows.METRICS)
@@ -144,7 +144,8 @@ class RunFolder:
         result.write(self.path)
         index.note(self.path, result)
         if result.status in DONE:
-            shutil.rmtree(self.path / EARLIER, ignore_errors=True)
+            with suppress(OSError):  # it only takes room
+                _remove_folder(self.path / EARLIER)
 
     def warn(self, warnings: Sequence[str]) -> None:
         """Add warnings to the recorded outcome; all else of it stays as it is. Raises OSError, BrokenRun."""
@@ -163,7 +164,7 @@ class RunFolder:
 
     def _set_aside(self) -> None:
         aside = self.path / EARLIER
-        shutil.rmtree(aside, ignore_errors=True)
+        _remove_folder(aside)
         aside.mkdir()
         for part in reversed(self._record()):  # the result first: cut short, the run counts as unfinished
             part.rename(aside / part.name)
@@ -172,11 +173,21 @@ class RunFolder:
         aside = self.path / EARLIER
         for table in _TABLES:
             rows.forget(self.path, table)
-        if self.checkpoints.exists():
-            shutil.rmtree(self.checkpoints)
+        _remove_folder(self.checkpoints)
         for part in RunFolder(aside)._record():
             part.rename(self.path / part.name)
-        shutil.rmtree(aside, ignore_errors=True)
+        with suppress(OSError):
+            _remove_folder(aside)
+
+    def _has_earlier(self) -> bool:
+        """Whether the record of this run lies aside: of this run, and not behind a link."""
+        aside = self.path / EARLIER
+        if aside.is_symlink() or (aside / RESULT_FILE).is_symlink():
+            return False
+        try:
+            return read_result(aside, of=self.run_id).status in DONE
+        except (FileNotFoundError, BrokenRun):
+            return False
 
     def _record(self) -> list[Path]:
         """What of a run that is done is there: tables, checkpoints, and its result last."""
@@ -202,6 +213,14 @@ class RunFolder:
             f"cannot write the run {self.path}: {error.strerror or error}; "
             "choose a folder that can be written with paths.runs=FOLDER"
         )
+
+
+def _remove_folder(path: Path) -> None:
+    """Removes a folder; of a link, or a file in its place, only that. Raises OSError."""
+    if path.is_symlink() or path.is_file():
+        path.unlink()
+    elif path.exists():
+        shutil.rmtree(path)
 
 
 def is_locked(path: Path) -> bool:

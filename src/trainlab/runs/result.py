@@ -120,8 +120,10 @@ _FIELDS = frozenset(item.name for item in dataclasses.fields(Result))
 _VERDICT_FIELDS = frozenset(item.name for item in dataclasses.fields(Verdict))
 
 
-def read_result(folder: Path) -> Result:
-    """The outcome recorded in `folder`. Unknown fields are passed over, so that newer records can be read.
+def read_result(folder: Path, of: str | None = None) -> Result:
+    """The outcome recorded in `folder`, of the run of that name, or of run `of`.
+
+    Unknown fields are passed over, so that newer records can be read.
 
     Raises FileNotFoundError where there is none, BrokenRun for one that is cut short, malformed, of another
     run or of a newer schema.
@@ -139,7 +141,7 @@ def read_result(folder: Path) -> Result:
         raise BrokenRun(folder, f"{RESULT_FILE} cannot be read ({error.strerror})") from error
     if not isinstance(raw, dict):
         raise BrokenRun(folder, f"{RESULT_FILE} holds {type(raw).__name__}, expected an object")
-    fault = _fault(raw, folder)
+    fault = _fault(raw, of or folder.resolve().name)
     if fault:
         raise BrokenRun(folder, f"{RESULT_FILE}: {fault}")
     verdict = {key: value for key, value in raw["verdict"].items() if key in _VERDICT_FIELDS}
@@ -148,14 +150,14 @@ def read_result(folder: Path) -> Result:
     return Result(**known | {"verdict": Verdict(**verdict), "warnings": warnings})
 
 
-def _fault(raw: dict, folder: Path) -> str | None:
+def _fault(raw: dict, run_id: str) -> str | None:
     """What is wrong with a parsed record, or None."""
     schema = raw.get("schema")
     if not isinstance(schema, int) or schema < 1:
         return f"schema is {shown(schema)}, expected {SCHEMA}"
     if schema > SCHEMA:
         return f"schema {schema} was written by a newer trainlab (this one reads {SCHEMA})"
-    if raw.get("run_id") != folder.resolve().name:
+    if raw.get("run_id") != run_id:
         return f"it belongs to run '{shown(raw.get('run_id'))}'"
     if raw.get("status") not in RECORDED:
         return f"status is '{shown(raw.get('status'))}', expected one of {', '.join(RECORDED)}"

@@ -6,7 +6,7 @@ from typing import Any, Protocol
 from hydra.core.override_parser.types import Override
 from rich.console import Console
 
-from trainlab.config.schema import SweepSettings, checked
+from trainlab.config.schema import checked_sweep
 from trainlab.errors import RequestError
 from trainlab.sweeps import summary
 from trainlab.sweeps.architectures import check_architectures
@@ -53,7 +53,7 @@ def sweep(
         RequestError: something is wrong with the request; nothing was started.
         SweepFailed: something failed or was interrupted; the summary says which.
     """
-    settings = _checked(values)
+    settings = checked_sweep(values)
     with WarmServer() as server:
         plan, ended = _planned_and_run(grid, compose, settings, engine, server, console)
     if settings["plan_only"]:
@@ -101,15 +101,3 @@ def _planned_and_run(
         ended = engine.run(plan, settings, server, display)
     notes.of_images()
     return plan, ended
-
-
-def _checked(values: dict[str, Any]) -> dict[str, Any]:
-    try:
-        settings = checked(SweepSettings, values)
-    except RequestError as error:
-        raise RequestError(f"sweep.{str(error).replace('; ', '; sweep.')}") from None
-    if settings["audit"] and settings["prune"] == "none":
-        raise RequestError(
-            f"sweep.audit={settings['audit']:g}: nothing is pruned; expected sweep.prune=preflight or early"
-        )
-    return settings

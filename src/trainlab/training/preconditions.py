@@ -22,6 +22,8 @@ def check(settings: Mapping[str, Any]) -> None:
     if settings["group"] is not None:
         group_file(settings["paths"]["runs"], settings["group"])
     assemble.check(settings)
+    if settings["trainer"]["accelerator"] == "cpu":
+        check_precision(settings["trainer"]["precision"])
     check_tracker(settings["logger"])
     build(settings["logger"], policy.LOGGER)
     resume.check_start(settings)
@@ -42,10 +44,24 @@ def check_hardware(trainer: Mapping[str, Any]) -> None:
             "expected trainer=cpu, or auto for the fastest that there is"
         )
     if kind == "cpu" or (kind == "auto" and not gpus and not has_mps):
+        check_precision(trainer["precision"])
         return
     there = gpus if gpus and kind != "mps" else 1
     if wanted > there:
         raise RequestError(f"trainer.devices={wanted}: expected at most {there}, the GPUs of this machine")
+
+
+def check_precision(precision: str) -> None:
+    """Refuses what a CPU does not have: Lightning would take bfloat16, and the record say float16.
+
+    Raises:
+        RequestError: with what a CPU has beside it.
+    """
+    if precision == "16-mixed":
+        raise RequestError(
+            "trainer.precision=16-mixed: mixed precision in float16 needs a GPU; "
+            "on a CPU expected bf16-mixed or 32-true"
+        )
 
 
 def check_data(settings: Mapping[str, Any], images: ImageData) -> None:

@@ -13,6 +13,7 @@ import lightning as L
 
 from trainlab.diagnosis.early import reason_to_stop
 from trainlab.diagnosis.explain import diagnose
+from trainlab.diagnosis.forecast.calibration import WILL_NOT_LEARN
 from trainlab.diagnosis.of_run import evidence_of
 from trainlab.errors import RequestError
 from trainlab.runs import RunFolder, Verdict
@@ -48,14 +49,14 @@ class Pruning:
         return cls(asked["by"], audited=_drawn(settings["run_id"], asked["audit"]))
 
     def foresee(self, settings: Mapping[str, Any]) -> None:
-        """Asks the forecast, if that is what is wanted. Raises Pruned where the run will not learn."""
+        """Asks the forecast, if that is wanted. Raises Pruned where its answer is "will not learn"."""
         if self.by != "preflight":
             return
         from trainlab.training.preflight import forecast_run  # half of the runs never ask
 
         forecast = forecast_run(settings)
         self.learns = forecast.learns
-        if not forecast.will_learn:
+        if forecast.answer == WILL_NOT_LEARN:
             verdict = Verdict(
                 cause=forecast.cause,
                 layer=forecast.layer,
