@@ -13,9 +13,10 @@ from typing import Any
 from trainlab.analysis.intervals import mean_interval
 from trainlab.claims import verdict
 from trainlab.claims.runner import Judged
+from trainlab.claims.shape import fault
 from trainlab.claims.tuning import MEASURE, Choice
 from trainlab.diagnosis.verdict import holds
-from trainlab.errors import RequestError
+from trainlab.errors import RequestError, harmless
 from trainlab.runs import Result
 from trainlab.runs.atomic import write_atomically
 from trainlab.runs.provenance import code_state, host, processor
@@ -67,13 +68,20 @@ def write(folder: Path, content: dict[str, Any]) -> None:
 
 
 def read(folder: Path) -> dict[str, Any] | None:
-    """What was recorded of a claim, None where it has not been run. Raises RequestError for a broken file."""
+    """What was recorded of a claim, None where it has not been run.
+
+    Raises RequestError for a file that cannot be read, or is no record of a claim.
+    """
+    path = folder / RESULT_FILE
     try:
-        return json.loads(read_whole(folder / RESULT_FILE))
+        content = json.loads(read_whole(path))
     except FileNotFoundError:
         return None
-    except (OSError, ValueError) as error:
-        raise RequestError(f"{folder / RESULT_FILE} cannot be read ({error}); run the claim again") from None
+    except (OSError, ValueError, RecursionError) as error:
+        raise RequestError(harmless(f"{path} cannot be read ({error}); run the claim again")) from None
+    if wrong := fault(content):
+        raise RequestError(harmless(f"{path} is no record of a claim ({wrong}); run the claim again"))
+    return content
 
 
 def _arm(judged: Judged, arm: str) -> dict[str, Any]:

@@ -1,0 +1,107 @@
+"""A claim's record that others have written: shown as it is, or one line that says what is wrong."""
+
+import copy
+import json
+import os
+from pathlib import Path
+
+import pytest
+from tiny import claim, put
+
+from trainlab.claims import course, page, record, report
+from trainlab.claims import folder as claims
+from trainlab.claims.spec import Grid
+from trainlab.errors import RequestError
+from trainlab.mirror.claims_report import lessons
+
+PUBLISHED = Path(__file__).parents[2] / "experiments"
+TUNED, GRID = "glorot-sigmoid-depth", "schoenholz-depth-follows-xi"
+OTHERS = (None, -7, 1e308, float("nan"), "\x1b[2J", [], {}, [None], {"x": "y"})
+
+
+def paths(value, at=()):
+    """Of every value in a record, the way to it; of a list the first alone."""
+    yield at
+    if isinstance(value, dict):
+        for key, item in value.items():
+            yield from paths(item, (*at, key))
+    elif isinstance(value, list) and value:
+        yield from paths(value[0], (*at, 0))
+
+
+def changed(content, at, value, gone=False):
+    content = copy.deepcopy(content)
+    if not at:
+        return value
+    inner = content
+    for key in at[:-1]:
+        inner = inner[key]
+    if gone:
+        del inner[at[-1]]
+    else:
+        inner[at[-1]] = value
+    return content
+
+
+def shown(entries) -> None:
+    """All that shows a record."""
+    found = course.recorded(entries)
+    for content in found.values():
+        page.page(content, has_figure=True)
+    report.page(entries)
+    if found:
+        lessons(entries)
+        course.measured_on(found)
+
+
+def small(name: str) -> dict:
+    """A published record with as little as it can have of everything."""
+    content = json.loads((PUBLISHED / name / "result.json").read_text(encoding="utf-8"))
+    content["findings"] = content["findings"][:1]
+    grid = content["grid"] or {"scales": [], "depths": []}
+    grid["scales"], grid["depths"] = grid["scales"][:1], grid["depths"][:1]
+    cells = [Grid.name(scale, depth) for scale in grid["scales"] for depth in grid["depths"]]
+    arms = [arm for arm in content["arms"] if not cells or arm["arm"] in cells][:1]
+    names = [arm["arm"] for arm in arms]
+    content |= {"arms": arms, "overrides": {name: content["overrides"][name] for name in names}}
+    arms[0]["runs"] = dict(list(arms[0]["runs"].items())[:1])
+    content["tuned"] = {name: choice for name, choice in content["tuned"].items() if name in names}
+    return content
+
+
+def test_published_records_are_read():
+    entries = claims.load(PUBLISHED)
+    assert len(course.recorded(entries)) == len([e for e in entries if (e.folder / "result.json").exists()])
+
+
+@pytest.mark.parametrize("name", [TUNED, GRID])
+def test_whatever_stands_in_a_record_it_is_shown_or_refused_in_one_line(tmp_path, name, monkeypatch):
+    monkeypatch.setattr(report, "forest", lambda found: "")  # a plot a time takes long
+    put(tmp_path, name, claim())
+    content, file = small(name), tmp_path / name / "result.json"
+    refused, entries = 0, claims.load(tmp_path)
+    for at in paths(content):
+        for value, gone in [(None, True), *((other, False) for other in OTHERS)]:
+            file.write_text(json.dumps(changed(content, at, value, gone)), encoding="utf-8")
+            try:
+                shown(entries)
+            except RequestError as error:
+                refused += 1
+                assert str(file) in str(error) and "\n" not in str(error) and "\x1b" not in str(error)
+    assert refused > 100
+
+
+@pytest.mark.parametrize("content", [b"", b"null", b"[" * 100_000, b"\xff", b'{"name": 1', b"9" * 5000])
+def test_what_is_no_record_is_named(tmp_path, content):
+    put(tmp_path, "mine", claim())
+    (tmp_path / "mine" / "result.json").write_bytes(content)
+    with pytest.raises(RequestError, match=r"mine/result\.json .*run the claim again"):
+        record.read(tmp_path / "mine")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="pipes with a name")
+def test_a_pipe_in_its_place_is_no_wait(tmp_path):
+    put(tmp_path, "mine", claim())
+    os.mkfifo(tmp_path / "mine" / "result.json")
+    with pytest.raises(RequestError, match="no regular file"):
+        record.read(tmp_path / "mine")
