@@ -144,3 +144,24 @@ def test_two_browsers_at_once_keep_their_own_selection(address, open_page):
     settled(one)
     assert "sigmoid" not in cells(one)
     assert "relu" not in cells(other)
+
+
+@pytest.mark.slow
+def test_a_row_leads_to_its_runs_in_the_same_tab_and_back_again(address, open_page):
+    page = open_page(f"{address}/compare?by=activation")
+    table = page.get_by_test_id("stDataFrame")
+    table.wait_for()
+    page.get_by_text("Look inside relu:").wait_for()
+    box = table.bounding_box()
+    page.mouse.click(box["x"] + 60, box["y"] + box["height"] - 15)  # its last row
+    page.get_by_text("Look inside sigmoid:").wait_for()
+    links = page.get_by_test_id("stHtml").locator("a[href*='run?run=']")
+    assert links.count() == 4
+    asked = links.last.get_attribute("href")
+    links.last.click()
+    page.get_by_role("heading", name="Inside a run").wait_for()
+    assert page.url.endswith(asked) and len(page.context.pages) == 1
+    settled(page)
+    page.go_back()
+    page.get_by_role("heading", name="Compare").wait_for()
+    assert page.url.endswith("/compare?by=activation")

@@ -151,3 +151,17 @@ def test_all_text_can_be_read(loaded_address, open_page, two, view, scheme):
     page = open_page(f"{loaded_address}/{VIEWS[view].format(**two)}", 1280, scheme)
     page.wait_for_timeout(1500)
     assert page.evaluate(FAINT_TEXT) == {}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("width", WIDTHS)
+def test_canvas_and_ways_of_draw_are_whole(loaded_address, open_page, width):
+    page = open_page(f"{loaded_address}/draw", width)
+    canvas = page.locator("canvas.upper-canvas")
+    canvas.wait_for()
+    frame = page.locator(".st-key-canvas-frame").bounding_box()
+    assert canvas.bounding_box()["width"] == 280 <= frame["width"]
+    ways = page.get_by_test_id("stButtonGroup").first
+    assert ways.evaluate(
+        "e => [e, ...e.querySelectorAll('*')].every(part => part.scrollWidth <= part.clientWidth + 1)"
+    )

@@ -28,3 +28,12 @@ def test_what_does_not_compose_is_refused_as_by_the_command_line(wrong):
     with pytest.raises(RequestError) as by_the_app:
         networks.settings_of((wrong,))
     assert str(by_the_app.value) == str(by_the_command_line.value)
+
+
+def test_it_is_said_where_the_data_are_not_those_of_the_run_any_more():
+    settings = compose(["data=digits"])
+    settings |= {"fingerprint": "of other images", "run_id": "a1b2c3d4e5f6", "copy": "embedded"}
+    changed = networks.change_of_data(settings)
+    assert changed is not None and "of other images" in changed
+    found = changed.rpartition("those that are there have ")[2].split()[0]
+    assert networks.change_of_data(settings | {"fingerprint": found}) is None

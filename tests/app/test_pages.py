@@ -233,3 +233,27 @@ def test_two_runs_differ_in_options_and_not_in_the_classes_that_they_build():
     assert [(row["setting"], row["first"], row["second"]) for row in rows] == [
         ("activation", "relu", "tanh"), ("depth", "–", "3")
     ]  # fmt: skip
+
+
+# From row to run, and back
+
+
+def test_every_run_of_a_row_has_a_link_in_this_tab(show, runs):
+    frame = load_runs(runs).filter(activation="relu", init="kaiming")
+    page = show("compare", only__activation="relu", only__init="kaiming", by="activation")
+    links = [element.proto.body for element in page.get("html")]
+    assert len(frame) > 1
+    for run_id in frame["run_id"].to_list():
+        assert any(f'<a href="run?run={run_id}">' in line for line in links), links
+    assert not any("target" in line for line in links)
+    assert "A click on a row" in said(page)
+
+
+def test_going_back_in_the_browser_takes_a_choice_back(show, runs):
+    first, second = load_runs(runs)["run_id"].to_list()[:2]
+    page = show("run", run=first)
+    page = page.selectbox(key="run.choice").select(second).run()
+    assert page.query_params["run"] == second
+    page.query_params["run"] = first  # what "back" does
+    page = page.run()
+    assert page.selectbox(key="run.choice").value == first and page.query_params["run"] == first

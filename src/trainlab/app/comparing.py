@@ -14,7 +14,7 @@ from trainlab.analysis.compare import is_share, possible, varying_settings
 from trainlab.analysis.intervals import Interval
 from trainlab.app import colours, records
 from trainlab.app.place import place
-from trainlab.app.shell import chart, control, one_of, plain, some_of
+from trainlab.app.shell import chart, control, links_to_runs, one_of, plain, some_of
 from trainlab.errors import RequestError
 from trainlab.figures import effect_bars, learning_curves, parallel
 from trainlab.figures.style import COLOURS
@@ -24,6 +24,8 @@ from trainlab.runs.difference import difference
 MOST_LINES, FIRST_LINES = 8, 5
 MOST_SEEDS = 20
 """Of a setting with more seeds, so many are read for its curve."""
+MOST_LINKED = 20
+"""Of a setting with more runs, so many have a link."""
 MOST_OFFERED = 300
 """Settings offered as curves: the best; a filter brings others up."""
 MOST_PARALLEL = 400
@@ -59,21 +61,28 @@ def overview(runs: pl.DataFrame, comparison: Comparison) -> list[str]:
     metric = control(right.selectbox, "Curve of", CURVES, key="curve") or CURVES[0]
     ids = {name: groups[name][:MOST_SEEDS] for name in lines or list(names)[:FIRST_LINES]}
     _curves(ids, names, metric, _chance(runs, metric), _of_what(runs, comparison.by))
-    _table(settings, comparison, _of_what(runs, comparison.by))
+    row = _table(settings, comparison, _of_what(runs, comparison.by))
+    _look_inside(runs, settings.row(row, named=True), _differ_within(runs, comparison.by))
+    _say_what_is_same(comparison)
     return [run_id for of in ids.values() for run_id in of]
 
 
 def _of_what(runs: pl.DataFrame, by: Sequence[str]) -> str:
-    """What the runs of one row differ in: `seeds`, or `runs that differ in depth, seed`."""
-    others = [name for name in (*varying_settings(runs), "seed") if name not in by]
-    if runs.is_empty() or not others:
+    """What the runs of one row are to one another: `seeds`, or `runs that differ in depth, seed`."""
+    if runs.is_empty() or all(name in by for name in (*varying_settings(runs), "seed")):
         return "runs"
-    keys = list(by) or [pl.lit(0).alias("all")]
-    apart = runs.group_by(keys).agg(pl.col(name).n_unique() for name in others)
-    differing = [name for name in others if (apart[name] > 1).any()]
+    differing = _differ_within(runs, by)
     if differing in ([], ["seed"]):
         return "seeds"
     return f"runs that differ in {', '.join(differing)}"
+
+
+def _differ_within(runs: pl.DataFrame, by: Sequence[str]) -> list[str]:
+    """The settings in which the runs of one row differ."""
+    others = [name for name in (*varying_settings(runs), "seed") if name not in by]
+    keys = list(by) or [pl.lit(0).alias("all")]
+    apart = runs.group_by(keys).agg(pl.col(name).n_unique() for name in others)
+    return [name for name in others if (apart[name] > 1).any()]
 
 
 def _curves(
@@ -140,25 +149,43 @@ def _settings(runs: pl.DataFrame, comparison: Comparison) -> pl.DataFrame:
     return table.with_columns(pl.Series("setting", names), pl.Series("stands for", stands_for))
 
 
-def _table(settings: pl.DataFrame, comparison: Comparison, of_what: str) -> None:
-    """A row a setting: axes that differ, metric and interval, what became of the runs, a way inside."""
+def _table(settings: pl.DataFrame, comparison: Comparison, of_what: str) -> int:
+    """A row a setting: axes that differ, metric and interval, what became of the runs.
+
+    Returns the number of the row that was clicked, the first one where none was.
+    """
     metric = comparison.metric
-    link = "/run?run=" + pl.col("stands for")
     reach = pl.Series(INTERVAL, [_interval(metric, row) for row in settings.iter_rows(named=True)], pl.String)
     fates = [name for name in ("diverged", "failed", "unfinished", "pruned") if settings[name].sum()]
     caused = "cause" in settings.columns and settings["cause"].drop_nulls().len()
     cause = [pl.col("cause").str.replace_all("_", " ")] if caused else []
     known = [reach] if reach.drop_nulls().len() else []
-    shown = settings.select(
-        link.alias("look inside"), *comparison.by, pl.col("mean").alias(metric), *known, "n", *fates, *cause
-    )
-    st.dataframe(
+    shown = settings.select(*comparison.by, pl.col("mean").alias(metric), *known, "n", *fates, *cause)
+    chosen = st.dataframe(
         shown,
         hide_index=True,
         column_config=_columns(metric, of_what),
         placeholder="–",
         alt="A row for each setting, best first",
+        key="settings",
+        on_select="rerun",
+        selection_mode="single-cell",
     )
+    row = next((row for row, _ in chosen.selection.cells), 0)
+    return row if row < settings.height else 0
+
+
+def _look_inside(runs: pl.DataFrame, row: Mapping[str, Any], differ: Sequence[str]) -> None:
+    """A link to each run of a row, by what it differs in from the others of the row."""
+    ids = row["ids"][:MOST_LINKED]
+    links_to_runs(
+        records.names(runs.filter(pl.col("run_id").is_in(ids)), differ), f"Look inside {row['setting']}:"
+    )
+    more = f" The first {MOST_LINKED} of {len(row['ids']):,}." if len(row["ids"]) > MOST_LINKED else ""
+    st.caption(f"A click on a row of the table shows its runs here.{more}")
+
+
+def _say_what_is_same(comparison: Comparison) -> None:
     same = {name: value for name, value in comparison.constant.items() if "." not in name}
     if same:
         st.caption(plain("all: " + ", ".join(f"{name}={text(value)}" for name, value in same.items())))
@@ -183,7 +210,6 @@ def _columns(metric: str, of_what: str) -> dict[str, Any]:
         st.column_config.ProgressColumn(format="percent", min_value=0.0, max_value=1.0) if share else number
     )
     return {
-        "look inside": st.column_config.LinkColumn("run", display_text="look inside", width="small"),
         metric: bar,
         INTERVAL: st.column_config.TextColumn(
             INTERVAL, help=f"of the mean, over the {of_what} of a row; empty where they are too few to tell"
@@ -283,4 +309,5 @@ def _outcomes(runs: pl.DataFrame, ids: list[str]) -> None:
         row = rows[run_id]
         accuracy = row.get("test/acc")
         column.metric("test accuracy", "–" if accuracy is None else f"{accuracy:.2%}", border=True)
-        column.markdown(f"[look inside](/run?run={run_id})")
+        with column:
+            links_to_runs({run_id: "look inside"})

@@ -140,17 +140,27 @@ def taken_in(source: Any, description: Mapping[str, Any], name: str) -> tuple[An
     return taken, pixels_of(taken)
 
 
-@st.cache_resource(max_entries=MODELS_KEPT, show_spinner="The test images are being read …")
 def test_images(settings: Mapping[str, Any]) -> tuple[Any, Any, tuple[str, ...]]:
     """Test images x_NHWC (uint8), their labels y_N and the names of the classes, of a run's own data.
 
     Raises RequestError where they are not there.
     """
+    return _test_images(settings)[:3]
+
+
+def change_of_data(settings: Mapping[str, Any]) -> str | None:
+    """That the data that are there are not those of the run; None where they are. Raises RequestError."""
+    return _test_images(settings)[3]
+
+
+@st.cache_resource(max_entries=MODELS_KEPT, show_spinner="The test images are being read …")
+def _test_images(settings: Mapping[str, Any]) -> tuple[Any, Any, tuple[str, ...], str | None]:
     with _TURN:
         from trainlab.training import assemble
 
         data = assemble.images(settings)
-    return data.test.x_NHWC[data.test.index], data.test.labels_N, data.classes
+        change = assemble.change_of_data(settings, data)
+    return data.test.x_NHWC[data.test.index], data.test.labels_N, data.classes, change
 
 
 def one_thread() -> None:

@@ -1,6 +1,6 @@
 """The parts of the page Inside a run that need its network: maps and kernels, and its worst mistakes."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -31,6 +31,7 @@ def _maps(run: RunFolder, number: int) -> None:
 
     model, description = networks.trained(run.path)
     images_NHWC, labels_N, classes = networks.test_images(description["settings"])
+    say_change_of_data(description["settings"])
     number %= len(images_NHWC)
     image_HWC = np.array(images_NHWC[number])
     x_1CHW = networks.batch_of(image_HWC)
@@ -87,6 +88,12 @@ def _place(label: str, count: int, key: str) -> int:
     return control(st.slider, label, 0, count - 1, count // 2, key=key)
 
 
+def say_change_of_data(settings: Mapping[str, Any]) -> None:
+    """Where the data that are there are not those of the run: its test images are not what is shown."""
+    if change := networks.change_of_data(settings):
+        st.warning(plain(f"Not the images of this run. {change}"))
+
+
 def mistakes(runs: Sequence[RunFolder]) -> None:
     """The confusion matrix of the test, and the images on which the network was surest and wrong."""
     _side_by_side(runs, _mistakes)
@@ -103,6 +110,7 @@ def _mistakes(run: RunFolder) -> None:
         _model, description = networks.trained(run.path)
         classes = [str(name) for name in description["classes"]]
         found, judged, images_NHWC = networks.worst_mistakes(run.path, JUDGED)
+        say_change_of_data(description["settings"])
         st.markdown(f"**Surest and wrong**, of the first {judged:,} test images")
         if not found:
             st.caption("It made no mistake on them.")

@@ -3,7 +3,9 @@
 import functools
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
+from html import escape
 from typing import Any
+from urllib.parse import quote
 
 import streamlit as st
 
@@ -55,24 +57,27 @@ def one_of(label: str, names: Mapping[str, str], key: str, first: int | None = 0
     """A choice among ids shown by their names, which stands in the address by its id as `key`.
 
     What the address asks for and is not there is told apart from a choice: it gives None, and a line; it is
-    chosen as soon as it is there.
+    chosen as soon as it is there. A choice goes into the browser's history, and "back" takes it back.
     """
-    asked, state, missing = st.query_params.get(key), f"{key}.choice", f"{key}.missing"
+    asked, state = st.query_params.get(key), f"{key}.choice"
+    follows, missing = f"{key}.asked", f"{key}.missing"
+    is_new = st.session_state.get(follows) != asked  # a link, or "back"
     if asked is not None and asked not in names:
-        was_said = st.session_state.get(missing) == asked
-        if not was_said or st.session_state.get(state) not in names:  # else another has been chosen since
+        if is_new or st.session_state.get(state) not in names:  # else another has been chosen since
             _not_there([asked])
-            st.session_state[state], st.session_state[missing] = None, asked
-    elif asked is not None and (state not in st.session_state or st.session_state.get(missing) == asked):
+            st.session_state[state] = None
+    elif asked is not None and (is_new or state not in st.session_state or st.session_state.get(missing)):
         st.session_state[state] = asked
-    if asked in names:
-        st.session_state.pop(missing, None)
+    elif asked is None and is_new and follows in st.session_state:
+        st.session_state.pop(state, None)
     index = None if state in st.session_state else first
     chosen = st.selectbox(label, list(names), index, lambda name: names.get(name, name), key=state)
     if chosen is not None:
         st.query_params[key] = chosen
     elif asked in names:  # it was cleared
         del st.query_params[key]
+    st.session_state[follows] = st.query_params.get(key)
+    st.session_state[missing] = st.session_state[follows] not in (None, *names)
     return chosen
 
 
@@ -121,6 +126,18 @@ def _not_there(asked: Sequence[str]) -> None:
     said = ", ".join(map(plain, asked))
     is_are = "is" if len(asked) == 1 else "are"
     st.warning(f"{said} {is_are} not there, or not any more: choose another, or wait until it is.")
+
+
+def links_to_runs(runs: Mapping[str, str], says: str = "") -> None:
+    """Links to the pages of runs, by their names, after a word of what they are.
+
+    Of plain HTML: a link in Markdown or in a table opens a new tab, and Streamlit's own link to a page loses
+    what stands in the address, so that "back" would come back to another view.
+    """
+    links = [
+        f'<a href="run?run={quote(run_id, safe="")}">{escape(name)}</a>' for run_id, name in runs.items()
+    ]
+    st.html(f"<p>{escape(says)} {' · '.join(links)}</p>".replace("<p> ", "<p>"))
 
 
 def command(line: str) -> None:

@@ -8,6 +8,7 @@ import streamlit as st
 
 from trainlab.app import networks, trained_runs
 from trainlab.app.place import place
+from trainlab.app.seeing import say_change_of_data
 from trainlab.app.shell import (
     DEMO,
     chart,
@@ -61,7 +62,8 @@ def page() -> None:
 
 def _with(run: str) -> None:
     model, description = networks.trained(place().runs / run)
-    left, middle, right = st.columns([1.05, 1, 1.1], gap="medium")
+    with st.container(key="three-parts"):
+        left, middle, right = st.columns([1.05, 1, 1.1], gap="medium")
     with left:
         source = picture(description)
     seen = None
@@ -170,6 +172,7 @@ def uploaded() -> bytes | None:
 def test_image(description: Mapping[str, Any]) -> np.ndarray:
     """A test image of the run's own data."""
     images, labels, classes = networks.test_images(description["settings"])
+    say_change_of_data(description["settings"])
     number = control(st.number_input, "Number", 0, len(images) - 1, 0, key="number")
     image_HWC = images[number]
     st.image(pixels.grey(image_HWC, CANVAS), width=CANVAS, alt=f"test image {number}")
