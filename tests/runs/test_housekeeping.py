@@ -41,6 +41,13 @@ def test_runs_are_named_by_folder(root, tmp_path, monkeypatch):
     assert load_runs("elsewhere", "runs/def333")["run_id"].to_list() == ["def333"]
 
 
+@pytest.mark.parametrize("text", ["", "/", "~", "*", "-x", "a\0b", "a" * 5000, "abc111/checkpoints"])
+def test_a_name_that_is_none_is_one_line(root, text):
+    with pytest.raises(RequestError) as refused:
+        resolve(root, text)
+    assert "\n" not in str(refused.value)
+
+
 def test_an_exact_id_goes_before_a_sweep_and_a_beginning(root, make_run):
     make_run("abc")
     add_to_group(root, "abc222", ["def333"])

@@ -178,10 +178,11 @@ def test_a_rerun_that_never_ran_is_no_success(tmp_path, server, do, said, earlie
 
 
 def test_a_rerun_that_is_killed_is_no_success(tmp_path, server):
-    RunFolder(tmp_path / "r").create().finish(Result(run_id="r", status="finished"))
+    before = Result(run_id="r", status="finished", metrics={"test/acc": 0.5})
+    RunFolder(tmp_path / "r").create().finish(before)
     found = by_id(dispatcher(tmp_path, server, rerun=True).run([fakes.job(tmp_path, "r", do="kill")]))
     assert found["r"].status == "failed" and "SIGKILL" in found["r"].cause
-    assert RunFolder(tmp_path / "r").status() == "failed"
+    assert RunFolder(tmp_path / "r").result() == before  # the sweep tells of the failure
 
 
 class _ClockAhead(Silent):

@@ -13,6 +13,7 @@ from trainlab.build import plain
 from trainlab.errors import RequestError
 from trainlab.runs.record import RunFolder
 from trainlab.runs.result import Result
+from trainlab.sweeps.outcome import TIMED_OUT
 from trainlab.sweeps.remote import put_record, run_there
 from trainlab.sweeps.server import WarmServer
 from trainlab.sweeps.watch import Silent
@@ -87,7 +88,7 @@ def test_a_record_left_on_another_machine_does_not_come_back_as_new(tmp_path, mo
     monkeypatch.setenv("TRAINLAB_RUNS", str(theirs))
     monkeypatch.setattr("trainlab.sweeps.remote._server", lambda: WarmServer(fakes.PRELOAD))
     settings = yaml.safe_dump(plain(fakes.job(ours, "r", do="refuse").settings))
-    code, record = run_there(str(ours / "r" / "config.yaml"), settings, fakes.WORK, ())
+    code, record = run_there(str(ours / "r" / "config.yaml"), settings, fakes.WORK, (), None)
     assert code == 2 and "result.json" not in record and "log.txt" in record
 
 
@@ -119,9 +120,33 @@ def test_a_run_on_a_machine_that_does_not_see_our_folders(tmp_path, monkeypatch)
     job = fakes.job(ours, "r")
     monkeypatch.setattr("trainlab.sweeps.remote._server", lambda: WarmServer(fakes.PRELOAD))
     frozen = yaml.safe_dump(plain(job.settings))
-    code, record = run_there(str(ours / "r" / "config.yaml"), frozen, fakes.WORK, ())
+    code, record = run_there(str(ours / "r" / "config.yaml"), frozen, fakes.WORK, (), None)
     assert code == 0 and not ours.exists()
     (ours / "r").mkdir(parents=True)
     put_record(ours / "r", record)
     assert RunFolder(ours / "r").result() == RunFolder(theirs / "r").result()
     assert RunFolder(ours / "r").status() == "finished"
+
+
+def test_a_run_that_takes_too_long_is_ended_where_the_sweep_cannot_see_it(tmp_path, monkeypatch):
+    ours, theirs = tmp_path / "ours", tmp_path / "theirs"
+    theirs.mkdir()
+    monkeypatch.setenv("TRAINLAB_RUNS", str(theirs))
+    monkeypatch.setattr("trainlab.sweeps.remote._server", lambda: WarmServer(fakes.PRELOAD))
+    frozen = yaml.safe_dump(plain(fakes.job(ours, "r", seconds=60).settings))
+    since = time.monotonic()
+    code, record = run_there(str(ours / "r" / "config.yaml"), frozen, fakes.WORK, (), timeout_seconds=1.0)
+    assert code == TIMED_OUT and "result.json" not in record and time.monotonic() - since < 30
+
+
+@pytest.mark.parametrize("status", ["failed", "interrupted", "pruned", None])
+def test_what_comes_back_without_a_result_leaves_the_one_that_is_there(tmp_path, status):
+    here, there = RunFolder(tmp_path / "here" / "r").create(), RunFolder(tmp_path / "there" / "r").create()
+    here.finish(Result(run_id="r", status="finished", metrics={"test/acc": 0.5}))
+    before = (here.path / "result.json").read_bytes()
+    if status:
+        there.finish(Result(run_id="r", status=status))
+    record = {path.name: path.read_bytes() for path in there.path.iterdir() if path.name[0] != "."}
+    put_record(here.path, record | {"metrics.jsonl": b"", "log.txt": b"boom"})
+    assert (here.path / "result.json").read_bytes() == before
+    assert not (here.path / "metrics.jsonl").exists() and (here.path / "log.txt").read_text() == "boom"

@@ -18,6 +18,7 @@ from trainlab.diagnosis.of_run import Judged, judged
 from trainlab.diagnosis.verdict import VERSION
 from trainlab.errors import RequestError
 from trainlab.runs import BrokenRun, RunFolder, plain_json
+from trainlab.runs.record import EARLIER
 from trainlab.terminal import WideWhenPiped, marked
 
 console = WideWhenPiped()
@@ -89,6 +90,8 @@ def _print(run: RunFolder, known: Judged, proved: bool) -> None:
     _line(Text.assemble(head, _outcome(known), f": {words.measured(diagnosis)}"))
     if says := words.status(known.status, known.result):
         _line(says, style="dim")
+    if known.status == "interrupted" and run.has_earlier():
+        _line(f"it was being done anew: until it is, its record before lies in {EARLIER}/", style="dim")
     if known.differs and known.recorded is not None:
         _line(words.recorded(known.recorded, known.recorded_version or 1), style="dim")
     if diagnosis.cause is not None:

@@ -136,7 +136,7 @@ class RunFolder:
         before = self._readable_result()
         if before is not None and before.status in DONE:
             raise ValueError(f"run {self.run_id} is {before.status} already: its result is not overwritten")
-        if result.status not in (*DONE, "interrupted") and self._has_earlier():
+        if result.status not in (*DONE, "interrupted") and self.has_earlier():
             self._put_back()
             return
         rows.seal(self.path, rows.METRICS)
@@ -179,7 +179,7 @@ class RunFolder:
         with suppress(OSError):
             _remove_folder(aside)
 
-    def _has_earlier(self) -> bool:
+    def has_earlier(self) -> bool:
         """Whether the record of this run lies aside: of this run, and not behind a link."""
         aside = self.path / EARLIER
         if aside.is_symlink() or (aside / RESULT_FILE).is_symlink():

@@ -75,9 +75,16 @@ def resolve_all(root: Path | str, texts: Iterable[str]) -> list[Path]:
     return list(folders)
 
 
+def _is_there(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except OSError:  # a name that is too long
+        return False
+
+
 def _resolve_path(root: Path, text: str, names: list[str]) -> list[Path]:
     path = Path(text)
-    if text and path.is_dir():
+    if text and _is_there(path):
         if is_run(path):
             return [path.resolve()]
         inside = [path.resolve() / name for name in run_names(path) if is_run(path / name)]

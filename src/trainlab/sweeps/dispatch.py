@@ -17,6 +17,7 @@ from trainlab.sweeps.memory import OutOfMemoryCounter
 from trainlab.sweeps.outcome import (
     REFUSED,
     SERVER_DIED,
+    TIMED_OUT,
     Cause,
     Outcome,
     cause_of_death,
@@ -182,6 +183,7 @@ class Dispatcher:
 
     def _judge(self, ended: Ended) -> None:
         run = self._running.pop(ended.run_id)
+        run.timed_out |= ended.exit_code == TIMED_OUT
         with run.claim:
             outcome = self._outcome(run, ended)
         if outcome is not None:

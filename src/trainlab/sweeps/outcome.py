@@ -19,6 +19,8 @@ SERVER_DIED = 255
 """The exit code that multiprocessing reports when the server died that would have known the real one."""
 REFUSED = 2
 """The exit code of a worker that refused its settings, or found the run locked; nothing is recorded."""
+TIMED_OUT = 124
+"""The exit code of a run that was ended where it ran because it took too long, as `timeout` has it."""
 
 SMALLEST_FREE_BYTES = 2**16
 """A disk with less room than this is full: no record fits."""

@@ -1,7 +1,5 @@
 """Runs on this machine: a slot is refilled the moment its run ends."""
 
-import os
-import signal
 from collections.abc import Sequence
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
@@ -11,7 +9,7 @@ from trainlab.build import trust
 from trainlab.sweeps import entry
 from trainlab.sweeps.dispatch import Ended
 from trainlab.sweeps.plan import Job
-from trainlab.sweeps.server import WarmServer
+from trainlab.sweeps.server import WarmServer, kill
 from trainlab.sweeps.slots import Slot, environment, free_places
 
 WORK = "trainlab.training.worker:work"
@@ -62,11 +60,7 @@ class Pool:
 
     def kill(self, run_id: str) -> None:
         """SIGKILL to the run and to all that it has started."""
-        process = self._processes[run_id]
-        try:
-            os.killpg(process.pid or 0, signal.SIGKILL)
-        except (AttributeError, ProcessLookupError, PermissionError):  # Windows; not yet in its own group
-            process.kill()
+        kill(self._processes[run_id])
 
     def close(self) -> None:
         """Waits for the last processes to be gone."""

@@ -51,6 +51,7 @@ class RayEngine:
         """Does what is to do and returns how each run ended."""
         handover = Handover.of(plan, sweep)
         backend = RayBackend(self._settings, self._num_cpus, self._num_gpus(plan), self._work)
+        backend.timeout_seconds = sweep["run_timeout"]
         dispatcher = Dispatcher(backend, handover, timeout_seconds=sweep["run_timeout"], watcher=watcher)
         return dispatcher.run(plan.todo)
 
@@ -79,6 +80,7 @@ class RayBackend:
         self._jobs: dict[Any, Job] = {}
         self._configs: dict[str, Path] = {}
         self.threads = settings.threads or 1
+        self.timeout_seconds: float | None = None
         address = settings.address
         # on a cluster these two are not ours to say
         here: Any = {} if address else {"include_dashboard": False, "num_cpus": max(cores(), int(num_cpus))}
@@ -100,7 +102,8 @@ class RayBackend:
         num_cpus, num_gpus = (devices * share for share in self._share)
         task = self._task.options(num_cpus=num_cpus, num_gpus=num_gpus, max_retries=0, name=job.label)
         work = None if devices > 1 else self._work
-        sent = task.remote(str(config), config.read_text(encoding="utf-8"), work, digests(settings))
+        text, own = config.read_text(encoding="utf-8"), digests(settings)
+        sent = task.remote(str(config), text, work, own, self.timeout_seconds)
         self._jobs[sent] = job
         self._configs[job.run_id] = config
 

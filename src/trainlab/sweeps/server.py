@@ -132,6 +132,14 @@ def died_of(exit_code: int | None) -> str:
     return f"killed by {name}{guess}"
 
 
+def kill(process: BaseProcess) -> None:
+    """SIGKILL to a run's process and to all that it has started."""
+    try:
+        os.killpg(process.pid or 0, signal.SIGKILL)
+    except (AttributeError, ProcessLookupError, PermissionError):  # Windows; not yet in its own group
+        process.kill()
+
+
 def _kill(pid: int) -> None:
     with suppress(ProcessLookupError):
         os.kill(pid, signal.SIGKILL)
