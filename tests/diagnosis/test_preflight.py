@@ -1,6 +1,7 @@
 """The forecast: right on plain cases, clear on odd ones, and the network stays as it was."""
 
 import copy
+import gc
 import random
 import time
 from functools import partial
@@ -13,6 +14,7 @@ from torch import Tensor, nn
 
 from trainlab.diagnosis import Forecast, preflight
 from trainlab.diagnosis.causes import CAUSES
+from trainlab.diagnosis.forecast.measure import Measured
 from trainlab.errors import RequestError
 from trainlab.models import MLP, PlainCNN, ResNet
 from trainlab.nn.initializers import Kaiming, Normal, Zeros, initialize
@@ -65,6 +67,13 @@ class Everything(nn.Module):
     def forward(self, x_NCHW: Tensor) -> Tensor:
         x = self.dropout(self.activation(self.norm(self.conv(x_NCHW))))
         return self.output(torch.relu(self.frozen(x.flatten(1))))
+
+
+def test_nothing_that_was_measured_stays_in_memory():
+    """A process that is asked for forecasts all day must not keep a copy of every network."""
+    foresee(mlp())
+    gc.collect()
+    assert not [one for one in gc.get_objects() if type(one) is Measured]
 
 
 def test_the_network_and_the_dice_stay_as_they_were():

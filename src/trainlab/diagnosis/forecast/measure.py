@@ -7,7 +7,6 @@ less their shares, the `signal`. A network that cannot tell images apart has the
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
 
 import torch
 from torch import Tensor
@@ -125,6 +124,7 @@ class Measured:
         self.to_lower = push(make, subject.weights, [self.one.downhill, self.two.downhill])
         self.curved = curvature(subject, sample.first, self.to_lower.first, self.one.downhill)
         self.rays = _Rays(subject, sample.held)
+        self.growths: dict[int, float] = {}
         self.linear_network = linear_network(subject, sample, make, self.one, self.two)
 
     def _first(self, clip: float | None) -> tuple[Gradients, Sequence[tuple[str, str, float]]]:
@@ -165,9 +165,11 @@ class Measured:
             clip_leaves=one.clip_leaves or 1.0,
         )
 
-    @cache  # noqa: B019  (a forecast is over in seconds)
     def _growth(self, steps: int) -> float:
-        return signal_growth(self.subject, self.sample.second, self.to_lower.steady, steps, self.two.signal)
+        if steps not in self.growths:
+            update, signal = self.to_lower.steady, self.two.signal
+            self.growths[steps] = signal_growth(self.subject, self.sample.second, update, steps, signal)
+        return self.growths[steps]
 
 
 class _Rays:
