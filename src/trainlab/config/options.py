@@ -45,6 +45,7 @@ class Option:
     fault: str | None = None
 
 
+@cache
 def package_conf() -> Path:
     """The `conf/` that came with the package: inside the wheel, or at the top of a checkout."""
     inside = Path(trainlab.__file__).parent / "conf"
@@ -54,7 +55,7 @@ def package_conf() -> Path:
 def user_conf() -> Path | None:
     """The user's own `./conf`, which goes before the package's, or None."""
     mine = Path.cwd() / "conf"
-    return mine if mine.is_dir() and mine.resolve() != package_conf().resolve() else None
+    return mine if mine.is_dir() and not mine.samefile(package_conf()) else None
 
 
 def conf_folders() -> list[Path]:
