@@ -16,9 +16,9 @@ from trainlab.errors import RequestError
 from trainlab.runs import load_runs
 from trainlab.runs.groups import read_group
 from trainlab.runs.record import RunFolder
-from trainlab.runs.result import Result
+from trainlab.runs.result import DONE, Result
 from trainlab.sweeps.grid import expand
-from trainlab.sweeps.plan import DONE, is_todo, lacking_lines, make_plan, record_plan
+from trainlab.sweeps.plan import is_todo, lacking_lines, make_plan, record_plan
 
 SWEEP = {
     "plan_only": False,

@@ -13,12 +13,13 @@ from trainlab.claims.sources import Shift, Signal
 from trainlab.config.schema import SweepSettings, checked
 from trainlab.errors import counted
 from trainlab.runs.record import RunFolder
+from trainlab.runs.result import DONE
 from trainlab.sweeps import SweepFailed
 from trainlab.sweeps.architectures import check_architectures
 from trainlab.sweeps.display import Display
 from trainlab.sweeps.local import LocalEngine
 from trainlab.sweeps.outcome import Outcome
-from trainlab.sweeps.plan import DONE, Plan, make_plan, record_plan
+from trainlab.sweeps.plan import Plan, make_plan, record_plan
 from trainlab.sweeps.server import WarmServer
 from trainlab.sweeps.slots import SlotSettings
 from trainlab.terminal import marked

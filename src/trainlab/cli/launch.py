@@ -164,6 +164,7 @@ def _one_run(composed: Any, choices: Mapping[str, str]) -> None:
     from trainlab.runs import RunFolder
     from trainlab.runs.groups import add_to_group, group_file
     from trainlab.runs.kept import how_to_get, lacking
+    from trainlab.runs.result import DONE
 
     sweep = checked_sweep(OmegaConf.to_container(composed.sweep))
     settings = identify(own(freeze(composed, choices)))
@@ -177,7 +178,7 @@ def _one_run(composed: Any, choices: Mapping[str, str]) -> None:
     if sweep["plan_only"]:
         console.print(f"1 run: {settings['run_id']} ({folder.status()}) in {folder.path}")
         return
-    done = folder.result() if folder.status() in ("finished", "diverged") else None
+    done = folder.result() if folder.status() in DONE else None
     if done and not sweep["rerun"]:
         how = how_to_get(lacking(settings, folder.path))
         console.print(f"this run is done already ({how}):", highlight=False, soft_wrap=True)

@@ -20,6 +20,7 @@ from trainlab.diagnosis.of_run import evidence_of
 from trainlab.errors import RequestError
 from trainlab.runs import Result, RunFolder
 from trainlab.runs.groups import add_to_group
+from trainlab.runs.result import DONE
 from trainlab.terminal import marked
 
 MOST_STEPS = 300
@@ -158,7 +159,7 @@ def _apply(settings: dict[str, Any], key: str, value: str) -> None:
 def _run(settings: Mapping[str, Any], runs: Path) -> RunFolder:
     """The run of these settings in a process of its own, unless it is done. Exits 1 where it failed."""
     folder = RunFolder(runs / settings["run_id"])
-    if folder.status() not in ("finished", "diverged"):
+    if folder.status() not in DONE:
         folder.write_settings({**settings, "paths": {**settings["paths"], "runs": str(runs.resolve())}})
         command = [sys.executable, "-m", "trainlab.training", str(folder.path / "config.yaml")]
         done = subprocess.run(command, check=False, capture_output=True, text=True)

@@ -10,6 +10,7 @@ from trainlab.diagnosis.evidence import Evidence
 from trainlab.diagnosis.explain import Diagnosis, diagnose
 from trainlab.diagnosis.setup import Setup
 from trainlab.runs import Result, RunFolder, Verdict, confusion, metrics, signals
+from trainlab.runs.result import DONE
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,7 @@ class Judged:
 def judged(folder: RunFolder) -> Judged:
     """The recorded verdict of a run and today's. Raises BrokenRun for a record that cannot be read."""
     status, result, evidence = folder.status(), folder.result(), evidence_of(folder)
-    recorded = result.verdict if result and result.status in ("finished", "diverged") else None
+    recorded = result.verdict if result and result.status in DONE else None
     return Judged(status, result, evidence, recorded, diagnose(evidence))
 
 

@@ -17,6 +17,7 @@ from trainlab.config.bulk import BulkComposer
 from trainlab.config.overrides import as_hydra_reads
 from trainlab.runs.attempt import RecordMark
 from trainlab.runs.record import RunFolder
+from trainlab.runs.result import DONE
 from trainlab.sweeps.outcome import Outcome, recorded
 from trainlab.sweeps.plan import Job, Plan, make_plan, record_plan
 from trainlab.sweeps.server import WarmServer
@@ -103,7 +104,7 @@ def composer_of(context: HydraContext, config: DictConfig) -> BulkComposer:
 def _job_return(folder: Path, overrides: Sequence[str], failed: Outcome | None) -> JobReturn:
     result = None if failed else RunFolder(folder).result()
     answer = JobReturn(overrides=list(overrides), working_dir=str(folder))
-    if result is not None and result.status in ("finished", "diverged"):
+    if result is not None and result.status in DONE:
         answer.status = JobStatus.COMPLETED
         answer.return_value = result.metrics.get("val/acc")
     else:

@@ -8,9 +8,10 @@ from typing import Any
 
 from trainlab.runs.holding import Held, holding
 from trainlab.runs.record import RunFolder
+from trainlab.runs.result import DONE
 from trainlab.sweeps.entry import PID_FILE
 from trainlab.sweeps.outcome import Outcome, recorded
-from trainlab.sweeps.plan import DONE, Job, Plan
+from trainlab.sweeps.plan import Job, Plan
 
 CLAIM_FILE = ".claim"
 

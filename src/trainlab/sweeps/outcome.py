@@ -10,9 +10,9 @@ from typing import Any, NamedTuple
 from trainlab.errors import RequestError
 from trainlab.runs.attempt import RecordMark
 from trainlab.runs.record import RunFolder
-from trainlab.runs.result import BrokenRun, Result
+from trainlab.runs.result import DONE, BrokenRun, Result
 from trainlab.sweeps.entry import LOG_FILE
-from trainlab.sweeps.plan import DONE, Job
+from trainlab.sweeps.plan import Job
 from trainlab.sweeps.server import died_of
 
 SERVER_DIED = 255

@@ -19,8 +19,8 @@ from trainlab.runs.groups import add_to_group
 from trainlab.runs.identity import flat
 from trainlab.runs.kept import AGAIN, lacking
 from trainlab.runs.record import status
+from trainlab.runs.result import DONE
 
-DONE = ("finished", "diverged")
 MOST_FAULTS = 50
 """So many faults are worth listing; a request with more has one cause."""
 

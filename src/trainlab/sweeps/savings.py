@@ -6,9 +6,9 @@ from statistics import mean
 from typing import Any
 
 from trainlab.runs.record import RunFolder
-from trainlab.runs.result import BrokenRun, Result
+from trainlab.runs.result import DONE, BrokenRun, Result
 from trainlab.sweeps.display import duration
-from trainlab.sweeps.plan import DONE, Plan
+from trainlab.sweeps.plan import Plan
 
 
 @dataclass(frozen=True)
