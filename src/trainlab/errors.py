@@ -24,6 +24,16 @@ class RequestError(Exception):
         return harmless(super().__str__())
 
 
+def message(error: BaseException) -> str:
+    """What an exception says, in one line; its kind where it says nothing."""
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+def full_message(error: BaseException) -> str:
+    """`TypeError: …`, in one line."""
+    return " ".join(f"{type(error).__name__}: {error}".split())
+
+
 def counted(number: int, noun: str) -> str:
     """`1 run`, `2 runs`, `10,000 runs`."""
     return f"{number:,} {noun}{'s' * (number != 1)}"

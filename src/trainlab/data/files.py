@@ -8,7 +8,7 @@ from contextvars import ContextVar
 from pathlib import Path
 from typing import BinaryIO, cast
 
-from trainlab.errors import RequestError
+from trainlab.errors import RequestError, message
 
 _may_download: ContextVar[bool] = ContextVar("may_download", default=True)
 
@@ -79,7 +79,7 @@ def reading(path: Path, *also: type[Exception]) -> Generator[None, None, None]:
     try:
         yield
     except (*BROKEN, *also) as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
+        reason = message(error)
         raise RequestError(f"corrupt or unreadable data file {path}: {reason}{described(path)}") from error
 
 
@@ -89,7 +89,7 @@ def writing(cache: Path) -> Generator[None, None, None]:
     try:
         yield
     except OSError as error:
-        reason = error.strerror or " ".join(str(error).split())
+        reason = error.strerror or message(error)
         raise RequestError(
             f"paths.cache {cache} cannot be written: {reason}; set paths.cache to a folder that can"
         ) from error

@@ -16,7 +16,7 @@ from PIL import Image, UnidentifiedImageError
 
 from trainlab.data.files import kind_of
 from trainlab.data.pixels import Depth, plain
-from trainlab.errors import RequestError
+from trainlab.errors import RequestError, message
 
 FORMATS = ("PNG", "JPEG", "GIF", "WEBP", "BMP", "TIFF", "PPM")
 MOST_PIXELS = 50_000_000
@@ -89,7 +89,7 @@ def saying(name: str) -> Generator[None, None, None]:
     except RequestError as error:
         raise RequestError(f"{name}: {error}") from None
     except Exception as error:  # a reader of arbitrary bytes raises whatever those lead it to
-        reason = " ".join(str(error).split()) or type(error).__name__
+        reason = message(error)
         raise RequestError(f"{name}: not a readable image ({reason})") from None
 
 

@@ -22,7 +22,7 @@ from filelock import FileLock
 from trainlab.data import checksums, cifar_python, class_folders, idx, image_parquet
 from trainlab.data.files import NotHere, may_download
 from trainlab.data.sources import Found
-from trainlab.errors import RequestError
+from trainlab.errors import RequestError, message
 
 TIMEOUT_SECONDS = 10.0
 """How long a download may stand still before it counts as failed."""
@@ -167,7 +167,7 @@ class Official:
                     self._fetch(staging)
                     _publish(staging, root, self.folder)
         except FAILURES as error:
-            raise self._missing(root, " ".join(str(error).split()) or type(error).__name__) from error
+            raise self._missing(root, message(error)) from error
         found = self.look(root)
         if found is None:
             raise self._missing(root, "what was downloaded is incomplete")

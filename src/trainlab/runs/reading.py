@@ -13,6 +13,8 @@ from typing import Any
 
 import yaml
 
+from trainlab.errors import message
+
 MOST_BYTES = 16 * 2**20
 """Of a record, an index or settings; those of 10,000 runs are 20 MB."""
 
@@ -64,9 +66,9 @@ def parse_yaml(content: bytes | str) -> Any:
         _look_over(content)
         return yaml.load(content, Loader=Loader)
     except yaml.YAMLError as error:
-        raise ValueError(" ".join(str(error).split())) from None
+        raise ValueError(message(error)) from None
     except Exception as error:  # a reader of arbitrary text raises whatever that leads it to
-        raise ValueError(" ".join(str(error).split()) or type(error).__name__) from None
+        raise ValueError(message(error)) from None
 
 
 def _look_over(content: bytes | str) -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from trainlab import project
+from trainlab.errors import full_message
 
 LOG_FILE = "log.txt"
 """In a run's folder: what the run printed while a sweep had the terminal."""
@@ -91,7 +92,7 @@ def _root_cause(error: BaseException) -> str:
     """`MemoryError: …`: what an exception came of, in one line."""
     while (before := error.__cause__ or error.__context__) is not None:
         error = before
-    return " ".join(f"{type(error).__name__}: {error}".split())
+    return full_message(error)
 
 
 def _command(config: Path) -> list[str]:

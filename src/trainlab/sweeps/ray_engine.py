@@ -9,7 +9,7 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from trainlab.build.trust import digests
-from trainlab.errors import RequestError
+from trainlab.errors import RequestError, message
 from trainlab.sweeps.dispatch import Dispatcher, Ended
 from trainlab.sweeps.handover import Handover
 from trainlab.sweeps.installed import require
@@ -87,7 +87,7 @@ class RayBackend:
         try:
             ray.init(address, log_to_driver=False, logging_level=logging.ERROR, **here)
         except (ConnectionError, ValueError, RuntimeError) as error:
-            reason = " ".join(str(error).split())
+            reason = message(error)
             raise RequestError(f"hydra.launcher.address={address}: {reason}") from None
         self._task = ray.remote(run_there)
 

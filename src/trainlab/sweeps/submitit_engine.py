@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import Field
 
 from trainlab.build import trust
-from trainlab.errors import RequestError
+from trainlab.errors import RequestError, message
 from trainlab.sweeps import entry
 from trainlab.sweeps.dispatch import Dispatcher, Ended
 from trainlab.sweeps.handover import Handover
@@ -116,7 +116,7 @@ class SubmititBackend:
             try:
                 submitted = self._executor.submit(entry.run_submitted, config, work, told)
             except Exception as error:  # whatever sbatch says, in a type of submitit's own
-                reason = " ".join(str(error).split())
+                reason = message(error)
                 raise OSError(f"{self._cluster} did not take the run: {reason}") from error
         self._jobs[job.run_id] = (submitted, config)
 

@@ -9,6 +9,7 @@ import sys
 from typing import Any, TextIO
 
 from trainlab.build.trust import with_own
+from trainlab.errors import message
 
 
 def serve(questions: TextIO, answers: TextIO) -> None:
@@ -28,7 +29,7 @@ def _answer(line: str, forecast_run: Any) -> dict[str, Any]:
         settings["trainer"] = {**settings["trainer"], "threads": 1}
         return {"forecast": forecast_run(settings).plain()}
     except Exception as error:  # whatever it was, whoever asked is told, and the next question is answered
-        return {"error": " ".join(str(error).split()) or type(error).__name__}
+        return {"error": message(error)}
 
 
 if __name__ == "__main__":

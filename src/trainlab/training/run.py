@@ -78,8 +78,8 @@ def train(settings: Mapping[str, Any], console: Console | None = None) -> Result
             throughput = Throughput(settings["data"]["batch_size"])
             record = RecordLogger(folder)
             recorder.watch(classifier, throughput, record, images)
-            told = context(settings, folder.path, start.last_step is not None, recorder.warn)
-            mirror = recorder.mirror(open_tracker(build(settings["logger"], policy.LOGGER), told))
+            of_run = context(settings, folder.path, start.last_step is not None, recorder.warn)
+            mirror = recorder.mirror(open_tracker(build(settings["logger"], policy.LOGGER), of_run))
             # signals stand first: an interruption raises at a step's end
             callbacks = _signals(settings, folder, pruning)
             callbacks += [throughput, recorder.elapsed, interruption, SelfDescribing(settings, images)]

@@ -21,7 +21,7 @@ from lightning.pytorch.loggers.logger import rank_zero_experiment
 from lightning.pytorch.utilities import rank_zero_only
 
 from trainlab.build import plain
-from trainlab.errors import RequestError
+from trainlab.errors import RequestError, full_message
 from trainlab.runs import RunFolder, metrics
 from trainlab.runs.atomic import write_atomically
 from trainlab.runs.identity import run_name
@@ -155,7 +155,7 @@ class OwnWandbLogger(WandbLogger):
 
 
 class Mirror(Logger):
-    """A tracker at arm's length: what it raises is a warning, and from then on it is left alone."""
+    """A tracker whose failures are warnings; after the first one it is not called again."""
 
     def __init__(self, inner: Logger, warn: Callable[[str], None]):
         super().__init__()
@@ -216,15 +216,11 @@ class Mirror(Logger):
             call()
         except Exception as error:  # another's code, another's server: anything may come
             self._is_lost = True
-            self._warn(f"{self.name} failed and may lack numbers; the record has all ({_in_one_line(error)})")
+            self._warn(f"{self.name} failed and may lack numbers; the record has all ({full_message(error)})")
             if isinstance(self.inner, WandbLogger):
                 _forget_wandb()
 
     _is_lost = False
-
-
-def _in_one_line(error: BaseException) -> str:
-    return " ".join(f"{type(error).__name__}: {error}".split())
 
 
 def _forget_wandb() -> None:
@@ -265,7 +261,7 @@ def wandb_logger(
         if "exists" in str(error):  # made on another machine, or its folder has been removed here
             run = begin(mode, f"{wandb_id}-{uuid.uuid4().hex[:6]}", "never")
         else:
-            _note_unreachable(context, f"W&B cannot be reached ({_in_one_line(error)})")
+            _note_unreachable(context, f"W&B cannot be reached ({full_message(error)})")
             # under an id of W&B's own making: the attempt still holds the run's
             run = begin("offline", None, None)
     return OwnWandbLogger(experiment=run, save_dir=str(context.folder), log_model=False)
@@ -329,13 +325,13 @@ def tensorboard_logger(context: RunContext) -> Logger:
     return TensorBoardLogger(str(context.folder), name="tensorboard", version="")
 
 
-def open_tracker(option: Callable[[RunContext], Logger | None] | None, told: RunContext) -> Mirror | None:
+def open_tracker(option: Callable[[RunContext], Logger | None] | None, run: RunContext) -> Mirror | None:
     """The chosen tracker, in the one process that writes; None where there is none, or it cannot be had."""
     if option is None or not is_rank_zero():
         return None
     try:
-        logger = option(told)
+        logger = option(run)
     except Exception as error:  # whatever a tracker says, the run is worth having without it
-        told.warn(f"there is no tracker: {_in_one_line(error)}")
+        run.warn(f"there is no tracker: {full_message(error)}")
         return None
-    return None if logger is None else Mirror(logger, told.warn)
+    return None if logger is None else Mirror(logger, run.warn)

@@ -8,6 +8,8 @@ from threading import Thread
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
+from trainlab.errors import message
+
 log = logging.getLogger(__name__)
 
 ANSWER_SECONDS = 10
@@ -73,7 +75,7 @@ def why_unreachable(seconds: float = ANSWER_SECONDS) -> str | None:
     try:
         address = server()
     except Exception as error:  # as above
-        return f"W&B's settings cannot be read ({' '.join(str(error).split())})"
+        return f"W&B's settings cannot be read ({message(error)})"
     answers: Queue[str | None] = Queue()
     Thread(target=lambda: answers.put(_asked(address, seconds)), daemon=True).start()
     try:

@@ -17,7 +17,7 @@ from torch import nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
-from trainlab.errors import RequestError
+from trainlab.errors import RequestError, full_message
 
 MakeOptimizer = Callable[[Iterable[nn.Parameter]], Optimizer]
 """Of given parameters a new optimizer over them."""
@@ -65,7 +65,7 @@ class Maker:
         except RequestError:
             raise
         except Exception as error:
-            raise RequestError(f"preflight: the optimizer cannot be made: {_said(error)}") from error
+            raise RequestError(f"preflight: the optimizer cannot be made: {full_message(error)}") from error
         if not isinstance(made, Optimizer):
             raise RequestError(f"preflight: got {_shown(made)} from the optimizer's function: {EXPECTED}")
         if _held(made) & {id(p) for p in given}:
@@ -143,7 +143,7 @@ class Maker:
                 if group.get("lr") == 0:  # a schedule that begins at zero has put it there
                     group["lr"] = group.get("initial_lr", 0)
         except Exception as error:
-            raise RequestError(f"preflight: the optimizer cannot be copied: {_said(error)}") from error
+            raise RequestError(f"preflight: the optimizer cannot be copied: {full_message(error)}") from error
         return twin
 
 
@@ -171,7 +171,7 @@ def factors(schedule: Schedule | None, make: Maker | None, steps: int) -> list[f
         except RequestError:
             raise
         except Exception as error:
-            raise RequestError(f"preflight: the schedule cannot be asked: {_said(error)}") from error
+            raise RequestError(f"preflight: the schedule cannot be asked: {full_message(error)}") from error
     if not all(map(math.isfinite, found)):
         raise RequestError("preflight: the schedule gives rates that are not finite")
     return found
@@ -218,7 +218,3 @@ def _held(optimizer: Optimizer) -> set[int]:
 def _shown(value: Any) -> str:
     text = repr(value) if isinstance(value, str | int | float | None) else type(value).__name__
     return text if len(text) < 60 else text[:57] + "…"
-
-
-def _said(error: Exception) -> str:
-    return f"{type(error).__name__}: {' '.join(str(error).split())}"

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, IterableDataset
 
 from trainlab.diagnosis.forecast.copied import floating_dtype
-from trainlab.errors import RequestError
+from trainlab.errors import RequestError, full_message
 
 Batch = tuple[Tensor, Tensor]
 Batches = Iterable[Batch]
@@ -61,10 +61,7 @@ def _iterated(batches: Any) -> Iterator[Any]:
     except RequestError:
         raise
     except Exception as error:
-        said = " ".join(str(error).split())
-        raise RequestError(
-            f"preflight: the batches cannot be read: {type(error).__name__}: {said}"
-        ) from error
+        raise RequestError(f"preflight: the batches cannot be read: {full_message(error)}") from error
 
 
 def _aside(batches: Any) -> Any:
@@ -147,8 +144,7 @@ def why(model: nn.Module, x_NCHW: Tensor, error: Exception) -> str:
             got = f"the images have the shape (N, H, W, C), here {shape}"
             return f"{got}, expected (N, C, H, W): x.permute(0, 3, 1, 2)"
         return f"the images have {x_NCHW.shape[1]} channels, the network's first convolution takes {wanted}"
-    said = " ".join(str(error).split())
-    return f"the network cannot be run on images of shape {shape}: {type(error).__name__}: {said}"
+    return f"the network cannot be run on images of shape {shape}: {full_message(error)}"
 
 
 def _dtype(dtype: torch.dtype) -> str:

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DataParallel, DistributedDataParallel
 from torch.nn.parameter import is_lazy
 
-from trainlab.errors import RequestError
+from trainlab.errors import RequestError, full_message
 
 
 def copied(model: nn.Module) -> nn.Module:
@@ -66,10 +66,7 @@ def _as_far_as_it_goes(model: nn.Module) -> nn.Module:
     try:
         return copy.deepcopy(model, memo)
     except Exception as error:
-        said = " ".join(str(error).split())
-        raise RequestError(
-            f"preflight: the network cannot be copied: {type(error).__name__}: {said}"
-        ) from error
+        raise RequestError(f"preflight: the network cannot be copied: {full_message(error)}") from error
 
 
 def _detached(model: nn.Module) -> dict[int, Any]:

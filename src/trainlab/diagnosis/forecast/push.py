@@ -19,7 +19,7 @@ from torch.optim import Optimizer
 
 from trainlab.diagnosis.forecast.asked import MakeOptimizer
 from trainlab.diagnosis.forecast.subject import Weights, moved
-from trainlab.errors import RequestError
+from trainlab.errors import RequestError, full_message
 
 PUSHES = 20
 """Times that the optimizer is handed the gradients: momentum 0.9 has then come to 88% of its speed."""
@@ -119,10 +119,7 @@ def _pushed(
             if step in (0, steps // 2 - 1, steps - 1):
                 marks.append({name: copy.detach() + gone[name] for name, copy in copies.items()})
     except Exception as error:  # whatever a stranger's optimizer raises
-        said = " ".join(str(error).split())
-        raise RequestError(
-            f"preflight: the optimizer cannot be asked: {type(error).__name__}: {said}"
-        ) from error
+        raise RequestError(f"preflight: the optimizer cannot be asked: {full_message(error)}") from error
     return marks
 
 
