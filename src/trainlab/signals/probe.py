@@ -31,10 +31,12 @@ RIDGE = 0.1
 """Added to the kernel's diagonal, which is 1."""
 
 
-def features(x: Tensor) -> Tensor:
-    """x_ND float32 of a batch that enters a network: pixels, averaged to at most 16 × 16, each
-    standardized."""
-    x = x[:MOST_IMAGES].detach().float()
+def features(x: Tensor, most: int = MOST_IMAGES) -> Tensor:
+    """x_ND float32 of a batch that enters a network: pixels, averaged to at most 16 × 16, standardized.
+
+    Of the first `most` images.
+    """
+    x = x[:most].detach().float()
     if x.dim() == 4 and max(x.shape[2:]) > SIDE:
         x = F.adaptive_avg_pool2d(x, (min(SIDE, x.shape[2]), min(SIDE, x.shape[3])))
     x_ND = x.flatten(1)

@@ -7,11 +7,10 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 
 from trainlab.diagnosis.forecast.linear import LinearRun
 from trainlab.diagnosis.forecast.sample import Sample
-from trainlab.signals.probe import SIDE, probe
+from trainlab.signals.probe import features, probe
 
 MOST = 512
 """Images that are asked for: what is solved grows with their third power."""
@@ -22,11 +21,7 @@ def reference(sample: Sample, linearized: LinearRun | None) -> Mapping[str, Any]
 
     The kernel model is asked for each image with the others as its training (leave one out).
     """
-    x_NCHW, y_N = sample.all_x_NCHW[-MOST:].float(), sample.all_y_N[-MOST:]
-    if x_NCHW.dim() == 4 and max(x_NCHW.shape[2:]) > SIDE:
-        x_NCHW = F.adaptive_avg_pool2d(x_NCHW, (min(SIDE, x_NCHW.shape[2]), min(SIDE, x_NCHW.shape[3])))
-    x_ND = x_NCHW.flatten(1)
-    x_ND = (x_ND - x_ND.mean(0)) / x_ND.std(correction=0).clamp(min=1e-12)
+    x_ND, y_N = features(sample.all_x_NCHW[-MOST:], MOST), sample.all_y_N[-MOST:]
     classes = int(y_N.max()) + 1
     with torch.no_grad():
         right, permuted = probe(x_ND, y_N, classes)
