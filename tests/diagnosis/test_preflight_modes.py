@@ -39,7 +39,7 @@ def test_batchnorm_of_a_part_is_that_of_each_batch_by_hand():
         subject = Subject(network)
         subject.batch_size = size
         with subject.held(), torch.no_grad():
-            found = subject.logits(x_NCHW[:images], dice=1)
+            found = subject.logits(x_NCHW[:images], seed=1)
             parts = x_NCHW[:images].tensor_split(max(1, round(images / size)))
             expected = torch.cat([network(part) for part in parts])
         assert torch.allclose(found, expected, atol=1e-4)
@@ -54,8 +54,8 @@ def test_outside_of_training_batchnorm_takes_all_images_and_dropout_none():
         for module in network.modules():
             module.training = isinstance(module, nn.BatchNorm1d)
         assert torch.allclose(found, network(x_NCHW), atol=1e-5)
-        assert not torch.equal(subject.logits(x_NCHW, dice=1), subject.logits(x_NCHW, dice=2))
-        assert torch.equal(subject.logits(x_NCHW, dice=1), subject.logits(x_NCHW, dice=1))
+        assert not torch.equal(subject.logits(x_NCHW, seed=1), subject.logits(x_NCHW, seed=2))
+        assert torch.equal(subject.logits(x_NCHW, seed=1), subject.logits(x_NCHW, seed=1))
 
 
 def test_statistics_that_lag_are_those_after_so_many_steps():

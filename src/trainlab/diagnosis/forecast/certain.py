@@ -27,7 +27,7 @@ def answer(subject: Subject, sample: Sample) -> Forecast | None:
     if found is not None:
         return found
     # a pass as in training: what has no gradient there has none
-    output = subject.run(sample.first.x_NCHW, subject.leaves(), sample.first.dice)
+    output = subject.run(sample.first.x_NCHW, subject.leaves(), sample.first.seed)
     if isinstance(output, Tensor) and not output.is_floating_point():
         says = f"the network gives classes ({output.dtype}) and no logits: argmax has no gradient"
         return Forecast(0.0, says, "no_trainable_gradient")

@@ -26,7 +26,7 @@ from trainlab.diagnosis.forecast.subject import Subject, Weights, inner, moved
 from trainlab.errors import RequestError
 
 BOTH_PARTS = 3
-"""The dice of dropout for the images that are fitted."""
+"""The seed of dropout for the images that are fitted."""
 
 DEPTH = 3
 """Applications of the kernel to each of the two residuals: a basis of six directions."""
@@ -118,29 +118,29 @@ class _Fitted:
         """J direction, on both sets of images, by forward differentiation."""
         return self._change(self.x_A, direction, BOTH_PARTS), self._change(self.x_B, direction, None)
 
-    def _change(self, x_NCHW: Tensor, direction: Weights, dice: int | None) -> Tensor:
+    def _change(self, x_NCHW: Tensor, direction: Weights, seed: int | None) -> Tensor:
         if self._has_tangents:
             try:
-                return self._tangent(x_NCHW, direction, dice)
+                return self._tangent(x_NCHW, direction, seed)
             except RequestError:  # a function of the network's own that torch cannot differentiate forward
                 self._has_tangents = False
-        return self._difference(x_NCHW, direction, dice)
+        return self._difference(x_NCHW, direction, seed)
 
-    def _tangent(self, x_NCHW: Tensor, direction: Weights, dice: int | None) -> Tensor:
+    def _tangent(self, x_NCHW: Tensor, direction: Weights, seed: int | None) -> Tensor:
         with torch.no_grad(), forward_ad.dual_level(), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # torch's, about itself, the first time
             dual = {
                 name: forward_ad.make_dual(w, direction[name]) for name, w in self.subject.weights.items()
             }
-            primal, tangent = forward_ad.unpack_dual(self.subject.logits(x_NCHW, dual, dice))
+            primal, tangent = forward_ad.unpack_dual(self.subject.logits(x_NCHW, dual, seed))
         return torch.zeros_like(primal).double() if tangent is None else tangent.double()
 
-    def _difference(self, x_NCHW: Tensor, direction: Weights, dice: int | None) -> Tensor:
+    def _difference(self, x_NCHW: Tensor, direction: Weights, seed: int | None) -> Tensor:
         weights = self.subject.weights
         by = small_step(weights, direction, TINY)
         with torch.no_grad():
             ahead, back = (
-                self.subject.logits(x_NCHW, moved(weights, direction, s * by), dice).double() for s in (1, -1)
+                self.subject.logits(x_NCHW, moved(weights, direction, s * by), seed).double() for s in (1, -1)
             )
         return (ahead - back) / (2 * by)
 

@@ -34,7 +34,7 @@ class Gradients:
 def gradients(subject: Subject, part: Part, clip: float | None = None) -> Gradients:
     """Both gradients, by one pass forward and two back; `clip` is the largest norm of the loss's."""
     leaves = subject.leaves()
-    logits_NK = subject.logits(part.x_NCHW, leaves, part.dice)
+    logits_NK = subject.logits(part.x_NCHW, leaves, part.seed)
     signal = gradient(toward_labels(logits_NK, part.y_N), leaves, keep=True)
     # last, so that what hooks see of activations' gradients is the loss's
     loss = F.cross_entropy(logits_NK, part.y_N)
@@ -71,7 +71,7 @@ def curvature(subject: Subject, part: Part, first: Weights, downhill: Weights) -
     def hessian_times(direction: Weights) -> Weights:
         by = small_step(subject.weights, direction, TINY)
         leaves = subject.leaves(moved(subject.weights, direction, by))
-        there = gradient(F.cross_entropy(subject.logits(part.x_NCHW, leaves, part.dice), part.y_N), leaves)
+        there = gradient(F.cross_entropy(subject.logits(part.x_NCHW, leaves, part.seed), part.y_N), leaves)
         return {name: (there[name] - downhill[name]) / by for name in there}
 
     metric = {name: first[name].abs() / (downhill[name].abs() + 1e-30) for name in first}
@@ -92,7 +92,7 @@ def signal_growth(subject: Subject, part: Part, update: Weights, steps: float, s
     0 where the step has killed the network (dead, saturated), large where the step has thrown it off.
     """
     leaves = subject.leaves(moved(subject.weights, update, steps))
-    logits_NK = subject.logits(part.x_NCHW, leaves, part.dice)
+    logits_NK = subject.logits(part.x_NCHW, leaves, part.seed)
     if not torch.isfinite(logits_NK).all():
         return math.inf
     grown = norm(gradient(toward_labels(logits_NK, part.y_N), leaves))

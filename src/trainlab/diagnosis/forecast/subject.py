@@ -30,8 +30,8 @@ class Subject:
 
     Each module has the mode in which it was handed over; a network that is wholly in eval mode is taken as
     one that `train()` is called on before training, which `notes` says. In a pass of training BatchNorm
-    normalizes batches of `batch_size` images (None: all at once) and dropout throws dice, the same ones for
-    the same `dice`. In any other pass there is no dropout, and BatchNorm normalizes by all images, which
+    normalizes batches of `batch_size` images (None: all at once) and dropout draws from `seed`, the same for
+    the same one. In any other pass there is no dropout, and BatchNorm normalizes by all images, which
     stand for its running statistics, as far as these have come in `steps` steps (None: all the way). Every
     pass gets copies of images and buffers, so that no statistic moves. Use inside `held()`.
 
@@ -71,20 +71,20 @@ class Subject:
             if module.training and type(module).forward is _BatchNorm.forward:
                 module.forward = partial(_by_batches, module, self)
         # what keeps statistics is tested as it is trained: there are none yet that it could be tested with
-        self._with_dice = [m for m in modules if m.training and not _keeps_statistics(m)]
+        self._random = [m for m in modules if m.training and not _keeps_statistics(m)]
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        """All that belongs to the process is put back at the end: dice, flags, modes of torch."""
+        """All that belongs to the process is put back at the end: random states, flags, modes of torch."""
         with untouched():
             yield
 
-    def logits(self, x_NCHW: Tensor, weights: Weights | None = None, dice: int | None = None) -> Tensor:
-        """Logits_NK at `weights`, or at the model's own; in a pass of training, where `dice` is given.
+    def logits(self, x_NCHW: Tensor, weights: Weights | None = None, seed: int | None = None) -> Tensor:
+        """Logits_NK at `weights`, or at the model's own; in a pass of training, where `seed` is given.
 
         Raises RequestError where the network does not give (N, K) for such images.
         """
-        return self.checked(self.run(x_NCHW, weights, dice), len(x_NCHW))
+        return self.checked(self.run(x_NCHW, weights, seed), len(x_NCHW))
 
     @staticmethod
     def checked(logits_NK: object, images: int) -> Tensor:
@@ -103,23 +103,23 @@ class Subject:
             )
         return logits_NK.float()
 
-    def run(self, x_NCHW: Tensor, weights: Weights | None = None, dice: int | None = None) -> Tensor:
+    def run(self, x_NCHW: Tensor, weights: Weights | None = None, seed: int | None = None) -> Tensor:
         """What the network gives, as it is. Raises RequestError where it cannot be run on such images."""
-        return self.given(x_NCHW.clone(), weights, dice)
+        return self.given(x_NCHW.clone(), weights, seed)
 
-    def given(self, x_NCHW: Tensor, weights: Weights | None = None, dice: int | None = None) -> Tensor:
+    def given(self, x_NCHW: Tensor, weights: Weights | None = None, seed: int | None = None) -> Tensor:
         """The same for these very images, which the network may change."""
         used = self.weights if weights is None else weights
         self._seen = None
-        if dice is None and self.lag > FORGOTTEN:
+        if seed is None and self.lag > FORGOTTEN:
             self._seen = {}
-            self._called(x_NCHW.clone(), used, dice)
-        return self._called(x_NCHW, used, dice)
+            self._called(x_NCHW.clone(), used, seed)
+        return self._called(x_NCHW, used, seed)
 
-    def _called(self, x_NCHW: Tensor, used: Weights, dice: int | None) -> Tensor:
+    def _called(self, x_NCHW: Tensor, used: Weights, seed: int | None) -> Tensor:
         buffers = {name: b.clone() for name, b in self.model.named_buffers()}
-        self._turn(dice is not None)
-        torch.manual_seed(dice or 0)
+        self._turn(seed is not None)
+        torch.manual_seed(seed or 0)
         try:
             return functional_call(self.model, {**buffers, **used}, (x_NCHW,))
         except (RequestError, torch.OutOfMemoryError):
@@ -130,7 +130,7 @@ class Subject:
     def _turn(self, is_training_pass: bool) -> None:
         if is_training_pass != self._is_training_pass:
             self._is_training_pass = is_training_pass
-        for module in self._with_dice:
+        for module in self._random:
             module.training = is_training_pass
 
     def leaves(self, weights: Weights | None = None) -> dict[str, nn.Parameter]:

@@ -1,4 +1,4 @@
-"""All that belongs to the whole process stays as it was, whatever happens: dice, flags, modes of torch."""
+"""All that belongs to the whole process stays as it was: random states, flags, modes of torch."""
 
 import random
 from collections.abc import Callable, Iterable, Iterator
@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader
 Restore = Callable[[], object]
 
 SEARCHED = ("sampler", "batch_sampler", "dataset", "transform", "transforms", "collate_fn")
-"""Attributes in which a loader's own dice are looked for."""
+"""Attributes in which a loader's own generators are looked for."""
 
 DEEPEST = 4
 """How far down they are looked for: loader, batch sampler, sampler, generator."""
@@ -20,12 +20,12 @@ DEEPEST = 4
 
 @contextmanager
 def untouched(*owners: object) -> Iterator[None]:
-    """Dice, flags and modes are put back at the end, by an error or Ctrl-C too; inside, gradients can be had.
+    """Random states, flags and modes are put back at the end, by an error or Ctrl-C too; gradients are on.
 
     `owners` (a loader, a data set, a sampler) keep generators of their own, which are put back as well.
     """
     restore = [
-        *_dice(),
+        *_random_states(),
         *_flags(),
         *(put_back for owner in owners for put_back in _generators(owner, DEEPEST)),
     ]
@@ -44,7 +44,7 @@ def _device_types() -> list[str]:
     return ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
 
 
-def _dice() -> list[Restore]:
+def _random_states() -> list[Restore]:
     """Python's, NumPy's, and torch's on every device that has been used."""
     python, numpy, cpu = random.getstate(), np.random.get_state(), torch.get_rng_state()
     found: list[Restore] = [
