@@ -113,8 +113,7 @@ def image_axes_scrambled(evidence: Evidence) -> Finding | None:
     if not (other > SMOOTH and other - first > TORN):
         return None
     says = f"a pixel and the one below it correlate by {first:.2f}, with the axes in another order by "
-    says += f"{other:.2f}: "
-    says += "the images are scrambled, by view or reshape in the place of permute"
+    says += f"{other:.2f}: the images are scrambled, by view or reshape in the place of permute"
     return Finding(
         "image_axes_scrambled", says, {"neighbours": first, "neighbours_reordered": other}, None, shared[0]
     )
@@ -141,9 +140,8 @@ def test_classes_permuted(evidence: Evidence) -> Finding | None:
     if len(moved) < 2 or reordered < SAME_SKILL * kept:
         return None
     says = f"the test labels are in another order: accuracy is {evidence.test_accuracy:.1%} on the test and "
-    says += f"{kept:.1%} "
-    says += f"on validation images; with {len(moved)} classes renamed ({_renamed(order, moved)}) it is "
-    says += f"{reordered:.1%}"
+    says += f"{kept:.1%} on validation images; with {len(moved)} classes renamed ({_renamed(order, moved)}) "
+    says += f"it is {reordered:.1%}"
     numbers = {"test_acc": evidence.test_accuracy, "kept_acc": kept, "reordered_acc": reordered}
     return Finding("test_classes_permuted", says, numbers | {"classes_moved": float(len(moved))})
 
@@ -167,8 +165,7 @@ def test_images_in_training(evidence: Evidence) -> Finding | None:
         return None
     kept = evidence.metrics.get("val/acc", math.nan)
     says = f"{share:.1%} of the test images are among the training images: accuracy is "
-    says += f"{evidence.test_accuracy:.1%} on "
-    says += "the test"
+    says += f"{evidence.test_accuracy:.1%} on the test"
     numbers = {"test_in_training": share, "test_acc": evidence.test_accuracy}
     if not math.isnan(kept):
         says += f" and {kept:.1%} on validation images"
@@ -191,8 +188,7 @@ def rare_class(evidence: Evidence) -> Finding | None:
         return None
     name = known.get("rarest_name", rarest)
     says = f"{share:.1%} of the training images are of the class {name}, and {recall[rarest]:.0%} of its "
-    says += "test images are "
-    says += f"found; of the others {typical:.0%}"
+    says += f"test images are found; of the others {typical:.0%}"
     return Finding("rare_class", says, {"share": share, "recall": recall[rarest], "others_recall": typical})
 
 
@@ -246,25 +242,24 @@ def references_learn(evidence: Evidence) -> str | None:
     return next((said for learnable, _, said in (_fitted(evidence), probes(evidence)) if learnable), None)
 
 
-Told = tuple[bool | None, dict[str, float], str]
+Answer = tuple[bool | None, dict[str, float], str]
 """Whether the labels can be learned (None: too few images to tell), numbers, words."""
 
 
-def _fitted(evidence: Evidence) -> Told:
+def _fitted(evidence: Evidence) -> Answer:
     """By the models that were fitted to the run's own training images."""
     known = evidence.reference or {}
     best, chance, images = (known.get(name) for name in ("best_accuracy", "permuted_accuracy", "held_images"))
     if best is None or chance is None or not images:
         return None, {}, ""
     numbers = {"reference_acc": best, "reference_permuted": chance, "reference_images": float(images)}
-    said = f"the best of a linear and a kernel model fitted to {known.get('images', 0):,} training images "
-    said += "is right on "
-    said += f"{best:.1%} of {images:,} others, with permuted labels on {chance:.1%}"
+    said = f"the best of a linear and a kernel model fitted to {known.get('images', 0):,} training images is "
+    said += f"right on {best:.1%} of {images:,} others, with permuted labels on {chance:.1%}"
     per_class = known.get("images", 0) / max(1, known.get("classes", 1))
     return _learnable(best, chance, images, per_class >= ENOUGH_A_CLASS, UNSURE), numbers, said
 
 
-def probes(evidence: Evidence) -> Told:
+def probes(evidence: Evidence) -> Answer:
     """By the probes of the measured batches, all steps together."""
     names = ("images", "accuracy", "permuted")
     images, right, permuted = (evidence.signals.network(f"probe_{name}") for name in names)
@@ -279,8 +274,7 @@ def probes(evidence: Evidence) -> Told:
     best, chance = (sum(images[s] * series[s] for s in steps) / total for series in (right, permuted))
     numbers = {"probe_acc": best, "probe_permuted": chance, "probe_images": total}
     said = f"within the {len(steps)} measured batches a kernel model is right on {best:.1%} of {total:.0f} "
-    said += "images left "
-    said += f"out, with permuted labels on {chance:.1%}"
+    said += f"images left out, with permuted labels on {chance:.1%}"
     enough = total >= FEWEST_PROBED and total / len(steps) >= FEWEST_A_BATCH
     enough = enough and evidence.steps >= PATIENCE_STEPS and not _fits_better_than_chance(evidence)
     return _learnable(best, chance, total, enough, PROBES_UNSURE), numbers, said

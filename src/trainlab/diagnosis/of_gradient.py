@@ -49,8 +49,7 @@ def some_without_gradient(evidence: Evidence) -> Finding | None:
         return None
     frozen = [layer for layer in _frozen(evidence) if layer in without]
     says = f"{len(without)} of {len(signals.layers)} weight layers never get a gradient, {without[0]} the "
-    says += "first: "
-    says += "they stay what they were drawn"
+    says += "first: they stay what they were drawn"
     if frozen:
         says += f"; {len(frozen)} of {len(signals.layers)} layers are frozen (requires_grad=False)"
     numbers = {"weight_grad_norm": 0.0, "layers_trained": float(others), "layers_frozen": float(len(frozen))}

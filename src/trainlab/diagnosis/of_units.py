@@ -45,8 +45,7 @@ def symmetric_weights(evidence: Evidence) -> Finding | None:
         elif until is not None and until >= max(LATE_STEPS, LATE * max(spread)):
             start = min(spread)
             says = f"the units of {layer} were copies of one another up to step {until}: what sets them "
-            says += "apart "
-            says += "since then is rounding"
+            says += "apart since then is rounding"
         else:
             continue
         return Finding("symmetric_weights", says, {"unit_spread": spread[max(spread)]}, layer, start)

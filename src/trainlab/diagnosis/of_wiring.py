@@ -20,8 +20,7 @@ def softmax_before_loss(evidence: Evidence) -> Finding | None:
     if since(share, lambda value: value > 0.99) != min(share, default=None) or not share:
         return None
     says = "the outputs of every image are ≥ 0 and sum to 1: probabilities, not logits; the loss applies "
-    says += "softmax "
-    says += "itself"
+    says += "softmax itself"
     return Finding(
         "softmax_before_loss", says, {"outputs_probabilities": share[max(share)]}, None, min(share)
     )
@@ -35,8 +34,7 @@ def activation_after_last_layer(evidence: Evidence) -> Finding | None:
         return None
     last = shared[-1]
     says = f"a ReLU after the last layer: no logit is ever negative, {zero[last]:.0%} are exactly 0, and "
-    says += "those get no "
-    says += "gradient"
+    says += "those get no gradient"
     return Finding("activation_after_last_layer", says, {"outputs_zero": zero[last]}, None, shared[0])
 
 
@@ -47,8 +45,7 @@ def layers_not_registered(evidence: Evidence) -> Finding | None:
         return None
     layers, registered = count[max(count)], len(evidence.signals.layers)
     says = f"{layers:.0f} layers with weights run in the network and are not among its parameters, "
-    says += f"{registered} are: "
-    says += "a plain list hides them, ModuleList registers them"
+    says += f"{registered} are: a plain list hides them, ModuleList registers them"
     return Finding("layers_not_registered", says, {"unregistered_layers": layers}, None, min(count))
 
 
@@ -59,8 +56,7 @@ def gradients_add_up(evidence: Evidence) -> Finding | None:
     if start is None or len(left) < 3 or _is_one_level(left):
         return None
     says = f"before the last measured step's backward pass the gradient held {left[max(left)]:.3g} times "
-    says += "what the pass "
-    says += "adds: gradients of all steps add up, zero_grad is missing"
+    says += "what the pass adds: gradients of all steps add up, zero_grad is missing"
     return Finding("gradients_add_up", says, {"gradient_left_over": left[max(left)]}, None, start)
 
 
@@ -75,6 +71,5 @@ def batchnorm_frozen(evidence: Evidence) -> Finding | None:
     if not share or since(share, lambda value: value > 0) != min(share):
         return None
     says = f"{share[max(share)]:.0%} of the BatchNorm layers are in evaluation mode while the network "
-    says += "trains, with "
-    says += "running statistics of mean 0 and variance 1: they do not normalize"
+    says += "trains, with running statistics of mean 0 and variance 1: they do not normalize"
     return Finding("batchnorm_frozen", says, {"batchnorm_frozen": share[max(share)]}, None, min(share))
