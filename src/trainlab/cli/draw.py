@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from trainlab.cli.arguments import Everything, Last, RunsFolder, Selection, Where
 from trainlab.errors import RequestError, counted
 
 
@@ -23,9 +24,6 @@ class CurvesUnlessNamed(TyperGroup):
 plot_app = typer.Typer(cls=CurvesUnlessNamed, add_completion=False)
 
 Runs = Annotated[list[str], typer.Argument(help="Runs, sweeps or folders.")]
-RunsFolder = Annotated[
-    Path, typer.Option("--runs", envvar="TRAINLAB_RUNS", help="The folder that the runs lie in.")
-]
 Target = Annotated[Path, typer.Option("--to", "--out", help="The file to write, .svg or .png.")]
 ENDINGS = (".svg", ".png")
 
@@ -37,7 +35,7 @@ def plot() -> None:
 
 @plot_app.command()
 def curves(
-    runs: Annotated[list[str] | None, typer.Argument(help="Runs, sweeps or folders.")] = None,
+    runs: Selection = None,
     by: Annotated[
         str | None, typer.Option(help="Settings to tell curves apart by, separated by commas.")
     ] = None,
@@ -45,11 +43,9 @@ def curves(
         list[str] | None,
         typer.Option(help="What to draw, as val/loss; may be repeated. Loss and accuracy when left out."),
     ] = None,
-    where: Annotated[
-        list[str] | None, typer.Option("--where", help="Only runs with this setting: activation=relu,tanh.")
-    ] = None,
-    last: Annotated[int | None, typer.Option("--last", min=0, help="Only the newest so many.")] = None,
-    everything: Annotated[bool, typer.Option("--all", help="Runs of claims and proofs as well.")] = False,
+    where: Where = None,
+    last: Last = None,
+    everything: Everything = False,
     folder: RunsFolder = Path("runs"),
     out: Annotated[
         Path | None, typer.Option("--out", "--to", help="A file to draw into: .svg, .png or .html.")

@@ -7,6 +7,7 @@ import streamlit as st
 from trainlab.app import layer_picture, networks, three_ways
 from trainlab.app.layer_picture import short
 from trainlab.app.shell import command, control, heading, plain, plainly, section
+from trainlab.config.command import trainlab
 from trainlab.config.options import catalogue
 
 DEPTHS = {
@@ -38,7 +39,7 @@ def page() -> None:
             "receptive field of one unit, in pixels of the image; it may reach into the padding. "
             "Bars: share of the largest layer, not logarithmic."
         )
-        command(" ".join(["trainlab anatomy", *overrides]))
+        command(trainlab("anatomy", *overrides))
     side_by_side()
 
 

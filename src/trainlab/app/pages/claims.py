@@ -1,6 +1,5 @@
 """Claims: which lessons hold, and how sure is that? Each with its figure and the command for it."""
 
-import shlex
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -15,6 +14,7 @@ from trainlab.claims import course, folder, page, record
 from trainlab.claims.folder import Entry
 from trainlab.claims.others import svg_text
 from trainlab.claims.verdict import REFUTED, SUPPORTED
+from trainlab.config.command import trainlab
 from trainlab.errors import RequestError
 
 COLOURS: Mapping[str, Any] = {SUPPORTED: "green", REFUTED: "orange"}
@@ -126,7 +126,7 @@ def _command(entry: Entry, content: Mapping[str, Any] | None) -> str:
 def _claims(*words: str) -> str:
     """A command about these claims."""
     where = [] if place().experiments is None else ["--experiments", str(place().experiments)]
-    return shlex.join(["trainlab", "claims", *words, *where])
+    return trainlab("claims", *words, *where)
 
 
 def _picture(entry: Entry, content: Mapping[str, Any] | None) -> None:
