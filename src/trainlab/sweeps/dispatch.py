@@ -159,7 +159,7 @@ class Dispatcher:
             self._watcher.started(job)
 
     def _look_elsewhere(self) -> None:
-        """Runs that were in other hands are tried again: they are finished by now, or ours to do."""
+        """Runs that another process had are tried again: they are finished by now, or ours to do."""
         if self._elsewhere and time.monotonic() - self._looked_elsewhere > ELSEWHERE_SECONDS:
             self._looked_elsewhere = time.monotonic()
             self._queue.extend(self._elsewhere)

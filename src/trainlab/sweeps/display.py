@@ -66,7 +66,7 @@ class Display:
         self._draw()
 
     def elsewhere(self, count: int, holder: str = "") -> None:
-        """So many runs are in other hands; each holder is named once."""
+        """So many runs are being worked on by another process; each holder is named once."""
         self._elsewhere = count
         if holder and holder not in self._holders:
             self._holders.add(holder)

@@ -49,7 +49,7 @@ def savings(plan: Plan) -> Savings:
     results = [result for run_id in plan.run_ids if (result := _result(plan, run_id)) and result.pruning]
     pruned = [result for result in results if result.status == "pruned"]
     whole = [result for result in results if result.status in DONE]
-    audited = [result for result in whole if _condemned(result.pruning)]
+    audited = [result for result in whole if _would_be_pruned(result.pruning)]
     saved = None
     if pruned and whole:
         each = mean(result.seconds or 0.0 for result in whole)
@@ -58,7 +58,7 @@ def savings(plan: Plan) -> Savings:
     return Savings(len(pruned), len(results), saved, len(audited), learned)
 
 
-def _condemned(pruning: Mapping[str, Any] | None) -> bool:
+def _would_be_pruned(pruning: Mapping[str, Any] | None) -> bool:
     return bool(pruning and pruning.get("reason"))
 
 

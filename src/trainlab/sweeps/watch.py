@@ -16,7 +16,7 @@ class Watcher(Protocol):
         """A run has ended, or was found finished."""
 
     def elsewhere(self, count: int, holder: str = "") -> None:
-        """So many runs are in the hands of another sweep; `holder` has the last of them."""
+        """So many runs are being worked on by another process; `holder` is that of the last one."""
 
     def stopping(self, requests: int) -> None:
         """The user has asked to stop, once or again."""

@@ -43,5 +43,5 @@ class Elapsed(L.Callback):
         return {"seconds": self.seconds}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Of the attempt that is gone on with."""
+        """Of the attempt that this one continues."""
         self._before = float(state_dict["seconds"])

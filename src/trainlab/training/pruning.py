@@ -2,7 +2,7 @@
 
 `sweep.prune=preflight` asks the forecast before the first step, `sweep.prune=early` the signals at each step
 that is measured. What they say is in the record (`pruning`) of every run that was asked, whatever came of it.
-`sweep.audit` lets a share of the condemned run to their end all the same, to see how often that was wrong.
+`sweep.audit` lets a share of those runs go on to their end all the same, to see how often that was wrong.
 """
 
 from collections.abc import Mapping
@@ -63,10 +63,10 @@ class Pruning:
                 evidence=dict(forecast.evidence),
                 remedy=forecast.remedy,
             )
-            self.condemn(f"{forecast.learns:.0%} likely to learn: {forecast.says}", 0, verdict)
+            self.prune(f"{forecast.learns:.0%} likely to learn: {forecast.says}", 0, verdict)
 
-    def condemn(self, reason: str, steps: int, verdict: Verdict) -> None:
-        """Notes why and when. Raises Pruned unless the run is audited."""
+    def prune(self, reason: str, steps: int, verdict: Verdict) -> None:
+        """Notes why and when it is not worth its cost. Raises Pruned unless the run is audited."""
         self.reason, self.steps, self.verdict = reason, steps, verdict
         if not self.audited:
             raise Pruned(reason)
@@ -109,7 +109,7 @@ class EarlyPruning(L.Callback):
         evidence = evidence_of(self.folder)
         reason = reason_to_stop(evidence, trainer.global_step, self._total)
         if reason is not None:
-            self.pruning.condemn(reason, trainer.global_step, Verdict(**diagnose(evidence).record()))
+            self.pruning.prune(reason, trainer.global_step, Verdict(**diagnose(evidence).record()))
 
 
 def _drawn(run_id: str, share: float) -> bool:
