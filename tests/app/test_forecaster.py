@@ -51,7 +51,8 @@ def slow_answers(monkeypatch):
 
     def answer(self, question):
         let.wait(20)
-        return json.loads(question)
+        settings, _ = json.loads(question)  # and which of its keys are the user's own
+        return settings
 
     monkeypatch.setattr(Forecasts, "_start", lambda self: None)
     monkeypatch.setattr(Forecasts, "_answer", answer)
