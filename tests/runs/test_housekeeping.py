@@ -1,5 +1,6 @@
 import json
 import multiprocessing
+import os
 import shutil
 from pathlib import Path
 
@@ -224,3 +225,14 @@ def test_two_sweeps_that_add_at_once_lose_nothing(tmp_path):
     for worker in workers:
         worker.join()
     assert len(read_group(tmp_path, "night")) == 60
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="pipes with a name")
+def test_what_is_no_list_of_a_sweep_is_no_sweep(root):
+    os.mkfifo(root / "sweeps" / "pipe.json")
+    (root / "sweeps" / "folder.json").mkdir()
+    (root / "sweeps" / "lost.json").symlink_to(root / "nowhere")
+    (root / "sweeps" / "circle.json").symlink_to("circle.json")
+    assert groups(root) == ["night"]
+    with pytest.raises(RequestError, match="no run, sweep or folder 'pipe'"):
+        resolve(root, "pipe")

@@ -58,7 +58,8 @@ def read_group(root: Path | str, group: str) -> list[str]:
 
 def groups(root: Path | str) -> list[str]:
     """The names of all groups, sorted."""
-    return sorted(path.stem for path in (Path(root) / GROUPS_FOLDER).glob("*.json") if path.stem[0] != ".")
+    lists = (Path(root) / GROUPS_FOLDER).glob("*.json")
+    return sorted(path.stem for path in lists if path.stem[0] != "." and path.is_file())
 
 
 def _read(path: Path) -> list[str]:
