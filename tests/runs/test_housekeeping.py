@@ -6,9 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from trainlab.cli.chosen import Choice
+from trainlab.cli.records import list_runs, list_sweeps
 from trainlab.errors import RequestError
 from trainlab.runs import RunBusy, RunFolder, index, load_runs
-from trainlab.runs.groups import add_to_group, group_file, groups, read_group
+from trainlab.runs.groups import add_to_group, group_file, groups, read_group, read_groups
 from trainlab.runs.housekeeping import disk_usage, remove, select
 from trainlab.runs.selection import resolve
 
@@ -236,3 +238,11 @@ def test_what_is_no_list_of_a_sweep_is_no_sweep(root):
     assert groups(root) == ["night"]
     with pytest.raises(RequestError, match="no run, sweep or folder 'pipe'"):
         resolve(root, "pipe")
+
+
+@pytest.mark.parametrize("text", ["{", "[1]", "[" * 100_000, ""])
+def test_one_list_that_cannot_be_read_hides_nothing(root, text, caplog):
+    (root / "sweeps" / "torn.json").write_text(text)
+    assert list(read_groups(root)) == ["night"] and "torn.json" in caplog.text
+    list_runs(root, Choice(), as_json=False, as_csv=False)
+    list_sweeps(root, Choice(), as_json=False, as_csv=False)

@@ -14,7 +14,7 @@ from trainlab.config import synonyms
 from trainlab.config.options import AXES, canonical
 from trainlab.errors import RequestError, counted, unknown
 from trainlab.runs import housekeeping, read_runs
-from trainlab.runs.groups import OWN_GROUPS, groups, read_group
+from trainlab.runs.groups import OWN_GROUPS, groups, read_group, read_groups
 
 OUTCOMES = ("learned", "cause", "layer", "status", "seed", "group", "device", "data_copy")
 """What can be asked for with --where besides settings."""
@@ -85,11 +85,11 @@ def choose(folder: Path, choice: Choice) -> Chosen:
 def _without_own(folder: Path, frame: pl.DataFrame) -> pl.DataFrame:
     """Without the runs that only a claim or a proof has asked for."""
     own, of_users = set[str](), set[str]()
-    for name in groups(folder):
+    for name, run_ids in read_groups(folder).items():
         if name.startswith(OWN_GROUPS):  # a proof is beside a run of the user's, which may be one of its two
-            own |= set(read_group(folder, name)) - {name.removeprefix("prove-")}
+            own |= set(run_ids) - {name.removeprefix("prove-")}
         else:
-            of_users |= set(read_group(folder, name))
+            of_users |= set(run_ids)
     hidden = [
         run_id not in of_users and ((group or "").startswith(OWN_GROUPS) or (group is None and run_id in own))
         for run_id, group in frame.select("run_id", "group").iter_rows()

@@ -15,7 +15,7 @@ from trainlab.cli.seeds import more_seeds
 from trainlab.config.command import trainlab
 from trainlab.errors import RequestError, counted
 from trainlab.runs import housekeeping, plain_json
-from trainlab.runs.groups import OWN_GROUPS, groups, read_group
+from trainlab.runs.groups import OWN_GROUPS, read_groups
 from trainlab.terminal import WideWhenPiped
 
 console = WideWhenPiped()
@@ -97,9 +97,9 @@ def list_sweeps(folder: Path, choice: Choice, as_json: bool, as_csv: bool) -> No
     """Prints one row per sweep, the newest first, of the runs that were chosen."""
     chosen = choose(folder, choice)
     found: dict[str, pl.DataFrame] = {}
-    for name in groups(folder):
+    for name, run_ids in read_groups(folder).items():
         if choice.everything or not name.startswith(OWN_GROUPS):
-            members = chosen.frame.filter(pl.col("run_id").is_in(read_group(folder, name)))
+            members = chosen.frame.filter(pl.col("run_id").is_in(run_ids))
             found |= {} if members.is_empty() else {name: members}
     if not found:
         raise RequestError(f"no sweeps in {folder}; `trainlab train -m activation=relu,tanh` makes one")

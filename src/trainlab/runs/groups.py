@@ -1,6 +1,7 @@
 """A sweep, or a claim, is a list of run ids under a name: `<runs>/sweeps/<group>.json`."""
 
 import json
+import logging
 import re
 from collections.abc import Iterable
 from pathlib import Path
@@ -9,6 +10,8 @@ from trainlab.errors import RequestError, unknown
 from trainlab.runs.atomic import write_atomically
 from trainlab.runs.holding import Held, holding
 from trainlab.runs.reading import read_whole
+
+log = logging.getLogger(__name__)
 
 GROUPS_FOLDER = "sweeps"
 OWN_GROUPS = ("claim-", "prove-")
@@ -60,6 +63,17 @@ def groups(root: Path | str) -> list[str]:
     """The names of all groups, sorted."""
     lists = (Path(root) / GROUPS_FOLDER).glob("*.json")
     return sorted(path.stem for path in lists if path.stem[0] != "." and path.is_file())
+
+
+def read_groups(root: Path | str) -> dict[str, list[str]]:
+    """All groups with their run ids; one whose list cannot be read is named in the log and left out."""
+    found: dict[str, list[str]] = {}
+    for name in groups(root):
+        try:
+            found[name] = read_group(root, name)
+        except RequestError as error:
+            log.warning("skipped %s", error)
+    return found
 
 
 def _read(path: Path) -> list[str]:
