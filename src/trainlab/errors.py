@@ -41,7 +41,7 @@ def counted(number: int, noun: str) -> str:
 
 def closest(got: str, available: Iterable[str]) -> str | None:
     """The available name most like `got`, or None when nothing is near."""
-    near = difflib.get_close_matches(str(got).lower(), list(available), n=1, cutoff=0.5)
+    near = difflib.get_close_matches(str(got).lower(), list(available), n=1, cutoff=0.6)
     return near[0] if near else None
 
 
@@ -51,4 +51,5 @@ def unknown(kind: str, got: object, available: Iterable[str]) -> RequestError:
     near = closest(str(got), names)
     hint = f"did you mean '{near}'? " if near else ""
     more = f", … ({len(names)} in all)" if len(names) > MOST_NAMES else ""
-    return RequestError(f"unknown {kind} '{got}': {hint}available: {', '.join(names[:MOST_NAMES])}{more}")
+    there = f"available: {', '.join(names[:MOST_NAMES])}{more}" if names else "there are none"
+    return RequestError(f"unknown {kind} '{got}': {hint}{there}")

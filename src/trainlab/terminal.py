@@ -25,6 +25,22 @@ def marked(template: str, *values: object) -> Text:
     return Text.from_markup(template.format(*(escape(str(value)) for value in values)), emoji=False)
 
 
+def _without_blank_ends(pieces: Iterable[Segment]) -> Iterable[Segment]:
+    """The same lines, each up to its last letter."""
+    line: list[Segment] = []
+    for piece in pieces:
+        if piece.text == "\n":
+            while line and not line[-1].control and not line[-1].text.strip(" "):
+                line.pop()
+            if line and not line[-1].control:
+                line[-1] = Segment(line[-1].text.rstrip(" "), line[-1].style)
+        line.append(piece)
+        if piece.text == "\n":
+            yield from line
+            line = []
+    yield from line
+
+
 class WideWhenPiped(Console):
     """A console that cuts and wraps for a screen only; `COLUMNS`, where it is set, goes before both.
 
@@ -35,8 +51,12 @@ class WideWhenPiped(Console):
         super().__init__(markup=False, emoji=False, highlight=False, **how)
 
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
-        """What is to be printed, piece by piece; a piece that is text has nothing in it that is obeyed."""
-        for piece in super().render(renderable, options):
+        """What is to be printed, piece by piece; a piece that is text has nothing in it that is obeyed.
+
+        In a pipe no line ends in blanks, which fill a table up to its edge.
+        """
+        pieces = super().render(renderable, options)
+        for piece in _without_blank_ends(pieces) if self.is_piped else pieces:
             yield piece if piece.control else Segment(harmless(piece.text), piece.style)
 
     @property

@@ -95,6 +95,21 @@ def test_what_is_not_an_image_is_named(trainlab, runs, tmp_path, content):
     assert code == 2 and "picture.png" in err and err.count("\n") == 1
 
 
+def test_images_that_cannot_be_read_are_named_and_the_others_answered(trainlab, runs, tmp_path):
+    first, _, folder = runs
+    digit = np.zeros((28, 28), np.uint8)
+    digit[4:24, 12:16] = 255
+    Image.fromarray(digit).save(tmp_path / "one.png")
+    Image.fromarray(0 * digit).save(tmp_path / "blank.png")
+    (tmp_path / "torn.png").write_bytes(b"not an image")
+    blank, torn, one = (str(tmp_path / name) for name in ("blank.png", "torn.png", "one.png"))
+    code, out, err = trainlab("predict", first.run_id, blank, torn, one, "--runs", str(folder), "--json")
+    assert code == 1 and list(json.loads(out)) == [one]
+    assert ["blank.png" in line for line in err.splitlines()] == [True, False] and "torn.png" in err
+    code, out, err = trainlab("predict", first.run_id, blank, torn, "--runs", str(folder))
+    assert code == 2 and not out and err.count("\n") == 2
+
+
 def test_export_agrees_with_the_run(trainlab, runs, tmp_path):
     import onnxruntime
     import torch

@@ -111,6 +111,10 @@ def test_a_hint_names_the_folder_and_can_be_pasted(tmp_path, monkeypatch, name):
     assert OverridesParser.create().parse_override(last).value() == name
 
 
+def test_a_hint_is_quoted_once():
+    assert commands.train(["seed=1"], "with blanks").endswith("seed=1 \"paths.runs='with blanks'\"")
+
+
 @pytest.mark.parametrize("folder", [None, "runs", "./runs"])
 def test_the_usual_folder_is_not_named(tmp_path, monkeypatch, folder):
     monkeypatch.chdir(tmp_path)

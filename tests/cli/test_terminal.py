@@ -4,6 +4,7 @@ import io
 
 import pytest
 from rich.table import Table
+from rich.text import Text
 
 from trainlab.terminal import WideWhenPiped
 
@@ -49,3 +50,12 @@ def test_columns_that_are_asked_for_go_before_both(monkeypatch):
 def test_colours_in_a_pipe_do_not_make_it_a_screen(monkeypatch):
     monkeypatch.setenv("FORCE_COLOR", "1")
     assert any(LONG.strip() in line for line in printed(io.StringIO()))
+
+
+def test_no_line_in_a_pipe_ends_in_blanks():
+    table = Table.grid(padding=(0, 2))
+    for row in (("a", "wide enough"), ("b", "x"), ("", Text("y ", "bold"))):
+        table.add_row(*row)
+    out = io.StringIO()
+    WideWhenPiped(file=out, width=40).print(table)
+    assert out.getvalue() == "a  wide enough\nb  x\n   y\n"

@@ -204,6 +204,28 @@ def test_image_folder_that_is_not_there_lists_what_is(folder, message, write_fol
         open_data(image_folder(folder), root, cache, image_size=8, channels=3)
 
 
+def test_a_folder_that_lies_here_or_is_train_itself_is_told_how_to_be_named(
+    write_folders, root, cache, tmp_path, monkeypatch
+):
+    folder = write_folders("pets")
+    for named in ("pets/train", str(folder / "train")):
+        with pytest.raises(RequestError, match=rf"holds train/: set data\.folder={folder}$"):
+            open_data(image_folder(named), root, cache, image_size=8, channels=3)
+    monkeypatch.chdir(folder.parent)
+    with pytest.raises(RequestError, match=rf"looked for in paths\.data: set data\.folder={folder}$"):
+        open_data(image_folder("pets"), tmp_path / "elsewhere", cache, image_size=8, channels=3)
+
+
+def test_a_class_without_test_images_is_told_once(write_folders, root, cache):
+    folder = write_folders("pets")
+    for path in (folder / "test" / "dog").iterdir():
+        path.unlink()
+    data = open_data(image_folder("pets"), root, cache, image_size=8, channels=3)
+    assert [note for note in data.notes if "without test images" in note] == [
+        "classes without test images: dog"
+    ]
+
+
 def test_image_folder_needs_a_size(write_folders, root, cache):
     write_folders("pets")
     with pytest.raises(RequestError, match=r"data\.image_size and data\.channels: got null"):

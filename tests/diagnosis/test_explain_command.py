@@ -53,6 +53,18 @@ def test_a_run_that_did_not_learn(run, explain):
     assert [row["layer"] for row in told["layers"]][-1] == "output"
 
 
+def test_its_commands_are_lines_on_any_screen(run, call_command, tmp_path, monkeypatch):
+    """They are pasted: wrapped within its quotes a path is another one."""
+    monkeypatch.setenv("COLUMNS", "40")
+    folder = run("model=mlp", "pool=none", "width=16", "trainer.max_steps=2")[1].path
+    elsewhere = tmp_path / "some where else"
+    elsewhere.mkdir()
+    folder.rename(elsewhere / folder.name)
+    code, out, _ = call_command("explain", folder.name, "--runs", str(elsewhere))
+    told = [line for line in out.splitlines() if "trainlab " in line or "train.py" in line]
+    assert code == 0 and len(told) == 2 and all("some where else'" in line for line in told), out
+
+
 def test_a_run_that_learned(run, explain):
     result, folder = run(*LEARNS)
     assert result.verdict.learned and result.verdict.cause is None

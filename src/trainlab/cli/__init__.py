@@ -192,7 +192,7 @@ def predict(
     """Class probabilities of images, by a saved run."""
     from trainlab.cli import saved
 
-    saved.predict(folder, run, images, checkpoint, as_json)
+    sys.exit(saved.predict(folder, run, images, checkpoint, as_json))
 
 
 @app.command()

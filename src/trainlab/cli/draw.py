@@ -15,8 +15,8 @@ class CurvesUnlessNamed(TyperGroup):
     """`plot RUN…` draws curves; `plot pair`, `plot phase`, … are commands of their own."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Puts `curves` before what is no command."""
-        if args and args[0] not in self.commands and args[0] != "--help":
+        """Puts `curves` before what is no command; nothing at all is every run, as elsewhere."""
+        if not args or (args[0] not in self.commands and args[0] != "--help"):
             args = ["curves", *args]
         return super().parse_args(ctx, args)
 

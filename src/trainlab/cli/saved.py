@@ -3,6 +3,7 @@
 import json
 import sys
 import tempfile
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -65,8 +66,14 @@ def evaluate(
         )
 
 
-def predict(folder: Path, run: str, images: list[Path], checkpoint: str, as_json: bool) -> None:
-    """Prints the class probabilities of image files, the likeliest first."""
+def predict(folder: Path, run: str, images: list[Path], checkpoint: str, as_json: bool) -> int:
+    """Prints the class probabilities of image files, the likeliest first.
+
+    Those that cannot be read are named, and the others answered: the exit code is then 1.
+
+    Raises:
+        RequestError: a file that is not there, or none that can be read.
+    """
     path = saved_run(folder, run, checkpoint)
     for image in images:
         if not image.is_file():
@@ -75,16 +82,32 @@ def predict(folder: Path, run: str, images: list[Path], checkpoint: str, as_json
 
     model, description = inference.load_run(path, checkpoint)
     answers, done = {}, {}
-    for image in images:
-        x_1CHW, done[str(image)] = inference.read_image(image, description, str(image))
+    refused: list[RequestError] = []
+    for image in dict.fromkeys(map(str, images)):
+        try:
+            x_1CHW, done[image] = inference.read_image(Path(image), description, image)
+        except RequestError as error:
+            refused.append(error)
+            continue
         shares = inference.probabilities(model, x_1CHW)[0].tolist()
         named = dict(zip(map(str, description["classes"]), shares, strict=True))
-        answers[str(image)] = dict(sorted(named.items(), key=lambda item: -item[1]))
+        answers[image] = dict(sorted(named.items(), key=lambda item: -item[1]))
+    for error in refused[: len(refused) if answers else -1]:
+        print(f"trainlab: {error}", file=sys.stderr)
+    if not answers:
+        raise refused[-1]
+    _show(answers, done, as_json)
+    return int(bool(refused))
+
+
+def _show(
+    answers: Mapping[str, Mapping[str, float]], done: Mapping[str, Sequence[str]], as_json: bool
+) -> None:
     if as_json:
         print(json.dumps(answers, indent=2))
         return
     for image, classes in answers.items():
-        console.print(image, style="bold")
+        console.print(image, style="bold", soft_wrap=True)
         console.print("; ".join(done[image]), style="dim")
         for name, share in list(classes.items())[:5]:
             console.print(f"  {name:<14} {share:7.2%} {'█' * round(30 * share)}", highlight=False)

@@ -1,6 +1,7 @@
 """`trainlab explain`: why a run learned or did not, from its folder alone. No torch, unless it proves."""
 
 import dataclasses
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,8 @@ from trainlab.terminal import WideWhenPiped, marked
 console = WideWhenPiped()
 
 COLOURS = {"not": "red", "barely": "yellow", "poorly": "yellow", "well": "green"}
+LABEL = 10
+"""Columns of the labels on the left. A command is a line of its own, never wrapped: it is pasted."""
 UNITS = (
     "at the first step, and → at the last; gradient: norm of ∂loss/∂z over the batch; moved: Σ ‖Δw‖/‖w‖ over "
     "the run; signal: standard deviation of z; correlation: cosine of the z of two images"
@@ -114,20 +117,31 @@ def _outcome(known: Judged) -> Text:
 
 def _print_cause(run: RunFolder, finding: Finding, diagnosis: Diagnosis, proved: bool) -> None:
     overrides = diagnosis.remedies.get(finding.cause)
-    grid = Table.grid(padding=(0, 2))
-    grid.add_row("cause", marked("[bold]{}[/bold]", words.place(finding)))
-    grid.add_row("", sentence(finding))
-    grid.add_row("evidence", finding.says)
-    grid.add_row("", words.numbers(finding))
-    if overrides:
-        grid.add_row("remedy", marked("[bold]{}[/bold]", overrides))
-        grid.add_row("", Text(command(run.settings(), overrides, run.path.parent)))
-        if not proved:
-            grid.add_row("prove it", Text(trainlab("explain", run.run_id, "--prove", runs=run.path.parent)))
-    for other in diagnosis.findings[1:]:
-        grid.add_row("also" if other is diagnosis.findings[1] else "", f"{words.place(other)}: {other.says}")
+    found = [
+        ("cause", marked("[bold]{}[/bold]", words.place(finding))),
+        ("", sentence(finding)),
+        ("evidence", finding.says),
+        ("", words.numbers(finding)),
+    ]
     console.print()
-    console.print(grid, highlight=False)
+    _rows(found + ([("remedy", marked("[bold]{}[/bold]", overrides))] if overrides else []))
+    if overrides:
+        _line(f"{'':{LABEL}}{command(run.settings(), overrides, run.path.parent)}")
+        if not proved:
+            asked = trainlab("explain", run.run_id, "--prove", runs=run.path.parent)
+            _line(f"{'prove it':{LABEL}}{asked}")
+    others = [f"{words.place(other)}: {other.says}" for other in diagnosis.findings[1:]]
+    _rows([("" if number else "also", says) for number, says in enumerate(others)])
+
+
+def _rows(rows: Sequence[tuple[str, str | Text]]) -> None:
+    """Labels on the left, and what they stand for in a column of its own, which wraps in itself."""
+    grid = Table.grid(padding=0)
+    grid.add_column(width=LABEL)
+    for row in rows:
+        grid.add_row(*row)
+    if rows:
+        console.print(grid, highlight=False)
 
 
 def layer_table(rows: Sequence[LayerRow]) -> Table:
@@ -151,8 +165,13 @@ def _cell(name: str, value: Any) -> str:
         return f"{value:.2g}"
     first, last = value
     if name in ("saturated", "dead"):
-        return f"{first:.0%}" if first == last else f"{100 * first:.0f}→{100 * last:.0f}%"
+        return f"{_percent(first)}%" if first == last else f"{_percent(first)}→{_percent(last)}%"
     return f"{first:.4f}" if name == "correlation" else f"{first:.2g}"
+
+
+def _percent(share: float) -> str:
+    """A share without its sign; – where the units have no finite value, and nothing can be counted."""
+    return f"{100 * share:.0f}" if math.isfinite(share) else "–"
 
 
 def _line(text: str | Text, style: str | None = None) -> None:

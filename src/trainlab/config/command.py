@@ -25,6 +25,7 @@ NOT_SAID = (
 
 
 _PLAIN_WORD = re.compile(r"[A-Za-z/.][\w/.+@%-]*", re.ASCII)
+_READ_IN_DOUBLE_QUOTES = re.compile(r'["$`\\!]')
 _NOT_TEXT = ("null", "true", "false", "inf", "nan")
 
 
@@ -65,7 +66,12 @@ def _starts_with() -> list[str]:
 
 
 def _quoted(word: str) -> str:
-    """A word as the shell takes it; `…` stands for what is left out."""
+    """A word as the shell takes it; `…` stands for what is left out.
+
+    A word with quotes of Hydra's goes into double quotes, where the shell finds nothing to read in it.
+    """
+    if "'" in word and not _READ_IN_DOUBLE_QUOTES.search(word):
+        return f'"{word}"'
     return word if word == "…" else shlex.quote(word)
 
 

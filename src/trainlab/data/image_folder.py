@@ -40,11 +40,16 @@ def _what_lies_there(root: Path, folder: Path) -> str:
     """What is there instead, and what to do about it."""
     if not folder.is_dir():
         kind = "is a file: unpack it if it is an archive" if folder.exists() else "is not there"
+        here = folder.relative_to(root) if folder.is_relative_to(root) else folder
+        if not folder.exists() and here.is_dir():
+            return f"data.folder is looked for in paths.data: set data.folder={here.absolute()}"
         return f"{folder.name} {kind}; {_available(root)}"
     homes = class_folders.split_folders(folder)
     train = homes.get("train")
     if train is not None:
         return _in_train(folder, train)
+    if folder.name.lower() in class_folders.SPLITS["train"] and class_folders.class_folders_in(folder):
+        return f"the folder above holds {folder.name}/: set data.folder={folder.parent.absolute()}"
     names = class_folders.class_folders_in(folder)
     if names and not set(homes):
         inner = [name for name in names if "train" in class_folders.split_folders(folder / name)]

@@ -118,7 +118,7 @@ def load_images(
         classes=stored.classes[:kept],
         fingerprint=known.fingerprint,
         copy=known.copy,
-        notes=(*known.notes, *stored.notes, *_cut_notes(stored, kept, train, val)),
+        notes=tuple(dict.fromkeys([*known.notes, *stored.notes, *_cut_notes(stored, kept, train, val)])),
         depth=stored.depth,
     )
 
