@@ -10,6 +10,8 @@ hypothesis_settings.register_profile("fixed", derandomize=True, deadline=None)
 hypothesis_settings.register_profile("search", print_blob=True, deadline=None)
 hypothesis_settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "fixed"))
 
+# as wide as a pipe, in pytest's parallel workers too, which are told a terminal's width
+os.environ.pop("COLUMNS", None)
 # one thread everywhere: the same bits, and no two tests in each other's way
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 # tests never reach for a tracker's server, whatever the user has configured

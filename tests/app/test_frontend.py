@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import pytest
@@ -31,7 +32,9 @@ def answer(path: str, method: str = "GET") -> Answer:
         await send({"type": "http.response.body", "body": BEHIND})
 
     scope = {"type": "http", "method": method, "path": path}
-    asyncio.run(frontend.Frontend(behind)(scope, None, send))
+    # in a thread of its own: a browser test before this one leaves its loop running in this one
+    with ThreadPoolExecutor(1) as thread:
+        thread.submit(asyncio.run, frontend.Frontend(behind)(scope, None, send)).result()
     headers = {name.decode(): value.decode() for name, value in sent[0]["headers"]}
     return Answer(headers, sent[1]["body"])
 

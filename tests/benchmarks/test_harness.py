@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 REPOSITORY = Path(__file__).parents[2]
 
 
@@ -16,6 +18,7 @@ def bench(*arguments: str, **environment: str) -> subprocess.CompletedProcess[st
     )  # fmt: skip
 
 
+@pytest.mark.slow
 def test_a_quick_benchmark_writes_its_figures_and_skips_what_it_has_no_data_for(tmp_path):
     out = tmp_path / "figures.json"
     done = bench("front_door", "start", "memory", "--quick", "--out", str(out), TRAINLAB_DATA=str(tmp_path))

@@ -197,6 +197,7 @@ def test_it_needs_no_torch(run):
     assert subprocess.run([sys.executable, "-c", code], capture_output=True).returncode == 0
 
 
+@pytest.mark.slow
 def test_the_remedy_is_proved(run, explain):
     """Weights of zero do not learn, the same network from Kaiming's does, at the same number of steps."""
     result, folder = run("init=zeros", *LEARNS)

@@ -269,6 +269,7 @@ def test_the_ordinary_part_holds_what_a_course_sweeps():
     assert values["data"] == {"digits", "mnist", "cifar10"} and len(values["optimizer.lr"]) == 8
 
 
+@pytest.mark.slow
 def test_the_platform_trains_what_is_left_of_a_part(tmp_path, monkeypatch):
     small = ["data=digits", "depth=1", "width=2", "data.image_size=8", "trainer.max_steps=2", "trainer=cpu"]
     point = [*small, "logger=none", "checkpoint=none", f"paths.cache={tmp_path / 'cache'}"]

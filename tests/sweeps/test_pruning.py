@@ -40,6 +40,7 @@ def results(runs: Path) -> dict[str, dict]:
     }
 
 
+@pytest.mark.slow
 def test_what_will_not_learn_is_not_trained(train, tmp_path):
     done = train("-m", "init=zeros,kaiming", "sweep.prune=preflight")
     assert done.returncode == 0, done.stdout + done.stderr
@@ -77,6 +78,7 @@ def test_asking_changes_no_bit_of_a_run_that_goes_on(train, tmp_path):
     assert metrics[0] == metrics[1]
 
 
+@pytest.mark.slow
 def test_early_pruning_ends_a_run_that_the_signals_condemn(train, tmp_path):
     done = train("-m", "init=zeros,kaiming", "sweep.prune=early", "trainer.max_epochs=20")
     assert done.returncode == 0, done.stdout + done.stderr

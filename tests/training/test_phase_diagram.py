@@ -37,6 +37,7 @@ def folders(tmp_path):
     ]  # fmt: skip
 
 
+@pytest.mark.slow
 def test_runs_lie_where_their_settings_say(folders):
     drawn = phase.diagram(folders, processes=0)
     assert drawn.scale == "init.sigma_w2"

@@ -11,8 +11,9 @@ from trainlab.training import worker
 @pytest.fixture
 def ends_with(tmp_path, monkeypatch, capsys):
     """Does a run that raises; returns its exit code and what it said."""
-    config = tmp_path / "config.yaml"
-    config.write_text(yaml.safe_dump({}))
+    config = tmp_path / "runs" / "r" / "config.yaml"
+    config.parent.mkdir(parents=True)
+    config.write_text(yaml.safe_dump({"run_id": "r"}))
 
     def call(train) -> tuple[int, str]:
         monkeypatch.setattr(worker, "train", train)
@@ -31,7 +32,7 @@ def test_a_full_disk_is_one_line(ends_with, tmp_path, number):
     def train(*_):
         raise disk(number)
 
-    assert ends_with(train) == (1, f"trainlab: No space left on device ({tmp_path})\n")
+    assert ends_with(train) == (1, f"trainlab: No space left on device ({tmp_path / 'runs'})\n")
 
 
 def test_a_full_disk_behind_another_error_is_one_line(ends_with):
