@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.workspace import REPOSITORY
+from trainlab.cores import cores
 from trainlab.runs.provenance import git_state, versions
-from trainlab.sweeps.slots import cores, visible_gpus
+from trainlab.sweeps.slots import visible_gpus
 
 
 def provenance() -> dict[str, Any]:

@@ -9,7 +9,7 @@ from statistics import median
 from benchmarks.measure import Measure
 from benchmarks.rounds import line
 from benchmarks.workspace import REPOSITORY, Workspace
-from trainlab.sweeps.slots import cores
+from trainlab.cores import cores
 
 
 def measure(workspace: Workspace) -> list[Measure]:

@@ -7,7 +7,7 @@ import pytest
 
 SOURCE = Path(__file__).parents[1] / "src" / "trainlab"
 FLOORS = {
-    "errors": 0, "project": 0, "terminal": 0.5, "build": 0.5,
+    "errors": 0, "project": 0, "cores": 0, "terminal": 0.5, "build": 0.5,
     "signals": 1, "data": 1, "nn": 1, "theory": 1, "runs": 1,
     "diagnosis": 2, "models": 2, "analysis": 2, "config": 2,
     "training": 3, "sweeps": 3, "figures": 3,

@@ -6,9 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from trainlab import cores
+from trainlab.cores import quota_in_cores
 from trainlab.errors import RequestError
 from trainlab.sweeps import local, slots
-from trainlab.sweeps.quota import quota_in_cores
 from trainlab.sweeps.slots import (
     Slot,
     SlotSettings,
@@ -165,6 +166,6 @@ def test_the_quota_of_a_control_group_of_either_version(tmp_path, content, expec
 
 @pytest.mark.parametrize(("quota", "expected"), [(float("inf"), 8), (1.5, 2), (0.25, 1), (3, 3), (64, 8)])
 def test_cores_are_no_more_than_the_quota_pays_for(monkeypatch, quota, expected):
-    monkeypatch.setattr(slots.os, "sched_getaffinity", lambda _: range(8), raising=False)
-    monkeypatch.setattr(slots, "quota_in_cores", lambda: quota)
-    assert slots.cores() == expected
+    monkeypatch.setattr(cores.os, "sched_getaffinity", lambda _: range(8), raising=False)
+    monkeypatch.setattr(cores, "quota_in_cores", lambda: quota)
+    assert cores.cores() == expected

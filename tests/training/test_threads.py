@@ -35,7 +35,7 @@ def long_run(settings):
      ({1: 1e-4, 8: 1e-5}, None), ({1: 1.0, 8: 3.0}, None)],
 )  # fmt: skip
 def test_more_threads_are_advised_where_they_are_faster(long_run, monkeypatch, seconds, says):
-    monkeypatch.setattr(threads, "_cores", lambda: 16)
+    monkeypatch.setattr(threads, "cores", lambda: 16)
     monkeypatch.setattr(threads, "_step_seconds", lambda *given: seconds[given[-1]])
     advised = threads.advice(*long_run())
     assert advised is says if says is None else says in advised

@@ -2,7 +2,6 @@
 
 import json
 import math
-import os
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import asdict
@@ -15,6 +14,7 @@ from trainlab.claims import verdict
 from trainlab.claims.runner import Judged
 from trainlab.claims.shape import fault
 from trainlab.claims.tuning import MEASURE, Choice
+from trainlab.cores import cores
 from trainlab.diagnosis.verdict import holds
 from trainlab.errors import RequestError, harmless
 from trainlab.runs import Result
@@ -152,7 +152,7 @@ def _data(result: Result) -> str:
 def _machine(results: Sequence[Result]) -> str:
     """Processors, cores and devices on which the runs were made; of theory, which has no runs, this one."""
     if not results:
-        return f"{processor()}, {os.cpu_count()} cores"
+        return f"{processor()}, {cores()} cores"
     hosts = sorted({host(result.machine) for result in results})
     devices = sorted({f"{r.machine['device']}, {r.machine['threads']} thread(s) a run" for r in results})
     return "; ".join([*hosts, *devices])

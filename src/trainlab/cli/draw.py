@@ -1,6 +1,5 @@
 """`trainlab plot …`: pictures of many runs, written as SVG or PNG."""
 
-import os
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -8,6 +7,7 @@ import typer
 from typer.core import TyperGroup
 
 from trainlab.cli.arguments import Everything, Last, RunsFolder, Selection, Where
+from trainlab.cores import cores
 from trainlab.errors import RequestError, counted
 
 
@@ -68,7 +68,7 @@ def phase(
     forecast: Annotated[
         bool, typer.Option("--forecast/--no-forecast", help="Ask the preflight of each run (seconds a run).")
     ] = True,
-    processes: Annotated[int, typer.Option(min=1, help="Processes that ask it.")] = os.cpu_count() or 1,
+    processes: Annotated[int, typer.Option(min=1, help="Processes that ask it.")] = cores(),
     folder: RunsFolder = Path("runs"),
     to: Target = Path("phase.svg"),
 ) -> None:

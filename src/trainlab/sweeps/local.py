@@ -4,6 +4,7 @@ import sys
 from collections.abc import Collection
 from typing import Any
 
+from trainlab.cores import cores
 from trainlab.errors import RequestError
 from trainlab.sweeps.dispatch import Dispatcher
 from trainlab.sweeps.handover import Handover
@@ -11,7 +12,7 @@ from trainlab.sweeps.outcome import Outcome
 from trainlab.sweeps.plan import Plan
 from trainlab.sweeps.pool import WORK, Pool
 from trainlab.sweeps.server import WarmServer
-from trainlab.sweeps.slots import Slot, SlotSettings, cores, make_slots, most_at_once, visible_gpus
+from trainlab.sweeps.slots import Slot, SlotSettings, make_slots, most_at_once, visible_gpus
 from trainlab.sweeps.watch import Watcher
 
 

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from trainlab.build.trust import digests
+from trainlab.cores import cores
 from trainlab.errors import RequestError, message
 from trainlab.sweeps.dispatch import Dispatcher, Ended
 from trainlab.sweeps.handover import Handover
@@ -18,7 +19,7 @@ from trainlab.sweeps.plan import Job, Plan
 from trainlab.sweeps.pool import WORK
 from trainlab.sweeps.remote import put_record, run_there
 from trainlab.sweeps.server import WarmServer
-from trainlab.sweeps.slots import SlotSettings, check_settings, cores, visible_gpus
+from trainlab.sweeps.slots import SlotSettings, check_settings, visible_gpus
 from trainlab.sweeps.sockets import make_room_for_sockets_of_ray
 from trainlab.sweeps.watch import Watcher
 

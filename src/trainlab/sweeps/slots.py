@@ -1,6 +1,5 @@
 """What runs at the same time, on what: cores shared out, or GPUs."""
 
-import math
 import os
 import shutil
 import subprocess
@@ -13,7 +12,6 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from trainlab.config.schema import checked
 from trainlab.errors import RequestError
-from trainlab.sweeps.quota import quota_in_cores
 
 Count = Annotated[int, Field(ge=1)]
 
@@ -71,15 +69,6 @@ def make_slots(settings: SlotSettings, accelerator: str, gpus: Sequence[str], co
 def most_at_once(settings: SlotSettings, places: Sequence[Slot]) -> int:
     """How many runs go at the same time: as many as was said, or a run in each slot."""
     return min(settings.slots or len(places), len(places))
-
-
-def cores() -> int:
-    """CPU cores that this process may use: those it may run on, and no more than a quota pays for.
-
-    A part of a core counts as one: at a quota of 1.5, two runs at a time use more of it than one does.
-    """
-    known = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, min(known, math.ceil(min(quota_in_cores(), known))))
 
 
 def visible_gpus() -> list[str]:

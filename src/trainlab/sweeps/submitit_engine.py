@@ -11,6 +11,7 @@ from typing import Any
 from pydantic import Field
 
 from trainlab.build import trust
+from trainlab.cores import cores
 from trainlab.errors import RequestError, message
 from trainlab.sweeps import entry
 from trainlab.sweeps.dispatch import Dispatcher, Ended
@@ -20,7 +21,7 @@ from trainlab.sweeps.outcome import Outcome
 from trainlab.sweeps.plan import Job, Plan
 from trainlab.sweeps.pool import WORK
 from trainlab.sweeps.server import WarmServer
-from trainlab.sweeps.slots import Count, SlotSettings, check_settings, cores
+from trainlab.sweeps.slots import Count, SlotSettings, check_settings
 from trainlab.sweeps.watch import Watcher
 
 MOST_QUEUED = 1000

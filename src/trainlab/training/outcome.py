@@ -1,7 +1,6 @@
 """What a run came to, written last: finished, diverged, interrupted or failed, each with what is known."""
 
 import logging
-import os
 import platform
 import traceback
 from collections.abc import Callable, Mapping, Sequence
@@ -13,6 +12,7 @@ import lightning as L
 import torch
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
+from trainlab.cores import cores
 from trainlab.data import ImageData
 from trainlab.diagnosis.of_run import diagnose_end
 from trainlab.runs import Result, RunFolder, Verdict
@@ -188,7 +188,7 @@ def _machine(settings: Mapping[str, Any], classifier: Classifier | None) -> dict
         "device": device.type,
         "name": name,
         "processor": processor(),
-        "cores": os.cpu_count(),
+        "cores": cores(),
         "threads": torch.get_num_threads(),
         "devices": settings["trainer"]["devices"],
     }

@@ -6,7 +6,6 @@ fastest too, and on a busy machine by far: threads wait for each other at every 
 """
 
 import copy
-import os
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -15,6 +14,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
+from trainlab.cores import cores
 from trainlab.data import ImageData
 from trainlab.training import assemble
 from trainlab.training.classifier import Classifier
@@ -52,7 +52,7 @@ def advice(settings: Mapping[str, Any], classifier: Classifier, images: ImageDat
 
     Only of a long run that says nothing of threads, on a machine with more than one core.
     """
-    most = min(_cores(), MOST_THREADS)
+    most = min(cores(), MOST_THREADS)
     if settings["trainer"]["threads"] or most == 1 or not on_cpu(settings["trainer"]):
         return None
     one = _step_seconds(settings, classifier, images, DEFAULT_THREADS)
@@ -65,10 +65,6 @@ def advice(settings: Mapping[str, Any], classifier: Classifier, images: ImageDat
         f"trainer.threads={most} would train this network {one / many:.1f} times faster (timed here, now); "
         "the default of 1 gives the same bits alone and in a sweep"
     )
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _step_seconds(

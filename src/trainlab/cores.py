@@ -1,8 +1,18 @@
-"""How many CPU cores a control group lets its processes use: a container's limit, which no count shows."""
+"""How many CPU cores this process may use: a container's limit too, which no count shows."""
 
 import math
+import os
 from collections.abc import Iterator
 from pathlib import Path
+
+
+def cores() -> int:
+    """CPU cores that this process may use: those it may run on, and no more than a quota pays for.
+
+    A part of a core counts as one: at a quota of 1.5, two runs at a time use more of it than one does.
+    """
+    known = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, min(known, math.ceil(min(quota_in_cores(), known))))
 
 
 def quota_in_cores(root: Path = Path("/")) -> float:
