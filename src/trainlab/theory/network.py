@@ -237,4 +237,5 @@ def _notes(layers: Sequence[Layer], predictions: Sequence[LayerPrediction]) -> I
     if any(layer.norm and layer.norm_position == "after_activation" for layer in layers):
         yield "the gradient's band leaves out the scatter of statistics taken after the activation"
     if any(max(p.second_moment.log_variance, p.gradient.log_variance) > 1 for p in predictions):
-        yield "a band of log-variance above 1 is beyond first order in 1/width: an order of magnitude only"
+        # the scatter of the logarithm, known to first order in 1/width, is then no small number any more
+        yield "at this width and depth one network may be several times off the theory, in either direction"
