@@ -158,6 +158,6 @@ def test_an_axis_of_hundreds_of_levels_in_a_grid_with_gaps_is_refused_by_name(ru
         {"activation": ("relu", "tanh")[n % 2], "optimizer.lr": random.random(), "test/acc": random.random()}
         for n in range(4000)
     ]
-    with pytest.raises(RequestError, match=r"optimizer.lr has \d+ levels.*--by"):
+    with pytest.raises(RequestError, match=r"optimizer.lr with \d+ levels.*--by"):
         effects(runs_of(rows))
     assert effects(runs_of(rows), axes=["activation"]).settings == 2
