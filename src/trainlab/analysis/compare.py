@@ -8,14 +8,12 @@ import polars as pl
 
 from trainlab.analysis.intervals import Interval, mean_interval
 from trainlab.errors import RequestError, unknown
+from trainlab.runs.result import WEAK
 from trainlab.runs.table import IDENTITY_COLUMNS, OUTCOME_COLUMNS
 
 STANDARD_METRICS = ("test/acc", "test/loss", "val/acc", "val/loss", "train/acc", "train/loss")
 OTHER_MEASURES = ("learned", "samples_per_second", "seconds", "parameters", "epochs", "steps")
 _LOWER_IS_BETTER = ("loss", "seconds", "parameters", "epochs", "steps")
-
-# Levels of a verdict that count as learned, and are less than what a linear model reaches.
-WEAK = ("barely", "poorly")
 
 # What became of the runs of a setting, besides finishing.
 COUNTED = {

@@ -5,10 +5,10 @@ from datetime import UTC, datetime
 
 import polars as pl
 
-from trainlab.analysis.compare import WEAK, varying_settings
+from trainlab.analysis.compare import varying_settings
 from trainlab.analysis.differences import differences
 from trainlab.analysis.listing import Column, Listing, Settings, listing
-from trainlab.runs.result import STATUSES
+from trainlab.runs.result import STATUSES, WEAK
 
 ACCURACY = "test/acc"
 NONE = "–"

@@ -9,11 +9,12 @@ from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
-from trainlab.analysis.compare import COUNTED, WEAK, Comparison, is_share
+from trainlab.analysis.compare import COUNTED, Comparison, is_share
 from trainlab.analysis.effects import Effects
 from trainlab.analysis.listing import Column, Listing, Settings, listing
 from trainlab.errors import counted, harmless
 from trainlab.runs import plain_json
+from trainlab.runs.result import WEAK
 
 WIDE = 10_000
 """Columns of text in which every table has room: how wide it would be."""

@@ -15,6 +15,7 @@ from trainlab.diagnosis.of_run import judged
 from trainlab.errors import RequestError
 from trainlab.figures import by_depth, heat_map
 from trainlab.runs import RunFolder, signals
+from trainlab.runs.result import WEAK
 from trainlab.signals.catalogue import NETWORK
 
 QUANTITIES = {
@@ -49,7 +50,7 @@ def verdict(run: RunFolder) -> None:
         if status == "running":
             _so_far(run, evidence, diagnosis)
             return
-        colour, icon = BADGES[diagnosis.learned if diagnosis.level not in ("barely", "poorly") else False]
+        colour, icon = BADGES[diagnosis.learned if diagnosis.level not in WEAK else False]
         _badge(run, words.outcome(diagnosis.learned, diagnosis.level), colour, icon)
         if says := words.status(status, result):
             st.markdown(plain(says))

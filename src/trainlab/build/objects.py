@@ -8,7 +8,7 @@ from typing import Any
 from trainlab.build.calls import expected
 from trainlab.build.policy import TARGET, Part, permitted, shown
 from trainlab.build.trust import Own, plain
-from trainlab.errors import RequestError
+from trainlab.errors import RequestError, message
 
 DEEPEST, MOST = 20, 10_000
 """Levels and values of a stranger's option that are read; ours have four levels and a dozen values."""
@@ -72,7 +72,7 @@ def reason(error: BaseException) -> str:
     """The innermost message of something that failed, in one line."""
     while error.__cause__ is not None and isinstance(error.__cause__, Exception):
         error = error.__cause__
-    return " ".join(str(error).split()) or type(error).__name__
+    return message(error)
 
 
 def _call(error: BaseException, node: Mapping[str, Any], part: Part) -> str:

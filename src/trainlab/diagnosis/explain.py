@@ -26,6 +26,7 @@ from trainlab.diagnosis.evidence import Evidence
 from trainlab.diagnosis.finding import Finding
 from trainlab.diagnosis.remedy import remedy
 from trainlab.diagnosis.setup import Setup
+from trainlab.runs.result import WEAK
 
 Look = Callable[[Evidence], Finding | None]
 
@@ -139,7 +140,7 @@ def diagnose(evidence: Evidence) -> Diagnosis:
         learned = False
     level = _level(evidence, learned)
     on_its_way = learned is None and evidence.late_loss() < of_data.UNTESTED * evidence.chance_loss
-    if on_its_way or (learned and level not in ("barely", "poorly")):
+    if on_its_way or (learned and level not in WEAK):
         findings = [finding for look in EXACT if (finding := look(evidence))]
     else:
         findings = ranked(evidence)

@@ -19,6 +19,8 @@ RECORDED = ("finished", "diverged", "failed", "interrupted", "pruned")
 DONE = ("finished", "diverged")
 """The statuses of a run that came to its end."""
 STATUSES = (*RECORDED, "running", "absent")
+WEAK = ("barely", "poorly")
+"""Levels of a verdict on a run that counts as learned, and is less than what a linear model reaches."""
 
 
 class BrokenRun(Exception):
