@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from trainlab.training.allocator import keep_freed_memory
+from trainlab.training.environment import keep_freed_memory
 
 BATCH_SIZE = 128
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.workspace import REPOSITORY
-from trainlab.cores import cores
+from trainlab.cores import available_cores
 from trainlab.runs.provenance import git_state, versions
 from trainlab.sweeps.slots import visible_gpus
 
@@ -16,7 +16,7 @@ def provenance() -> dict[str, Any]:
     return {
         "machine": {
             "processor": _processor(),
-            "cores": cores(),
+            "cores": available_cores(),
             "memory_bytes": _memory_bytes(),
             "gpus": len(visible_gpus()),
             "system": f"{platform.system()} {platform.machine()}",

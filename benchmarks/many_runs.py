@@ -21,7 +21,7 @@ RUNS, POINTS = 10_000, 200
 def write(folder: Path, runs: int = RUNS, points: int = POINTS) -> int:
     """Writes the runs with the platform's own writers, each with a curve of `points`; returns how many."""
     from benchmarks.planning import plan
-    from trainlab.runs.record import RunFolder
+    from trainlab.runs.run_folder import RunFolder
 
     lines = [f"{axis}={','.join(values)}" for axis, values in GRID.items()]
     planned = plan([*lines, f"seed=range({max(1, runs // SETTINGS)})", f"paths.runs={folder}"])

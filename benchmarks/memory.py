@@ -7,6 +7,7 @@ from pathlib import Path
 from benchmarks.contender import Contender
 from benchmarks.measure import Measure, Skipped
 from benchmarks.workspace import Workspace
+from trainlab.build.data import build_datamodule, load_data
 
 
 def measure(workspace: Workspace) -> list[Measure]:
@@ -47,13 +48,12 @@ def measure(workspace: Workspace) -> list[Measure]:
 def reader(overrides: list[str]) -> Callable[[], dict[str, int]]:
     """A slot's data path: an epoch of batches, all kept within reach; returns what it holds in memory."""
     from trainlab.config import compose
-    from trainlab.training import assemble
-    from trainlab.training.process import configure
+    from trainlab.training.environment import configure_process
 
-    configure()
+    configure_process()
     settings = compose(overrides)
-    images = assemble.images(settings)
-    loader = assemble.loaders(settings, images).train_dataloader()
+    images = load_data(settings)
+    loader = build_datamodule(settings, images).train_dataloader()
     next(iter(loader))  # what torch takes for its first batch is no part of the images
     before = _smaps()["private"]
 

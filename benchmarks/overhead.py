@@ -9,13 +9,13 @@ from statistics import median
 from benchmarks.measure import Measure
 from benchmarks.rounds import line
 from benchmarks.workspace import REPOSITORY, Workspace
-from trainlab.cores import cores
+from trainlab.cores import available_cores
 
 
 def measure(workspace: Workspace) -> list[Measure]:
     """Sweeps of hardly any training: the wall time is plan, start, log and record."""
     counts, rounds = ((1, 2), 1) if workspace.quick else ((1, 4, 16), 2)
-    slots = cores()
+    slots = available_cores()
     beyond: dict[int, list[float]] = {count: [] for count in counts}
     for number in range(rounds):
         for count in counts:

@@ -107,8 +107,8 @@ def finisher(lines: list[str]) -> Callable[[], int]:
     """Records every run of the sweep as finished; returns how many there are."""
 
     def do_round() -> int:
-        from trainlab.runs.record import RunFolder
         from trainlab.runs.result import Result
+        from trainlab.runs.run_folder import RunFolder
 
         planned = plan(lines)
         for number, job in enumerate(planned.jobs):
@@ -136,12 +136,12 @@ def plan(lines: list[str]) -> Any:
     from hydra import initialize_config_dir
     from hydra.core.global_hydra import GlobalHydra
 
-    from trainlab.config.bulk import BulkComposer
+    from trainlab.config.composer import BulkComposer
     from trainlab.config.options import package_conf
-    from trainlab.sweeps.grid import expand
+    from trainlab.sweeps.grid import expand_grid
     from trainlab.sweeps.plan import make_plan
 
     with initialize_config_dir(str(package_conf()), version_base="1.3"):
         loader: Any = GlobalHydra.instance().hydra.config_loader  # pyrefly: ignore
-        grid = expand(lines, {}, loader)
+        grid = expand_grid(lines, {}, loader)
         return make_plan(grid.jobs(), BulkComposer(loader).compose, SWEEP, grid.swept)

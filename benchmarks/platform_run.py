@@ -14,10 +14,10 @@ def trainer(overrides: list[str]) -> Callable[[], float]:
     metrics and display, without validation, test and checkpoints.
     """
     from trainlab.config import compose, identify
-    from trainlab.training.process import configure
+    from trainlab.training.environment import configure_process
     from trainlab.training.run import train
 
-    configure()
+    configure_process()
     seeds = itertools.count()
     console = Console()
 

@@ -5,7 +5,7 @@ from benchmarks.contender import Contender
 from benchmarks.measure import Measure
 from benchmarks.rounds import interleaved, median_ratio, medians
 from benchmarks.workspace import Workspace
-from trainlab.signals.schedule import measured_steps
+from trainlab.signals.measured_steps import measured_steps
 
 AT_MOST_PERCENT = 3.0
 EPOCH_STEPS = 430

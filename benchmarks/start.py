@@ -17,14 +17,14 @@ FIRST_STEP_FILE = "first_step"
 
 def measure(workspace: Workspace) -> list[Measure]:
     """Seconds from the request for a process to the first training step, with and without a tracker."""
-    from trainlab.sweeps.server import WarmServer
-    from trainlab.sweeps.sweep import SLOW_TRACKERS
+    from trainlab.sweeps.forkserver import ForkServer
+    from trainlab.sweeps.sweep import TRACKER_MODULES
 
     count = 2 if workspace.quick else 9
     # before Python 3.12 a forkserver does not take over sys.path
     os.environ["PYTHONPATH"] = os.pathsep.join([str(REPOSITORY), os.environ.get("PYTHONPATH", "")])
-    with WarmServer() as server:
-        server.warm_up(*SLOW_TRACKERS["wandb"])
+    with ForkServer() as server:
+        server.warm_up(*TRACKER_MODULES["wandb"])
         server.ask("benchmarks.start:ready")
         starts = {name: _starter(workspace, server, name) for name in AT_MOST_SECONDS}
         rounds = interleaved(starts, count)
@@ -50,8 +50,8 @@ def ready() -> bool:
 
 def _starter(workspace: Workspace, server: Any, logger: str) -> Any:
     from trainlab.config import compose, identify
-    from trainlab.runs.record import RunFolder
-    from trainlab.sweeps import entry
+    from trainlab.runs.run_folder import RunFolder
+    from trainlab.sweeps import process_main
 
     quick = ("data=digits", "data.image_size=16") if workspace.quick else ("model=lenet5", "data=mnist")
     if not workspace.quick:
@@ -70,11 +70,13 @@ def _starter(workspace: Workspace, server: Any, logger: str) -> Any:
         config = folder.path / "config.yaml"
         began = time.monotonic()
         environment = {"OMP_NUM_THREADS": "1", "WANDB_MODE": "offline"}
-        process, lifeline = server.start(entry.run, config, "benchmarks.start:work", environment)
+        process, lifeline = server.start(
+            process_main.run_in_process, config, "benchmarks.start:work", environment
+        )
         process.join()
         lifeline.close()
         if process.exitcode:
-            raise RuntimeError((folder.path / entry.LOG_FILE).read_text())
+            raise RuntimeError((folder.path / process_main.LOG_FILE).read_text())
         return float((folder.path / FIRST_STEP_FILE).read_text()) - began
 
     return start
@@ -83,7 +85,7 @@ def _starter(workspace: Workspace, server: Any, logger: str) -> Any:
 def work(config: Path) -> int:
     """A slot's work, with a note of when the first step begins (a clock that all processes share)."""
     from trainlab.training.classifier import Classifier
-    from trainlab.training.worker import work as do_run
+    from trainlab.training.worker import run_config_file as do_run
 
     training_step = Classifier.training_step
     note = config.parent / FIRST_STEP_FILE

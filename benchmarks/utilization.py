@@ -7,6 +7,7 @@ from statistics import median
 from benchmarks.contender import Contender
 from benchmarks.measure import Measure
 from benchmarks.workspace import Workspace
+from trainlab.build.optimizer import optimizer_factory
 
 ARCHITECTURES = {
     "lenet5": ["model=lenet5", "data=mnist"],
@@ -52,16 +53,16 @@ def stepper(overrides: list[str]) -> Callable[[], tuple[float, float]]:
     import torch
     import torch.nn.functional as F
 
+    from trainlab.build import networks
     from trainlab.config import compose
     from trainlab.models.anatomy import anatomy, totals
-    from trainlab.training import assemble
 
     settings = compose(overrides)
-    shape, batch_size = assemble.in_shape_CHW(settings), settings["data"]["batch_size"]
+    shape, batch_size = networks.input_shape_CHW(settings), settings["data"]["batch_size"]
     ones = (1.0,) * shape[0]
-    model = assemble.model(settings, shape, settings["data"]["num_classes"], ones, ones)
+    model = networks.build_model(settings, shape, settings["data"]["num_classes"], ones, ones)
     multiply_adds = totals(anatomy(model.network, shape)).multiply_adds
-    optimizer = assemble.optimizer(settings)(model.parameters())
+    optimizer = optimizer_factory(settings)(model.parameters())
     x_NCHW = torch.randint(0, 256, (batch_size, *shape), dtype=torch.uint8)
     x_NCHW = x_NCHW.contiguous(memory_format=torch.channels_last)
     y_N = torch.randint(0, settings["data"]["num_classes"], (batch_size,))

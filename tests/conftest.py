@@ -70,10 +70,10 @@ def run(settings):
     from pathlib import Path
 
     from trainlab.runs import RunFolder
-    from trainlab.training.process import configure
+    from trainlab.training.environment import configure_process
     from trainlab.training.run import train
 
-    configure()
+    configure_process()
 
     def go(*overrides: str):
         frozen = settings(*overrides)
@@ -89,9 +89,9 @@ def one_warm_server():
 
     What a sweep leaves behind when it ends is the business of the tests that start a process of its own.
     """
-    from trainlab.sweeps.server import WarmServer
+    from trainlab.sweeps.forkserver import ForkServer
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(WarmServer, "close", lambda self: None)
+        patch.setattr(ForkServer, "close", lambda self: None)
         yield
-    WarmServer().close()
+    ForkServer().close()

@@ -13,7 +13,7 @@ import pytest
 
 from trainlab import cli, project
 from trainlab.runs import RunFolder
-from trainlab.runs.record import status
+from trainlab.runs.run_folder import run_status
 
 ROOT = Path(__file__).parents[1]
 QUICK = (
@@ -43,13 +43,13 @@ def folder(tmp_path, monkeypatch):
     """An empty project, from which commands are given in this process."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", [entry for entry in sys.path if entry])
-    monkeypatch.delenv(project.PROJECT, raising=False)
+    monkeypatch.delenv(project.PROJECT_VARIABLE, raising=False)
     before = set(sys.modules)
     yield tmp_path
     for name in set(sys.modules) - before:
         if name.startswith("my_"):
             del sys.modules[name]
-    os.environ.pop(project.PROJECT, None)
+    os.environ.pop(project.PROJECT_VARIABLE, None)
 
 
 def write(folder: Path, files: dict[str, str]) -> None:
@@ -79,7 +79,7 @@ def test_what_the_docstrings_show_trains(folder, call_command, shared_cache):
     code, _, err = call_command("train", *mine, *QUICK, f"paths.cache={shared_cache}")
     assert code == 0, err
     (run,) = [path.parent for path in folder.glob("runs/*/result.json")]
-    assert status(run) == "finished"
+    assert run_status(run) == "finished"
     axes = RunFolder(run).settings()["axes"]
     assert axes["model"] == "two_layers" and axes["activation"] == "sine" and axes["data"] == "noise"
     others = [word for word in mine if not word.startswith(("model=", "data="))]
@@ -154,10 +154,10 @@ def test_what_cannot_be_called_so_is_told_how_it_is_called(folder, call_command,
 
 def test_a_project_hides_no_package_and_only_a_folder_with_conf_is_one(folder, monkeypatch):
     (folder / "yaml.py").write_text("raise RuntimeError('a file of the project')")
-    project.put_on_path()
+    project.add_to_path()
     assert str(folder) not in sys.path, "no conf/, no project"
     (folder / "conf").mkdir()
-    project.put_on_path()
+    project.add_to_path()
     assert sys.path[-1] == str(folder)
     importlib.reload(importlib.import_module("yaml"))
 
@@ -189,7 +189,9 @@ def test_the_recipe_works_from_an_installed_wheel_in_an_empty_folder(tmp_path):
     subprocess.run([sys.executable, *install], check=True, capture_output=True)
     here.mkdir()
     write(here, documented())
-    environment = {k: v for k, v in os.environ.items() if k not in (project.PROJECT, "TRAINLAB_RUNS")}
+    environment = {
+        k: v for k, v in os.environ.items() if k not in (project.PROJECT_VARIABLE, "TRAINLAB_RUNS")
+    }
     environment |= {"PYTHONPATH": str(site), "PYTHONSAFEPATH": "1"}  # no current folder on the path by itself
 
     def trainlab(*arguments: str) -> subprocess.CompletedProcess[str]:

@@ -228,9 +228,9 @@ def test_make_knows_every_target_that_the_readme_names(target):
 
 def test_its_tables_are_what_was_recorded():
     sys.path.insert(0, str(ROOT))
-    from experiments.readme.write import filled
+    from experiments.readme.write import render_readme
 
-    assert filled(README) == README, "python -m experiments.readme writes them"
+    assert render_readme(README) == README, "python -m experiments.readme writes them"
 
 
 def test_its_links_and_pictures_are_there():

@@ -5,10 +5,10 @@ import json
 
 import pytest
 
-from trainlab.errors import RequestError, harmless
+from trainlab.errors import RequestError, sanitize
 from trainlab.runs import load_runs
-from trainlab.runs.result import BrokenRun
-from trainlab.terminal import WideWhenPiped, marked
+from trainlab.runs.result import CorruptRunError
+from trainlab.terminal import PlainConsole, markup_text
 
 BRACKETS = (
     "one of [cpu, cuda]",
@@ -28,7 +28,7 @@ OBEYED = ("\x1b]0;title\x07", "\x1b[2J", "\x9b31m", "a\rb", "a\bb", "\u202eevil"
 
 def printed(what, **how) -> str:
     out = io.StringIO()
-    WideWhenPiped(file=out, width=200, **how).print(what)
+    PlainConsole(file=out, width=200, **how).print(what)
     return out.getvalue().rstrip("\n")
 
 
@@ -37,7 +37,7 @@ def test_brackets_are_brackets(text):
     from rich.table import Table
 
     assert printed(text) == text
-    assert printed(marked("[bold]{}[/bold] {}", text, text)) == f"{text} {text}"
+    assert printed(markup_text("[bold]{}[/bold] {}", text, text)) == f"{text} {text}"
     table = Table(text, box=None, padding=0)
     table.add_row(text)
     assert [line.rstrip() for line in printed(table).splitlines()] == [text, text]
@@ -46,15 +46,17 @@ def test_brackets_are_brackets(text):
 @pytest.mark.parametrize("text", OBEYED)
 @pytest.mark.parametrize("how", [{}, {"force_terminal": True, "no_color": True}])
 def test_what_a_terminal_obeys_is_not_passed_on(text, how):
-    for what in (text, marked("{}", text)):
+    for what in (text, markup_text("{}", text)):
         shown = printed(what, **how)
-        assert harmless(shown) == shown != text
-    for error in (RequestError(text), BrokenRun(text, text)):
-        assert harmless(str(error)) == str(error)
+        assert sanitize(shown) == shown != text
+    for error in (RequestError(text), CorruptRunError(text, text)):
+        assert sanitize(str(error)) == str(error)
 
 
 def test_colours_of_ours_reach_a_terminal():
-    assert "\x1b[" in printed(marked("[red]{}[/red]", "[x]"), force_terminal=True, color_system="standard")
+    assert "\x1b[" in printed(
+        markup_text("[red]{}[/red]", "[x]"), force_terminal=True, color_system="standard"
+    )
 
 
 HOSTILE = "[/N, C] \x1b]0;x\x07 [red]"
@@ -68,11 +70,11 @@ def odd_runs(tmp_path, make_odd):
 @pytest.fixture
 def make_odd(settings):
     """Runs whose texts are somebody's: error, group, axes, name of the folder."""
-    from trainlab.build import plain
+    from trainlab.instantiate import to_plain
     from trainlab.runs import Result, RunFolder
 
     def make(root):
-        frozen = plain(settings())
+        frozen = to_plain(settings())
         for number in range(3):
             name = f"{number:012x}"
             frozen |= {"run_id": name, "group": f"g{HOSTILE}", "seed": number}
@@ -110,7 +112,7 @@ def test_no_command_obeys_or_eats_what_others_have_named(odd_runs, call_command,
     assert load_runs(odd_runs).height == 3
     code, out, err = call_command(*COMMANDS[command], "--runs", str(odd_runs))
     assert code in (0, 1, 2)
-    assert harmless(out + err) == out + err
+    assert sanitize(out + err) == out + err
     if command in ("list", "compare", "explain"):
         assert "[/N, C]" in out and "[red]" in out
     if "json" in command:

@@ -7,11 +7,11 @@ from typing import Any
 
 import polars as pl
 
+from trainlab.forecast.batch_forecast import RunForecast, forecasts
 from trainlab.runs import Result, RunFolder, identity
+from trainlab.runs.frozen_settings import read_settings
 from trainlab.runs.groups import groups, read_group
-from trainlab.runs.selection import run_names
-from trainlab.runs.settings_file import read_settings
-from trainlab.training.forecasts import Said, forecasts
+from trainlab.runs.resolve_runs import run_folder_names
 
 TABLE = Path(__file__).with_name("runs.csv")
 AXES = (
@@ -40,7 +40,7 @@ def measure(
     todo.sort(key=lambda folder: found[folder][1].seed or 0)  # cut short, it has seen every setting
     done = 0
 
-    def keep(run_id: str, said: Said | None) -> None:
+    def keep(run_id: str, said: RunForecast | None) -> None:
         nonlocal done
         done += 1
         if said is not None:
@@ -85,7 +85,7 @@ def _runs(roots: Iterable[Path]) -> dict[Path, tuple[str, Result]]:
     found: dict[str, tuple[Path, str, Result]] = {}
     for root in roots:
         of = {run_id: group for group in groups(root) for run_id in read_group(root, group)}
-        for name in run_names(root):
+        for name in run_folder_names(root):
             result = RunFolder(root / name).result()
             if result is None or result.verdict.learned is None or name in found:
                 continue
@@ -95,7 +95,7 @@ def _runs(roots: Iterable[Path]) -> dict[Path, tuple[str, Result]]:
     return {folder: (group, result) for folder, group, result in found.values()}
 
 
-def _row(folder: Path, group: str, result: Result, said: Said) -> dict[str, Any]:
+def _row(folder: Path, group: str, result: Result, said: RunForecast) -> dict[str, Any]:
     settings = read_settings(folder)
     return {
         "run_id": folder.name,

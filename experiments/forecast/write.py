@@ -9,13 +9,13 @@ import numpy as np
 import polars as pl
 
 from experiments.forecast.measure import load
-from experiments.preflight import score
+from experiments.preflight import cross_validation
 from experiments.preflight.table import TABLE as ZOO
-from experiments.written import filled, rounded
-from trainlab.analysis.intervals import wilson_interval
-from trainlab.diagnosis.forecast.calibration import threshold
-from trainlab.figures.reliability import figure
-from trainlab.figures.style import write as save
+from experiments.rendering import render_template, round_numbers
+from trainlab.figures.reliability_diagram import reliability_plot
+from trainlab.figures.style import save_figure as save
+from trainlab.forecast.logistic_model import threshold
+from trainlab.stats.intervals import wilson_interval
 
 HERE = Path(__file__).parent
 RESULTS, README, PICTURE = HERE / "results.json", HERE / "README.md", HERE / "reliability.svg"
@@ -32,12 +32,12 @@ def write() -> None:
     """All files, from the table."""
     fitted_on = pl.read_csv(ZOO, columns=["run_id"])
     runs = prepared(load().join(fitted_on, on="run_id", how="anti", maintain_order="left"))
-    results = rounded(scored(runs))
+    results = round_numbers(scored(runs))
     RESULTS.write_text(json.dumps(results, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     README.write_text(readme(results), encoding="utf-8")
-    rows = score.reliability(score.labels(runs), runs["probability"].to_numpy())
+    rows = cross_validation.reliability(cross_validation.labels(runs), runs["probability"].to_numpy())
     said = f"{len(runs)} runs of claims and grid, none of which the forecast was fitted on"
-    save(figure(rows, "Said before training, and what came of it", said), PICTURE)
+    save(reliability_plot(rows, "Said before training, and what came of it", said), PICTURE)
     print(verdict(results))
 
 
@@ -47,14 +47,14 @@ def prepared(runs: pl.DataFrame, collections: Mapping[str, str] | None = None) -
     return runs.with_columns(
         pl.col("learns").alias("probability"),
         pl.lit(threshold()).alias("threshold"),
-        score.depth_range(DEPTHS, "49 and more").alias("depth range"),
+        cross_validation.depth_range(DEPTHS, "49 and more").alias("depth range"),
         pl.col("group").replace_strict(collections, default="other runs").alias("made for"),
     )
 
 
 def collections_of(runs: pl.DataFrame) -> dict[str, str]:
     """What each sweep was made for: a claim of the course, one of the papers, the grid, the phase diagram."""
-    from trainlab.claims.folder import load as claims
+    from trainlab.claims.registry import load_claims as claims
 
     kinds = {f"claim-{entry.name}": f"claims, {entry.claim.collection}" for entry in claims(HERE.parent)}
     return {group: MADE_FOR.get(group, kinds.get(group, "other runs")) for group in set(runs["group"])}
@@ -84,7 +84,12 @@ def _judged(runs: pl.DataFrame) -> dict[str, Any]:
     right = (pl.col("probability") >= pl.col("threshold")) == pl.col("learned")
     share, settings = float(runs.select(right.mean()).item()), runs["setting"].n_unique()
     sure = wilson_interval(round(share * settings), settings)
-    return score.judged(runs) | {"right": share, "low": sure.low, "high": sure.high, "settings": settings}
+    return cross_validation.judged(runs) | {
+        "right": share,
+        "low": sure.low,
+        "high": sure.high,
+        "settings": settings,
+    }
 
 
 def _by(runs: pl.DataFrame, name: str) -> dict[str, Any]:
@@ -121,7 +126,7 @@ def readme(results: Mapping[str, Any]) -> str:
         "worst": table_of_worst(results),
         "measured": _measured(results),
     }
-    return filled(HERE / "README.template.md", parts)
+    return render_template(HERE / "README.template.md", parts)
 
 
 def verdict(results: Mapping[str, Any]) -> str:

@@ -29,9 +29,9 @@ def main() -> None:
         from experiments.grid.measure import measure
 
         measure(arguments.runs)
-    from experiments.grid.write import README, write
+    from experiments.grid.write import README, write_page
 
-    write()
+    write_page()
     print(README.relative_to(ROOT))
 
 

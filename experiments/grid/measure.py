@@ -11,10 +11,10 @@ import polars as pl
 from experiments.forecast.measure import load as forecast_table
 from experiments.forecast.measure import places_here
 from experiments.grid.rules import AXES
-from trainlab.analysis.phase import Diagram, Place
+from trainlab.analysis.phase_diagram import PhaseDiagram, PhasePoint
 from trainlab.runs import Result, RunFolder
 from trainlab.runs.groups import read_group
-from trainlab.runs.provenance import host
+from trainlab.runs.provenance import describe_host
 
 HERE = Path(__file__).parent
 TABLE, PHASE = HERE / "runs.csv", HERE / "phase.json"
@@ -31,22 +31,24 @@ def measure(runs: Path) -> None:
     """
     results = _results(runs, GROUP)
     pl.DataFrame([_row(result) for result in results]).sort(*AXES, "seed").write_csv(TABLE)
-    PHASE.write_text(json.dumps(_phase(runs), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    PHASE.write_text(
+        json.dumps(_measure_phase_diagram(runs), indent=1, ensure_ascii=False) + "\n", encoding="utf-8"
+    )
 
 
-def load() -> pl.DataFrame:
+def load_table() -> pl.DataFrame:
     """runs.csv, in which a diverged run has the test accuracy of guessing."""
     guessed = pl.when(pl.col("status") == "diverged").then(GUESSING).otherwise(pl.col("test/acc"))
     return pl.read_csv(TABLE, infer_schema_length=None).with_columns(guessed.alias("test/acc"))
 
 
-def load_phase() -> tuple[Diagram, dict[str, Any]]:
+def load_phase_diagram() -> tuple[PhaseDiagram, dict[str, Any]]:
     """The phase diagram, and on what it was measured."""
     content = json.loads(PHASE.read_text(encoding="utf-8"))
     drawn = content["diagram"]
-    places = tuple(Place(**place) for place in drawn["places"])
+    places = tuple(PhasePoint(**place) for place in drawn["places"])
     curve = tuple((x, xi) for x, xi in drawn["curve"])
-    return Diagram(drawn["scale"], places, curve, drawn["threshold"]), content["measured"]
+    return PhaseDiagram(drawn["scale"], places, curve, drawn["threshold"]), content["measured"]
 
 
 def _results(runs: Path, group: str) -> list[Result]:
@@ -75,26 +77,26 @@ def provenance(result: Result) -> dict[str, Any]:
     changed = " (with changes)" if result.git.get("dirty") else ""
     return {
         "commit": (result.git.get("commit") or "none")[:7] + changed,
-        "machine": f"{host(result.machine)}; {result.machine['device']}, "
+        "machine": f"{describe_host(result.machine)}; {result.machine['device']}, "
         f"{result.machine['threads']} thread(s) a run",
         "data": f"{result.data['name']}: {result.data['copy']}",
     }  # fmt: skip
 
 
-def _phase(runs: Path) -> dict[str, Any]:
+def _measure_phase_diagram(runs: Path) -> dict[str, Any]:
     """The diagram with the forecasts that are known of its runs; those that are not are asked."""
-    from trainlab.training.phase import diagram
+    from trainlab.forecast.phase_diagram_builder import build_phase_diagram
 
     results = _results(runs, PHASE_GROUP)
     folders = [runs / result.run_id for result in results]
     known = forecast_table()
     said = dict(known.select("run_id", "learns").iter_rows()) if len(known) else {}
     have_all = all(folder.name in said for folder in folders)
-    drawn = diagram(folders, paths=places_here(), learns=said if have_all else None)
-    return {"diagram": asdict(drawn), "measured": measured(map(provenance, results))}
+    drawn = build_phase_diagram(folders, paths=places_here(), learns=said if have_all else None)
+    return {"diagram": asdict(drawn), "measured": distinct_provenance(map(provenance, results))}
 
 
-def measured(of_runs: Iterable[Mapping[str, Any]]) -> dict[str, list[Any]]:
+def distinct_provenance(of_runs: Iterable[Mapping[str, Any]]) -> dict[str, list[Any]]:
     """Each kind of provenance, all its different values."""
     rows = list(of_runs)
     return {name: sorted({row[name] for row in rows}) for name in rows[0]} if rows else {}

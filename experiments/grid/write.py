@@ -7,44 +7,54 @@ from typing import Any
 
 import polars as pl
 
-from experiments.grid.measure import HERE, load, load_phase, measured
-from experiments.grid.rules import AXES, plain, rulings
-from experiments.written import filled
-from trainlab.analysis import Effects, effects
-from trainlab.analysis.effects import HIGHER, SEEDS
-from trainlab.analysis.phase import RULE, Diagram, best_rule, forecast_agreement, sure, theory_agreement
-from trainlab.analysis.tables import bounds, effects_frame, percent
-from trainlab.claims.page import p_value
-from trainlab.figures import combinations, pair, phase_diagram
-from trainlab.figures.style import write as save
-from trainlab.sweeps.display import duration
+from experiments.grid.measure import HERE, distinct_provenance, load_phase_diagram, load_table
+from experiments.grid.rules import AXES, as_json, evaluate_rules
+from experiments.rendering import render_template
+from trainlab.analysis import Effects, estimate_effects
+from trainlab.analysis.effects import HIGHER_ORDER, SEEDS_SOURCE
+from trainlab.analysis.phase_diagram import (
+    RULE_OF_THUMB,
+    PhaseDiagram,
+    fit_depth_rule,
+    forecast_agreement,
+    format_agreement,
+    theory_agreement,
+)
+from trainlab.analysis.tables import effects_frame, format_share_interval
+from trainlab.claims.claim_page import format_p_value
+from trainlab.figures import grid_heatmaps, phase_diagram
+from trainlab.figures.style import save_figure as save
+from trainlab.units import format_duration, format_percent
 
-MOST_MINUTES = 40
+MAX_MINUTES = 40
 """What the grid may take on two cores."""
 
 RESULT, README = HERE / "result.json", HERE / "README.md"
 
 
-def write() -> None:
+def write_page() -> None:
     """All files, from the tables."""
-    scored = load()
-    diagram, phase_measured = load_phase()
-    accuracy, learning = effects(scored, AXES, "test/acc"), effects(scored, AXES, "learned")
-    result = computed(scored, accuracy, learning, diagram, phase_measured)
+    scored = load_table()
+    diagram, phase_measured = load_phase_diagram()
+    accuracy, learning = estimate_effects(scored, AXES, "test/acc"), estimate_effects(scored, AXES, "learned")
+    result = build_result(scored, accuracy, learning, diagram, phase_measured)
     RESULT.write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    README.write_text(readme(result, accuracy, learning), encoding="utf-8")
-    _draw(scored, result["pairs"])
+    README.write_text(render_readme(result, accuracy, learning), encoding="utf-8")
+    _draw_figures(scored, result["pairs"])
     said = (
         f"tanh, σb² = .05, MNIST at 14 × 14 pixels, width 100, 300 steps of SGD; {len(diagram.places)} runs"
     )
-    save(phase_diagram.figure(diagram, "Where a tanh network trains", said), HERE / "phase-tanh.svg")
+    save(
+        phase_diagram.phase_diagram_plot(diagram, "Where a tanh network trains", said),
+        HERE / "phase-tanh.svg",
+    )
 
 
-def computed(
+def build_result(
     runs: pl.DataFrame,
     accuracy: Effects,
     learning: Effects,
-    diagram: Diagram,
+    diagram: PhaseDiagram,
     phase_measured: Mapping[str, Any],
 ) -> dict[str, Any]:
     """What `result.json` holds."""
@@ -59,10 +69,10 @@ def computed(
         "seeds": sorted(set(runs["seed"])),
         "run_seconds": round(float(runs["seconds"].sum())),
         "wall_seconds": wall_seconds(runs),
-        "measured": measured(runs.select("commit", "machine", "data").to_dicts()),
+        "measured": distinct_provenance(runs.select("commit", "machine", "data").to_dicts()),
         "effects": {"test/acc": _shares(accuracy), "learned": _shares(learning)},
         "pairs": {"activation-init": ("activation", "init"), "largest-interaction": (first, second)},
-        "rules": plain(rulings(settings_of(runs))),
+        "rules": as_json(evaluate_rules(settings_of(runs))),
         "best": _best(runs),
         "phase": {
             "runs": len(diagram.places),
@@ -87,7 +97,7 @@ def settings_of(runs: pl.DataFrame) -> pl.DataFrame:
     return runs.group_by(AXES).agg(score=pl.col("test/acc").mean()).sort(AXES)
 
 
-def readme(result: Mapping[str, Any], accuracy: Effects, learning: Effects) -> str:
+def render_readme(result: Mapping[str, Any], accuracy: Effects, learning: Effects) -> str:
     """The whole README.md."""
     first, second = result["pairs"]["largest-interaction"]
     parts = {
@@ -102,28 +112,30 @@ def readme(result: Mapping[str, Any], accuracy: Effects, learning: Effects) -> s
         "phase": _phase(result["phase"]),
         "provenance": _provenance(result),
     }
-    return filled(HERE / "README.template.md", parts)
+    return render_template(HERE / "README.template.md", parts)
 
 
-def _draw(scored: pl.DataFrame, pairs: Mapping[str, Sequence[str]]) -> None:
+def _draw_figures(scored: pl.DataFrame, pairs: Mapping[str, Sequence[str]]) -> None:
     for name, axes in pairs.items():
-        cells = pair.cells(scored, axes, "test/acc")
+        cells = grid_heatmaps.interaction_cells(scored, axes, "test/acc")
         said = "mean over all other settings; a diverged run counts as guessing (10%)"
-        drawn = pair.figure(cells, axes, "test/acc", f"{axes[0]} × {axes[1]}", said)
+        drawn = grid_heatmaps.interaction_heatmap(cells, axes, "test/acc", f"{axes[0]} × {axes[1]}", said)
         save(drawn, HERE / f"{name}.svg")
     order = ("activation", "init", "normalization", "norm_layer", "depth")
     ended = pl.when(pl.col("status") != "diverged").then(pl.col("test/acc"))
-    cells = combinations.cells(scored.with_columns(ended.alias("test/acc")), order)
+    cells = grid_heatmaps.combination_cells(scored.with_columns(ended.alias("test/acc")), order)
     said = "number: mean test accuracy in %; div.: diverged; two seeds each; a JPEG copy of CIFAR-10, 16 × 16"
-    save(combinations.figure(cells, "Which combinations learn", said), HERE / "combinations.svg")
+    save(
+        grid_heatmaps.combination_heatmap(cells, "Which combinations learn", said), HERE / "combinations.svg"
+    )
 
 
 def _shares(of: Effects) -> dict[str, Any]:
     return {"balanced": of.balanced, "rest": of.rest, "shares": effects_frame(of).to_dicts()}
 
 
-def _fitted(diagram: Diagram) -> dict[str, Any] | None:
-    rule = best_rule(diagram)
+def _fitted(diagram: PhaseDiagram) -> dict[str, Any] | None:
+    rule = fit_depth_rule(diagram)
     return None if rule is None else rule._asdict() | {"agreement": asdict(rule.agreement)}
 
 
@@ -151,17 +163,19 @@ def _matters(accuracy: Effects, learning: Effects) -> str:
     axes = accuracy.shares.to_dicts()
     pairs = [row for row in accuracy.interactions.to_dicts() if (row["low"] or 0) > 0]
     clear = [row for row in axes if (row["low"] or 0) > 0]
-    order = ", then ".join(f"{row['axis']} ({percent(row['share'])})" for row in clear)
+    order = ", then ".join(f"{row['axis']} ({format_percent(row['share'])})" for row in clear)
     others = dict(accuracy.others.select("source", "share").iter_rows())
     of_pairs = sum(row["share"] for row in accuracy.interactions.to_dicts())
     first = learning.shares.row(0, named=True)
     return (
         "Expected beforehand: interactions as large as the axes themselves. What came out, of the variance "
-        f"of test accuracy: {order}. Single axes together leave {percent(accuracy.rest)}: "
-        f"{percent(of_pairs)} to pairs, {percent(others.get(HIGHER))} to three and more axes at once, "
-        f"{percent(others.get(SEEDS))} to seeds. {len(pairs)} of {accuracy.interactions.height} "
+        f"of test accuracy: {order}. Single axes together leave {format_percent(accuracy.rest)}: "
+        f"{format_percent(of_pairs)} to pairs, {format_percent(others.get(HIGHER_ORDER))} to three and "
+        f"more axes at once, "
+        f"{format_percent(others.get(SEEDS_SOURCE))} to seeds. {len(pairs)} of "
+        f"{accuracy.interactions.height} "
         f"interactions of two axes are clear of chance. Whether a run learns at all depends on "
-        f"{first['axis']} most ({percent(first['share'])})."
+        f"{first['axis']} most ({format_percent(first['share'])})."
     )
 
 
@@ -173,7 +187,9 @@ def _shares_table(accuracy: Effects, learning: Effects) -> str:
     ]
     for row in effects_frame(accuracy).to_dicts():
         shares = (row, other.get(row["source"], {"share": None, "low": None, "high": None}))
-        shown = [f"{percent(of['share'])} | {bounds(of['low'], of['high'])}" for of in shares]
+        shown = [
+            f"{format_percent(of['share'])} | {format_share_interval(of['low'], of['high'])}" for of in shares
+        ]
         lines.append(f"| {row['source'].replace('_', ' ')} | {' | '.join(shown)} |")
     return "\n".join(lines)
 
@@ -182,8 +198,8 @@ def _levels_table(accuracy: Effects) -> str:
     lines = ["| axis | level | mean test accuracy | 95% over settings |", "|---|---|---:|---:|"]
     for row in accuracy.levels.to_dicts():
         lines.append(
-            f"| {row['axis'].replace('_', ' ')} | {row['level']} | {percent(row['mean'])} "
-            f"| {bounds(row['low'], row['high'])} |"
+            f"| {row['axis'].replace('_', ' ')} | {row['level']} | {format_percent(row['mean'])} "
+            f"| {format_share_interval(row['low'], row['high'])} |"
         )
     return "\n".join(lines)
 
@@ -196,7 +212,8 @@ def _rules_table(result: Mapping[str, Any]) -> str:
     for rule in result["rules"]:
         lines.append(
             f"| {rule['says']} ({rule['source']}) | {rule['compares']} | {100 * rule['estimate']:+.1f} "
-            f"| {bounds(rule['low'], rule['high'])} | {rule['held']} of {rule['n']} | {p_value(rule['p'])} "
+            f"| {format_share_interval(rule['low'], rule['high'])} | {rule['held']} of {rule['n']} | "
+            f"{format_p_value(rule['p'])} "
             f"| {rule['verdict']} |"
         )
     return "\n".join(lines)
@@ -220,25 +237,26 @@ def _best_table(result: Mapping[str, Any]) -> str:
     for row in result["best"]:
         settings = f"init={row['init']} normalization={row['normalization']} depth={row['depth']}"
         lines.append(
-            f"| {row['activation']} | {row['norm_layer']} | `{settings}` | {percent(row['score'])} "
+            f"| {row['activation']} | {row['norm_layer']} | `{settings}` | {format_percent(row['score'])} "
             f"| {row['learned']} of {row['runs']} |"
         )
     return "\n".join(lines)
 
 
 def _phase(phase: Mapping[str, Any]) -> str:
-    from trainlab.analysis.intervals import Interval
+    from trainlab.stats.intervals import Interval
 
     theory, forecast = Interval(**phase["theory"]), Interval(**phase["forecast"])
-    said = [f"Theory, depth up to {RULE:g} ξ: right about {sure(theory)}."]
+    said = [f"Theory, depth up to {RULE_OF_THUMB:g} ξ: right about {format_agreement(theory)}."]
     if phase["fitted"]:
         fitted, agreement = phase["fitted"], Interval(**phase["fitted"]["agreement"])
         said.append(
             f"The constant that these runs would choose is {fitted['constant']:.2g} ({fitted['low']:.2g} to "
-            f"{fitted['high']:.2g}), right about {sure(agreement)}: it is fitted to what it is held against."
+            f"{fitted['high']:.2g}), right about {format_agreement(agreement)}: it is fitted to what it "
+            f"is held against."
         )
     if forecast.n:
-        said.append(f"The preflight, which trains nothing: right about {sure(forecast)}.")
+        said.append(f"The preflight, which trains nothing: right about {format_agreement(forecast)}.")
     return " ".join(said)
 
 
@@ -246,8 +264,9 @@ def _provenance(result: Mapping[str, Any]) -> str:
     of, phase = result["measured"], result["phase"]["measured"]
     return (
         f"Grid: commit {', '.join(of['commit'])}; seeds {', '.join(map(str, result['seeds']))}; "
-        f"{'; '.join(of['machine'])}; {'; '.join(of['data'])}; {duration(result['wall_seconds'])} from the "
-        f"start of the first run to the end of the last, two at a time (asked: at most {MOST_MINUTES} min). "
+        f"{'; '.join(of['machine'])}; {'; '.join(of['data'])}; "
+        f"{format_duration(result['wall_seconds'])} from the "
+        f"start of the first run to the end of the last, two at a time (asked: at most {MAX_MINUTES} min). "
         f"Phase diagram: commit {', '.join(phase['commit'])}; seed 0; "
         f"{'; '.join(phase['data'])}. CIFAR-10 here is a JPEG copy of the data set: nothing here is an "
         "official CIFAR-10 result."

@@ -26,15 +26,15 @@ def main() -> None:
     parser.add_argument("--processes", type=int, default=2, help="of `measure`")
     arguments = parser.parse_args()
     if arguments.what == "train":
-        from experiments.preflight.zoo import train
+        from experiments.preflight.train_runs import train
 
         outcomes = train(arguments.runs, arguments.part, arguments.most)
         print(dict(Counter(outcome.status for outcome in outcomes)))
     elif arguments.what == "measure":
-        from experiments.preflight.again import record
+        from experiments.preflight.repeats import record_repeats
         from experiments.preflight.table import measure
 
-        record(arguments.runs)
+        record_repeats(arguments.runs)
         print(f"{len(measure(arguments.runs, arguments.processes, arguments.most))} runs in the table")
     else:
         from experiments.preflight.write import write

@@ -83,7 +83,7 @@ ALL_ALIKE = (
 
 
 @dataclass(frozen=True)
-class Part:
+class ZooPart:
     """A part of the zoo: its name, the seed of its dice, and the axes in which the parts differ."""
 
     name: str
@@ -101,8 +101,8 @@ class Part:
         return f"preflight-{self.name}"
 
 
-WIDE = Part("wide", 20_251, 620, MODELS, OPTIMIZERS, RATES, BATCH_SIZES, SCHEDULERS)
-ORDINARY = Part(
+WIDE = ZooPart("wide", 20_251, 620, MODELS, OPTIMIZERS, RATES, BATCH_SIZES, SCHEDULERS)
+ORDINARY = ZooPart(
     name="ordinary",
     seed=20_261,
     points=400,
@@ -115,7 +115,7 @@ ORDINARY = Part(
 PARTS = {part.name: part for part in (WIDE, ORDINARY)}
 
 
-def points(part: Part, count: int | None = None) -> Iterator[list[str]]:
+def points(part: ZooPart, count: int | None = None) -> Iterator[list[str]]:
     """The overrides of each run of a part, in an order that does not change as `count` grows.
 
     What the platform would refuse (InstanceNorm in a dense network) is drawn again.
@@ -138,7 +138,7 @@ def repeats() -> Iterator[list[str]]:
             yield [*lines, "data.split_seed=1"]
 
 
-def _point(dice: random.Random, part: Part) -> list[str]:
+def _point(dice: random.Random, part: ZooPart) -> list[str]:
     while True:
         model, norm_layer = _draw(dice, part.models), _draw(dice, NORM_LAYERS)
         if norm_layer != "instancenorm" or model in ("plain_cnn", "resnet"):

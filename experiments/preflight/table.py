@@ -11,11 +11,11 @@ import polars as pl
 import torch
 
 from experiments.preflight.design import PARTS
-from trainlab.diagnosis.forecast.features import FOR_COMPARISON, NAMES
-from trainlab.runs import RunFolder, metrics
+from trainlab.forecast.features import COMPARISON_FEATURES, FEATURE_NAMES
+from trainlab.forecast.run_forecast import forecast_run
+from trainlab.runs import RunFolder, read_metrics
+from trainlab.runs.frozen_settings import read_settings
 from trainlab.runs.groups import read_group
-from trainlab.runs.settings_file import read_settings
-from trainlab.training.preflight import forecast_run
 
 TABLE = Path(__file__).with_name("zoo.csv")
 AXES = (
@@ -30,7 +30,7 @@ AXES = (
     "depth",
 )
 METRICS = ("test/acc", "val/loss", "train/loss")
-FEATURES = (*NAMES, *FOR_COMPARISON)
+FEATURES = (*FEATURE_NAMES, *COMPARISON_FEATURES)
 EARLY_STEPS = 50
 """What the baseline trains that no forecast may."""
 
@@ -115,7 +115,7 @@ def _settings(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 def _early(folder: Path) -> dict[str, float | None]:
     """Mean training loss of the first five steps and of five around step 50; None where it was not finite."""
-    losses = metrics(folder).filter(pl.col("name") == "train/loss_step").sort("step")["value"].to_list()
+    losses = read_metrics(folder).filter(pl.col("name") == "train/loss_step").sort("step")["value"].to_list()
     return {"loss_first": _mean(losses[:5]), "loss_50": _mean(losses[EARLY_STEPS - 5 : EARLY_STEPS])}
 
 

@@ -8,25 +8,25 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from experiments.preflight import again, score, within
+from experiments.preflight import cross_validation, metrics, repeats
 from experiments.preflight.design import ORDINARY, PARTS, WIDE
 from experiments.preflight.table import TABLE
-from experiments.written import filled, rounded
-from trainlab.diagnosis.forecast.calibration import COEFFICIENTS, probability
+from experiments.rendering import render_template, round_numbers
+from trainlab.forecast.logistic_model import COEFFICIENTS, learning_probability
 
 HERE = Path(__file__).parent
 RESULTS, README, PICTURE = HERE / "results.json", HERE / "README.md", HERE / "reliability.svg"
-MUST = {"recall": 0.9, "false_alarms": 0.1}
+TARGETS = {"recall": 0.9, "false_alarms": 0.1}
 WRONG = 0.05
 """Share of either kind that a certain answer may get wrong: the border of "cannot tell"."""
 
 BORDER, LOG_2 = (0.12, 0.20), 0.3
 """Where ten classes hardly tell learning from guessing on these test sets; log10 of an overshoot of 2."""
 
-LOOKED_AT = 562
+RUNS_SEEN = 562
 """So many runs, the first of the design, were there while the features were made: those after are fresh."""
 
-NAMED = ("activation", "depth_range", "data", "optimizer")
+ASKED_AXES = ("activation", "depth_range", "data", "optimizer")
 """The axes that a forecast is most often asked to be right on without having seen the option."""
 
 DEPTHS = {"1–2": 2, "3–5": 5, "6–9": 9, "10–15": 15, "16–24": 99}
@@ -35,10 +35,13 @@ DEPTHS = {"1–2": 2, "3–5": 5, "6–9": 9, "10–15": 15, "16–24": 99}
 def write() -> None:
     """All files, from the table."""
     runs = load()
-    forecast = {axis: score.left_out(runs, axis, score.COLUMNS) for axis in score.FAMILIES}
+    forecast = {
+        axis: cross_validation.left_out(runs, axis, cross_validation.COLUMNS)
+        for axis in cross_validation.FAMILIES
+    }
     border = border_of(pl.concat(list(forecast.values())))
-    results = rounded(scored(runs, forecast))
-    shipped = score.fit(fitted_on(runs), score.COLUMNS).coefficients()
+    results = round_numbers(scored(runs, forecast))
+    shipped = cross_validation.fit(fitted_on(runs), cross_validation.COLUMNS).coefficients()
     shipped = {
         "intercept": shipped.pop("intercept"),
         "threshold": shipped.pop("threshold"),
@@ -46,7 +49,7 @@ def write() -> None:
         **shipped,
     }
     COEFFICIENTS.write_text(json.dumps(shipped, indent=1) + "\n", encoding="utf-8")
-    said = [round(probability(row, shipped), 4) for row in runs.iter_rows(named=True)]
+    said = [round(learning_probability(row, shipped), 4) for row in runs.iter_rows(named=True)]
     runs.drop("depth_range").with_columns(probability=pl.Series(said)).write_csv(TABLE)
     RESULTS.write_text(json.dumps(results, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     README.write_text(readme(results), encoding="utf-8")
@@ -69,7 +72,7 @@ def border_of(predictions: pl.DataFrame) -> list[float]:
 def load(path: Path = TABLE) -> pl.DataFrame:
     """The table, with the range of its depth beside each run, in a fixed order."""
     runs = pl.read_csv(path, infer_schema_length=None)
-    return runs.with_columns(depth_range=score.depth_range(DEPTHS, "more")).sort("number")
+    return runs.with_columns(depth_range=cross_validation.depth_range(DEPTHS, "more")).sort("number")
 
 
 def fitted_on(runs: pl.DataFrame) -> pl.DataFrame:
@@ -82,24 +85,28 @@ def scored(runs: pl.DataFrame, forecast: Mapping[str, pl.DataFrame]) -> dict[str
     every = pl.concat(list(forecast.values()))
     return {
         "zoo": _zoo(runs),
-        "must": MUST,
-        "pooled": within.scored(every, runs),
+        "must": TARGETS,
+        "pooled": metrics.score_predictions(every, runs),
         "fresh": _fresh(runs),
         "parts": _parts(runs, every),
-        "axes": {axis: within.scored(predictions, runs) for axis, predictions in forecast.items()},
+        "axes": {
+            axis: metrics.score_predictions(predictions, runs) for axis, predictions in forecast.items()
+        },
         "families": {
             axis: {
-                family: within.scored(part, runs)
+                family: metrics.score_predictions(part, runs)
                 for (family,), part in sorted(predictions.group_by("family"))
             }
             for axis, predictions in forecast.items()
         },
         "answers": _answers(forecast, runs),
-        "reliability": score.reliability(score.labels(every), every["probability"].to_numpy()),
+        "reliability": cross_validation.reliability(
+            cross_validation.labels(every), every["probability"].to_numpy()
+        ),
         "baselines": _baselines(runs),
         "ceiling": _with_steps(runs),
         "where": _where(runs, every),
-        "repeats": again.summed_up(),
+        "repeats": repeats.summarize_repeats(),
         "misjudged": _misjudged(runs, every),
     }
 
@@ -107,24 +114,32 @@ def scored(runs: pl.DataFrame, forecast: Mapping[str, pl.DataFrame]) -> dict[str
 def _fresh(runs: pl.DataFrame) -> dict[str, Any]:
     """The fit of the runs that were looked at while the features were made, on the others of that part."""
     wide = fitted_on(runs)
-    seen = pl.col("number") < LOOKED_AT
-    return within.scored(
-        score.predicted(score.fit(wide.filter(seen), score.COLUMNS), wide.filter(~seen)), runs
+    seen = pl.col("number") < RUNS_SEEN
+    return metrics.score_predictions(
+        cross_validation.predict(
+            cross_validation.fit(wide.filter(seen), cross_validation.COLUMNS), wide.filter(~seen)
+        ),
+        runs,
     )
 
 
 def _parts(runs: pl.DataFrame, every: pl.DataFrame) -> dict[str, Any]:
     """Each part of the zoo by fits that left a family of the whole zoo out; one part by the other alone."""
-    named = pl.col("axis").is_in(NAMED)
+    named = pl.col("axis").is_in(ASKED_AXES)
     of = {name: runs.filter(pl.col("part") == name).select("run_id") for name in PARTS}
     parts = {name: every.join(ids, on="run_id", how="semi") for name, ids in of.items()}
     ordinary = runs.filter(pl.col("part") == ORDINARY.name)
-    by_wide = score.predicted(score.fit(fitted_on(runs), score.COLUMNS), ordinary)
-    words = f"each {', '.join(_words(axis) for axis in NAMED)}"
+    by_wide = cross_validation.predict(
+        cross_validation.fit(fitted_on(runs), cross_validation.COLUMNS), ordinary
+    )
+    words = f"each {', '.join(_words(axis) for axis in ASKED_AXES)}"
     return {
-        **{f"{name} part": within.scored(part, runs) for name, part in parts.items()},
-        **{f"{name} part, {words}": within.scored(part.filter(named), runs) for name, part in parts.items()},
-        "**ordinary part, by the shipped fit**, which knows the wide part alone": within.scored(
+        **{f"{name} part": metrics.score_predictions(part, runs) for name, part in parts.items()},
+        **{
+            f"{name} part, {words}": metrics.score_predictions(part.filter(named), runs)
+            for name, part in parts.items()
+        },
+        "**ordinary part, by the shipped fit**, which knows the wide part alone": metrics.score_predictions(
             by_wide, runs
         ),
     }
@@ -132,7 +147,7 @@ def _parts(runs: pl.DataFrame, every: pl.DataFrame) -> dict[str, Any]:
 
 def _answers(forecast: Mapping[str, pl.DataFrame], runs: pl.DataFrame) -> dict[str, float]:
     """The three answers, each family by a border that was drawn from the others; configurations as units."""
-    units = runs.select("run_id", within.configuration().alias("configuration"))
+    units = runs.select("run_id", metrics.configuration().alias("configuration"))
     units = units.join(units.group_by("configuration").agg(weight=1 / pl.len()), on="configuration")
     told = []
     for predictions in forecast.values():
@@ -161,22 +176,27 @@ def _answers(forecast: Mapping[str, pl.DataFrame], runs: pl.DataFrame) -> dict[s
 
 def _baselines(runs: pl.DataFrame) -> dict[str, Any]:
     found = {}
-    for name, column in score.baselines().items():
+    for name, column in cross_validation.baselines().items():
         with_it = runs.with_columns(column(runs).alias("baseline"))
-        parts = [score.left_out_raw(with_it, axis, "baseline") for axis in score.FAMILIES]
-        found[name] = within.scored(pl.concat(parts), runs)
+        parts = [
+            cross_validation.left_out_raw(with_it, axis, "baseline") for axis in cross_validation.FAMILIES
+        ]
+        found[name] = metrics.score_predictions(pl.concat(parts), runs)
     return found
 
 
 def _with_steps(runs: pl.DataFrame) -> dict[str, Any]:
     """What the features come to together with what only training tells, and what that tells by itself."""
-    with_it = runs.with_columns(**score.of_the_loss())
+    with_it = runs.with_columns(**cross_validation.of_the_loss())
     columns = {
-        "50 steps, the loss on six scales": list(score.of_the_loss()),
-        "preflight and these 50 steps": [*score.COLUMNS, *score.of_the_loss()],
+        "50 steps, the loss on six scales": list(cross_validation.of_the_loss()),
+        "preflight and these 50 steps": [*cross_validation.COLUMNS, *cross_validation.of_the_loss()],
     }
     return {
-        name: within.scored(pl.concat([score.left_out(with_it, axis, of) for axis in score.FAMILIES]), runs)
+        name: metrics.score_predictions(
+            pl.concat([cross_validation.left_out(with_it, axis, of) for axis in cross_validation.FAMILIES]),
+            runs,
+        )
         for name, of in columns.items()
     }
 
@@ -197,7 +217,7 @@ def _zoo(runs: pl.DataFrame) -> dict[str, Any]:
         "runs": len(runs),
         "learned": int(runs["learned"].sum()),
         "diverged": int((runs["status"] == "diverged").sum()),
-        "configurations": runs.select(score.CONFIGURATION).unique().height,
+        "configurations": runs.select(cross_validation.CONFIGURATION).unique().height,
         "counts": {
             axis: {str(k): n for k, n in runs[axis].value_counts(sort=True).iter_rows()} for axis in axes
         },
@@ -216,7 +236,9 @@ def _where(runs: pl.DataFrame, pooled: pl.DataFrame) -> dict[str, Any]:
         **{f"{steps} steps": pl.col("steps") == steps for steps in sorted(set(runs["steps"]))},
     }
     return {
-        name: within.scored(pooled.join(runs.filter(which).select("run_id"), on="run_id", how="semi"), runs)
+        name: metrics.score_predictions(
+            pooled.join(runs.filter(which).select("run_id"), on="run_id", how="semi"), runs
+        )
         for name, which in parts.items()
     }
 
@@ -251,7 +273,7 @@ def readme(results: Mapping[str, Any]) -> str:
         "repeats": sentence_of_repeats(results),
         "misjudged": table_of_misjudged(results),
     }
-    return filled(HERE / "README.template.md", parts)
+    return render_template(HERE / "README.template.md", parts)
 
 
 def summary(path: Path = RESULTS) -> str:
@@ -265,7 +287,7 @@ def verdict(results: Mapping[str, Any]) -> str:
     pooled, must = results["pooled"], results["must"]
     reached = pooled["recall"] >= must["recall"] and pooled["false_alarms"] <= must["false_alarms"]
     word, named, alarms = "Reached" if reached else "Missed", pooled["recall"], pooled["false_alarms"]
-    best = results["baselines"][score.TRAINED]
+    best = results["baselines"][cross_validation.TRAINED]
     return (
         f"**{word}**: on families left out, {named:.1%} of the configurations that do not learn are named "
         f"beforehand (asked: at least {must['recall']:.0%}), at {alarms:.1%} false alarms "
@@ -284,7 +306,7 @@ def table_of_axes(results: Mapping[str, Any]) -> str:
     lines += [f"| each {_words(axis)} | {_cells(of)}" for axis, of in results["axes"].items()]
     lines += [f"| **mean of these** | {_cells(results['pooled'])}"]
     return "\n".join(
-        [*lines, f"| nothing; runs {LOOKED_AT + 1} on, by a fit of the first | {_cells(results['fresh'])}"]
+        [*lines, f"| nothing; runs {RUNS_SEEN + 1} on, by a fit of the first | {_cells(results['fresh'])}"]
     )
 
 
@@ -392,9 +414,9 @@ def _words(axis: str) -> str:
 
 def picture(results: Mapping[str, Any]) -> None:
     """The reliability of the pooled predictions."""
-    from trainlab.figures.reliability import figure
-    from trainlab.figures.style import write as save
+    from trainlab.figures.reliability_diagram import reliability_plot
+    from trainlab.figures.style import save_figure as save
 
     rows: Sequence[Mapping[str, float]] = results["reliability"]
     said = f"{results['zoo']['runs']} runs, each judged by fits that never saw its family"
-    save(figure(rows, "Said before training, and what came of it", said), PICTURE)
+    save(reliability_plot(rows, "Said before training, and what came of it", said), PICTURE)

@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 from experiments.readme.measure import RESULTS, measure, presets
-from experiments.readme.write import picture, write
+from experiments.readme.write import draw_learning_curves, write_readme
 
 ROOT = Path(__file__).parents[2]
 
@@ -28,8 +28,8 @@ def main() -> int:
             command = [sys.executable, "train.py", f"experiment={entry['preset']}", f"group={group}"]
             subprocess.run([*command, f"paths.runs={arguments.runs}"], check=True, cwd=ROOT)
         measure(arguments.runs)
-        picture(arguments.runs)
-    write()
+        draw_learning_curves(arguments.runs)
+    write_readme()
     short = [row for row in RESULTS.rows() if row["reached"] is False]
     for row in short:
         print(f"fell short: {row['preset']} {row['arm']}: {row}")

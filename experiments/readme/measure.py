@@ -43,7 +43,7 @@ def presets() -> list[dict[str, Any]]:
 def measure(runs: Path) -> None:
     """Reads the presets' records and writes `results.json`."""
     rows = [row for entry in presets() for row in _rows(entry, runs)]
-    RESULTS.write({"machine": machine(), "rows": rows})
+    RESULTS.write({"machine": machine_info(), "rows": rows})
 
 
 def _rows(entry: Mapping[str, Any], runs: Path) -> list[dict[str, Any]]:
@@ -62,13 +62,13 @@ def _rows(entry: Mapping[str, Any], runs: Path) -> list[dict[str, Any]]:
             "threads": result["machine"]["threads"], "commit": result["git"]["commit"],
         }  # fmt: skip
         must = entry.get("must", {})
-        row["reached"] = reached(row, must.get(arm) if by else must)
+        row["reached"] = meets_targets(row, must.get(arm) if by else must)
         rows.append(row)
     order = list(entry.get("must", {})) if by else []
     return sorted(rows, key=lambda r: (order.index(r["arm"]) if r["arm"] in order else len(order), r["arm"]))
 
 
-def reached(row: Mapping[str, Any], must: Mapping[str, Any] | None) -> bool | None:
+def meets_targets(row: Mapping[str, Any], must: Mapping[str, Any] | None) -> bool | None:
     """Whether a row holds all that it must; None where nothing is asked."""
     if not must:
         return None
@@ -82,7 +82,7 @@ def reached(row: Mapping[str, Any], must: Mapping[str, Any] | None) -> bool | No
     return True
 
 
-def machine() -> dict[str, Any]:
+def machine_info() -> dict[str, Any]:
     """Processor, cores, operating system."""
     info = Path("/proc/cpuinfo")
     names = (

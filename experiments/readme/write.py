@@ -13,21 +13,21 @@ PICTURE = HERE / "learning_curves.svg"
 BENCHMARKS = HERE.parents[1] / "benchmarks" / "results"
 
 
-def write() -> None:
+def write_readme() -> None:
     """Puts the tables into the README."""
-    README.write_text(filled(README.read_text(encoding="utf-8")), encoding="utf-8")
+    README.write_text(render_readme(README.read_text(encoding="utf-8")), encoding="utf-8")
 
 
-def filled(text: str) -> str:
+def render_readme(text: str) -> str:
     """The README with its generated parts as the recorded results say."""
-    text = between(text, "results", results_table())
-    text = between(text, "preflight", summary())
-    text = between(text, "claims", claims_table("course"))
-    text = between(text, "papers", claims_table("papers"))
-    return between(text, "benchmarks", benchmarks_table())
+    text = replace_section(text, "results", results_table())
+    text = replace_section(text, "preflight", summary())
+    text = replace_section(text, "claims", claims_table("course"))
+    text = replace_section(text, "papers", claims_table("papers"))
+    return replace_section(text, "benchmarks", benchmarks_table())
 
 
-def between(text: str, name: str, content: str) -> str:
+def replace_section(text: str, name: str, content: str) -> str:
     """`text` with `content` between `<!-- name -->` and `<!-- /name -->`."""
     pattern = re.compile(rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)", re.DOTALL)
     if not pattern.search(text):
@@ -47,8 +47,9 @@ def results_table() -> str:
         copy = "" if row["copy"].startswith("official") else f", {row['copy'].partition(' (')[0]}"
         lines.append(
             f"| `{row['preset']}`: {row['says']} | {row['arm']} | {row['data']}{copy} "
-            f"| {_share(row['test/acc'])} | {_number(row['test/loss'])} "
-            f"| {'yes' if row['learned'] else 'no'} | {row['epochs']:g} | {_time(row['seconds'])} | {must} |"
+            f"| {_format_share(row['test/acc'])} | {_format_number(row['test/loss'])} "
+            f"| {'yes' if row['learned'] else 'no'} | {row['epochs']:g} | "
+            f"{_format_time(row['seconds'])} | {must} |"
         )
     machine = results["machine"]
     commits = sorted({(row["commit"] or "")[:7] for row in results["rows"]})
@@ -63,9 +64,9 @@ def results_table() -> str:
 
 def claims_table(collection: str) -> str:
     """One line a claim of a collection: its verdict, as its record has it."""
-    from trainlab.claims import course, folder
+    from trainlab.claims import collection_pages, registry
 
-    return course.table(folder.load(HERE.parent, collection=collection))
+    return collection_pages.verdict_table(registry.load_claims(HERE.parent, collection=collection))
 
 
 def benchmarks_table() -> str:
@@ -90,26 +91,28 @@ def _threshold(row: dict[str, Any]) -> str:
     return f"≤ {row['at_most']:g}" if row["at_most"] is not None else ""
 
 
-def picture(runs: Path) -> None:
+def draw_learning_curves(runs: Path) -> None:
     """The learning curves of the four arms of `batchnorm_rescue`."""
-    from trainlab.figures.learning_curves import curves, figure
-    from trainlab.figures.style import write as save
+    from trainlab.figures.learning_curves import learning_curves_plot, load_curves
+    from trainlab.figures.style import save_figure as save
 
-    table = curves(runs, ["readme-batchnorm_rescue"], ["activation", "norm_layer"])
+    table = load_curves(runs, ["readme-batchnorm_rescue"], ["activation", "norm_layer"])
     title = "12 convolutions on CIFAR-10: what the sigmoid lacks, and what BatchNorm gives back"
     save(
-        figure(table, "val/acc", title, "python train.py experiment=batchnorm_rescue (JPEG copy)", 0.1),
+        learning_curves_plot(
+            table, "val/acc", title, "python train.py experiment=batchnorm_rescue (JPEG copy)", 0.1
+        ),
         PICTURE,
     )
 
 
-def _share(value: float | None) -> str:
+def _format_share(value: float | None) -> str:
     return "–" if value is None else f"{value:.2%}"
 
 
-def _number(value: Any) -> str:
+def _format_number(value: Any) -> str:
     return "–" if value is None else f"{value:.3f}"
 
 
-def _time(seconds: float) -> str:
+def _format_time(seconds: float) -> str:
     return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.1f} min"

@@ -6,26 +6,27 @@ from collections.abc import Iterator
 from pathlib import Path
 
 
-def cores() -> int:
+def available_cores() -> int:
     """CPU cores that this process may use: those it may run on, and no more than a quota pays for.
 
     A part of a core counts as one: at a quota of 1.5, two runs at a time use more of it than one does.
     """
     known = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, min(known, math.ceil(min(quota_in_cores(), known))))
+    return max(1, min(known, math.ceil(min(cpu_quota(), known))))
 
 
-def quota_in_cores(root: Path = Path("/")) -> float:
+def cpu_quota(root: Path = Path("/")) -> float:
     """The smallest CPU quota of this process's control group and of those above it; infinite without one.
 
     Version 2 says it in cpu.max, version 1 in cpu.cfs_quota_us and cpu.cfs_period_us. `root` is for tests.
     """
     return min(
-        (quota for folder in _folders(root) if (quota := _quota(folder)) is not None), default=math.inf
+        (quota for folder in _cgroup_folders(root) if (quota := _folder_quota(folder)) is not None),
+        default=math.inf,
     )
 
 
-def _folders(root: Path) -> Iterator[Path]:
+def _cgroup_folders(root: Path) -> Iterator[Path]:
     """The folders of our control group and all above it, in each hierarchy that limits the CPU.
 
     Inside a container its own group may be mounted as the top, and the path in /proc is then not there.
@@ -46,7 +47,7 @@ def _folders(root: Path) -> Iterator[Path]:
             yield top
 
 
-def _quota(folder: Path) -> float | None:
+def _folder_quota(folder: Path) -> float | None:
     words = _read(folder / "cpu.max").split()
     if not words:
         words = [_read(folder / f"cpu.cfs_{name}_us").strip() for name in ("quota", "period")]

@@ -14,18 +14,18 @@ from rich.markup import escape
 from rich.segment import Segment
 from rich.text import Text
 
-from trainlab.errors import harmless
+from trainlab.errors import sanitize
 
 PIPED_WIDTH = 10_000
 """Columns of a pipe or a file: what reads it has no edge, and a table is only as wide as its content."""
 
 
-def marked(template: str, *values: object) -> Text:
+def markup_text(template: str, *values: object) -> Text:
     """A template with markup of ours and a `{}` for each value, whose own brackets are brackets."""
     return Text.from_markup(template.format(*(escape(str(value)) for value in values)), emoji=False)
 
 
-def _without_blank_ends(pieces: Iterable[Segment]) -> Iterable[Segment]:
+def _strip_trailing_blanks(pieces: Iterable[Segment]) -> Iterable[Segment]:
     """The same lines, each up to its last letter."""
     line: list[Segment] = []
     for piece in pieces:
@@ -41,7 +41,7 @@ def _without_blank_ends(pieces: Iterable[Segment]) -> Iterable[Segment]:
     yield from line
 
 
-class WideWhenPiped(Console):
+class PlainConsole(Console):
     """A console that cuts and wraps for a screen only; `COLUMNS`, where it is set, goes before both.
 
     Text is text: no markup, no emoji codes, no colouring of what looks like a number.
@@ -56,8 +56,8 @@ class WideWhenPiped(Console):
         In a pipe no line ends in blanks, which fill a table up to its edge.
         """
         pieces = super().render(renderable, options)
-        for piece in _without_blank_ends(pieces) if self.is_piped else pieces:
-            yield piece if piece.control else Segment(harmless(piece.text), piece.style)
+        for piece in _strip_trailing_blanks(pieces) if self.is_piped else pieces:
+            yield piece if piece.control else Segment(sanitize(piece.text), piece.style)
 
     @property
     def size(self) -> ConsoleDimensions:  # pyrefly: ignore  # rich has a setter too, which nothing here needs

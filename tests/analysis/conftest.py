@@ -1,7 +1,7 @@
 import polars as pl
 import pytest
 
-from trainlab.runs.table import IDENTITY_COLUMNS, OUTCOME_COLUMNS
+from trainlab.runs.run_table import IDENTITY_COLUMNS, OUTCOME_COLUMNS
 
 
 @pytest.fixture(scope="session")

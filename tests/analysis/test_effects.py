@@ -8,7 +8,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from trainlab.analysis import compare, effects, mean_interval
+from trainlab.analysis import compare, estimate_effects, mean_interval
 from trainlab.errors import RequestError
 
 ACTIVATIONS, INITS, DEPTHS = ("relu", "sigmoid", "tanh"), ("glorot", "kaiming"), (4, 8)
@@ -44,7 +44,7 @@ def test_shares_are_those_of_least_squares_over_the_runs(runs_of, scores, drop):
     given_scores = iter(scores)
     rows = rows_of(lambda *_: next(given_scores), drop=drop)
     assume(np.std([row["test/acc"] for row in rows]) > 1e-3)
-    result = effects(runs_of(rows))
+    result = estimate_effects(runs_of(rows))
     axes = [("activation",), ("init",), ("depth",)]
     full, full_rank = explained_by_lstsq(rows, *axes)
     assert result.rest == pytest.approx(1 - full, abs=1e-9)
@@ -63,7 +63,7 @@ def test_shares_are_those_of_least_squares_over_the_runs(runs_of, scores, drop):
 def test_on_a_balanced_grid_the_shares_are_eta_squared_and_add_up(runs_of):
     random = np.random.default_rng(0)
     rows = rows_of(lambda a, i, d, s: ACTIVATIONS.index(a) + 0.5 * INITS.index(i) + random.normal(0, 0.1))
-    result = effects(runs_of(rows))
+    result = estimate_effects(runs_of(rows))
     assert result.balanced
     y = np.array([row["test/acc"] for row in rows])
     for row in result.shares.to_dicts():
@@ -79,7 +79,7 @@ def test_on_a_balanced_grid_the_shares_are_eta_squared_and_add_up(runs_of):
 
 def test_a_pure_interaction_shows_only_there(runs_of):
     rows = rows_of(lambda a, i, d, s: float((i == "kaiming") == (d == 8)))
-    result = effects(runs_of(rows))
+    result = estimate_effects(runs_of(rows))
     assert result.shares["share"].to_list() == pytest.approx([0, 0, 0], abs=1e-12)
     best = result.interactions.row(0, named=True)
     assert {best["first"], best["second"]} == {"init", "depth"}
@@ -90,7 +90,7 @@ def test_a_pure_interaction_shows_only_there(runs_of):
 def test_levels_are_means_over_settings_with_seeds_averaged(runs_of):
     random = np.random.default_rng(0)
     rows = rows_of(lambda *_: random.random(), seeds=3)
-    result = effects(runs_of(rows)).levels
+    result = estimate_effects(runs_of(rows)).levels
     relu = result.row(by_predicate=pl.col("level") == "relu", named=True)
     settings = [
         np.mean(
@@ -116,7 +116,7 @@ def test_with_one_axis_the_interval_is_over_seeds(runs_of):
         for a, v in (("relu", 0.9), ("tanh", 0.5))
         for s in (0, 1, 2)
     ]
-    result = effects(runs_of(rows))
+    result = estimate_effects(runs_of(rows))
     relu = result.levels.row(0, named=True)
     expected = mean_interval([0.90, 0.91, 0.92])
     assert (relu["settings"], relu["low"]) == (1, pytest.approx(expected.low))
@@ -125,10 +125,10 @@ def test_with_one_axis_the_interval_is_over_seeds(runs_of):
 
 def test_an_interval_ends_where_the_metric_does(runs_of):
     rows = rows_of(lambda a, i, d, s: 0.9 if i == "kaiming" else 0.1)
-    levels = effects(runs_of(rows), axes=["activation", "init"]).levels
+    levels = estimate_effects(runs_of(rows), axes=["activation", "init"]).levels
     assert levels["low"].min() == 0 and levels["high"].max() == 1
     rows = [{**row, "test/loss": 10 * row["test/acc"]} for row in rows]
-    levels = effects(runs_of(rows), axes=["activation", "init"], metric="test/loss").levels
+    levels = estimate_effects(runs_of(rows), axes=["activation", "init"], metric="test/loss").levels
     assert levels["low"].min() == 0 and levels["high"].max() > 10
 
 
@@ -140,7 +140,7 @@ def test_adjusted_means_undo_an_unbalanced_grid(runs_of):
         {"activation": a, "depth": d, "init": f"i{n}", "test/acc": score[a, d]}
         for n, (a, d) in enumerate(cells)
     ]
-    result = effects(runs_of(rows), axes=["activation", "depth"])
+    result = estimate_effects(runs_of(rows), axes=["activation", "depth"])
     assert not result.balanced
     levels = {row["level"]: row for row in result.levels.to_dicts()}
     assert levels["relu"]["adjusted"] == pytest.approx(levels["sigmoid"]["adjusted"])
@@ -156,7 +156,7 @@ def test_axes_that_change_only_together_are_not_estimable(runs_of):
             [("relu", "kaiming"), ("tanh", "glorot")], [(4, 0.9), (8, 0.7)]
         )
     ]
-    result = effects(runs_of(rows))
+    result = estimate_effects(runs_of(rows))
     shares = {row["axis"]: row for row in result.shares.to_dicts()}
     assert shares["activation"]["share"] is None
     assert "changes only together with" in shares["activation"]["note"]
@@ -177,14 +177,14 @@ def test_what_cannot_be_told_from_chance_says_so(runs_of):
         {"activation": a, "depth": d, "test/acc": v}
         for (a, d), v in zip(itertools.product(("relu", "tanh"), (4, 8)), (0.1, 0.2, 0.5, 0.9), strict=True)
     ]
-    assert "add seeds" in effects(runs_of(rows)).interactions["note"][0]
-    missing = effects(runs_of(rows[:3]))
+    assert "add seeds" in estimate_effects(runs_of(rows)).interactions["note"][0]
+    missing = estimate_effects(runs_of(rows[:3]))
     assert missing.interactions["share"][0] is None
     assert "too few combinations" in missing.interactions["note"][0]
 
 
 def test_a_metric_that_never_changes_has_no_shares(runs_of):
-    result = effects(runs_of(rows_of(lambda *_: 0.1)))
+    result = estimate_effects(runs_of(rows_of(lambda *_: 0.1)))
     assert result.shares["share"].null_count() == 3
     assert set(result.shares["note"]) == {"the metric is the same in all runs"}
     assert result.rest is None
@@ -193,7 +193,7 @@ def test_a_metric_that_never_changes_has_no_shares(runs_of):
 def test_runs_without_a_finite_metric_are_left_out(runs_of):
     rows = rows_of(lambda a, i, d, s: float(len(a)))
     bad = [{**rows[0], "test/acc": value} for value in (None, math.nan, math.inf)]
-    assert effects(runs_of(rows + bad)).shares.equals(effects(runs_of(rows)).shares)
+    assert estimate_effects(runs_of(rows + bad)).shares.equals(estimate_effects(runs_of(rows)).shares)
 
 
 def test_what_has_no_effect_to_tell_is_refused_in_one_line(runs_of):
@@ -206,19 +206,19 @@ def test_what_has_no_effect_to_tell_is_refused_in_one_line(runs_of):
         ([], {}, "no runs"),
     ):
         with pytest.raises(RequestError, match=says):
-            effects(runs_of(table), **arguments)
+            estimate_effects(runs_of(table), **arguments)
 
 
 @pytest.mark.parametrize("axes", [101, 1100, 3000])  # 2 ** 1100 is no float
 def test_more_axes_than_anybody_compares_are_refused_in_one_line(runs_of, axes):
     rows = [{f"axis{j}": i * (j % 7) for j in range(axes)} | {"test/acc": i / 9} for i in range(9)]
     varying = axes - len(range(0, axes, 7))
-    for ask in (effects, compare):
+    for ask in (estimate_effects, compare):
         said = f"differ in {varying:,} settings" if varying > 100 else "are too many to tell apart"
-        if varying > 100 or ask is effects:
+        if varying > 100 or ask is estimate_effects:
             with pytest.raises(RequestError, match=said):
                 ask(runs_of(rows))
-    assert effects(runs_of(rows), ["axis1"]).possible == 9
+    assert estimate_effects(runs_of(rows), ["axis1"]).possible == 9
 
 
 def test_a_large_grid_takes_seconds_at_most(runs_of):
@@ -226,5 +226,5 @@ def test_a_large_grid_takes_seconds_at_most(runs_of):
     settings = itertools.product(range(13), range(12), range(6), range(10))
     rows = [{"a": a, "b": b, "c": c, "d": d, "test/acc": random.random()} for a, b, c, d in settings]
     start = time.perf_counter()
-    effects(runs_of(rows))
+    estimate_effects(runs_of(rows))
     assert time.perf_counter() - start < 5

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from trainlab.analysis import effects
-from trainlab.analysis.effects import HIGHER, OVERLAP, SEEDS
+from trainlab.analysis import estimate_effects
+from trainlab.analysis.effects import HIGHER_ORDER, SEEDS_SOURCE, SHARED_SOURCE
 
 LEVELS = {"activation": ("relu", "tanh", "sigmoid"), "init": ("glorot", "kaiming"), "depth": (4, 8)}
 
@@ -46,14 +46,14 @@ def test_shares_are_those_of_averaging_and_add_up_to_one(runs_of, scores):
     assume(np.std(scores) > 1e-3)
     given_scores = iter(scores)
     rows = rows_of(lambda *_: next(given_scores))
-    found, slow = effects(runs_of(rows)), by_averaging(rows)
+    found, slow = estimate_effects(runs_of(rows)), by_averaging(rows)
     assert found.balanced
     for row in found.shares.to_dicts():
         assert row["share"] == pytest.approx(slow[row["axis"],], abs=1e-9)
     for row in found.interactions.to_dicts():
         assert row["share"] == pytest.approx(slow[row["first"], row["second"]], abs=1e-9)
     others = dict(found.others.select("source", "share").iter_rows())
-    assert others[HIGHER] == pytest.approx(slow["activation", "init", "depth"], abs=1e-9)
+    assert others[HIGHER_ORDER] == pytest.approx(slow["activation", "init", "depth"], abs=1e-9)
     everything = [*found.shares["share"], *found.interactions["share"], *others.values()]
     assert sum(everything) == pytest.approx(1)
     for frame in (found.shares, found.interactions, found.others):
@@ -70,7 +70,7 @@ def test_names_and_order_of_axes_and_levels_do_not_matter(runs_of, order, dice):
         | {"activation": names[row["activation"]]} for row in rows
     ]  # fmt: skip
     dice.shuffle(other)
-    first, second = effects(runs_of(rows)), effects(runs_of(other))
+    first, second = estimate_effects(runs_of(rows)), estimate_effects(runs_of(other))
     assert dict(second.shares.select("axis", "share").iter_rows()) == pytest.approx(
         dict(first.shares.select("axis", "share").iter_rows())
     )
@@ -84,18 +84,18 @@ def test_names_and_order_of_axes_and_levels_do_not_matter(runs_of, order, dice):
 def test_a_gap_in_the_grid_changes_little_and_is_named(runs_of):
     random = np.random.default_rng(0)
     rows = rows_of(lambda a, i, d, s: (a == "relu") + 0.5 * (d == 4) + random.normal(0, 0.05))
-    whole = effects(runs_of(rows))
+    whole = estimate_effects(runs_of(rows))
     gone = [{**row, "status": "diverged", "test/acc": None} if n < 2 else row for n, row in enumerate(rows)]
-    gaps = effects(runs_of(gone))
+    gaps = estimate_effects(runs_of(gone))
     assert (gaps.settings, gaps.possible, gaps.balanced) == (11, 12, False)
     missing = gaps.missing.to_dicts()
     assert missing == [{"activation": "relu", "init": "glorot", "depth": 4, "status": "diverged"}]
-    assert effects(runs_of(rows[2:])).missing["status"].to_list() == [None]
+    assert estimate_effects(runs_of(rows[2:])).missing["status"].to_list() == [None]
     shares = dict(gaps.shares.select("axis", "share").iter_rows())
     for axis, share in whole.shares.select("axis", "share").iter_rows():
         assert shares[axis] == pytest.approx(share, abs=0.1)
     parts = [*gaps.shares["share"], *gaps.interactions["share"], *gaps.others["share"]]
-    assert OVERLAP in gaps.others["source"].to_list() and sum(parts) == pytest.approx(1)
+    assert SHARED_SOURCE in gaps.others["source"].to_list() and sum(parts) == pytest.approx(1)
 
 
 @pytest.mark.parametrize("seeds", [1, 2, 4])
@@ -120,7 +120,7 @@ def test_intervals_hold_the_share_that_the_noise_was_added_to(runs_of, seeds):
     ]  # fmt: skip
     for _ in range(60):
         rows = rows_of(lambda *p: truth(*p[:4]) + random.normal(0, 0.02 if p[3] else 0.12), seeds, levels)
-        found = effects(runs_of(rows))
+        found = estimate_effects(runs_of(rows))
         a = next(row for row in found.shares.to_dicts() if row["axis"] == "a")
         pair = {frozenset((row["first"], row["second"])): row for row in found.interactions.to_dicts()}
         held.append(a["low"] <= np.var(of_a) / total <= a["high"])
@@ -133,10 +133,10 @@ def test_intervals_hold_the_share_that_the_noise_was_added_to(runs_of, seeds):
 
 def test_seeds_say_how_much_of_the_other_shares_is_chance(runs_of):
     random = np.random.default_rng(0)
-    found = effects(runs_of(rows_of(lambda *_: random.normal())))
+    found = estimate_effects(runs_of(rows_of(lambda *_: random.normal())))
     assert "chance adds another" in found.others.row(-1, named=True)["note"]
-    one_seed = effects(runs_of(rows_of(lambda *_: random.normal(), seeds=1)))
-    assert SEEDS not in one_seed.others["source"].to_list()
+    one_seed = estimate_effects(runs_of(rows_of(lambda *_: random.normal(), seeds=1)))
+    assert SEEDS_SOURCE not in one_seed.others["source"].to_list()
     assert one_seed.shares["low"].null_count() == 0, "what three axes leave stands for chance"
 
 
@@ -145,7 +145,7 @@ def test_whether_it_learned_is_a_metric_too(runs_of):
         {"activation": a, "depth": d, "seed": s, "learned": d == 4}
         for a in ("relu", "tanh") for d in (4, 8) for s in (0, 1)
     ]  # fmt: skip
-    found = effects(runs_of(rows), metric="learned")
+    found = estimate_effects(runs_of(rows), metric="learned")
     assert found.shares.row(0, named=True)["axis"] == "depth"
     assert found.shares["share"][0] == pytest.approx(1)
 
@@ -159,5 +159,5 @@ def test_an_axis_of_hundreds_of_levels_in_a_grid_with_gaps_is_refused_by_name(ru
         for n in range(4000)
     ]
     with pytest.raises(RequestError, match=r"optimizer.lr with \d+ levels.*--by"):
-        effects(runs_of(rows))
-    assert effects(runs_of(rows), axes=["activation"]).settings == 2
+        estimate_effects(runs_of(rows))
+    assert estimate_effects(runs_of(rows), axes=["activation"]).settings == 2

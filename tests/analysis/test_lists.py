@@ -7,8 +7,8 @@ import pytest
 from rich.console import Console
 
 from trainlab.analysis import compare, tables
-from trainlab.analysis.differences import differences
-from trainlab.analysis.run_lists import newest_first, runs_list, sweeps_list, when
+from trainlab.analysis.run_lists import format_start, newest_first, runs_list, sweeps_list
+from trainlab.analysis.varying_settings import describe_differences
 
 WIDTHS = (80, 130, 200)
 
@@ -87,13 +87,15 @@ def test_the_newest_run_is_first_and_one_without_a_time_last(runs_of):
 
 def test_what_most_runs_share_is_said_once(runs_of):
     rows = [{"activation": "relu", "depth": 4} for _ in range(9)] + [{"activation": "tanh", "depth": 4}]
-    said, usual = differences(runs_of(rows))
+    said, usual = describe_differences(runs_of(rows))
     assert usual == {"activation": "relu"}
     assert said == [[]] * 9 + [["activation=tanh"]]
 
 
 def test_a_single_run_is_told_by_its_axes(runs_of):
-    said, usual = differences(runs_of([{"activation": "relu", "optimizer": "sgd", "optimizer.lr": 0.1}]))
+    said, usual = describe_differences(
+        runs_of([{"activation": "relu", "optimizer": "sgd", "optimizer.lr": 0.1}])
+    )
     assert said == [["activation=relu", "optimizer=sgd"]] and usual == {}
 
 
@@ -122,6 +124,6 @@ def test_a_time_is_short_and_a_nonsense_time_is_none():
     from datetime import UTC, datetime
 
     now = datetime(2026, 6, 1, tzinfo=UTC)
-    assert when("2025-03-01T10:00:00+00:00", now).startswith("2025-0")
-    assert len(when("2026-03-01T10:00:00+00:00", now)) == 11
-    assert when(None) == when("yesterday") == "–"
+    assert format_start("2025-03-01T10:00:00+00:00", now).startswith("2025-0")
+    assert len(format_start("2026-03-01T10:00:00+00:00", now)) == 11
+    assert format_start(None) == format_start("yesterday") == "–"

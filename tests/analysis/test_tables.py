@@ -7,7 +7,8 @@ import polars as pl
 import pytest
 from rich.console import Console
 
-from trainlab.analysis import compare, effects, tables
+from trainlab.analysis import compare, estimate_effects, tables
+from trainlab.units import format_bytes
 
 
 @pytest.fixture
@@ -37,7 +38,7 @@ def text_of(*shown) -> str:
 
 
 def test_the_comparison_says_what_matters_and_nothing_else(runs):
-    assert tables.what_all_share(compare(runs)) == "all: init=kaiming"
+    assert tables.constant_settings_note(compare(runs)) == "all: init=kaiming"
     text = text_of(tables.comparison_table(compare(runs), "night"))
     for part in (
         "night",
@@ -59,14 +60,14 @@ def test_json_and_csv_hold_the_same_rows(runs):
     comparison = compare(runs)
     content = json.loads(tables.comparison_json(comparison))
     assert content["metric"] == "test/acc" and content["constant"] == {"init": "kaiming"}
-    rows = list(standard_csv.DictReader(io.StringIO(tables.csv(comparison.table))))
+    rows = list(standard_csv.DictReader(io.StringIO(tables.to_csv(comparison.table))))
     assert [row["activation"] for row in rows] == [row["activation"] for row in content["rows"]]
     assert float(rows[0]["mean"]) == pytest.approx(content["rows"][0]["mean"])
     assert rows[-1]["mean"] == "" and content["rows"][-1]["mean"] is None
 
 
 def test_effects_are_shown_with_their_notes(runs):
-    told = effects(runs)
+    told = estimate_effects(runs)
     text = text_of(*tables.effects_tables(told))
     for part in ("activation", "activation × depth", "left to interactions and seeds", "relu"):
         assert part in text
@@ -84,15 +85,15 @@ def test_one_seed_has_no_interval_and_no_shares(runs_of):
     assert comparison.has_single_seeds
     text = text_of(tables.comparison_listing(comparison, 200).table)
     assert "yes" in text and "no" in text and "90.00 %" in text and "±" not in text and " n " not in text
-    (levels,) = tables.effects_tables(effects(runs_of(pair)))
+    (levels,) = tables.effects_tables(estimate_effects(runs_of(pair)))
     text = text_of(levels)
     assert "share" not in text and "…" not in text and "seed=range(3)" in text
 
 
 def test_an_interval_that_is_everything_is_none():
-    assert tables.level_bounds("test/acc", -0.2, 1.2) == "–"
-    assert tables.level_bounds("test/acc", 0.2, 0.4) == "20.00 % … 40.00 %"
-    assert tables.level_bounds("test/loss", 0.0, 2.0) == "0 … 2"
+    assert tables._format_level_interval("test/acc", -0.2, 1.2) == "–"
+    assert tables._format_level_interval("test/acc", 0.2, 0.4) == "20.00 % … 40.00 %"
+    assert tables._format_level_interval("test/loss", 0.0, 2.0) == "0 … 2"
 
 
 def test_disk_usage_has_a_sum():
@@ -107,7 +108,7 @@ def test_disk_usage_has_a_sum():
     [(0, "0 B"), (1023, "1023 B"), (1024, "1.0 KiB"), (5 * 2**40, "5.0 TiB"), (2**52, "4096.0 TiB")],
 )
 def test_sizes_have_binary_prefixes(count, text):
-    assert tables.human_bytes(count) == text
+    assert format_bytes(count) == text
 
 
 @pytest.mark.parametrize(
@@ -123,4 +124,4 @@ def test_sizes_have_binary_prefixes(count, text):
     ],
 )
 def test_an_estimate_is_a_mean_with_half_its_interval(metric, interval, text):
-    assert tables.estimate(metric, *interval) == text
+    assert tables.format_estimate(metric, *interval) == text

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from trainlab.config import compose, identify
 from trainlab.runs import groups
-from trainlab.training.process import configure
+from trainlab.training.environment import configure_process
 from trainlab.training.run import train
 
 QUICK = (
@@ -20,7 +20,7 @@ GRID = {"activation": ("sigmoid", "relu"), "init": ("glorot", "kaiming"), "seed"
 
 def make(folder: Path) -> None:
     """Trains the grid and writes it down as the sweep `demo`."""
-    configure()
+    configure_process()
     ids = []
     for values in itertools.product(*GRID.values()):
         chosen = [f"{axis}={value}" for axis, value in zip(GRID, values, strict=True)]

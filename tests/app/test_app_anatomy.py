@@ -3,7 +3,7 @@
 import pytest
 from browsing import settled
 
-from trainlab.app import layer_picture, networks
+from trainlab.app import layer_diagrams, model_service
 from trainlab.errors import RequestError
 
 
@@ -56,12 +56,12 @@ def test_what_does_not_fit_is_said_in_one_line(loaded_address, open_page):
 
 
 def test_three_ways_are_real_layers():
-    dense, local, shared = networks.three_ways((3, 12, 12), 4, 5)
+    dense, local, shared = model_service.layer_type_costs((3, 12, 12), 4, 5)
     assert dense["parameters"] == (3 * 144) * (4 * 64) + 4 * 64 and dense["multiply_adds"] == 432 * 256
     assert local["parameters"] == 64 * 4 * (75 + 1) and shared["parameters"] == 4 * (75 + 1)
     assert local["multiply_adds"] == shared["multiply_adds"] == 64 * 4 * 75
     with pytest.raises(RequestError, match="kernel 13 × 13"):
-        networks.three_ways((1, 12, 12), 4, 13)
+        model_service.layer_type_costs((1, 12, 12), 4, 13)
 
 
 def test_names_of_layers_are_shown_letter_by_letter():
@@ -69,7 +69,7 @@ def test_names_of_layers_are_shown_letter_by_letter():
         "name": "<script>alert(1)</script>", "kind": "<b>", "kernel": None, "stride": None, "padding": None,
         "out_shape": (3,), "parameters": 1, "multiply_adds": 0, "receptive_field": None,
     }  # fmt: skip
-    html = layer_picture.picture([row])
+    html = layer_diagrams.layer_table_html([row])
     assert "<script>" not in html and "&lt;script&gt;" in html and "<b>" not in html
 
 
@@ -78,4 +78,4 @@ def test_names_of_layers_are_shown_letter_by_letter():
     [(0, "0"), (9_999, "9,999"), (61_706, "61.71 k"), (138_357_544, "138.4 M"), (15_470_264_320, "15.47 G")],
 )
 def test_numbers_are_short(count, text):
-    assert layer_picture.short(count) == text
+    assert layer_diagrams.format_count(count) == text

@@ -6,7 +6,7 @@ import shutil
 import pytest
 from browsing import REPOSITORY, serving, settled
 
-from trainlab.claims import course, folder
+from trainlab.claims import collection_pages, registry
 
 SOME = ("deep-sigmoid-vanishes", "lenet5-anatomy", "gamma-beta-matter")
 
@@ -23,14 +23,16 @@ def few(tmp_path_factory, runs_folder):
 
 
 def test_the_verdicts_are_those_of_the_records(address, open_page, shot):
-    entries = folder.load(REPOSITORY / "experiments", collection="course")
-    judged = course.verdicts(course.recorded(folder.load(REPOSITORY / "experiments")))
+    entries = registry.load_claims(REPOSITORY / "experiments", collection="course")
+    judged = collection_pages.verdicts_by_claim(
+        collection_pages.read_records(registry.load_claims(REPOSITORY / "experiments"))
+    )
     page = open_page(f"{address}/claims")
     for entry in entries:
         card = page.locator(f".st-key-claim-{entry.name}")
         card.wait_for()
         assert entry.claim.question in card.locator("h2").inner_text()
-        verdict = judged[entry.name][0] if entry.name in judged else course.NOT_RUN
+        verdict = judged[entry.name][0] if entry.name in judged else collection_pages.NOT_RUN
         assert verdict in card.locator(".stMarkdownBadge").first.inner_text()
         assert f"trainlab claims run {entry.name}" in card.locator("[data-testid=stCode]").inner_text()
         assert card.locator("img").count() == (entry.name in judged)
@@ -90,10 +92,12 @@ def test_verdicts_are_chosen_from_and_the_address_keeps_it(address, open_page):
     page.get_by_role("button", name="refuted").click()
     page.wait_for_url("**verdict=refuted*")
     settled(page)
-    judged = course.verdicts(course.recorded(folder.load(REPOSITORY / "experiments")))
+    judged = collection_pages.verdicts_by_claim(
+        collection_pages.read_records(registry.load_claims(REPOSITORY / "experiments"))
+    )
     refuted = [
         entry.claim.question
-        for entry in folder.load(REPOSITORY / "experiments", collection="course")
+        for entry in registry.load_claims(REPOSITORY / "experiments", collection="course")
         if judged[entry.name][0] == "refuted"
     ]
     assert page.locator("h2").all_inner_texts() == refuted

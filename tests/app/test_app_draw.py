@@ -12,7 +12,7 @@ import torch
 from browsing import chart, serving, settled
 from PIL import Image
 
-from trainlab.app import networks, trained_runs
+from trainlab.app import model_service, run_cache
 from trainlab.errors import RequestError
 
 ZERO = [(0.5, 0.2), (0.3, 0.35), (0.3, 0.65), (0.5, 0.8), (0.7, 0.65), (0.7, 0.35), (0.5, 0.2)]
@@ -21,7 +21,7 @@ ZERO = [(0.5, 0.2), (0.3, 0.35), (0.3, 0.65), (0.5, 0.8), (0.7, 0.65), (0.7, 0.3
 @pytest.fixture
 def own_runs(runs_folder, tmp_path):
     """A copy of the runs that a test may change."""
-    trained_runs.offered.clear()
+    run_cache.trained_runs.clear()
     return Path(shutil.copytree(runs_folder, tmp_path / "runs"))
 
 
@@ -190,7 +190,7 @@ def test_uploads_of_any_kind_are_read_or_refused_in_one_line(loaded_address, ope
 
 @pytest.mark.slow  # a server of its own, which imports torch
 def test_bad_checkpoints_and_strange_names_are_said_and_the_page_goes_on(own_runs, open_page):
-    names = {run_id: own_runs / run_id for run_id in trained_runs.offered(str(own_runs))}
+    names = {run_id: own_runs / run_id for run_id in run_cache.trained_runs(str(own_runs))}
     torn, strange, *_ = names
     (names[torn] / "checkpoints" / "last.ckpt").write_bytes(b"PK\x03\x04 torn")
     result = json.loads((names[strange] / "result.json").read_text())
@@ -213,9 +213,9 @@ def test_bad_checkpoints_and_strange_names_are_said_and_the_page_goes_on(own_run
 
 
 def test_what_is_no_checkpoint_of_ours_is_named(own_runs):
-    folder = own_runs / next(iter(trained_runs.offered(str(own_runs))))
+    folder = own_runs / next(iter(run_cache.trained_runs(str(own_runs))))
     path = folder / "checkpoints" / "last.ckpt"
-    model, description = networks.trained(folder)
+    model, description = model_service.load_trained(folder)
     assert model(torch.zeros(1, *description["in_shape_CHW"])).shape == (1, 10)
     for content, message in (
         ({"trainlab": {"schema": 99}}, "schema 99, expected 1"),
@@ -226,15 +226,15 @@ def test_what_is_no_checkpoint_of_ours_is_named(own_runs):
         if content is not None:
             torch.save(content, path)
         with pytest.raises(RequestError, match=message):
-            networks.trained(folder)
+            model_service.load_trained(folder)
 
 
 def test_offered_are_runs_with_a_checkpoint_the_best_first(own_runs):
-    offered = trained_runs.offered(str(own_runs))
+    offered = run_cache.trained_runs(str(own_runs))
     shares = [float(re.search(r"(\d+\.\d)%", label)[1]) for label in offered.values()]
     assert len(offered) >= 4 and shares == sorted(shares, reverse=True)
     best = next(iter(offered))
     shutil.rmtree(own_runs / best / "checkpoints")
-    trained_runs.offered.clear()
-    assert best not in trained_runs.offered(str(own_runs))
-    assert trained_runs.offered(str(Path(own_runs) / "none")) == {}
+    run_cache.trained_runs.clear()
+    assert best not in run_cache.trained_runs(str(own_runs))
+    assert run_cache.trained_runs(str(Path(own_runs) / "none")) == {}

@@ -10,9 +10,9 @@ import sys
 
 import pytest
 
-from trainlab.app.hosts import OURS, OnlyOurNames
-from trainlab.app.place import Place
-from trainlab.app.serve import serve
+from trainlab.app.allowed_hosts import LOCAL_NAMES, AllowedHosts
+from trainlab.app.paths import AppPaths
+from trainlab.app.server import serve
 from trainlab.errors import RequestError
 
 PAGES = {
@@ -41,7 +41,7 @@ def test_a_taken_port_is_refused_in_one_line(tmp_path):
         listener.listen()
         port = listener.getsockname()[1]
         with pytest.raises(RequestError, match=f"port {port} of 127.0.0.1 is taken; .*--port"):
-            serve(Place(tmp_path), port)
+            serve(AppPaths(tmp_path), port)
 
 
 def handshake(address: str, path: str = "/_stcore/stream", **headers: str) -> int:
@@ -102,7 +102,7 @@ def test_a_host_that_is_none_of_this_machine_is_refused_in_one_line(call_command
      (["::"], "[fe80::1]:1", True)],
 )  # fmt: skip
 def test_what_host_names_is_answered(names, host, may):
-    assert OnlyOurNames(None, [*OURS, *names])._is_ours(host) is may
+    assert AllowedHosts(None, [*LOCAL_NAMES, *names])._is_ours(host) is may
 
 
 def test_without_the_extra_it_says_what_to_install():

@@ -44,8 +44,8 @@ def test_no_two_controls_of_a_page_share_a_name():
 
 
 def test_the_door_binds(monkeypatch):
-    from trainlab.app import shell
+    from trainlab.app import widgets
 
     given = {}
-    shell.control(lambda label, **options: given.update(options), "depth", key="depth", width=3)
+    widgets.url_control(lambda label, **options: given.update(options), "depth", key="depth", width=3)
     assert given == {"key": "depth", "bind": "query-params", "width": 3}

@@ -6,16 +6,16 @@ import threading
 
 import pytest
 
-from trainlab.app.forecasts import Forecasts
-from trainlab.build.trust import own_keys
+from trainlab.app.forecast_client import ForecastClient
 from trainlab.errors import RequestError
-from trainlab.training.forecaster import serve
-from trainlab.training.preflight import forecast_run
+from trainlab.forecast.forecast_server import serve
+from trainlab.forecast.run_forecast import forecast_run
+from trainlab.instantiate.trust import trusted_keys
 
 
 def test_it_answers_as_preflight_does_and_goes_on_after_an_error(settings):
     good = settings("trainer.max_steps=100", "trainer.max_epochs=null")
-    questions = io.StringIO("\n".join(["{}", "no json", json.dumps([good, own_keys(good)])]) + "\n")
+    questions = io.StringIO("\n".join(["{}", "no json", json.dumps([good, trusted_keys(good)])]) + "\n")
     answers = io.StringIO()
     serve(questions, answers)
     first, second, third = map(json.loads, answers.getvalue().splitlines())
@@ -25,7 +25,7 @@ def test_it_answers_as_preflight_does_and_goes_on_after_an_error(settings):
 
 @pytest.mark.slow  # imports torch twice
 def test_the_queue_keeps_answers_drops_what_is_out_of_date_and_survives_the_process(settings):
-    forecasts = Forecasts()
+    forecasts = ForecastClient()
     try:
         one, two, three = (settings(f"seed={n}") for n in range(3))
         running = forecasts.ask(one)
@@ -54,9 +54,9 @@ def slow_answers(monkeypatch):
         settings, _ = json.loads(question)  # and which of its keys are the user's own
         return settings
 
-    monkeypatch.setattr(Forecasts, "_start", lambda self: None)
-    monkeypatch.setattr(Forecasts, "_answer", answer)
-    forecasts = Forecasts()
+    monkeypatch.setattr(ForecastClient, "_start", lambda self: None)
+    monkeypatch.setattr(ForecastClient, "_answer", answer)
+    forecasts = ForecastClient()
     yield forecasts, let
     let.set()
     forecasts.close()

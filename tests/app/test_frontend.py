@@ -7,9 +7,17 @@ from dataclasses import dataclass
 
 import pytest
 
+from trainlab.app.streamlit_internals import (
+    BACKEND_SCRIPT,
+    PRELOADED_PARTS,
+    STATIC,
+    index_html,
+    scripts_needed,
+)
+
 pytest.importorskip("streamlit")
 
-from trainlab.app import frontend
+from trainlab.app import static_cache, streamlit_internals
 
 BEHIND = b"left to Streamlit"
 
@@ -34,7 +42,7 @@ def answer(path: str, method: str = "GET") -> Answer:
     scope = {"type": "http", "method": method, "path": path}
     # in a thread of its own: a browser test before this one leaves its loop running in this one
     with ThreadPoolExecutor(1) as thread:
-        thread.submit(asyncio.run, frontend.Frontend(behind)(scope, None, send)).result()
+        thread.submit(asyncio.run, static_cache.StaticCache(behind)(scope, None, send)).result()
     headers = {name.decode(): value.decode() for name, value in sent[0]["headers"]}
     return Answer(headers, sent[1]["body"])
 
@@ -46,28 +54,28 @@ def test_the_page_names_the_code_of_charts_and_tables_and_all_of_it_is_there():
     )
     named = re.findall(r'href="\./(static/(?:js|css)/[\w.-]+)"', page.body.decode())
     assert len(named) == len(set(named))
-    for part in frontend.SOON:
+    for part in PRELOADED_PARTS:
         assert any(name.startswith(f"static/js/{part}.") for name in named), part
     assert any(name.startswith("static/css/DataFrame.") for name in named)
     for name in named:
         file = answer(f"/{name}")
-        assert file.body == (frontend.STATIC / name).read_bytes()
+        assert file.body == (STATIC / name).read_bytes()
         assert int(file.headers["content-length"]) == len(file.body)
         assert file.headers["content-type"] in ("text/javascript", "text/css")
         assert "immutable" in file.headers["cache-control"]
 
 
 def test_what_a_file_imports_is_named_with_it():
-    needed = set(frontend.needed(frontend.SOON))
+    needed = set(scripts_needed(PRELOADED_PARTS))
     for name in needed:
-        text = (frontend.STATIC / name).read_text(encoding="utf-8")
+        text = (STATIC / name).read_text(encoding="utf-8")
         imported = re.findall(r'(?:from|import)"\./([\w.-]+\.js)"', text)
         assert {f"static/js/{other}" for other in imported} <= needed
 
 
 @pytest.mark.parametrize("path", ["/", "/run", "/will-it-learn"])
 def test_every_address_of_the_app_has_the_page(path):
-    assert answer(path).body == frontend.index()
+    assert answer(path).body == index_html()
 
 
 @pytest.mark.parametrize(
@@ -84,11 +92,11 @@ def test_only_what_is_asked_for_is_answered():
 
 
 def test_a_streamlit_without_these_parts_has_its_own_page(monkeypatch):
-    monkeypatch.setattr(frontend, "SOON", ("NoSuchPart",))
-    frontend.index.cache_clear()
+    monkeypatch.setattr(streamlit_internals, "PRELOADED_PARTS", ("NoSuchPart",))
+    index_html.cache_clear()
     try:
-        own = (frontend.STATIC / "index.html").read_text(encoding="utf-8")
-        assert frontend.index().decode().replace(frontend.SERVER, "") == own
-        assert frontend.index().decode().count("window.location.origin") == 1, "told where its server is"
+        own = (STATIC / "index.html").read_text(encoding="utf-8")
+        assert index_html().decode().replace(BACKEND_SCRIPT, "") == own
+        assert index_html().decode().count("window.location.origin") == 1, "told where its server is"
     finally:
-        frontend.index.cache_clear()
+        index_html.cache_clear()

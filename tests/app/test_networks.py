@@ -4,7 +4,7 @@ import pytest
 
 pytest.importorskip("streamlit")
 
-from trainlab.app import networks
+from trainlab.app import model_service
 from trainlab.config import compose
 from trainlab.errors import RequestError
 
@@ -18,7 +18,7 @@ from trainlab.errors import RequestError
     ],
 )
 def test_settings_are_those_of_the_command_line(overrides):
-    assert networks.settings_of(overrides) == compose(overrides)
+    assert model_service.compose_settings(overrides) == compose(overrides)
 
 
 @pytest.mark.parametrize("wrong", ["activation=reluu", "depth=-1", "a=b=[", "nonsense=1"])
@@ -26,14 +26,14 @@ def test_what_does_not_compose_is_refused_as_by_the_command_line(wrong):
     with pytest.raises(RequestError) as by_the_command_line:
         compose([wrong])
     with pytest.raises(RequestError) as by_the_app:
-        networks.settings_of((wrong,))
+        model_service.compose_settings((wrong,))
     assert str(by_the_app.value) == str(by_the_command_line.value)
 
 
 def test_it_is_said_where_the_data_are_not_those_of_the_run_any_more():
     settings = compose(["data=digits"])
     settings |= {"fingerprint": "of other images", "run_id": "a1b2c3d4e5f6", "copy": "embedded"}
-    changed = networks.change_of_data(settings)
+    changed = model_service.data_mismatch(settings)
     assert changed is not None and "of other images" in changed
     found = changed.rpartition("those that are there have ")[2].split()[0]
-    assert networks.change_of_data(settings | {"fingerprint": found}) is None
+    assert model_service.data_mismatch(settings | {"fingerprint": found}) is None

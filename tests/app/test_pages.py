@@ -11,8 +11,9 @@ from browsing import REPOSITORY
 from streamlit.testing.v1 import AppTest
 
 from trainlab import analysis
-from trainlab.app import comparing, inside, records
-from trainlab.app.place import Place
+from trainlab.app import compare_curves, compare_views, run_cache, run_layers
+from trainlab.app.compare_curves import _describe_replicates, _format_interval
+from trainlab.app.paths import AppPaths
 from trainlab.runs import RunFolder, load_runs
 
 PAGES = REPOSITORY / "src" / "trainlab" / "app" / "pages"
@@ -28,8 +29,8 @@ def runs(runs_folder, tmp_path):
 @pytest.fixture
 def show(runs, monkeypatch):
     """Draws a page of the app on these runs: `show("run", run=ID)`."""
-    monkeypatch.setattr(sys, "argv", ["main.py", *Place(runs).arguments()])
-    monkeypatch.setattr(inside, "_theory", lambda *_: None)  # it imports torch
+    monkeypatch.setattr(sys, "argv", ["main.py", *AppPaths(runs).arguments()])
+    monkeypatch.setattr(run_layers, "_show_theory", lambda *_: None)  # it imports torch
 
     def draw(page: str, **asked) -> AppTest:
         test = AppTest.from_file(str(PAGES / f"{page}.py"), default_timeout=ANY_SECONDS)
@@ -165,7 +166,7 @@ def test_a_curve_whose_run_is_gone_is_said_and_the_others_stay(show, runs):
 
 
 def test_an_address_that_asks_for_too_many_curves_gets_the_first_of_them(show, runs, monkeypatch):
-    monkeypatch.setattr(comparing, "MOST_LINES", 2)
+    monkeypatch.setattr(compare_curves, "MAX_LINES", 2)
     first = load_runs(runs).filter(seed=0)["run_id"].to_list()
     page = show("compare", lines=first)
     said(page)
@@ -189,9 +190,9 @@ def test_the_filter_offers_no_class_and_nothing_twice(show):
 
 def test_what_a_row_averages_over_is_named(runs):
     frame = load_runs(runs, settings=True)
-    assert comparing._of_what(frame, ["activation", "init"]) == "seeds"
-    assert comparing._of_what(frame, ["activation"]) == "runs that differ in init, seed"
-    assert comparing._of_what(frame, ["activation", "init", "seed"]) == "runs"
+    assert _describe_replicates(frame, ["activation", "init"]) == "seeds"
+    assert _describe_replicates(frame, ["activation"]) == "runs that differ in init, seed"
+    assert _describe_replicates(frame, ["activation", "init", "seed"]) == "runs"
 
 
 @pytest.mark.parametrize(
@@ -211,7 +212,7 @@ def test_an_interval_holds_what_can_be_and_says_nothing_where_it_knows_nothing(m
         }
     )  # fmt: skip
     row = analysis.compare(frame, [], metric).table.row(0, named=True)
-    assert comparing._interval(metric, row) == said
+    assert _format_interval(metric, row) == said
 
 
 def test_a_number_in_a_name_has_its_axis():
@@ -223,13 +224,13 @@ def test_a_number_in_a_name_has_its_axis():
         "pool": None,
         "init": "none",
     }
-    assert records.setting_name(values) == "relu, depth=6, width=8, norm_layer=none, init=none"
+    assert run_cache.setting_name(values) == "relu, depth=6, width=8, norm_layer=none, init=none"
 
 
 def test_two_runs_differ_in_options_and_not_in_the_classes_that_they_build():
     first = {"axes": {"activation": "relu"}, "activation": {"_target_": "torch.nn.ReLU"}, "depth": None}
     second = {"axes": {"activation": "tanh"}, "activation": {"_target_": "torch.nn.Tanh"}, "depth": 3}
-    rows = comparing._differing(first, second)
+    rows = compare_views._differing_settings(first, second)
     assert [(row["setting"], row["first"], row["second"]) for row in rows] == [
         ("activation", "relu", "tanh"), ("depth", "–", "3")
     ]  # fmt: skip

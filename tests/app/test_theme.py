@@ -6,7 +6,7 @@ import pytest
 from browsing import REPOSITORY
 
 from trainlab.app import theme
-from trainlab.figures.style import COLOURS, GREY, ON_SCREEN
+from trainlab.figures.style import COLOURS, GREY, PAGE_THEME
 
 THEMES = {"light": (theme.LIGHT, theme.ON_LIGHT), "dark": (theme.DARK, theme.ON_DARK)}
 FIGURES = sorted((REPOSITORY / "experiments").glob("*/figure.svg"))
@@ -39,7 +39,7 @@ def test_lines_stand_out_from_the_page(name):
 
 @pytest.mark.parametrize(
     ("page", "text", "quiet"),
-    [(theme.LIGHT, theme.TEXT_LIGHT, theme.QUIET_LIGHT), (theme.DARK, theme.TEXT_DARK, theme.QUIET_DARK)],
+    [(theme.LIGHT, theme.TEXT_LIGHT, theme.MUTED_LIGHT), (theme.DARK, theme.TEXT_DARK, theme.MUTED_DARK)],
 )
 def test_text_can_be_read(page, text, quiet):
     for ground in (page["backgroundColor"], page["secondaryBackgroundColor"]):
@@ -48,8 +48,8 @@ def test_text_can_be_read(page, text, quiet):
 
 
 def test_every_colour_of_a_chart_has_one_of_the_page():
-    rules = theme.chart_rules()
-    assert ON_SCREEN["range"]["category"] == COLOURS
+    rules = theme.chart_css()
+    assert PAGE_THEME["range"]["category"] == COLOURS
     for colour, light, dark in zip(COLOURS, theme.ON_LIGHT, theme.ON_DARK, strict=True):
         for part in ("stroke", "fill"):
             assert f'[{part}="{colour}" i] {{ {part}: light-dark({light}, {dark}); }}' in rules
@@ -57,7 +57,7 @@ def test_every_colour_of_a_chart_has_one_of_the_page():
 
 @pytest.mark.parametrize("path", FIGURES, ids=lambda path: path.parent.name)
 def test_a_published_figure_is_on_the_ground_of_the_page_and_every_line_of_it_stands_out(path):
-    drawn = theme.figure_on_page(path.read_text(encoding="utf-8"))
+    drawn = theme.themed_svg(path.read_text(encoding="utf-8"))
     for name, (page, _) in THEMES.items():
         rules = dict(
             re.findall(
@@ -75,10 +75,10 @@ def test_a_published_figure_is_on_the_ground_of_the_page_and_every_line_of_it_st
 
 def test_numbers_in_the_cells_of_a_heat_map_keep_their_ink():
     cells = '<svg><rect fill="white"/><text fill="white">1</text><text fill="black">2</text></svg>'
-    assert 'text[fill="black"]' not in theme.figure_on_page(cells)
-    assert 'text[fill="black"]' in theme.figure_on_page("<svg><text fill='#000'>1</text></svg>")
+    assert 'text[fill="black"]' not in theme.themed_svg(cells)
+    assert 'text[fill="black"]' in theme.themed_svg("<svg><text fill='#000'>1</text></svg>")
 
 
 @pytest.mark.parametrize("text", ["", "no picture", "<svg"])
 def test_what_is_no_figure_is_left_as_it_is(text):
-    assert theme.figure_on_page(text) == text
+    assert theme.themed_svg(text) == text

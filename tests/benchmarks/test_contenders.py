@@ -48,8 +48,8 @@ def test_a_round_that_fails_says_why(tmp_path):
     ],
 )
 def test_the_networks_by_hand_are_the_platforms(by_hand, overrides):
-    from trainlab.training import assemble
+    from trainlab.build import networks
 
     settings = compose(overrides)
-    ours = assemble.network(settings, assemble.in_shape_CHW(settings), 10)
+    ours = networks.build_network(settings, networks.input_shape_CHW(settings), 10)
     assert [p.shape for p in by_hand().parameters()] == [p.shape for p in ours.parameters()]

@@ -12,8 +12,8 @@ import pytest
 from tiny import ACCURACY, claim, put
 
 from trainlab import cli
-from trainlab.claims import folder as claims
-from trainlab.claims.worker import CACHE_FILE
+from trainlab.claims import registry as claims
+from trainlab.claims.shift_evaluation import CACHE_FILE
 
 SHIPPED = Path(__file__).parents[2] / "experiments"
 
@@ -227,7 +227,7 @@ def test_every_claim_that_is_shipped_is_in_order():
 
 @pytest.mark.parametrize("name", [path.parent.name for path in SHIPPED.glob("*/claim.yaml")])
 def test_a_shipped_claim_says_all_that_its_page_needs(name):
-    (entry,) = claims.load(SHIPPED, [name])
+    (entry,) = claims.load_claims(SHIPPED, [name])
     seeds = entry.claim.profiles.cpu.seeds
     most = 150 if entry.claim.grid is not None else 90  # the cells of a grid are small
     assert len(entry.claim.trained_arms) * seeds.most <= most, "too much for five minutes on two cores"
@@ -245,7 +245,7 @@ def test_the_course_has_every_claim_it_promises():
         "batchnorm-needs-a-batch", "batchnorm-eval-lag", "many-parameters-overfit",
         "shared-weights-see-shifted-digits", "max-or-average-pooling",
     }  # fmt: skip
-    assert promised <= set(claims.names(SHIPPED))
+    assert promised <= set(claims.claim_names(SHIPPED))
 
 
 def test_the_papers_have_every_claim_that_is_promised():
@@ -255,12 +255,12 @@ def test_the_papers_have_every_claim_that_is_promised():
         "schoenholz-depth-follows-xi", "xiao-delta-orthogonal", "yang-batchnorm-explodes",
         "klambauer-selu-keeps-scale", "de-residual-without-batchnorm",
     }  # fmt: skip
-    assert promised == {entry.name for entry in claims.load(SHIPPED, collection="papers")}
+    assert promised == {entry.name for entry in claims.load_claims(SHIPPED, collection="papers")}
 
 
 @pytest.mark.parametrize("collection", ["course", "papers"])
 def test_no_two_claims_of_a_collection_have_the_same_place(collection):
-    orders = [entry.claim.order for entry in claims.load(SHIPPED, collection=collection)]
+    orders = [entry.claim.order for entry in claims.load_claims(SHIPPED, collection=collection)]
     assert len(orders) == len(set(orders))
 
 
@@ -269,15 +269,15 @@ def test_no_two_claims_of_a_collection_have_the_same_place(collection):
 )
 def test_a_claim_whose_runs_are_not_done_has_no_verdict(tmp_path, monkeypatch, status, told):
     """Neither has the next one where somebody asked to stop; a failure does not keep it from being run."""
-    from trainlab.claims import sweep
-    from trainlab.sweeps.local import LocalEngine
+    from trainlab.claims import execution
+    from trainlab.sweeps.local_engine import LocalEngine
     from trainlab.sweeps.outcome import Outcome
 
     def end(self, plan, *_):
         return [Outcome(job.run_id, job.label, status) for job in plan.todo]
 
     monkeypatch.setattr(LocalEngine, "run", end)
-    monkeypatch.setattr(sweep, "check_architectures", lambda *_: None)
+    monkeypatch.setattr(execution, "check_architectures", lambda *_: None)
     for name in ("first", "second"):
         put(tmp_path, name, claim())
     code, out, _ = call("run", "--experiments", tmp_path, "--runs", tmp_path / "runs")

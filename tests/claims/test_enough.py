@@ -4,8 +4,8 @@ from types import SimpleNamespace
 
 import pytest
 
+from trainlab.claims.execution import has_required_artifacts
 from trainlab.claims.sources import Shift, Signal
-from trainlab.claims.sweep import _is_enough
 from trainlab.runs import Result, RunFolder
 
 SHIFT, SIGNAL = Shift.model_construct(), Signal.model_construct()
@@ -32,13 +32,13 @@ def test_a_run_is_enough_with_all_that_is_asked_for(tmp_path, sources, figure, n
         path = folder.path / name
         path.parent.mkdir(exist_ok=True)
         path.touch()
-    assert _is_enough(SimpleNamespace(claim=claim), folder.path) == (set(needed) <= set(kept))
+    assert has_required_artifacts(SimpleNamespace(claim=claim), folder.path) == (set(needed) <= set(kept))
 
 
 def test_a_diverged_run_needs_no_weights(tmp_path):
     claim = SimpleNamespace(all_sources=[SHIFT, SIGNAL], figure=SimpleNamespace(kind="bars"))
     folder = RunFolder(tmp_path / "r").create()
     folder.finish(Result(run_id="r", status="diverged"))
-    assert not _is_enough(SimpleNamespace(claim=claim), folder.path)
+    assert not has_required_artifacts(SimpleNamespace(claim=claim), folder.path)
     (folder.path / SIGNALS).touch()
-    assert _is_enough(SimpleNamespace(claim=claim), folder.path)
+    assert has_required_artifacts(SimpleNamespace(claim=claim), folder.path)

@@ -5,8 +5,8 @@ import math
 import pytest
 from tiny import claim
 
-from trainlab.claims.evidence import Evidence
-from trainlab.claims.spec import read
+from trainlab.claims.registry import parse_claim
+from trainlab.claims.source_evaluator import SourceEvaluator
 from trainlab.errors import RequestError
 from trainlab.runs import Result, RunFolder
 
@@ -22,7 +22,7 @@ SIGNALS = [
 def source(**content):
     bound = {"kind": "bound", "says": "so", "arm": "A", "of": content, "at_least": 0.0}
     figure = {"kind": "curves", "title": "t", "arms": ["A", "B"]}
-    return read(claim(expectations=[bound], figure=figure), "c").expectations[0].of
+    return parse_claim(claim(expectations=[bound], figure=figure), "c").expectations[0].of
 
 
 class NoServer:
@@ -45,7 +45,7 @@ def evidence(tmp_path):
             Result(run_id=f"run{seed}", status=status, metrics=metrics, seed=seed, parameters=61_706)
         )
     runs = {"A": {seed: tmp_path / f"run{seed}" for seed in statuses}}
-    return Evidence(runs, {"A": {"data": {"num_classes": 10}}}, NoServer())  # type: ignore[arg-type]
+    return SourceEvaluator(runs, {"A": {"data": {"num_classes": 10}}}, NoServer())  # type: ignore[arg-type]
 
 
 def test_a_metric_is_the_records_and_a_diverged_run_guesses(evidence):

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 from tiny import claim, put
 
-from trainlab.analysis.phase import AT_CHANCE, LEARNED, Place
-from trainlab.claims import boundary, verdict
-from trainlab.claims import folder as claims
-from trainlab.claims.page import grid_table, tuning_table
-from trainlab.claims.spec import read
+from trainlab.analysis.phase_diagram import AT_CHANCE, LEARNED, PhasePoint
+from trainlab.claims import judge
+from trainlab.claims import registry as claims
+from trainlab.claims.claim_page import grid_table, tuning_table
+from trainlab.claims.registry import parse_claim
 from trainlab.errors import RequestError
 
 GRID = {"scale": "init.sigma_w2", "scales": [1.0, 1.5], "depths": [2, 4]}
@@ -25,75 +25,75 @@ def grid_claim(**changes):
 def places(xi, learned_up_to, depths=(2, 4, 8, 16), seed=0):
     """Cells of one seed: of each scale its ξ, and the depth up to which it learned."""
     return [
-        Place(scale, depth, seed, LEARNED if depth <= learned_up_to[scale] else AT_CHANCE, xi=xi[scale])
+        PhasePoint(scale, depth, seed, LEARNED if depth <= learned_up_to[scale] else AT_CHANCE, xi=xi[scale])
         for scale in xi
         for depth in depths
     ]
 
 
 def test_every_pair_of_scale_and_depth_is_an_arm_that_is_trained():
-    made = read(grid_claim(), "mine")
+    made = parse_claim(grid_claim(), "mine")
     assert made.arms["1.5 × 4"] == ["init.sigma_w2=1.5", "depth=4"]
     assert made.trained_arms == ["1 × 2", "1.5 × 2", "1 × 4", "1.5 × 4"]
 
 
 def test_an_expectation_may_name_a_cell():
     learns = {"kind": "learns", "says": "s", "arm": "1.5 × 4", "unlike": "1 × 4"}
-    assert read(grid_claim(expectations=[learns, BOUNDARY]), "mine").expectations[0].arms() == [
+    assert parse_claim(grid_claim(expectations=[learns, BOUNDARY]), "mine").expectations[0].arms() == [
         "1.5 × 4",
         "1 × 4",
     ]
     with pytest.raises(
         RequestError, match=r"unknown arm in expectation 1 '1\.5 × 5': did you mean '1\.5 × 4'"
     ):
-        read(grid_claim(expectations=[{**learns, "arm": "1.5 × 5"}, BOUNDARY]), "mine")
+        parse_claim(grid_claim(expectations=[{**learns, "arm": "1.5 × 5"}, BOUNDARY]), "mine")
 
 
 def test_a_boundary_needs_a_grid():
     with pytest.raises(RequestError, match="a boundary and a phase diagram are of a grid"):
-        read(claim(expectations=[BOUNDARY]), "mine")
+        parse_claim(claim(expectations=[BOUNDARY]), "mine")
 
 
 def test_a_fault_of_the_grid_is_told_with_its_place():
     with pytest.raises(RequestError, match=r"grid\.depths"):
-        read(grid_claim(grid={**GRID, "depths": [2]}), "mine")
+        parse_claim(grid_claim(grid={**GRID, "depths": [2]}), "mine")
 
 
 def test_agreement_is_one_where_theory_is_right_and_a_half_where_it_guesses():
     xi = {1.0: 0.5, 1.5: 2.0}
     right = places(xi, {1.0: 2, 1.5: 8})  # 6ξ: 3 and 12
-    assert boundary.balanced_agreement(right, 6.0) == 1.0
-    assert boundary.balanced_agreement(right, 1e9) == 0.5  # all learn, it says
-    assert boundary.balanced_agreement(places(xi, {1.0: 16, 1.5: 16}), 6.0) == 0.5
-    inverted = [Place(p.scale, p.depth, 0, AT_CHANCE if p.learned else LEARNED, xi=p.xi) for p in right]
-    assert boundary.balanced_agreement(inverted, 6.0) == 0.0
+    assert judge.theory_balanced_accuracy(right, 6.0) == 1.0
+    assert judge.theory_balanced_accuracy(right, 1e9) == 0.5  # all learn, it says
+    assert judge.theory_balanced_accuracy(places(xi, {1.0: 16, 1.5: 16}), 6.0) == 0.5
+    inverted = [PhasePoint(p.scale, p.depth, 0, AT_CHANCE if p.learned else LEARNED, xi=p.xi) for p in right]
+    assert judge.theory_balanced_accuracy(inverted, 6.0) == 0.0
 
 
 def test_agreement_weighs_both_sides_the_same():
     xi = {1.0: 0.5, 1.5: 2.0}
     cells = places(xi, {1.0: 2, 1.5: 4})  # one cell of five that do not learn is called wrong
-    assert boundary.balanced_agreement(cells, 6.0) == pytest.approx((1 + 4 / 5) / 2)
+    assert judge.theory_balanced_accuracy(cells, 6.0) == pytest.approx((1 + 4 / 5) / 2)
 
 
 def test_the_deepest_that_learns_is_ranked_as_xi_is():
     xi = {1.0: 3.0, 1.5: 20.0, 1.76: 100.0, 3.0: 9.0}
     follows = {1.0: 2, 1.5: 8, 1.76: 16, 3.0: 4}
-    assert boundary.rank_correlation(places(xi, follows)) == pytest.approx(1.0)
-    assert boundary.rank_correlation(places(xi, {1.0: 16, 1.5: 4, 1.76: 2, 3.0: 8})) == pytest.approx(-1.0)
-    assert boundary.rank_correlation(places(xi, dict.fromkeys(xi, 4))) == 0.0
+    assert judge.depth_rank_correlation(places(xi, follows)) == pytest.approx(1.0)
+    assert judge.depth_rank_correlation(places(xi, {1.0: 16, 1.5: 4, 1.76: 2, 3.0: 8})) == pytest.approx(-1.0)
+    assert judge.depth_rank_correlation(places(xi, dict.fromkeys(xi, 4))) == 0.0
     never = {**follows, 1.0: 0}
-    assert boundary.rank_correlation(places(xi, never)) == pytest.approx(1.0)
+    assert judge.depth_rank_correlation(places(xi, never)) == pytest.approx(1.0)
 
 
 def test_a_boundary_is_judged_over_seeds():
-    made = read(grid_claim(), "mine").expectations[0]
+    made = parse_claim(grid_claim(), "mine").expectations[0]
     xi = {1.0: 0.5, 1.5: 2.0}
     cells = [cell for seed in range(5) for cell in places(xi, {1.0: 2, 1.5: 8}, seed=seed)]
-    values = boundary.by_seed(made, cells)
+    values = judge.phase_boundary_by_seed(made, cells)
     assert values == [1.0] * 5
-    assert verdict.judge_boundary(made, values).verdict == verdict.SUPPORTED
-    assert verdict.judge_boundary(made, [0.5, 0.6, 0.4, 0.5, 0.55]).verdict == verdict.REFUTED
-    assert verdict.judge_boundary(made, [0.6, 0.9, 0.7, 0.8, 0.75]).verdict == verdict.UNDECIDED
+    assert judge.judge_phase_boundary(made, values).verdict == judge.SUPPORTED
+    assert judge.judge_phase_boundary(made, [0.5, 0.6, 0.4, 0.5, 0.55]).verdict == judge.REFUTED
+    assert judge.judge_phase_boundary(made, [0.6, 0.9, 0.7, 0.8, 0.75]).verdict == judge.UNDECIDED
 
 
 def near(**changes):
@@ -101,7 +101,7 @@ def near(**changes):
     content = {"kind": "near", "says": "so", "arm": "A", "of": of, "equals": {"a": 0.5, "b": 0.05},
                "within": 0.1, **changes}  # fmt: skip
     figure = {"kind": "curves", "title": "t", "arms": ["A", "B"]}
-    return read(claim(expectations=[content], figure=figure), "mine").expectations[0]
+    return parse_claim(claim(expectations=[content], figure=figure), "mine").expectations[0]
 
 
 def around(centre, spread=0.01):
@@ -111,18 +111,18 @@ def around(centre, spread=0.01):
 @pytest.mark.parametrize(
     ("a", "b", "said"),
     [
-        (around(0.5), around(0.05), verdict.SUPPORTED),
-        (around(0.53), around(0.047), verdict.SUPPORTED),
-        (around(0.5), around(0.06), verdict.REFUTED),  # a layer off by a fifth, small as it is
-        (around(0.5), around(0.05, 0.3), verdict.UNDECIDED),
+        (around(0.5), around(0.05), judge.SUPPORTED),
+        (around(0.53), around(0.047), judge.SUPPORTED),
+        (around(0.5), around(0.06), judge.REFUTED),  # a layer off by a fifth, small as it is
+        (around(0.5), around(0.05, 0.3), judge.UNDECIDED),
     ],
 )
 def test_every_layer_must_be_near_its_own_number(a, b, said):
-    assert verdict.judge_near(near(), {"a": a, "b": b}).verdict == said
+    assert judge.judge_approx_equal(near(), {"a": a, "b": b}).verdict == said
 
 
 def test_what_was_seen_names_each_layer_with_what_was_expected():
-    finding = verdict.judge_near(near(), {"a": around(0.5), "b": around(0.054)})
+    finding = judge.judge_approx_equal(near(), {"a": around(0.5), "b": around(0.054)})
     assert "a 0.5 (0.5), b 0.054 (0.05)" in finding.saw
     assert finding.estimate == pytest.approx(8.0) and finding.unit == "%"
 
@@ -131,8 +131,8 @@ def test_a_single_number_is_of_the_sources_own_layer():
     made = near(equals=2.0)
     assert made.source("").layer == "first" and made.wanted == {"": 2.0}
     assert near().source("b").layer == "b"
-    assert verdict.judge_near(made, {"": around(2.05)}).verdict == verdict.SUPPORTED
-    assert verdict.judge_near(made, {"": [2.0]}).verdict == verdict.UNDECIDED
+    assert judge.judge_approx_equal(made, {"": around(2.05)}).verdict == judge.SUPPORTED
+    assert judge.judge_approx_equal(made, {"": [2.0]}).verdict == judge.UNDECIDED
 
 
 @pytest.mark.parametrize(
@@ -168,21 +168,21 @@ def test_a_page_shows_what_was_tried_and_says_where_the_best_is_at_the_edge():
 def test_collections_are_loaded_and_judged_apart(tmp_path):
     put(tmp_path, "paper", claim(collection="papers", order=1))
     put(tmp_path, "lesson", claim(order=2))
-    assert [entry.name for entry in claims.load(tmp_path)] == ["lesson", "paper"]
-    assert [entry.name for entry in claims.load(tmp_path, collection="papers")] == ["paper"]
+    assert [entry.name for entry in claims.load_claims(tmp_path)] == ["lesson", "paper"]
+    assert [entry.name for entry in claims.load_claims(tmp_path, collection="papers")] == ["paper"]
     with pytest.raises(RequestError, match="unknown collection 'paper': did you mean 'papers'"):
-        claims.load(tmp_path, collection="paper")
+        claims.load_claims(tmp_path, collection="paper")
     with pytest.raises(RequestError, match="none of these claims is of the collection papers"):
-        claims.load(tmp_path, ["lesson"], "papers")
+        claims.load_claims(tmp_path, ["lesson"], "papers")
 
 
 def test_holm_counts_the_claims_of_a_collection_and_no_others():
-    from trainlab.claims.course import verdicts
+    from trainlab.claims.collection_pages import verdicts_by_claim
 
     def record(collection):
         return {"collection": collection, "p_for": 0.02, "p_against": 1.0}
 
     found = {f"lesson {i}": {"p_for": 0.02, "p_against": 1.0} for i in range(3)} | {"paper": record("papers")}
-    judged = verdicts(found)
-    assert judged["paper"] == (verdict.SUPPORTED, pytest.approx(0.02))
-    assert judged["lesson 0"] == (verdict.UNDECIDED, pytest.approx(0.06))
+    judged = verdicts_by_claim(found)
+    assert judged["paper"] == (judge.SUPPORTED, pytest.approx(0.02))
+    assert judged["lesson 0"] == (judge.UNDECIDED, pytest.approx(0.06))

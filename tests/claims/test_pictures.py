@@ -4,11 +4,10 @@ import pytest
 
 pytest.importorskip("altair")
 
-from trainlab.claims.further import inline, parts
-from trainlab.claims.others import image, svg_text
+from trainlab.claims.safe_html import extra_pages, image_tag, inline_svg, read_svg
 from trainlab.errors import RequestError
-from trainlab.figures import arms, by_depth, forest, heat_map, interaction, layer_bars, learning_curves
-from trainlab.figures.style import svg, write
+from trainlab.figures import bar_charts, interval_plots, layer_profiles, learning_curves, signal_heatmap
+from trainlab.figures.style import save_figure, to_svg
 
 VALUES = {
     "relu / kaiming": [0.9, 0.92, 0.91],
@@ -24,27 +23,27 @@ FINDING = {"estimate": 0.1, "low": 0.05, "high": 0.15, "bound": 0.02, "verdict":
 FACTORS = ("activation", "initializer")
 CHARTS = {
     "arms": (
-        arms.figure(VALUES, "Arms", unit="share", name="test accuracy"),
+        interval_plots.group_means_plot(VALUES, "Arms", unit="share", name="test accuracy"),
         ["test accuracy (%)", "91.0 %"],
     ),
     "interaction": (
-        interaction.figure(VALUES, FACTORS, "Pair", unit="share", name="accuracy"),
+        interval_plots.interaction_plot(VALUES, FACTORS, "Pair", unit="share", name="accuracy"),
         ["activation", "initializer", "kaiming", "accuracy (%)"],
     ),
     "heat_map": (
-        heat_map.figure({"A": CELLS}, "weight_grad_norm", "Where"),
+        signal_heatmap.signal_heatmap_grid({"A": CELLS}, "weight_grad_norm", "Where"),
         ["training step", "log10 of weight gradient norm"],
     ),
     "by_depth": (
-        by_depth.figure({"A": [1.0, 0.5]}, {"A": [1.0, 0.4]}, "std of z", "Depth"),
+        layer_profiles.theory_profile_plot({"A": [1.0, 0.5]}, {"A": [1.0, 0.4]}, "std of z", "Depth"),
         ["layer (1 is the first)", "std of z"],
     ),
     "layer_bars": (
-        layer_bars.figure([{"layer": "C1", "parameters": 156, "shape": "6×28×28"}], "Bars"),
+        bar_charts.parameter_bars([{"layer": "C1", "parameters": 156, "shape": "6×28×28"}], "Bars"),
         ["parameters (log scale)", "C1"],
     ),
     "forest": (
-        forest.figure([{"name": "a claim", **FINDING}], "Forest"),
+        interval_plots.forest_plot([{"name": "a claim", **FINDING}], "Forest"),
         ["a claim", "supported", "tick: the bound"],
     ),
 }
@@ -53,25 +52,25 @@ CHARTS = {
 @pytest.mark.parametrize("name", CHARTS)
 def test_a_picture_names_its_axes_and_what_it_shows(name, tmp_path):
     chart, words = CHARTS[name]
-    text = svg(chart)
+    text = to_svg(chart)
     for word in words:
         assert word in text
-    assert write(chart, tmp_path / "picture.png").read_bytes().startswith(b"\x89PNG")
+    assert save_figure(chart, tmp_path / "picture.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_an_svg_inside_a_page_has_no_address():
-    text = svg(CHARTS["arms"][0])
+    text = to_svg(CHARTS["arms"][0])
     assert "http" in text
-    assert "http" not in inline(text) and inline(text).startswith("<svg")
+    assert "http" not in inline_svg(text) and inline_svg(text).startswith("<svg")
 
 
 def test_arms_of_an_interaction_have_two_names():
     with pytest.raises(RequestError, match="expected a name like"):
-        interaction.figure({"relu": [1.0]}, ("a", "b"), "t")
+        interval_plots.interaction_plot({"relu": [1.0]}, ("a", "b"), "t")
 
 
 def test_names_of_lines_that_end_together_stand_apart_and_in_order():
-    places = learning_curves.apart({"a": 0.10, "b": 0.11, "c": 0.9, "d": 0.105})
+    places = learning_curves.dodge_labels({"a": 0.10, "b": 0.11, "c": 0.9, "d": 0.105})
     assert sorted(places, key=places.__getitem__) == ["a", "d", "b", "c"]
     assert places["a"] == 0.10 and places["c"] == 0.9
     assert places["b"] - places["d"] == pytest.approx(learning_curves.LINE_OF_TEXT)
@@ -79,25 +78,25 @@ def test_names_of_lines_that_end_together_stand_apart_and_in_order():
 
 def test_nothing_measured_is_said():
     with pytest.raises(RequestError, match="no run has measured"):
-        heat_map.figure({"A": []}, "dead", "t")
+        signal_heatmap.signal_heatmap_grid({"A": []}, "dead", "t")
     with pytest.raises(RequestError, match="no run has measured"):
-        by_depth.figure({"A": []}, {"A": [1.0]}, "std", "t")
+        layer_profiles.theory_profile_plot({"A": []}, {"A": [1.0]}, "std", "t")
 
 
 def test_a_gradient_of_zero_is_drawn_as_the_smallest_decade():
-    assert heat_map.decade(0.0) == heat_map.SMALLEST_DECADE
-    assert heat_map.decade(1e-3) == pytest.approx(-3)
+    assert signal_heatmap.decade(0.0) == signal_heatmap.SMALLEST_DECADE
+    assert signal_heatmap.decade(1e-3) == pytest.approx(-3)
 
 
 def test_a_page_beside_the_claims_becomes_a_part_that_needs_nothing_beside_it(tmp_path):
     (tmp_path / "grid").mkdir()
-    (tmp_path / "grid" / "effects.svg").write_text(svg(CHARTS["arms"][0]), encoding="utf-8")
+    (tmp_path / "grid" / "effects.svg").write_text(to_svg(CHARTS["arms"][0]), encoding="utf-8")
     (tmp_path / "grid" / "README.md").write_text(
         "# What matters\n\n| axis | share |\n|---|---:|\n| depth | 40 % |\n\n![how much](effects.svg)\n\n"
         "![gone](missing.svg)\n\n[the runs](table.csv), [a paper](https://arxiv.org/abs/1)\n",
         encoding="utf-8",
     )
-    (only,) = parts(tmp_path)
+    (only,) = extra_pages(tmp_path)
     assert "<h1>What matters</h1>" in only and "<td>depth</td>" in only
     assert only.count("<img") == 1 and "data:image/svg+xml;base64," in only and "<em>gone</em>" in only
     assert "table.csv" not in only and "the runs" in only and 'href="https://arxiv.org/abs/1"' in only
@@ -123,10 +122,10 @@ def test_a_picture_of_somebodys_is_only_shown(evil, tmp_path):
     """An image in the page holds it whole: no tag of it stands in the page, nothing runs or is fetched."""
     path = tmp_path / "figure.svg"
     path.write_text(f'<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9">{evil}</svg>')
-    shown = image(path, 'what" onload="x')
+    shown = image_tag(path, 'what" onload="x')
     assert shown.startswith('<img alt="what&quot; onload=&quot;x" src="data:image/svg+xml;base64,')
     assert shown.count("<") == 1 and "evil" not in shown
-    assert svg_text(path) is not None
+    assert read_svg(path) is not None
 
 
 @pytest.mark.parametrize(
@@ -134,8 +133,8 @@ def test_a_picture_of_somebodys_is_only_shown(evil, tmp_path):
 )
 def test_what_is_no_svg_is_not_opened_and_not_fetched(content, tmp_path):
     (tmp_path / "figure.svg").write_text(content)
-    assert svg_text(tmp_path / "figure.svg") is None
-    assert svg_text(tmp_path) is None and svg_text(tmp_path / "missing.svg") is None
+    assert read_svg(tmp_path / "figure.svg") is None
+    assert read_svg(tmp_path) is None and read_svg(tmp_path / "missing.svg") is None
 
 
 def test_a_page_of_somebodys_has_no_html_of_theirs(tmp_path):
@@ -146,7 +145,7 @@ def test_a_page_of_somebodys_has_no_html_of_theirs(tmp_path):
         "![b](../secret.png)\n\n![c](/etc/passwd)\n\n[d](javascript:alert(1))\n\n"
         "<details><summary>Settings</summary>\n\nx\n\n</details>\n"
     )
-    (page,) = parts(tmp_path)
+    (page,) = extra_pages(tmp_path)
     assert "<script" not in page and "<img" not in page and "evil.example" not in page
     assert "<details><summary>Settings</summary>" in page and "javascript:" not in page.replace(
         "(javascript:", ""

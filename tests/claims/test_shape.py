@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 from tiny import claim, put
 
-from trainlab.claims import course, page, record, report
-from trainlab.claims import folder as claims
-from trainlab.claims.spec import Grid
+from trainlab.claims import claim_page, claim_record, collection_pages, html_report
+from trainlab.claims import registry as claims
+from trainlab.claims.spec import PhaseGrid
 from trainlab.errors import RequestError
-from trainlab.mirror.claims_report import lessons
+from trainlab.wandb_sync.claims_report import report_sections
 
 PUBLISHED = Path(__file__).parents[2] / "experiments"
 TUNED, GRID = "glorot-sigmoid-depth", "schoenholz-depth-follows-xi"
@@ -45,13 +45,13 @@ def changed(content, at, value, gone=False):
 
 def shown(entries) -> None:
     """All that shows a record."""
-    found = course.recorded(entries)
+    found = collection_pages.read_records(entries)
     for content in found.values():
-        page.page(content, has_figure=True)
-    report.page(entries)
+        claim_page.claim_page(content, has_figure=True)
+    html_report.report_html(entries)
     if found:
-        lessons(entries)
-        course.measured_on(found)
+        report_sections(entries)
+        collection_pages.provenance_paragraph(found)
 
 
 def small(name: str) -> dict:
@@ -60,7 +60,7 @@ def small(name: str) -> dict:
     content["findings"] = content["findings"][:1]
     grid = content["grid"] or {"scales": [], "depths": []}
     grid["scales"], grid["depths"] = grid["scales"][:1], grid["depths"][:1]
-    cells = [Grid.name(scale, depth) for scale in grid["scales"] for depth in grid["depths"]]
+    cells = [PhaseGrid.name(scale, depth) for scale in grid["scales"] for depth in grid["depths"]]
     arms = [arm for arm in content["arms"] if not cells or arm["arm"] in cells][:1]
     names = [arm["arm"] for arm in arms]
     content |= {"arms": arms, "overrides": {name: content["overrides"][name] for name in names}}
@@ -70,16 +70,18 @@ def small(name: str) -> dict:
 
 
 def test_published_records_are_read():
-    entries = claims.load(PUBLISHED)
-    assert len(course.recorded(entries)) == len([e for e in entries if (e.folder / "result.json").exists()])
+    entries = claims.load_claims(PUBLISHED)
+    assert len(collection_pages.read_records(entries)) == len(
+        [e for e in entries if (e.folder / "result.json").exists()]
+    )
 
 
 @pytest.mark.parametrize("name", [TUNED, GRID])
 def test_whatever_stands_in_a_record_it_is_shown_or_refused_in_one_line(tmp_path, name, monkeypatch):
-    monkeypatch.setattr(report, "forest", lambda found: "")  # a plot a time takes long
+    monkeypatch.setattr(html_report, "forest_plot_svg", lambda found: "")  # a plot a time takes long
     put(tmp_path, name, claim())
     content, file = small(name), tmp_path / name / "result.json"
-    refused, entries = 0, claims.load(tmp_path)
+    refused, entries = 0, claims.load_claims(tmp_path)
     for at in paths(content):
         for value, gone in [(None, True), *((other, False) for other in OTHERS)]:
             file.write_text(json.dumps(changed(content, at, value, gone)), encoding="utf-8")
@@ -96,7 +98,7 @@ def test_what_is_no_record_is_named(tmp_path, content):
     put(tmp_path, "mine", claim())
     (tmp_path / "mine" / "result.json").write_bytes(content)
     with pytest.raises(RequestError, match=r"mine/result\.json .*run the claim again"):
-        record.read(tmp_path / "mine")
+        claim_record.read_record(tmp_path / "mine")
 
 
 @pytest.mark.skipif(os.name != "posix", reason="pipes with a name")
@@ -104,4 +106,4 @@ def test_a_pipe_in_its_place_is_no_wait(tmp_path):
     put(tmp_path, "mine", claim())
     os.mkfifo(tmp_path / "mine" / "result.json")
     with pytest.raises(RequestError, match="no regular file"):
-        record.read(tmp_path / "mine")
+        claim_record.read_record(tmp_path / "mine")

@@ -5,14 +5,14 @@ import copy
 import pytest
 from tiny import ACCURACY, claim, put
 
-from trainlab.claims import folder as claims
-from trainlab.claims.spec import read
+from trainlab.claims import registry as claims
+from trainlab.claims.registry import parse_claim
 from trainlab.errors import RequestError
 
 
 def fault_of(content) -> str:
     with pytest.raises(RequestError) as error:
-        read(content, "mine")
+        parse_claim(content, "mine")
     return str(error.value)
 
 
@@ -120,42 +120,42 @@ def test_what_a_claim_trains_is_what_expectations_on_runs_and_the_picture_look_a
     content["expectations"].append(
         {"kind": "exact", "says": "s", "arm": "counted", "of": {"anatomy": "parameters"}, "equals": 1}
     )
-    assert read(content, "mine").trained_arms == ["A", "B"]
+    assert parse_claim(content, "mine").trained_arms == ["A", "B"]
     del content["figure"]["arms"]  # all of them
-    assert read(content, "mine").trained_arms == ["A", "B", "counted"]
+    assert parse_claim(content, "mine").trained_arms == ["A", "B", "counted"]
 
 
 def test_related_sources_are_found_at_any_depth():
     of = {"metric": "train/acc", "minus": {"metric": "test/acc", "over": {"shift": {"brightness": 1}}}}
-    sources = read(with_expectation(of=of), "mine").all_sources
+    sources = parse_claim(with_expectation(of=of), "mine").all_sources
     assert [type(source).__name__ for source in sources] == ["Metric", "Metric", "Shift", "Metric"]
 
 
 def test_claims_are_found_in_the_order_of_the_course(tmp_path):
     put(tmp_path, "late", claim(order=2))
     put(tmp_path, "early", claim(order=1))
-    assert [entry.name for entry in claims.load(tmp_path)] == ["early", "late"]
+    assert [entry.name for entry in claims.load_claims(tmp_path)] == ["early", "late"]
 
 
 def test_an_unknown_claim_is_answered_with_the_closest(tmp_path):
     put(tmp_path, "parameters", claim())
     with pytest.raises(RequestError, match="unknown claim 'paramters': did you mean 'parameters'"):
-        claims.load(tmp_path, ["paramters"])
+        claims.load_claims(tmp_path, ["paramters"])
 
 
 def test_a_file_that_is_not_yaml_is_named(tmp_path):
     put(tmp_path, "mine", claim()).write_text("a: [", encoding="utf-8")
     with pytest.raises(RequestError, match="claim mine: not YAML"):
-        claims.load(tmp_path)
+        claims.load_claims(tmp_path)
 
 
 def test_a_folder_without_claims_is_told(tmp_path):
     with pytest.raises(RequestError, match="no claims in"):
-        claims.load(tmp_path)
+        claims.load_claims(tmp_path)
 
 
 def test_reading_leaves_the_content_as_it_was():
     content = claim()
     before = copy.deepcopy(content)
-    read(content, "mine")
+    parse_claim(content, "mine")
     assert content == before

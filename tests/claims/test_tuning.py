@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 from tiny import claim, put
 
-from trainlab.claims import folder as claims
-from trainlab.claims import tuning
-from trainlab.claims.jobs import composer
-from trainlab.claims.spec import read
-from trainlab.claims.sweep import Bench, Setup
+from trainlab.claims import execution
+from trainlab.claims import registry as claims
+from trainlab.claims.execution import ClaimOptions, ExecutionContext
+from trainlab.claims.jobs import claim_composer
+from trainlab.claims.registry import parse_claim
 from trainlab.errors import RequestError
 from trainlab.runs import Result, RunFolder
 
@@ -50,16 +50,16 @@ def bench(tmp_path, monkeypatch):
             folders.setdefault(job.arm, {})[job.seed] = folder.path
         return folders
 
-    monkeypatch.setattr(tuning, "sweep", sweep)
-    (entry,) = claims.load(tmp_path)
-    with composer() as made:
-        setup = Setup("cpu", Path(tmp_path / "runs"))
-        yield entry, Bench(setup, made, None, None), seen  # type: ignore[arg-type]
+    monkeypatch.setattr(execution, "run_jobs", sweep)
+    (entry,) = claims.load_claims(tmp_path)
+    with claim_composer() as made:
+        setup = ClaimOptions("cpu", Path(tmp_path / "runs"))
+        yield entry, ExecutionContext(setup, made, None, None), seen  # type: ignore[arg-type]
 
 
 def test_each_arm_gets_what_is_best_for_it_on_validation(bench):
     entry, made, _ = bench
-    tuned, choices = tuning.tuned(entry, made)
+    tuned, choices = execution.tune_arms(entry, made)
     assert tuned.claim.arms == {"A": ["depth=1", *SLOW], "B": ["depth=2", *FAST]}
     assert choices["A"].best == SLOW and choices["B"].best == FAST
     assert choices["A"].accuracies == [0.9, 0.5]
@@ -68,9 +68,9 @@ def test_each_arm_gets_what_is_best_for_it_on_validation(bench):
 
 def test_candidates_are_tried_on_seeds_that_nobody_is_judged_by(bench):
     entry, made, seen = bench
-    tuning.tuned(entry, made)
+    execution.tune_arms(entry, made)
     tried = {job.seed for job in seen}
-    assert tried == {tuning.TUNING_SEED, tuning.TUNING_SEED + 1}
+    assert tried == {execution.TUNING_SEED, execution.TUNING_SEED + 1}
     judged = range(entry.claim.profiles.cpu.seeds.most)
     assert not tried & set(judged)
     assert len(seen) == 2 * 2 * 2
@@ -83,27 +83,27 @@ def test_what_diverged_is_chosen_last(tmp_path, bench, monkeypatch):
         folder = RunFolder(tmp_path / "other" / str(number)).create()
         folder.finish(Result(run_id=str(number), status=status, metrics={"val/acc": accuracy}))
         for arm in "AB":
-            folders[f"{arm}, candidate {number}"] = {tuning.TUNING_SEED: folder.path}
-    monkeypatch.setattr(tuning, "sweep", lambda *_: folders)
-    _, choices = tuning.tuned(entry, made)
+            folders[f"{arm}, candidate {number}"] = {execution.TUNING_SEED: folder.path}
+    monkeypatch.setattr(execution, "run_jobs", lambda *_: folders)
+    _, choices = execution.tune_arms(entry, made)
     assert choices["A"].best == FAST
     assert choices["A"].accuracies[0] == -math.inf
 
 
 def test_only_the_arms_that_are_named_are_tuned():
-    assert read(tuned_claim(arms=["B"]), "mine").tuned_arms == ["B"]
-    assert read(tuned_claim(), "mine").tuned_arms == ["A", "B"]
-    assert read(claim(), "mine").tuned_arms == []
+    assert parse_claim(tuned_claim(arms=["B"]), "mine").tuned_arms == ["B"]
+    assert parse_claim(tuned_claim(), "mine").tuned_arms == ["A", "B"]
+    assert parse_claim(claim(), "mine").tuned_arms == []
 
 
 def test_an_arm_that_is_not_there_cannot_be_tuned():
     with pytest.raises(RequestError, match="unknown arm in tune 'C': available: A, B"):
-        read(tuned_claim(arms=["C"]), "mine")
+        parse_claim(tuned_claim(arms=["C"]), "mine")
 
 
 def test_one_candidate_is_no_choice():
     with pytest.raises(RequestError, match=r"tune\.candidates"):
-        read(tuned_claim(candidates=[SLOW]), "mine")
+        parse_claim(tuned_claim(candidates=[SLOW]), "mine")
 
 
 def test_check_composes_every_candidate(tmp_path):
@@ -111,4 +111,4 @@ def test_check_composes_every_candidate(tmp_path):
 
     put(tmp_path, "mine", tuned_claim(candidates=[SLOW, ["optimizer.lr=-1"]]))
     with pytest.raises(RequestError, match=r"arm .A., profile cpu: optimizer\.lr"):
-        jobs.check(claims.load(tmp_path))
+        jobs.check_claims(claims.load_claims(tmp_path))

@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from trainlab.serving.saved_model import load_run_model
+
 
 @pytest.fixture
 def trainlab(call_command):
@@ -115,12 +117,10 @@ def test_export_agrees_with_the_run(trainlab, runs, tmp_path):
     import torch
     from safetensors.torch import load_file
 
-    from trainlab.training import inference
-
     first, _, folder = runs
     code, _, _ = trainlab("export", first.run_id, "--runs", str(folder), "--to", str(tmp_path))
     assert code == 0
-    model, _ = inference.load_run(folder / first.run_id)
+    model, _ = load_run_model(folder / first.run_id)
     weights = load_file(tmp_path / "model.safetensors")
     assert all(torch.equal(weights[k], v) for k, v in model.state_dict().items())
     x_NCHW = torch.randint(0, 256, (5, 1, 16, 16), dtype=torch.uint8)

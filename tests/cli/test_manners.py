@@ -9,7 +9,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from trainlab import __version__
 from trainlab.config import AXES
-from trainlab.config import command as commands
+from trainlab.config import command_line as commands
 
 
 @pytest.mark.parametrize("arguments", [["--version"], ["train", "--version"]])
@@ -105,27 +105,29 @@ def test_a_hint_names_the_folder_and_can_be_pasted(tmp_path, monkeypatch, name):
     """Through the shell's quotes, and for training through Hydra's too."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("TRAINLAB_RUNS", raising=False)
-    words = shlex.split(commands.trainlab("explain", "4f2a", runs=name))
+    words = shlex.split(commands.trainlab_command_line("explain", "4f2a", runs=name))
     assert words == ["trainlab", "explain", "4f2a", "--runs", name]
-    *_, last = shlex.split(commands.train(["-m", "seed=range(3)"], name))
+    *_, last = shlex.split(commands.train_command_line(["-m", "seed=range(3)"], name))
     assert OverridesParser.create().parse_override(last).value() == name
 
 
 def test_a_hint_is_quoted_once():
-    assert commands.train(["seed=1"], "with blanks").endswith("seed=1 \"paths.runs='with blanks'\"")
+    assert commands.train_command_line(["seed=1"], "with blanks").endswith(
+        "seed=1 \"paths.runs='with blanks'\""
+    )
 
 
 @pytest.mark.parametrize("folder", [None, "runs", "./runs"])
 def test_the_usual_folder_is_not_named(tmp_path, monkeypatch, folder):
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("TRAINLAB_RUNS", raising=False)
-    assert commands.trainlab("compare", runs=folder) == "trainlab compare"
-    assert commands.train(["seed=1"], folder) == "trainlab train seed=1", "no train.py here"
+    assert commands.trainlab_command_line("compare", runs=folder) == "trainlab compare"
+    assert commands.train_command_line(["seed=1"], folder) == "trainlab train seed=1", "no train.py here"
     monkeypatch.setenv("TRAINLAB_RUNS", str(tmp_path / "other"))
-    assert commands.trainlab("compare", runs=tmp_path / "other") == "trainlab compare"
+    assert commands.trainlab_command_line("compare", runs=tmp_path / "other") == "trainlab compare"
 
 
 def test_quotes_that_a_value_does_not_need_go():
-    assert commands.simplest("'/a/b'") == "/a/b"
+    assert commands.strip_needless_quotes("'/a/b'") == "/a/b"
     for kept in ("'a b'", "'2026'", "range(3)", "''", "'it\\'s'"):
-        assert commands.simplest(kept) == kept
+        assert commands.strip_needless_quotes(kept) == kept

@@ -9,8 +9,7 @@ import sys
 import pytest
 
 from trainlab import cli
-from trainlab.cli import output
-from trainlab.cli.output import StandingStream, lost, standing_output
+from trainlab.cli.resilient_output import ResilientStream, resilient_output, write_error
 
 
 class Broken(io.StringIO):
@@ -29,18 +28,18 @@ class Broken(io.StringIO):
 
 @pytest.mark.parametrize("number", [errno.EPIPE, errno.ENOSPC, errno.EIO, errno.EBADF])
 def test_a_stream_stands_whatever_happens_to_it(number):
-    stream = StandingStream(Broken(number, good=1))
+    stream = ResilientStream(Broken(number, good=1))
     print("taken", file=stream)
     for _ in range(3):
         print("not taken", file=stream, flush=True)
     assert stream.fault.errno == number and stream.getvalue() == "taken"
-    assert (lost(stream) is None) == (number in (errno.EPIPE, errno.EIO))
+    assert (write_error(stream) is None) == (number in (errno.EPIPE, errno.EIO))
 
 
 def test_rich_writes_to_it():
     from rich.console import Console
 
-    stream = StandingStream(Broken(errno.EPIPE))
+    stream = ResilientStream(Broken(errno.EPIPE))
     Console(file=stream).print("[bold]a table[/bold]")
     assert stream.fault is not None
 
@@ -64,14 +63,14 @@ def test_the_exit_code_is_about_the_runs_or_else_about_the_output(monkeypatch, c
 
 def test_afterwards_the_streams_are_what_they_were():
     before = sys.stdout, sys.stderr
-    with standing_output() as stream:
+    with resilient_output() as stream:
         assert sys.stdout is stream
     assert (sys.stdout, sys.stderr) == before
 
 
 def test_closed_streams_are_opened_on_nothing(monkeypatch):
     monkeypatch.setattr(sys, "stdout", None)
-    output._open_what_is_closed()
+    resilient_output._reopen_closed_streams()
     assert sys.stdout is not None and sys.stdout.fileno() == 1
 
 

@@ -5,8 +5,8 @@ from functools import partial
 
 import pytest
 
-from trainlab.diagnosis.causes import CAUSES
-from trainlab.training.preflight import forecast_run
+from trainlab.diagnosis.known_causes import CAUSES
+from trainlab.forecast.run_forecast import forecast_run
 
 SMALL = (
     "data=digits",

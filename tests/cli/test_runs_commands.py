@@ -135,10 +135,10 @@ def test_one_seed_each_is_told_how_to_get_more(folder, call_command):
 
 @pytest.mark.parametrize("columns", [60, 80, 130, 200])
 def test_names_of_claims_are_never_broken(call_command, monkeypatch, columns):
-    from trainlab.claims import folder as claims
+    from trainlab.claims import registry as claims
 
     monkeypatch.setenv("COLUMNS", str(columns))
     code, out, _ = call_command("claims", "list")
-    names = [entry.name for entry in claims.load(claims.default_folder())]
+    names = [entry.name for entry in claims.load_claims(claims.default_claims_folder())]
     assert code == 0 and len(names) > 20 and all(name in out for name in names)
     assert all(len(line) <= max(columns, max(map(len, names)) + 21) for line in out.splitlines())

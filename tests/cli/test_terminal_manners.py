@@ -6,7 +6,7 @@ import pytest
 from rich.table import Table
 from rich.text import Text
 
-from trainlab.terminal import WideWhenPiped
+from trainlab.terminal import PlainConsole
 
 LONG = "a-name-that-is-longer-than-a-line " * 6
 
@@ -23,7 +23,7 @@ def printed(file: io.StringIO) -> list[str]:
     for column in ("first", "second"):
         table.add_column(column, no_wrap=True)
     table.add_row(LONG, "the end")
-    WideWhenPiped(file=file, color_system=None).print(table)
+    PlainConsole(file=file, color_system=None).print(table)
     return file.getvalue().splitlines()
 
 
@@ -57,5 +57,5 @@ def test_no_line_in_a_pipe_ends_in_blanks():
     for row in (("a", "wide enough"), ("b", "x"), ("", Text("y ", "bold"))):
         table.add_row(*row)
     out = io.StringIO()
-    WideWhenPiped(file=out, width=40).print(table)
+    PlainConsole(file=out, width=40).print(table)
     assert out.getvalue() == "a  wide enough\nb  x\n   y\n"

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from trainlab.config import compose
-from trainlab.config.bulk import BulkComposer
+from trainlab.config.composer import BulkComposer
 from trainlab.config.options import catalogue, package_conf
 from trainlab.errors import RequestError
 

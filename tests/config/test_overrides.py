@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trainlab.config import compose
-from trainlab.config.overrides import TEXTS, as_hydra_reads
-from trainlab.config.schema import Settings, text_settings
+from trainlab.config.overrides import TEXT_SETTINGS, quote_text_values
 from trainlab.errors import RequestError
+from trainlab.settings import Settings, text_setting_names
 from trainlab.sweeps.ray_engine import RaySettings
 from trainlab.sweeps.submitit_engine import SubmititSettings
 
@@ -21,20 +21,20 @@ LOOKS_LIKE_SOMETHING_ELSE = (
 
 
 def read(word: str) -> object:
-    (override,) = OverridesParser.create().parse_overrides(as_hydra_reads([word]))
+    (override,) = OverridesParser.create().parse_overrides(quote_text_values([word]))
     value = override._value
     return value.text if isinstance(value, QuotedString) else value
 
 
 def test_the_schema_knows_its_texts():
-    assert set(text_settings(Settings)) == {
+    assert set(text_setting_names(Settings)) == {
         "data.name", "group", "resume", "paths.data", "paths.cache", "paths.runs"
     }  # fmt: skip
-    launchers = [name for model in (RaySettings, SubmititSettings) for name in text_settings(model)]
-    assert {f"hydra.launcher.{name}" for name in launchers} <= TEXTS
+    launchers = [name for model in (RaySettings, SubmititSettings) for name in text_setting_names(model)]
+    assert {f"hydra.launcher.{name}" for name in launchers} <= TEXT_SETTINGS
 
 
-@pytest.mark.parametrize("name", sorted(TEXTS))
+@pytest.mark.parametrize("name", sorted(TEXT_SETTINGS))
 @pytest.mark.parametrize("text", LOOKS_LIKE_SOMETHING_ELSE)
 def test_a_text_arrives_as_it_was_typed(name, text):
     assert read(f"{name}={text}") == text
@@ -44,7 +44,7 @@ def test_a_text_arrives_as_it_was_typed(name, text):
 def test_any_text_arrives(text):
     if text.strip() and "(" not in text and text.lower() not in ("null", "true", "false"):
         assert read(f"group={text}") == text
-        assert as_hydra_reads(as_hydra_reads([f"group={text}"])) == as_hydra_reads([f"group={text}"])
+        assert quote_text_values(quote_text_values([f"group={text}"])) == quote_text_values([f"group={text}"])
 
 
 @pytest.mark.parametrize(
@@ -52,7 +52,7 @@ def test_any_text_arrives(text):
 )
 def test_what_is_no_text_stays_what_it_is(name, words):
     for word in words:
-        assert as_hydra_reads([f"{name}={word}"]) == [f"{name}={word}"]
+        assert quote_text_values([f"{name}={word}"]) == [f"{name}={word}"]
 
 
 @pytest.mark.parametrize(
@@ -60,7 +60,7 @@ def test_what_is_no_text_stays_what_it_is(name, words):
     ["seed=1", "optimizer.lr=1e-3", "-m", "--cfg", "group='2026'", "paths.runs=${oc.env:HOME,x}", "~group"],
 )
 def test_everything_else_stays_as_it_is(word):
-    assert as_hydra_reads([word]) == [word]
+    assert quote_text_values([word]) == [word]
 
 
 @pytest.mark.parametrize("name", ["group", "resume", "paths.data", "paths.cache", "paths.runs"])

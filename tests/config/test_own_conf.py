@@ -6,7 +6,7 @@ import pytest
 
 from trainlab.config import compose
 from trainlab.config.options import catalogue
-from trainlab.config.presets import with_launcher_of_preset
+from trainlab.config.presets import add_preset_launcher
 from trainlab.errors import RequestError
 
 PLAN = ("sweep.plan_only=true", "logger=none")
@@ -88,9 +88,9 @@ TIMEOUT = "# @package _global_\nsweep: {run_timeout: 5}\n"
 
 def test_a_presets_launcher_is_taken_unless_another_is_named(own):
     own("experiment/mine", LAUNCHER)
-    assert with_launcher_of_preset(["experiment=mine"])[-1] == "hydra/launcher=submitit_local"
-    assert with_launcher_of_preset(["experiment=mine", "hydra/launcher=ray"])[-1] == "hydra/launcher=ray"
-    assert with_launcher_of_preset(["seed=1"]) == ["seed=1"]
+    assert add_preset_launcher(["experiment=mine"])[-1] == "hydra/launcher=submitit_local"
+    assert add_preset_launcher(["experiment=mine", "hydra/launcher=ray"])[-1] == "hydra/launcher=ray"
+    assert add_preset_launcher(["seed=1"]) == ["seed=1"]
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 import pytest
 
 from trainlab.config import AXES, catalogue, compose, synonyms
-from trainlab.config.words import check_words
+from trainlab.config.overrides import check_overrides
 from trainlab.errors import RequestError
 
 PLAIN = {
@@ -31,7 +31,7 @@ PLAIN = {
 @pytest.mark.parametrize("typed", PLAIN)
 def test_what_is_no_override_is_said_plainly(typed):
     with pytest.raises(RequestError) as refused:
-        check_words(typed.split())
+        check_overrides(typed.split())
     assert PLAIN[typed] in str(refused.value) and "\n" not in str(refused.value)
 
 
@@ -44,7 +44,7 @@ def test_what_is_no_override_is_said_plainly(typed):
     ],
 )  # fmt: skip
 def test_what_is_right_passes(typed):
-    check_words([typed] if "'" in typed or "{" in typed else typed.split())
+    check_overrides([typed] if "'" in typed or "{" in typed else typed.split())
 
 
 @pytest.mark.parametrize(
@@ -102,15 +102,15 @@ def test_a_name_of_the_field_leads_to_ours(typed):
 
 
 def test_every_synonym_leads_to_what_there_is():
-    from trainlab.config.composition import setting_names
+    from trainlab.config.hydra_messages import setting_names
 
     known = {*setting_names(), *AXES, "optimizer.momentum", "init.sigma_w2", "init.sigma_b2", "init.std"}
-    for other, ours in synonyms.SETTINGS.items():
+    for other, ours in synonyms.SETTING_SYNONYMS.items():
         assert ours in known or ours.startswith("hydra.launcher."), other
-    for other, override in synonyms.WHOLE.items():
+    for other, override in synonyms.OVERRIDE_SYNONYMS.items():
         axis, _, name = override.partition("=")
         assert name in catalogue(axis), other
-    for axis, names in synonyms.OPTIONS.items():
+    for axis, names in synonyms.OPTION_SYNONYMS.items():
         options = catalogue(axis)
         for other, ours in names.items():
             assert ours in options and other not in options, (axis, other)

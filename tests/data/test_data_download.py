@@ -9,7 +9,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from trainlab.data import load_images, official
+from trainlab.data import load_images, official_files
 from trainlab.errors import RequestError
 
 
@@ -88,7 +88,7 @@ def test_a_server_that_never_answers_is_given_up(monkeypatch, root, cache):
 
     with socket.create_server(("127.0.0.1", 0)) as silent:
         monkeypatch.setattr(MNIST, "mirrors", [f"http://127.0.0.1:{silent.getsockname()[1]}/"])
-        monkeypatch.setattr(official, "TIMEOUT_SECONDS", 0.3)
+        monkeypatch.setattr(official_files, "TIMEOUT_SECONDS", 0.3)
         begin = time.monotonic()
         with pytest.raises(RequestError, match="download failed"):
             load_images("mnist", root, cache)

@@ -16,13 +16,14 @@ import polars as pl
 import pytest
 from PIL import Image
 
-from trainlab.data import checksums, class_folders, fingerprint, identify, load_images, pictures
-from trainlab.data.files import kind_of
-from trainlab.data.image_file import read_picture
-from trainlab.data.intake import take_in
-from trainlab.data.official import cifar10
-from trainlab.data.pixels import Depth, to_pixels
+from trainlab.data import encoded_images, fingerprint, identify, load_images, official_files
+from trainlab.data.encoded_images import decode_image
+from trainlab.data.files import file_kind
+from trainlab.data.formats import class_folders
+from trainlab.data.image_conversion import BitDepth, to_pixels
+from trainlab.data.torchvision_datasets import cifar10
 from trainlab.errors import RequestError
+from trainlab.serving.preprocessing import preprocess_image
 
 CIFAR_CLASSES = cifar10().classes
 
@@ -174,12 +175,12 @@ def test_a_small_archive_that_unpacks_to_more_than_its_header_says_is_not_held_i
 def test_files_of_another_data_set_are_known_by_their_checksums(root, cache, monkeypatch):
     files = mnist_files()
     sums = {name: __import__("hashlib").md5(content).hexdigest() for name, content in files.items()}
-    monkeypatch.setitem(checksums.KNOWN, "fashion_mnist", sums)
+    monkeypatch.setitem(official_files.OFFICIAL_MD5, "fashion_mnist", sums)
     write(root / "MNIST" / "raw", files)
     with pytest.raises(RequestError, match=r"is of fashion_mnist, not of mnist.*data=fashion_mnist"):
         identify({"source": "mnist"}, root, cache)
-    monkeypatch.setitem(checksums.KNOWN, "mnist", sums)
-    monkeypatch.setitem(checksums.KNOWN, "fashion_mnist", {})
+    monkeypatch.setitem(official_files.OFFICIAL_MD5, "mnist", sums)
+    monkeypatch.setitem(official_files.OFFICIAL_MD5, "fashion_mnist", {})
     data = load("mnist", root, cache)
     assert data.copy == "official files" and data.notes == ()
 
@@ -290,7 +291,9 @@ def test_what_lies_there_and_is_not_read_is_named_before_anything_is_downloaded(
     name, path, message, root, cache, monkeypatch
 ):
     write(root, {path: b"x"})
-    monkeypatch.setattr("trainlab.data.official.Official._download", lambda *_: pytest.fail("downloads"))
+    monkeypatch.setattr(
+        "trainlab.data.torchvision_datasets.TorchvisionDataset._download", lambda *_: pytest.fail("downloads")
+    )
     with pytest.raises(RequestError, match=message) as told:
         load(name, root, cache)
     assert path.partition("/")[0] in str(told.value)
@@ -298,7 +301,9 @@ def test_what_lies_there_and_is_not_read_is_named_before_anything_is_downloaded(
 
 def test_idx_files_in_the_folder_itself_are_named(root, cache, monkeypatch):
     write(root, packed(mnist_files()))
-    monkeypatch.setattr("trainlab.data.official.Official._download", lambda *_: pytest.fail("downloads"))
+    monkeypatch.setattr(
+        "trainlab.data.torchvision_datasets.TorchvisionDataset._download", lambda *_: pytest.fail("downloads")
+    )
     with pytest.raises(RequestError, match=r"train-images-idx3-ubyte\.gz: move it and its like into"):
         load("mnist", root, cache)
 
@@ -613,10 +618,10 @@ def test_folders_parquet_and_predict_show_the_network_the_same(name, channels, t
     sources = {"folder": [("a", path)], "parquet": [("a", content)]}
 
     def of_training(source):
-        return to_pixels(next(pictures.Pictures({"train": source}).of("train")), shape)
+        return to_pixels(next(encoded_images.EncodedImages({"train": source}).of("train")), shape)
 
     def depth():
-        album = pictures.Pictures({"train": sources["folder"]})
+        album = encoded_images.EncodedImages({"train": sources["folder"]})
         list(album.of("train"))
         return album.known_depth
 
@@ -624,9 +629,9 @@ def test_folders_parquet_and_predict_show_the_network_the_same(name, channels, t
         shown = {kind: of_training(source) for kind, source in sources.items()}
     except RequestError:
         with pytest.raises(RequestError):
-            take_in(content, "mine", shape)
+            preprocess_image(content, "mine", shape)
         return
-    shown["predict"] = take_in(path, "mine", shape, depth=depth()).pixels_HWC
+    shown["predict"] = preprocess_image(path, "mine", shape, depth=depth()).pixels_HWC
     assert (shown["folder"] == shown["parquet"]).all()
     assert (shown["folder"] == shown["predict"]).all()
     assert np.ptp(shown["predict"]) > 60, "nearly one colour"
@@ -640,9 +645,9 @@ def test_predict_has_the_depth_of_the_data_set(root, cache):
     assert data.notes == ("pictures of more than 8 bits a pixel: 4,095 is taken for white",)
     plain_depth = json.loads(json.dumps(data.depth))
     dark = (root / "pets" / "train" / "a" / "0.png").read_bytes()
-    taken = take_in(dark, "image_folder", (8, 8, 1), depth=Depth.from_plain(plain_depth))
+    taken = preprocess_image(dark, "image_folder", (8, 8, 1), depth=BitDepth.from_plain(plain_depth))
     assert (taken.pixels_HWC == data.train.x_NHWC[0]).all()
-    assert Depth.from_plain(None) is None
+    assert BitDepth.from_plain(None) is None
 
 
 DEPTHS = {
@@ -658,7 +663,7 @@ DEPTHS = {
 @pytest.mark.parametrize(("kind", "top", "value", "level"), DEPTHS.values(), ids=DEPTHS)
 def test_what_is_white_is_said_by_the_largest_value(kind, top, value, level):
     image = Image.fromarray(np.array([[0, top], [value, value]], dtype=kind))
-    read = np.asarray(read_picture(png(image, "TIFF"), "x", fewest_side=1).image)
+    read = np.asarray(decode_image(png(image, "TIFF"), "x", fewest_side=1).image)
     assert read[0, 0] == 0 and abs(int(read[1, 0]) - level) <= 1
     assert read[0, 1] == 255 or kind is np.int32
 
@@ -716,12 +721,12 @@ def test_remembered_notes_are_told_again(root, cache, monkeypatch):
 
 @pytest.mark.parametrize("head", [b"", b"\0" * 40, b"PK\x03\x04", b"....ftypavif....", b"\n<!DOCTYPE html>"])
 def test_files_are_known_by_how_they_begin(head):
-    assert kind_of(head)
-    assert kind_of(b"hello") is None
+    assert file_kind(head)
+    assert file_kind(b"hello") is None
 
 
 def test_all_usual_names_of_splits_are_known():
-    names = [name for of_split in class_folders.SPLITS.values() for name in of_split]
+    names = [name for of_split in class_folders.SPLIT_FOLDER_NAMES.values() for name in of_split]
     assert len(names) == len(set(names)) and {"train", "test", "val", "valid", "validation"} <= set(names)
 
 

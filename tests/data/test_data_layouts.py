@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from trainlab.data import load_images
-from trainlab.data.official import cifar10, mnist
+from trainlab.data.torchvision_datasets import cifar10, mnist
 from trainlab.errors import RequestError
 
 

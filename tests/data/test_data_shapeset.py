@@ -92,7 +92,7 @@ def inside_by_crossings(vertices, x, y):
 
 def test_filling_equals_the_even_odd_rule(objects):
     first, _ = objects
-    filled = shapeset._fill(first)
+    filled = shapeset._inside_mask(first)
     for i in range(12):
         vertices = first.vertices_MP2[i] + first.centre_M2[i]
         slow = [[inside_by_crossings(vertices, c + 0.5, r + 0.5) for c in range(32)] for r in range(32)]
@@ -101,7 +101,7 @@ def test_filling_equals_the_even_odd_rule(objects):
 
 def test_the_filled_area_is_that_of_the_polygon(objects):
     first, _ = objects
-    pixels_M = shapeset._fill(first).sum(axis=(1, 2))
+    pixels_M = shapeset._inside_mask(first).sum(axis=(1, 2))
     assert abs(pixels_M.mean() / (first.area_M * math.pi / 4).mean() - 1) < 0.01
 
 

@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from trainlab.build import own
-from trainlab.data import Decoded, Examples, Found, build_source, identify, load_images
+from trainlab.data import DatasetHandle, Decoded, Examples, build_source, identify, load_images
 from trainlab.data import fingerprint as fingerprint_module
 from trainlab.data.sources import BUILT_IN, Source
 from trainlab.errors import RequestError
+from trainlab.instantiate import mark_trusted
 
 
 class Stripes:
@@ -23,7 +23,7 @@ class Stripes:
         self.classes, self.images = classes, images
 
     def find(self, root):
-        return Found(
+        return DatasetHandle(
             "stripes", self.read, recipe=f"stripes {self.classes} {self.images}", shape_HWC=(6, 4, 1)
         )
 
@@ -54,7 +54,7 @@ class Broken(Stripes):
         return Decoded(train[self.fault], decoded.test, decoded.classes)
 
 
-OWN = own({"_target_": f"{__name__}.Stripes", "classes": 3, "images": 30})
+OWN = mark_trusted({"_target_": f"{__name__}.Stripes", "classes": 3, "images": 30})
 
 
 def test_a_source_of_ones_own_works_by_name_and_as_object(root, cache):
@@ -97,7 +97,7 @@ def test_what_a_source_gets_wrong_is_told(fault, message, root, cache):
 )
 def test_what_is_no_source_is_refused_in_one_line(source, message, root, cache):
     with pytest.raises(RequestError, match=message) as told:
-        load_images(own(source), root, cache)
+        load_images(mark_trusted(source), root, cache)
     assert "\n" not in str(told.value)
 
 

@@ -12,7 +12,7 @@ label_lists = st.lists(st.integers(0, 5), min_size=1, max_size=200).map(np.array
 seeds = st.integers(0, 2**32)
 
 
-@pytest.mark.parametrize("cut", [splits.stratified, splits.level])
+@pytest.mark.parametrize("cut", [splits.stratified, splits.balanced])
 @given(y_N=label_lists, share=st.floats(0, 1), seed=seeds)
 def test_a_cut_and_its_rest_are_everything_once(cut, y_N, share, seed):
     size = round(share * len(y_N))
@@ -34,7 +34,7 @@ def test_stratified_keeps_the_class_shares(y_N, share, seed):
 @given(y_N=label_lists, share=st.floats(0, 1), seed=seeds)
 def test_level_takes_equally_many_until_a_class_runs_out(y_N, share, seed):
     size = round(share * len(y_N))
-    taken, _ = splits.level(y_N, size, splits.rng(seed))
+    taken, _ = splits.balanced(y_N, size, splits.rng(seed))
     got, there = np.bincount(y_N[taken], minlength=6), np.bincount(y_N, minlength=6)
     assert got.sum() == size
     for label in range(6):
@@ -45,8 +45,8 @@ def test_level_takes_equally_many_until_a_class_runs_out(y_N, share, seed):
 @given(y_N=label_lists, a=st.floats(0, 1), b=st.floats(0, 1), seed=seeds)
 def test_a_larger_level_cut_holds_the_smaller_one(y_N, a, b, seed):
     small, large = sorted(round(share * len(y_N)) for share in (a, b))
-    fewer, _ = splits.level(y_N, small, splits.rng(seed))
-    more, _ = splits.level(y_N, large, splits.rng(seed))
+    fewer, _ = splits.balanced(y_N, small, splits.rng(seed))
+    more, _ = splits.balanced(y_N, large, splits.rng(seed))
     assert set(fewer) <= set(more)
 
 

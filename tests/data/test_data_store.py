@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from trainlab.data import load_images
-from trainlab.data.pixels import to_pixels
-from trainlab.data.store import channel_statistics
+from trainlab.data.decoded_cache import channel_statistics
+from trainlab.data.image_conversion import to_pixels
 from trainlab.errors import RequestError
 
 SLOW_SOURCE = """

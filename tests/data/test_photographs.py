@@ -8,9 +8,11 @@ from PIL import Image
 from scipy import ndimage
 
 from trainlab.data import load_images
-from trainlab.data.intake import NO_DIGIT, NO_STROKE, ONLY_A_DOT, take_in
-from trainlab.training import inference
-from trainlab.training.worker import work
+from trainlab.serving import evaluate
+from trainlab.serving.predict import class_probabilities, pixels_as_tensor, preprocess_for_network
+from trainlab.serving.preprocessing import NO_DIGIT, NO_STROKE, ONLY_A_DOT, preprocess_image
+from trainlab.serving.saved_model import load_run_model
+from trainlab.training.worker import run_config_file
 
 SHAPE = (28, 28, 1)
 EVEN = Scene(size=(480, 360), noise=1.0)
@@ -51,8 +53,8 @@ def test_a_photographed_digit_is_what_it_would_be_drawn(changes):
     for digit, centre in ((2, (0.3, 0.4)), (5, (0.6, 0.6)), (8, (0.68, 0.35))):
         strokes = strokes_of(digit, rng)
         scene = Scene(**{**vars(EVEN), **changes, "centre": centre, "pen": 0.09})
-        taken = take_in(photograph(strokes, scene, rng), "mnist", SHAPE)
-        drawn = take_in(drawing(strokes, scene), "mnist", SHAPE)
+        taken = preprocess_image(photograph(strokes, scene, rng), "mnist", SHAPE)
+        drawn = preprocess_image(drawing(strokes, scene), "mnist", SHAPE)
         assert taken.empty is None
         assert alike(taken, drawn) > 0.9, f"{digit}"
         assert taken.box == pytest.approx(drawn.box, abs=8)
@@ -64,7 +66,9 @@ def test_chalk_on_a_board_is_seen_as_light_strokes():
     paper = Image.open(photographs.io.BytesIO(photograph(strokes, scene, rng)))
     board = photographs.io.BytesIO()
     Image.fromarray(255 - np.asarray(paper)).save(board, "PNG")
-    taken, drawn = (take_in(it, "mnist", SHAPE) for it in (board.getvalue(), drawing(strokes, scene)))
+    taken, drawn = (
+        preprocess_image(it, "mnist", SHAPE) for it in (board.getvalue(), drawing(strokes, scene))
+    )
     assert not any("inverted" in line for line in taken.said)
     assert alike(taken, drawn) > 0.9
 
@@ -72,16 +76,19 @@ def test_chalk_on_a_board_is_seen_as_light_strokes():
 @pytest.mark.parametrize("changes", SCENES.values(), ids=SCENES)
 def test_a_page_with_nothing_on_it_says_so(changes):
     page = photograph([], Scene(**{**vars(EVEN), **changes}), np.random.default_rng(2))
-    taken = take_in(page, "mnist", SHAPE)
+    taken = preprocess_image(page, "mnist", SHAPE)
     assert taken.empty in (NO_STROKE, NO_DIGIT) and taken.box is None and not taken.pixels_HWC.any()
 
 
 def test_a_click_is_no_digit_and_a_small_one_is_one():
     y_HW, x_HW = np.mgrid[0:280, 0:280]
     dot = (np.hypot(y_HW - 90, x_HW - 140) < 11).astype(float)
-    assert take_in(canvas(dot), "mnist", SHAPE).empty == ONLY_A_DOT
+    assert preprocess_image(canvas(dot), "mnist", SHAPE).empty == ONLY_A_DOT
     small = Scene(size=(280, 280), height=0.14, pen=0.12)
-    assert take_in(drawing(strokes_of(1, np.random.default_rng(0)), small), "mnist", SHAPE).empty is None
+    assert (
+        preprocess_image(drawing(strokes_of(1, np.random.default_rng(0)), small), "mnist", SHAPE).empty
+        is None
+    )
 
 
 # Measured with a network, `pytest -m slow -s tests/data/test_photographs.py`
@@ -99,16 +106,16 @@ def lenet(tmp_path_factory, real_root, real_cache):
     settings = identify(compose(asked))
     folder = RunFolder(paths["runs"] / settings["run_id"])
     folder.write_settings(settings)
-    assert work(folder.path / "config.yaml", None) == 0
-    return *inference.load_run(folder.path), load_images("mnist", real_root, real_cache)
+    assert run_config_file(folder.path / "config.yaml", None) == 0
+    return *load_run_model(folder.path), load_images("mnist", real_root, real_cache)
 
 
 def share_right(model, description, pictures, labels):
     right = 0
     for picture, label in zip(pictures, labels, strict=True):
-        taken = inference.take_in_for(picture, description)
+        taken = preprocess_for_network(picture, description)
         if taken.empty is None:
-            right += int(inference.probabilities(model, inference.pixels_of(taken)).argmax()) == label
+            right += int(class_probabilities(model, pixels_as_tensor(taken)).argmax()) == label
     return right / len(labels)
 
 
@@ -136,7 +143,7 @@ def test_drawings_are_read_as_well_as_the_data_set(lenet):
     """Test images of MNIST, enlarged and anywhere on a canvas; digits drawn with a pen of any width."""
     model, description, mnist = lenet
     rng, labels = np.random.default_rng(2026), mnist.test.y_N[:1000]
-    own = model(inference.torch.from_numpy(mnist.test.x_NHWC[:1000].copy()).permute(0, 3, 1, 2)).argmax(1)
+    own = model(evaluate.torch.from_numpy(mnist.test.x_NHWC[:1000].copy()).permute(0, 3, 1, 2)).argmax(1)
     own_share = float((own.numpy() == labels).mean())
     enlarged = []
     for image_HWC in mnist.test.x_NHWC[:1000]:

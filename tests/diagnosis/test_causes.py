@@ -3,8 +3,8 @@
 import pytest
 from zoo import SOUND, evidence
 
-from trainlab.diagnosis.causes import CAUSES
-from trainlab.diagnosis.explain import EXACT, diagnose, ranked
+from trainlab.diagnosis.explain import EXACT_CHECKS, diagnose, rank_findings
+from trainlab.diagnosis.known_causes import CAUSES
 
 HAVE = {
     "one_class": ("one class D", "one class S", "one class B"),
@@ -108,12 +108,15 @@ HAVE_NOT = {
 """By cause, networks that come near it: the same fault repaired, or another fault with the same look."""
 
 
-SAID_OF_LEARNERS = {look.__name__ for look in EXACT} | {"layers_not_registered", "weight_decay_too_strong"}
+SAID_OF_LEARNERS = {look.__name__ for look in EXACT_CHECKS} | {
+    "layers_not_registered",
+    "weight_decay_too_strong",
+}
 """What is counted is said whatever the network came to; the rest explains why it did not learn."""
 
 
 def causes(name: str) -> list[str]:
-    return [finding.cause for finding in ranked(evidence(name))]
+    return [finding.cause for finding in rank_findings(evidence(name))]
 
 
 def test_every_cause_is_planted_at_least_three_times_and_left_out_as_often():
@@ -131,7 +134,7 @@ def test_networks_that_have_it(cause, name):
 
 @pytest.mark.parametrize(("cause", "name"), [(c, n) for c, names in HAVE_NOT.items() for n in names])
 def test_networks_that_do_not_have_it(cause, name):
-    assert cause not in causes(name), [f.says for f in ranked(evidence(name))]
+    assert cause not in causes(name), [f.says for f in rank_findings(evidence(name))]
 
 
 @pytest.mark.parametrize("name", SOUND)
@@ -151,7 +154,7 @@ def test_what_was_planted_is_what_keeps_them_from_learning():
 @pytest.mark.parametrize("name", [name for names in HAVE.values() for name in names])
 def test_every_finding_says_where_since_when_and_in_numbers(name):
     told = evidence(name)
-    for finding in ranked(told):
+    for finding in rank_findings(told):
         assert finding.numbers and finding.says and "nan" not in finding.says
         assert finding.layer is None or finding.layer in told.signals.layers
         assert finding.since_step is None or 0 <= finding.since_step < told.steps
@@ -159,16 +162,16 @@ def test_every_finding_says_where_since_when_and_in_numbers(name):
 
 def test_the_layer_is_the_one_that_was_spoilt():
     """Digits through a sigmoid net collapse layer by layer; the dead layer of a dead net is its first."""
-    (dead,) = [f for f in ranked(evidence("dead mlp D")) if f.cause == "dead_units"]
+    (dead,) = [f for f in rank_findings(evidence("dead mlp D")) if f.cause == "dead_units"]
     assert dead.layer == "hidden.1.linear" and dead.since_step == 0 and dead.numbers["dead"] == 1
-    collapse = ranked(evidence("sigmoid 12 mlp D"))[0]
+    collapse = rank_findings(evidence("sigmoid 12 mlp D"))[0]
     correlation = evidence("sigmoid 12 mlp D").signals.of_layers("correlation")
     before = evidence("sigmoid 12 mlp D").signals.layers.index(collapse.layer) - 1
     assert 1 - list(correlation.values())[before][0] > 1e-3 > 1 - correlation[collapse.layer][0]
 
 
 def test_units_that_die_of_large_steps_stand_behind_the_steps():
-    found = ranked(evidence("sgd 10 mlp D"))
+    found = rank_findings(evidence("sgd 10 mlp D"))
     assert found[0].cause == "learning_rate_too_high"
     assert {f.cause for f in found[1:]} == {"dead_units", "collapsed_correlation"}
     steps = [f.since_step for f in found]

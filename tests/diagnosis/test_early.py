@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 from zoo import SOUND, evidence
 
-from trainlab.diagnosis.early import FEWEST_STEPS, reason_to_stop
-from trainlab.diagnosis.evidence import Evidence, Signals
+from trainlab.diagnosis.early_pruning import FEWEST_STEPS, reason_to_stop
+from trainlab.diagnosis.evidence import Evidence, RecordedSignals
 from trainlab.diagnosis.explain import diagnose
 
 HOPELESS = {
@@ -27,7 +27,7 @@ def so_far(name: str, steps: int) -> Evidence:
         for layer, of in whole.signals.table.items()
     }
     losses = {step: loss for step, loss in whole.losses.items() if step < steps}
-    return replace(whole, signals=Signals(table), losses=losses, confusion_KK=None, metrics={})
+    return replace(whole, signals=RecordedSignals(table), losses=losses, confusion_KK=None, metrics={})
 
 
 @pytest.mark.parametrize(("name", "cause"), HOPELESS.items())
@@ -58,6 +58,6 @@ def test_no_run_is_judged_before_its_fair_share():
 
 def test_without_signals_or_losses_there_is_no_reason():
     known = so_far("dead mlp D", 60)
-    assert reason_to_stop(replace(known, signals=Signals()), 60, 100) is None
+    assert reason_to_stop(replace(known, signals=RecordedSignals()), 60, 100) is None
     assert reason_to_stop(replace(known, losses={}), 60, 100) is None
     assert reason_to_stop(so_far("sgd 1e6 mlp D", 20), 60, 100) is None, "it ends by itself"

@@ -9,12 +9,16 @@ from planted import digits, train
 from torch import nn
 from zoo import ZOO, evidence
 
-from trainlab.diagnosis.evidence import Evidence, Signals, path_length
-from trainlab.diagnosis.explain import STORY, diagnose, ranked
-from trainlab.diagnosis.finding import since
-from trainlab.diagnosis.layers import layer_rows
-from trainlab.diagnosis.setup import Setup
-from trainlab.diagnosis.verdict import VERSION
+from trainlab.diagnosis.evidence import (
+    Evidence,
+    RecordedSignals,
+    SettingsSummary,
+    first_sustained_step,
+    path_length,
+)
+from trainlab.diagnosis.explain import CHECKS, diagnose, rank_findings
+from trainlab.diagnosis.presentation import summarize_layers
+from trainlab.diagnosis.verdict import RULES_VERSION
 
 AT_CHANCE = [[0, 10], [0, 10]]
 
@@ -22,15 +26,15 @@ AT_CHANCE = [[0, 10], [0, 10]]
 def test_nothing_known_gives_no_verdict():
     diagnosis = diagnose(Evidence())
     assert diagnosis.learned is None and diagnosis.findings == [] and diagnosis.remedies == {}
-    assert diagnosis.record() == {"learned": None, "level": None, "version": VERSION, "evidence": None}
+    assert diagnosis.record() == {"learned": None, "level": None, "version": RULES_VERSION, "evidence": None}
 
 
 def test_without_signals_the_losses_alone_can_still_speak():
-    quiet = replace(evidence("dead mlp D"), signals=Signals())
+    quiet = replace(evidence("dead mlp D"), signals=RecordedSignals())
     assert diagnose(quiet).learned is False and diagnose(quiet).findings == []
-    jumped = replace(evidence("sgd 10 mlp D"), signals=Signals())
+    jumped = replace(evidence("sgd 10 mlp D"), signals=RecordedSignals())
     assert [f.cause for f in diagnose(jumped).findings] == ["learning_rate_too_high"]
-    diverged = replace(evidence("sgd 1e6 mlp D"), signals=Signals())
+    diverged = replace(evidence("sgd 1e6 mlp D"), signals=RecordedSignals())
     assert diagnose(diverged).learned is False and diagnose(diverged).cause.cause == "diverged"
 
 
@@ -38,7 +42,7 @@ def test_without_signals_the_losses_alone_can_still_speak():
 @pytest.mark.parametrize("name", ["mlp D", "dead mlp D", "zeros resnet B"])
 def test_numbers_that_are_not_finite_never_raise(name, bad):
     known = evidence(name)
-    spoilt = Signals(
+    spoilt = RecordedSignals(
         {
             layer: {
                 q: {s: bad if i else v for i, (s, v) in enumerate(series.items())} for q, series in of.items()
@@ -46,7 +50,7 @@ def test_numbers_that_are_not_finite_never_raise(name, bad):
             for layer, of in known.signals.table.items()
         }
     )
-    everything = Signals(
+    everything = RecordedSignals(
         {
             layer: {q: dict.fromkeys(series, bad) for q, series in of.items()}
             for layer, of in spoilt.table.items()
@@ -56,10 +60,10 @@ def test_numbers_that_are_not_finite_never_raise(name, bad):
         losses = dict.fromkeys(known.losses, bad)
         found = diagnose(replace(known, signals=signals, losses=losses, confusion_KK=None))
         assert found.learned is False and found.cause.cause == "diverged"
-        assert layer_rows(signals)
+        assert summarize_layers(signals)
 
 
-@pytest.mark.parametrize("look", STORY)
+@pytest.mark.parametrize("look", CHECKS)
 def test_no_look_needs_more_than_there_is(look):
     """Each quantity in turn is missing: a question that cannot be asked finds less, and never fails."""
     known = evidence("sigmoid 12 mlp D, adam")
@@ -69,8 +73,8 @@ def test_no_look_needs_more_than_there_is(look):
             layer: {q: series for q, series in of.items() if q != missing}
             for layer, of in known.signals.table.items()
         }
-        look(replace(known, signals=Signals(table)))
-    look(replace(known, setup=Setup(), metrics={}, losses={}))
+        look(replace(known, signals=RecordedSignals(table)))
+    look(replace(known, setup=SettingsSummary(), metrics={}, losses={}))
 
 
 def test_an_input_of_nan():
@@ -83,10 +87,10 @@ def test_an_input_of_nan():
 def test_a_network_of_one_layer_and_one_of_one_unit():
     images = digits()
     one_layer = train(nn.Sequential(nn.Flatten(), nn.Linear(64, 10)), images)
-    assert diagnose(one_layer).learned is True and layer_rows(one_layer.signals)[0].layer == "1"
+    assert diagnose(one_layer).learned is True and summarize_layers(one_layer.signals)[0].layer == "1"
     torch.manual_seed(0)
     narrow = train(nn.Sequential(nn.Flatten(), nn.Linear(64, 1), nn.Tanh(), nn.Linear(1, 10)), images)
-    assert "symmetric_weights" not in [f.cause for f in ranked(narrow)]
+    assert "symmetric_weights" not in [f.cause for f in rank_findings(narrow)]
 
 
 def test_a_run_of_one_step():
@@ -96,7 +100,7 @@ def test_a_run_of_one_step():
             layer: {q: {0: series[0]} for q, series in of.items() if 0 in series}
             for layer, of in known.signals.table.items()
         }
-        found = ranked(replace(known, signals=Signals(table), losses={0: known.losses[0]}))
+        found = rank_findings(replace(known, signals=RecordedSignals(table), losses={0: known.losses[0]}))
         assert "symmetric_weights" not in [f.cause for f in found], "one step shows no more than the start"
 
 
@@ -109,7 +113,7 @@ def test_copies_that_part_by_rounding_late_in_the_run_are_copies():
         table = {**known.signals.table, layer: {**known.signals.table[layer], "unit_spread": spread}}
         others = {name: {q: s for q, s in of.items() if q != "unit_spread"} for name, of in table.items()}
         others[layer] = table[layer]
-        return [f.cause for f in ranked(replace(known, signals=Signals(others)))]
+        return [f.cause for f in rank_findings(replace(known, signals=RecordedSignals(others)))]
 
     assert "symmetric_weights" in told({0: 0.0, 1: 0.0, 49: 1.7e-7, 121: 9e-4, 299: 0.45})
     assert "symmetric_weights" not in told({0: 0.0, 1: 0.3, 49: 0.4, 299: 0.45}), (
@@ -143,9 +147,12 @@ def test_the_remedy_of_a_divergence_is_that_of_its_reason():
 
 
 def test_since_is_the_start_of_what_holds_to_the_end():
-    assert since({0: 1.0, 1: 9.0, 4: 9.0}, lambda v: v > 5) == 1
-    assert since({0: 9.0, 1: 1.0, 4: 9.0}, lambda v: v > 5) == 4
-    assert since({0: 9.0, 1: 1.0}, lambda v: v > 5) is None and since({}, bool) is None
+    assert first_sustained_step({0: 1.0, 1: 9.0, 4: 9.0}, lambda v: v > 5) == 1
+    assert first_sustained_step({0: 9.0, 1: 1.0, 4: 9.0}, lambda v: v > 5) == 4
+    assert (
+        first_sustained_step({0: 9.0, 1: 1.0}, lambda v: v > 5) is None
+        and first_sustained_step({}, bool) is None
+    )
 
 
 def test_path_length_is_the_sum_over_all_steps():
@@ -157,7 +164,7 @@ def test_path_length_is_the_sum_over_all_steps():
 
 
 def test_the_chance_loss_is_the_entropy_of_the_classes():
-    assert Evidence(setup=Setup(num_classes=10)).chance_loss == pytest.approx(math.log(10))
+    assert Evidence(setup=SettingsSummary(num_classes=10)).chance_loss == pytest.approx(math.log(10))
     told = Evidence(confusion_KK=[[3, 1], [6, 2]])
     assert told.chance_loss == pytest.approx(-(1 / 3 * math.log(1 / 3) + 2 / 3 * math.log(2 / 3)))
     assert math.isnan(Evidence().chance_loss)
@@ -169,5 +176,5 @@ def test_a_verdict_is_quick():
     whole = [evidence(name) for name in ("mlp D", "resnet 15 without norm B") if name in ZOO]
     start = time.process_time()
     for known in whole:
-        ranked(known)
+        rank_findings(known)
     assert time.process_time() - start < 0.05 * len(whole)

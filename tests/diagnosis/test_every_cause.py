@@ -6,11 +6,16 @@ from zoo import SOUND, evidence
 
 from trainlab.config import compose
 from trainlab.config.options import catalogue
-from trainlab.diagnosis.causes import CAUSES
-from trainlab.diagnosis.explain import EXACT, LAST_RESORTS, STORY, diagnose
-from trainlab.diagnosis.rates import HIGHEST_UNKNOWN, MOST_TIMES, USUAL_RATES, higher_rate
-from trainlab.diagnosis.remedy import remedy
-from trainlab.diagnosis.setup import Setup
+from trainlab.diagnosis.causes.step_size import (
+    HIGHEST_RATE_FACTOR,
+    HIGHEST_UNKNOWN_RATE,
+    USUAL_RATES,
+    higher_rate,
+)
+from trainlab.diagnosis.evidence import SettingsSummary
+from trainlab.diagnosis.explain import CHECKS, EXACT_CHECKS, FALLBACK_CHECKS, diagnose
+from trainlab.diagnosis.known_causes import CAUSES
+from trainlab.diagnosis.remedy import suggest_remedy
 
 LAST = {"labels_unlearnable", "overfitting", "too_few_steps", "not_known"}
 
@@ -26,9 +31,9 @@ def test_each_cause_is_found_on_some_evidence_and_on_no_sound_run(cause):
 
 
 def test_every_cause_is_asked_for_once_and_what_is_exact_is_part_of_the_story():
-    asked = [look.__name__ for look in (*STORY, *LAST_RESORTS)]
-    assert len(asked) == len(set(asked)) and set(EXACT) <= set(STORY)
-    assert {look.__name__ for look in LAST_RESORTS} == LAST
+    asked = [look.__name__ for look in (*CHECKS, *FALLBACK_CHECKS)]
+    assert len(asked) == len(set(asked)) and set(EXACT_CHECKS) <= set(CHECKS)
+    assert {look.__name__ for look in FALLBACK_CHECKS} == LAST
     assert set(asked) - {"some_without_gradient"} == set(CAUSES)
 
 
@@ -44,14 +49,14 @@ SETUPS = {
 
 @pytest.mark.parametrize("overrides", SETUPS.values(), ids=SETUPS)
 def test_remedies_compose_and_never_ask_for_an_absurd_rate(overrides):
-    setup = Setup.of(compose(overrides))
+    setup = SettingsSummary.of(compose(overrides))
     for name in CAUSES:
-        change = remedy(name, setup, steps_factor=3.4)
+        change = suggest_remedy(name, setup, steps_factor=3.4)
         if change is None:
             continue
         after = compose([*overrides, *change.split()])
         usual = USUAL_RATES[after["axes"]["optimizer"]]
-        assert after["optimizer"]["lr"] <= max(setup.lr, MOST_TIMES * usual), change
+        assert after["optimizer"]["lr"] <= max(setup.lr, HIGHEST_RATE_FACTOR * usual), change
 
 
 @pytest.mark.parametrize("optimizer", USUAL_RATES)
@@ -61,10 +66,13 @@ def test_the_usual_rates_are_those_of_the_options(optimizer):
 
 
 def test_a_rate_that_is_as_high_as_its_optimizer_bears_is_not_raised():
-    of = lambda lr, name="sgd": higher_rate(Setup(axes={"optimizer": name}, lr=lr))  # noqa: E731
+    of = lambda lr, name="sgd": higher_rate(SettingsSummary(axes={"optimizer": name}, lr=lr))  # noqa: E731
     assert (of(1e-7), of(1e-3), of(0.02), of(0.06), of(5.0)) == (0.01, 0.01, 0.1, None, None)
     assert of(1e-6, "adam") == 1e-3 and of(0.1, "adam") is None
-    assert higher_rate(Setup(lr=1e-9), factor=1e12) == HIGHEST_UNKNOWN and higher_rate(Setup()) is None
+    assert (
+        higher_rate(SettingsSummary(lr=1e-9), factor=1e12) == HIGHEST_UNKNOWN_RATE
+        and higher_rate(SettingsSummary()) is None
+    )
 
 
 @pytest.mark.parametrize(
@@ -83,7 +91,7 @@ def test_a_rate_that_is_as_high_as_its_optimizer_bears_is_not_raised():
     ],
 )  # fmt: skip
 def test_the_remedy_is_of_the_cause(cause, overrides, expected):
-    assert remedy(cause, Setup.of(compose(overrides))) == expected
+    assert suggest_remedy(cause, SettingsSummary.of(compose(overrides))) == expected
 
 
 def test_frozen_layers_have_no_setting_that_thaws_them():

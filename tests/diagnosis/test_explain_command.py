@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from trainlab.config import compose, identify
-from trainlab.config.command import command
+from trainlab.config.command_line import command_line_for_run
 from trainlab.runs import Result, RunFolder
 
 DEEP_SIGMOID = ("activation=sigmoid", "init=glorot", "depth=12", "model=mlp", "width=16", "pool=none")
@@ -168,14 +168,14 @@ def test_the_command_makes_the_same_run_with_the_remedy(run, settings):
         "optimizer.lr=0.3",
     )
     _, folder = run(*overrides)
-    said = command(folder.settings(), "norm_layer=batchnorm optimizer.lr=0.03").split()
+    said = command_line_for_run(folder.settings(), "norm_layer=batchnorm optimizer.lr=0.03").split()
     assert said[:2] == ["python", "train.py"] and said[-2:] == ["norm_layer=batchnorm", "optimizer.lr=0.03"]
     places = [f"paths.{name}={path}" for name, path in folder.settings()["paths"].items()]
     again = identify(compose([*said[2:], *places]))
     assert again["run_id"] == settings(*overrides, "norm_layer=batchnorm", "optimizer.lr=0.03")["run_id"]
     assert "init=kaiming" not in said and "init.gain=9" in said, "what is the default is not said"
     _, folder = run("model=mlp", "init=zeros", "trainer.max_epochs=null", "trainer.max_steps=4")
-    said = command(folder.settings(), "init=kaiming")
+    said = command_line_for_run(folder.settings(), "init=kaiming")
     assert "pool" not in said and "max_epochs" not in said and "init=zeros" not in said
 
 
@@ -183,7 +183,7 @@ def test_the_command_of_a_run_with_options_of_its_own(run):
     _, folder = run("init=zeros")
     settings = folder.settings()
     settings["axes"]["activation"] = "mine"
-    assert command(settings, "init=kaiming") == "python train.py … init=kaiming"
+    assert command_line_for_run(settings, "init=kaiming") == "python train.py … init=kaiming"
 
 
 def test_it_needs_no_torch(run):

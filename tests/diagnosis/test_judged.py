@@ -4,10 +4,10 @@ import json
 
 import pytest
 
-from trainlab.claims import page
-from trainlab.diagnosis import words
-from trainlab.diagnosis.of_run import evidence_of, judged
-from trainlab.diagnosis.verdict import VERSION, holds, level
+from trainlab.claims import claim_page
+from trainlab.diagnosis import presentation
+from trainlab.diagnosis.run_diagnosis import diagnose_run, load_evidence
+from trainlab.diagnosis.verdict import RULES_VERSION, is_cause_valid, learning_level
 from trainlab.runs import RunFolder
 
 
@@ -35,7 +35,7 @@ LINEAR = {"accuracy": 0.85}
     ],
 )  # fmt: skip
 def test_how_well(accuracy, reference, expected):
-    assert level(confusion(accuracy), reference) == expected
+    assert learning_level(confusion(accuracy), reference) == expected
 
 
 def edited(folder: RunFolder, **verdict) -> None:
@@ -48,9 +48,9 @@ def edited(folder: RunFolder, **verdict) -> None:
 
 def test_the_record_says_by_which_rules_and_against_what(run):
     result, folder = run("init=zeros")
-    assert result.verdict.version == VERSION and result.verdict.level == "not"
+    assert result.verdict.version == RULES_VERSION and result.verdict.level == "not"
     assert result.verdict.reference["accuracy"] > 0.5, "digits are learned by a linear model"
-    known = judged(folder)
+    known = diagnose_run(folder)
     assert not known.differs and known.recorded == folder.result().verdict
     assert known.evidence.reference == result.verdict.reference
 
@@ -66,7 +66,7 @@ def test_an_older_verdict_stands_beside_todays(run, call_command):
         "reference": None,
     }
     edited(folder, **old)
-    known = judged(folder)
+    known = diagnose_run(folder)
     assert known.differs and known.recorded_version == 1 and known.today.cause.cause == "symmetric_weights"
     place = ("--runs", str(folder.path.parent))
     code, out, _ = call_command("explain", folder.run_id, *place)
@@ -74,7 +74,7 @@ def test_an_older_verdict_stands_beside_todays(run, call_command):
     assert code == 0 and "version 1 of the rules: did not learn, labels unlearnable" in out
     assert out.index("labels unlearnable") < out.index("symmetric weights")
     told = json.loads(call_command("explain", folder.run_id, "--json", *place)[1])
-    assert told["differs"] and told["version"] == VERSION
+    assert told["differs"] and told["version"] == RULES_VERSION
     assert (told["recorded"]["version"], told["recorded"]["cause"]) == (1, "labels_unlearnable")
     code, out, err = call_command("compare", folder.run_id, *place)
     assert code == 0 and "by older rules" in out + err
@@ -83,7 +83,7 @@ def test_an_older_verdict_stands_beside_todays(run, call_command):
 def test_a_level_alone_that_an_old_record_lacks_is_no_difference(run):
     _, folder = run("init=zeros")
     edited(folder, version=None, level=None)
-    assert not judged(folder).differs
+    assert not diagnose_run(folder).differs
 
 
 def test_a_run_that_goes_on_is_not_told_that_it_ended(run, call_command):
@@ -92,25 +92,28 @@ def test_a_run_that_goes_on_is_not_told_that_it_ended(run, call_command):
     for name in ("result.json", "confusion.parquet"):
         (folder.path / name).unlink()
     with folder.lock():
-        assert evidence_of(folder).running and judged(folder).today.findings == []
+        assert load_evidence(folder).running and diagnose_run(folder).today.findings == []
         _, out, _ = call_command("explain", folder.run_id, "--runs", str(folder.path.parent))
     assert "still running" in out and "too few" not in out and "ended" not in out
-    assert not evidence_of(folder).running
+    assert not load_evidence(folder).running
 
 
 def test_levels_and_bounds_in_words(run):
     result, folder = run("trainer.max_steps=3")
-    says = words.measured(judged(folder).today)
+    says = presentation.describe_accuracy(diagnose_run(folder).today)
     assert "99% lower bound" in says and "a linear model on pixels" in says and "at least" not in says
     assert "no luck" in says or result.metrics["test/acc"] < 0.101
-    assert words.outcome(True, "barely") == "barely learned" and words.outcome(True, None) == "learned"
+    assert (
+        presentation.describe_outcome(True, "barely") == "barely learned"
+        and presentation.describe_outcome(True, None) == "learned"
+    )
 
 
 def test_pages_do_not_repeat_what_older_rules_said_without_evidence():
     arm = {"statuses": {"finished": 3}, "causes": {"labels_unlearnable": 1, "collapsed_correlation": 2}}
-    assert page._remarks(arm) == "collapsed correlation (2)"
+    assert claim_page._remarks(arm) == "collapsed correlation (2)"
     assert (
-        page._remarks(arm | {"verdict_version": VERSION})
+        claim_page._remarks(arm | {"verdict_version": RULES_VERSION})
         == "labels unlearnable (1), collapsed correlation (2)"
     )
-    assert holds("saturation", None) and not holds("labels_unlearnable", 1)
+    assert is_cause_valid("saturation", None) and not is_cause_valid("labels_unlearnable", 1)

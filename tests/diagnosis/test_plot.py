@@ -2,7 +2,7 @@
 
 import math
 
-from trainlab.cli.plot import plot
+from trainlab.cli.terminal_plot import render_curves
 
 
 def body(lines: list[str]) -> list[str]:
@@ -11,7 +11,7 @@ def body(lines: list[str]) -> list[str]:
 
 
 def test_values_lie_where_they_belong():
-    lines = plot(
+    lines = render_curves(
         {"falling": {0: 2.0, 1: 1.0, 2: 0.0}, "flat": {0: 1.0, 1: 1.0, 2: 2.0}}, top=2, width=3, height=3
     )
     assert body(lines) == ["● ○", "○●", "  ●"]
@@ -19,12 +19,12 @@ def test_values_lie_where_they_belong():
 
 
 def test_what_is_beyond_the_edge_is_drawn_on_it_and_what_is_not_finite_is_not():
-    lines = plot({"wild": {0: 1e9, 1: math.nan, 2: math.inf, 3: 0.0}}, top=1, width=4, height=2)
+    lines = render_curves({"wild": {0: 1e9, 1: math.nan, 2: math.inf, 3: 0.0}}, top=1, width=4, height=2)
     assert body(lines) == ["●", "   ●"]
 
 
 def test_a_column_is_the_mean_of_its_steps():
-    assert body(plot({"noisy": {0: 0.0, 1: 2.0, 2: 2.0, 3: 2.0}}, top=2, width=2, height=3)) == [
+    assert body(render_curves({"noisy": {0: 0.0, 1: 2.0, 2: 2.0, 3: 2.0}}, top=2, width=2, height=3)) == [
         " ●",
         "●",
         "",
@@ -32,4 +32,4 @@ def test_a_column_is_the_mean_of_its_steps():
 
 
 def test_a_curve_without_values_is_empty():
-    assert body(plot({"none": {}, "one": {0: 1.0}}, top=1, width=3, height=2)) == ["○", ""]
+    assert body(render_curves({"none": {}, "one": {0: 1.0}}, top=1, width=3, height=2)) == ["○", ""]

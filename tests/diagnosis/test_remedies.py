@@ -3,9 +3,9 @@
 import pytest
 
 from trainlab.config import compose
-from trainlab.diagnosis.causes import CAUSES
-from trainlab.diagnosis.remedy import remedy
-from trainlab.diagnosis.setup import Setup
+from trainlab.diagnosis.evidence import SettingsSummary
+from trainlab.diagnosis.known_causes import CAUSES
+from trainlab.diagnosis.remedy import suggest_remedy
 from trainlab.errors import RequestError
 
 RUNS = {
@@ -26,7 +26,7 @@ def overrides(request):
 def test_every_remedy_composes_and_changes_the_run(overrides):
     before = compose(overrides)
     for cause in CAUSES:
-        change = remedy(cause, Setup.of(before))
+        change = suggest_remedy(cause, SettingsSummary.of(before))
         if change is None:
             continue
         after = compose([*overrides, *change.split()])
@@ -44,14 +44,14 @@ def _at(settings: dict, key: str):
 
 
 def test_the_first_remedy_that_applies():
-    plain = Setup.of(compose())
-    assert remedy("vanishing_gradient", plain) == "norm_layer=batchnorm"
-    normed = Setup.of(compose(["norm_layer=batchnorm", "activation=tanh"]))
-    assert remedy("vanishing_gradient", normed) == "activation=relu", "kaiming it has already"
-    normed = Setup.of(compose(["norm_layer=batchnorm"]))
-    assert remedy("vanishing_gradient", normed) == "depth=2"
-    lenet = Setup.of(compose(["model=lenet5", "norm_layer=batchnorm"]))
-    assert remedy("vanishing_gradient", lenet) is None, "it has no depth"
+    plain = SettingsSummary.of(compose())
+    assert suggest_remedy("vanishing_gradient", plain) == "norm_layer=batchnorm"
+    normed = SettingsSummary.of(compose(["norm_layer=batchnorm", "activation=tanh"]))
+    assert suggest_remedy("vanishing_gradient", normed) == "activation=relu", "kaiming it has already"
+    normed = SettingsSummary.of(compose(["norm_layer=batchnorm"]))
+    assert suggest_remedy("vanishing_gradient", normed) == "depth=2"
+    lenet = SettingsSummary.of(compose(["model=lenet5", "norm_layer=batchnorm"]))
+    assert suggest_remedy("vanishing_gradient", lenet) is None, "it has no depth"
 
 
 @pytest.mark.parametrize(
@@ -59,26 +59,28 @@ def test_the_first_remedy_that_applies():
                                  ("mlp", 5, 2), ("mlp", 1, None)]
 )  # fmt: skip
 def test_half_a_depth_is_one_that_the_architecture_has(model, depth, half):
-    setup = Setup(axes={"model": model, "norm_layer": "batchnorm", "init": "orthogonal"}, depth=depth)
-    assert remedy("collapsed_correlation", setup) == (f"depth={half}" if half else None)
+    setup = SettingsSummary(
+        axes={"model": model, "norm_layer": "batchnorm", "init": "orthogonal"}, depth=depth
+    )
+    assert suggest_remedy("collapsed_correlation", setup) == (f"depth={half}" if half else None)
 
 
 def test_the_learning_rate_follows_the_evidence():
-    setup = Setup(lr=10.0)
-    assert remedy("learning_rate_too_high", setup) == "optimizer.lr=1"
-    assert remedy("learning_rate_too_high", setup, lr_factor=1e-3) == "optimizer.lr=0.01"
+    setup = SettingsSummary(lr=10.0)
+    assert suggest_remedy("learning_rate_too_high", setup) == "optimizer.lr=1"
+    assert suggest_remedy("learning_rate_too_high", setup, lr_factor=1e-3) == "optimizer.lr=0.01"
 
 
 def test_batchnorm_is_no_remedy_for_a_handful_of_images():
     assert (
-        remedy("vanishing_gradient", Setup(axes={"activation": "tanh"}, batch_size=2))
+        suggest_remedy("vanishing_gradient", SettingsSummary(axes={"activation": "tanh"}, batch_size=2))
         != "norm_layer=batchnorm"
     )
 
 
 def test_an_unknown_setup_and_an_unknown_cause():
     for cause in CAUSES:
-        change = remedy(cause, Setup())
+        change = suggest_remedy(cause, SettingsSummary())
         assert change is None or "{" not in change
     with pytest.raises(RequestError, match="did you mean 'saturation'"):
-        remedy("saturaton", Setup())
+        suggest_remedy("saturaton", SettingsSummary())

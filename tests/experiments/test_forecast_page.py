@@ -9,11 +9,11 @@ from experiments.forecast.measure import SEEDS, TABLE, load, sample
 from experiments.forecast.write import HERE, LARGE, README, RESULTS, prepared, readme, scored
 from experiments.preflight.table import TABLE as ZOO
 
-from trainlab.claims import folder as claims
+from trainlab.claims import registry as claims
 from trainlab.config import compose
-from trainlab.diagnosis.forecast.calibration import threshold
+from trainlab.forecast.batch_forecast import RunForecast
+from trainlab.forecast.logistic_model import threshold
 from trainlab.runs import Result, RunFolder, Verdict
-from trainlab.training.forecasts import Said
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +32,7 @@ def test_the_table_has_claims_of_both_collections_and_the_grid_each_run_once(run
     assert set(runs["made for"]) == made_for, "no run of an unknown claim"
     assert runs.group_by("setting").len()["len"].max() <= SEEDS
     assert runs["learns"].is_between(0, 1).all() and runs["learned"].null_count() == 0
-    trained = {f"claim-{entry.name}" for entry in claims.load(HERE.parent) if entry.claim.arms}
+    trained = {f"claim-{entry.name}" for entry in claims.load_claims(HERE.parent) if entry.claim.arms}
     assert len(trained & set(runs["group"])) > 0.8 * len(trained)
 
 
@@ -136,7 +136,7 @@ def test_two_seeds_of_a_setting_are_measured_and_kept_when_measured_again(tmp_pa
     def fake(folders, processes, paths, each):
         for folder in folders:
             asked.append(folder.name)
-            each(folder.name, Said(0.25, "dead_units", 1.0))
+            each(folder.name, RunForecast(0.25, "dead_units", 1.0))
 
     monkeypatch.setattr(measuring, "forecasts", fake)
     table = tmp_path / "runs.csv"

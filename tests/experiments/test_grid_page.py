@@ -5,21 +5,21 @@ import re
 
 import polars as pl
 import pytest
-from experiments.grid.measure import GUESSING, HERE, load, load_phase
+from experiments.grid.measure import GUESSING, HERE, load_phase_diagram, load_table
 from experiments.grid.rules import AXES
-from experiments.grid.write import MOST_MINUTES, README, RESULT, computed, readme, settings_of
+from experiments.grid.write import MAX_MINUTES, README, RESULT, build_result, render_readme, settings_of
 
-from trainlab.analysis import effects
+from trainlab.analysis import estimate_effects
 
 
 @pytest.fixture(scope="module")
 def runs() -> pl.DataFrame:
-    return load()
+    return load_table()
 
 
 @pytest.fixture(scope="module")
 def shares(runs):
-    return effects(runs, AXES, "test/acc"), effects(runs, AXES, "learned")
+    return estimate_effects(runs, AXES, "test/acc"), estimate_effects(runs, AXES, "learned")
 
 
 def test_the_grid_is_whole_and_took_no_longer_than_it_may(runs):
@@ -29,7 +29,7 @@ def test_the_grid_is_whole_and_took_no_longer_than_it_may(runs):
     )
     assert runs["run_id"].is_unique().all() and len(runs) == combinations * runs["seed"].n_unique()
     result = json.loads(RESULT.read_text(encoding="utf-8"))
-    assert result["wall_seconds"] <= 60 * MOST_MINUTES
+    assert result["wall_seconds"] <= 60 * MAX_MINUTES
 
 
 def test_what_diverged_counts_as_guessing(runs):
@@ -38,10 +38,10 @@ def test_what_diverged_counts_as_guessing(runs):
 
 
 def test_page_and_result_are_what_the_tables_say(runs, shares):
-    again = computed(runs, *shares, *load_phase())
+    again = build_result(runs, *shares, *load_phase_diagram())
     recorded = json.loads(RESULT.read_text(encoding="utf-8"))
     assert json.loads(json.dumps(again)) == recorded, "python -m experiments.grid writes it"
-    assert readme(again, *shares) == README.read_text(encoding="utf-8")
+    assert render_readme(again, *shares) == README.read_text(encoding="utf-8")
 
 
 def test_a_share_of_the_page_is_that_of_averaging(runs, shares):

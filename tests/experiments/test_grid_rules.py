@@ -6,9 +6,19 @@ import random
 import polars as pl
 import pytest
 import yaml
-from experiments.grid.rules import AXES, RULES, Rule, difference, gain, less, plain, rulings, spread
+from experiments.grid.rules import (
+    AXES,
+    RULES,
+    Rule,
+    as_json,
+    effect_reduction,
+    evaluate_rules,
+    level_difference,
+    level_gain,
+    level_spread,
+)
 
-from trainlab.claims.verdict import REFUTED, SUPPORTED, UNDECIDED
+from trainlab.claims.judge import REFUTED, SUPPORTED, UNDECIDED
 from trainlab.config import catalogue
 
 SWEPT = yaml.safe_load(catalogue("experiment")["grid"].path.read_text())["hydra"]["sweeper"]["params"]
@@ -37,7 +47,7 @@ def test_every_rule_compares_settings_that_the_grid_has(rule):
 
 
 def test_a_difference_is_one_for_each_setting_of_all_other_axes():
-    values = difference("init", "kaiming", "glorot", activation="relu", norm_layer="none")(
+    values = level_difference("init", "kaiming", "glorot", activation="relu", norm_layer="none")(
         grid(lambda r: 0.3 * (r["init"] == "kaiming") + 0.1 * (r["depth"] == 4))
     )
     assert values.to_list() == pytest.approx([0.3] * 4), "two normalizations, two depths"
@@ -48,22 +58,24 @@ def test_a_difference_of_differences_by_hand():
         of_raw = 0.05 if row["norm_layer"] == "batchnorm" else 0.2
         return 0.5 - of_raw * (row["normalization"] == "raw")
 
-    contrast = less("norm_layer", "batchnorm", "none", gain("normalization", "standardize", "raw"))
+    contrast = effect_reduction(
+        "norm_layer", "batchnorm", "none", level_gain("normalization", "standardize", "raw")
+    )
     assert contrast(grid(score)).to_list() == pytest.approx([0.15] * (4 * 4 * 2))
 
 
 def test_the_spread_over_initializers_by_hand():
     sizes = dict(zip(LEVELS["init"], (0.0, 0.2, 0.0, 0.2), strict=True))
-    contrast = less("norm_layer", "batchnorm", "none", spread("init"))
+    contrast = effect_reduction("norm_layer", "batchnorm", "none", level_spread("init"))
     values = contrast(grid(lambda r: sizes[r["init"]] * (r["norm_layer"] == "none")))
     assert values.to_list() == pytest.approx([0.1] * (4 * 2 * 2))
 
 
 def ruled(score, *rules: Rule) -> list[str]:
-    return [ruling.verdict for ruling in rulings(grid(score), rules)]
+    return [ruling.verdict for ruling in evaluate_rules(grid(score), rules)]
 
 
-KAIMING = Rule("Kaiming", "", "", difference("init", "kaiming", "glorot"))
+KAIMING = Rule("Kaiming", "", "", level_difference("init", "kaiming", "glorot"))
 
 
 @pytest.mark.parametrize(
@@ -78,18 +90,18 @@ def test_of_many_rules_each_has_to_be_clearer():
         even = row["depth"] == 4
         return (0.016 if even else 0.012) * (row["init"] == "kaiming") + wobble(row)
 
-    alone = rulings(grid(score), [KAIMING])[0]
-    among = rulings(grid(score), [KAIMING] * 20)[0]
+    alone = evaluate_rules(grid(score), [KAIMING])[0]
+    among = evaluate_rules(grid(score), [KAIMING] * 20)[0]
     assert among.adjusted == pytest.approx(min(1.0, 20 * alone.p)) and among.estimate == alone.estimate
 
 
 def test_the_order_of_settings_does_not_matter():
     settings = grid(lambda r: wobble(r) + 0.1 * (r["activation"] == "relu"))
     again = settings.sample(fraction=1, shuffle=True, seed=3)
-    for one, other in zip(plain(rulings(settings)), plain(rulings(again)), strict=True):
+    for one, other in zip(as_json(evaluate_rules(settings)), as_json(evaluate_rules(again)), strict=True):
         assert {**one, "p": None, "adjusted": None} == pytest.approx({**other, "p": None, "adjusted": None})
 
 
 def test_how_often_a_rule_holds_is_counted():
-    ruling = rulings(grid(lambda r: 0.1 * (r["init"] == "kaiming" and r["depth"] == 12)), [KAIMING])[0]
+    ruling = evaluate_rules(grid(lambda r: 0.1 * (r["init"] == "kaiming" and r["depth"] == 12)), [KAIMING])[0]
     assert (ruling.held, ruling.n) == (16, 32) and ruling.estimate == pytest.approx(0.05)

@@ -8,7 +8,7 @@ import pytest
 from trainlab.cli import main
 from trainlab.config import compose
 from trainlab.errors import RequestError
-from trainlab.figures import combinations, pair
+from trainlab.figures import grid_heatmaps
 from trainlab.runs import Result, RunFolder, Verdict
 
 LEVELS = {"activation": ("relu", "tanh"), "init": ("glorot", "kaiming"), "depth": (4, 12)}
@@ -34,7 +34,7 @@ def test_what_a_pair_has_beyond_both_is_what_was_planted():
     surplus = {("relu", "kaiming"): 0.1, ("tanh", "glorot"): 0.1}
     base = {"relu": 0.3, "tanh": 0.2, "glorot": 0.1, "kaiming": 0.0}
     table = runs(lambda p, _: base[p[0]] + base[p[1]] + surplus.get(p[:2], 0.0) + p[2] / 1000)
-    cells = pair.cells(table, ["activation", "init"], "test/acc")
+    cells = grid_heatmaps.interaction_cells(table, ["activation", "init"], "test/acc")
     assert of(cells, "relu", "kaiming")["mean"] == pytest.approx(0.4 + 0.008)
     for row in cells.to_dicts():
         right = (row["first"], row["second"]) in surplus
@@ -60,7 +60,7 @@ def test_a_level_that_is_none_is_a_level_of_a_pair(axes):
     """LeNet-5 has no depth: its cells stay, and so do the others' surplus."""
     surplus = {("relu", None): 0.3}
     table = runs(lambda p, _: 0.2 + 0.1 * (p[0] == "relu") + surplus.get((p[0], p[2]), 0.0), WITH_NONE)
-    cells = pair.cells(table, axes, "test/acc")
+    cells = grid_heatmaps.interaction_cells(table, axes, "test/acc")
     assert cells.height == 6
     place = dict(zip(axes, ("first", "second"), strict=True))
     for row in cells.to_dicts():
@@ -68,7 +68,7 @@ def test_a_level_that_is_none_is_a_level_of_a_pair(axes):
         # a surplus of 0.3 in one of 2 × 3 cells: less the means of its row and column, and that of all
         expected = 0.3 * ((of_relu and of_none) - of_relu / 3 - of_none / 2 + 1 / 6)
         assert row["beyond"] == pytest.approx(expected)
-    chart = pair.figure(cells, axes, "test/acc", "Two axes").to_dict()
+    chart = grid_heatmaps.interaction_heatmap(cells, axes, "test/acc", "Two axes").to_dict()
     for half in chart["hconcat"]:
         encoded = half["layer"][0]["encoding"]
         for channel, name in (("y", "first"), ("x", "second")):
@@ -79,8 +79,8 @@ def test_a_level_that_is_none_is_a_level_of_a_table_of_combinations():
     table = runs(lambda p, _: 0.5, {"depth": (None, 4), "init": (None, "kaiming"), "model": ("mlp", None)})
     table = table.with_columns(pool=pl.lit("max"))
     for axes in (["depth", "init"], ["depth", "init", "model"], ["model", "init", "depth", "pool"]):
-        cells = combinations.cells(table, axes)
-        chart = combinations.figure(cells, "Which learn?").to_dict()
+        cells = grid_heatmaps.combination_cells(table, axes)
+        chart = grid_heatmaps.combination_heatmap(cells, "Which learn?").to_dict()
         rows = drawn(chart)
         assert len(rows) == cells.height
         assert all(value is not None for row in rows for value in row.values())
@@ -91,17 +91,19 @@ def test_a_level_that_is_none_is_a_level_of_a_table_of_combinations():
 
 def test_a_pair_without_interaction_is_flat_and_can_be_drawn():
     table = runs(lambda p, _: 0.1 + 0.2 * (p[0] == "relu") + 0.1 * (p[2] == 4))
-    cells = pair.cells(table, ["depth", "activation"], "test/acc")
+    cells = grid_heatmaps.interaction_cells(table, ["depth", "activation"], "test/acc")
     assert cells["beyond"].abs().max() < 1e-12 and cells["first"].to_list() == [4, 4, 12, 12]
-    chart = pair.figure(cells, ["depth", "activation"], "test/acc", "Two axes").to_dict()
+    chart = grid_heatmaps.interaction_heatmap(
+        cells, ["depth", "activation"], "test/acc", "Two axes"
+    ).to_dict()
     assert len(chart["hconcat"]) == 2
 
 
 def test_runs_without_the_metric_do_not_count_in_a_pair():
     table = runs(lambda p, seed: None if seed else 0.5)
-    assert set(pair.cells(table, ["activation", "init"], "test/acc")["mean"]) == {0.5}
+    assert set(grid_heatmaps.interaction_cells(table, ["activation", "init"], "test/acc")["mean"]) == {0.5}
     with pytest.raises(RequestError, match="pooling"):
-        pair.cells(table, ["activation", "pooling"], "test/acc")
+        grid_heatmaps.interaction_cells(table, ["activation", "pooling"], "test/acc")
 
 
 def test_a_combination_has_the_share_that_learned_and_says_where_all_diverged():
@@ -110,7 +112,7 @@ def test_a_combination_has_the_share_that_learned_and_says_where_all_diverged():
             return None
         return 0.5 if point[0] == "relu" or seed == 0 else 0.1
 
-    cells = combinations.cells(runs(score), list(LEVELS))
+    cells = grid_heatmaps.combination_cells(runs(score), list(LEVELS))
     assert len(cells) == 8
     told = {tuple(row[a] for a in LEVELS): (row["learned"], row["text"]) for row in cells.to_dicts()}
     assert told["relu", "glorot", 12] == (0.0, "div.")
@@ -121,15 +123,15 @@ def test_a_combination_has_the_share_that_learned_and_says_where_all_diverged():
 def test_every_combination_is_in_the_picture_once(count):
     more = LEVELS | {"normalization": ("raw", "unit"), "norm_layer": ("none", "batchnorm")}
     levels = dict(list(more.items())[:count])
-    cells = combinations.cells(runs(lambda p, _: 0.3, levels), list(levels))
-    chart = combinations.figure(cells, "Which learn").to_dict()
+    cells = grid_heatmaps.combination_cells(runs(lambda p, _: 0.3, levels), list(levels))
+    chart = grid_heatmaps.combination_heatmap(cells, "Which learn").to_dict()
     drawn = chart.get("data", {}).get("values") or chart["spec"]["data"]["values"]
     assert len({(row["x"], row["y"], row["row"], row["column"]) for row in drawn}) == 2**count
 
 
 def test_one_axis_is_no_table_of_combinations():
     with pytest.raises(RequestError, match="two axes"):
-        combinations.cells(runs(lambda *_: 0.5, {"activation": ("relu", "tanh")}))
+        grid_heatmaps.combination_cells(runs(lambda *_: 0.5, {"activation": ("relu", "tanh")}))
 
 
 @pytest.fixture(scope="module")

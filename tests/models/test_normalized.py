@@ -5,8 +5,7 @@ import torch
 from torch import nn
 
 from trainlab.errors import RequestError
-from trainlab.models.normalized import NormalizedNetwork, with_statistics
-from trainlab.nn.normalization import Center, PerImage, Standardize
+from trainlab.nn.normalization import Center, NormalizedNetwork, PerImage, Standardize, with_statistics
 
 
 def model(normalization):

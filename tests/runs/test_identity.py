@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from trainlab.errors import RequestError
 from trainlab.runs import identity
-from trainlab.runs.identity import decisive, flat, run_id
+from trainlab.runs.identity import flatten, hashed_settings, run_id
 
 FROZEN = json.loads((Path(__file__).parent / "frozen_example.json").read_text())
 PRINT = FROZEN["fingerprint"]
@@ -155,5 +155,5 @@ def test_what_is_not_plain_is_refused_by_name(settings_of):
 
 
 def test_flat_names_every_leaf_once():
-    assert flat({"a": {"b": {"c": 1}, "d": [2]}, "e": None}) == {"a.b.c": 1, "a.d": [2], "e": None}
-    assert flat(decisive(FROZEN["settings"]))["norm_layer.layer._target_"] == "torch.nn.BatchNorm2d"
+    assert flatten({"a": {"b": {"c": 1}, "d": [2]}, "e": None}) == {"a.b.c": 1, "a.d": [2], "e": None}
+    assert flatten(hashed_settings(FROZEN["settings"]))["norm_layer.layer._target_"] == "torch.nn.BatchNorm2d"

@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 
 from trainlab.analysis import compare
 from trainlab.errors import RequestError
-from trainlab.runs import RunFolder, index, load_runs, plain_json, read_runs, seal, statuses
-from trainlab.runs.difference import difference
+from trainlab.runs import RunFolder, index, json_nonfinite, load_runs, read_runs, run_statuses
+from trainlab.runs import index as seal
+from trainlab.runs.frozen_settings import diff_settings
 from trainlab.runs.groups import add_to_group
 
 
@@ -105,7 +106,7 @@ def line_about(folder: Path, **change) -> str:
 
 def sealed(folder: Path, old: str, new: str) -> str:
     """A line of ours, changed afterwards."""
-    line = index._line(index.read_entry(folder))
+    line = index._format_line(index.read_entry(folder))
     assert old in line
     return line.replace(old, new).rstrip("\n")
 
@@ -136,7 +137,7 @@ def test_no_line_of_the_index_tells_another_outcome(make_run, tmp_path, lie):
     for _ in range(2):
         runs = load_runs(tmp_path / "runs", settings=True)
         assert runs.select("run_id", "status", "test/acc").rows() == [("aaa", "finished", 0.94)]
-        assert statuses(tmp_path / "runs", ["aaa"]) == {"aaa": "finished"}
+        assert run_statuses(tmp_path / "runs", ["aaa"]) == {"aaa": "finished"}
 
 
 def test_two_users_of_a_folder_keep_their_own_lines(make_run, tmp_path, monkeypatch):
@@ -144,10 +145,10 @@ def test_two_users_of_a_folder_keep_their_own_lines(make_run, tmp_path, monkeypa
     for name in ("aaa", "bbb"):
         make_run(name)
     with monkeypatch.context() as patch:
-        patch.setattr(seal, "_key", lambda: b"another")
+        patch.setattr(seal, "_signing_key", lambda: b"another")
         assert index.read_index(root) == ({}, False), "the first one's lines are no garbage, and not believed"
         assert load_runs(root).height == 2 and index.read_index(root)[0].keys() == {"aaa", "bbb"}
-        index.rewrite(root, [])
+        index.rewrite_index(root, [])
     entries, worn = index.read_index(root)
     assert entries.keys() == {"aaa", "bbb"} and not worn
 
@@ -262,7 +263,7 @@ def test_no_record_whatever_it_holds_stops_the_table(make_run, tmp_path, data):
     path = make_run("odd").path / "result.json"
     record = json.loads(path.read_text())
     name = data.draw(st.sampled_from(sorted(record)))
-    path.write_text(plain_json.dumps(record | {name: data.draw(anything | inside)}))
+    path.write_text(json_nonfinite.dumps(record | {name: data.draw(anything | inside)}))
     (path.parent / "config.yaml").write_text(yaml.safe_dump(data.draw(anything | inside)))
     for _ in range(2):  # from the record, then from the index
         runs = read_runs(root, settings=True)
@@ -326,7 +327,7 @@ def test_statuses_are_what_a_sweep_goes_by(make_run, tmp_path):
     (make_run("lost").path / "result.json").unlink()
     (make_run("cut").path / "result.json").write_text("{")
     names = ["finished", "diverged", "failed", "pruned", "lost", "cut", "none"]
-    assert statuses(root, names) == {
+    assert run_statuses(root, names) == {
         "finished": "finished",
         "diverged": "diverged",
         "failed": "failed",
@@ -335,9 +336,9 @@ def test_statuses_are_what_a_sweep_goes_by(make_run, tmp_path):
         "cut": "interrupted",
         "none": "absent",
     }
-    assert statuses(tmp_path / "never made", ["a"]) == {"a": "absent"}
+    assert run_statuses(tmp_path / "never made", ["a"]) == {"a": "absent"}
     for name in names:
-        assert RunFolder(root / name).status() == statuses(root, [name])[name]
+        assert RunFolder(root / name).status() == run_statuses(root, [name])[name]
 
 
 def test_no_runs_is_an_empty_table_and_no_folder_a_request_error(tmp_path):
@@ -356,14 +357,14 @@ def test_a_read_only_folder_is_read_without_an_index(make_run, tmp_path, monkeyp
     def refuse(*_):
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(index, "append_whole", refuse)
+    monkeypatch.setattr(index, "append_atomically", refuse)
     monkeypatch.setattr(index, "write_atomically", refuse)
     assert load_runs(tmp_path / "runs")["run_id"].to_list() == ["aaa"]
 
 
 def _append_many(root: Path, worker: int) -> None:
     for number in range(100):
-        index.append(
+        index.append_entries(
             root, [{"version": index.VERSION, "run_id": f"{worker}-{number}", "row": {"note": "x" * 3000}}]
         )
 
@@ -408,7 +409,7 @@ def test_ten_thousand_runs_load_in_a_second(make_run, tmp_path, count, limit_sec
     for work in (
         lambda: load_runs(root),
         lambda: load_runs(root, settings=True),
-        lambda: statuses(root, names),
+        lambda: run_statuses(root, names),
         lambda: load_runs(root, names),
     ):
         assert min(seconds(work) for _ in range(3)) <= limit_seconds
@@ -441,4 +442,4 @@ def test_a_run_that_starts_from_another_is_no_further_seed_of_it(make_run, setti
     assert table["resume"].to_list() == [None, "0123456789ab", None]
     folded = compare(table.filter(pl.col("status") == "finished"))
     assert folded.by == ("resume",) and folded.table["n"].to_list() == [1, 1]
-    assert [row.decides for row in difference(whole, started)] == [True]
+    assert [row.decides for row in diff_settings(whole, started)] == [True]

@@ -12,10 +12,16 @@ from torch import nn
 from trainlab.models import MLP, VGG, LeNet5, LocallyConnected, PlainCNN, ResNet
 from trainlab.nn.layers import LocallyConnected2d, weight_layers
 from trainlab.signals import quantities as q
-from trainlab.signals.catalogue import LEVELS, NETWORK, OF_LAYER, OF_LOOP, OF_NETWORK
-from trainlab.signals.recorder import Measurement, Recorder
-from trainlab.signals.sample import as_NPF
-from trainlab.signals.saturation import flat_tails
+from trainlab.signals.catalogue import (
+    LAYER_QUANTITIES,
+    LOOP_QUANTITIES,
+    NETWORK,
+    NETWORK_QUANTITIES,
+    QUANTILE_LEVELS,
+)
+from trainlab.signals.quantities import flat_tails
+from trainlab.signals.recorder import Measurement, SignalRecorder
+from trainlab.signals.tensor_sampling import as_NPF
 
 cross_entropy = nn.functional.cross_entropy
 
@@ -36,7 +42,7 @@ def batch(images: int = 8, channels: int = 1, size: int = 6, classes: int = 4):
 
 
 def measure(network, x_NCHW, y_N, optimizer=None, before_update=None, **options) -> Measurement:
-    recorder = Recorder(network)
+    recorder = SignalRecorder(network)
     recorder.start()
     loss = cross_entropy(network(x_NCHW), y_N)
     loss.backward()
@@ -97,7 +103,7 @@ def test_every_row_of_a_tiny_network_against_its_slow_twin():
             ordered = sorted(x.flatten().tolist())
             expected |= {
                 (name, f"{kind}_{level}"): ordered[round(at * (len(ordered) - 1))]
-                for level, at in LEVELS.items()
+                for level, at in QUANTILE_LEVELS.items()
             }
         expected[name, "correlation"] = q.correlation(as_NPF(z, False))
         if activation is not None:
@@ -187,11 +193,13 @@ def test_layers_are_the_weight_layers_in_forward_order(name):
     names = [layer for layer, _ in weight_layers(network)]
     assert list(dict.fromkeys(layer for layer, _ in values)) == [*names, NETWORK]
     for layer in names:
-        without = set() if layer != names[-1] else {n for n in OF_LAYER if n.startswith("activation_")}
+        without = (
+            set() if layer != names[-1] else {n for n in LAYER_QUANTITIES if n.startswith("activation_")}
+        )
         without |= {"dead", "saturated"} if layer == names[-1] else set()
-        assert {n for at, n in values if at == layer} == set(OF_LAYER) - without, layer
+        assert {n for at, n in values if at == layer} == set(LAYER_QUANTITIES) - without, layer
     of_network = {n for at, n in values if at == NETWORK}
-    assert set(OF_NETWORK) <= of_network <= set(OF_NETWORK) | set(OF_LOOP)
+    assert set(NETWORK_QUANTITIES) <= of_network <= set(NETWORK_QUANTITIES) | set(LOOP_QUANTITIES)
     assert hooks(network) == 0
 
 
@@ -214,7 +222,7 @@ def test_a_step_is_the_same_to_the_bit_with_and_without_a_measurement():
             nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.RReLU(), nn.Dropout(0.3), nn.Flatten(), nn.Linear(64, 4)
         )
         optimizer = torch.optim.Adam(network.parameters(), lr=0.01)
-        recorder, (x_NCHW, y_N) = Recorder(network), batch()
+        recorder, (x_NCHW, y_N) = SignalRecorder(network), batch()
         for _ in range(4):
             if measured:
                 recorder.start()
@@ -233,7 +241,7 @@ def test_a_step_is_the_same_to_the_bit_with_and_without_a_measurement():
 
 def test_hooks_are_there_during_the_step_alone():
     network, (x_NCHW, y_N) = tiny(), batch()
-    recorder = Recorder(network)
+    recorder = SignalRecorder(network)
     assert hooks(network) == 0
     recorder.start()
     assert hooks(network) > 0
@@ -262,7 +270,7 @@ def test_clipping_in_place_comes_after_the_gradient_was_read():
 def test_a_gradient_scaler_is_taken_out_of_the_activations_gradients():
     network, (x_NCHW, y_N) = tiny(), batch()
     plain = table(measure(copy.deepcopy(network), x_NCHW, y_N))
-    recorder = Recorder(network)
+    recorder = SignalRecorder(network)
     recorder.start()
     loss = cross_entropy(network(x_NCHW), y_N)
     (1024 * loss).backward()
@@ -374,7 +382,7 @@ def test_other_precisions(dtype):
 
 def test_autocast():
     network, (x_NCHW, y_N) = tiny().float(), batch()
-    recorder = Recorder(network)
+    recorder = SignalRecorder(network)
     recorder.start()
     with torch.autocast("cpu", torch.bfloat16):
         loss = cross_entropy(network(x_NCHW.float()), y_N)

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from trainlab.signals.saturation import flat_tails
+from trainlab.signals.quantities import flat_tails
 
 INF = math.inf
 # sigmoid: s(1 − s) = 0.05/4; tanh: 1 − t² = 0.05; softsign: (1 + |z|)⁻² = 0.05

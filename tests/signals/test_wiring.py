@@ -5,9 +5,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from trainlab.signals import probe
+from trainlab.signals import label_probe
 from trainlab.signals.catalogue import NETWORK
-from trainlab.signals.recorder import Recorder
+from trainlab.signals.recorder import SignalRecorder
 
 
 def network(*end: nn.Module, channels: int = 1) -> nn.Sequential:
@@ -28,7 +28,7 @@ def measured(
     model: nn.Module, x: Tensor, y: Tensor, steps: int = 1, zero_grad: bool = True
 ) -> dict[str, float]:
     optimizer = torch.optim.SGD(model.parameters(), lr=1e-3)
-    recorder = Recorder(model)
+    recorder = SignalRecorder(model)
     for _ in range(steps):
         if zero_grad:
             optimizer.zero_grad()
@@ -88,7 +88,7 @@ def test_frozen_layers_are_told_from_those_that_train():
     model = network()
     model[0].weight.requires_grad_(False)
     x, y = batch()
-    recorder = Recorder(model)
+    recorder = SignalRecorder(model)
     recorder.start()
     cross_entropy(model(x), y).backward()
     recorder.before_update()
@@ -128,10 +128,10 @@ def test_labels_are_read_from_the_gradient_of_a_cross_entropy_alone():
     logits = torch.randn(8, 5, requires_grad=True, generator=torch.Generator().manual_seed(4))
     y = torch.tensor([0, 1, 2, 3, 4, 0, 1, 2])
     (grad,) = torch.autograd.grad(cross_entropy(logits, y), logits)
-    assert probe.labels(grad).tolist() == y.tolist()
+    assert label_probe.labels_from_gradient(grad).tolist() == y.tolist()
     (grad,) = torch.autograd.grad(nn.functional.mse_loss(logits, torch.eye(5)[y]), logits)
-    assert probe.labels(grad) is None
-    assert probe.labels(torch.full((8, 5), torch.nan)) is None
+    assert label_probe.labels_from_gradient(grad) is None
+    assert label_probe.labels_from_gradient(torch.full((8, 5), torch.nan)) is None
 
 
 @pytest.mark.parametrize("x", [torch.zeros(32, 1, 8, 8), torch.full((32, 1, 8, 8), torch.nan)])
@@ -142,7 +142,7 @@ def test_odd_images_raise_nothing(x):
 def test_torchs_random_numbers_are_left_alone():
     x, y = batch()
     model = network()
-    recorder = Recorder(model)
+    recorder = SignalRecorder(model)
     state = torch.get_rng_state()
     recorder.start()
     cross_entropy(model(x), y).backward()

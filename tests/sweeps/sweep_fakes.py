@@ -8,9 +8,9 @@ from pathlib import Path
 
 import yaml
 
-from trainlab.runs.atomic import append_whole
-from trainlab.runs.record import RunBusy, RunFolder
 from trainlab.runs.result import Result
+from trainlab.runs.run_folder import RunFolder, RunLockedError
+from trainlab.runs.safe_files import append_atomically
 from trainlab.sweeps.plan import Job, Plan
 
 PRELOAD = ("sweep_fakes",)
@@ -68,7 +68,7 @@ def work(config: Path) -> int:
             folder.finish(Result(run_id=folder.run_id, status=status, metrics={"test/acc": 0.5}))
             note(runs, status, settings)
             return 1 if stop else 0
-    except RunBusy:
+    except RunLockedError:
         return 2
     except ValueError as error:
         with folder.lock():
@@ -88,7 +88,9 @@ def answer(how: str) -> int:
 def note(runs: Path, what: str, settings: dict) -> None:
     seen = os.environ.get("CUDA_VISIBLE_DEVICES", "")
     line = {"what": what, "run_id": settings["run_id"], "time": time.time(), "pid": os.getpid(), "gpu": seen}
-    append_whole(runs / "events.log", json.dumps({**line, "threads": settings["trainer"]["threads"]}) + "\n")
+    append_atomically(
+        runs / "events.log", json.dumps({**line, "threads": settings["trainer"]["threads"]}) + "\n"
+    )
 
 
 def events(runs: Path, what: str) -> list[dict]:

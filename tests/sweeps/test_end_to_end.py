@@ -15,7 +15,7 @@ from PIL import Image
 from trainlab.errors import RequestError
 from trainlab.runs import load_runs
 from trainlab.runs.groups import groups, read_group
-from trainlab.sweeps.installed import require
+from trainlab.sweeps.engine import require_package
 
 ROOT = Path(__file__).parents[2]
 QUICK = (
@@ -157,7 +157,7 @@ def test_a_launcher_that_is_not_installed_says_what_to_install():
     with pytest.raises(
         RequestError, match=r"^hydra/launcher=x needs the package nope: pip install 'trainlab\[y\]'$"
     ):
-        require("nope", "x", "y")
+        require_package("nope", "x", "y")
 
 
 @pytest.mark.slow

@@ -9,14 +9,14 @@ import pytest
 import sweep_fakes as fakes
 import yaml
 
-from trainlab.build import plain
 from trainlab.errors import RequestError
-from trainlab.runs.record import RunFolder
+from trainlab.instantiate import to_plain
 from trainlab.runs.result import Result
-from trainlab.sweeps.outcome import TIMED_OUT
-from trainlab.sweeps.remote import put_record, run_there
-from trainlab.sweeps.server import WarmServer
-from trainlab.sweeps.watch import Silent
+from trainlab.runs.run_folder import RunFolder
+from trainlab.sweeps.engine import NullObserver
+from trainlab.sweeps.forkserver import ForkServer
+from trainlab.sweeps.process_exit import TIMED_OUT
+from trainlab.sweeps.ray_engine import run_on_ray_worker, write_record
 
 SWEEP = {"rerun": False, "run_timeout": None, "prune": "none", "audit": 0.0}
 
@@ -42,7 +42,7 @@ def engine(request, tmp_path):
 
 def run(engine, runs: Path, jobs, watcher=None, **sweep):
     outcomes = engine.run(
-        fakes.plan(runs, jobs), SWEEP | sweep, WarmServer(fakes.PRELOAD), watcher or Silent()
+        fakes.plan(runs, jobs), SWEEP | sweep, ForkServer(fakes.PRELOAD), watcher or NullObserver()
     )
     assert len(outcomes) == len(jobs)
     return {o.run_id: o for o in outcomes}
@@ -86,13 +86,13 @@ def test_a_record_left_on_another_machine_does_not_come_back_as_new(tmp_path, mo
     ours, theirs = tmp_path / "ours", tmp_path / "theirs"
     RunFolder(theirs / "r").create().finish(Result(run_id="r", status="finished"))
     monkeypatch.setenv("TRAINLAB_RUNS", str(theirs))
-    monkeypatch.setattr("trainlab.sweeps.remote._server", lambda: WarmServer(fakes.PRELOAD))
-    settings = yaml.safe_dump(plain(fakes.job(ours, "r", do="refuse").settings))
-    code, record = run_there(str(ours / "r" / "config.yaml"), settings, fakes.WORK, (), None)
+    monkeypatch.setattr("trainlab.sweeps.ray_engine._worker_forkserver", lambda: ForkServer(fakes.PRELOAD))
+    settings = yaml.safe_dump(to_plain(fakes.job(ours, "r", do="refuse").settings))
+    code, record = run_on_ray_worker(str(ours / "r" / "config.yaml"), settings, fakes.WORK, (), None)
     assert code == 2 and "result.json" not in record and "log.txt" in record
 
 
-class _Press(Silent):
+class _Press(NullObserver):
     """Presses Ctrl-C once all runs are under way."""
 
     def __init__(self, runs: Path, count: int):
@@ -118,12 +118,12 @@ def test_a_run_on_a_machine_that_does_not_see_our_folders(tmp_path, monkeypatch)
     theirs.mkdir()
     monkeypatch.setenv("TRAINLAB_RUNS", str(theirs))
     job = fakes.job(ours, "r")
-    monkeypatch.setattr("trainlab.sweeps.remote._server", lambda: WarmServer(fakes.PRELOAD))
-    frozen = yaml.safe_dump(plain(job.settings))
-    code, record = run_there(str(ours / "r" / "config.yaml"), frozen, fakes.WORK, (), None)
+    monkeypatch.setattr("trainlab.sweeps.ray_engine._worker_forkserver", lambda: ForkServer(fakes.PRELOAD))
+    frozen = yaml.safe_dump(to_plain(job.settings))
+    code, record = run_on_ray_worker(str(ours / "r" / "config.yaml"), frozen, fakes.WORK, (), None)
     assert code == 0 and not ours.exists()
     (ours / "r").mkdir(parents=True)
-    put_record(ours / "r", record)
+    write_record(ours / "r", record)
     assert RunFolder(ours / "r").result() == RunFolder(theirs / "r").result()
     assert RunFolder(ours / "r").status() == "finished"
 
@@ -132,10 +132,12 @@ def test_a_run_that_takes_too_long_is_ended_where_the_sweep_cannot_see_it(tmp_pa
     ours, theirs = tmp_path / "ours", tmp_path / "theirs"
     theirs.mkdir()
     monkeypatch.setenv("TRAINLAB_RUNS", str(theirs))
-    monkeypatch.setattr("trainlab.sweeps.remote._server", lambda: WarmServer(fakes.PRELOAD))
-    frozen = yaml.safe_dump(plain(fakes.job(ours, "r", seconds=60).settings))
+    monkeypatch.setattr("trainlab.sweeps.ray_engine._worker_forkserver", lambda: ForkServer(fakes.PRELOAD))
+    frozen = yaml.safe_dump(to_plain(fakes.job(ours, "r", seconds=60).settings))
     since = time.monotonic()
-    code, record = run_there(str(ours / "r" / "config.yaml"), frozen, fakes.WORK, (), timeout_seconds=1.0)
+    code, record = run_on_ray_worker(
+        str(ours / "r" / "config.yaml"), frozen, fakes.WORK, (), timeout_seconds=1.0
+    )
     assert code == TIMED_OUT and "result.json" not in record and time.monotonic() - since < 30
 
 
@@ -147,6 +149,6 @@ def test_what_comes_back_without_a_result_leaves_the_one_that_is_there(tmp_path,
     if status:
         there.finish(Result(run_id="r", status=status))
     record = {path.name: path.read_bytes() for path in there.path.iterdir() if path.name[0] != "."}
-    put_record(here.path, record | {"metrics.jsonl": b"", "log.txt": b"boom"})
+    write_record(here.path, record | {"metrics.jsonl": b"", "log.txt": b"boom"})
     assert (here.path / "result.json").read_bytes() == before
     assert not (here.path / "metrics.jsonl").exists() and (here.path / "log.txt").read_text() == "boom"

@@ -6,7 +6,7 @@ from hydra.core.global_hydra import GlobalHydra
 
 from trainlab.config.options import catalogue, package_conf
 from trainlab.errors import RequestError
-from trainlab.sweeps.grid import expand
+from trainlab.sweeps.grid import expand_grid
 
 
 @pytest.fixture
@@ -20,7 +20,7 @@ def lines(grid) -> list[list[str]]:
 
 
 def test_comma_lists_multiply_and_the_last_key_changes_fastest(loader):
-    grid = expand(["activation=relu,tanh", "width=8", "seed=1,2"], {}, loader)
+    grid = expand_grid(["activation=relu,tanh", "width=8", "seed=1,2"], {}, loader)
     assert len(grid) == 4
     assert lines(grid)[:2] == [
         ["activation=relu", "width=8", "seed=1"],
@@ -49,22 +49,22 @@ def test_comma_lists_multiply_and_the_last_key_changes_fastest(loader):
     ],
 )
 def test_values_of_a_key(loader, line, expected):
-    assert [job[0] for job in lines(expand([line], {}, loader))] == expected
+    assert [job[0] for job in lines(expand_grid([line], {}, loader))] == expected
 
 
 def test_glob_star_is_the_whole_axis(loader):
-    assert len(expand(["activation=glob(*)"], {}, loader)) == len(catalogue("activation"))
+    assert len(expand_grid(["activation=glob(*)"], {}, loader)) == len(catalogue("activation"))
 
 
 def test_the_command_line_goes_before_a_presets_params(loader):
     params = {"activation": "relu,tanh", "seed": "range(5)", "early_stop": None}
-    grid = expand(["seed=7"], params, loader)
+    grid = expand_grid(["seed=7"], params, loader)
     assert lines(grid) == [[f"activation={a}", "seed=7", "early_stop=null"] for a in ("relu", "tanh")]
     assert grid.swept == ("activation",)
 
 
 def test_a_sweeps_own_settings_are_taken_out(loader):
-    assert lines(expand(["sweep.rerun=true", "seed=1", "++sweep.audit=0.5"], {}, loader)) == [["seed=1"]]
+    assert lines(expand_grid(["sweep.rerun=true", "seed=1", "++sweep.audit=0.5"], {}, loader)) == [["seed=1"]]
 
 
 @pytest.mark.parametrize(
@@ -90,4 +90,4 @@ def test_a_sweeps_own_settings_are_taken_out(loader):
 )
 def test_what_is_refused(loader, line, said):
     with pytest.raises(RequestError, match=said):
-        expand([line], {}, loader)
+        expand_grid([line], {}, loader)

@@ -9,8 +9,8 @@ import pytest
 from rich.console import Console
 
 from trainlab.sweeps import summary
+from trainlab.sweeps.forkserver import ForkServer
 from trainlab.sweeps.outcome import Outcome
-from trainlab.sweeps.server import WarmServer
 
 KEEPS_A_FOLDER = """
 import tempfile
@@ -28,8 +28,8 @@ def test_the_server_takes_its_temporary_folders_with_it(tmp_path, monkeypatch, s
     (tmp_path / f"{name}.py").write_text(text + ("import time\ntime.sleep(30)\n" if slow_import else ""))
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")]))
     monkeypatch.syspath_prepend(tmp_path)
-    WarmServer().close()  # that of an earlier test
-    server = WarmServer(preload=[name])
+    ForkServer().close()  # that of an earlier test
+    server = ForkServer(preload=[name])
     server.warm_up()
     until = time.monotonic() + 60
     while not (tmp_path / "imported").exists() and time.monotonic() < until:
@@ -51,5 +51,5 @@ def test_each_warning_is_said_once_with_the_number_of_its_runs():
     outcomes += [Outcome("b", "", "finished", warnings=("said before",), reused=True)]
     console = Console(width=200, force_terminal=False)
     with console.capture() as captured:
-        summary._show_warnings(outcomes, console)
+        summary._print_warnings(outcomes, console)
     assert captured.get().splitlines() == [f"warning: {away} (4 runs)", f"warning: {other}"]

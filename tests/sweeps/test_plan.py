@@ -8,17 +8,18 @@ import pytest
 from hydra import initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 
-from trainlab.build import own
 from trainlab.config import compose, identify
-from trainlab.config.bulk import BulkComposer
+from trainlab.config.composer import BulkComposer
 from trainlab.config.options import package_conf
 from trainlab.errors import RequestError
+from trainlab.instantiate import mark_trusted
 from trainlab.runs import load_runs
 from trainlab.runs.groups import read_group
-from trainlab.runs.record import RunFolder
-from trainlab.runs.result import DONE, Result
-from trainlab.sweeps.grid import expand
-from trainlab.sweeps.plan import is_todo, lacking_lines, make_plan, record_plan
+from trainlab.runs.result import DONE_STATUSES, Result
+from trainlab.runs.run_folder import RunFolder
+from trainlab.sweeps.grid import expand_grid
+from trainlab.sweeps.plan import is_todo, make_plan, record_plan
+from trainlab.sweeps.plan_notes import missing_artifact_lines
 
 SWEEP = {
     "plan_only": False,
@@ -36,9 +37,9 @@ def planned(tmp_path, shared_cache):
         paths = [f"paths.runs={tmp_path / 'runs'}", f"paths.cache={shared_cache}"]
         with initialize_config_dir(str(package_conf()), version_base="1.3"):
             loader = GlobalHydra.instance().hydra.config_loader
-            grid = expand([*lines, *paths], {}, loader)
+            grid = expand_grid([*lines, *paths], {}, loader)
             composer = BulkComposer(loader)
-            compose = lambda overrides: own(composer.compose(overrides))  # noqa: E731
+            compose = lambda overrides: mark_trusted(composer.compose(overrides))  # noqa: E731
             return make_plan(grid.jobs(), compose, SWEEP | sweep, grid.swept)
 
     return plan
@@ -78,11 +79,11 @@ def test_a_plan_says_what_runs_that_are_done_have_not_kept(planned):
     plan = planned("seed=1,2,3", "signals=off", "checkpoint=none")
     for index in range(2):
         record(plan, index, "finished")
-    assert lacking_lines(planned("seed=1,2,3", "signals=off", "checkpoint=none")) == []
+    assert missing_artifact_lines(planned("seed=1,2,3", "signals=off", "checkpoint=none")) == []
     again = planned("seed=1,2,3", "signals=on", "checkpoint=best")
     line = "2 done without signals, best.ckpt; sweep.rerun=true trains them again for that"
-    assert lacking_lines(again) == [line]
-    assert lacking_lines(planned("seed=1,2,3", "checkpoint=best", rerun=True)) == []
+    assert missing_artifact_lines(again) == [line]
+    assert missing_artifact_lines(planned("seed=1,2,3", "checkpoint=best", rerun=True)) == []
 
 
 def test_the_runs_of_a_sweep_have_one_group(planned, tmp_path, monkeypatch):
@@ -111,7 +112,7 @@ def test_the_status_table(planned, status):
         name: len(planned("activation=relu,tanh", **{name: True}).todo) for name in ("retry_failed", "rerun")
     }
     assert len(planned("activation=relu,tanh").todo) == (1 if status in skips else 2)
-    assert todo["retry_failed"] == (1 if status in DONE else 2)
+    assert todo["retry_failed"] == (1 if status in DONE_STATUSES else 2)
     assert todo["rerun"] == 2
 
 
@@ -168,12 +169,12 @@ def test_planning_needs_no_torch(tmp_path, shared_cache):
 import sys
 from hydra import initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
-from trainlab.config.bulk import BulkComposer
+from trainlab.config.composer import BulkComposer
 from trainlab.config.options import package_conf
 from trainlab.sweeps.grid import expand
 from trainlab.sweeps.plan import make_plan
 import hydra_plugins.trainlab.sweeper, hydra_plugins.trainlab.launchers
-import trainlab.sweeps.sweep, trainlab.sweeps.local
+import trainlab.sweeps.sweep, trainlab.sweeps.local_engine
 with initialize_config_dir(str(package_conf()), version_base="1.3"):
     loader = GlobalHydra.instance().hydra.config_loader
     grid = expand(["activation=glob(*)", "paths.runs={tmp_path}", "paths.cache={shared_cache}"], {{}}, loader)

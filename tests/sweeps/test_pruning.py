@@ -10,12 +10,12 @@ import sweep_fakes as fakes
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trainlab.diagnosis.forecast.calibration import border
-from trainlab.diagnosis.forecast.outcome import Forecast
+from trainlab.forecast.answer import Forecast
+from trainlab.forecast.logistic_model import border
 from trainlab.runs import load_runs
-from trainlab.runs.record import RunFolder
 from trainlab.runs.result import Result, Verdict
-from trainlab.sweeps.savings import savings
+from trainlab.runs.run_folder import RunFolder
+from trainlab.sweeps.summary import pruning_savings
 from trainlab.training.pruning import Pruned, Pruning
 
 QUICK = (
@@ -114,7 +114,7 @@ def test_only_what_will_not_learn_is_condemned(answer, monkeypatch):
     chances = {"will not learn": low / 2, "cannot tell": (low + high) / 2, "will learn": (high + 1) / 2}
     learns = chances[answer]
     forecast = Forecast(learns, cause="learning_rate_too_low")
-    monkeypatch.setattr("trainlab.training.preflight.forecast_run", lambda settings: forecast)
+    monkeypatch.setattr("trainlab.forecast.run_forecast.forecast_run", lambda settings: forecast)
     pruning = Pruning("preflight")
     with pytest.raises(Pruned) if answer == "will not learn" else nullcontext():
         pruning.foresee({})
@@ -138,7 +138,7 @@ def test_savings_are_counted_from_the_records(tmp_path_factory, runs):
             seconds=float(seconds),
             pruning={"by": "preflight", "audited": kind == "audited", "reason": reason},
         ).write(RunFolder(root / job.run_id).create().path)
-    told = savings(fakes.plan(root, jobs))
+    told = pruning_savings(fakes.plan(root, jobs))
     of = {kind: [run for run in runs if run[0] == kind] for kind in ("pruned", "audited", "kept")}
     assert (told.pruned, told.asked, told.audited) == (len(of["pruned"]), len(runs), len(of["audited"]))
     assert told.audited_learned == sum(learned for _, learned, _ in of["audited"])

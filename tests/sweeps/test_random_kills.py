@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import sweep_fakes as fakes
 
-from trainlab.runs.record import RunFolder
+from trainlab.runs.run_folder import RunFolder
 
 RUNS = 6
 
@@ -21,11 +21,11 @@ from multiprocessing import forkserver
 from pathlib import Path
 sys.path.insert(0, {here!r})
 import sweep_fakes as fakes
-from trainlab.sweeps.dispatch import Dispatcher
-from trainlab.sweeps.handover import Handover
+from trainlab.sweeps.dispatcher import Dispatcher
+from trainlab.sweeps.reservations import Handover
 from trainlab.sweeps.plan import is_todo
-from trainlab.sweeps.pool import Pool
-from trainlab.sweeps.server import WarmServer
+from trainlab.sweeps.local_engine import Pool
+from trainlab.sweeps.forkserver import WarmServer
 from trainlab.sweeps.slots import Slot
 runs = Path({runs!r})
 server = WarmServer(preload=fakes.PRELOAD)

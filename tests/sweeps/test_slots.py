@@ -7,17 +7,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trainlab import cores
-from trainlab.cores import quota_in_cores
+from trainlab.cores import cpu_quota
 from trainlab.errors import RequestError
-from trainlab.sweeps import local, slots
+from trainlab.sweeps import local_engine, slots
 from trainlab.sweeps.slots import (
     Slot,
     SlotSettings,
-    check_settings,
-    environment,
-    free_places,
+    allocate_slots,
     make_slots,
-    most_at_once,
+    max_concurrent_runs,
+    slot_environment,
+    validate_launcher_settings,
 )
 
 
@@ -46,18 +46,18 @@ def test_slots_of_a_machine_with_eight_cores(given_settings, accelerator, gpus, 
 @pytest.mark.parametrize("value", [0, -1, 1.5, "two", True])
 def test_counts_below_one_are_refused_in_one_line(name, value):
     with pytest.raises(RequestError, match=f"^hydra.launcher.{name}={value}: expected [^\n]*$"):
-        check_settings(SlotSettings, {name: value})
+        validate_launcher_settings(SlotSettings, {name: value})
 
 
 def test_an_unknown_setting_names_the_closest():
     with pytest.raises(RequestError, match=r"'hydra\.launcher\.slot': did you mean 'slots'"):
-        check_settings(SlotSettings, {"slot": 2})
+        validate_launcher_settings(SlotSettings, {"slot": 2})
 
 
 @given(st.lists(st.sampled_from("abc"), max_size=6), st.integers(1, 4))
 def test_a_run_over_several_gpus_gets_each_once(gpus, devices):
     free = [Slot(1, gpu) for gpu in gpus]
-    places = free_places(free, devices, total=4)
+    places = allocate_slots(free, devices, total=4)
     if len(set(gpus)) >= devices:
         assert len({p.gpu for p in places}) == len(places) == devices
     else:
@@ -65,8 +65,8 @@ def test_a_run_over_several_gpus_gets_each_once(gpus, devices):
 
 
 def test_a_run_over_more_devices_than_cpu_slots_takes_them_all():
-    assert free_places([Slot(1)] * 2, devices=4, total=2) == [Slot(1)] * 2
-    assert free_places([Slot(1)], devices=4, total=2) is None
+    assert allocate_slots([Slot(1)] * 2, devices=4, total=2) == [Slot(1)] * 2
+    assert allocate_slots([Slot(1)], devices=4, total=2) is None
 
 
 @pytest.mark.parametrize(
@@ -77,23 +77,23 @@ def test_runs_that_ask_for_threads_do_not_share_cores(monkeypatch, asked, expect
     """What says nothing keeps the one thread that it has alone."""
     trainers = [{"accelerator": "cpu", "devices": 1, "threads": threads} for threads in asked]
     plan = SimpleNamespace(todo=[SimpleNamespace(settings={"trainer": trainer}) for trainer in trainers])
-    monkeypatch.setattr(local, "cores", lambda: 8)
-    assert local.LocalEngine(SlotSettings())._places(plan) == expected
+    monkeypatch.setattr(local_engine, "available_cores", lambda: 8)
+    assert local_engine.LocalEngine(SlotSettings())._places(plan) == expected
 
 
 @pytest.mark.parametrize("kind", ["gpu", "mps"])
 def test_a_sweep_for_hardware_that_is_not_there_is_refused(monkeypatch, kind):
     trainer = {"accelerator": kind, "devices": 1, "threads": None}
     plan = SimpleNamespace(todo=[SimpleNamespace(settings={"trainer": trainer})])
-    monkeypatch.setattr(local, "visible_gpus", list)
+    monkeypatch.setattr(local_engine, "visible_gpus", list)
     monkeypatch.setattr("sys.platform", "linux")
     with pytest.raises(RequestError, match=f"accelerator={kind}: this machine has none"):
-        local.LocalEngine(SlotSettings()).slots(plan)
+        local_engine.LocalEngine(SlotSettings()).slots(plan)
 
 
 def test_a_run_sees_only_its_gpus():
-    assert environment([Slot(1, "0"), Slot(1, "GPU-b")]) == {"CUDA_VISIBLE_DEVICES": "0,GPU-b"}
-    assert environment([Slot(1)]) == {}
+    assert slot_environment([Slot(1, "0"), Slot(1, "GPU-b")]) == {"CUDA_VISIBLE_DEVICES": "0,GPU-b"}
+    assert slot_environment([Slot(1)]) == {}
 
 
 @pytest.mark.parametrize(
@@ -108,7 +108,7 @@ def test_cuda_visible_devices_is_honoured(monkeypatch, visible, expected):
 @pytest.mark.parametrize(("slots", "most"), [(None, 2), (1, 1), (2, 2), (5, 5)])
 def test_as_many_runs_go_as_was_said(slots, most):
     given_settings = SlotSettings(slots=slots)
-    assert most_at_once(given_settings, make_slots(given_settings, "gpu", ["0", "1"], cores=8)) == most
+    assert max_concurrent_runs(given_settings, make_slots(given_settings, "gpu", ["0", "1"], cores=8)) == most
 
 
 # A container's quota of CPU time
@@ -161,11 +161,11 @@ GROUP = "sys__fs__cgroup__"
     ],
 )
 def test_the_quota_of_a_control_group_of_either_version(tmp_path, content, expected):
-    assert quota_in_cores(files(tmp_path, **content)) == expected
+    assert cpu_quota(files(tmp_path, **content)) == expected
 
 
 @pytest.mark.parametrize(("quota", "expected"), [(float("inf"), 8), (1.5, 2), (0.25, 1), (3, 3), (64, 8)])
 def test_cores_are_no_more_than_the_quota_pays_for(monkeypatch, quota, expected):
     monkeypatch.setattr(cores.os, "sched_getaffinity", lambda _: range(8), raising=False)
-    monkeypatch.setattr(cores, "quota_in_cores", lambda: quota)
-    assert cores.cores() == expected
+    monkeypatch.setattr(cores, "cpu_quota", lambda: quota)
+    assert cores.available_cores() == expected

@@ -6,8 +6,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from trainlab.claims import shift_evaluation
+from trainlab.claims.shift_evaluation import evaluate_shifts
 from trainlab.errors import RequestError
-from trainlab.training import assemble, inference
+from trainlab.serving import evaluate
+from trainlab.serving.saved_model import load_run_model
 
 
 @pytest.fixture
@@ -53,18 +56,17 @@ def test_evaluate_says_that_the_data_changed(folder_run, call_command):
 
 
 def test_what_is_asked_of_a_claims_run_is_refused_on_other_data(run, monkeypatch):
-    from trainlab.claims import worker
 
     _, folder = run("trainer.max_steps=2")
-    assert worker.evaluations([str(folder.path)], [{"brightness": 1.0}])[1] is None
-    monkeypatch.setattr(assemble, "change_of_data", lambda *_: "other data")
-    found, fault = worker.evaluations([str(folder.path)], [{"brightness": 0.5}])
+    assert evaluate_shifts([str(folder.path)], [{"brightness": 1.0}])[1] is None
+    monkeypatch.setattr(shift_evaluation, "describe_data_change", lambda *_: "other data")
+    found, fault = evaluate_shifts([str(folder.path)], [{"brightness": 0.5}])
     assert found is None and "other data" in fault
 
 
 def test_one_class_more_is_one_line(run):
     _, folder = run("trainer.max_steps=2", "data.num_classes=3")
-    model, description = inference.load_run(folder.path)
+    model, description = load_run_model(folder.path)
     settings = {**description["settings"], "data": {**description["settings"]["data"], "num_classes": 10}}
     with pytest.raises(RequestError, match="3 apart"):
-        inference.evaluate(model, settings)
+        evaluate.evaluate(model, settings)

@@ -38,11 +38,11 @@ def test_two_processes_do_what_one_does(run, settings, norm_layer):
     for name, value in one.metrics.items():
         tolerance = 0.02 if name.endswith("acc") else 1e-3
         assert two.metrics[name] == pytest.approx(value, abs=tolerance), name
-    assert runs.confusion(two_folder.path)["count"].sum() == 97, "every test image once"
-    epochs = runs.metrics(two_folder.path).filter(pl.col("name") == "val/loss")
+    assert runs.read_confusion(two_folder.path)["count"].sum() == 97, "every test image once"
+    epochs = runs.read_metrics(two_folder.path).filter(pl.col("name") == "val/loss")
     assert epochs.height == 2, "one process writes"
     first = [
-        runs.metrics(folder.path).filter(pl.col("name") == "train/loss")["value"][0]
+        runs.read_metrics(folder.path).filter(pl.col("name") == "train/loss")["value"][0]
         for folder in (one_folder, two_folder)
     ]
     assert first[0] == pytest.approx(first[1], abs=1e-4)
@@ -163,7 +163,7 @@ TWIN = """
 import json, sys
 import torch, torch.distributed as dist
 from torch import nn
-from trainlab.nn.sync_batchnorm import synchronize_batchnorm
+from trainlab.nn.norm_layers import synchronize_batchnorm
 
 rank, store = int(sys.argv[1]), sys.argv[2]
 dist.init_process_group("gloo", init_method=f"file://{store}", rank=rank, world_size=2)

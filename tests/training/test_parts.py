@@ -9,10 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from trainlab.diagnosis.verdict import learned, wilson_lower
-from trainlab.training import schedules
-from trainlab.training.lr_range import judge
-from trainlab.training.seeding import STREAMS, seed_for
+from trainlab.build.seeding import STREAMS, seed_for
+from trainlab.diagnosis.verdict import has_learned
+from trainlab.nn import schedules
+from trainlab.stats.intervals import wilson_lower_bound
+from trainlab.training.lr_range import analyze_losses
 from trainlab.training.step_meter import StepMeter, first_not_finite
 
 
@@ -86,14 +87,14 @@ def test_the_range_test_finds_where_the_loss_falls_fastest():
     rates_tried = [10 ** (-6 + 0.07 * i) for i in range(100)]
     # flat, a fall centred at 1e-3, then an explosion
     losses = [2.3 - 2 / (1 + math.exp(-4 * (math.log10(r) + 3))) + (r if r > 0.1 else 0) for r in rates_tried]
-    found = judge(rates_tried, losses)
+    found = analyze_losses(rates_tried, losses)
     assert found.suggestion is not None and 2e-4 < found.suggestion < 2e-2
     assert len(found.losses) < 100, "the explosion is cut off"
 
 
 def test_a_loss_that_never_falls_has_no_suggestion():
-    assert judge([1e-3, 1e-2, 1e-1, 1.0], [2.3, 2.4, 2.5, 2.6]).suggestion is None
-    assert judge([1e-3, 1e-2, 1e-1], [float("nan")] * 3).suggestion is None
+    assert analyze_losses([1e-3, 1e-2, 1e-1, 1.0], [2.3, 2.4, 2.5, 2.6]).suggestion is None
+    assert analyze_losses([1e-3, 1e-2, 1e-1], [float("nan")] * 3).suggestion is None
 
 
 def test_wilson_agrees_with_scipy():
@@ -101,7 +102,7 @@ def test_wilson_agrees_with_scipy():
 
     for k, n in ((0, 10), (5, 100), (118, 1000), (9990, 10000)):
         twin = binomtest(k, n).proportion_ci(0.99, method="wilson").low
-        assert wilson_lower(k, n) == pytest.approx(twin, abs=1e-5)
+        assert wilson_lower_bound(k, n) == pytest.approx(twin, abs=1e-5)
 
 
 def confusion(accuracy: float, n: int = 10000, shares=(0.1,) * 10) -> list[list[int]]:
@@ -119,10 +120,10 @@ def confusion(accuracy: float, n: int = 10000, shares=(0.1,) * 10) -> list[list[
 
 
 def test_learning_is_better_than_the_commonest_class_whatever_the_accuracy():
-    assert not learned(confusion(0.10))
-    assert not learned(confusion(0.115))
-    assert learned(confusion(0.20))
-    assert not learned(confusion(0.5, shares=(0.55, 0.45))), "55% of the images are of one class"
-    assert learned(confusion(0.12, n=50000, shares=(0.02,) * 50))
-    assert not learned(confusion(0.14, n=200)), "200 images cannot tell 14% from chance"
-    assert not learned([[0, 0], [0, 0]])
+    assert not has_learned(confusion(0.10))
+    assert not has_learned(confusion(0.115))
+    assert has_learned(confusion(0.20))
+    assert not has_learned(confusion(0.5, shares=(0.55, 0.45))), "55% of the images are of one class"
+    assert has_learned(confusion(0.12, n=50000, shares=(0.02,) * 50))
+    assert not has_learned(confusion(0.14, n=200)), "200 images cannot tell 14% from chance"
+    assert not has_learned([[0, 0], [0, 0]])

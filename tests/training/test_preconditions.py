@@ -8,7 +8,7 @@ import torch
 
 from trainlab.errors import RequestError
 from trainlab.runs import RunFolder
-from trainlab.sweeps.architectures import faults
+from trainlab.sweeps.network_checks import build_faults
 from trainlab.training import preconditions
 from trainlab.training.run import train
 
@@ -59,7 +59,7 @@ def test_it_is_refused_before_there_is_a_folder(settings, overrides, plugins, no
     assert WRONG[overrides] in str(refused.value) and "\n" not in str(refused.value)
     assert not Path(frozen["paths"]["runs"]).exists()
     # a sweep asks the same before it starts anything
-    assert faults([frozen]) == [str(refused.value)]
+    assert build_faults([frozen]) == [str(refused.value)]
 
 
 @pytest.mark.parametrize("kind", ["gpu", "mps"])
@@ -132,7 +132,7 @@ def test_refused_data_are_not_called_interrupted(call_command, tmp_path, shared_
     def corrupt(settings):
         raise RequestError("train-images: got 5 bytes, expected 16")
 
-    monkeypatch.setattr("trainlab.training.assemble.images", corrupt)
+    monkeypatch.setattr("trainlab.build.data.load_data", corrupt)
     runs = tmp_path / "runs"
     paths = (f"paths.runs={runs}", f"paths.cache={shared_cache}", "logger=none", "model=mlp")
     code, out, error = call_command("train", *paths)
@@ -144,7 +144,7 @@ def test_what_is_refused_once_the_run_has_begun_is_a_failure_and_no_interruption
     def late(*_):
         raise RequestError("the statistics do not fit")
 
-    monkeypatch.setattr("trainlab.training.assemble.classifier", late)
+    monkeypatch.setattr("trainlab.training.classifier.build_classifier", late)
     frozen = settings()
     with pytest.raises(RequestError):
         train(frozen)

@@ -18,7 +18,7 @@ HARD = ("norm_layer=batchnorm", "augment=flip_crop", "scheduler=cosine", "traine
 
 
 def history(folder) -> list[tuple]:
-    return sorted(runs.metrics(folder.path).select("step", "name", "value").iter_rows())
+    return sorted(runs.read_metrics(folder.path).select("step", "name", "value").iter_rows())
 
 
 @pytest.mark.parametrize("stop_after", [3, 8, 11])
@@ -90,7 +90,7 @@ def test_resume_false_starts_over(run, settings, monkeypatch):
         run()
     monkeypatch.undo()
     result = train(settings("resume=false"))
-    steps = runs.metrics(Path(settings()["paths"]["runs"]) / result.run_id)
+    steps = runs.read_metrics(Path(settings()["paths"]["runs"]) / result.run_id)
     assert steps.filter(pl.col("name") == "train/loss_step").height == 16
 
 
@@ -98,7 +98,7 @@ def test_a_run_can_start_from_another(run):
     first, folder = run()
     longer, longer_folder = run(f"resume={folder.path}", "trainer.max_epochs=3")
     assert longer.run_id != first.run_id and longer.steps == 24
-    steps = runs.metrics(longer_folder.path).filter(pl.col("name") == "train/loss_step")["step"]
+    steps = runs.read_metrics(longer_folder.path).filter(pl.col("name") == "train/loss_step")["step"]
     assert steps.min() == 16, "the first run's steps are its own"
 
 
@@ -223,14 +223,14 @@ def test_a_rerun_of_a_run_that_starts_from_another_starts_from_it_again(run, set
     once, _ = run(*overrides)
     twice = train({**settings(*overrides), "rerun": True})
     assert twice.metrics == once.metrics and twice.steps == 24
-    table = runs.metrics(first.path.parent / once.run_id)
+    table = runs.read_metrics(first.path.parent / once.run_id)
     assert table.filter(pl.col("name") == "train/loss_step")["step"].min() == 16
 
 
 def test_the_command_of_a_run_that_starts_from_another_says_so(run):
-    from trainlab.config.command import command
+    from trainlab.config.command_line import command_line_for_run
 
     _, first = run("signals=off")
     _, folder = run(f"resume={first.path.name}", "trainer.max_epochs=3", "signals=off")
-    assert f"resume={first.path.name}" in command(folder.settings())
-    assert "resume" not in command(first.settings())
+    assert f"resume={first.path.name}" in command_line_for_run(folder.settings())
+    assert "resume" not in command_line_for_run(first.settings())

@@ -15,7 +15,7 @@ SIX = {"test/acc", "test/loss", "val/acc", "val/loss", "train/acc", "train/loss"
 
 
 def losses(folder) -> list[float]:
-    table = runs.metrics(folder.path).filter(pl.col("name") == "train/loss_step").sort("step")
+    table = runs.read_metrics(folder.path).filter(pl.col("name") == "train/loss_step").sort("step")
     assert table["step"].to_list() == list(range(table.height)), "each step once"
     return table["value"].to_list()
 
@@ -34,7 +34,7 @@ def test_the_record_is_complete_without_a_tracker(run):
     )
     assert written["parameters"] == sum(v.numel() for v in _weights(folder).values())
     assert written["verdict"]["learned"] in (True, False)
-    confusion = runs.confusion(folder.path)
+    confusion = runs.read_confusion(folder.path)
     assert confusion["count"].sum() == 100
     right = confusion.filter(pl.col("true") == pl.col("predicted"))["count"].sum()
     assert right / 100 == pytest.approx(result.metrics["test/acc"])
@@ -72,7 +72,7 @@ def test_a_learning_rate_too_high_diverges_and_says_where(run):
     assert result.status == "diverged"
     assert result.verdict.learned is False and result.verdict.cause == "diverged"
     assert result.stopped["quantity"] == "train/loss"
-    table = runs.metrics(folder.path).filter(pl.col("name") == "train/loss_step")
+    table = runs.read_metrics(folder.path).filter(pl.col("name") == "train/loss_step")
     bad = table.filter(~pl.col("value").is_finite())["step"].min()
     assert result.stopped["step"] == bad
 
@@ -85,7 +85,7 @@ def test_early_stop_ends_a_run_that_no_longer_improves(run):
 @pytest.mark.parametrize(("epochs", "every", "looks"), [(3, 1, 3), (4, 2, 2), (3, 2, 2), (1, 5, 1)])
 def test_early_stop_counts_epochs_and_not_looks(epochs, every, looks):
     settings = {"early_stop": epochs, "trainer": {"val_every_epochs": every}}
-    (callback,) = run_module._early_stop(settings)
+    (callback,) = run_module._early_stopping(settings)
     assert callback.patience == looks
 
 

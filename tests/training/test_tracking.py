@@ -15,9 +15,16 @@ import pytest
 import wandb
 
 from trainlab import runs
-from trainlab.training import tracking, wandb_account
+from trainlab.training import tracking, wandb_connection, wandb_tracking
 from trainlab.training.classifier import Classifier
-from trainlab.training.worker import work
+from trainlab.training.wandb_tracking import (
+    ANSWER_SECONDS,
+    UNREACHABLE_SECONDS,
+    _choose_mode,
+    next_wandb_id,
+    wandb_logger,
+)
+from trainlab.training.worker import run_config_file
 
 
 def wandb_file(folder: Path) -> Path:
@@ -72,7 +79,7 @@ def test_a_failed_run_is_shown_as_failed(settings, monkeypatch):
     from trainlab.runs import RunFolder
 
     RunFolder(folder).write_settings(frozen)
-    assert work(folder / "config.yaml") == 1
+    assert run_config_file(folder / "config.yaml") == 1
     assert read(folder)["exit_code"] == 1
 
 
@@ -80,7 +87,7 @@ def test_the_tracker_never_decides_whether_a_run_succeeds(run, monkeypatch):
     """An online server that cannot be reached: the run is kept offline and finishes."""
     monkeypatch.setenv("WANDB_API_KEY", "0" * 40)
     monkeypatch.delenv("WANDB_MODE")
-    monkeypatch.setattr("trainlab.training.tracking.INIT_TIMEOUT_SECONDS", 2)
+    monkeypatch.setattr("trainlab.training.wandb_tracking.INIT_TIMEOUT_SECONDS", 2)
     result, folder = run("logger=wandb")
     assert result.status == "finished"
     assert wandb_file(folder.path)
@@ -151,30 +158,32 @@ def test_an_account_that_cannot_be_read_is_a_warning(told, monkeypatch, error):
         raise error
 
     monkeypatch.delenv("WANDB_MODE")
-    monkeypatch.setattr(wandb_account, "_finds_credentials", unreadable)
-    assert tracking._online_or_offline(told()) == "offline"
+    monkeypatch.setattr(wandb_connection, "_has_credentials", unreadable)
+    assert _choose_mode(told()) == "offline"
     assert len(told.warnings) == 1 and "cannot be read" in told.warnings[0]
 
 
 def test_a_server_that_is_away_is_asked_once_for_many_runs_and_said_in_each(told, monkeypatch):
     asked = []
     monkeypatch.delenv("WANDB_MODE")
-    monkeypatch.setattr(wandb_account, "has_key", lambda warn: True)
-    monkeypatch.setattr(wandb_account, "why_unreachable", lambda seconds: asked.append(seconds) or "away")
-    assert [tracking._online_or_offline(told(name)) for name in "abc"] == ["offline"] * 3
-    assert asked == [tracking.ANSWER_SECONDS] and len(told.warnings) == 3
+    monkeypatch.setattr(wandb_connection, "has_api_key", lambda warn: True)
+    monkeypatch.setattr(
+        wandb_connection, "unreachable_reason", lambda seconds: asked.append(seconds) or "away"
+    )
+    assert [_choose_mode(told(name)) for name in "abc"] == ["offline"] * 3
+    assert asked == [ANSWER_SECONDS] and len(told.warnings) == 3
     assert all("away" in line and "trainlab sync" in line for line in told.warnings)
-    later = time.time() + 2 * tracking.UNREACHABLE_SECONDS
+    later = time.time() + 2 * UNREACHABLE_SECONDS
     monkeypatch.setattr(tracking.time, "time", lambda: later)
-    monkeypatch.setattr(wandb_account, "why_unreachable", lambda seconds: None)
-    assert tracking._online_or_offline(told("d")) == "online"
+    monkeypatch.setattr(wandb_connection, "unreachable_reason", lambda seconds: None)
+    assert _choose_mode(told("d")) == "online"
 
 
 def test_a_server_whose_address_is_searched_for_ever_takes_no_longer_than_it_may(monkeypatch):
-    monkeypatch.setattr(wandb_account, "server", lambda: "http://nowhere.invalid")
-    monkeypatch.setattr(wandb_account, "_asked", lambda *_: time.sleep(1))
+    monkeypatch.setattr(wandb_connection, "server_url", lambda: "http://nowhere.invalid")
+    monkeypatch.setattr(wandb_connection, "_probe", lambda *_: time.sleep(1))
     since = time.monotonic()
-    assert "no answer in 0.05 s" in (wandb_account.why_unreachable(0.05) or "")
+    assert "no answer in 0.05 s" in (wandb_connection.unreachable_reason(0.05) or "")
     assert time.monotonic() - since < 0.9
 
 
@@ -184,11 +193,11 @@ def test_each_attempt_has_curves_of_its_own_and_a_resumed_run_goes_on_with_its_l
         folder.mkdir(parents=True)
         (folder / f"run-{wandb_id}.wandb").write_text("")
 
-    assert tracking.wandb_id_of(told()) == tracking.wandb_id_of(told(resumes=True)) == "a"
+    assert next_wandb_id(told()) == next_wandb_id(told(resumes=True)) == "a"
     ran("a", "20260101_000000")
-    assert tracking.wandb_id_of(told()) == "a-2" and tracking.wandb_id_of(told(resumes=True)) == "a"
+    assert next_wandb_id(told()) == "a-2" and next_wandb_id(told(resumes=True)) == "a"
     ran("a-2", "20260102_000000", "run")
-    assert tracking.wandb_id_of(told()) == "a-3" and tracking.wandb_id_of(told(resumes=True)) == "a-2"
+    assert next_wandb_id(told()) == "a-3" and next_wandb_id(told(resumes=True)) == "a-2"
 
 
 def test_a_run_that_failed_and_is_tried_again_leaves_the_failed_curves_alone(run, settings, monkeypatch):
@@ -215,7 +224,7 @@ def test_the_loss_of_a_step_means_one_thing(run, monkeypatch):
 
     monkeypatch.setattr(tracking.CSVLogger, "log_metrics", kept)
     _, folder = run("logger=csv", "signals=off")
-    losses = runs.metrics(folder.path).filter(pl.col("name") == "train/loss_step")["value"]
+    losses = runs.read_metrics(folder.path).filter(pl.col("name") == "train/loss_step")["value"]
     assert "train/loss_step" not in sent
     assert sent["train/loss_lately"] == pytest.approx(losses[8:].mean())
 
@@ -238,10 +247,10 @@ def test_what_the_server_refuses_is_begun_otherwise(told, monkeypatch, says, ids
         return SimpleNamespace(config={}, step=0)
 
     monkeypatch.delenv("WANDB_MODE")
-    monkeypatch.setattr(tracking, "_online_or_offline", lambda context: "online")
+    monkeypatch.setattr(wandb_tracking, "_choose_mode", lambda context: "online")
     monkeypatch.setattr(wandb, "init", init)
-    monkeypatch.setattr(tracking, "OwnWandbLogger", lambda **given: given["experiment"])
-    tracking.wandb_logger(told())
+    monkeypatch.setattr(wandb_tracking, "ManagedWandbLogger", lambda **given: given["experiment"])
+    wandb_logger(told())
     assert [given["mode"] for given in begun] == modes
     assert begun[0]["id"] == ids[0] and begun[0]["resume"] == "never"
     second = begun[1]["id"]

@@ -17,7 +17,7 @@ def ends_with(tmp_path, monkeypatch, capsys):
 
     def call(train) -> tuple[int, str]:
         monkeypatch.setattr(worker, "train", train)
-        code = worker.work(config)
+        code = worker.run_config_file(config)
         return code, capsys.readouterr().err
 
     return call

@@ -30,10 +30,10 @@ class _EngineLauncher(Launcher):
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         """For sweepers other than ours (Optuna, basic): these jobs, each run once, with its val/acc."""
-        from trainlab.sweeps.foreign import launch
+        from trainlab.sweeps.external_hydra_plugins import launch_for_external_sweeper
 
         assert self.hydra_context is not None and self.config is not None
-        return launch(self.engine, self.hydra_context, self.config, job_overrides)
+        return launch_for_external_sweeper(self.engine, self.hydra_context, self.config, job_overrides)
 
 
 class LocalLauncher(_EngineLauncher):
@@ -41,10 +41,10 @@ class LocalLauncher(_EngineLauncher):
 
     def make_engine(self, settings: dict[str, Any]) -> Any:
         """The pool of slots."""
-        from trainlab.sweeps.local import LocalEngine
-        from trainlab.sweeps.slots import SlotSettings, check_settings
+        from trainlab.sweeps.local_engine import LocalEngine
+        from trainlab.sweeps.slots import SlotSettings, validate_launcher_settings
 
-        return LocalEngine(check_settings(SlotSettings, settings))
+        return LocalEngine(validate_launcher_settings(SlotSettings, settings))
 
 
 class RayLauncher(_EngineLauncher):

@@ -28,19 +28,19 @@ class TrainlabSweeper(Sweeper):
 
     def sweep(self, arguments: list[str]) -> Sequence[Any]:
         """Plans and runs the sweep. Raises RequestError, SweepFailed."""
-        from trainlab.build import own
-        from trainlab.sweeps.foreign import ForeignEngine, composer_of
-        from trainlab.sweeps.grid import expand
-        from trainlab.sweeps.sweep import sweep
-        from trainlab.terminal import WideWhenPiped
+        from trainlab.instantiate import mark_trusted
+        from trainlab.sweeps.external_hydra_plugins import ExternalLauncherEngine, composer_from_hydra
+        from trainlab.sweeps.grid import expand_grid
+        from trainlab.sweeps.sweep import run_sweep
+        from trainlab.terminal import PlainConsole
 
         assert self.config is not None and self.hydra_context is not None and self.launcher is not None
-        grid = expand(arguments, self.params, self.hydra_context.config_loader)
-        composer = composer_of(self.hydra_context, self.config)
-        engine = getattr(self.launcher, "engine", None) or ForeignEngine(self.launcher)
+        grid = expand_grid(arguments, self.params, self.hydra_context.config_loader)
+        composer = composer_from_hydra(self.hydra_context, self.config)
+        engine = getattr(self.launcher, "engine", None) or ExternalLauncherEngine(self.launcher)
         values: Any = OmegaConf.to_container(self.config.sweep, resolve=True)
 
         def compose(overrides: Sequence[Any]) -> dict[str, Any]:
-            return own(composer.compose(overrides))  # this command line is the user's
+            return mark_trusted(composer.compose(overrides))  # this command line is the user's
 
-        return sweep(grid, compose, values, engine, WideWhenPiped())
+        return run_sweep(grid, compose, values, engine, PlainConsole())

@@ -1,8 +1,8 @@
-"""Comparing runs: intervals, one row per setting, the effect of each axis, tables of both. No torch."""
+"""Comparing runs: one row per setting, the effect of each axis, tables of both. No torch."""
 
 from trainlab.analysis.compare import Comparison, compare
-from trainlab.analysis.effects import Effects, effects
-from trainlab.analysis.intervals import Interval, bootstrap_interval, mean_interval, wilson_interval
+from trainlab.analysis.effects import Effects, estimate_effects
+from trainlab.stats.intervals import Interval, bootstrap_interval, mean_interval, wilson_interval
 
 __all__ = [
     "Comparison",
@@ -10,7 +10,7 @@ __all__ = [
     "Interval",
     "bootstrap_interval",
     "compare",
-    "effects",
+    "estimate_effects",
     "mean_interval",
     "wilson_interval",
 ]

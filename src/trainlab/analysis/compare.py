@@ -6,25 +6,22 @@ from dataclasses import dataclass, replace
 
 import polars as pl
 
-from trainlab.analysis.intervals import Interval, mean_interval
-from trainlab.errors import RequestError, unknown
-from trainlab.runs.result import WEAK
-from trainlab.runs.table import IDENTITY_COLUMNS, OUTCOME_COLUMNS
+from trainlab.analysis.varying_settings import compared_settings, setting_columns
+from trainlab.errors import RequestError, unknown_name
+from trainlab.runs.result import WEAK_LEVELS
+from trainlab.stats.intervals import Interval, mean_interval
 
 STANDARD_METRICS = ("test/acc", "test/loss", "val/acc", "val/loss", "train/acc", "train/loss")
-OTHER_MEASURES = ("learned", "samples_per_second", "seconds", "parameters", "epochs", "steps")
+OTHER_METRICS = ("learned", "samples_per_second", "seconds", "parameters", "epochs", "steps")
 _LOWER_IS_BETTER = ("loss", "seconds", "parameters", "epochs", "steps")
 
 # What became of the runs of a setting, besides finishing.
-COUNTED = {
+STATUS_COUNTS = {
     "diverged": ("diverged",),
     "failed": ("failed",),
     "unfinished": ("interrupted", "running"),
     "pruned": ("pruned",),
 }
-
-MOST_COMPARED = 100
-"""Settings that are compared at once, where nobody names them."""
 
 
 @dataclass(frozen=True)
@@ -56,12 +53,14 @@ def compare(runs: pl.DataFrame, by: Sequence[str] | None = None, metric: str = "
 
     Raises RequestError for no runs, and for a column or metric that does not exist.
     """
-    runs = with_metric(runs, metric)
+    runs = ensure_metric(runs, metric)
     by = compared_settings(runs) if by is None else list(dict.fromkeys(by))
     for name in by:
         if name not in runs.columns or "/" in name:
-            raise unknown("column to compare by", name, [*setting_columns(runs), "seed", "group", "cause"])
-    table = _summary(runs, by, metric).sort(
+            raise unknown_name(
+                "column to compare by", name, [*setting_columns(runs), "seed", "group", "cause"]
+            )
+    table = _fold(runs, by, metric).sort(
         "mean", descending=not lower_is_better(metric), nulls_last=True, maintain_order=True
     )
     constant = {
@@ -72,45 +71,16 @@ def compare(runs: pl.DataFrame, by: Sequence[str] | None = None, metric: str = "
     return Comparison(metric, tuple(by), table, constant)
 
 
-def with_metric(runs: pl.DataFrame, metric: str) -> pl.DataFrame:
+def ensure_metric(runs: pl.DataFrame, metric: str) -> pl.DataFrame:
     """`runs` with a column for the metric. Raises RequestError where there are no runs, or no such metric."""
     if runs.is_empty():
         raise RequestError("no runs to compare: `trainlab train` makes one")
-    if metric in runs.columns and ("/" in metric or metric in OTHER_MEASURES):
+    if metric in runs.columns and ("/" in metric or metric in OTHER_METRICS):
         return runs
     if metric in STANDARD_METRICS:  # no run has come so far
         return runs.with_columns(pl.lit(None, pl.Float64).alias(metric))
     measured = [name for name in runs.columns if "/" in name]
-    raise unknown("metric", metric, {*measured, *STANDARD_METRICS, *OTHER_MEASURES})
-
-
-def setting_columns(runs: pl.DataFrame) -> list[str]:
-    """The columns that hold axes and settings; two copies of a data set count as two settings."""
-    outcome = {*IDENTITY_COLUMNS, *OUTCOME_COLUMNS} - {"data_copy"}
-    return [name for name in runs.columns if name not in outcome and "/" not in name]
-
-
-def varying_settings(runs: pl.DataFrame) -> list[str]:
-    """The settings that differ, but those that an axis brings with it, as an optimizer its learning rate."""
-    varying = [name for name in setting_columns(runs) if runs[name].n_unique() > 1]
-    axes = [name for name in varying if not _is_detail(name)]
-    details = [name for name in varying if _is_detail(name)]
-    kept = list(axes)
-    for name in details:
-        if not any(_decides(runs, other, name) for other in kept):
-            kept.append(name)
-    return kept
-
-
-def compared_settings(runs: pl.DataFrame) -> list[str]:
-    """As `varying_settings`; RequestError where they are so many that no table of them can be read."""
-    names = varying_settings(runs)
-    if len(names) > MOST_COMPARED:
-        raise RequestError(
-            f"these runs differ in {len(names):,} settings, expected at most {MOST_COMPARED}: "
-            "name those to compare, as in --by activation,init"
-        )
-    return names
+    raise unknown_name("metric", metric, {*measured, *STANDARD_METRICS, *OTHER_METRICS})
 
 
 def lower_is_better(metric: str) -> bool:
@@ -123,7 +93,7 @@ def is_share(metric: str) -> bool:
     return metric.endswith("/acc") or metric == "learned"
 
 
-def possible(metric: str, interval: Interval) -> Interval:
+def clip_to_range(metric: str, interval: Interval) -> Interval:
     """The interval, cut to the values that the metric can take: few values give bounds far beyond them."""
     if interval.low is None or interval.high is None:
         return interval
@@ -131,36 +101,30 @@ def possible(metric: str, interval: Interval) -> Interval:
     return replace(interval, low=max(0.0, interval.low), high=min(highest, interval.high))
 
 
-def measured(runs: pl.DataFrame, metric: str) -> pl.DataFrame:
+def with_finite_metric(runs: pl.DataFrame, metric: str) -> pl.DataFrame:
     """The runs that have a finite value of the metric."""
     return runs.filter(pl.col(metric).cast(pl.Float64).is_finite().fill_null(False))
 
 
-def _is_detail(name: str) -> bool:
-    return "." in name or name == "data_copy"
-
-
-def _decides(runs: pl.DataFrame, first: str, second: str) -> bool:
-    """Whether each value of `first` comes with one value of `second` only."""
-    return runs.select(pl.struct(first, second).n_unique()).item() == runs[first].n_unique()
-
-
-def _of_level(runs: pl.DataFrame, level: str) -> pl.Expr:
+def _count_level(runs: pl.DataFrame, level: str) -> pl.Expr:
     """How many runs learned so well; none where it is not known."""
     if "level" not in runs.columns:
         return pl.lit(0, pl.Int64)
     return (pl.col("level") == level).sum().cast(pl.Int64)
 
 
-def _summary(runs: pl.DataFrame, by: Sequence[str], metric: str) -> pl.DataFrame:
+def _fold(runs: pl.DataFrame, by: Sequence[str], metric: str) -> pl.DataFrame:
     value = pl.col(metric).cast(pl.Float64)
     columns = [
         pl.len().cast(pl.Int64).alias("runs"),
         value.filter(value.is_finite()).alias("values"),
         pl.col("learned").sum().cast(pl.Int64).alias("runs that learned"),
         pl.col("learned").count().cast(pl.Int64).alias("judged"),
-        *(_of_level(runs, level).alias(level) for level in WEAK),
-        *(pl.col("status").is_in(kinds).sum().cast(pl.Int64).alias(name) for name, kinds in COUNTED.items()),
+        *(_count_level(runs, level).alias(level) for level in WEAK_LEVELS),
+        *(
+            pl.col("status").is_in(kinds).sum().cast(pl.Int64).alias(name)
+            for name, kinds in STATUS_COUNTS.items()
+        ),
         pl.col("cause").drop_nulls().mode().sort().first().alias("most frequent cause"),
     ]
     folded = runs.group_by(by or pl.lit(0), maintain_order=True).agg(columns)
@@ -171,6 +135,8 @@ def _summary(runs: pl.DataFrame, by: Sequence[str], metric: str) -> pl.DataFrame
         orient="row",
     )
     causes = [] if "cause" in by else [folded["most frequent cause"].alias("cause")]
-    verdicts = [pl.col("runs that learned").alias("learned"), "judged", *WEAK] if "learned" not in by else []
-    parts = [folded.select(*by, "runs"), means, folded.select(*verdicts, *COUNTED, *causes)]
+    verdicts = (
+        [pl.col("runs that learned").alias("learned"), "judged", *WEAK_LEVELS] if "learned" not in by else []
+    )
+    parts = [folded.select(*by, "runs"), means, folded.select(*verdicts, *STATUS_COUNTS, *causes)]
     return pl.concat(parts, how="horizontal")

@@ -12,16 +12,17 @@ from typing import NamedTuple
 import numpy as np
 import polars as pl
 
-from trainlab.analysis import noise
-from trainlab.analysis.compare import compared_settings, measured, possible, setting_columns, with_metric
-from trainlab.analysis.factorial import Decomposition, Effect, Grid, Part
-from trainlab.analysis.intervals import mean_interval
-from trainlab.errors import RequestError, unknown
+from trainlab.analysis.compare import clip_to_range, ensure_metric, with_finite_metric
+from trainlab.analysis.varying_settings import compared_settings, setting_columns
+from trainlab.errors import RequestError, unknown_name
+from trainlab.stats import wild_bootstrap
+from trainlab.stats.anova import FactorialDesign, SumOfSquares, Term, VarianceDecomposition
+from trainlab.stats.intervals import mean_interval
 
-HIGHER, SEEDS, OVERLAP = "three and more axes", "seeds", "shared among axes"
-MOST_COLUMNS = 3000
+HIGHER_ORDER, SEEDS_SOURCE, SHARED_SOURCE = "three and more axes", "seeds", "shared among axes"
+MAX_COLUMNS = 3000
 """Combinations of two levels, over all pairs of axes, that least squares can still tell apart in seconds."""
-MOST_MISSING = 10_000
+MAX_MISSING = 10_000
 
 
 @dataclass(frozen=True)
@@ -56,14 +57,14 @@ class Effects:
     @property
     def has_seeds(self) -> bool:
         """Whether settings were run more than once: what chance does is known then."""
-        return not self.others.is_empty() and SEEDS in self.others["source"].to_list()
+        return not self.others.is_empty() and SEEDS_SOURCE in self.others["source"].to_list()
 
 
 @dataclass(frozen=True)
 class _Response:
     """A metric over a grid: mean_C of the cells, y_N of the runs in cell_N, and the sums of squares."""
 
-    grid: Grid
+    grid: FactorialDesign
     mean_C: np.ndarray
     y_N: np.ndarray
     cell_N: np.ndarray
@@ -71,13 +72,13 @@ class _Response:
     total: float
 
 
-class _Again(NamedTuple):
+class _Resamples(NamedTuple):
     """What other seeds might have given.
 
     total_B: centred on the measured total. The resampled one has chance in it twice.
     """
 
-    parts: Decomposition
+    parts: VarianceDecomposition
     within_B: np.ndarray
     total_B: np.ndarray
 
@@ -86,7 +87,9 @@ class _Again(NamedTuple):
         return squares_B / self.total_B
 
 
-def effects(runs: pl.DataFrame, axes: Sequence[str] | None = None, metric: str = "test/acc") -> Effects:
+def estimate_effects(
+    runs: pl.DataFrame, axes: Sequence[str] | None = None, metric: str = "test/acc"
+) -> Effects:
     """The effect of each axis (by default all settings that differ) on the metric.
 
     Share of an axis: (what all axes explain − what the others explain without it) / total sum of squares. On
@@ -99,11 +102,11 @@ def effects(runs: pl.DataFrame, axes: Sequence[str] | None = None, metric: str =
     Raises RequestError for no measured run, an unknown axis, nothing that differs, or hundreds of levels
     in a grid with gaps.
     """
-    runs = with_metric(runs, metric)
+    runs = ensure_metric(runs, metric)
     for name in axes or ():
         if name not in setting_columns(runs):
-            raise unknown("axis", name, setting_columns(runs))
-    known = measured(runs, metric)
+            raise unknown_name("axis", name, setting_columns(runs))
+    known = with_finite_metric(runs, metric)
     if known.is_empty():
         raise RequestError(f"no run has a finite {metric} yet: the effect of an axis needs some")
     axes = [name for name in (axes or compared_settings(known)) if known[name].n_unique() > 1]
@@ -114,8 +117,8 @@ def effects(runs: pl.DataFrame, axes: Sequence[str] | None = None, metric: str =
     response = _response(known, axes, metric)
     grid = response.grid
     found = grid.decompose(response.mean_C[:, None])
-    again = _again(response)
-    rows = {effect: _share(found, effect, response, again) for effect in found.parts}
+    again = _resample(response)
+    rows = {effect: _effect_row(found, effect, response, again) for effect in found.parts}
     whole = {axis: rows[axis,]["share"] is not None and not rows[axis,]["note"] for axis in axes}
     alone: list[dict] = [{"axis": axis} | rows[axis,] for axis in axes]
     pairs: list[dict] = [{"first": e[0], "second": e[1]} | row for e, row in rows.items() if len(e) == 2]
@@ -124,28 +127,28 @@ def effects(runs: pl.DataFrame, axes: Sequence[str] | None = None, metric: str =
         metric=metric,
         balanced=grid.is_balanced,
         levels=pl.concat([_levels(known, response, axis, metric, whole[axis]) for axis in axes]),
-        shares=_sorted(alone, ["axis"]),
-        interactions=_sorted(pairs, ["first", "second"]),
+        shares=_by_share(alone, ["axis"]),
+        interactions=_by_share(pairs, ["first", "second"]),
         rest=None if response.total == 0 else max(0.0, 1 - explained / response.total),
-        others=_others(found, response, again),
+        others=_other_sources(found, response, again),
         settings=len(response.mean_C),
         possible=grid.possible,
-        missing=_missing(runs, known, grid),
+        missing=_missing_combinations(runs, known, grid),
     )
 
 
-_LEVELS = {
+_LEVEL_SCHEMA = {
     "axis": pl.String, "level": pl.String, "settings": pl.Int64,
     "mean": pl.Float64, "low": pl.Float64, "high": pl.Float64,
 }  # fmt: skip
-_SHARE = {
+_SHARE_SCHEMA = {
     "degrees_of_freedom": pl.Int64, "share": pl.Float64, "low": pl.Float64, "high": pl.Float64,
     "note": pl.String,
 }  # fmt: skip
 
 
 def _response(runs: pl.DataFrame, axes: Sequence[str], metric: str) -> _Response:
-    levels = {axis: _ordered(runs[axis].unique().to_list()) for axis in axes}
+    levels = {axis: _sorted_levels(runs[axis].unique().to_list()) for axis in axes}
     code_NA = np.stack([_codes(runs[axis].to_list(), levels[axis]) for axis in axes], axis=1)
     code_CA, cell_N = np.unique(code_NA, axis=0, return_inverse=True)
     y_N = runs[metric].cast(pl.Float64).to_numpy()
@@ -154,8 +157,8 @@ def _response(runs: pl.DataFrame, axes: Sequence[str], metric: str) -> _Response
     total = float(((y_N - y_N.mean()) ** 2).sum())
     if total <= (1e-12 * np.abs(y_N).max()) ** 2 * len(y_N):  # rounding, not variance
         total = 0.0
-    grid = Grid(levels, {axis: code_CA[:, i] for i, axis in enumerate(axes)}, n_C)
-    if not grid.is_balanced and grid.columns > MOST_COLUMNS:
+    grid = FactorialDesign(levels, {axis: code_CA[:, i] for i, axis in enumerate(axes)}, n_C)
+    if not grid.is_balanced and grid.columns > MAX_COLUMNS:
         most = max(levels, key=lambda axis: len(levels[axis]))
         raise RequestError(
             f"effects: {len(levels)} axes, {most} with {len(levels[most])} levels, are too many to tell "
@@ -164,7 +167,7 @@ def _response(runs: pl.DataFrame, axes: Sequence[str], metric: str) -> _Response
     return _Response(grid, mean_C, y_N, cell_N, float(((y_N - mean_C[cell_N]) ** 2).sum()), total)
 
 
-def _ordered(values: list) -> list:
+def _sorted_levels(values: list) -> list:
     return sorted(values, key=lambda value: (value is None, value))
 
 
@@ -173,17 +176,17 @@ def _codes(values: list, levels: list) -> np.ndarray:
     return np.array([number[value] for value in values])
 
 
-def _again(response: _Response) -> _Again | None:
-    drawn = noise.resampled(response.grid, response.mean_C, response.cell_N, response.y_N)
+def _resample(response: _Response) -> _Resamples | None:
+    drawn = wild_bootstrap.resample_responses(response.grid, response.mean_C, response.cell_N, response.y_N)
     if drawn is None or response.total == 0:
         return None
     parts = response.grid.decompose(drawn.mean_CB)
     total_B = parts.between.squares_B + drawn.within_B
-    return _Again(parts, drawn.within_B, total_B - total_B.mean() + response.total)
+    return _Resamples(parts, drawn.within_B, total_B - total_B.mean() + response.total)
 
 
-def _share(
-    found: Decomposition, effect: Effect, response: _Response, again: _Again | None
+def _effect_row(
+    found: VarianceDecomposition, effect: Term, response: _Response, again: _Resamples | None
 ) -> dict[str, object]:
     """The row of one axis or pair."""
     grid, part = response.grid, found.parts[effect]
@@ -204,11 +207,11 @@ def _share(
     elif len(effect) == 2 and found.axes.freedom + part.freedom + 1 == len(response.y_N):
         note = "no runs left to tell it from chance: add seeds"
     shares_B = None if again is None else again.share_B(again.parts.parts[effect].squares_B)
-    return _row(part, response, note, shares_B)
+    return _share_row(part, response, note, shares_B)
 
 
-def _row(
-    part: Part, response: _Response, note: str | None = None, shares_B: np.ndarray | None = None
+def _share_row(
+    part: SumOfSquares, response: _Response, note: str | None = None, shares_B: np.ndarray | None = None
 ) -> dict[str, object]:
     known: dict[str, object] = {"degrees_of_freedom": part.freedom}
     known |= {"share": None, "low": None, "high": None, "note": note}
@@ -217,30 +220,35 @@ def _row(
     if part.freedom == 0:
         return known
     share = max(0.0, float(part.squares_B[0]) / response.total)
-    low, high = (None, None) if shares_B is None else noise.interval(share, shares_B)
+    low, high = (None, None) if shares_B is None else wild_bootstrap.basic_bootstrap_interval(share, shares_B)
     return known | {"share": share, "low": low, "high": high}
 
 
-def _others(found: Decomposition, response: _Response, again: _Again | None) -> pl.DataFrame:
+def _other_sources(
+    found: VarianceDecomposition, response: _Response, again: _Resamples | None
+) -> pl.DataFrame:
     """What axes and pairs leave: higher interactions, seeds, what an unbalanced grid can give to no one."""
     rows: list[dict[str, object]] = []
     if found.higher.freedom > 0:
         shares_B = None if again is None else again.share_B(again.parts.higher.squares_B)
-        rows.append({"source": HIGHER} | _row(found.higher, response, None, shares_B))
+        rows.append({"source": HIGHER_ORDER} | _share_row(found.higher, response, None, shares_B))
     freedom = len(response.y_N) - len(response.mean_C)
     if freedom > 0:
-        seeds = Part(np.array([response.within]), freedom)
+        seeds = SumOfSquares(np.array([response.within]), freedom)
         shares_B = None if again is None else again.share_B(again.within_B)
-        rows.append({"source": SEEDS} | _row(seeds, response, _chance_elsewhere(response, freedom), shares_B))
+        rows.append(
+            {"source": SEEDS_SOURCE}
+            | _share_row(seeds, response, _note_on_chance(response, freedom), shares_B)
+        )
     if not response.grid.is_balanced and response.total > 0:
         given = [float(part.squares_B[0]) for part in (*found.parts.values(), found.higher)]
         left = 1 - (sum(given) + response.within) / response.total
         note = "the grid has gaps; below 0 where axes tell more together"
-        rows.append({"source": OVERLAP, "degrees_of_freedom": None, "share": left, "note": note})
-    return pl.DataFrame(rows, schema={"source": pl.String} | _SHARE)
+        rows.append({"source": SHARED_SOURCE, "degrees_of_freedom": None, "share": left, "note": note})
+    return pl.DataFrame(rows, schema={"source": pl.String} | _SHARE_SCHEMA)
 
 
-def _chance_elsewhere(response: _Response, freedom: int) -> str | None:
+def _note_on_chance(response: _Response, freedom: int) -> str | None:
     """How much of the other shares is chance too: each has as much of it as degrees of freedom."""
     if response.total == 0:
         return None
@@ -248,8 +256,8 @@ def _chance_elsewhere(response: _Response, freedom: int) -> str | None:
     return f"chance adds another {elsewhere:.1%} to the shares above; their intervals are without it"
 
 
-def _sorted(rows: list[dict], names: Sequence[str]) -> pl.DataFrame:
-    frame = pl.DataFrame(rows, schema=dict.fromkeys(names, pl.String) | _SHARE)
+def _by_share(rows: list[dict], names: Sequence[str]) -> pl.DataFrame:
+    frame = pl.DataFrame(rows, schema=dict.fromkeys(names, pl.String) | _SHARE_SCHEMA)
     return frame.sort("share", descending=True, nulls_last=True)
 
 
@@ -261,11 +269,11 @@ def _levels(runs: pl.DataFrame, response: _Response, axis: str, metric: str, adj
         settings = len(values)
         if settings == 1:
             values = runs.filter(pl.col(axis).eq_missing(level))[metric].cast(pl.Float64).to_numpy()
-        interval = possible(metric, mean_interval(values.tolist()))
+        interval = clip_to_range(metric, mean_interval(values.tolist()))
         text = "–" if level is None else str(level)
         rows.append((axis, text, settings, interval.value, interval.low, interval.high))
     adjusted = _adjusted(response, axis) if adjust else [None] * len(rows)
-    frame = pl.DataFrame(rows, schema=_LEVELS, orient="row")
+    frame = pl.DataFrame(rows, schema=_LEVEL_SCHEMA, orient="row")
     return frame.with_columns(pl.Series("adjusted", adjusted, dtype=pl.Float64))
 
 
@@ -280,9 +288,9 @@ def _adjusted(response: _Response, axis: str) -> np.ndarray:
     return centre + effect_L - np.average(effect_L[grid.codes[axis]], weights=grid.n_C)
 
 
-def _missing(runs: pl.DataFrame, known: pl.DataFrame, grid: Grid) -> pl.DataFrame:
+def _missing_combinations(runs: pl.DataFrame, known: pl.DataFrame, grid: FactorialDesign) -> pl.DataFrame:
     """The combinations of levels without the metric, with what became of their runs, where there are any."""
-    if grid.possible > MOST_MISSING or grid.possible == len(grid.n_C):
+    if grid.possible > MAX_MISSING or grid.possible == len(grid.n_C):
         return pl.DataFrame()
     axes = grid.axes
     combinations = pl.DataFrame(

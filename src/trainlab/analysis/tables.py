@@ -9,20 +9,21 @@ from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
-from trainlab.analysis.compare import COUNTED, Comparison, is_share
+from trainlab.analysis.compare import STATUS_COUNTS, Comparison, is_share
 from trainlab.analysis.effects import Effects
-from trainlab.analysis.listing import Column, Listing, Settings, listing
-from trainlab.errors import counted, harmless
-from trainlab.runs import plain_json
-from trainlab.runs.result import WEAK
+from trainlab.analysis.table_layout import FittedTable, SettingsColumn, TextColumn, fit_table
+from trainlab.errors import sanitize
+from trainlab.runs import json_nonfinite
+from trainlab.runs.result import WEAK_LEVELS
+from trainlab.units import format_bytes, format_percent, pluralize
 
-WIDE = 10_000
+UNLIMITED_WIDTH = 10_000
 """Columns of text in which every table has room: how wide it would be."""
 
 
 def comparison_listing(
     comparison: Comparison, width: int, title: str | None = None, most: int | None = None
-) -> Listing:
+) -> FittedTable:
     """The comparison as it fits `width`: a column for each setting, or where these are too many one `k=v`.
 
     `most`: rows shown, the best ones.
@@ -30,14 +31,16 @@ def comparison_listing(
     full = comparison.table
     best = replace(comparison, table=full.head(most or full.height))
     table = comparison_table(best, title)
-    wide = Console(width=WIDE, file=io.StringIO())
+    wide = Console(width=UNLIMITED_WIDTH, file=io.StringIO())
     if Measurement.get(wide, wide.options, table).maximum <= width:
-        shown = Listing(table)
+        shown = FittedTable(table)
     else:
-        shown = listing([Settings("setting", _settings(best)), *_outcome(best)], width, title)
+        shown = fit_table(
+            [SettingsColumn("setting", _setting_labels(best)), *_outcome_columns(best)], width, title
+        )
     if best.table.height < full.height:
         shown.notes.append(f"the best {best.table.height:,} of {full.height:,} settings; a pipe gets all")
-    if said := what_all_share(comparison):
+    if said := constant_settings_note(comparison):
         shown.notes.append(said)
     return shown
 
@@ -48,46 +51,52 @@ def comparison_table(comparison: Comparison, title: str | None = None) -> Table:
     table = Table(title=title, title_justify="left")
     for name in comparison.by:
         table.add_column(Text(name), justify="right" if frame.schema[name].is_numeric() else "left")
-    outcome = _outcome(comparison)
+    outcome = _outcome_columns(comparison)
     for column in outcome:
         table.add_column(Text(column.name), justify="right" if column.right else "left")
-    settings = [[cell(value) for value in row] for row in frame.select(comparison.by).iter_rows()]
+    settings = [[format_cell(value) for value in row] for row in frame.select(comparison.by).iter_rows()]
     for number, row in enumerate(settings or [[]] * frame.height):
         table.add_row(*map(Text, [*row, *(column.cells[number] for column in outcome)]))
     return table
 
 
-def _settings(comparison: Comparison) -> list[list[str]]:
+def _setting_labels(comparison: Comparison) -> list[list[str]]:
     """What each setting has of its own, as `k=v`."""
     rows = comparison.table.select(comparison.by).iter_rows()
     return [
-        [f"{name}={cell(value)}" for name, value in zip(comparison.by, row, strict=True) if value is not None]
+        [
+            f"{name}={format_cell(value)}"
+            for name, value in zip(comparison.by, row, strict=True)
+            if value is not None
+        ]
         for row in rows
     ]
 
 
-def _outcome(comparison: Comparison) -> list[Column]:
+def _outcome_columns(comparison: Comparison) -> list[TextColumn]:
     """What came of each setting: learned, the metric, how many runs have it, and what else became of some."""
     frame, metric = comparison.table, comparison.metric
     several = frame["runs"].max() != 1
-    estimates = [estimate(metric, *row) for row in frame.select("mean", "low", "high").iter_rows()]
-    columns = [Column(metric, estimates, right=True)]
+    estimates = [format_estimate(metric, *row) for row in frame.select("mean", "low", "high").iter_rows()]
+    columns = [TextColumn(metric, estimates, right=True)]
     if "learned" in frame.columns and "judged" in frame.columns and metric != "learned":
-        weak = [pl.col(level) if level in frame.columns else pl.lit(0).alias(level) for level in WEAK]
-        verdicts = [_learned(*row) for row in frame.select("learned", "judged", *weak).iter_rows()]
-        columns.insert(0, Column("learned", verdicts))
+        weak = [pl.col(level) if level in frame.columns else pl.lit(0).alias(level) for level in WEAK_LEVELS]
+        verdicts = [
+            _format_learned_count(*row) for row in frame.select("learned", "judged", *weak).iter_rows()
+        ]
+        columns.insert(0, TextColumn("learned", verdicts))
     if several:
-        columns.append(Column("n", [str(n) for n in frame["n"]], right=True))
-    for name in COUNTED:
+        columns.append(TextColumn("n", [str(n) for n in frame["n"]], right=True))
+    for name in STATUS_COUNTS:
         if frame[name].sum():
-            columns.append(Column(name, [str(count or "–") for count in frame[name]], right=True, rank=1))
+            columns.append(TextColumn(name, [str(count or "–") for count in frame[name]], right=True, rank=1))
     if "cause" not in comparison.by and frame["cause"].drop_nulls().len():
         causes = [(cause or "–").replace("_", " ") for cause in frame["cause"]]
-        columns.append(Column("cause", causes, rank=2))
+        columns.append(TextColumn("cause", causes, rank=2))
     return columns
 
 
-def _learned(learned: int, judged: int, barely: int, poorly: int) -> str:
+def _format_learned_count(learned: int, judged: int, barely: int, poorly: int) -> str:
     """`yes`, `no`, `barely`, `poorly` of one run; of several how many learned, and how many of them less
     well."""
     if judged <= 1:
@@ -106,7 +115,7 @@ def comparison_json(comparison: Comparison) -> str:
         "constant": comparison.constant,
         "rows": comparison.table.to_dicts(),
     }
-    return plain_json.dumps(content, indent=2)
+    return json_nonfinite.dumps(content, indent=2)
 
 
 def effects_tables(effects: Effects) -> list[Table]:
@@ -132,7 +141,7 @@ def effects_json(effects: Effects) -> str:
         "others": effects.others.to_dicts(),
         "levels": effects.levels.to_dicts(),
     }
-    return plain_json.dumps(content, indent=2)
+    return json_nonfinite.dumps(content, indent=2)
 
 
 def effects_frame(effects: Effects) -> pl.DataFrame:
@@ -147,11 +156,11 @@ def usage_table(usage: pl.DataFrame) -> Table:
     """Disk usage per run, with the sum below."""
     sizes = [name for name in usage.columns if name.endswith("bytes")]
     table = Table(show_footer=True)
-    table.add_column("run_id", footer=counted(usage.height, "run"))
+    table.add_column("run_id", footer=pluralize(usage.height, "run"))
     for name in sizes:
-        table.add_column(name.removesuffix("_bytes"), justify="right", footer=human_bytes(sum(usage[name])))
+        table.add_column(name.removesuffix("_bytes"), justify="right", footer=format_bytes(sum(usage[name])))
     for row in usage.iter_rows(named=True):
-        table.add_row(row["run_id"], *(human_bytes(row[name]) for name in sizes))
+        table.add_row(row["run_id"], *(format_bytes(row[name]) for name in sizes))
     return table
 
 
@@ -166,18 +175,20 @@ def frame_table(frame: pl.DataFrame, title: str | None = None) -> Table:
             name, justify="right" if frame.schema[name].is_numeric() else "left", min_width=width
         )
     for row in frame.select(names).iter_rows(named=True):
-        table.add_row(*(measure(name, row[name]) if "/" in name else cell(row[name]) for name in names))
+        table.add_row(
+            *(format_metric(name, row[name]) if "/" in name else format_cell(row[name]) for name in names)
+        )
     return table
 
 
-def csv(frame: pl.DataFrame) -> str:
+def to_csv(frame: pl.DataFrame) -> str:
     """A table as CSV with a header; null is empty."""
     text = io.StringIO()
     frame.write_csv(text)
-    return harmless(text.getvalue())
+    return sanitize(text.getvalue())
 
 
-def estimate(metric: str, mean: float | None, low: float | None, high: float | None) -> str:
+def format_estimate(metric: str, mean: float | None, low: float | None, high: float | None) -> str:
     """A mean with half the width of its interval: `98.80 ± 0.12 %`.
 
     Where the metric cannot reach so far, the interval within what it can be; none, where that is all of it.
@@ -185,49 +196,41 @@ def estimate(metric: str, mean: float | None, low: float | None, high: float | N
     if mean is None:
         return "–"
     if low is None or high is None:
-        return measure(metric, mean)
+        return format_metric(metric, mean)
     margin = (high - low) / 2
     if not is_share(metric):
         return f"{mean:.4g} ± {margin:.2g}"
     if low >= 0 and high <= 1:
         return f"{100 * mean:.2f} ± {100 * margin:.2f} %"
     if low <= 0 and high >= 1:
-        return measure(metric, mean)
+        return format_metric(metric, mean)
     return f"{100 * mean:.2f} % ({100 * max(low, 0):.1f} … {100 * min(high, 1):.1f})"
 
 
-def measure(metric: str, value: float | None) -> str:
+def format_metric(metric: str, value: float | None) -> str:
     """One value of a metric: accuracies as percentages."""
     if value is None:
         return "–"
     return f"{100 * value:.2f} %" if is_share(metric) else f"{value:.4g}"
 
 
-def cell(value: object) -> str:
+def format_cell(value: object) -> str:
     """Any value, short."""
     if value is None:
         return "–"
-    return f"{value:.4g}" if isinstance(value, float) else harmless(str(value))
+    return f"{value:.4g}" if isinstance(value, float) else sanitize(str(value))
 
 
-def human_bytes(count: int) -> str:
-    """A size with a binary prefix: `1.5 MiB`."""
-    size = float(count)
-    for unit in ("B", "KiB", "MiB", "GiB"):
-        if size < 1024:
-            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
-        size /= 1024
-    return f"{size:.1f} TiB"
-
-
-def what_all_share(comparison: Comparison) -> str:
+def constant_settings_note(comparison: Comparison) -> str:
     """The settings in which the compared runs do not differ: `all: model=lenet5, data=mnist`."""
-    same = ", ".join(f"{name}={cell(value)}" for name, value in comparison.constant.items())
+    same = ", ".join(f"{name}={format_cell(value)}" for name, value in comparison.constant.items())
     return f"all: {same}" if same else ""
 
 
 def _shares_table(effects: Effects) -> Table:
-    table = Table(title=f"share of the variance of {effects.metric}", caption="; ".join(_remarks(effects)))
+    table = Table(
+        title=f"share of the variance of {effects.metric}", caption="; ".join(_grid_remarks(effects))
+    )
     table.add_column("axis")
     table.add_column("share", justify="right")
     table.add_column("95% over seeds", justify="right")
@@ -235,12 +238,17 @@ def _shares_table(effects: Effects) -> Table:
     pairs = effects.interactions.with_columns((pl.col("first") + " × " + pl.col("second")).alias("axis"))
     for frame in (effects.shares, pairs, effects.others.rename({"source": "axis"}, strict=False)):
         for row in frame.iter_rows(named=True):
-            table.add_row(row["axis"], percent(row["share"]), bounds(row["low"], row["high"]), row["note"])
+            table.add_row(
+                row["axis"],
+                format_percent(row["share"]),
+                format_share_interval(row["low"], row["high"]),
+                row["note"],
+            )
         table.add_section()
     return table
 
 
-def _remarks(effects: Effects) -> list[str]:
+def _grid_remarks(effects: Effects) -> list[str]:
     """How complete the grid is, and what the single axes leave."""
     said = []
     if effects.rest is not None:
@@ -255,21 +263,16 @@ def _remarks(effects: Effects) -> list[str]:
     return said
 
 
-def percent(share: float | None) -> str:
-    """A share: `12.3 %`."""
-    return "–" if share is None else f"{100 * share:.1f} %"
-
-
-def bounds(low: float | None, high: float | None) -> str:
+def format_share_interval(low: float | None, high: float | None) -> str:
     """The interval of a share: `10.1 … 14.9`."""
     return "–" if low is None or high is None else f"{100 * low:.1f} … {100 * high:.1f}"
 
 
-def level_bounds(metric: str, low: float | None, high: float | None) -> str:
+def _format_level_interval(metric: str, low: float | None, high: float | None) -> str:
     """The interval of a mean; `–` where it is all that the metric can be, or not known."""
     if low is None or high is None or (is_share(metric) and low <= 0 and high >= 1):
         return "–"
-    return f"{measure(metric, low)} … {measure(metric, high)}"
+    return f"{format_metric(metric, low)} … {format_metric(metric, high)}"
 
 
 def _levels_table(effects: Effects) -> Table:
@@ -280,9 +283,9 @@ def _levels_table(effects: Effects) -> Table:
         table.add_column(name, justify="right")
     for (axis,), rows in effects.levels.group_by("axis", maintain_order=True):
         for row in rows.iter_rows(named=True):
-            adjusted = [] if effects.balanced else [measure(effects.metric, row["adjusted"])]
-            bounds = level_bounds(effects.metric, row["low"], row["high"])
-            mean = measure(effects.metric, row["mean"])
+            adjusted = [] if effects.balanced else [format_metric(effects.metric, row["adjusted"])]
+            bounds = _format_level_interval(effects.metric, row["low"], row["high"])
+            mean = format_metric(effects.metric, row["mean"])
             table.add_row(str(axis), row["level"], str(row["settings"]), mean, bounds, *adjusted)
         table.add_section()
     return table

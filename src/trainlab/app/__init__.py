@@ -1,8 +1,10 @@
 """The web app: compare, look inside, forecast, read the claims, draw and predict. It reads, and never trains.
 
-- `serve` starts it on this machine
-- `pages/` a page a file, each thin: it asks the rooms below, and shows; `main` is what the server runs for
-  every view: theme, navigation, and the page asked for
-- `place` which folders it looks at; `shell` what every page shares: heading, charts, plain messages
-- `theme` the visual language of `figures.style` as Streamlit wants it; `style.css` the little that is left
-"""
+- `server` starts it on this machine; `allowed_hosts` and `static_cache` are middleware before Streamlit
+- `pages/` one page per file; `main` is what the server runs for every view: theme, navigation, page
+- `compare_*`, `run_*` the parts of the pages Compare and Inside a run; `layer_diagrams` those of Anatomy
+- `paths` the folders it reads; `run_cache` the runs on disk; `model_service` what needs torch;
+  `forecast_client` the forecast process
+- `widgets` what every page shares: headings, charts, controls bound to the address, errors
+- `theme` the visual language of `figures.style` as Streamlit wants it; `style.css` the rest;
+  `streamlit_internals` all that relies on undocumented parts of Streamlit"""

@@ -3,6 +3,7 @@
 import re
 from typing import Any
 
+from trainlab.app.streamlit_internals import CHART_SELECTOR
 from trainlab.figures.style import COLOURS, FAINT, FONT, GREY
 
 # What each of the eight colours of the figures becomes on a page. Lines have to stand out from the ground,
@@ -11,7 +12,7 @@ from trainlab.figures.style import COLOURS, FAINT, FONT, GREY
 ON_LIGHT = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#7A3A00", "#2A2AE0", "#1B2026", "#800060"]
 ON_DARK = ["#56B4E9", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#0072B2", "#E8E8E8", "#F0E442"]
 TEXT_LIGHT, TEXT_DARK = "#1B2026", "#E6E9EC"
-QUIET_LIGHT, QUIET_DARK = "#5B6672", "#A8B2BC"
+MUTED_LIGHT, MUTED_DARK = "#5B6672", "#A8B2BC"
 """Text that stands back: 4.5 : 1 at least."""
 # viridis, as in the heat maps: told apart by colour-blind people, and in grey
 SEQUENTIAL = [
@@ -40,31 +41,30 @@ BOTH = {
     "headingFontWeights": [650, 600, 600, 600, 600, 600], "linkUnderline": True,
     "metricValueFontSize": "1.6rem",
 }  # fmt: skip
-CHART = '[data-testid="stVegaLiteChart"] svg'
 
 
-def options() -> dict[str, Any]:
+def theme_options() -> dict[str, Any]:
     """The theme as Streamlit's own option names, `theme.light.primaryColor` and so on."""
     of = {"theme": BOTH, "theme.light": LIGHT, "theme.dark": DARK}
     return {f"{section}.{name}": value for section, values in of.items() for name, value in values.items()}
 
 
-def chart_rules() -> str:
+def chart_css() -> str:
     """CSS that gives each colour of a chart that of the page, light or dark, as soon as the page changes."""
     lines = [
-        f'{CHART} [{part}="{colour}" i] {{ {part}: light-dark({light}, {dark}); }}'
+        f'{CHART_SELECTOR} [{part}="{colour}" i] {{ {part}: light-dark({light}, {dark}); }}'
         for colour, light, dark in zip(COLOURS, ON_LIGHT, ON_DARK, strict=True)
         for part in ("stroke", "fill")
     ]
     ground = f"light-dark({LIGHT['backgroundColor']}, {DARK['backgroundColor']})"  # behind the letters
     quiet = (
-        f'{CHART} text[fill="{GREY}" i] {{ fill: light-dark({QUIET_LIGHT}, {QUIET_DARK}); '
+        f'{CHART_SELECTOR} text[fill="{GREY}" i] {{ fill: light-dark({MUTED_LIGHT}, {MUTED_DARK}); '
         f"stroke: {ground}; stroke-width: 3px; paint-order: stroke; }}"
     )
     return "\n".join([*lines, quiet])
 
 
-def figure_on_page(svg: str) -> str:
+def themed_svg(svg: str) -> str:
     """A figure that was drawn for print, for a page: on its ground and in its colours, light or dark.
 
     The rules lie in the picture itself, which takes its scheme from the element that shows it.
@@ -73,14 +73,14 @@ def figure_on_page(svg: str) -> str:
     end = svg.find(">", start) + 1
     if start < 0 or not end:
         return svg
-    style = f"<style>{_figure_rules(svg, 'light')}{_figure_rules(svg, 'dark')}</style>"
+    style = f"<style>{_figure_css(svg, 'light')}{_figure_css(svg, 'dark')}</style>"
     return f"{svg[:end]}{style}{svg[end:]}"
 
 
-def _figure_rules(svg: str, scheme: str) -> str:
+def _figure_css(svg: str, scheme: str) -> str:
     is_dark = scheme == "dark"
     colours = zip(COLOURS, ON_DARK if is_dark else ON_LIGHT, strict=True)
-    text, quiet = (TEXT_DARK, QUIET_DARK) if is_dark else (TEXT_LIGHT, QUIET_LIGHT)
+    text, quiet = (TEXT_DARK, MUTED_DARK) if is_dark else (TEXT_LIGHT, MUTED_LIGHT)
     rules = [
         f'[{part}="{colour}" i]{{{part}:{on_page}}}'
         for colour, on_page in colours

@@ -1,13 +1,7 @@
-"""Settings become objects, in one place and by one policy.
+"""From settings to the parts of a run: its network, data, optimizer.
 
-- `trust`: the user's own settings (`Own`) and everybody else's, and how the difference reaches a worker
-- `policy`: what settings of others may name, part by part
-- `objects`: the one `build`
-"""
-
-from trainlab.build import policy
-from trainlab.build.objects import build, check, check_bounded, reason
-from trainlab.build.policy import allowing
-from trainlab.build.trust import Own, own, places, plain
-
-__all__ = ["Own", "allowing", "build", "check", "check_bounded", "own", "places", "plain", "policy", "reason"]
+- `networks`: the network, its input normalization, its initial weights
+- `data`: the decoded and split images, their batches and augmentation
+- `optimizer`: the optimizer and the number of its steps
+- `dry_run`: what cannot be built, refused before any data are read
+- `seeding`: independent random streams from one seed"""

@@ -1,10 +1,14 @@
 """A claim becomes a sweep, a sweep becomes a verdict. No torch in this process.
 
-- `spec`: what `experiments/<name>/claim.yaml` may say; `sources`: what an expectation may measure
-- `folder`: the claims that there are, read with one-line errors
-- `jobs`: arms × seeds as runs; `runner`: the story: sweep what is missing, judge, add seeds, judge again
-- `evidence`: a source becomes a value per arm and seed; `worker`, `shifts`: what of that needs torch, in a
-  process of its own
-- `inference`: the statistics; `verdict`: expectations judged, claims judged, many claims judged together
-- `record`: what a claim came to, on disk; `pictures`, `page`, `course`, `report`: the same for people
-"""
+- `spec`: what `experiments/<name>/claim.yaml` may say; `expectations`, `sources`: its kinds of expectation,
+and
+  what they may measure; `registry`: the claims that there are, read with one-line errors
+- `jobs`: arms × seeds as runs; `execution`: runs what is missing, tunes arms; `runner`: one claim, start to
+  end: run what is missing, judge, add seeds, judge again
+- `source_evaluator`: a source becomes a value per arm and seed; `shift_evaluation`, `network_facts`: the
+part of
+  that which needs torch, in a process of its own
+- `judge`: expectations, claims, and all claims of a page judged (the statistics are in `trainlab.stats`)
+- `claim_record`: the result of a claim on disk; `claim_figure`, `claim_page`, `collection_pages`,
+`html_report`:
+  the same for people"""

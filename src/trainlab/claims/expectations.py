@@ -4,32 +4,34 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
-from trainlab.claims.sources import Signal, Source, Strict, Theory, is_of_run
+from trainlab.claims.sources import Signal, Source, StrictModel, Theory, needs_run
 
-Text = Annotated[str, Field(min_length=1)]
-Number = Annotated[float, Field(allow_inf_nan=False)]
-Arm = str
+NonEmptyStr = Annotated[str, Field(min_length=1)]
+FiniteFloat = Annotated[float, Field(allow_inf_nan=False)]
+ArmName = str
 
 
-def _of_a_claim(override: str) -> str:
+def _check_run_override(override: str) -> str:
     """A setting of a run. What this machine does with runs is not a claim's to say, whoever wrote it."""
     key = override.lstrip("+~").partition("=")[0].strip()
-    if key.partition(".")[0].partition("@")[0].partition("/")[0] in NOT_A_CLAIMS or key.startswith("logger."):
+    if key.partition(".")[0].partition("@")[0].partition("/")[0] in FORBIDDEN_GROUPS or key.startswith(
+        "logger."
+    ):
         raise ValueError(f"{key} is not for a claim to set: expected settings of the run itself")
     if "${" in override:
         raise ValueError(f"{key} is an interpolation: expected a plain value")
     return override
 
 
-NOT_A_CLAIMS = ("paths", "hydra", "sweep")
-Overrides = list[Annotated[str, AfterValidator(_of_a_claim)]]
+FORBIDDEN_GROUPS = ("paths", "hydra", "sweep")
+Overrides = list[Annotated[str, AfterValidator(_check_run_override)]]
 
 
-class _Expectation(Strict):
-    says: Text
+class _Expectation(StrictModel):
+    says: NonEmptyStr
     """The expectation in words, for people."""
 
-    def arms(self) -> list[Arm]:
+    def arms(self) -> list[ArmName]:
         """The arms that it looks at."""
         raise NotImplementedError
 
@@ -38,93 +40,93 @@ class _Expectation(Strict):
         return [self.of] if hasattr(self, "of") else []
 
 
-class _Statistical(_Expectation):
+class _MeanExpectation(_Expectation):
     """An expectation on the mean over seeds; `bootstrap` for values that are far from normal."""
 
     of: Source
     interval: Literal["t", "bootstrap"] = "t"
 
 
-class More(_Statistical):
+class GreaterBy(_MeanExpectation):
     """`more` exceeds `than` by at least `by` (the minimum effect), seeds paired."""
 
     kind: Literal["more"]
-    more: Arm
-    than: Arm
+    more: ArmName
+    than: ArmName
     by: float = 0.0
 
-    def arms(self) -> list[Arm]:
+    def arms(self) -> list[ArmName]:
         """The two."""
         return [self.more, self.than]
 
 
-class Order(_Statistical):
+class Ordered(_MeanExpectation):
     """Each arm exceeds the next by at least `by`."""
 
     kind: Literal["order"]
-    order: list[Arm] = Field(min_length=2)
+    order: list[ArmName] = Field(min_length=2)
     by: float = 0.0
 
-    def arms(self) -> list[Arm]:
+    def arms(self) -> list[ArmName]:
         """The highest first."""
         return self.order
 
 
-class Interaction(_Statistical):
+class Interaction(_MeanExpectation):
     """(a − b) − (c − d) is at least `by`: what one factor does depends on the other."""
 
     kind: Literal["interaction"]
-    pair: list[Arm] = Field(min_length=2, max_length=2)
-    against: list[Arm] = Field(min_length=2, max_length=2)
+    pair: list[ArmName] = Field(min_length=2, max_length=2)
+    against: list[ArmName] = Field(min_length=2, max_length=2)
     by: float = 0.0
 
-    def arms(self) -> list[Arm]:
+    def arms(self) -> list[ArmName]:
         """a, b, c, d."""
         return [*self.pair, *self.against]
 
 
-class Same(_Statistical):
+class Equivalent(_MeanExpectation):
     """The two arms differ by less than `within` (two one-sided tests)."""
 
     kind: Literal["same"]
-    same: list[Arm] = Field(min_length=2, max_length=2)
+    same: list[ArmName] = Field(min_length=2, max_length=2)
     within: Annotated[float, Field(gt=0)]
 
-    def arms(self) -> list[Arm]:
+    def arms(self) -> list[ArmName]:
         """The two."""
         return self.same
 
 
-class Bound(_Statistical):
+class Threshold(_MeanExpectation):
     """The mean over seeds of one arm is at least, or at most, a number."""
 
     kind: Literal["bound"]
-    arm: Arm
+    arm: ArmName
     at_least: float | None = None
     at_most: float | None = None
 
     @model_validator(mode="after")
-    def _one(self) -> "Bound":
+    def _one(self) -> "Threshold":
         if (self.at_least is None) == (self.at_most is None):
             raise ValueError("expected one of at_least and at_most")
         return self
 
-    def arms(self) -> list[Arm]:
+    def arms(self) -> list[ArmName]:
         """The one."""
         return [self.arm]
 
 
-class Near(_Statistical):
+class ApproxEqual(_MeanExpectation):
     """The mean over seeds of one arm is a number, give or take a share of it, `within`; or, for each of these
     layers of the source, its own number (two one-sided tests each)."""
 
     kind: Literal["near"]
-    arm: Arm
-    equals: Number | dict[str, Number]
+    arm: ArmName
+    equals: FiniteFloat | dict[str, FiniteFloat]
     within: Annotated[float, Field(gt=0, lt=1)]
 
     @model_validator(mode="after")
-    def _of_layers(self) -> "Near":
+    def _of_layers(self) -> "ApproxEqual":
         if 0 in self.wanted.values():
             raise ValueError("equals: 0 has no shares; say it with two bounds")
         if isinstance(self.equals, dict) and not isinstance(self.of, Signal | Theory):
@@ -140,7 +142,7 @@ class Near(_Statistical):
         """The source for a layer of `wanted`."""
         return self.of if layer == "" else self.of.model_copy(update={"layer": layer})
 
-    def arms(self) -> list[Arm]:
+    def arms(self) -> list[ArmName]:
         """The one."""
         return [self.arm]
 
@@ -149,21 +151,21 @@ class Learns(_Expectation):
     """`arm` learns; with `unlike`, more often than that one, which does not (Fisher's exact test)."""
 
     kind: Literal["learns"]
-    arm: Arm
-    unlike: Arm | None = None
+    arm: ArmName
+    unlike: ArmName | None = None
 
-    def arms(self) -> list[Arm]:
+    def arms(self) -> list[ArmName]:
         """One or two."""
         return [self.arm] if self.unlike is None else [self.arm, self.unlike]
 
 
-class Chance(_Expectation):
+class AtChance(_Expectation):
     """`arm` does not learn: it stays at chance."""
 
     kind: Literal["chance"]
-    arm: Arm
+    arm: ArmName
 
-    def arms(self) -> list[Arm]:
+    def arms(self) -> list[ArmName]:
         """The one."""
         return [self.arm]
 
@@ -173,22 +175,22 @@ class Exact(_Expectation):
 
     kind: Literal["exact"]
     of: Source
-    arm: Arm | None = None
+    arm: ArmName | None = None
     equals: Any
     within: Annotated[float, Field(ge=0)] = 0.0
 
     @model_validator(mode="after")
     def _fixed(self) -> "Exact":
-        if is_of_run(self.of):
+        if needs_run(self.of):
             raise ValueError("exact: expected a source of anatomy or theory; of runs, use same or bound")
         return self
 
-    def arms(self) -> list[Arm]:
+    def arms(self) -> list[ArmName]:
         """The one, or none where the source needs no network."""
         return [] if self.arm is None else [self.arm]
 
 
-class Boundary(_Expectation):
+class PhaseBoundary(_Expectation):
     """Of a claim with a `grid`: theory's depth scale ξ says which of its cells learn.
 
     `agreement`: the mean of two shares, of the cells that learn those with depth ≤ `rule` · ξ, and of those
@@ -202,12 +204,21 @@ class Boundary(_Expectation):
     at_least: float
     interval: Literal["t", "bootstrap"] = "t"
 
-    def arms(self) -> list[Arm]:
+    def arms(self) -> list[ArmName]:
         """None by name: all cells of the grid."""
         return []
 
 
 Expectation = Annotated[
-    More | Order | Interaction | Same | Bound | Near | Learns | Chance | Exact | Boundary,
+    GreaterBy
+    | Ordered
+    | Interaction
+    | Equivalent
+    | Threshold
+    | ApproxEqual
+    | Learns
+    | AtChance
+    | Exact
+    | PhaseBoundary,
     Field(discriminator="kind"),
 ]

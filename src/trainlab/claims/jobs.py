@@ -10,20 +10,20 @@ from hydra import initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.types import Override
 
-from trainlab.build import own
-from trainlab.claims.folder import Entry
+from trainlab.claims.registry import ClaimFile
 from trainlab.claims.sources import Shift
-from trainlab.config.bulk import BulkComposer
+from trainlab.config.composer import BulkComposer
 from trainlab.config.options import package_conf
 from trainlab.errors import RequestError
-from trainlab.sweeps.grid import expand
+from trainlab.instantiate import mark_trusted
+from trainlab.sweeps.grid import expand_grid
 
-UNLESS_SAID = ("logger=none", "checkpoint=none", "signals=on", "trainer.threads=1")
+DEFAULT_OVERRIDES = ("logger=none", "checkpoint=none", "signals=on", "trainer.threads=1")
 """What every run of a claim has, where the claim does not say otherwise."""
 
 
 @dataclass(frozen=True)
-class Job:
+class ArmJob:
     """One run of a claim."""
 
     arm: str
@@ -31,7 +31,7 @@ class Job:
     overrides: tuple[Override, ...]
 
 
-class Composer:
+class ClaimComposer:
     """Turns the lines of claims into jobs and settings; made by `composer()`."""
 
     def __init__(self, loader: Any):
@@ -44,73 +44,73 @@ class Composer:
         The claim is whoever's it is, and so is what it names; where things lie is the user's to say.
         """
         settings = self._bulk.compose(overrides)
-        return settings | {"paths": own(settings["paths"])}
+        return settings | {"paths": mark_trusted(settings["paths"])}
 
-    def settings(self, entry: Entry, profile: str, arm: str, *more: str) -> dict[str, Any]:
+    def settings(self, entry: ClaimFile, profile: str, arm: str, *more: str) -> dict[str, Any]:
         """The frozen settings of an arm, with its default seed. Raises RequestError naming claim and arm."""
         try:
-            return self.compose(self._single(lines(entry, profile, arm, *more), arm))
+            return self.compose(self._single(arm_overrides(entry, profile, arm, *more), arm))
         except RequestError as error:
             raise RequestError(f"claim {entry.name}, arm '{arm}', profile {profile}: {error}") from None
 
-    def jobs(self, entry: Entry, profile: str, seeds: Sequence[int], *more: str) -> list[Job]:
+    def jobs(self, entry: ClaimFile, profile: str, seeds: Sequence[int], *more: str) -> list[ArmJob]:
         """Every trained arm with each of these seeds, seed by seed: all arms have as many at any time."""
         return [
-            Job(arm, seed, self._single(lines(entry, profile, arm, *more, f"seed={seed}"), arm))
+            ArmJob(arm, seed, self._single(arm_overrides(entry, profile, arm, *more, f"seed={seed}"), arm))
             for seed in seeds
             for arm in entry.claim.trained_arms
         ]
 
     def tuning_jobs(
-        self, entry: Entry, profile: str, seeds: Sequence[int], *more: str
-    ) -> dict[tuple[str, int], list[Job]]:
+        self, entry: ClaimFile, profile: str, seeds: Sequence[int], *more: str
+    ) -> dict[tuple[str, int], list[ArmJob]]:
         """By tuned arm and number of the candidate (from 0), its runs with each of these seeds."""
         tune = entry.claim.tune
         group = f"group=claim-{entry.name}-tuning"
-        found: dict[tuple[str, int], list[Job]] = {}
+        found: dict[tuple[str, int], list[ArmJob]] = {}
         for arm in entry.claim.tuned_arms:
             for i, candidate in enumerate([] if tune is None else tune.candidates):
-                words = lines(entry, profile, arm, *candidate, *more, group)
+                words = arm_overrides(entry, profile, arm, *candidate, *more, group)
                 found[arm, i] = [
-                    Job(arm, seed, self._single([*words, f"seed={seed}"], arm)) for seed in seeds
+                    ArmJob(arm, seed, self._single([*words, f"seed={seed}"], arm)) for seed in seeds
                 ]
         return found
 
     def _single(self, words: Sequence[str], arm: str) -> tuple[Override, ...]:
-        grid = expand(words, {}, self._loader)
+        grid = expand_grid(words, {}, self._loader)
         if len(grid) != 1:
             raise RequestError(f"{', '.join(grid.swept)}: an arm is one setting, expected one value")
         return next(grid.jobs())
 
 
-def lines(entry: Entry, profile: str, arm: str, *more: str) -> list[str]:
+def arm_overrides(entry: ClaimFile, profile: str, arm: str, *more: str) -> list[str]:
     """The overrides of an arm, the most particular last."""
     claim = entry.claim
     needs_weights = any(isinstance(source, Shift) for source in claim.all_sources)
     evidence = ["checkpoint=last"] if needs_weights else []
     budget = getattr(claim.profiles, profile).overrides
     return [
-        *UNLESS_SAID, *evidence, f"group=claim-{entry.name}",
+        *DEFAULT_OVERRIDES, *evidence, f"group=claim-{entry.name}",
         *budget, *claim.common, *claim.arms[arm], *more,
     ]  # fmt: skip
 
 
 @contextmanager
-def composer() -> Iterator[Composer]:
+def claim_composer() -> Iterator[ClaimComposer]:
     """Hydra made ready for many jobs."""
     GlobalHydra.instance().clear()
     with initialize_config_dir(str(package_conf()), version_base="1.3"):
-        yield Composer(GlobalHydra.instance().config_loader())
+        yield ClaimComposer(GlobalHydra.instance().config_loader())
 
 
-def check(entries: Sequence[Entry]) -> None:
+def check_claims(entries: Sequence[ClaimFile]) -> None:
     """Composes every arm of every claim in both profiles, and with every candidate that it is tuned over.
 
     Raises:
         RequestError: all that does not compose, in one line.
     """
     faults = []
-    with composer() as made:
+    with claim_composer() as made:
         for entry in entries:
             for profile in ("cpu", "gpu"):
                 tried = [[], *(entry.claim.tune.candidates if entry.claim.tune is not None else [])]

@@ -13,9 +13,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
 
-from trainlab.analysis.compare import OTHER_MEASURES, STANDARD_METRICS
-from trainlab.errors import closest
-from trainlab.signals.catalogue import NETWORK, OF_LAYER, OF_NETWORK
+from trainlab.analysis.compare import OTHER_METRICS, STANDARD_METRICS
+from trainlab.errors import closest_name
+from trainlab.signals.catalogue import LAYER_QUANTITIES, NETWORK, NETWORK_QUANTITIES
 
 LayerName = str
 """`first`, `last` (of the layers that have the quantity), or a layer's own name."""
@@ -29,26 +29,26 @@ SHIFTS = {
 }
 """Named changes of what a trained network sees, with what their amount means."""
 
-PREDICTIONS = ("scale", "correlation", "gradient")
-MEAN_FIELD = ("chi1", "critical_sigma_w2", "fixed_point", "batchnorm_gradient_growth")
+LAYER_PREDICTIONS = ("scale", "correlation", "gradient")
+MEAN_FIELD_FUNCTIONS = ("chi1", "critical_sigma_w2", "fixed_point", "batchnorm_gradient_growth")
 
 
-def known(kind: str, got: str, available: Any) -> str:
+def require_known(kind: str, got: str, available: Any) -> str:
     """`got`, if it is available; a ValueError with the closest name if not."""
     if got not in available:
-        near = closest(got, available)
+        near = closest_name(got, available)
         hint = f"did you mean '{near}'? " if near else ""
         raise ValueError(f"unknown {kind} '{got}': {hint}available: {', '.join(available)}")
     return got
 
 
-class Strict(BaseModel):
+class StrictModel(BaseModel):
     """Types are as written, and a key that is not listed is refused."""
 
     model_config = ConfigDict(strict=True, extra="forbid", populate_by_name=True)
 
 
-class _Source(Strict):
+class _Source(StrictModel):
     """What all sources have: another one to subtract or divide by, and a logarithm (base 10) at the end."""
 
     minus: "Source | None" = None
@@ -80,7 +80,7 @@ class Metric(_Source):
 
     @model_validator(mode="after")
     def _known(self) -> "Metric":
-        known("metric", self.metric, (*STANDARD_METRICS, *OTHER_MEASURES))
+        require_known("metric", self.metric, (*STANDARD_METRICS, *OTHER_METRICS))
         return self
 
     def unit(self) -> str:
@@ -97,7 +97,9 @@ class Signal(_Source):
 
     @model_validator(mode="after")
     def _known(self) -> "Signal":
-        known("signal", self.signal, OF_NETWORK if self.layer == NETWORK else OF_LAYER)
+        require_known(
+            "signal", self.signal, NETWORK_QUANTITIES if self.layer == NETWORK else LAYER_QUANTITIES
+        )
         return self
 
 
@@ -110,7 +112,7 @@ class Shift(_Source):
     @model_validator(mode="after")
     def _known(self) -> "Shift":
         name, amount = self.named
-        known("shift", name, SHIFTS)
+        require_known("shift", name, SHIFTS)
         if name == "statistics":
             if not isinstance(amount, dict) or set(amount) != {"mean", "std"}:
                 raise ValueError(f"statistics: expected {{mean: …, std: …}}, got {amount}")
@@ -144,7 +146,11 @@ class Theory(_Source):
 
     @model_validator(mode="after")
     def _known(self) -> "Theory":
-        known("prediction of theory", self.theory, MEAN_FIELD if self.arguments is not None else PREDICTIONS)
+        require_known(
+            "prediction of theory",
+            self.theory,
+            MEAN_FIELD_FUNCTIONS if self.arguments is not None else LAYER_PREDICTIONS,
+        )
         if self.arguments is None and self.layer is None:
             raise ValueError(f"theory {self.theory}: expected a layer")
         return self
@@ -175,6 +181,6 @@ for _model in (_Source, Metric, Signal, Shift, Anatomy, Theory):
     _model.model_rebuild()
 
 
-def is_of_run(source: Any) -> bool:
+def needs_run(source: Any) -> bool:
     """Whether it needs the arm trained."""
     return any(isinstance(part, Metric | Signal | Shift) for part in source.parts())

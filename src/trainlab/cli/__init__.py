@@ -13,10 +13,10 @@ from typer.core import TyperCommand
 
 from trainlab import __version__, project
 from trainlab.cli.arguments import AsCsv, AsJson, Everything, Last, OfSweep, RunsFolder, Selection, Where
-from trainlab.cli.draw import plot_app
-from trainlab.cli.output import lost, standing_output
+from trainlab.cli.plot import plot_app
+from trainlab.cli.resilient_output import resilient_output, write_error
 from trainlab.cli.runs import runs_app
-from trainlab.errors import RequestError, harmless
+from trainlab.errors import RequestError, sanitize
 
 # typer brings its own click since 0.17; this is the parent of what it lets us import
 UsageError = typer.BadParameter.__mro__[1]
@@ -107,9 +107,9 @@ def compare(
 ) -> None:
     """Compare settings: seeds folded into mean ± interval."""
     from trainlab.cli import records
-    from trainlab.cli.chosen import Choice
+    from trainlab.cli.run_selection import RunFilter
 
-    choice = Choice(runs or [], [], group, where or [], last, everything)
+    choice = RunFilter(runs or [], [], group, where or [], last, everything)
     records.compare(folder, choice, by.split(",") if by else None, metric, effects, as_json, as_csv)
 
 
@@ -314,19 +314,19 @@ def web_app(
     experiments: Experiments = None,
 ) -> None:
     """Open the web app on this machine."""
-    from trainlab.app.place import Place
-    from trainlab.app.serve import serve
+    from trainlab.app.paths import AppPaths
+    from trainlab.app.server import serve
 
-    serve(Place(folder, experiments), port, host)
+    serve(AppPaths(folder, experiments), port, host)
 
 
 def main(arguments: list[str] | None = None) -> None:
     """Runs a command; every wrong request ends in one line and exit code 2."""
     arguments = (sys.argv[1:] if arguments is None else arguments) or ["--help"]
-    project.put_on_path()
-    with standing_output() as output:
+    project.add_to_path()
+    with resilient_output() as output:
         code = _code(arguments)
-        if reason := lost(output):
+        if reason := write_error(output):
             print(f"trainlab: the output could not be written: {reason}", file=sys.stderr)
             code = code or int(arguments[0] not in WHAT_RUNS)
     sys.exit(code or 0)
@@ -352,11 +352,11 @@ def _as_a_setting(error: Exception) -> str:
     context, option = getattr(error, "ctx", None), getattr(error, "option_name", None)
     if option is None or context is None or not isinstance(context.command, TakesSettings):
         return ""
-    from trainlab.config.words import flag_as_setting
+    from trainlab.config.overrides import flag_as_setting
 
     return f"; settings are written name=value: {flag_as_setting(option)}"
 
 
 def _wrong(line: str) -> int:
-    print(f"trainlab: {harmless(' '.join(line.split()))}", file=sys.stderr)
+    print(f"trainlab: {sanitize(' '.join(line.split()))}", file=sys.stderr)
     return 2

@@ -14,10 +14,11 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from trainlab.build.dry_run import validate_build
 from trainlab.config import compose, one_line
 from trainlab.config.options import package_conf
 from trainlab.errors import RequestError
-from trainlab.terminal import WideWhenPiped
+from trainlab.terminal import PlainConsole
 
 FAR = 10_000
 """Layers that no network has."""
@@ -39,16 +40,15 @@ def preflight(arguments: Sequence[str], theory_only: bool, as_json: bool) -> Non
     params = _params_of_preset(overrides)
     is_grid |= bool(params)
     jobs = list(_grid(overrides, params)) if is_grid else [("the run", compose(overrides))]
-    from trainlab.training import assemble
 
     for _, settings in jobs:
-        assemble.check(settings)
+        validate_build(settings)
     answers = [(label, _answer(settings, theory_only)) for label, settings in jobs]
     if as_json:
         shown = [{"configuration": label, **answer} for label, answer in answers]
         print(json.dumps(shown if is_grid else shown[0], indent=2))
         return
-    console = WideWhenPiped()
+    console = PlainConsole()
     if is_grid:
         _show_grid(answers, theory_only, console)
     else:
@@ -57,18 +57,18 @@ def preflight(arguments: Sequence[str], theory_only: bool, as_json: bool) -> Non
 
 def _grid(overrides: list[str], params: Mapping[str, Any]) -> Iterator[Job]:
     """Every configuration of the grid, as `trainlab train -m` would run it."""
-    from trainlab.build import own
-    from trainlab.config.bulk import BulkComposer
-    from trainlab.sweeps.grid import expand
+    from trainlab.config.composer import BulkComposer
+    from trainlab.instantiate import mark_trusted
+    from trainlab.sweeps.grid import expand_grid
 
     GlobalHydra.instance().clear()
     with initialize_config_dir(str(package_conf()), version_base="1.3"):
         loader: Any = GlobalHydra.instance().config_loader()
-        grid = expand(overrides, params, loader)
+        grid = expand_grid(overrides, params, loader)
         composer = BulkComposer(loader)
         for job in grid.jobs():
             words = [o.input_line or "" for o in job if o.get_key_element().lstrip("+") in grid.swept]
-            yield " ".join(words) or "the run", own(composer.compose(job))
+            yield " ".join(words) or "the run", mark_trusted(composer.compose(job))
 
 
 def _params_of_preset(overrides: Sequence[str]) -> Mapping[str, Any]:
@@ -88,10 +88,10 @@ def _params_of_preset(overrides: Sequence[str]) -> Mapping[str, Any]:
 
 def _answer(settings: Mapping[str, Any], theory_only: bool) -> dict[str, Any]:
     """The forecast of one configuration as plain values."""
-    from trainlab.training.preflight import forecast_run, theory_of_run
+    from trainlab.forecast.run_forecast import forecast_run, theory_for_run
 
     if theory_only:
-        return {"theory": theory_of_run(settings)}
+        return {"theory": theory_for_run(settings)}
     return forecast_run(settings).plain()
 
 
@@ -166,9 +166,9 @@ def _layers(answer: Mapping[str, Any], theory: Mapping[str, Any] | None) -> Tabl
 
 
 def _chance(answer: Mapping[str, Any]) -> Text:
-    from trainlab.diagnosis.forecast.budgets import percent
+    from trainlab.units import format_probability
 
-    return Text(percent(answer["learns"]), _colour(answer))
+    return Text(format_probability(answer["learns"]), _colour(answer))
 
 
 def _colour(answer: Mapping[str, Any]) -> str:
@@ -187,12 +187,12 @@ def _answered(answer: Mapping[str, Any]) -> str:
 
 
 def _steps(answer: Mapping[str, Any]) -> str:
-    from trainlab.diagnosis.forecast.budgets import in_words
+    from trainlab.forecast.answer import format_by_steps
 
     needs = answer["needs_steps"]
     if needs:
-        return f"{in_words(answer['by_steps'])}; expected to learn in {needs:,}"
-    return in_words(answer["by_steps"])
+        return f"{format_by_steps(answer['by_steps'])}; expected to learn in {needs:,}"
+    return format_by_steps(answer["by_steps"])
 
 
 def _reach(layers: float) -> str:

@@ -8,13 +8,13 @@ from typing import Any
 import polars as pl
 from rich.text import Text
 
-from trainlab.analysis.choose import text
-from trainlab.analysis.compare import setting_columns, varying_settings
-from trainlab.cli.chosen import Choice, choose
-from trainlab.cli.plot import MARKS, plot
-from trainlab.errors import RequestError, counted, unknown
-from trainlab.runs import BrokenRun, metrics
-from trainlab.terminal import WideWhenPiped
+from trainlab.analysis.varying_settings import setting_columns, varying_settings
+from trainlab.cli.run_selection import RunFilter, select_runs
+from trainlab.cli.terminal_plot import MARKERS, render_curves
+from trainlab.errors import RequestError, unknown_name
+from trainlab.runs import CorruptRunError, read_metrics
+from trainlab.terminal import PlainConsole
+from trainlab.units import format_value, pluralize
 
 STEP_LOSS, ACCURACY = "train/loss_step", "val/acc"
 IN_TERMINAL, IN_FIGURE = (STEP_LOSS, ACCURACY), ("val/loss", ACCURACY)
@@ -24,7 +24,7 @@ NAMES = {
     "val/loss": "validation loss (nats)",
 }
 COLOURS = ("blue", "red", "green", "magenta", "yellow", "cyan", "white", "bright_black")
-MOST = len(MARKS)
+MOST = len(MARKERS)
 WIDEST = 90
 """Columns of text of a drawing: wider, a screen shows no more of it."""
 ENDINGS = (".svg", ".png", ".html")
@@ -33,7 +33,7 @@ Curve = Mapping[int, float]
 
 
 def draw(
-    folder: Path, choice: Choice, by: Sequence[str] | None, wanted: Sequence[str], out: Path | None
+    folder: Path, choice: RunFilter, by: Sequence[str] | None, wanted: Sequence[str], out: Path | None
 ) -> None:
     """Draws one curve a setting, the mean over its seeds; into `out`, or in the terminal.
 
@@ -42,7 +42,7 @@ def draw(
     """
     if out is not None and out.suffix.lower() not in ENDINGS:
         raise RequestError(f"--out {out}: expected a file that ends in {', '.join(ENDINGS)}")
-    chosen = choose(folder, choice)
+    chosen = select_runs(folder, choice)
     settings, left_out = _settings(chosen.frame, folder, by)
     names = list(wanted) or list(IN_TERMINAL if out is None else IN_FIGURE)
     tables = {name: _measured(settings, name) for name in names}
@@ -50,12 +50,12 @@ def draw(
         there = sorted({str(name) for runs in settings.values() for run in runs for name in _names(run)})
         if not wanted or not there:
             raise RequestError("these runs have not measured anything yet")
-        raise unknown("metric", wanted[0], there)
+        raise unknown_name("metric", wanted[0], there)
     notes = [f"the best {MOST} of {left_out + MOST} settings; --by or --where chooses"] if left_out else []
     if out is not None:
-        _write(tables, out, f"{counted(chosen.frame.height, 'run')}{': ' + notes[0] if notes else ''}")
+        _write(tables, out, f"{pluralize(chosen.frame.height, 'run')}{': ' + notes[0] if notes else ''}")
         return
-    console = WideWhenPiped()
+    console = PlainConsole()
     for name, table in tables.items():
         if not table.is_empty():
             _show(console, name, table, list(settings))
@@ -69,12 +69,12 @@ def _settings(
     """The folders of each setting by its name, the best first, and how many more settings there are."""
     for name in by or ():
         if name not in (*setting_columns(frame), "seed"):
-            raise unknown("column to tell curves apart by", name, [*setting_columns(frame), "seed"])
+            raise unknown_name("column to tell curves apart by", name, [*setting_columns(frame), "seed"])
     names = list(by or varying_settings(frame))
     found: dict[str, list[Path]] = {}
     scores: dict[str, list[float]] = {}
     for row in frame.iter_rows(named=True):
-        label = " ".join(f"{name}={text(row[name])}" for name in names if row[name] is not None)
+        label = " ".join(f"{name}={format_value(row[name])}" for name in names if row[name] is not None)
         label = label or (row["run_id"] if frame.height == 1 else "all runs")
         found.setdefault(label, []).append(folder / row["run_id"])
         score = row.get("test/acc")
@@ -100,8 +100,8 @@ def _measured(settings: Mapping[str, Sequence[Path]], name: str) -> pl.DataFrame
 
 def _rows(run: Path) -> pl.DataFrame:
     try:
-        return metrics(run)
-    except BrokenRun as broken:
+        return read_metrics(run)
+    except CorruptRunError as broken:
         raise RequestError(str(broken)) from broken
 
 
@@ -109,7 +109,7 @@ def _names(run: Path) -> list[str]:
     return _rows(run)["name"].unique().to_list()
 
 
-def _show(console: WideWhenPiped, name: str, table: pl.DataFrame, labels: Sequence[str]) -> None:
+def _show(console: PlainConsole, name: str, table: pl.DataFrame, labels: Sequence[str]) -> None:
     """Draws one metric with letters, the legend below with the last value of each curve."""
     of_steps = name == STEP_LOSS
     x = "step" if of_steps else "epoch"
@@ -124,9 +124,9 @@ def _show(console: WideWhenPiped, name: str, table: pl.DataFrame, labels: Sequen
     edges = (f"{x} {first + offset}", str(last + offset))
     drawn = {label: _dense(curve, first, last, width) for label, curve in points.items()}
     console.print(Text(NAMES.get(name, name), style="bold"))
-    for line in plot(drawn, top=_top(name, points), width=width, edges=edges):
+    for line in render_curves(drawn, top=_top(name, points), width=width, edges=edges):
         console.print(_coloured(line), soft_wrap=True)
-    for mark, colour, (label, curve) in zip(MARKS, COLOURS, points.items(), strict=False):
+    for mark, colour, (label, curve) in zip(MARKERS, COLOURS, points.items(), strict=False):
         value = list(curve.values())[-1]
         at_end = f"{value:.1%}" if name.endswith("acc") else f"{value:.3g}"
         console.print(Text.assemble((mark, colour), f" {label}  {at_end}"), soft_wrap=True)
@@ -163,7 +163,7 @@ def _top(name: str, curves: Mapping[str, Curve]) -> float:
 
 def _coloured(line: str) -> Text:
     shown = Text(line)
-    for mark, colour in zip(MARKS, COLOURS, strict=True):
+    for mark, colour in zip(MARKERS, COLOURS, strict=True):
         shown.highlight_words([mark], colour)
     return shown
 
@@ -171,14 +171,16 @@ def _coloured(line: str) -> Text:
 def _write(tables: Mapping[str, pl.DataFrame], out: Path, said: str) -> None:
     """The figures side by side, as SVG, PNG or a page that needs no network."""
     from trainlab.figures import learning_curves
-    from trainlab.figures.style import altair, write
+    from trainlab.figures.style import import_altair, save_figure
 
     charts: list[Any] = []
     for name, table in tables.items():
         if not table.is_empty():
             shown = table.with_columns(epoch=pl.col("epoch" if name != STEP_LOSS else "step") + 1)
-            charts.append(learning_curves.figure(shown, name, NAMES.get(name, name), said, legend=True))
+            charts.append(
+                learning_curves.learning_curves_plot(shown, name, NAMES.get(name, name), said, legend=True)
+            )
     try:
-        print(write(altair().hconcat(*charts), out))
+        print(save_figure(import_altair().hconcat(*charts), out))
     except OSError as error:
         raise RequestError(f"cannot write {out}: {error.strerror or error}") from None

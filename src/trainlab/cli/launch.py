@@ -10,11 +10,11 @@ from typing import Any
 
 from rich.console import Console
 
-from trainlab.build.trust import own, worker_environment
-from trainlab.config.command import trainlab
+from trainlab.config.command_line import trainlab_command_line
 from trainlab.config.options import AXES, package_conf
 from trainlab.errors import RequestError
-from trainlab.terminal import WideWhenPiped, marked
+from trainlab.instantiate.trust import mark_trusted, worker_environment
+from trainlab.terminal import PlainConsole, markup_text
 
 HELP = """\
 Train one run, or a sweep with -m.
@@ -108,14 +108,13 @@ def train(arguments: list[str]) -> None:
     from hydra.types import RunMode
     from omegaconf.errors import OmegaConfBaseException
 
-    from trainlab.config.composition import COMPOSITION_FAULTS, is_of_composition, one_line
-    from trainlab.config.overrides import as_hydra_reads
-    from trainlab.config.presets import refuse_sweep_settings, with_launcher_of_preset
-    from trainlab.config.words import check_words
+    from trainlab.config.hydra_messages import COMPOSITION_ERRORS, is_composition_error, one_line
+    from trainlab.config.overrides import check_overrides, quote_text_values
+    from trainlab.config.presets import add_preset_launcher, refuse_sweep_settings
     from trainlab.sweeps import SweepFailed
 
-    check_words(settings_among(arguments))
-    arguments = with_launcher_of_preset(as_hydra_reads(arguments))
+    check_overrides(settings_among(arguments))
+    arguments = add_preset_launcher(quote_text_values(arguments))
     # Hydra's parser wants its flags before the overrides; people write them anywhere
     flags = [word for word in arguments if word in ("-m", "--multirun")]
     if flags and {"--cfg", "-c", "--info", "-i"} & set(arguments):
@@ -140,8 +139,8 @@ def train(arguments: list[str]) -> None:
         if isinstance(error.__cause__, RequestError):
             raise error.__cause__ from None
         raise RequestError(one_line(error)) from None
-    except COMPOSITION_FAULTS as error:
-        if not is_of_composition(error):
+    except COMPOSITION_ERRORS as error:
+        if not is_composition_error(error):
             raise
         shown = f": {' '.join(arguments)}" if str(error).startswith("Config group override") else ""
         raise RequestError(f"{one_line(error)}{shown}") from None  # activation=3
@@ -160,30 +159,30 @@ def _one_run(composed: Any, choices: Mapping[str, str]) -> None:
     from omegaconf import OmegaConf
 
     from trainlab.config import freeze, identify
-    from trainlab.config.schema import checked_sweep
+    from trainlab.config.validation import validate_sweep_settings
     from trainlab.runs import RunFolder
     from trainlab.runs.groups import add_to_group, group_file
-    from trainlab.runs.kept import how_to_get, lacking
-    from trainlab.runs.result import DONE
+    from trainlab.runs.result import DONE_STATUSES
+    from trainlab.runs.run_folder import missing_artifacts, rerun_hint
 
-    sweep = checked_sweep(OmegaConf.to_container(composed.sweep))
-    settings = identify(own(freeze(composed, choices)))
+    sweep = validate_sweep_settings(OmegaConf.to_container(composed.sweep))
+    settings = identify(mark_trusted(freeze(composed, choices)))
     if sweep["prune"] != "none":
         settings["pruning"] = {"by": sweep["prune"], "audit": sweep["audit"]}
     runs = Path(settings["paths"]["runs"])
     if settings["group"]:
         group_file(runs, settings["group"])  # refused now, and not once it is trained
     folder = RunFolder(runs / settings["run_id"])
-    console = WideWhenPiped()
+    console = PlainConsole()
     if sweep["plan_only"]:
         console.print(f"1 run: {settings['run_id']} ({folder.status()}) in {folder.path}")
         return
-    done = folder.result() if folder.status() in DONE else None
+    done = folder.result() if folder.status() in DONE_STATUSES else None
     if done and not sweep["rerun"]:
-        how = how_to_get(lacking(settings, folder.path))
+        how = rerun_hint(missing_artifacts(settings, folder.path))
         console.print(f"this run is done already ({how}):", highlight=False, soft_wrap=True)
         for line in done.warnings:
-            console.print(marked("[yellow]warning[/yellow]: {}", line), soft_wrap=True)
+            console.print(markup_text("[yellow]warning[/yellow]: {}", line), soft_wrap=True)
     else:
         _work(settings, folder, console, afresh=sweep["rerun"])
         done = folder.result()
@@ -198,20 +197,20 @@ def _work(settings: Mapping[str, Any], folder: Any, console: Console, afresh: bo
     if afresh:
         settings = {**settings, "rerun": True}
     from trainlab.training import preconditions
-    from trainlab.training.process import configure
+    from trainlab.training.environment import configure_process
 
-    configure()
-    preconditions.check(settings)
+    configure_process()
+    preconditions.check_settings(settings)
     preconditions.check_hardware(settings["trainer"])
     axes = "  ".join(f"{axis}={value}" for axis, value in settings["axes"].items() if value is not None)
-    console.print(marked("[bold]run {}[/bold] in {}", settings["run_id"], folder.path), soft_wrap=True)
+    console.print(markup_text("[bold]run {}[/bold] in {}", settings["run_id"], folder.path), soft_wrap=True)
     console.print(f"{axes}  seed={settings['seed']}  ({settings['copy']})", style="dim", highlight=False)
     if settings["trainer"]["devices"] > 1:
         code = _work_on_devices(settings)
     else:
-        from trainlab.training.worker import work_settings
+        from trainlab.training.worker import run_settings
 
-        code = work_settings(settings, console)
+        code = run_settings(settings, console)
     if code == FAILED and folder.status() == "interrupted":
         has_checkpoint = (folder.checkpoints / "last.ckpt").exists()
         how = "goes on from its last checkpoint" if has_checkpoint else "starts it over"
@@ -225,17 +224,17 @@ def _work_on_devices(settings: Mapping[str, Any]) -> int:
 
     A signal that stops this process is handed on, so that the run ends with a checkpoint.
     """
-    from trainlab.runs.settings_file import SETTINGS_FILE, settings_text
-    from trainlab.sweeps.entry import hand_on_signals
+    from trainlab.runs.frozen_settings import SETTINGS_FILE, settings_yaml
+    from trainlab.sweeps.process_main import forward_signals
 
     with tempfile.TemporaryDirectory(prefix="trainlab-") as folder:
         config = Path(folder) / SETTINGS_FILE
-        config.write_text(settings_text(settings), encoding="utf-8")
+        config.write_text(settings_yaml(settings), encoding="utf-8")
         command = [sys.executable, "-m", "trainlab.training", str(config)]
         # in a session of its own: Ctrl-C would reach it twice, from the terminal and from here
         told = {**os.environ, **worker_environment(settings)}
         process = subprocess.Popen(command, start_new_session=True, env=told)
-        with hand_on_signals(process):
+        with forward_signals(process):
             code = process.wait()
     return code if code >= 0 else FAILED
 
@@ -244,12 +243,14 @@ def _show(result: Any, folder: Path, console: Console) -> None:
     """The outcome in a few lines, and what to do next."""
     metrics = result.metrics
     if result.status == "pruned":
-        console.print(marked("[yellow]pruned[/yellow]: {}", result.stopped["reason"]), soft_wrap=True)
+        console.print(markup_text("[yellow]pruned[/yellow]: {}", result.stopped["reason"]), soft_wrap=True)
         console.print("next: sweep.prune=none trains it", highlight=False)
         return
     if result.status == "diverged":
         console.print(
-            marked("[red]diverged[/red]: {} at step {}", result.stopped["quantity"], result.stopped["step"])
+            markup_text(
+                "[red]diverged[/red]: {} at step {}", result.stopped["quantity"], result.stopped["step"]
+            )
         )
     shown = "  ".join(
         f"{name} {value:.2%}" if name.endswith("acc") else f"{name} {value:.4f}"
@@ -277,6 +278,6 @@ def _show(result: Any, folder: Path, console: Console) -> None:
         else ("predict", result.run_id, "IMAGE")
     )
     for number, words in enumerate((use, ("compare",))):
-        hint = trainlab(*words, runs=folder.parent)
+        hint = trainlab_command_line(*words, runs=folder.parent)
         console.print("      " * bool(number) + "next: " * (not number) + hint, highlight=False,
                       markup=False, soft_wrap=True)  # fmt: skip

@@ -7,12 +7,12 @@ from rich.table import Table
 
 from trainlab.config import AXES, catalogue
 from trainlab.errors import RequestError
-from trainlab.terminal import WideWhenPiped, marked
+from trainlab.terminal import PlainConsole, markup_text
 
 
 def options(axis: str | None) -> None:
     """Prints the catalogue of one axis, or of all."""
-    console = WideWhenPiped()
+    console = PlainConsole()
     for name in [axis] if axis else list(AXES):
         table = Table(
             title=f"{name}=  ({AXES.get(name, '')})", title_justify="left", box=None, header_style="dim"
@@ -43,18 +43,18 @@ def anatomy(overrides: list[str], as_json: bool) -> None:
         )
     import torch
 
+    from trainlab.build import networks
     from trainlab.models import anatomy as rows_of
     from trainlab.models import totals
-    from trainlab.training import assemble
 
     with torch.device("meta"):
-        network = assemble.network(settings, assemble.in_shape_CHW(settings), data["num_classes"])
-    rows = rows_of(network, assemble.in_shape_CHW(settings))
+        network = networks.build_network(settings, networks.input_shape_CHW(settings), data["num_classes"])
+    rows = rows_of(network, networks.input_shape_CHW(settings))
     total = totals(rows)
     if as_json:
         print(json.dumps({"layers": [asdict(row) for row in rows], **total._asdict()}, indent=2))
         return
-    console = WideWhenPiped()
+    console = PlainConsole()
     table = Table(title=_title(settings), title_justify="left", box=None, padding=(0, 1, 0, 0))
     for i, column in enumerate(
         ("layer", "kind", "k", "s", "p", "output", "parameters", "mult-adds", "field")
@@ -69,7 +69,7 @@ def anatomy(overrides: list[str], as_json: bool) -> None:
     console.print(table)
     console.print("\nk kernel, s stride, p padding; mult-adds of one image; field: receptive field, pixels")
     console.print(
-        marked(
+        markup_text(
             "total: [bold]{}[/bold] parameters, {} multiply-adds",
             f"{total.parameters:,}",
             _short(total.multiply_adds),

@@ -9,16 +9,17 @@ import typer
 
 from trainlab import analysis
 from trainlab.analysis import Comparison, run_lists, tables
-from trainlab.analysis.listing import Listing
-from trainlab.cli.chosen import Choice, choose
+from trainlab.analysis.table_layout import FittedTable
+from trainlab.cli.run_selection import RunFilter, select_runs
 from trainlab.cli.seeds import more_seeds
-from trainlab.config.command import trainlab
-from trainlab.errors import RequestError, counted
-from trainlab.runs import housekeeping, plain_json
-from trainlab.runs.groups import OWN_GROUPS, read_groups
-from trainlab.terminal import WideWhenPiped
+from trainlab.config.command_line import trainlab_command_line
+from trainlab.errors import RequestError
+from trainlab.runs import cleanup, json_nonfinite
+from trainlab.runs.groups import GENERATED_PREFIXES, read_groups
+from trainlab.terminal import PlainConsole
+from trainlab.units import format_bytes, pluralize
 
-console = WideWhenPiped()
+console = PlainConsole()
 
 
 MOST_ROWS = 50
@@ -27,7 +28,7 @@ MOST_ROWS = 50
 
 def compare(
     folder: Path,
-    choice: Choice,
+    choice: RunFilter,
     by: Sequence[str] | None,
     metric: str,
     effects: bool,
@@ -38,11 +39,11 @@ def compare(
 
     With `effects`, JSON has both, and CSV the shares alone: two tables are no CSV.
     """
-    chosen = choose(folder, choice)
+    chosen = select_runs(folder, choice)
     comparison = analysis.compare(chosen.frame, by, metric)
-    effect = analysis.effects(chosen.frame, by, metric) if effects else None
+    effect = analysis.estimate_effects(chosen.frame, by, metric) if effects else None
     if as_csv:
-        print(tables.csv(tables.effects_frame(effect) if effect else comparison.table), end="")
+        print(tables.to_csv(tables.effects_frame(effect) if effect else comparison.table), end="")
     elif as_json:
         text = tables.comparison_json(comparison)
         if effect is None:
@@ -64,13 +65,13 @@ def compare(
 
 def _older_rules(folder: Path, runs: pl.DataFrame) -> list[str]:
     """That verdicts are shown as they were recorded, where today's rules may say something else."""
-    from trainlab.diagnosis.verdict import VERSION
+    from trainlab.diagnosis.verdict import RULES_VERSION
 
-    old = runs.filter(pl.col("verdict_version") < VERSION)
+    old = runs.filter(pl.col("verdict_version") < RULES_VERSION)
     if old.is_empty():
         return []
-    again = trainlab("explain", old["run_id"][0], runs=folder)
-    says = f"{old.height} of these verdicts by older rules than today's (version {VERSION})"
+    again = trainlab_command_line("explain", old["run_id"][0], runs=folder)
+    says = f"{old.height} of these verdicts by older rules than today's (version {RULES_VERSION})"
     return [f"{says}: {again} judges anew"]
 
 
@@ -81,37 +82,37 @@ def _more_seeds(folder: Path, runs: pl.DataFrame, comparison: Comparison) -> lis
     return [f"one seed each: no intervals; with three: {more_seeds(runs, folder)}"]
 
 
-def list_runs(folder: Path, choice: Choice, as_json: bool, as_csv: bool) -> None:
+def list_runs(folder: Path, choice: RunFilter, as_json: bool, as_csv: bool) -> None:
     """Prints one row per run, the newest first."""
-    chosen = choose(folder, replace(choice, last=_most(choice.last)))
+    chosen = select_runs(folder, replace(choice, last=_most(choice.last)))
     if as_json:
-        print(plain_json.dumps(chosen.frame.to_dicts(), indent=2))
+        print(json_nonfinite.dumps(chosen.frame.to_dicts(), indent=2))
     elif as_csv:
-        print(tables.csv(chosen.frame), end="")
+        print(tables.to_csv(chosen.frame), end="")
     else:
         show(run_lists.runs_list(chosen.frame, console.width))
         say(chosen.notes)
 
 
-def list_sweeps(folder: Path, choice: Choice, as_json: bool, as_csv: bool) -> None:
+def list_sweeps(folder: Path, choice: RunFilter, as_json: bool, as_csv: bool) -> None:
     """Prints one row per sweep, the newest first, of the runs that were chosen."""
-    chosen = choose(folder, choice)
+    chosen = select_runs(folder, choice)
     found: dict[str, pl.DataFrame] = {}
     for name, run_ids in read_groups(folder).items():
-        if choice.everything or not name.startswith(OWN_GROUPS):
+        if choice.everything or not name.startswith(GENERATED_PREFIXES):
             members = chosen.frame.filter(pl.col("run_id").is_in(run_ids))
             found |= {} if members.is_empty() else {name: members}
     if not found:
         raise RequestError(f"no sweeps in {folder}; `trainlab train -m activation=relu,tanh` makes one")
     if as_json or as_csv:
         frame = run_lists.sweeps_frame(found)
-        print(tables.csv(frame) if as_csv else plain_json.dumps(frame.to_dicts(), indent=2))
+        print(tables.to_csv(frame) if as_csv else json_nonfinite.dumps(frame.to_dicts(), indent=2))
     else:
         show(run_lists.sweeps_list(found, console.width))
-        say([f"its runs: {trainlab('runs', 'list', '--group', 'SWEEP', runs=folder)}"])
+        say([f"its runs: {trainlab_command_line('runs', 'list', '--group', 'SWEEP', runs=folder)}"])
 
 
-def show(listing: Listing) -> None:
+def show(listing: FittedTable) -> None:
     """Prints a table and what is said below it."""
     console.print(listing.table)
     say(listing.notes)
@@ -132,9 +133,9 @@ def _most(asked: int | None) -> int | None:
 
 def disk_usage(folder: Path, runs: Sequence[str], status: Sequence[str], as_json: bool) -> None:
     """Prints sizes, the largest run first."""
-    usage = housekeeping.disk_usage(housekeeping.select(folder, runs, status))
+    usage = cleanup.disk_usage(cleanup.select_runs(folder, runs, status))
     if as_json:
-        print(plain_json.dumps(usage.to_dicts(), indent=2))
+        print(json_nonfinite.dumps(usage.to_dicts(), indent=2))
     else:
         console.print(tables.usage_table(usage))
 
@@ -143,14 +144,15 @@ def remove(folder: Path, runs: Sequence[str], status: Sequence[str], yes: bool) 
     """Names what would go, asks, removes."""
     if not runs and not status:
         raise RequestError("runs rm: name runs or sweeps, or give --status; nothing was removed")
-    selected = housekeeping.select(folder, runs, status)
+    selected = cleanup.select_runs(folder, runs, status)
     if not selected:
         console.print("no such runs: nothing to remove")
         return
-    freed = tables.human_bytes(sum(housekeeping.disk_usage(selected)["bytes"]))
-    console.print(f"{counted(len(selected), 'run')}, {freed}: {', '.join(path.name for path in selected[:8])}"
+    freed = format_bytes(sum(cleanup.disk_usage(selected)["bytes"]))
+    console.print(f"{pluralize(len(selected), 'run')}, {freed}: "
+f"{', '.join(path.name for path in selected[:8])}"
                   + (" …" if len(selected) > 8 else ""), highlight=False)  # fmt: skip
     if not yes:
         typer.confirm("remove them?", abort=True)
-    housekeeping.remove(folder, selected)
-    console.print(f"removed {counted(len(selected), 'run')}", highlight=False)
+    cleanup.remove_runs(folder, selected)
+    console.print(f"removed {pluralize(len(selected), 'run')}", highlight=False)

@@ -35,10 +35,10 @@ def runs_list(
 ) -> None:
     """List runs, the newest first: what differs, learned, accuracy."""
     from trainlab.cli import records
-    from trainlab.cli.chosen import Choice
+    from trainlab.cli.run_selection import RunFilter
 
     statuses = [*(status or []), *(["failed"] if failed else [])]
-    choice = Choice(runs or [], statuses, group, where or [], last, everything)
+    choice = RunFilter(runs or [], statuses, group, where or [], last, everything)
     records.list_runs(folder, choice, as_json, as_csv)
 
 
@@ -52,9 +52,9 @@ def runs_sweeps(
 ) -> None:
     """List sweeps, the newest first: what was swept, what learned."""
     from trainlab.cli import records
-    from trainlab.cli.chosen import Choice
+    from trainlab.cli.run_selection import RunFilter
 
-    records.list_sweeps(folder, Choice(where=where or [], everything=everything), as_json, as_csv)
+    records.list_sweeps(folder, RunFilter(where=where or [], everything=everything), as_json, as_csv)
 
 
 @runs_app.command("du")

@@ -10,11 +10,14 @@ from pathlib import Path
 from rich.table import Table
 
 from trainlab.errors import RequestError
-from trainlab.runs.checkpoints import checkpoint_path
-from trainlab.runs.selection import resolve
-from trainlab.terminal import WideWhenPiped, marked
+from trainlab.runs.resolve_runs import resolve_runs
+from trainlab.runs.run_folder import checkpoint_path
+from trainlab.serving.export import export_onnx, export_safetensors
+from trainlab.serving.predict import class_probabilities, read_image
+from trainlab.serving.saved_model import load_run_model
+from trainlab.terminal import PlainConsole, markup_text
 
-console = WideWhenPiped()
+console = PlainConsole()
 
 
 def one_run(folder: Path, named: str) -> Path:
@@ -23,7 +26,7 @@ def one_run(folder: Path, named: str) -> Path:
     Raises:
         RequestError: none, or several.
     """
-    found = resolve(folder, named)
+    found = resolve_runs(folder, named)
     if len(found) != 1:
         raise RequestError(
             f"'{named}' names {len(found)} runs, expected one: {', '.join(f.name for f in found[:8])}"
@@ -49,9 +52,9 @@ def evaluate(
     path = saved_run(folder, run, checkpoint)
     if data is not None and not data.is_dir():
         raise RequestError(f"--data {data}: no such folder")
-    from trainlab.training import inference
+    from trainlab.serving import evaluate as inference
 
-    model, description = inference.load_run(path, checkpoint)
+    model, description = load_run_model(path, checkpoint)
     warnings: list[str] = []
     metrics = inference.evaluate(model, description["settings"], data, cache=cache, warn=warnings.append)
     for warning in warnings:
@@ -78,18 +81,17 @@ def predict(folder: Path, run: str, images: list[Path], checkpoint: str, as_json
     for image in images:
         if not image.is_file():
             raise RequestError(f"{image}: no such file" if not image.exists() else f"{image}: not a file")
-    from trainlab.training import inference
 
-    model, description = inference.load_run(path, checkpoint)
+    model, description = load_run_model(path, checkpoint)
     answers, done = {}, {}
     refused: list[RequestError] = []
     for image in dict.fromkeys(map(str, images)):
         try:
-            x_1CHW, done[image] = inference.read_image(Path(image), description, image)
+            x_1CHW, done[image] = read_image(Path(image), description, image)
         except RequestError as error:
             refused.append(error)
             continue
-        shares = inference.probabilities(model, x_1CHW)[0].tolist()
+        shares = class_probabilities(model, x_1CHW)[0].tolist()
         named = dict(zip(map(str, description["classes"]), shares, strict=True))
         answers[image] = dict(sorted(named.items(), key=lambda item: -item[1]))
     for error in refused[: len(refused) if answers else -1]:
@@ -118,11 +120,10 @@ def export(folder: Path, run: str, checkpoint: str, to: Path | None) -> None:
     path = saved_run(folder, run, checkpoint)
     target = to or path / "export"
     _check_writable(target)
-    from trainlab.training import inference
 
-    model, description = inference.load_run(path, checkpoint)
+    model, description = load_run_model(path, checkpoint)
     for name, write in (
-        ("model.safetensors", inference.export_safetensors), ("model.onnx", inference.export_onnx)
+        ("model.safetensors", export_safetensors), ("model.onnx", export_onnx)
     ):  # fmt: skip
         try:
             write(model, description, target / name)
@@ -152,10 +153,10 @@ def lr_range(overrides: list[str], steps: int, smallest: float, largest: float, 
     from trainlab.config import compose
 
     settings = compose(overrides)
+    from trainlab.training.environment import configure_process
     from trainlab.training.lr_range import lr_range as test
-    from trainlab.training.process import configure
 
-    configure()
+    configure_process()
     result = test(settings, steps, smallest, largest)
     if as_json:
         print(json.dumps(asdict(result), indent=2))
@@ -172,4 +173,6 @@ def lr_range(overrides: list[str], steps: int, smallest: float, largest: float, 
             "the loss does not fall at any of these rates: look at trainlab anatomy and the initializer"
         )
     else:
-        console.print(marked("it falls fastest at [bold]optimizer.lr={}[/bold]", f"{result.suggestion:.1e}"))
+        console.print(
+            markup_text("it falls fastest at [bold]optimizer.lr={}[/bold]", f"{result.suggestion:.1e}")
+        )

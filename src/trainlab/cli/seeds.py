@@ -4,11 +4,11 @@ from pathlib import Path
 
 import polars as pl
 
-from trainlab.analysis.choose import text
-from trainlab.analysis.compare import varying_settings
-from trainlab.config.command import command
+from trainlab.analysis.varying_settings import varying_settings
+from trainlab.config.command_line import command_line_for_run
 from trainlab.errors import RequestError
-from trainlab.runs import BrokenRun, RunFolder
+from trainlab.runs import CorruptRunError, RunFolder
+from trainlab.units import format_value
 
 MOST_SETTINGS = 50
 """A table of more settings is the work of more than one command."""
@@ -30,9 +30,9 @@ def more_seeds(runs: pl.DataFrame, folder: Path) -> str:
         return general
     if any(value is None for values in levels.values() for value in values):
         return general
-    swept = [f"{name}={','.join(map(text, values))}" for name, values in levels.items()]
+    swept = [f"{name}={','.join(map(format_value, values))}" for name, values in levels.items()]
     try:
         frozen = RunFolder(folder / runs["run_id"][0]).settings()
-        return command(frozen, " ".join([*swept, seeds]), folder, sweep=True)
-    except (BrokenRun, RequestError, KeyError, TypeError, AttributeError):
+        return command_line_for_run(frozen, " ".join([*swept, seeds]), folder, sweep=True)
+    except (CorruptRunError, RequestError, KeyError, TypeError, AttributeError):
         return general  # its settings cannot be read: the table stands all the same

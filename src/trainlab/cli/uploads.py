@@ -5,10 +5,11 @@ from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
 
-from trainlab.errors import RequestError, counted, harmless
-from trainlab.mirror.offline import OfflineRun, offline_runs
-from trainlab.runs import housekeeping
-from trainlab.training import wandb_account
+from trainlab.errors import RequestError, sanitize
+from trainlab.runs import cleanup
+from trainlab.training import wandb_connection
+from trainlab.units import pluralize
+from trainlab.wandb_sync.offline_runs import OfflineRun, find_offline_runs
 
 SYNCED, ALREADY, FAILED = "synced", "already", "failed"
 BUSY, WAITING = "left: it is being trained", "would sync"
@@ -20,17 +21,17 @@ def sync(folder: Path, runs: Sequence[str], dry_run: bool) -> int:
     Raises:
         RequestError: no such runs, or no key.
     """
-    found = offline_runs(housekeeping.select(folder, runs))
+    found = find_offline_runs(cleanup.select_runs(folder, runs))
     if not found:
         print(f"no offline runs in {folder}: nothing to upload")
         return 0
     states = {run: _state(run) for run in found}
     waiting = [run for run, state in states.items() if state == WAITING]
     if waiting and not dry_run:
-        if not wandb_account.has_key():
-            raise RequestError(wandb_account.NO_KEY)
-        if why := wandb_account.why_unreachable():
-            print(f"{why}; {counted(len(waiting), 'run')} kept as before")
+        if not wandb_connection.has_api_key():
+            raise RequestError(wandb_connection.NO_KEY_MESSAGE)
+        if why := wandb_connection.unreachable_reason():
+            print(f"{why}; {pluralize(len(waiting), 'run')} kept as before")
             return 1
     counts: Counter[str] = Counter()
     tell = _teller(found, counts)
@@ -55,7 +56,7 @@ def _state(run: OfflineRun) -> str:
 
 
 def _upload(waiting: Sequence[OfflineRun], tell: Callable[..., None]) -> None:
-    from trainlab.mirror.upload import upload
+    from trainlab.wandb_sync.offline_runs import upload
 
     with closing(upload(waiting)) as outcomes:
         for run, reason in outcomes:
@@ -70,6 +71,6 @@ def _teller(runs: Sequence[OfflineRun], counts: Counter[str]) -> Callable[..., N
     def tell(run: OfflineRun, outcome: str, reason: str | None = None) -> None:
         counts[outcome.partition(":")[0]] += 1
         line = f"{run.run_id}  {names[run]:<{width}}  {outcome}{f': {reason}' if reason else ''}"
-        print(harmless(line), flush=True)
+        print(sanitize(line), flush=True)
 
     return tell

@@ -10,19 +10,19 @@ from rich.table import Table
 from rich.text import Text
 
 from trainlab.cli.saved import one_run
-from trainlab.config.command import command, trainlab
-from trainlab.diagnosis import words
-from trainlab.diagnosis.explain import Diagnosis, sentence
-from trainlab.diagnosis.finding import Finding
-from trainlab.diagnosis.layers import LayerRow, layer_rows
-from trainlab.diagnosis.of_run import Judged, judged
-from trainlab.diagnosis.verdict import VERSION
+from trainlab.config.command_line import command_line_for_run, trainlab_command_line
+from trainlab.diagnosis import presentation
+from trainlab.diagnosis.explain import Diagnosis, cause_sentence
+from trainlab.diagnosis.known_causes import Finding
+from trainlab.diagnosis.presentation import LayerSummary, summarize_layers
+from trainlab.diagnosis.run_diagnosis import RunDiagnosis, diagnose_run
+from trainlab.diagnosis.verdict import RULES_VERSION
 from trainlab.errors import RequestError
-from trainlab.runs import BrokenRun, RunFolder, plain_json
-from trainlab.runs.record import EARLIER
-from trainlab.terminal import WideWhenPiped, marked
+from trainlab.runs import CorruptRunError, RunFolder, json_nonfinite
+from trainlab.runs.run_folder import EARLIER_FOLDER
+from trainlab.terminal import PlainConsole, markup_text
 
-console = WideWhenPiped()
+console = PlainConsole()
 
 COLOURS = {"not": "red", "barely": "yellow", "poorly": "yellow", "well": "green"}
 LABEL = 10
@@ -41,24 +41,24 @@ def explain(folder: Path, named: str, prove: bool, as_json: bool) -> None:
     """
     run = RunFolder(one_run(folder, named))
     try:
-        known = judged(run)
-    except BrokenRun as broken:
+        known = diagnose_run(run)
+    except CorruptRunError as broken:
         raise RequestError(str(broken)) from broken
     proof = None
     if prove:
-        from trainlab.cli.proof import prove as run_both
+        from trainlab.cli.verify_remedy import verify_remedy as run_both
 
         proof = run_both(run, known.today, quiet=as_json)
     if as_json:
-        report = as_dict(run, known, layer_rows(known.evidence.signals))
-        print(plain_json.dumps(report | ({"proof": proof.as_dict()} if proof else {}), indent=2))
+        report = as_dict(run, known, summarize_layers(known.evidence.signals))
+        print(json_nonfinite.dumps(report | ({"proof": proof.as_dict()} if proof else {}), indent=2))
         return
     _print(run, known, proved=proof is not None)
     if proof:
         proof.show(console)
 
 
-def as_dict(run: RunFolder, known: Judged, rows: Sequence[LayerRow]) -> dict[str, Any]:
+def as_dict(run: RunFolder, known: RunDiagnosis, rows: Sequence[LayerSummary]) -> dict[str, Any]:
     """What `--json` prints: today's verdict, and beside it the recorded one with its version."""
     diagnosis = known.today
     recorded = None if known.recorded is None else dataclasses.asdict(known.recorded)
@@ -67,14 +67,14 @@ def as_dict(run: RunFolder, known: Judged, rows: Sequence[LayerRow]) -> dict[str
         "status": known.status,
         "learned": diagnosis.learned,
         "level": diagnosis.level,
-        "version": VERSION,
+        "version": RULES_VERSION,
         "recorded": recorded and recorded | {"version": known.recorded_version},
         "differs": known.differs,
         "numbers": dict(diagnosis.numbers),
         "causes": [
             {
                 "cause": finding.cause,
-                "sentence": sentence(finding),
+                "sentence": cause_sentence(finding),
                 "layer": finding.layer,
                 "since_step": finding.since_step,
                 "says": finding.says,
@@ -87,50 +87,54 @@ def as_dict(run: RunFolder, known: Judged, rows: Sequence[LayerRow]) -> dict[str
     }
 
 
-def _print(run: RunFolder, known: Judged, proved: bool) -> None:
+def _print(run: RunFolder, known: RunDiagnosis, proved: bool) -> None:
     diagnosis = known.today
-    head = marked("run [bold]{}[/bold] ", run.run_id)
-    _line(Text.assemble(head, _outcome(known), f": {words.measured(diagnosis)}"))
-    if says := words.status(known.status, known.result):
+    head = markup_text("run [bold]{}[/bold] ", run.run_id)
+    _line(Text.assemble(head, _outcome(known), f": {presentation.describe_accuracy(diagnosis)}"))
+    if says := presentation.describe_status(known.status, known.result):
         _line(says, style="dim")
     if known.status == "interrupted" and run.has_earlier():
-        _line(f"it was being done anew: until it is, its record before lies in {EARLIER}/", style="dim")
+        _line(
+            f"it was being done anew: until it is, its record before lies in {EARLIER_FOLDER}/", style="dim"
+        )
     if known.differs and known.recorded is not None:
-        _line(words.recorded(known.recorded, known.recorded_version or 1), style="dim")
+        _line(
+            presentation.describe_recorded_verdict(known.recorded, known.recorded_version or 1), style="dim"
+        )
     if diagnosis.cause is not None:
         _print_cause(run, diagnosis.cause, diagnosis, proved)
     elif diagnosis.learned is not True:
-        _line(words.no_cause(known.evidence))
-    if rows := layer_rows(known.evidence.signals):
+        _line(presentation.describe_missing_cause(known.evidence))
+    if rows := summarize_layers(known.evidence.signals):
         console.print()
         console.print(layer_table(rows))
         _line(UNITS, style="dim")
 
 
-def _outcome(known: Judged) -> Text:
+def _outcome(known: RunDiagnosis) -> Text:
     if known.status == "running":
         return Text("is still running")
     level = known.today.level or ("well" if known.today.learned else "")
-    says = words.outcome(known.today.learned, known.today.level)
+    says = presentation.describe_outcome(known.today.learned, known.today.level)
     return Text(says, COLOURS.get(level, ""))
 
 
 def _print_cause(run: RunFolder, finding: Finding, diagnosis: Diagnosis, proved: bool) -> None:
     overrides = diagnosis.remedies.get(finding.cause)
     found = [
-        ("cause", marked("[bold]{}[/bold]", words.place(finding))),
-        ("", sentence(finding)),
+        ("cause", markup_text("[bold]{}[/bold]", presentation.describe_finding(finding))),
+        ("", cause_sentence(finding)),
         ("evidence", finding.says),
-        ("", words.numbers(finding)),
+        ("", presentation.format_numbers(finding)),
     ]
     console.print()
-    _rows(found + ([("remedy", marked("[bold]{}[/bold]", overrides))] if overrides else []))
+    _rows(found + ([("remedy", markup_text("[bold]{}[/bold]", overrides))] if overrides else []))
     if overrides:
-        _line(f"{'':{LABEL}}{command(run.settings(), overrides, run.path.parent)}")
+        _line(f"{'':{LABEL}}{command_line_for_run(run.settings(), overrides, run.path.parent)}")
         if not proved:
-            asked = trainlab("explain", run.run_id, "--prove", runs=run.path.parent)
+            asked = trainlab_command_line("explain", run.run_id, "--prove", runs=run.path.parent)
             _line(f"{'prove it':{LABEL}}{asked}")
-    others = [f"{words.place(other)}: {other.says}" for other in diagnosis.findings[1:]]
+    others = [f"{presentation.describe_finding(other)}: {other.says}" for other in diagnosis.findings[1:]]
     _rows([("" if number else "also", says) for number, says in enumerate(others)])
 
 
@@ -144,13 +148,13 @@ def _rows(rows: Sequence[tuple[str, str | Text]]) -> None:
         console.print(grid, highlight=False)
 
 
-def layer_table(rows: Sequence[LayerRow]) -> Table:
+def layer_table(rows: Sequence[LayerSummary]) -> Table:
     """The layers, the input's side first; a column that no layer has is left out.
 
     Gradient, signal and correlation as they were at the first step; units may saturate and die later.
     """
     table = Table(box=None, padding=(0, 1, 0, 0))
-    shown = [name for name in LayerRow._fields if any(getattr(row, name) is not None for row in rows)]
+    shown = [name for name in LayerSummary._fields if any(getattr(row, name) is not None for row in rows)]
     for name in shown:
         table.add_column(name, justify="left" if name == "layer" else "right", no_wrap=True)
     for row in rows:

@@ -5,14 +5,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from trainlab.errors import RequestError, counted
-from trainlab.runs import BrokenRun
-from trainlab.runs.atomic import write_atomically
-from trainlab.training import wandb_account
+from trainlab.errors import RequestError
+from trainlab.runs import CorruptRunError
+from trainlab.runs.safe_files import write_atomically
+from trainlab.training import wandb_connection
+from trainlab.units import pluralize
 
 
 @dataclass(frozen=True)
-class Piece:
+class WandbArtifact:
     """What is to be on W&B: how it is saved there (gives its address), and how it is as a file."""
 
     what: str
@@ -45,19 +46,23 @@ def workspace(
         raise RequestError("workspace: not installed; pip install 'trainlab[workspace]'") from None
     pieces = []
     if sweep is not None:
-        pieces.append(_view(folder, sweep, entity, project, out))
+        pieces.append(_sweep_artifact(folder, sweep, entity, project, out))
     if report:
         beside = out.with_suffix(".report.md") if out and sweep is not None else out
-        pieces.append(_report(experiments, entity, project, beside))
+        pieces.append(_report_artifact(experiments, entity, project, beside))
     not_online = "as asked" if out else _why_not_online()
-    return max([_hand_over(piece, not_online) for piece in pieces])
+    return max([_save_or_write(piece, not_online) for piece in pieces])
 
 
 def _why_not_online() -> str | None:
-    return wandb_account.why_unreachable() if wandb_account.has_key() else wandb_account.NO_KEY
+    return (
+        wandb_connection.unreachable_reason()
+        if wandb_connection.has_api_key()
+        else wandb_connection.NO_KEY_MESSAGE
+    )
 
 
-def _hand_over(piece: Piece, not_online: str | None) -> int:
+def _save_or_write(piece: WandbArtifact, not_online: str | None) -> int:
     """Saves it on W&B, or writes it as a file and says why."""
     code = 0
     if not_online is None:
@@ -75,39 +80,43 @@ def _hand_over(piece: Piece, not_online: str | None) -> int:
     return code
 
 
-def _view(folder: Path, name: str, entity: str | None, project: str | None, out: Path | None) -> Piece:
-    from trainlab.mirror import sweep_view
+def _sweep_artifact(
+    folder: Path, name: str, entity: str | None, project: str | None, out: Path | None
+) -> WandbArtifact:
+    from trainlab.wandb_sync import sweep_view
 
     try:
-        sweep = sweep_view.read_sweep(folder, name)
-    except BrokenRun as broken:
+        sweep = sweep_view.summarize_sweep(folder, name)
+    except CorruptRunError as broken:
         raise RequestError(str(broken)) from broken
     place = project or sweep.project
 
     def save() -> str:
-        return sweep_view.workspace(sweep, entity or sweep.entity or _own_entity(), place).save().url
+        return sweep_view.build_workspace(sweep, entity or sweep.entity or _own_entity(), place).save().url
 
     def text() -> str:
-        return sweep_view.as_json(sweep_view.workspace(sweep, entity or sweep.entity, place))
+        return sweep_view.workspace_json(sweep_view.build_workspace(sweep, entity or sweep.entity, place))
 
-    return Piece(f"the view of the sweep {name}", out or Path(f"{name}.workspace.json"), text, save)
+    return WandbArtifact(f"the view of the sweep {name}", out or Path(f"{name}.workspace.json"), text, save)
 
 
-def _report(experiments: Path | None, entity: str | None, project: str | None, out: Path | None) -> Piece:
-    from trainlab.claims import folder as claims
-    from trainlab.mirror import claims_report
-    from trainlab.mirror.sweep_view import PROJECT
+def _report_artifact(
+    experiments: Path | None, entity: str | None, project: str | None, out: Path | None
+) -> WandbArtifact:
+    from trainlab.claims import registry as claims
+    from trainlab.wandb_sync import claims_report
+    from trainlab.wandb_sync.sweep_view import PROJECT
 
-    told = claims_report.lessons(claims.load(experiments or claims.default_folder()))
+    told = claims_report.report_sections(claims.load_claims(experiments or claims.default_claims_folder()))
     file = out or Path("claims.report.md")
 
     def save() -> str:
-        return claims_report.report(told, entity or _own_entity(), project or PROJECT).save().url
+        return claims_report.build_report(told, entity or _own_entity(), project or PROJECT).save().url
 
-    return Piece(
-        f"the report of {counted(len(told), 'claim')}",
+    return WandbArtifact(
+        f"the report of {pluralize(len(told), 'claim')}",
         file,
-        lambda: claims_report.as_markdown(told, file.parent),
+        lambda: claims_report.report_markdown(told, file.parent),
         save,
     )
 

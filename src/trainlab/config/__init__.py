@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 from trainlab.config.options import AXES, catalogue
 
 if TYPE_CHECKING:
-    from trainlab.config.composition import compose, freeze, identify, one_line
+    from trainlab.config.composition import compose, freeze, identify
+    from trainlab.config.hydra_messages import one_line
 
 __all__ = ["AXES", "catalogue", "compose", "freeze", "identify", "one_line"]
 

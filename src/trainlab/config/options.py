@@ -7,7 +7,7 @@ from pathlib import Path
 import yaml
 
 import trainlab
-from trainlab.errors import unknown
+from trainlab.errors import unknown_name
 
 # In the order in which people think of them; the key is the word before `=` on the command line.
 AXES = {
@@ -67,7 +67,7 @@ def conf_folders() -> list[Path]:
 def catalogue(axis: str) -> dict[str, Option]:
     """All options of `axis`, by name; RequestError with the closest name when there is no such axis."""
     if axis not in AXES:
-        raise unknown("axis", axis, AXES)
+        raise unknown_name("axis", axis, AXES)
     return _catalogue(axis, tuple(conf_folders()))
 
 
@@ -76,20 +76,20 @@ def _catalogue(axis: str, folders: tuple[Path, ...]) -> dict[str, Option]:
     found: dict[str, Option] = {}
     for folder in folders:
         for path in sorted((folder / axis).glob("*.yaml")):
-            found.setdefault(path.stem, _read(axis, path))
+            found.setdefault(path.stem, _read_option(axis, path))
     return found
 
 
-def unreadable_option() -> str | None:
+def first_unreadable_option() -> str | None:
     """The first file of options that cannot be read, and why; None where all can."""
     options = (option for axis in AXES for option in catalogue(axis).values())
     return next((f"{option.path}: {option.fault}" for option in options if option.fault), None)
 
 
-def _read(axis: str, path: Path) -> Option:
+def _read_option(axis: str, path: Path) -> Option:
     try:
         text = path.read_text(encoding="utf-8")
-        alias = _alias_of(text)
+        alias = _alias_target(text)
     except UnicodeDecodeError as error:
         fault = f"not UTF-8 text (byte {error.object[error.start]:#04x} at {error.start})"
         return Option(axis, path.stem, f"cannot be read: {fault}", None, None, path, fault)
@@ -106,7 +106,7 @@ def _read(axis: str, path: Path) -> Option:
     return Option(axis, path.stem, comments[0] if comments else "", paper, alias, path)
 
 
-def _alias_of(text: str) -> str | None:
+def _alias_target(text: str) -> str | None:
     content = yaml.safe_load(text) or {}
     if not isinstance(content, dict):
         raise yaml.YAMLError(f"expected settings, got a {type(content).__name__}")
@@ -116,7 +116,7 @@ def _alias_of(text: str) -> str | None:
     return None
 
 
-def canonical(axis: str, name: str) -> str:
+def canonical_option(axis: str, name: str) -> str:
     """The name under which an option is recorded: that of the option it is an alias of."""
     option = catalogue(axis).get(name)
     return option.alias_of if option and option.alias_of else name

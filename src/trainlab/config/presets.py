@@ -11,13 +11,15 @@ from trainlab.errors import RequestError
 LAUNCHER = "hydra/launcher"
 
 
-def with_launcher_of_preset(words: Sequence[str]) -> list[str]:
+def add_preset_launcher(words: Sequence[str]) -> list[str]:
     """The words of a command line, and the launcher that its preset names where they name none.
 
     Hydra overlooks it in a preset: of two choices in the defaults the first wins, which is train.yaml's.
     """
     says_itself = any(word.lstrip("+").startswith(f"{LAUNCHER}=") for word in words)
-    launchers = [launcher for name in _named(words) if (launcher := _launcher(_content(name)))]
+    launchers = [
+        launcher for name in _preset_names(words) if (launcher := _preset_launcher(_read_preset(name)))
+    ]
     return [*words, *(f"{LAUNCHER}={launcher}" for launcher in launchers[:1] if not says_itself)]
 
 
@@ -28,7 +30,7 @@ def refuse_swept_presets(names: Sequence[str]) -> None:
         RequestError: naming the preset and what it brings.
     """
     for name in names:
-        if brought := list(_of_a_sweep(_content(name))):
+        if brought := list(_sweep_settings(_read_preset(name))):
             raise RequestError(
                 f"experiment={','.join(names)}: {name} brings {' and '.join(brought)}; "
                 "expected one preset at a time"
@@ -53,20 +55,20 @@ def refuse_sweep_settings(hydra: Any, timeout: object) -> None:
         raise RequestError(f"{', '.join(ignored)}: for sweeps only; add -m, or leave it out")
 
 
-def _named(words: Sequence[str]) -> list[str]:
+def _preset_names(words: Sequence[str]) -> list[str]:
     """The presets that a command line names, where it names one and does not sweep over several."""
     names = [word.partition("=")[2] for word in words if word.lstrip("+").startswith("experiment=")]
     return [name for name in names if name in catalogue("experiment")]
 
 
-def _content(name: str) -> Mapping[str, Any]:
+def _read_preset(name: str) -> Mapping[str, Any]:
     option = catalogue("experiment").get(name)
     if option is None or option.fault:
         return {}  # Hydra's own reading says what is wrong
     return yaml.safe_load(option.path.read_text(encoding="utf-8")) or {}
 
 
-def _launcher(content: Mapping[str, Any]) -> str | None:
+def _preset_launcher(content: Mapping[str, Any]) -> str | None:
     for default in content.get("defaults") or ():
         if isinstance(default, Mapping):
             for key, value in default.items():
@@ -75,12 +77,12 @@ def _launcher(content: Mapping[str, Any]) -> str | None:
     return None
 
 
-def _of_a_sweep(content: Mapping[str, Any]) -> Sequence[str]:
+def _sweep_settings(content: Mapping[str, Any]) -> Sequence[str]:
     hydra = content.get("hydra") or {}
     params = (hydra.get("sweeper") or {}).get("params") or {}
     parts = {
         f"a grid of its own ({', '.join(map(str, params))})": params,
-        "a launcher": _launcher(content) or hydra.get("launcher"),
+        "a launcher": _preset_launcher(content) or hydra.get("launcher"),
         "settings of a sweep": content.get("sweep"),
     }
     return [part for part, there in parts.items() if there]

@@ -10,9 +10,9 @@ from typing import NamedTuple
 import yaml
 
 from trainlab.config.options import AXES, catalogue
-from trainlab.errors import RequestError, closest
+from trainlab.errors import RequestError, closest_name
 
-SETTINGS = {
+SETTING_SYNONYMS = {
     "lr": "optimizer.lr", "learning_rate": "optimizer.lr",
     "momentum": "optimizer.momentum", "betas": "optimizer.betas",
     "wd": "optimizer.weight_decay", "weight_decay": "optimizer.weight_decay",
@@ -71,7 +71,7 @@ SETTINGS = {
 }  # fmt: skip
 """Ours by the other name: a setting, or an axis."""
 
-WHOLE = {
+OVERRIDE_SYNONYMS = {
     "bn": "norm_layer=batchnorm", "batchnorm": "norm_layer=batchnorm", "batch_norm": "norm_layer=batchnorm",
     "ln": "norm_layer=layernorm", "layernorm": "norm_layer=layernorm", "layer_norm": "norm_layer=layernorm",
     "gn": "norm_layer=groupnorm", "groupnorm": "norm_layer=groupnorm", "group_norm": "norm_layer=groupnorm",
@@ -84,7 +84,7 @@ WHOLE = {
 }  # fmt: skip
 """What is an option here, said as a setting of its own."""
 
-OPTIONS = {
+OPTION_SYNONYMS = {
     "activation": {
         "swish": "silu", "logistic": "sigmoid", "sigm": "sigmoid", "linear": "identity", "none": "identity",
         "null": "identity", "id": "identity", "lrelu": "leaky_relu", "leaky": "leaky_relu",
@@ -151,37 +151,47 @@ OPTIONS = {
 }  # fmt: skip
 """Our option by the other name, on each axis."""
 
-NUMBERED = {"vgg": "vgg", "mlp": "mlp", "cnn": "plain_cnn", "plaincnn": "plain_cnn"}
+MODELS_NAMED_WITH_DEPTH = {"vgg": "vgg", "mlp": "mlp", "cnn": "plain_cnn", "plaincnn": "plain_cnn"}
 """Architectures that others name with their depth, as `vgg16`; ResNets count layers where we count blocks."""
 
 
-class Meant(NamedTuple):
+class Suggestion(NamedTuple):
     """What an unknown name stands for: the setting or axis, and a value where the name says it too."""
 
     key: str
     value: str | None = None
 
 
-def setting(key: str) -> Meant | None:
+def setting_for_synonym(key: str) -> Suggestion | None:
     """What somebody means by a setting `key`: `lr` is `optimizer.lr`, `bn` is `norm_layer=batchnorm`."""
-    name = _plain(key.rpartition(".")[2]) if key.partition(".")[0] in _LOOSE else _plain(key)
-    if name in WHOLE:
-        return Meant(*WHOLE[name].split("="))
-    return Meant(SETTINGS[name]) if name in SETTINGS else None
+    name = _normalize(key.rpartition(".")[2]) if key.partition(".")[0] in _COMMON_PARENTS else _normalize(key)
+    if name in OVERRIDE_SYNONYMS:
+        return Suggestion(*OVERRIDE_SYNONYMS[name].split("="))
+    return Suggestion(SETTING_SYNONYMS[name]) if name in SETTING_SYNONYMS else None
 
 
-_LOOSE = ("trainer", "optimizer", "data", "model", "training", "train", "hparams", "paths", "scheduler")
+_COMMON_PARENTS = (
+    "trainer",
+    "optimizer",
+    "data",
+    "model",
+    "training",
+    "train",
+    "hparams",
+    "paths",
+    "scheduler",
+)
 """Parents under which people look for a setting that is elsewhere: `model.lr`, `training.epochs`."""
 
 
-def option(axis: str, got: str) -> str | None:
+def option_for_synonym(axis: str, got: str) -> str | None:
     """Our name of an option, or None: the same but for case, hyphens and underscores, or a synonym."""
-    names, plain = list(catalogue(axis)), _plain(got)
-    alike = {_squeezed(name): name for name in names}
-    if (same := alike.get(_squeezed(got))) is not None:
+    names, plain = list(catalogue(axis)), _normalize(got)
+    alike = {_squeeze(name): name for name in names}
+    if (same := alike.get(_squeeze(got))) is not None:
         return same
-    known = OPTIONS.get(axis, {})
-    ours = known.get(plain) or {_squeezed(k): v for k, v in known.items()}.get(_squeezed(got))
+    known = OPTION_SYNONYMS.get(axis, {})
+    ours = known.get(plain) or {_squeeze(k): v for k, v in known.items()}.get(_squeeze(got))
     return ours if ours in names else None
 
 
@@ -196,19 +206,19 @@ def unknown_setting(key: str, value: str | None, known: Sequence[str]) -> Reques
 
     `value`: what it was to be, or None; `known`: the dotted names of the default composition.
     """
-    meant = setting(key)
+    meant = setting_for_synonym(key)
     if meant is None and "." not in key:  # `image_size`: the last part of one name only
         ends = [name for name in known if name.rpartition(".")[2] == key]
-        meant = Meant(ends[0]) if len(ends) == 1 else None
+        meant = Suggestion(ends[0]) if len(ends) == 1 else None
     if meant is not None and meant.key != key:
-        near, hint = meant.key, f"did you mean {_override(meant, value)}? "
-        if meant.key not in known and (having := _option_that_has_it(meant.key)):
+        near, hint = meant.key, f"did you mean {_format_suggestion(meant, value)}? "
+        if meant.key not in known and (having := _options_with_setting(meant.key)):
             hint += having
     else:
-        near = closest(key, [*known, *_launcher_settings()])
+        near = closest_name(key, [*known, *_launcher_settings()])
         hint = f"did you mean '{near}'? " if near else ""
     if key not in known:
-        hint = _option_that_has_it(key) or hint
+        hint = _options_with_setting(key) or hint
     parent = (near or key).rpartition(".")[0] if near and "." in near else key.rpartition(".")[0]
     if parent == "hydra.launcher":
         available = _launcher_settings()
@@ -218,15 +228,15 @@ def unknown_setting(key: str, value: str | None, known: Sequence[str]) -> Reques
     return RequestError(f"unknown setting '{key}': {hint}available: {', '.join(available)}")
 
 
-def _override(meant: Meant, value: str | None) -> str:
+def _format_suggestion(meant: Suggestion, value: str | None) -> str:
     """`optimizer.lr=0.1`; an option of an axis by our name for it."""
     if meant.value is not None or value is None:
         return f"{meant.key}={meant.value}" if meant.value else meant.key
-    ours = option(meant.key, value) if meant.key in AXES else None
+    ours = option_for_synonym(meant.key, value) if meant.key in AXES else None
     return f"{meant.key}={ours or value}"
 
 
-def _option_that_has_it(key: str) -> str | None:
+def _options_with_setting(key: str) -> str | None:
     """For `optimizer.momentum` beside Adam: which options of the axis have such a setting."""
     axis, _, name = key.partition(".")
     if axis not in AXES or "." in name or not name:
@@ -234,14 +244,14 @@ def _option_that_has_it(key: str) -> str | None:
     having = [
         other.name
         for other in catalogue(axis).values()
-        if other.alias_of is None and name in _settings_of(other.path)
+        if other.alias_of is None and name in _option_settings(other.path)
     ]
     if not having:
         return None
     return f"those that have one: {axis}={', '.join(having)}; "
 
 
-def _settings_of(path: Path) -> Mapping[str, object]:
+def _option_settings(path: Path) -> Mapping[str, object]:
     """The settings that an option's file gives its own axis."""
     content = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
     inner = content.get(path.parent.name)
@@ -250,26 +260,26 @@ def _settings_of(path: Path) -> Mapping[str, object]:
 
 def _launcher_settings() -> list[str]:
     local = catalogue("hydra/launcher")["local"].path
-    return [f"hydra.launcher.{name}" for name in _settings_of(local) if name[0] != "_"]
+    return [f"hydra.launcher.{name}" for name in _option_settings(local) if name[0] != "_"]
 
 
 def _hint(axis: str, got: str, names: Iterable[str]) -> str:
-    if ours := option(axis, got):
+    if ours := option_for_synonym(axis, got):
         return f"did you mean {axis}={ours}? "
-    stem = _squeezed(got).rstrip("0123456789")
-    depth = _squeezed(got).removeprefix(stem)
-    if axis == "model" and depth and stem in NUMBERED:
-        return f"did you mean model={NUMBERED[stem]} depth={depth}? "
-    near = closest(got, names)
+    stem = _squeeze(got).rstrip("0123456789")
+    depth = _squeeze(got).removeprefix(stem)
+    if axis == "model" and depth and stem in MODELS_NAMED_WITH_DEPTH:
+        return f"did you mean model={MODELS_NAMED_WITH_DEPTH[stem]} depth={depth}? "
+    near = closest_name(got, names)
     if near:
         return f"did you mean '{near}'? "
-    elsewhere = [other for other in OPTIONS if other != axis and got in catalogue(other)]
+    elsewhere = [other for other in OPTION_SYNONYMS if other != axis and got in catalogue(other)]
     return f"did you mean {elsewhere[0]}={got}? " if elsewhere else ""
 
 
-def _plain(name: str) -> str:
+def _normalize(name: str) -> str:
     return name.lower().replace("-", "_").replace(" ", "_")
 
 
-def _squeezed(name: str) -> str:
-    return _plain(name).replace("_", "")
+def _squeeze(name: str) -> str:
+    return _normalize(name).replace("_", "")

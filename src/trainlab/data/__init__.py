@@ -2,31 +2,33 @@
 
 From a source to a batch, a file each:
 
-    sources      what a source is; the built-in ones by name; `identify` (fingerprint without decoding)
-    official     mnist, fashion_mnist, cifar10: found in one of three layouts, else downloaded
-                 (layouts: idx, cifar_python, image_parquet, class_folders; checksums: which are official)
-    digits       embedded     shapeset     generated     image_folder     the user's own
-    fingerprint  a hash of the content, remembered by the files' sizes and times
-    pictures     encoded images opened one after the other (image_file: safely; pixels: the one way to pixels)
-    store        decoded once into uint8 arrays that every process maps into memory
-    content      what these arrays show that is to be told: the same image in two splits, …
-    splits       validation and subsets, cut with their own seed
-    images       `load_images`: all of the above, as an `ImageData`
-    loader       `BatchLoader`: a batch is an index into the array
-    augment      whole batches on their device
-    intake       someone's own image as a network gets it (handwriting; photo: strokes in a photograph)
-    datamodule   the same for Lightning
+    sources              what a source is, the built-in ones by name, where their files are looked for
+    torchvision_datasets mnist, fashion_mnist, cifar10: in one of several `formats`, else downloaded
+    official_files       which files are the official ones (md5), and how they are downloaded
+    formats              idx, cifar_batches, image_parquet, class_folders
+    digits               embedded     shapeset     generated     image_folder     the user's own
+    fingerprint          a hash of the content, remembered by the files' sizes and times
+    encoded_images       image files and bytes, opened safely
+    image_conversion     the one way from an opened image to uint8 pixels
+    decoded_cache        decoded once into uint8 arrays that every process maps into memory
+    data_quality         duplicates between splits, classes without images, pixels that are all dark
+    splits               validation and subsets, cut with their own seed
+    images               `load_images`: all of the above, as an `ImageData`
+    loader               `BatchLoader`: a batch is an index into the array
+    augment              whole batches on their device
+    datamodule           the same for Lightning
 
 What is named here needs no torch; `loader`, `augment` and `datamodule` do, and are imported by name.
 """
 
+from trainlab.data.fingerprint import identify
 from trainlab.data.images import ImageData, Split, load_images
-from trainlab.data.sources import Decoded, Examples, Found, Source, build_source, identify
+from trainlab.data.sources import DatasetHandle, Decoded, Examples, Source, build_source
 
 __all__ = [
+    "DatasetHandle",
     "Decoded",
     "Examples",
-    "Found",
     "ImageData",
     "Source",
     "Split",

@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from trainlab.data import splits
-from trainlab.data.sources import Decoded, Examples, Found
+from trainlab.data.sources import DatasetHandle, Decoded, Examples
 
 SIZE = 32
 TEST_IMAGES = 360
@@ -24,10 +24,10 @@ VERSION = 1
 class Digits:
     """The embedded digits."""
 
-    def find(self, root: Path) -> Found:
+    def find(self, root: Path) -> DatasetHandle:
         """Always there; `root` is not looked at."""
         recipe = f"digits {VERSION}: scikit-learn, {SIZE} × {SIZE}, test {TEST_IMAGES} by seed {SPLIT_SEED}"
-        return Found(copy="embedded", read=_read, recipe=recipe, shape_HWC=(SIZE, SIZE, 1))
+        return DatasetHandle(copy="embedded", read=_read, recipe=recipe, shape_HWC=(SIZE, SIZE, 1))
 
 
 def _read() -> Decoded:
@@ -36,7 +36,7 @@ def _read() -> Decoded:
     flat_NP, target_N = load_digits(return_X_y=True)
     y_N = np.asarray(target_N, dtype=np.int64)
     x_NHW = np.stack([upsample(flat.reshape(8, 8)) for flat in np.asarray(flat_NP)])
-    test, train = splits.level(y_N, TEST_IMAGES, splits.rng(SPLIT_SEED, "test"))
+    test, train = splits.balanced(y_N, TEST_IMAGES, splits.rng(SPLIT_SEED, "test"))
     return Decoded(Examples(x_NHW[train], y_N[train]), Examples(x_NHW[test], y_N[test]), tuple("0123456789"))
 
 

@@ -4,23 +4,20 @@ import gzip
 import zlib
 from collections.abc import Generator
 from contextlib import contextmanager
-from contextvars import ContextVar
 from pathlib import Path
 from typing import BinaryIO, cast
 
-from trainlab.errors import RequestError, message
+from trainlab.errors import RequestError, error_message
 
-_may_download: ContextVar[bool] = ContextVar("may_download", default=True)
-
-BROKEN = (OSError, EOFError, ValueError, SyntaxError, KeyError, TypeError, IndexError, zlib.error)
+READ_ERRORS = (OSError, EOFError, ValueError, SyntaxError, KeyError, TypeError, IndexError, zlib.error)
 """What readers of images, archives and arrays raise on a file that is not what its name says."""
 
-GZIP = b"\x1f\x8b"
-KINDS = {
+GZIP_MAGIC = b"\x1f\x8b"
+MAGIC_NUMBERS = {
     b"version https://git-lfs": "a Git LFS pointer, not the file itself: run git lfs pull",
     b"/annex/objects/": "a git-annex pointer, not the file itself: run git annex get",
     b"<": "a web page or XML, perhaps what a server answered instead of the file",
-    GZIP: "a gzip archive",
+    GZIP_MAGIC: "a gzip archive",
     b"PK\x03\x04": "a zip archive: unpack it",
     b"\xfd7zXZ": "an xz archive: unpack it",
     b"BZh": "a bzip2 archive: unpack it",
@@ -35,9 +32,15 @@ KINDS = {
     b"%PDF": "a PDF",
 }
 """What a file is, by how it begins."""
-EXPECTED = {".gz": ("gzip",), ".parquet": ("parquet",), ".png": ("PNG",), ".jpg": ("JPEG",), ".npz": ("zip",)}
+KIND_BY_SUFFIX = {
+    ".gz": ("gzip",),
+    ".parquet": ("parquet",),
+    ".png": ("PNG",),
+    ".jpg": ("JPEG",),
+    ".npz": ("zip",),
+}
 """What files of these suffixes are: not worth saying."""
-AVIF_HEIC = {
+ISO_MEDIA_BRANDS = {
     b"avif": "an AVIF image",
     b"heic": "a HEIC image",
     b"heix": "a HEIC image",
@@ -45,19 +48,19 @@ AVIF_HEIC = {
 }
 
 
-def kind_of(head: bytes) -> str | None:
+def file_kind(head: bytes) -> str | None:
     """What a file that begins so is, with what to do about it; None where that is not known."""
     if not head:
         return "an empty file"
     if not head.strip(b"\0"):
         return "nothing but zeros, as a download that broke off leaves them"
-    if head[4:8] == b"ftyp" and head[8:12] in AVIF_HEIC:
-        return f"{AVIF_HEIC[head[8:12]]}: convert it"
+    if head[4:8] == b"ftyp" and head[8:12] in ISO_MEDIA_BRANDS:
+        return f"{ISO_MEDIA_BRANDS[head[8:12]]}: convert it"
     begins = head.lstrip().lower() if head.lstrip()[:1] == b"<" else head
-    return next((said for magic, said in KINDS.items() if begins.startswith(magic)), None)
+    return next((said for magic, said in MAGIC_NUMBERS.items() if begins.startswith(magic)), None)
 
 
-def head_of(path: Path, size: int = 64) -> bytes:
+def first_bytes(path: Path, size: int = 64) -> bytes:
     """The first bytes of a file; nothing where it cannot be read."""
     try:
         with path.open("rb") as file:
@@ -66,59 +69,42 @@ def head_of(path: Path, size: int = 64) -> bytes:
         return b""
 
 
-def described(path: Path) -> str:
+def file_kind_hint(path: Path) -> str:
     """`; it is a Git LFS pointer, …`, or nothing where the file's beginning does not tell."""
-    kind = kind_of(head_of(path)) if path.is_file() else None
-    as_named = kind and kind.split()[1] in EXPECTED.get(path.suffix.lower(), ())
+    kind = file_kind(first_bytes(path)) if path.is_file() else None
+    as_named = kind and kind.split()[1] in KIND_BY_SUFFIX.get(path.suffix.lower(), ())
     return f"; it is {kind}" if kind and not as_named else ""
 
 
 @contextmanager
-def reading(path: Path, *also: type[Exception]) -> Generator[None, None, None]:
+def explain_read_errors(path: Path, *also: type[Exception]) -> Generator[None, None, None]:
     """Turn what a reader raises on a broken file (and `also`) into a RequestError that names the file."""
     try:
         yield
-    except (*BROKEN, *also) as error:
-        reason = message(error)
-        raise RequestError(f"corrupt or unreadable data file {path}: {reason}{described(path)}") from error
+    except (*READ_ERRORS, *also) as error:
+        reason = error_message(error)
+        raise RequestError(
+            f"corrupt or unreadable data file {path}: {reason}{file_kind_hint(path)}"
+        ) from error
 
 
 @contextmanager
-def writing(cache: Path) -> Generator[None, None, None]:
+def explain_write_errors(cache: Path) -> Generator[None, None, None]:
     """Turn an OSError while writing below paths.cache into a RequestError that says so."""
     try:
         yield
     except OSError as error:
-        reason = error.strerror or message(error)
+        reason = error.strerror or error_message(error)
         raise RequestError(
             f"paths.cache {cache} cannot be written: {reason}; set paths.cache to a folder that can"
         ) from error
 
 
-class NotHere(RequestError):
-    """The data set does not lie in this folder, and is not to be downloaded into it."""
-
-
-@contextmanager
-def no_downloads() -> Generator[None, None, None]:
-    """Within this block a data set that is not there is `NotHere`: the folder is not ours to write to."""
-    before = _may_download.set(False)
-    try:
-        yield
-    finally:
-        _may_download.reset(before)
-
-
-def may_download() -> bool:
-    """Whether a data set that is missing may be downloaded into its folder."""
-    return _may_download.get()
-
-
-def open_content(path: Path) -> BinaryIO:
+def open_unpacked(path: Path) -> BinaryIO:
     """The file's content for reading, unpacked where it is a gzip archive, whatever its name ends in.
 
     A name that ends in .gz is not enough: unpacking tools leave it on files that they have unpacked.
     """
     with path.open("rb") as file:
-        is_packed = file.read(len(GZIP)) == GZIP
+        is_packed = file.read(len(GZIP_MAGIC)) == GZIP_MAGIC
     return cast(BinaryIO, gzip.open(path, "rb")) if is_packed else path.open("rb")

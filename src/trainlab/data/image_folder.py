@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from trainlab.data import class_folders
-from trainlab.data.sources import Found
+from trainlab.data.formats import class_folders
+from trainlab.data.sources import DatasetHandle
 from trainlab.errors import RequestError
 
 
@@ -19,36 +19,40 @@ class ImageFolder:
 
     folder: str | None = None
 
-    def find(self, root: Path) -> Found:
+    def find(self, root: Path) -> DatasetHandle:
         """The class folders. RequestError where there are none, listing the folders that are there."""
         if self.folder is None:
-            raise RequestError(f"data.folder is not set: expected one with {_LAYOUT}; {_available(root)}")
+            raise RequestError(
+                f"data.folder is not set: expected one with {EXPECTED_LAYOUT}; {_available_folders(root)}"
+            )
         folder = root / Path(self.folder).expanduser()
         found = class_folders.find(folder, cut_test=True)
         if found is None:
             raise RequestError(
-                f"no images in {folder.absolute()}: expected {_LAYOUT}; {_what_lies_there(root, folder)}"
+                f"no images in {folder.absolute()}: expected {EXPECTED_LAYOUT}; {_folder_hint(root, folder)}"
             )
         return found
 
 
-_LAYOUT = "train/<class>/*.png (or .jpg, …) and perhaps test/<class>/*"
-MOST_NAMED = 8
+EXPECTED_LAYOUT = "train/<class>/*.png (or .jpg, …) and perhaps test/<class>/*"
+MAX_NAMED = 8
 
 
-def _what_lies_there(root: Path, folder: Path) -> str:
+def _folder_hint(root: Path, folder: Path) -> str:
     """What is there instead, and what to do about it."""
     if not folder.is_dir():
         kind = "is a file: unpack it if it is an archive" if folder.exists() else "is not there"
         here = folder.relative_to(root) if folder.is_relative_to(root) else folder
         if not folder.exists() and here.is_dir():
             return f"data.folder is looked for in paths.data: set data.folder={here.absolute()}"
-        return f"{folder.name} {kind}; {_available(root)}"
+        return f"{folder.name} {kind}; {_available_folders(root)}"
     homes = class_folders.split_folders(folder)
     train = homes.get("train")
     if train is not None:
-        return _in_train(folder, train)
-    if folder.name.lower() in class_folders.SPLITS["train"] and class_folders.class_folders_in(folder):
+        return _train_folder_hint(folder, train)
+    if folder.name.lower() in class_folders.SPLIT_FOLDER_NAMES["train"] and class_folders.class_folders_in(
+        folder
+    ):
         return f"the folder above holds {folder.name}/: set data.folder={folder.parent.absolute()}"
     names = class_folders.class_folders_in(folder)
     if names and not set(homes):
@@ -56,13 +60,14 @@ def _what_lies_there(root: Path, folder: Path) -> str:
         if inner:
             return f"there is {inner[0]}/train: set data.folder={folder.name}/{inner[0]}"
         return (
-            f"it holds the folders {_some(names)}: if these are the classes, move them below {folder}/train"
+            f"it holds the folders {_first_names(names)}: if these are the classes, move them below "
+            f"{folder}/train"
         )
     there = sorted(p.name for p in folder.iterdir() if not p.name.startswith("."))
-    return f"it holds {_some(there) if there else 'nothing'}"
+    return f"it holds {_first_names(there) if there else 'nothing'}"
 
 
-def _in_train(folder: Path, train: Path) -> str:
+def _train_folder_hint(folder: Path, train: Path) -> str:
     loose = sorted(p.name for p in train.iterdir() if p.suffix.lower() in class_folders.SUFFIXES)
     tables = sorted(p.name for p in (*folder.glob("*.csv"), *train.glob("*.csv")))
     if not loose:
@@ -72,13 +77,13 @@ def _in_train(folder: Path, train: Path) -> str:
     return f"{fault}: move each into a folder of its class{hint}"
 
 
-def _some(names: list[str]) -> str:
-    return ", ".join(names[:MOST_NAMED]) + (
-        f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
+def _first_names(names: list[str]) -> str:
+    return ", ".join(names[:MAX_NAMED]) + (
+        f" and {len(names) - MAX_NAMED} more" if len(names) > MAX_NAMED else ""
     )
 
 
-def _available(root: Path) -> str:
+def _available_folders(root: Path) -> str:
     below = (
         sorted(p.name for p in root.iterdir() if "train" in class_folders.split_folders(p))
         if root.is_dir()

@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 
 from trainlab.data import splits
-from trainlab.data.fingerprint import identity
-from trainlab.data.sources import Found, Source, build_source
-from trainlab.data.store import Stored, open_store
+from trainlab.data.decoded_cache import DecodedArrays, open_decoded
+from trainlab.data.fingerprint import identify_handle
+from trainlab.data.sources import DatasetHandle, Source, build_source
 from trainlab.errors import RequestError
 
-VALIDATION_SHARE = 0.1
+DEFAULT_VALIDATION_SHARE = 0.1
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,8 @@ def load_images(
     """Find, decode (the first time) and split a data set.
 
     source: a built-in name, an object with `find(root)`, or a `{_target_: …}` node of settings; a class of
-        one's own may stand in the user's own settings (`trainlab.build.own`), or where it is allowed.
+        one's own may stand in the user's own settings (`trainlab.instantiate.mark_trusted`), or where it is
+        allowed.
     root, cache: paths.data (may be read-only) and paths.cache.
     image_size, channels: None keeps the images' own.
     num_classes: the first K classes only; None keeps all.
@@ -100,15 +101,17 @@ def load_images(
 
     Raises RequestError for missing or corrupt data, a cache that cannot be written, a value out of range.
     """
-    _check("split_seed", split_seed, 0, None)
+    _require_in_range("split_seed", split_seed, 0, None)
     found = build_source(source).find(Path(root))
-    known = identity(found, Path(cache))
-    stored = open_store(known.fingerprint, _shape(found, image_size, channels), Path(cache), found.read)
+    known = identify_handle(found, Path(cache))
+    stored = open_decoded(
+        known.fingerprint, _target_shape(found, image_size, channels), Path(cache), found.read
+    )
     if len(stored.classes) < 2:
         raise RequestError(f"data: got one class, {stored.classes[0]}; expected two at least")
     kept = _kept_classes(num_classes, stored.classes)
-    train, val = _split_training(stored, kept, val_size, train_size, split_seed)
-    test = _split_test(stored.test_y_N, kept, test_size, split_seed)
+    train, val = _training_rows(stored, kept, val_size, train_size, split_seed)
+    test = _test_rows(stored.test_y_N, kept, test_size, split_seed)
     return ImageData(
         train=Split(stored.train_x_NHWC, stored.train_y_N, train),
         val=Split(stored.train_x_NHWC, stored.train_y_N, val),
@@ -118,12 +121,12 @@ def load_images(
         classes=stored.classes[:kept],
         fingerprint=known.fingerprint,
         copy=known.copy,
-        notes=tuple(dict.fromkeys([*known.notes, *stored.notes, *_cut_notes(stored, kept, train, val)])),
+        notes=tuple(dict.fromkeys([*known.notes, *stored.notes, *_split_notes(stored, kept, train, val)])),
         depth=stored.depth,
     )
 
 
-def _cut_notes(stored: Stored, kept: int, train: np.ndarray, val: np.ndarray) -> list[str]:
+def _split_notes(stored: DecodedArrays, kept: int, train: np.ndarray, val: np.ndarray) -> list[str]:
     """What the cuts left without images."""
     notes = []
     own = len(stored.train_y_N) - stored.val_rows
@@ -138,9 +141,9 @@ def _cut_notes(stored: Stored, kept: int, train: np.ndarray, val: np.ndarray) ->
     return notes
 
 
-def _shape(found: Found, image_size: int | None, channels: int | None) -> tuple[int, int, int]:
+def _target_shape(found: DatasetHandle, image_size: int | None, channels: int | None) -> tuple[int, int, int]:
     if image_size is not None:
-        _check("image_size", image_size, 1, None)
+        _require_in_range("image_size", image_size, 1, None)
     if image_size is not None and channels is not None:
         return image_size, image_size, channels
     if found.shape_HWC is None:
@@ -152,11 +155,13 @@ def _shape(found: Found, image_size: int | None, channels: int | None) -> tuple[
 def _kept_classes(num_classes: int | None, classes: tuple[str, ...]) -> int:
     if num_classes is None:
         return len(classes)
-    return _check("num_classes", num_classes, 2, len(classes), f"the classes are {', '.join(classes)}")
+    return _require_in_range(
+        "num_classes", num_classes, 2, len(classes), f"the classes are {', '.join(classes)}"
+    )
 
 
-def _split_training(
-    stored: Stored, kept: int, val_size: int | None, train_size: int | None, split_seed: int
+def _training_rows(
+    stored: DecodedArrays, kept: int, val_size: int | None, train_size: int | None, split_seed: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """Rows of the training and of the validation split."""
     y_N = stored.train_y_N
@@ -164,7 +169,7 @@ def _split_training(
     train, val = np.flatnonzero(y_N[:own] < kept), own + np.flatnonzero(y_N[own:] < kept)
     if stored.val_rows:
         if val_size is not None:
-            _check(
+            _require_in_range(
                 "val_size", val_size, 0, len(val), f"the data's own validation split has {len(val):,} images"
             )
             val = val[splits.stratified(y_N[val], val_size, splits.rng(split_seed, "validation"))[0]]
@@ -174,8 +179,8 @@ def _split_training(
         left_out = len(val)
     if train_size is not None:
         why = f"what {left_out:,} for validation leave of {len(train) + left_out:,}"
-        _check("train_size", train_size, 1, len(train), why)
-        train = train[splits.level(y_N[train], train_size, splits.rng(split_seed, "train"))[0]]
+        _require_in_range("train_size", train_size, 1, len(train), why)
+        train = train[splits.balanced(y_N[train], train_size, splits.rng(split_seed, "train"))[0]]
     return train, val
 
 
@@ -184,21 +189,21 @@ def _cut_validation(
 ) -> tuple[np.ndarray, np.ndarray]:
     """(training, validation) rows, cut from those of the training split."""
     if val_size is None:
-        val_size = max(round(VALIDATION_SHARE * len(rows)), min(1, len(rows) - 1))
-    _check("val_size", val_size, 0, len(rows) - 1, f"cut from {len(rows):,} training images")
+        val_size = max(round(DEFAULT_VALIDATION_SHARE * len(rows)), min(1, len(rows) - 1))
+    _require_in_range("val_size", val_size, 0, len(rows) - 1, f"cut from {len(rows):,} training images")
     val, train = splits.stratified(y_N[rows], val_size, splits.rng(split_seed, "validation"))
     return rows[train], rows[val]
 
 
-def _split_test(y_N: np.ndarray, kept: int, test_size: int | None, split_seed: int) -> np.ndarray:
+def _test_rows(y_N: np.ndarray, kept: int, test_size: int | None, split_seed: int) -> np.ndarray:
     rows = np.flatnonzero(y_N < kept)
     if test_size is None:
         return rows
-    _check("test_size", test_size, 1, len(rows), "the official test split")
+    _require_in_range("test_size", test_size, 1, len(rows), "the official test split")
     return rows[splits.stratified(y_N[rows], test_size, splits.rng(split_seed, "test"))[0]]
 
 
-def _check(name: str, got: int, least: int, most: int | None, why: str = "") -> int:
+def _require_in_range(name: str, got: int, least: int, most: int | None, why: str = "") -> int:
     if got < least or (most is not None and got > most):
         allowed = f"at least {least}" if most is None else f"{least} to {most:,}"
         raise RequestError(f"data.{name}: got {got:,}, expected {allowed}" + (f" ({why})" if why else ""))

@@ -62,7 +62,9 @@ class BatchLoader:
         self.world_size = world_size
         self.epoch = 0
         self._split = split
-        self._images: _Images = _DeviceImages(split, device) if device else _HostImages(split, pin_memory)
+        self._images: _ImageMemory = (
+            _DeviceMemory(split, device) if device else _HostMemory(split, pin_memory)
+        )
         self._resume_batch = 0
         self._given_out = 0
 
@@ -130,7 +132,7 @@ class BatchLoader:
         self.epoch, self._resume_batch, self._given_out = epoch, batch, batch
 
 
-class _Images(Protocol):
+class _ImageMemory(Protocol):
     """Where the pixels lie: `place` positions of an epoch there once, `gather` slices of them."""
 
     def place(self, positions: np.ndarray) -> Any: ...
@@ -138,7 +140,7 @@ class _Images(Protocol):
     def gather(self, chosen: Any) -> Batch: ...
 
 
-class _HostImages:
+class _HostMemory:
     """The mapped array itself."""
 
     def __init__(self, split: Split, pin_memory: bool) -> None:
@@ -157,7 +159,7 @@ class _HostImages:
         return x_NHWC.permute(0, 3, 1, 2), y_N.pin_memory() if self._pin_memory else y_N
 
 
-class _DeviceImages:
+class _DeviceMemory:
     """The split's own images, copied to a device once."""
 
     def __init__(self, split: Split, device: torch.device | str) -> None:

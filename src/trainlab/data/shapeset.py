@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from trainlab.data import splits
-from trainlab.data.sources import Decoded, Examples, Found
+from trainlab.data.sources import DatasetHandle, Decoded, Examples
 from trainlab.errors import RequestError
 
 SIZE = 32
@@ -40,12 +40,12 @@ class Shapeset:
     test_images: int = 2_000
     seed: int = 0
 
-    def find(self, root: Path) -> Found:
+    def find(self, root: Path) -> DatasetHandle:
         """Always there; `root` is not looked at. RequestError for fewer than one image or a negative seed."""
         for name, least in (("train_images", 1), ("test_images", 1), ("seed", 0)):
             if (got := getattr(self, name)) < least:
                 raise RequestError(f"data.{name}: got {got}, expected an integer of at least {least}")
-        return Found(
+        return DatasetHandle(
             copy="generated", read=self._read, recipe=f"shapeset {VERSION}: {self}", shape_HWC=(SIZE, SIZE, 1)
         )
 
@@ -88,7 +88,7 @@ def _block(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     for _ in range(MAX_REJECTIONS - 1):
         if not clash_M.any():
             break
-        second = _place_again(second, clash_M, rng)
+        second = _redraw_placement(second, clash_M, rng)
         clash_M = two_M & (_overlap(first, second) > MAX_OVERLAP)
     two_M &= ~clash_M  # what never fitted is dropped
     y_M = np.where(two_M, PAIR_CLASS[first.kind_M, second.kind_M], first.kind_M)
@@ -97,7 +97,7 @@ def _block(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     image_MHW = np.broadcast_to(grey_M[:, None, None], (BLOCK, SIZE, SIZE))
     for shape, drawn_M in ((first, np.ones(BLOCK, dtype=bool)), (second, two_M)):
         foreground_M = rng.uniform(0.55, 1, BLOCK)
-        inside_MHW = _fill(shape) & drawn_M[:, None, None]
+        inside_MHW = _inside_mask(shape) & drawn_M[:, None, None]
         image_MHW = np.where(inside_MHW, foreground_M[:, None, None], image_MHW)
     swapped_M = rng.random(BLOCK) < 0.5
     image_MHW = np.where(swapped_M[:, None, None], 1 - image_MHW, image_MHW)
@@ -108,20 +108,22 @@ def _new_objects(rng: np.random.Generator) -> Objects:
     kind_M = rng.integers(0, 3, BLOCK)
     bound_M = np.pi / VERTICES_K[kind_M]
     theta1_M, theta3_M = rng.uniform(-bound_M, bound_M), rng.uniform(0, 2 * np.pi, BLOCK)
-    return Objects(kind_M, theta1_M, theta3_M, *_place(kind_M, theta1_M, theta3_M, rng))
+    return Objects(kind_M, theta1_M, theta3_M, *_draw_placement(kind_M, theta1_M, theta3_M, rng))
 
 
-def _place_again(objects: Objects, again_M: np.ndarray, rng: np.random.Generator) -> Objects:
+def _redraw_placement(objects: Objects, again_M: np.ndarray, rng: np.random.Generator) -> Objects:
     """Other scales and another position for some of the objects; kind and rotations stay."""
     scale_M2, vertices_MP2, centre_M2 = (
         a.copy() for a in (objects.scale_M2, objects.vertices_MP2, objects.centre_M2)
     )
-    drawn = _place(objects.kind_M[again_M], objects.theta1_M[again_M], objects.theta3_M[again_M], rng)
+    drawn = _draw_placement(
+        objects.kind_M[again_M], objects.theta1_M[again_M], objects.theta3_M[again_M], rng
+    )
     scale_M2[again_M], vertices_MP2[again_M], centre_M2[again_M] = drawn
     return replace(objects, scale_M2=scale_M2, vertices_MP2=vertices_MP2, centre_M2=centre_M2)
 
 
-def _place(
+def _draw_placement(
     kind_M: np.ndarray, theta1_M: np.ndarray, theta3_M: np.ndarray, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Scales, vertices about the centre: P' = P·R(θ₁)·diag(s)·R(θ₂)·R(θ₃), and a centre that fits the image.
@@ -170,7 +172,7 @@ def _overlap(earlier: Objects, later: Objects) -> np.ndarray:
     return later.area_M * -np.expm1(-excess_M * np.log(2) / d_M) / earlier.area_M
 
 
-def _fill(objects: Objects) -> np.ndarray:
+def _inside_mask(objects: Objects) -> np.ndarray:
     """M × SIZE × SIZE: is the pixel's centre inside (left of every edge; the polygons are convex)?"""
     vertices_MP2 = objects.vertices_MP2 + objects.centre_M2[:, None, :]
     edges_MP2 = np.roll(vertices_MP2, -1, axis=1) - vertices_MP2

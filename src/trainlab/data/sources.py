@@ -41,26 +41,29 @@ YAML file in your project's `conf/data/`, and chosen by that file's name (`train
 """
 
 import inspect
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 from PIL import Image
 
-from trainlab.build import build, policy
-from trainlab.errors import RequestError, unknown
+from trainlab.errors import RequestError, unknown_name
+from trainlab.instantiate import instantiate, resolve_paths
+from trainlab.instantiate.parts import SOURCE
 
 if TYPE_CHECKING:
-    from trainlab.data.fingerprint import Identity
-    from trainlab.data.pixels import Depth
+    from trainlab.data.image_conversion import BitDepth
+
 
 BUILT_IN = {
     "digits": "trainlab.data.digits.Digits",
-    "mnist": "trainlab.data.official.mnist",
-    "fashion_mnist": "trainlab.data.official.fashion_mnist",
-    "cifar10": "trainlab.data.official.cifar10",
+    "mnist": "trainlab.data.torchvision_datasets.mnist",
+    "fashion_mnist": "trainlab.data.torchvision_datasets.fashion_mnist",
+    "cifar10": "trainlab.data.torchvision_datasets.cifar10",
     "shapeset": "trainlab.data.shapeset.Shapeset",
     "image_folder": "trainlab.data.image_folder.ImageFolder",
 }
@@ -94,11 +97,11 @@ class Decoded:
     classes: tuple[str, ...]
     val: Examples | None = None
     notes: Callable[[], Sequence[str]] = tuple
-    depth: Callable[[], "Depth | None"] = lambda: None
+    depth: Callable[[], "BitDepth | None"] = lambda: None
 
 
 @dataclass(frozen=True)
-class Found:
+class DatasetHandle:
     """A data set that is there, not yet read.
 
     copy: a short text on which copy it is ("official files"), or a function that opens the files to say it
@@ -123,7 +126,7 @@ class Found:
 class Source(Protocol):
     """Where images come from: the one method that a class of one's own needs."""
 
-    def find(self, root: Path) -> Found:
+    def find(self, root: Path) -> DatasetHandle:
         """Look below `root` (paths.data, perhaps read-only); get what is missing, or raise RequestError."""
         ...
 
@@ -135,9 +138,9 @@ def build_source(source: str | Mapping[str, Any] | Source) -> Source:
     """
     if isinstance(source, str):
         if source not in BUILT_IN:
-            raise unknown("data set", source, BUILT_IN)
+            raise unknown_name("data set", source, BUILT_IN)
         source = {"_target_": BUILT_IN[source]}
-    built = build(source, policy.SOURCE) if isinstance(source, Mapping) else source
+    built = instantiate(source, SOURCE) if isinstance(source, Mapping) else source
     if not isinstance(built, Source):
         raise RequestError(f"data.source: got a {type(built).__name__}, expected an object with find(root)")
     try:
@@ -149,19 +152,50 @@ def build_source(source: str | Mapping[str, Any] | Source) -> Source:
     return built
 
 
-def identify(data_settings: Mapping[str, Any], root: str | Path, cache: str | Path) -> tuple[str, str]:
-    """(fingerprint, copy) of the data set of a `data:` node, without decoding it and without torch.
+T = TypeVar("T")
 
-    The first look reads every file once (MNIST: 0.1 s); later ones compare sizes and times (milliseconds).
-    Raises RequestError where the data is neither found nor downloaded, or `cache` cannot be written.
+
+def with_data_paths(
+    settings: Mapping[str, Any],
+    use: Callable[[str, str], T],
+    data_folder: Path | None = None,
+    cache: Path | None = None,
+) -> T:
+    """What `use(root, cache)` makes of the data that these settings mean.
+
+    The user's own settings are taken at their word. Where a stranger's say that the data lie is looked at, if
+    there is such a folder, and nothing is downloaded into it; what is missing there is used in, or got into,
+    this machine's own folder, and what is decoded lies in this machine's own cache. `data_folder` and `cache`
+    are the user's word on it, here and now.
     """
-    fingerprint, copy, _ = look(data_settings, root, cache)
-    return fingerprint, copy
+    here = resolve_paths(settings)
+    kept = here["cache"] if cache is None else str(cache)
+    if data_folder is not None:
+        return use(str(data_folder), kept)
+    theirs = settings["paths"]["data"]
+    if theirs != here["data"] and Path(theirs).is_dir():
+        with suppress(DatasetNotFound), no_downloads():
+            return use(theirs, kept)
+    return use(here["data"], kept)
 
 
-def look(data_settings: Mapping[str, Any], root: str | Path, cache: str | Path) -> "Identity":
-    """(fingerprint, copy, notes) likewise: with what is to be told about the files that were found."""
-    from trainlab.data.fingerprint import identity
+_may_download: ContextVar[bool] = ContextVar("may_download", default=True)
 
-    found = build_source(data_settings["source"]).find(Path(root))
-    return identity(found, Path(cache))
+
+class DatasetNotFound(RequestError):
+    """The data set does not lie in this folder, and is not to be downloaded into it."""
+
+
+@contextmanager
+def no_downloads() -> Generator[None, None, None]:
+    """Within this block a data set that is not there is `NotHere`: the folder is not ours to write to."""
+    before = _may_download.set(False)
+    try:
+        yield
+    finally:
+        _may_download.reset(before)
+
+
+def may_download() -> bool:
+    """Whether a data set that is missing may be downloaded into its folder."""
+    return _may_download.get()

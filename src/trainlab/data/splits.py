@@ -8,7 +8,7 @@ import zlib
 
 import numpy as np
 
-Cut = tuple[np.ndarray, np.ndarray]
+SplitRows = tuple[np.ndarray, np.ndarray]
 
 
 def rng(seed: int, *purpose: str | int) -> np.random.Generator:
@@ -17,7 +17,7 @@ def rng(seed: int, *purpose: str | int) -> np.random.Generator:
     return np.random.Generator(np.random.Philox(np.random.SeedSequence(seed, spawn_key=key)))
 
 
-def stratified(y_N: np.ndarray, size: int, generator: np.random.Generator) -> Cut:
+def stratified(y_N: np.ndarray, size: int, generator: np.random.Generator) -> SplitRows:
     """(cut, rest): positions of `size` examples with the class shares of all (to within one), and the others.
 
     The cut comes shuffled, the rest in its old order. 0 <= size <= N.
@@ -25,9 +25,9 @@ def stratified(y_N: np.ndarray, size: int, generator: np.random.Generator) -> Cu
     return _cut(y_N, stratified_quotas(np.bincount(y_N), size), generator)
 
 
-def level(y_N: np.ndarray, size: int, generator: np.random.Generator) -> Cut:
+def balanced(y_N: np.ndarray, size: int, generator: np.random.Generator) -> SplitRows:
     """(cut, rest) like `stratified`, with equally many of each class as far as they go (to within one)."""
-    return _cut(y_N, level_quotas(np.bincount(y_N), size), generator)
+    return _cut(y_N, balanced_quotas(np.bincount(y_N), size), generator)
 
 
 def stratified_quotas(counts_K: np.ndarray, size: int) -> np.ndarray:
@@ -40,7 +40,7 @@ def stratified_quotas(counts_K: np.ndarray, size: int) -> np.ndarray:
     return quotas_K
 
 
-def level_quotas(counts_K: np.ndarray, size: int) -> np.ndarray:
+def balanced_quotas(counts_K: np.ndarray, size: int) -> np.ndarray:
     """How many of each class make up `size` evenly; a class that runs out leaves its part to the others."""
     quotas_K = np.zeros_like(counts_K)
     while (left := size - int(quotas_K.sum())) > 0:
@@ -51,7 +51,7 @@ def level_quotas(counts_K: np.ndarray, size: int) -> np.ndarray:
     return quotas_K
 
 
-def _cut(y_N: np.ndarray, quotas_K: np.ndarray, generator: np.random.Generator) -> Cut:
+def _cut(y_N: np.ndarray, quotas_K: np.ndarray, generator: np.random.Generator) -> SplitRows:
     order = generator.permutation(len(y_N))
     y_shuffled_N = y_N[order]
     taken_N = np.zeros(len(y_N), dtype=bool)  # in shuffled order: the first `quota` of each class

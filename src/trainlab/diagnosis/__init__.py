@@ -3,8 +3,8 @@
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from trainlab.diagnosis.forecast.outcome import Forecast
-    from trainlab.diagnosis.forecast.preflight import preflight
+    from trainlab.forecast.answer import Forecast
+    from trainlab.forecast.preflight import preflight
 
 __all__ = ["Forecast", "preflight"]
 
@@ -15,6 +15,6 @@ def __getattr__(name: str) -> object:
         raise AttributeError(f"module 'trainlab.diagnosis' has no attribute '{name}'")
     from importlib import import_module
 
-    home = {"Forecast": "outcome", "preflight": "preflight"}[name]
-    value = globals()[name] = getattr(import_module(f"trainlab.diagnosis.forecast.{home}"), name)
+    home = {"Forecast": "answer", "preflight": "preflight"}[name]
+    value = globals()[name] = getattr(import_module(f"trainlab.forecast.{home}"), name)
     return value

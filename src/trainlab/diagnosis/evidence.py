@@ -1,29 +1,80 @@
-"""What is known of a run, as plain numbers: signals, losses, the confusion of its test, how it was set up.
+"""What is known of a run, as plain numbers: its settings, signals, losses, the confusion matrix of its test.
 
-Everything is read as it was recorded; no torch, no run folder. A quantity that was not measured is empty.
-"""
+Everything is read as it was recorded; no torch, no run folder. A quantity that was not measured is empty."""
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
 
-from trainlab.diagnosis.setup import Setup
 from trainlab.signals.catalogue import NETWORK
+
+
+@dataclass(frozen=True)
+class SettingsSummary:
+    """`axes`: option names by axis. None: not known, or the run has no such thing."""
+
+    axes: Mapping[str, Any] = field(default_factory=dict)
+    depth: int | None = None
+    num_classes: int | None = None
+    batch_size: int | None = None
+    train_size: int | None = None
+    lr: float | None = None
+    momentum: float | None = None
+    weight_decay: float | None = None
+    norm_momentum: float | None = None
+    gradient_clip: float | None = None
+    max_epochs: int | None = None
+    max_steps: int | None = None
+
+    @classmethod
+    def of(cls, settings: Mapping[str, Any]) -> "SettingsSummary":
+        """From frozen settings; what they lack is None, so that half a record can be explained too."""
+        data, trainer, optimizer = (_mapping_at(settings, name) for name in ("data", "trainer", "optimizer"))
+        return cls(
+            axes=_mapping_at(settings, "axes"),
+            depth=settings.get("depth"),
+            num_classes=data.get("num_classes"),
+            batch_size=data.get("batch_size"),
+            train_size=data.get("train_size"),
+            lr=optimizer.get("lr"),
+            momentum=optimizer.get("momentum"),
+            weight_decay=optimizer.get("weight_decay"),
+            norm_momentum=_mapping_at(_mapping_at(settings, "norm_layer"), "layer").get("momentum"),
+            gradient_clip=trainer.get("gradient_clip"),
+            max_epochs=trainer.get("max_epochs"),
+            max_steps=trainer.get("max_steps"),
+        )
+
+    @property
+    def has_batchnorm(self) -> bool:
+        """Whether the network normalizes by its batch."""
+        return str(self.axes.get("norm_layer") or "").startswith("batchnorm")
+
+    @property
+    def rescales_gradient(self) -> bool:
+        """Whether the optimizer divides the gradient by its own size: its length then decides nothing."""
+        return str(self.axes.get("optimizer") or "").startswith(("adam", "rmsprop"))
+
+
+def _mapping_at(settings: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    part = settings.get(name)
+    return part if isinstance(part, Mapping) else {}
+
 
 Series = Mapping[int, float]
 """Values by step, in the order of steps."""
 
 
 @dataclass(frozen=True)
-class Signals:
+class RecordedSignals:
     """The rows of `signals.parquet`, by layer and quantity; layers in forward order."""
 
     table: Mapping[str, Mapping[str, Series]] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, rows: Iterable[tuple[int, str, str, float | None]]) -> "Signals":
+    def of(cls, rows: Iterable[tuple[int, str, str, float | None]]) -> "RecordedSignals":
         """From rows (step, layer, quantity, value), in the order in which they were measured."""
         table: dict[str, dict[str, dict[int, float]]] = {}
         for step, layer, quantity, value in rows:
@@ -64,12 +115,12 @@ class Evidence:
     same images (`training.reference`), None where none was fitted. `running`: it has not ended yet.
     """
 
-    signals: Signals = field(default_factory=Signals)
+    signals: RecordedSignals = field(default_factory=RecordedSignals)
     losses: Series = field(default_factory=dict)
     metrics: Mapping[str, float] = field(default_factory=dict)
     confusion_KK: Sequence[Sequence[int]] | None = None
     diverged: int | None = None
-    setup: Setup = field(default_factory=Setup)
+    setup: SettingsSummary = field(default_factory=SettingsSummary)
     reference: Mapping[str, Any] | None = None
     running: bool = False
 
@@ -79,13 +130,13 @@ class Evidence:
         signals: Iterable[tuple[int, str, str, float | None]],
         metrics: Iterable[tuple[int, int, str, float | None]],
         confusion_KK: Sequence[Sequence[int]] | None,
-        setup: Setup,
+        setup: SettingsSummary,
         diverged: int | None = None,
         reference: Mapping[str, Any] | None = None,
         running: bool = False,
     ) -> "Evidence":
         """From the rows of a run's tables: (step, layer, quantity, value) and (step, epoch, name, value)."""
-        measured, losses, latest = Signals.of(signals), dict[int, float](), dict[str, float]()
+        measured, losses, latest = RecordedSignals.of(signals), dict[int, float](), dict[str, float]()
         for step, _, name, value in metrics:
             if name == "train/loss_step":
                 losses[step] = math.nan if value is None else value
@@ -144,3 +195,22 @@ def path_length(ratios: Series) -> float:
         (later - step) * (ratio + next_ratio) / 2 for (step, ratio), (later, next_ratio) in pairwise(known)
     )
     return between + (known[0][1] + known[-1][1]) / 2
+
+
+def first_sustained_step(series: Series, holds: Callable[[float], bool]) -> int | None:
+    """The first step from which on `holds` is true of every value, None where it is not at the end.
+
+    A value that is not finite (a comparison with NaN is false) ends it, so that what came after a divergence
+    is never taken for a cause.
+    """
+    start = None
+    for step in sorted(series, reverse=True):
+        if not holds(series[step]):
+            break
+        start = step
+    return start
+
+
+def first_and_last(series: Series) -> tuple[float, float]:
+    """The first and the last value of a series that is not empty."""
+    return series[min(series)], series[max(series)]

@@ -11,80 +11,79 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from trainlab.diagnosis import (
-    of_batch,
-    of_budget,
-    of_data,
-    of_gradient,
-    of_steps,
-    of_units,
-    of_wiring,
-    verdict,
+from trainlab.diagnosis import verdict
+from trainlab.diagnosis.causes import (
+    batch_statistics,
+    gradient_flow,
+    hidden_units,
+    labels_and_splits,
+    run_length,
+    step_size,
+    wiring_faults,
 )
-from trainlab.diagnosis.causes import CAUSES
-from trainlab.diagnosis.evidence import Evidence
-from trainlab.diagnosis.finding import Finding
-from trainlab.diagnosis.remedy import remedy
-from trainlab.diagnosis.setup import Setup
-from trainlab.runs.result import WEAK
+from trainlab.diagnosis.evidence import Evidence, SettingsSummary
+from trainlab.diagnosis.known_causes import CAUSES, Finding
+from trainlab.diagnosis.remedy import suggest_remedy
+from trainlab.runs.result import WEAK_LEVELS
+from trainlab.stats.intervals import wilson_lower_bound
 
-Look = Callable[[Evidence], Finding | None]
+Check = Callable[[Evidence], Finding | None]
 
-STORY: tuple[Look, ...] = (
-    of_data.one_class,
-    of_data.constant_input,
-    of_steps.diverged,
-    of_data.test_classes_permuted,
-    of_wiring.softmax_before_loss,
-    of_wiring.activation_after_last_layer,
-    of_wiring.layers_not_registered,
-    of_wiring.gradients_add_up,
-    of_wiring.batchnorm_frozen,
-    of_units.symmetric_weights,
-    of_data.input_out_of_scale,
-    of_units.saturation,
-    of_units.dead_units,
-    of_units.collapsed_correlation,
-    of_gradient.no_trainable_gradient,
-    of_gradient.vanishing_gradient,
-    of_gradient.exploding_gradient,
-    of_steps.learning_rate_too_high,
-    of_batch.batchnorm_statistics_lag,
-    of_batch.batch_too_small,
-    of_steps.gradient_clip_too_small,
-    of_steps.schedule_decays_too_early,
-    of_steps.weight_decay_too_strong,
-    of_steps.learning_rate_too_low,
-    of_data.image_axes_scrambled,
-    of_data.test_images_in_training,
-    of_data.rare_class,
-    of_gradient.some_without_gradient,
+CHECKS: tuple[Check, ...] = (
+    labels_and_splits.one_class,
+    labels_and_splits.constant_input,
+    step_size.diverged,
+    labels_and_splits.test_classes_permuted,
+    wiring_faults.softmax_before_loss,
+    wiring_faults.activation_after_last_layer,
+    wiring_faults.layers_not_registered,
+    wiring_faults.gradients_add_up,
+    wiring_faults.batchnorm_frozen,
+    hidden_units.symmetric_weights,
+    labels_and_splits.input_out_of_scale,
+    hidden_units.saturation,
+    hidden_units.dead_units,
+    hidden_units.collapsed_correlation,
+    gradient_flow.no_trainable_gradient,
+    gradient_flow.vanishing_gradient,
+    gradient_flow.exploding_gradient,
+    step_size.learning_rate_too_high,
+    batch_statistics.batchnorm_statistics_lag,
+    batch_statistics.batch_too_small,
+    step_size.gradient_clip_too_small,
+    step_size.schedule_decays_too_early,
+    step_size.weight_decay_too_strong,
+    step_size.learning_rate_too_low,
+    labels_and_splits.image_axes_scrambled,
+    labels_and_splits.test_images_in_training,
+    labels_and_splits.rare_class,
+    gradient_flow.some_without_gradient,
 )
 """What is asked, in the order of the story."""
 
-LAST_RESORTS: tuple[Look, ...] = (
-    of_data.labels_unlearnable,
-    of_data.overfitting,
-    of_budget.too_few_steps,
-    of_budget.not_known,
+FALLBACK_CHECKS: tuple[Check, ...] = (
+    labels_and_splits.labels_unlearnable,
+    labels_and_splits.overfitting,
+    run_length.too_few_steps,
+    run_length.not_known,
 )
 """Asked where nothing else is found: that signal and gradient are sound is part of what they say."""
 
-EXACT: tuple[Look, ...] = (
-    of_data.test_classes_permuted,
-    of_wiring.softmax_before_loss,
-    of_wiring.activation_after_last_layer,
-    of_wiring.layers_not_registered,
-    of_wiring.gradients_add_up,
-    of_wiring.batchnorm_frozen,
-    of_units.symmetric_weights,
-    of_data.image_axes_scrambled,
-    of_data.test_images_in_training,
-    of_data.rare_class,
+EXACT_CHECKS: tuple[Check, ...] = (
+    labels_and_splits.test_classes_permuted,
+    wiring_faults.softmax_before_loss,
+    wiring_faults.activation_after_last_layer,
+    wiring_faults.layers_not_registered,
+    wiring_faults.gradients_add_up,
+    wiring_faults.batchnorm_frozen,
+    hidden_units.symmetric_weights,
+    labels_and_splits.image_axes_scrambled,
+    labels_and_splits.test_images_in_training,
+    labels_and_splits.rare_class,
 )
 """Asked of a run that learned well too: faults that are counted, and that cost it or its test something."""
 
-OF_UNITS = ("saturation", "dead_units", "collapsed_correlation")
+UNIT_CAUSES = ("saturation", "dead_units", "collapsed_correlation")
 """What may come up only in training: then the steps that brought it there stand before it."""
 
 GOOD_UPDATE = 0.01
@@ -116,7 +115,7 @@ class Diagnosis:
 
     def record(self) -> dict[str, Any]:
         """What goes into the run's record: learned, level, cause, layer, evidence, remedy, version."""
-        known = {"learned": self.learned, "level": self.level, "version": verdict.VERSION}
+        known = {"learned": self.learned, "level": self.level, "version": verdict.RULES_VERSION}
         if self.cause is None:
             return {**known, "evidence": dict(self.numbers) or None}
         evidence = {**self.numbers, **self.cause.numbers, "since_step": self.cause.since_step}
@@ -134,30 +133,30 @@ def diagnose(evidence: Evidence) -> Diagnosis:
 
     Of a run that learned well, or of which it is not known how well, only what is exact is asked.
     """
-    numbers = test_numbers(evidence)
-    learned = None if evidence.confusion_KK is None else verdict.learned(evidence.confusion_KK)
-    if learned is None and of_steps.diverged(evidence) is not None:
+    numbers = accuracy_numbers(evidence)
+    learned = None if evidence.confusion_KK is None else verdict.has_learned(evidence.confusion_KK)
+    if learned is None and step_size.diverged(evidence) is not None:
         learned = False
     level = _level(evidence, learned)
-    on_its_way = learned is None and evidence.late_loss() < of_data.UNTESTED * evidence.chance_loss
-    if on_its_way or (learned and level not in WEAK):
-        findings = [finding for look in EXACT if (finding := look(evidence))]
+    on_its_way = learned is None and evidence.late_loss() < labels_and_splits.UNTESTED * evidence.chance_loss
+    if on_its_way or (learned and level not in WEAK_LEVELS):
+        findings = [finding for look in EXACT_CHECKS if (finding := look(evidence))]
     else:
-        findings = ranked(evidence)
-    return Diagnosis(learned, findings, numbers, remedies(findings, evidence), level)
+        findings = rank_findings(evidence)
+    return Diagnosis(learned, findings, numbers, find_remedies(findings, evidence), level)
 
 
 def _level(evidence: Evidence, learned: bool | None) -> str | None:
     if learned is None or evidence.confusion_KK is None:
         return None if learned is None else "not"
-    return verdict.level(evidence.confusion_KK, evidence.reference)
+    return verdict.learning_level(evidence.confusion_KK, evidence.reference)
 
 
-def ranked(evidence: Evidence) -> list[Finding]:
+def rank_findings(evidence: Evidence) -> list[Finding]:
     """All causes that the evidence shows, in the order of the story."""
-    found = [finding for look in STORY if (finding := look(evidence))]
+    found = [finding for look in CHECKS if (finding := look(evidence))]
     start = min(evidence.signals.steps, default=0)
-    late = [f for f in found if f.cause in OF_UNITS and f.since_step is not None and f.since_step > start]
+    late = [f for f in found if f.cause in UNIT_CAUSES and f.since_step is not None and f.since_step > start]
     early = [f for f in found if f not in late]
     late.sort(key=lambda f: f.since_step or 0)
     causes = [f.cause for f in early]
@@ -165,25 +164,25 @@ def ranked(evidence: Evidence) -> list[Finding]:
     if "learning_rate_too_high" in causes:
         place = causes.index("learning_rate_too_high") + 1
     found = [*early[:place], *late, *early[place:]]
-    return found or [finding for look in LAST_RESORTS if (finding := look(evidence))][:1]
+    return found or [finding for look in FALLBACK_CHECKS if (finding := look(evidence))][:1]
 
 
-def remedies(findings: list[Finding], evidence: Evidence) -> dict[str, str]:
+def find_remedies(findings: list[Finding], evidence: Evidence) -> dict[str, str]:
     """The remedy of each finding. A divergence is mended by what mends its own cause, where that is found."""
     steps = evidence.steps
-    found = {f.cause: _remedy(f, evidence.setup, steps) for f in findings}
+    found = {f.cause: _remedy_for(f, evidence.setup, steps) for f in findings}
     reasons = [f.cause for f in findings if f.cause not in ("diverged", "one_class", "constant_input")]
     if "diverged" in found and reasons:
         found["diverged"] = found[reasons[0]]
     return {cause: overrides for cause, overrides in found.items() if overrides}
 
 
-def _remedy(finding: Finding, setup: Setup, steps: int) -> str | None:
+def _remedy_for(finding: Finding, setup: SettingsSummary, steps: int) -> str | None:
     if finding.numbers.get("layers_frozen"):  # no setting freezes a layer, and none thaws it
         return None
     needed = finding.numbers.get("steps_needed")
     factor = needed / steps if needed and steps else None
-    return remedy(finding.cause, setup, _lr_factor(finding), factor)
+    return suggest_remedy(finding.cause, setup, _lr_factor(finding), factor)
 
 
 def _lr_factor(finding: Finding) -> float | None:
@@ -196,22 +195,22 @@ def _lr_factor(finding: Finding) -> float | None:
     return None
 
 
-def test_numbers(evidence: Evidence) -> dict[str, float]:
+def accuracy_numbers(evidence: Evidence) -> dict[str, float]:
     """Accuracy on the test, the lower end of its interval, and what guessing the commonest class gives."""
     total = sum(map(sum, evidence.confusion_KK or ()))
     if not total or evidence.confusion_KK is None:
         return {}
     correct = sum(row[k] for k, row in enumerate(evidence.confusion_KK))
-    linear = verdict.attainable(evidence.reference, max(map(sum, evidence.confusion_KK)) / total)
+    linear = verdict.attainable_accuracy(evidence.reference, max(map(sum, evidence.confusion_KK)) / total)
     return {
         **({} if linear is None else {"linear_accuracy": linear}),
         "accuracy": correct / total,
-        "accuracy_at_least": verdict.wilson_lower(correct, total),
+        "accuracy_at_least": wilson_lower_bound(correct, total),
         "commonest_class": max(map(sum, evidence.confusion_KK)) / total,
         "images": float(total),
     }
 
 
-def sentence(finding: Finding) -> str:
+def cause_sentence(finding: Finding) -> str:
     """The cause in one plain sentence."""
     return CAUSES[finding.cause].sentence

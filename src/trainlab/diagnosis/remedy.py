@@ -4,10 +4,10 @@ import math
 import re
 from collections.abc import Mapping
 
-from trainlab.diagnosis.causes import cause
-from trainlab.diagnosis.of_batch import FEW_IMAGES
-from trainlab.diagnosis.rates import higher_rate
-from trainlab.diagnosis.setup import Setup
+from trainlab.diagnosis.causes.batch_statistics import FEW_IMAGES
+from trainlab.diagnosis.causes.step_size import higher_rate
+from trainlab.diagnosis.evidence import SettingsSummary
+from trainlab.diagnosis.known_causes import find_cause
 
 VGG_DEPTHS = (11, 13, 16, 19)
 RESNET_STEP = 3
@@ -16,8 +16,8 @@ BATCHNORM_MOMENTUM = 0.1
 """What torch gives it, and the platform's options."""
 
 
-def remedy(
-    name: str, setup: Setup, lr_factor: float | None = None, steps_factor: float | None = None
+def suggest_remedy(
+    name: str, setup: SettingsSummary, lr_factor: float | None = None, steps_factor: float | None = None
 ) -> str | None:
     """Overrides that mend the cause `name` in a run set up so: `norm_layer=batchnorm`, `optimizer.lr=0.001`.
 
@@ -28,7 +28,7 @@ def remedy(
     Raises RequestError for a cause that does not exist.
     """
     fills = _fills(setup, lr_factor, steps_factor or 2.0)
-    for template in cause(name).remedies:
+    for template in find_cause(name).remedies:
         overrides = [filled for part in template.split() if (filled := _fill(part, fills))]
         kept = [override for override in overrides if _changes(override, setup)]
         if kept:
@@ -48,7 +48,7 @@ def _number(value: object) -> str:
     return str(value) if isinstance(value, int) else f"{value:g}"
 
 
-def _fills(setup: Setup, lr_factor: float | None, steps_factor: float) -> dict[str, float | None]:
+def _fills(setup: SettingsSummary, lr_factor: float | None, steps_factor: float) -> dict[str, float | None]:
     return {
         "tenth_lr": _times(setup.lr, lr_factor or 0.1),
         "higher_lr": higher_rate(setup, lr_factor),
@@ -63,7 +63,7 @@ def _whole(value: float | None) -> int | None:
     return None if value is None else math.ceil(value - 1e-9)
 
 
-def _usual_momentum(setup: Setup) -> float | None:
+def _usual_momentum(setup: SettingsSummary) -> float | None:
     """BatchNorm's own, where the run's is smaller: statistics that follow too slowly to be those of the
     data."""
     low = setup.norm_momentum is not None and setup.norm_momentum < BATCHNORM_MOMENTUM
@@ -74,7 +74,7 @@ def _times(value: float | None, factor: float) -> float | None:
     return None if value is None else value * factor
 
 
-def _half_depth(setup: Setup) -> int | None:
+def _half_depth(setup: SettingsSummary) -> int | None:
     """About half of the depth, as the architecture allows it; None where it cannot be less."""
     if setup.depth is None:
         return None
@@ -86,7 +86,7 @@ def _half_depth(setup: Setup) -> int | None:
     return half if half < setup.depth else None
 
 
-def _changes(override: str, setup: Setup) -> bool:
+def _changes(override: str, setup: SettingsSummary) -> bool:
     """Whether the override is something else than what the run has, and can be run."""
     key, _, value = override.partition("=")
     if key == "norm_layer" and value == "batchnorm":

@@ -1,25 +1,24 @@
 """Did it learn, and how well? Better than guessing, by more than chance; against what a linear model
 reaches."""
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-VERSION = 2
+from trainlab.stats.intervals import wilson_lower_bound
+
+RULES_VERSION = 2
 """Of the rules and thresholds that make a verdict; a record says by which it was judged (none: version 1).
 
 1: `labels_unlearnable` was said of any run that stayed at chance for 100 steps without another cause.
 2: a cause only where its own evidence is there; `not_known`; how well, against a linear model.
 """
 
-WITHDRAWN = {"labels_unlearnable": 2}
+WITHDRAWN_CAUSES = {"labels_unlearnable": 2}
 """Causes that were said without evidence, and the version from which on they have it: of an older verdict
 they are not repeated."""
 
 # Two points of accuracy above the commonest class: less is not what people call learning.
-MARGIN = 0.02
-# Two-sided 99%: among the runs of a large sweep, few are called learners by luck.
-Z_99 = 2.5758
+ACCURACY_MARGIN = 0.02
 
 LEVELS = ("not", "barely", "poorly", "well")
 """How well a run learned. `learned` is True of all but the first."""
@@ -29,12 +28,12 @@ BARELY, WELL = 0.5, 0.9
 from the second on it has learned well. The linear model sees a part of the training images only, so that a
 network that has learned stands above it."""
 
-BARELY_OF_ALL = 0.25
+BARELY_WITHOUT_REFERENCE = 0.25
 """Where no linear model was fitted: the share of the way from guessing to no error at all, below which a run
 has barely learned. More is not said then, since nobody knows what can be reached."""
 
 
-def learned(confusion_KK: Sequence[Sequence[int]], margin: float = MARGIN) -> bool:
+def has_learned(confusion_KK: Sequence[Sequence[int]], margin: float = ACCURACY_MARGIN) -> bool:
     """Whether accuracy's lower bound exceeds the share of the commonest class by `margin`.
 
     `confusion_KK` counts images by true class (row) and predicted class (column). The bound is the lower end
@@ -47,42 +46,36 @@ def learned(confusion_KK: Sequence[Sequence[int]], margin: float = MARGIN) -> bo
         return False
     correct = sum(row[k] for k, row in enumerate(confusion_KK))
     commonest = max(map(sum, confusion_KK)) / total
-    return wilson_lower(correct, total) > commonest + margin
+    return wilson_lower_bound(correct, total) > commonest + margin
 
 
-def level(confusion_KK: Sequence[Sequence[int]], reference: Mapping[str, Any] | None = None) -> str | None:
+def learning_level(
+    confusion_KK: Sequence[Sequence[int]], reference: Mapping[str, Any] | None = None
+) -> str | None:
     """How well: "not", "barely", "poorly" or "well"; None for a run that learned, of which it is not known.
 
     Measured against `reference["accuracy"]`, a linear model's on the same images. Without one, or where that
     is itself no better than guessing, against no error at all: "barely", or None.
     """
-    if not learned(confusion_KK):
+    if not has_learned(confusion_KK):
         return "not"
     total = sum(map(sum, confusion_KK))
     accuracy = sum(row[k] for k, row in enumerate(confusion_KK)) / total
     commonest = max(map(sum, confusion_KK)) / total
-    linear = attainable(reference, commonest)
+    linear = attainable_accuracy(reference, commonest)
     if linear is None:
-        return "barely" if accuracy - commonest < BARELY_OF_ALL * (1 - commonest) else None
+        return "barely" if accuracy - commonest < BARELY_WITHOUT_REFERENCE * (1 - commonest) else None
     share = (accuracy - commonest) / (linear - commonest)
     return "barely" if share < BARELY else "poorly" if share < WELL else "well"
 
 
-def attainable(reference: Mapping[str, Any] | None, commonest: float) -> float | None:
+def attainable_accuracy(reference: Mapping[str, Any] | None, commonest: float) -> float | None:
     """The linear model's accuracy, where there is one that does better than guessing by some margins."""
     linear = (reference or {}).get("accuracy")
-    return linear if isinstance(linear, int | float) and linear > commonest + 3 * MARGIN else None
+    return linear if isinstance(linear, int | float) and linear > commonest + 3 * ACCURACY_MARGIN else None
 
 
-def holds(cause: str, version: int | None) -> bool:
+def is_cause_valid(cause: str, version: int | None) -> bool:
     """Whether a recorded cause is still to be told, by the version of the rules that said it (None: the
     first)."""
-    return (version or 1) >= WITHDRAWN.get(cause, 1)
-
-
-def wilson_lower(successes: int, trials: int, z: float = Z_99) -> float:
-    """Lower end of the Wilson score interval of a share (0..1)."""
-    p = successes / trials
-    centre = p + z * z / (2 * trials)
-    spread = z * math.sqrt(p * (1 - p) / trials + z * z / (4 * trials * trials))
-    return (centre - spread) / (1 + z * z / trials)
+    return (version or 1) >= WITHDRAWN_CAUSES.get(cause, 1)

@@ -6,7 +6,7 @@ import polars as pl
 
 from trainlab.analysis.effects import Effects
 from trainlab.errors import RequestError
-from trainlab.figures.style import COLOURS, GREY, altair, number_format
+from trainlab.figures.style import COLOURS, GREY, import_altair, number_format
 
 ROOM_FOR_NUMBERS = 1.15
 """Times the longest bar: its number stands beside it."""
@@ -16,13 +16,13 @@ MOST_PAIRS = 6
 """Interactions shown: the largest ones."""
 
 
-def shares(effects: Effects, title: str, subtitle: str = "") -> Any:
+def variance_share_bars(effects: Effects, title: str, subtitle: str = "") -> Any:
     """The chart of what share of the metric's variance each axis explains, and each pair beyond its two axes.
 
     Raises:
         RequestError: no share could be estimated.
     """
-    alt = altair()
+    alt = import_altair()
     pairs = effects.interactions.select(
         axis=pl.col("first") + " × " + pl.col("second"), share="share", kind=pl.lit("two together")
     ).head(MOST_PAIRS)
@@ -30,7 +30,7 @@ def shares(effects: Effects, title: str, subtitle: str = "") -> Any:
     rows = pl.concat([axes, pairs]).drop_nulls("share").to_dicts()
     if not rows:
         raise RequestError(f"no axis changes by itself in these runs: no share of {effects.metric} to tell")
-    y = _y("axis:N", [row["axis"] for row in rows])
+    y = _name_axis("axis:N", [row["axis"] for row in rows])
     largest = max(row["share"] for row in rows) or 1.0
     base = alt.Chart(alt.Data(values=rows)).encode(y=y, x=alt.X(
         "share:Q", title=f"share of the variance of {effects.metric}", axis=alt.Axis(format="%", tickCount=5),
@@ -53,20 +53,20 @@ def shares(effects: Effects, title: str, subtitle: str = "") -> Any:
     )
 
 
-def levels(effects: Effects, title: str, subtitle: str = "") -> Any:
+def level_mean_plot(effects: Effects, title: str, subtitle: str = "") -> Any:
     """The chart of the mean of each level with its 95% interval, axis by axis."""
-    alt = altair()
+    alt = import_altair()
     rows = [
-        {**row, "name": f"{row['axis']} = {_level(row['level'])}"}
+        {**row, "name": f"{row['axis']} = {_level_label(row['level'])}"}
         for row in effects.levels.filter(pl.col("mean").is_not_null()).to_dicts()
     ]
     unit = number_format("share" if effects.metric.endswith("acc") else "")
     ends = [float(row[key]) for row in rows for key in ("mean", "low", "high") if row[key] is not None]
     x = alt.X(
-        "mean:Q", title=effects.metric, scale=alt.Scale(domain=_around(ends), zero=False),
+        "mean:Q", title=effects.metric, scale=alt.Scale(domain=_axis_domain(ends), zero=False),
         axis=alt.Axis(format=unit, tickCount=5, labelOverlap="greedy"),
     )  # fmt: skip
-    y = _y("name:N", [row["name"] for row in rows])
+    y = _name_axis("name:N", [row["name"] for row in rows])
     base = alt.Chart(alt.Data(values=rows)).encode(y=y, color=alt.Color("axis:N", sort=None, legend=None))
     layers = [
         base.transform_filter("isValid(datum.low)")
@@ -81,17 +81,17 @@ def levels(effects: Effects, title: str, subtitle: str = "") -> Any:
     )
 
 
-def _level(level: str) -> str:
+def _level_label(level: str) -> str:
     """What runs without this setting have is no level called null."""
     return "–" if level == "null" else level
 
 
-def _around(values: list[float]) -> list[float]:
+def _axis_domain(values: list[float]) -> list[float]:
     """The ends of an axis that has all these values."""
     low, high = min(values, default=0.0), max(values, default=1.0)
     return [low, high] if high > low else [low - 0.5, high + 0.5]
 
 
-def _y(field: str, names: list[str]) -> Any:
-    alt = altair()
+def _name_axis(field: str, names: list[str]) -> Any:
+    alt = import_altair()
     return alt.Y(field, sort=names, title=None, axis=alt.Axis(grid=False, labelLimit=230))

@@ -1,4 +1,4 @@
-"""Did it learn, and how fast? A metric against the epoch, a line per setting, a band over its seeds."""
+"""Did it learn, and how fast? A metric against the epoch, with a band over seeds; losses of two runs."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -8,8 +8,8 @@ from typing import Any
 import polars as pl
 
 from trainlab.errors import RequestError
-from trainlab.figures.style import GREY, altair
-from trainlab.runs import BrokenRun, load_runs, metrics
+from trainlab.figures.style import GREY, import_altair
+from trainlab.runs import CorruptRunError, load_runs, read_metrics
 
 FEW_POINTS = 30
 """Up to so many epochs each has its dot, and its number on the axis."""
@@ -18,7 +18,7 @@ LINE_OF_TEXT = 0.055
 """The height of a name beside a line, as a share of the axis."""
 
 
-def curves(
+def load_curves(
     root: Path | str, select: Sequence[str], by: Sequence[str], metric: str = "val/acc"
 ) -> pl.DataFrame:
     """epoch (1 is the first), setting, mean, low, high (least and largest over seeds) of a metric.
@@ -30,11 +30,13 @@ def curves(
     for run in load_runs(root, select, settings=True).iter_rows(named=True):
         setting = ", ".join(str(run[axis]) for axis in by)
         folders.setdefault(setting, []).append(Path(root) / run["run_id"])
-    return of_runs(folders, metric)
+    return curves_of_runs(folders, metric)
 
 
-def of_runs(
-    folders: Mapping[str, Sequence[Path]], metric: str = "val/acc", broken: list[BrokenRun] | None = None
+def curves_of_runs(
+    folders: Mapping[str, Sequence[Path]],
+    metric: str = "val/acc",
+    broken: list[CorruptRunError] | None = None,
 ) -> pl.DataFrame:
     """The same of run folders by setting. Raises RequestError where none has measured the metric.
 
@@ -50,27 +52,27 @@ def of_runs(
     if table.is_empty():
         raise RequestError(f"no run of {', '.join(folders) or 'none'} has measured {metric}")
     spread = {"mean": pl.col("value").mean(), "low": pl.col("value").min(), "high": pl.col("value").max()}
-    return _thinned(table.group_by("setting", "epoch").agg(**spread).sort("setting", "epoch"))
+    return _thin_epochs(table.group_by("setting", "epoch").agg(**spread).sort("setting", "epoch"))
 
 
-def _metrics(folder: Path, broken: list[BrokenRun] | None) -> pl.DataFrame | None:
+def _metrics(folder: Path, broken: list[CorruptRunError] | None) -> pl.DataFrame | None:
     try:
-        return metrics(folder)
-    except BrokenRun as problem:
+        return read_metrics(folder)
+    except CorruptRunError as problem:
         if broken is None:
             raise
         broken.append(problem)
         return None
 
 
-def _thinned(table: pl.DataFrame) -> pl.DataFrame:
+def _thin_epochs(table: pl.DataFrame) -> pl.DataFrame:
     """Of many epochs every so many, and the last: a line has no more points than a screen can show."""
     last = int(table["epoch"].max())  # pyrefly: ignore
     every = -(-last // MOST_POINTS)
     return table.filter((pl.col("epoch") % every == 0) | (pl.col("epoch") == last) | (pl.col("epoch") == 1))
 
 
-def figure(
+def learning_curves_plot(
     table: pl.DataFrame,
     metric: str,
     title: str,
@@ -84,7 +86,7 @@ def figure(
     With `legend` the names stand below, for names longer than there is room beside the lines. `colours` are
     those of the settings, in the order of the legend; without them they go by their order.
     """
-    alt = altair()
+    alt = import_altair()
     is_share = metric.endswith("acc")
     name = {"acc": "accuracy", "loss": "loss (nats)"}.get(metric.rpartition("/")[2], metric)
     split = {"val": "validation ", "train": "training ", "test": "test "}.get(metric.partition("/")[0], "")
@@ -123,7 +125,9 @@ def figure(
     if few:
         layers.append(base.mark_point(filled=True, size=45, opacity=1).encode(y=y))
     if not legend:  # each line carries its name at its end: no legend to match colours with
-        ends = apart({row["setting"]: row["mean"] for row in table.sort("epoch").iter_rows(named=True)})
+        ends = dodge_labels(
+            {row["setting"]: row["mean"] for row in table.sort("epoch").iter_rows(named=True)}
+        )
         places = [{"epoch": epochs[-1], "setting": setting, "mean": at} for setting, at in ends.items()]
         names = base.properties(data=alt.Data(values=places)).mark_text(align="left", dx=8, fontSize=12)
         layers.append(names.encode(y=y, text="setting:N"))
@@ -143,7 +147,7 @@ def figure(
     )
 
 
-def apart(ends: Mapping[str, float]) -> dict[str, float]:
+def dodge_labels(ends: Mapping[str, float]) -> dict[str, float]:
     """Where the names of lines stand that end at these values: in the same order, none on another.
 
     The lowest stays; one that is nearer than a line of text to the one below is moved up.
@@ -154,3 +158,37 @@ def apart(ends: Mapping[str, float]) -> dict[str, float]:
     for setting, value in sorted(ends.items(), key=lambda item: item[1]):
         places[setting] = below = max(value, below + gap)
     return places
+
+
+MAX_LOSS_RATIO = 1.5
+"""Times the chance loss that the axis goes up to: a loss that leaves it is drawn at its edge."""
+
+
+def loss_comparison_plot(curves: Mapping[str, Mapping[int, float]], chance_loss: float, title: str) -> Any:
+    """The chart of losses (nats) by step, a line per name; `chance_loss` is the level of guessing.
+
+    Raises RequestError where Altair is not installed.
+    """
+    alt = import_altair()
+    rows = [
+        {"run": name, "step": step, "loss": loss}
+        for name, losses in curves.items()
+        for step, loss in losses.items()
+        if math.isfinite(loss)
+    ]
+    scale = alt.Scale(domain=[0, MAX_LOSS_RATIO * chance_loss], clamp=True)
+    lines = (
+        alt.Chart(alt.Data(values=rows))
+        .mark_line(strokeWidth=2)
+        .encode(
+            x=alt.X("step:Q", title="step", axis=alt.Axis(format="d", grid=False)),
+            y=alt.Y("loss:Q", title="training loss (nats)", scale=scale),
+            color=alt.Color("run:N", sort=list(curves), legend=alt.Legend(title=None, orient="top")),
+        )
+    )
+    level = alt.Chart(alt.Data(values=[{"loss": chance_loss, "text": "guessing"}])).encode(y="loss:Q")
+    guessing = level.mark_rule(color="#777", strokeDash=[2, 3])
+    named = level.mark_text(align="left", dx=4, dy=10, color="#555", fontSize=11).encode(
+        x=alt.value(0), text="text:N"
+    )
+    return alt.layer(lines, guessing, named).properties(width=520, height=280, title=title)

@@ -5,17 +5,17 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from trainlab.analysis.phase import (
-    FATES,
-    RULE,
-    Diagram,
-    best_rule,
+from trainlab.analysis.phase_diagram import (
+    OUTCOMES,
+    RULE_OF_THUMB,
+    PhaseDiagram,
+    fit_depth_rule,
     forecast_agreement,
-    levels,
-    sure,
+    format_agreement,
+    scales_and_depths,
     theory_agreement,
 )
-from trainlab.figures.style import altair
+from trainlab.figures.style import import_altair
 
 FATE_COLOURS = ("#9ecae9", "#d9d9d9", "#e59866")
 """Learned, at chance, diverged: pale, so that lines stand on them; told apart in grey too."""
@@ -28,13 +28,13 @@ NAMES = {"init.sigma_w2": "σw², variance of the weights times fan-in", "init.g
 Row = dict[str, Any]
 
 
-def figure(diagram: Diagram, title: str, subtitle: str = "") -> Any:
+def phase_diagram_plot(diagram: PhaseDiagram, title: str, subtitle: str = "") -> Any:
     """The chart of a diagram; the seeds of a setting share its cell, side by side.
 
     Raises RequestError where Altair is not installed.
     """
-    alt = altair()
-    scales, depths = levels(diagram.places)
+    alt = import_altair()
+    scales, depths = scales_and_depths(diagram.places)
     x_log, y_log = (values[-1] >= WIDE * values[0] > 0 for values in (scales, depths))
     x_edges, y_edges = edges(scales, x_log), edges(depths, y_log)
     kind = {True: "log", False: "linear"}
@@ -50,25 +50,27 @@ def figure(diagram: Diagram, title: str, subtitle: str = "") -> Any:
     )  # fmt: skip
     colour = alt.Color(
         "fate:N",
-        scale=alt.Scale(domain=list(FATES), range=list(FATE_COLOURS)),
+        scale=alt.Scale(domain=list(OUTCOMES), range=list(FATE_COLOURS)),
         legend=alt.Legend(title="a run", orient="top", symbolType="square", symbolOpacity=1),
     )
     rects = alt.Chart(alt.Data(values=cells(diagram, x_edges, y_edges, x_log)))
     layers = [
         rects.mark_rect(stroke="white", strokeWidth=0.6).encode(x=x, x2="x2:Q", y=y, y2="y2:Q", color=colour)
     ]
-    rule = best_rule(diagram)
+    rule = fit_depth_rule(diagram)
     if diagram.curve:
         top = 4 * y_edges[-1]
         if rule is not None:
             band = alt.Chart(alt.Data(values=curve(diagram, top, rule.low, rule.high)))
             layers.append(band.mark_area(opacity=0.13, color=THEORY, clip=True).encode(x=x, y=y, y2="y2:Q"))
-        layers += _haloed(alt.Chart(alt.Data(values=curve(diagram, top, RULE))), THEORY, {"x": x, "y": y})
+        layers += _line_with_halo(
+            alt.Chart(alt.Data(values=curve(diagram, top, RULE_OF_THUMB))), THEORY, {"x": x, "y": y}
+        )
     for line in boundary(diagram, x_edges, y_edges):
         base = alt.Chart(alt.Data(values=[{"x": a, "y": b, "order": i} for i, (a, b) in enumerate(line)]))
-        layers += _haloed(base, FORECAST, {"x": x, "y": y, "order": "order:Q"}, [7, 3])
+        layers += _line_with_halo(base, FORECAST, {"x": x, "y": y, "order": "order:Q"}, [7, 3])
     plot = alt.layer(*layers).properties(width=SIZE[0], height=SIZE[1])
-    return alt.vconcat(plot, _beneath(diagram, rule), spacing=8).properties(
+    return alt.vconcat(plot, _legend(diagram, rule), spacing=8).properties(
         title=alt.TitleParams(title, subtitle=[subtitle] if subtitle else [])
     )  # fmt: skip
 
@@ -84,9 +86,11 @@ def edges(values: Sequence[float], logs: bool) -> list[float]:
     return [math.exp(edge) if logs else edge for edge in all_edges]
 
 
-def cells(diagram: Diagram, x_edges: Sequence[float], y_edges: Sequence[float], x_log: bool) -> list[Row]:
+def cells(
+    diagram: PhaseDiagram, x_edges: Sequence[float], y_edges: Sequence[float], x_log: bool
+) -> list[Row]:
     """A rectangle a run: x, x2, y, y2, fate."""
-    scales, depths = levels(diagram.places)
+    scales, depths = scales_and_depths(diagram.places)
     rows = []
     for i, scale in enumerate(scales):
         for j, depth in enumerate(depths):
@@ -94,12 +98,12 @@ def cells(diagram: Diagram, x_edges: Sequence[float], y_edges: Sequence[float], 
                 (p for p in diagram.places if (p.scale, p.depth) == (scale, depth)), key=lambda p: p.seed
             )
             for k, run in enumerate(runs):
-                x, x2 = (_between(x_edges[i], x_edges[i + 1], n / len(runs), x_log) for n in (k, k + 1))
+                x, x2 = (_interpolate(x_edges[i], x_edges[i + 1], n / len(runs), x_log) for n in (k, k + 1))
                 rows.append({"x": x, "x2": x2, "y": y_edges[j], "y2": y_edges[j + 1], "fate": run.fate})
     return rows
 
 
-def curve(diagram: Diagram, top: float, constant: float, other: float | None = None) -> list[Row]:
+def curve(diagram: PhaseDiagram, top: float, constant: float, other: float | None = None) -> list[Row]:
     """x and y = constant · ξ, cut at `top`; y2 = other · ξ for a band."""
     rows = []
     for x, xi in diagram.curve:
@@ -109,10 +113,10 @@ def curve(diagram: Diagram, top: float, constant: float, other: float | None = N
 
 
 def boundary(
-    diagram: Diagram, x_edges: Sequence[float], y_edges: Sequence[float]
+    diagram: PhaseDiagram, x_edges: Sequence[float], y_edges: Sequence[float]
 ) -> list[list[tuple[float, float]]]:
     """The lines between settings whose mean probability reaches the threshold and those where it does not."""
-    scales, depths = levels(diagram.places)
+    scales, depths = scales_and_depths(diagram.places)
     said: dict[tuple[float, int], list[float]] = {}
     for place in diagram.places:
         if place.learns is not None:
@@ -129,10 +133,10 @@ def boundary(
                 lines.append([(x_edges[i], y_edges[j]), (x_edges[i], y_edges[j + 1])])
             if j and differ((scale, depths[j - 1]), (scale, depth)):
                 lines.append([(x_edges[i], y_edges[j]), (x_edges[i + 1], y_edges[j])])
-    return _joined(lines)
+    return _join_segments(lines)
 
 
-def _joined(pieces: list[list[tuple[float, float]]]) -> list[list[tuple[float, float]]]:
+def _join_segments(pieces: list[list[tuple[float, float]]]) -> list[list[tuple[float, float]]]:
     """Pieces that end where another begins, as one line."""
     lines: list[list[tuple[float, float]]] = []
     left = [list(piece) for piece in pieces]
@@ -156,25 +160,31 @@ def _joined(pieces: list[list[tuple[float, float]]]) -> list[list[tuple[float, f
     return lines
 
 
-def _haloed(base: Any, colour: str, channels: dict[str, Any], dash: Sequence[int] = (1, 0)) -> list[Any]:
+def _line_with_halo(
+    base: Any, colour: str, channels: dict[str, Any], dash: Sequence[int] = (1, 0)
+) -> list[Any]:
     """A line with a white rim: it is seen on every cell."""
     rim = base.mark_line(strokeWidth=5, color="white", opacity=0.8, clip=True).encode(**channels)
     line = base.mark_line(strokeWidth=2.4, color=colour, strokeDash=list(dash), clip=True)
     return [rim, line.encode(**channels)]
 
 
-def _beneath(diagram: Diagram, rule: Any) -> Any:
+def _legend(diagram: PhaseDiagram, rule: Any) -> Any:
     """The legend of the lines, each with how many runs it was right about."""
-    alt = altair()
+    alt = import_altair()
     theory, forecast = theory_agreement(diagram), forecast_agreement(diagram)
     lines = []
     if theory.n:
-        lines.append((f"line: theory, depth up to {RULE:g} ξ: right about {sure(theory)}", THEORY))
+        lines.append(
+            (f"line: theory, depth up to {RULE_OF_THUMB:g} ξ: right about {format_agreement(theory)}", THEORY)
+        )
     if theory.n and rule is not None:
         fitted = f"{rule.constant:.2g} ξ ({rule.low:.2g} to {rule.high:.2g})"
-        lines.append((f"shade: fitted to these runs, {fitted}: {sure(rule.agreement)}", THEORY))
+        lines.append((f"shade: fitted to these runs, {fitted}: {format_agreement(rule.agreement)}", THEORY))
     if forecast.n:
-        lines.append((f"dashes: preflight, said before training: right about {sure(forecast)}", FORECAST))
+        lines.append(
+            (f"dashes: preflight, said before training: right about {format_agreement(forecast)}", FORECAST)
+        )
     rows = [{"y": i, "text": text, "colour": colour} for i, (text, colour) in enumerate(lines)]
     return (
         alt.Chart(alt.Data(values=rows))
@@ -189,7 +199,7 @@ def _beneath(diagram: Diagram, rule: Any) -> Any:
     )
 
 
-def _between(first: float, second: float, share: float, logs: bool) -> float:
+def _interpolate(first: float, second: float, share: float, logs: bool) -> float:
     if logs:
         return math.exp((1 - share) * math.log(first) + share * math.log(second))
     return (1 - share) * first + share * second

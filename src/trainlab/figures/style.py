@@ -4,8 +4,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from trainlab.analysis.intervals import Interval
 from trainlab.errors import RequestError
+from trainlab.stats.intervals import Interval
 
 if TYPE_CHECKING:
     import altair as alt
@@ -19,7 +19,7 @@ FAINT = "#80808038"
 FONT = "Helvetica Neue, Helvetica, Arial, sans-serif"
 
 
-ON_SCREEN: dict[str, Any] = {
+PAGE_THEME: dict[str, Any] = {
     "font": FONT,
     "padding": {"left": 0, "right": 12, "top": 6, "bottom": 4},
     "range": {"category": COLOURS},
@@ -35,7 +35,7 @@ ON_SCREEN: dict[str, Any] = {
 }  # fmt: skip
 
 
-def altair() -> Any:
+def import_altair() -> Any:
     """The Altair module.
 
     Raises:
@@ -48,7 +48,7 @@ def altair() -> Any:
     return altair
 
 
-def styled(chart: "alt.Chart | alt.LayerChart") -> Any:
+def apply_print_theme(chart: "alt.Chart | alt.LayerChart") -> Any:
     """The chart with our fonts, colours, grid and margins."""
     return (
         chart.configure(font=FONT, background="white", padding=12)
@@ -63,7 +63,7 @@ def styled(chart: "alt.Chart | alt.LayerChart") -> Any:
     )  # fmt: skip
 
 
-class OnScreen:
+class PageChart:
     """The chart for a page with a background of its own, light or dark: that gives the colour of text.
 
     It is asked for its description alone, once for every view: not checked against Vega-Lite's schema, which
@@ -75,14 +75,14 @@ class OnScreen:
 
     def to_dict(self) -> dict[str, Any]:
         """The chart in Vega-Lite."""
-        return {**self._chart.to_dict(validate=False), "config": ON_SCREEN}
+        return {**self._chart.to_dict(validate=False), "config": PAGE_THEME}
 
 
-def write(chart: Any, path: Path) -> Path:
+def save_figure(chart: Any, path: Path) -> Path:
     """Writes PNG (two pixels a point), SVG, or a page that needs no network, by the file's ending."""
     path.parent.mkdir(parents=True, exist_ok=True)
     options = {"inline": True} if path.suffix.lower() == ".html" else {"scale_factor": 2.0}
-    styled(chart).save(path, **options)
+    apply_print_theme(chart).save(path, **options)
     return path
 
 
@@ -97,15 +97,15 @@ def number_format(unit: str) -> str:
     return "%" if unit in ("share", "points") else ""
 
 
-def within_reach(interval: Interval, unit: str) -> Interval:
+def clip_to_share(interval: Interval, unit: str) -> Interval:
     """The interval, cut to what a share can be: few seeds give bounds below 0 or above 1."""
     if unit != "share" or interval.low is None or interval.high is None:
         return interval
     return replace(interval, low=max(0.0, interval.low), high=min(1.0, interval.high))
 
 
-def svg(chart: Any) -> str:
+def to_svg(chart: Any) -> str:
     """The chart as the text of an SVG, for a page that has its pictures inside."""
     import vl_convert
 
-    return vl_convert.vegalite_to_svg(styled(chart).to_dict())
+    return vl_convert.vegalite_to_svg(apply_print_theme(chart).to_dict())

@@ -12,7 +12,13 @@ import torch
 from torch import Tensor, nn
 
 from trainlab.errors import RequestError
-from trainlab.models.receptive_field import Field, ReceptiveFields, Size, Window, pass_on
+from trainlab.models.receptive_field import (
+    ReceptiveField,
+    Size,
+    SlidingWindow,
+    TrackReceptiveFields,
+    propagate,
+)
 from trainlab.nn.layers import fans, weight_layers
 
 
@@ -66,7 +72,7 @@ def anatomy(module: nn.Module, in_shape_CHW: Size) -> list[LayerRow]:
                 new = set(layer.parameters(recurse=False)) - counted
                 counted.update(new)
                 macs = output.numel() * fan_in.get(layer, 0)
-                rows.append(_row(name, layer, inputs[0], output, sum(p.numel() for p in new), macs))
+                rows.append(_layer_row(name, layer, inputs[0], output, sum(p.numel() for p in new), macs))
 
         return hook
 
@@ -74,7 +80,7 @@ def anatomy(module: nn.Module, in_shape_CHW: Size) -> list[LayerRow]:
         for name, layer in module.named_modules():
             if not list(layer.children()) or list(layer.parameters(recurse=False)):
                 stack.callback(layer.register_forward_hook(record(name)).remove)
-        stack.enter_context(ReceptiveFields())
+        stack.enter_context(TrackReceptiveFields())
         _run_on_meta(module, in_shape_CHW)
     return rows
 
@@ -85,7 +91,7 @@ def _run_on_meta(module: nn.Module, in_shape_CHW: Size) -> None:
     on_meta = {name: torch.empty_like(tensor, device="meta") for name, tensor in tensors.items()}
     dtype = next((tensor.dtype for tensor in tensors.values() if tensor.is_floating_point()), None)
     x_NCHW = torch.empty(1, *in_shape_CHW, device="meta", dtype=dtype)
-    Field.of_pixels(len(in_shape_CHW) - 1).put_on(x_NCHW)
+    ReceptiveField.of_pixels(len(in_shape_CHW) - 1).put_on(x_NCHW)
     modes = {layer: layer.training for layer in module.modules()}
     try:
         module.eval()
@@ -99,8 +105,10 @@ def _run_on_meta(module: nn.Module, in_shape_CHW: Size) -> None:
             layer.training = mode
 
 
-def _row(name: str, layer: nn.Module, x: Tensor, y: Tensor, parameters: int, multiply_adds: int) -> LayerRow:
-    window, field = Window.of(layer, x, y), pass_on(layer, x, y)
+def _layer_row(
+    name: str, layer: nn.Module, x: Tensor, y: Tensor, parameters: int, multiply_adds: int
+) -> LayerRow:
+    window, field = SlidingWindow.of(layer, x, y), propagate(layer, x, y)
     return LayerRow(
         name=name,
         kind=type(layer).__name__,

@@ -14,14 +14,14 @@ from trainlab.errors import RequestError
 from trainlab.nn.norm_layers import NormLayer
 from trainlab.nn.pooling import conv_stride
 
-Shape = tuple[int, int, int]
+ShapeCHW = tuple[int, int, int]
 """C, H, W."""
 
-Build = Callable[[], nn.Module]
+ModuleFactory = Callable[[], nn.Module]
 """Builds a new activation or pooling module."""
 
 NO_NORM = NormLayer()
-MAX_POOL: Build = partial(nn.MaxPool2d, 2)
+MAX_POOL: ModuleFactory = partial(nn.MaxPool2d, 2)
 
 
 class ConvBlock(nn.Sequential):
@@ -33,20 +33,20 @@ class ConvBlock(nn.Sequential):
 
     def __init__(
         self,
-        in_shape_CHW: Shape,
+        in_shape_CHW: ShapeCHW,
         channels: int,
         *,
         kernel: int,
         stride: int = 1,
         padding: int = 0,
-        activation: Build = nn.ReLU,
+        activation: ModuleFactory = nn.ReLU,
         norm_layer: NormLayer = NO_NORM,
         convolution: Callable[..., nn.Module] = nn.Conv2d,
     ) -> None:
         conv = convolution(
             in_shape_CHW[0], channels, kernel, stride=stride, padding=padding, bias=norm_layer.keeps_bias
         )
-        shape = out_shape(conv, in_shape_CHW)
+        shape = output_shape(conv, in_shape_CHW)
         parts = {
             "conv": conv,
             **norm_layer.before(shape),
@@ -64,12 +64,12 @@ class ConvStage(nn.Sequential):
 
     def __init__(
         self,
-        in_shape_CHW: Shape,
+        in_shape_CHW: ShapeCHW,
         channels: int,
         count: int,
         *,
-        pool: Build | None,
-        activation: Build,
+        pool: ModuleFactory | None,
+        activation: ModuleFactory,
         norm_layer: NormLayer,
         convolution: Callable[..., nn.Module] = nn.Conv2d,
     ) -> None:
@@ -92,7 +92,7 @@ class ConvStage(nn.Sequential):
             shape = block.out_shape_CHW
         if pooling is not None:
             self.add_module("pool", pooling)
-            shape = out_shape(pooling, shape)
+            shape = output_shape(pooling, shape)
         self.out_shape_CHW = shape
 
 
@@ -107,7 +107,7 @@ class DenseBlock(nn.Sequential):
         in_features: int,
         out_features: int,
         *,
-        activation: Build = nn.ReLU,
+        activation: ModuleFactory = nn.ReLU,
         norm_layer: NormLayer = NO_NORM,
     ) -> None:
         super().__init__()
@@ -131,7 +131,7 @@ class AverageHead(nn.Sequential):
         self.add_module("linear", nn.Linear(channels, num_classes))
 
 
-def out_shape(module: nn.Module, in_shape_CHW: Shape) -> Shape:
+def output_shape(module: nn.Module, in_shape_CHW: ShapeCHW) -> ShapeCHW:
     """Shape C, H, W that `module` gives for maps of `in_shape_CHW`; nothing is computed (meta device).
 
     Raises RequestError where the maps are too small for it.
@@ -147,28 +147,28 @@ def out_shape(module: nn.Module, in_shape_CHW: Shape) -> Shape:
     return C, H, W
 
 
-def require(name: str, got: int, at_least: int) -> None:
+def require_at_least(name: str, got: int, at_least: int) -> None:
     """Raise RequestError where a size is below its least value."""
     if got < at_least:
         raise RequestError(f"{name}: got {got}, expected at least {at_least}")
 
 
-def refuse_pooling(model: str, pool: Build | None) -> None:
+def refuse_pooling(model: str, pool: ModuleFactory | None) -> None:
     """Raise RequestError where an architecture without pooling is given one: it would change nothing."""
     if pool is not None:
         raise RequestError(f"model={model}: there is nothing to pool; expected pool=none")
 
 
-def most_poolings(in_shape_CHW: Shape) -> int:
+def max_poolings(in_shape_CHW: ShapeCHW) -> int:
     """How often maps can be halved, rounding down, before the smaller side is one position."""
     return min(in_shape_CHW[1:]).bit_length() - 1
 
 
-def require_poolings(model: str, in_shape_CHW: Shape, poolings: int) -> None:
+def require_poolings(model: str, in_shape_CHW: ShapeCHW, poolings: int) -> None:
     """Raise RequestError where images are too small to be halved `poolings` times."""
     _, H, W = in_shape_CHW
-    if poolings > most_poolings(in_shape_CHW):
+    if poolings > max_poolings(in_shape_CHW):
         raise RequestError(
             f"model={model}: {poolings} poolings on {H} × {W} pixels, expected at most "
-            f"{most_poolings(in_shape_CHW)}: they need images of {2**poolings} × {2**poolings} or larger"
+            f"{max_poolings(in_shape_CHW)}: they need images of {2**poolings} × {2**poolings} or larger"
         )

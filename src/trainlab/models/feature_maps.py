@@ -14,9 +14,8 @@ from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
 
 from trainlab.errors import RequestError
-from trainlab.models.receptive_field import Field, ReceptiveFields, Size, pass_on
-from trainlab.nn.layers import LocallyConnected2d
-from trainlab.signals.capture import is_activation
+from trainlab.models.receptive_field import ReceptiveField, Size, TrackReceptiveFields, propagate
+from trainlab.nn.layers import LocallyConnected2d, is_activation
 
 CONVOLUTIONS = (_ConvNd, LocallyConnected2d)
 
@@ -37,7 +36,7 @@ class ConvolutionView:
     z_Fhw: Tensor
     a_Fhw: Tensor
     kernels_FCkk: Tensor | None
-    field: Field | None
+    field: ReceptiveField | None
 
     def seen_by(self, position: Size, image_HW: Size) -> tuple[Size, Size] | None:
         """(first row and column, those after the last) of what a unit sees, cut at the image's edge."""
@@ -60,15 +59,15 @@ def feature_maps(network: nn.Module, x_1CHW: Tensor) -> list[ConvolutionView]:
         raise RequestError(f"feature maps: got {tuple(x_1CHW.shape)}, expected one image (1, C, H, W)")
     views: list[ConvolutionView] = []
     x_1CHW = x_1CHW.clone()  # it is marked with its field
-    Field.of_pixels(2).put_on(x_1CHW)
+    ReceptiveField.of_pixels(2).put_on(x_1CHW)
     modes = {module: module.training for module in network.modules()}
     with ExitStack() as stack:
         for name, module in network.named_modules():
             if not list(module.children()) or isinstance(module, CONVOLUTIONS):
-                stack.callback(module.register_forward_hook(_look(name, views)).remove)
+                stack.callback(module.register_forward_hook(_record_convolution(name, views)).remove)
             if is_activation(name, module):
-                stack.callback(module.register_forward_hook(_activated(views)).remove)
-        stack.enter_context(ReceptiveFields())
+                stack.callback(module.register_forward_hook(_record_activation(views)).remove)
+        stack.enter_context(TrackReceptiveFields())
         try:
             network.eval()(x_1CHW)
         except (RuntimeError, ValueError) as error:
@@ -81,7 +80,7 @@ def feature_maps(network: nn.Module, x_1CHW: Tensor) -> list[ConvolutionView]:
     return views
 
 
-def _look(name: str, views: list[ConvolutionView]) -> Callable[..., None]:
+def _record_convolution(name: str, views: list[ConvolutionView]) -> Callable[..., None]:
     mine = get_ident()  # threads may share a network: each looks at its own pass
 
     def hook(module: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
@@ -89,7 +88,7 @@ def _look(name: str, views: list[ConvolutionView]) -> Callable[..., None]:
             return
         if not (inputs and isinstance(inputs[0], Tensor) and isinstance(output, Tensor)):
             return
-        field = pass_on(module, inputs[0], output)
+        field = propagate(module, inputs[0], output)
         if isinstance(module, CONVOLUTIONS) and output.dim() == 4:
             kernels = module.weight.detach().clone() if isinstance(module, _ConvNd) else None
             z_Fhw = output[0].detach().clone()
@@ -98,7 +97,7 @@ def _look(name: str, views: list[ConvolutionView]) -> Callable[..., None]:
     return hook
 
 
-def _activated(views: list[ConvolutionView]) -> Callable[..., None]:
+def _record_activation(views: list[ConvolutionView]) -> Callable[..., None]:
     mine = get_ident()
 
     def hook(module: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:

@@ -5,11 +5,19 @@ from functools import partial
 from torch import Tensor, nn
 
 from trainlab.errors import RequestError
-from trainlab.models.blocks import MAX_POOL, NO_NORM, Build, ConvBlock, DenseBlock, Shape, out_shape
+from trainlab.models.blocks import (
+    MAX_POOL,
+    NO_NORM,
+    ConvBlock,
+    DenseBlock,
+    ModuleFactory,
+    ShapeCHW,
+    output_shape,
+)
 from trainlab.nn.norm_layers import NormLayer
 from trainlab.nn.pooling import conv_stride
 
-PADDING = {(28, 28): 2, (32, 32): 0}
+PADDING_BY_IMAGE_SIZE = {(28, 28): 2, (32, 32): 0}
 """Padding of C1 by image size: the paper's input is 32 × 32, MNIST's digits of 28 × 28 centred in it."""
 
 
@@ -32,16 +40,16 @@ class LeNet5(nn.Module):
 
     def __init__(
         self,
-        in_shape_CHW: Shape,
+        in_shape_CHW: ShapeCHW,
         num_classes: int,
         *,
-        activation: Build = nn.ReLU,
+        activation: ModuleFactory = nn.ReLU,
         norm_layer: NormLayer = NO_NORM,
-        pool: Build | None = MAX_POOL,
+        pool: ModuleFactory | None = MAX_POOL,
     ) -> None:
         super().__init__()
         size_HW = (in_shape_CHW[1], in_shape_CHW[2])
-        if size_HW not in PADDING:
+        if size_HW not in PADDING_BY_IMAGE_SIZE:
             got = " × ".join(map(str, size_HW))
             raise RequestError(
                 f"model=lenet5: got images of {got} pixels, expected 28 × 28 or 32 × 32 (data.image_size=32)"
@@ -50,11 +58,11 @@ class LeNet5(nn.Module):
         if pool is None:
             raise RequestError("model=lenet5: S2 and S4 pool; expected pool=max, avg or stride, got none")
         S2, S4 = pool(), pool()
-        self.C1 = conv(in_shape_CHW, 6, padding=PADDING[size_HW], stride=conv_stride(S2))
+        self.C1 = conv(in_shape_CHW, 6, padding=PADDING_BY_IMAGE_SIZE[size_HW], stride=conv_stride(S2))
         self.S2 = S2
-        self.C3 = conv(out_shape(S2, self.C1.out_shape_CHW), 16, stride=conv_stride(S4))
+        self.C3 = conv(output_shape(S2, self.C1.out_shape_CHW), 16, stride=conv_stride(S4))
         self.S4 = S4
-        self.C5 = conv(out_shape(S4, self.C3.out_shape_CHW), 120)
+        self.C5 = conv(output_shape(S4, self.C3.out_shape_CHW), 120)
         self.flatten = nn.Flatten()
         self.F6 = DenseBlock(120, 84, activation=activation, norm_layer=norm_layer)
         self.output = nn.Linear(84, num_classes)

@@ -6,7 +6,15 @@ from functools import partial
 from torch import Tensor, nn
 
 from trainlab.errors import RequestError
-from trainlab.models.blocks import MAX_POOL, NO_NORM, Build, ConvBlock, Shape, out_shape, require
+from trainlab.models.blocks import (
+    MAX_POOL,
+    NO_NORM,
+    ConvBlock,
+    ModuleFactory,
+    ShapeCHW,
+    output_shape,
+    require_at_least,
+)
 from trainlab.nn.layers import LocallyConnected2d
 from trainlab.nn.norm_layers import NormLayer
 from trainlab.nn.pooling import conv_stride
@@ -24,20 +32,20 @@ class LocallyConnected(nn.Module):
 
     def __init__(
         self,
-        in_shape_CHW: Shape,
+        in_shape_CHW: ShapeCHW,
         num_classes: int,
         *,
         depth: int = 2,
         width: int = 6,
         kernel: int = 5,
-        activation: Build = nn.ReLU,
+        activation: ModuleFactory = nn.ReLU,
         norm_layer: NormLayer = NO_NORM,
-        pool: Build | None = MAX_POOL,
+        pool: ModuleFactory | None = MAX_POOL,
     ) -> None:
         super().__init__()
-        require("depth", depth, 1)
-        require("width", width, 1)
-        require("model.kernel", kernel, 1)
+        require_at_least("depth", depth, 1)
+        require_at_least("width", width, 1)
+        require_at_least("model.kernel", kernel, 1)
         _, H, W = in_shape_CHW
         if min(H, W) - depth * (kernel - 1) < 1:
             raise RequestError(
@@ -64,7 +72,7 @@ class LocallyConnected(nn.Module):
             shape = block.out_shape_CHW
             if pooling is not None:
                 self.layers.add_module(f"pool{i + 1}", pooling)
-                shape = out_shape(pooling, shape)
+                shape = output_shape(pooling, shape)
         self.flatten = nn.Flatten()
         self.output = nn.Linear(math.prod(shape), num_classes)
 

@@ -4,7 +4,14 @@ import math
 
 from torch import Tensor, nn
 
-from trainlab.models.blocks import NO_NORM, Build, DenseBlock, Shape, refuse_pooling, require
+from trainlab.models.blocks import (
+    NO_NORM,
+    DenseBlock,
+    ModuleFactory,
+    ShapeCHW,
+    refuse_pooling,
+    require_at_least,
+)
 from trainlab.nn.norm_layers import NormLayer
 
 
@@ -18,18 +25,18 @@ class MLP(nn.Module):
 
     def __init__(
         self,
-        in_shape_CHW: Shape,
+        in_shape_CHW: ShapeCHW,
         num_classes: int,
         *,
         depth: int = 3,
         width: int = 100,
-        activation: Build = nn.ReLU,
+        activation: ModuleFactory = nn.ReLU,
         norm_layer: NormLayer = NO_NORM,
-        pool: Build | None = None,
+        pool: ModuleFactory | None = None,
     ) -> None:
         super().__init__()
-        require("depth", depth, 1)
-        require("width", width, 1)
+        require_at_least("depth", depth, 1)
+        require_at_least("width", width, 1)
         refuse_pooling("mlp", pool)
         self.flatten = nn.Flatten()
         self.hidden = nn.Sequential()

@@ -4,21 +4,21 @@ from functools import partial
 
 from torch import Tensor, nn
 
-from trainlab.errors import RequestError, unknown
+from trainlab.errors import RequestError, unknown_name
 from trainlab.models.blocks import (
     MAX_POOL,
     NO_NORM,
     AverageHead,
-    Build,
     ConvStage,
-    Shape,
-    most_poolings,
-    require,
+    ModuleFactory,
+    ShapeCHW,
+    max_poolings,
+    require_at_least,
     require_poolings,
 )
 from trainlab.nn.norm_layers import NormLayer
 
-USUAL_STAGES = 3
+DEFAULT_STAGES = 3
 PADDINGS = ("zeros", "circular", "reflect", "replicate")
 
 
@@ -42,30 +42,30 @@ class PlainCNN(nn.Module):
 
     def __init__(
         self,
-        in_shape_CHW: Shape,
+        in_shape_CHW: ShapeCHW,
         num_classes: int,
         *,
         depth: int = 4,
         width: int = 16,
         stages: int | None = None,
-        activation: Build = nn.ReLU,
+        activation: ModuleFactory = nn.ReLU,
         norm_layer: NormLayer = NO_NORM,
-        pool: Build | None = MAX_POOL,
+        pool: ModuleFactory | None = MAX_POOL,
         padding: str | None = None,
     ) -> None:
         super().__init__()
-        require("depth", depth, 1)
-        require("width", width, 1)
+        require_at_least("depth", depth, 1)
+        require_at_least("width", width, 1)
         if stages is None:
-            stages = min(USUAL_STAGES, depth, most_poolings(in_shape_CHW) + 1)
-        require("model.stages", stages, 1)
+            stages = min(DEFAULT_STAGES, depth, max_poolings(in_shape_CHW) + 1)
+        require_at_least("model.stages", stages, 1)
         if stages > depth:
             raise RequestError(
                 f"model.stages: got {stages}, expected at most depth={depth}, one convolution each"
             )
         require_poolings("plain_cnn", in_shape_CHW, stages - 1)
         if padding is not None and padding not in PADDINGS:
-            raise unknown("model.padding", padding, PADDINGS)
+            raise unknown_name("model.padding", padding, PADDINGS)
         convolution = nn.Conv2d if padding is None else partial(nn.Conv2d, padding_mode=padding)
 
         self.stages = nn.Sequential()

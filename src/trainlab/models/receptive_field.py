@@ -14,7 +14,7 @@ Size = tuple[int, ...]
 
 
 @dataclass(frozen=True)
-class Window:
+class SlidingWindow:
     """The window that a convolution or pooling slides over the map."""
 
     kernel: Size
@@ -23,7 +23,7 @@ class Window:
     dilation: Size
 
     @classmethod
-    def of(cls, layer: nn.Module, x: Tensor, y: Tensor) -> "Window | None":
+    def of(cls, layer: nn.Module, x: Tensor, y: Tensor) -> "SlidingWindow | None":
         """The layer's window; of adaptive pooling the equivalent one; None for a layer without."""
         dims = x.dim() - 2
         ones = (1,) * dims
@@ -32,17 +32,24 @@ class Window:
             return cls(kernel, kernel, (0,) * dims, ones)
         if not hasattr(layer, "kernel_size") or dims < 1:
             return None
-        kernel, dilation = (_each(getattr(layer, name, 1), dims) for name in ("kernel_size", "dilation"))
+        kernel, dilation = (
+            _per_dimension(getattr(layer, name, 1), dims) for name in ("kernel_size", "dilation")
+        )
         stride, padding = getattr(layer, "stride", None), getattr(layer, "padding", 0)
         if padding == "same":
             padding = tuple(d * (k - 1) // 2 for d, k in zip(dilation, kernel, strict=True))
         elif padding == "valid":
             padding = 0
-        return cls(kernel, _each(kernel if stride is None else stride, dims), _each(padding, dims), dilation)
+        return cls(
+            kernel,
+            _per_dimension(kernel if stride is None else stride, dims),
+            _per_dimension(padding, dims),
+            dilation,
+        )
 
 
 @dataclass(frozen=True)
-class Field:
+class ReceptiveField:
     """What one position of a map sees of the input: `size` pixels, `jump` pixels from its neighbour's.
 
     That of the first position begins at `start`, which is negative where padding lies before the image.
@@ -53,7 +60,7 @@ class Field:
     start: Size
 
     @classmethod
-    def of_pixels(cls, dims: int) -> "Field":
+    def of_pixels(cls, dims: int) -> "ReceptiveField":
         """Of the image itself."""
         return cls((1,) * dims, (1,) * dims, (0,) * dims)
 
@@ -63,7 +70,7 @@ class Field:
         return first, tuple(map(sum, zip(first, self.size, strict=True)))
 
     @staticmethod
-    def on(tensor: Tensor) -> "Field | None":
+    def on(tensor: Tensor) -> "ReceptiveField | None":
         """The field that `put_on` left on the tensor, None where there is none."""
         return getattr(tensor, "receptive_field", None)
 
@@ -71,39 +78,39 @@ class Field:
         """Mark the tensor with this field."""
         tensor.receptive_field = self  # pyrefly: ignore[missing-attribute]
 
-    def through(self, window: Window) -> "Field":
+    def through(self, window: SlidingWindow) -> "ReceptiveField":
         """After a window: size + dilation·(kernel − 1)·jump, jump·stride, start − padding·jump."""
         reach = [d * (k - 1) for d, k in zip(window.dilation, window.kernel, strict=True)]
-        return Field(
+        return ReceptiveField(
             tuple(s + r * j for s, r, j in zip(self.size, reach, self.jump, strict=True)),
             tuple(j * s for j, s in zip(self.jump, window.stride, strict=True)),
             tuple(s - p * j for s, p, j in zip(self.start, window.padding, self.jump, strict=True)),
         )
 
-    def over(self, map_size: Size) -> "Field":
+    def over(self, map_size: Size) -> "ReceptiveField":
         """Of all positions of a map together: what a dense layer after flattening sees."""
         dims = len(map_size)
-        whole = self.through(Window(map_size, (1,) * dims, (0,) * dims, (1,) * dims))
-        return Field(whole.size, self.jump, self.start)
+        whole = self.through(SlidingWindow(map_size, (1,) * dims, (0,) * dims, (1,) * dims))
+        return ReceptiveField(whole.size, self.jump, self.start)
 
-    def widest(self, other: "Field") -> "Field":
+    def widest(self, other: "ReceptiveField") -> "ReceptiveField":
         """Where two branches meet: the larger of both, from where the first of them begins."""
-        return Field(
+        return ReceptiveField(
             tuple(map(max, self.size, other.size)),
             tuple(map(max, self.jump, other.jump)),
             tuple(map(min, self.start, other.start)),
         )
 
 
-def pass_on(layer: nn.Module, x: Tensor, y: Tensor) -> Field | None:
+def propagate(layer: nn.Module, x: Tensor, y: Tensor) -> ReceptiveField | None:
     """Marks a layer's output with the field that its window makes of its input's; the field of the output."""
-    window, field = Window.of(layer, x, y), Field.on(x)
+    window, field = SlidingWindow.of(layer, x, y), ReceptiveField.on(x)
     if window is not None and field is not None:
         field.through(window).put_on(y)
-    return Field.on(y)
+    return ReceptiveField.on(y)
 
 
-class ReceptiveFields(TorchFunctionMode):
+class TrackReceptiveFields(TorchFunctionMode):
     """Hands the receptive field of a torch function's inputs on to its output.
 
     Windows are added by the rows of the layers that have them; here branches meet (the widest field counts),
@@ -112,17 +119,17 @@ class ReceptiveFields(TorchFunctionMode):
 
     def __torch_function__(self, func, types, args=(), kwargs=None):
         output = func(*args, **(kwargs or {}))
-        tensors = [x for x in tree_leaves((args, kwargs)) if isinstance(x, Tensor) and Field.on(x)]
-        if isinstance(output, Tensor) and tensors and Field.on(output) is None:
-            reduce(Field.widest, (_seen(x, output) for x in tensors)).put_on(output)
+        tensors = [x for x in tree_leaves((args, kwargs)) if isinstance(x, Tensor) and ReceptiveField.on(x)]
+        if isinstance(output, Tensor) and tensors and ReceptiveField.on(output) is None:
+            reduce(ReceptiveField.widest, (_field_at_output(x, output) for x in tensors)).put_on(output)
         return output
 
 
-def _seen(x: Tensor, y: Tensor) -> Field:
+def _field_at_output(x: Tensor, y: Tensor) -> ReceptiveField:
     """The field of x as it reaches y."""
     field = x.receptive_field  # pyrefly: ignore[missing-attribute]
     return field.over(tuple(x.shape[2:])) if x.dim() > 2 and y.dim() == 2 else field
 
 
-def _each(value: int | Size, dims: int) -> Size:
+def _per_dimension(value: int | Size, dims: int) -> Size:
     return (value,) * dims if isinstance(value, int) else tuple(value)

@@ -7,12 +7,12 @@ from trainlab.errors import RequestError
 from trainlab.models.blocks import (
     NO_NORM,
     AverageHead,
-    Build,
     ConvBlock,
-    Shape,
-    out_shape,
+    ModuleFactory,
+    ShapeCHW,
+    output_shape,
     refuse_pooling,
-    require,
+    require_at_least,
 )
 from trainlab.nn.norm_layers import NormLayer
 
@@ -35,14 +35,14 @@ class ResNet(nn.Module):
 
     def __init__(
         self,
-        in_shape_CHW: Shape,
+        in_shape_CHW: ShapeCHW,
         num_classes: int,
         *,
         depth: int = 9,
         width: int = 16,
-        activation: Build = nn.ReLU,
+        activation: ModuleFactory = nn.ReLU,
         norm_layer: NormLayer = NO_NORM,
-        pool: Build | None = None,
+        pool: ModuleFactory | None = None,
         branch_gain: float | None = None,
     ) -> None:
         super().__init__()
@@ -50,7 +50,7 @@ class ResNet(nn.Module):
             raise RequestError(
                 f"model=resnet: got depth={depth} blocks, expected a multiple of 3: 3, 6, 9, 15, 27, …"
             )
-        require("width", width, 1)
+        require_at_least("width", width, 1)
         refuse_pooling("resnet", pool)
         self.stem = ConvBlock(
             in_shape_CHW, width, kernel=3, padding=1, activation=activation, norm_layer=norm_layer
@@ -87,11 +87,11 @@ class BasicBlock(nn.Module):
 
     def __init__(
         self,
-        in_shape_CHW: Shape,
+        in_shape_CHW: ShapeCHW,
         channels: int,
         *,
         stride: int,
-        activation: Build,
+        activation: ModuleFactory,
         norm_layer: NormLayer,
         gain: float | None = None,
     ) -> None:
@@ -106,7 +106,7 @@ class BasicBlock(nn.Module):
             norm_layer=norm_layer,
         )
         second = nn.Conv2d(channels, channels, 3, padding=1, bias=norm_layer.keeps_bias)
-        shape = out_shape(second, first.out_shape_CHW)
+        shape = output_shape(second, first.out_shape_CHW)
         self.first = first
         self.second = nn.Sequential()
         for name, module in {"conv": second, **norm_layer.before(shape)}.items():

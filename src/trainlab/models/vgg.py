@@ -9,22 +9,22 @@ from trainlab.models.blocks import (
     MAX_POOL,
     NO_NORM,
     AverageHead,
-    Build,
     ConvStage,
     DenseBlock,
-    Shape,
-    require,
+    ModuleFactory,
+    ShapeCHW,
+    require_at_least,
     require_poolings,
 )
 from trainlab.nn.norm_layers import NormLayer
 
-CONVOLUTIONS = {11: (1, 1, 2, 2, 2), 13: (2, 2, 2, 2, 2), 16: (2, 2, 3, 3, 3), 19: (2, 2, 4, 4, 4)}
+CONVOLUTIONS_BY_DEPTH = {11: (1, 1, 2, 2, 2), 13: (2, 2, 2, 2, 2), 16: (2, 2, 3, 3, 3), 19: (2, 2, 4, 4, 4)}
 """Convolutions per stage (the paper's Table 1: A, B, D, E), by the weight layers of the ImageNet form."""
 
-MAPS = (1, 2, 4, 8, 8)
+MAPS_BY_STAGE = (1, 2, 4, 8, 8)
 """Maps per stage, in units of `width`."""
 
-LARGEST_SMALL_IMAGE = 64
+MAX_CIFAR_HEAD_SIZE = 64
 """Up to this side the network takes the CIFAR form."""
 
 
@@ -41,29 +41,29 @@ class VGG(nn.Module):
 
     def __init__(
         self,
-        in_shape_CHW: Shape,
+        in_shape_CHW: ShapeCHW,
         num_classes: int,
         *,
         depth: int = 16,
         width: int = 64,
-        activation: Build = nn.ReLU,
+        activation: ModuleFactory = nn.ReLU,
         norm_layer: NormLayer = NO_NORM,
-        pool: Build | None = MAX_POOL,
+        pool: ModuleFactory | None = MAX_POOL,
     ) -> None:
         super().__init__()
-        if depth not in CONVOLUTIONS:
+        if depth not in CONVOLUTIONS_BY_DEPTH:
             raise RequestError(f"model=vgg: got depth={depth}, expected one of 11, 13, 16, 19")
-        require("width", width, 1)
-        require_poolings("vgg", in_shape_CHW, len(MAPS))
+        require_at_least("width", width, 1)
+        require_poolings("vgg", in_shape_CHW, len(MAPS_BY_STAGE))
         self.stages = nn.Sequential()
         shape = in_shape_CHW
-        for i, (count, maps) in enumerate(zip(CONVOLUTIONS[depth], MAPS, strict=True)):
+        for i, (count, maps) in enumerate(zip(CONVOLUTIONS_BY_DEPTH[depth], MAPS_BY_STAGE, strict=True)):
             stage = ConvStage(
                 shape, maps * width, count, pool=pool, activation=activation, norm_layer=norm_layer
             )
             self.stages.add_module(str(i + 1), stage)
             shape = stage.out_shape_CHW
-        if max(in_shape_CHW[1:]) > LARGEST_SMALL_IMAGE:
+        if max(in_shape_CHW[1:]) > MAX_CIFAR_HEAD_SIZE:
             self.head = ImageNetHead(
                 math.prod(shape), 64 * width, num_classes, activation=activation, norm_layer=norm_layer
             )
@@ -79,7 +79,13 @@ class ImageNetHead(nn.Sequential):
     """Two hidden dense layers of `units`, dropout 0.5 after each, and the output."""
 
     def __init__(
-        self, in_features: int, units: int, num_classes: int, *, activation: Build, norm_layer: NormLayer
+        self,
+        in_features: int,
+        units: int,
+        num_classes: int,
+        *,
+        activation: ModuleFactory,
+        norm_layer: NormLayer,
     ) -> None:
         super().__init__()
         self.flatten = nn.Flatten()

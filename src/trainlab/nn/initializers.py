@@ -17,8 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from trainlab.errors import RequestError
-from trainlab.nn.layers import fans, weight_layers
-from trainlab.nn.orthogonal import delta_orthogonal_weight, orthogonal_weight
+from trainlab.nn.layers import fans, kernel_shape, weight_layers, weight_matrices_shape
 
 Initialize = Callable[..., None]
 """Called as `initializer(layer, negative_slope=0.0)`; fills the layer in place."""
@@ -77,7 +76,7 @@ class Initializer(ABC):
 
 
 @dataclass(frozen=True)
-class Scaled(Initializer):
+class VarianceScaling(Initializer):
     """N(0, std²), or U(±√3 std), which has the same variance; the std comes from the fans.
 
     Raises RequestError for a gain that is negative or not finite.
@@ -87,7 +86,7 @@ class Scaled(Initializer):
     uniform: bool = False
 
     def __post_init__(self) -> None:
-        require_not_negative(self, gain=self.gain)
+        require_nonnegative(self, gain=self.gain)
 
     @abstractmethod
     def std(self, layer: nn.Module, negative_slope: float) -> float:
@@ -101,7 +100,7 @@ class Scaled(Initializer):
             weight.normal_(0, std)
 
 
-class Kaiming(Scaled):
+class Kaiming(VarianceScaling):
     """Std gain/√fan_in, gain √(2/(1 + a²)) (He et al. 2015, Eq. 10 and 15; fan_in = k² c_in)."""
 
     def std(self, layer: nn.Module, negative_slope: float) -> float:
@@ -110,20 +109,20 @@ class Kaiming(Scaled):
         return gain / math.sqrt(fans(layer)[0])
 
 
-class Glorot(Scaled):
+class Glorot(VarianceScaling):
     """Std gain·√(2/(fan_in + fan_out)), gain 1 (Glorot & Bengio 2010, Eq. 12 and 16)."""
 
     def std(self, layer: nn.Module, negative_slope: float) -> float:
         """gain · √(2 / (fan_in + fan_out))."""
-        return _or_one(self.gain) * math.sqrt(2 / sum(fans(layer)))
+        return _gain_or_one(self.gain) * math.sqrt(2 / sum(fans(layer)))
 
 
-class LeCun(Scaled):
+class LeCun(VarianceScaling):
     """Std gain/√fan_in, gain 1 (LeCun et al. 1998, Efficient BackProp, Eq. 16)."""
 
     def std(self, layer: nn.Module, negative_slope: float) -> float:
         """gain / √fan_in."""
-        return _or_one(self.gain) / math.sqrt(fans(layer)[0])
+        return _gain_or_one(self.gain) / math.sqrt(fans(layer)[0])
 
 
 @dataclass(frozen=True)
@@ -136,7 +135,7 @@ class Normal(Initializer):
     std: float = 0.01
 
     def __post_init__(self) -> None:
-        require_not_negative(self, std=self.std)
+        require_nonnegative(self, std=self.std)
 
     def _fill_weight(self, weight: nn.Parameter, layer: nn.Module, negative_slope: float) -> None:
         weight.normal_(0, self.std)
@@ -154,7 +153,7 @@ class MeanField(Initializer):
     sigma_b2: float = 0.0
 
     def __post_init__(self) -> None:
-        require_not_negative(self, sigma_w2=self.sigma_w2, sigma_b2=self.sigma_b2)
+        require_nonnegative(self, sigma_w2=self.sigma_w2, sigma_b2=self.sigma_b2)
 
     def _fill_weight(self, weight: nn.Parameter, layer: nn.Module, negative_slope: float) -> None:
         weight.normal_(0, math.sqrt(self.sigma_w2 / fans(layer)[0]))
@@ -174,10 +173,10 @@ class Orthogonal(Initializer):
     gain: float | None = None
 
     def __post_init__(self) -> None:
-        require_not_negative(self, gain=self.gain)
+        require_nonnegative(self, gain=self.gain)
 
     def _fill_weight(self, weight: nn.Parameter, layer: nn.Module, negative_slope: float) -> None:
-        weight.copy_(_or_one(self.gain) * orthogonal_weight(layer))
+        weight.copy_(_gain_or_one(self.gain) * orthogonal_weight(layer))
 
 
 class DeltaOrthogonal(Orthogonal):
@@ -189,7 +188,7 @@ class DeltaOrthogonal(Orthogonal):
     """
 
     def _fill_weight(self, weight: nn.Parameter, layer: nn.Module, negative_slope: float) -> None:
-        weight.copy_(_or_one(self.gain) * delta_orthogonal_weight(layer))
+        weight.copy_(_gain_or_one(self.gain) * delta_orthogonal_weight(layer))
 
 
 class TorchDefault(Initializer):
@@ -216,7 +215,7 @@ class Zeros(Initializer):
         weight.zero_()
 
 
-def require_not_negative(initializer: Initializer, **values: float | None) -> None:
+def require_nonnegative(initializer: Initializer, **values: float | None) -> None:
     """Raise RequestError for a gain, std or variance that is negative or not finite; None is a default."""
     for name, value in values.items():
         if value is not None and not 0 <= value < math.inf:
@@ -224,5 +223,42 @@ def require_not_negative(initializer: Initializer, **values: float | None) -> No
             raise RequestError(f"init: {kind} got {name}={value}, expected a finite number of at least 0")
 
 
-def _or_one(gain: float | None) -> float:
+def _gain_or_one(gain: float | None) -> float:
     return 1.0 if gain is None else gain
+
+
+def random_orthogonal(groups: int, rows: int, columns: int) -> Tensor:
+    """`groups` matrices (R, C) of orthonormal rows (R ≤ C) or columns (R ≥ C), uniform over all such.
+
+    From the QR decomposition of Gaussian matrices; the signs of R's diagonal make it uniform (Mezzadri 2007).
+    """
+    tall = torch.randn(groups, max(rows, columns), min(rows, columns))
+    q, r = torch.linalg.qr(tall)
+    q = q * r.diagonal(dim1=1, dim2=2).sign()[:, None, :]
+    return q if rows >= columns else q.transpose(1, 2)
+
+
+def orthogonal_weight(layer: nn.Module) -> Tensor:
+    """A weight for `layer` each of whose matrices is orthogonal."""
+    return random_orthogonal(*weight_matrices_shape(layer)).reshape(layer.get_parameter("weight").shape)
+
+
+def delta_orthogonal_weight(layer: nn.Module) -> Tensor:
+    """A weight for `layer` that is zero but at the kernel's centre tap, an orthogonal matrix.
+
+    The centre of an even kernel is the tap before the middle.
+    """
+    kernel = kernel_shape(layer)
+    groups, rows, columns = weight_matrices_shape(layer)
+    channels = columns // kernel.numel()
+    taps_GRCT = torch.zeros(groups, rows, channels, kernel.numel())
+    taps_GRCT[..., _centre_tap_index(kernel)] = random_orthogonal(groups, rows, channels)
+    return taps_GRCT.reshape(layer.get_parameter("weight").shape)
+
+
+def _centre_tap_index(kernel: torch.Size) -> int:
+    """Index of the centre tap in the flattened kernel."""
+    index = 0
+    for taps in kernel:
+        index = index * taps + (taps - 1) // 2
+    return index

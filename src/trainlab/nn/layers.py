@@ -7,11 +7,12 @@ import math
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules import activation as torch_activations
 from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
 
 from trainlab.errors import RequestError
 
-NORMS_WITH_WIDE_WEIGHTS = (nn.LayerNorm, nn.RMSNorm)
+NORMS_WITH_WEIGHT_MATRICES = (nn.LayerNorm, nn.RMSNorm)
 """Normalization layers whose scale may have two dimensions and more: it is no weight to initialize."""
 
 
@@ -87,7 +88,7 @@ def weight_layers(network: nn.Module) -> list[tuple[str, nn.Module]]:
         for name, module in network.named_modules()
         if isinstance(weight := module._parameters.get("weight"), nn.Parameter)
         and weight.dim() >= 2
-        and not isinstance(module, NORMS_WITH_WIDE_WEIGHTS)
+        and not isinstance(module, NORMS_WITH_WEIGHT_MATRICES)
     ]
 
 
@@ -108,7 +109,7 @@ def fans(layer: nn.Module) -> tuple[int, int]:
     return columns * taps, rows // _groups(layer) * taps
 
 
-def matrices_shape(layer: nn.Module) -> tuple[int, int, int]:
+def weight_matrices_shape(layer: nn.Module) -> tuple[int, int, int]:
     """(G, outputs, inputs) of the weight as G separate matrices, which `reshape` to the weight's shape.
 
     G counts the groups of a convolution, or the positions of unshared weights. A weight of another kind is
@@ -130,3 +131,15 @@ def kernel_shape(layer: nn.Module) -> torch.Size:
 
 def _groups(layer: nn.Module) -> int:
     return layer.groups if isinstance(layer, _ConvNd) and not layer.transposed else 1
+
+
+NOT_ELEMENTWISE = (
+    nn.Softmax, nn.Softmax2d, nn.LogSoftmax, nn.Softmin, nn.GLU, nn.MultiheadAttention,
+)  # fmt: skip
+
+
+def is_activation(name: str, module: nn.Module) -> bool:
+    """Whether a module is an activation: torch's elementwise ones, and any that is named `activation`."""
+    if name.rpartition(".")[2] == "activation":
+        return True
+    return type(module).__module__ == torch_activations.__name__ and not isinstance(module, NOT_ELEMENTWISE)

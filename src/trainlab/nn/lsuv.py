@@ -46,7 +46,7 @@ class LSUV:
             return hook
 
         with ExitStack() as stack:
-            stack.enter_context(_as_it_was(network))
+            stack.enter_context(_train_mode_restored(network))
             for name, layer in weight_layers(network):
                 stack.callback(layer.register_forward_hook(rescale(name)).remove)
             network(x_NCHW)
@@ -68,7 +68,7 @@ class LSUV:
 
 
 @contextmanager
-def _as_it_was(network: nn.Module):
+def _train_mode_restored(network: nn.Module):
     """Run `network` as in training, without dropout; then put back modes, buffers, random state."""
     modes = {module: module.training for module in network.modules()}
     buffers = {name: buffer.clone() for name, buffer in network.named_buffers()}

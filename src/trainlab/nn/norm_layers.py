@@ -5,11 +5,13 @@ Legend: N images, C channels, H × W positions, F features.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
+import torch.distributed as dist
 from torch import Tensor, nn
 
-from trainlab.errors import RequestError, unknown
+from trainlab.errors import RequestError, unknown_name
 
 POSITIONS = ("before_activation", "after_activation")
 
@@ -30,7 +32,7 @@ class NormLayer:
 
     def __post_init__(self) -> None:
         if self.position not in POSITIONS:
-            raise unknown("norm_layer.position", self.position, POSITIONS)
+            raise unknown_name("norm_layer.position", self.position, POSITIONS)
 
     @property
     def keeps_bias(self) -> bool:
@@ -50,7 +52,7 @@ class NormLayer:
             return {}
         num_features, *map_HW = shape
         if map_HW in ([], [1, 1]):
-            _refuse_if_blind(self.layer, num_features)
+            _refuse_if_input_is_lost(self.layer, num_features)
         norm = self.layer(num_features)
         return {"norm": norm if map_HW else FeatureNorm(norm)}
 
@@ -82,7 +84,7 @@ def group_norm(num_features: int, groups: int = 8) -> nn.GroupNorm:
     return nn.GroupNorm(max(g for g in range(1, groups + 1) if num_features % g == 0), num_features)
 
 
-def _refuse_if_blind(layer: Callable[[int], nn.Module], num_features: int) -> None:
+def _refuse_if_input_is_lost(layer: Callable[[int], nn.Module], num_features: int) -> None:
     """Raise RequestError where the layer cannot work on 1 × 1 maps: it fails or forgets its input."""
     x_C11 = torch.linspace(1, -1, num_features, device="cpu")[:, None, None]
     with torch.random.fork_rng(devices=[]), torch.device("cpu"), torch.no_grad():
@@ -90,14 +92,70 @@ def _refuse_if_blind(layer: Callable[[int], nn.Module], num_features: int) -> No
         try:
             y_NC11 = norm(torch.stack([x_C11, -x_C11]))
         except (ValueError, RuntimeError) as error:
-            raise _blind(norm, num_features) from error
+            raise _input_lost_error(norm, num_features) from error
     if torch.allclose(y_NC11[0], y_NC11[1], atol=1e-3):  # one value less its own mean is rounding noise
-        raise _blind(norm, num_features)
+        raise _input_lost_error(norm, num_features)
 
 
-def _blind(norm: nn.Module, num_features: int) -> RequestError:
+def _input_lost_error(norm: nn.Module, num_features: int) -> RequestError:
     kind = type(norm).__name__
     return RequestError(
         f"norm_layer: {kind} cannot normalize {num_features} features of one position each (a dense layer or "
         f"a 1 × 1 map): nothing is left of them; expected batchnorm, layernorm or none there"
     )
+
+
+class _AverageOverProcesses(torch.autograd.Function):
+    """The mean of a tensor over all processes; its gradient is the mean of their gradients."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        return _average(x)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+        return _average(gradients[0])
+
+
+def _average(x: Tensor) -> Tensor:
+    total = x.detach().clone()
+    dist.all_reduce(total)
+    return total / dist.get_world_size()
+
+
+class SyncBatchNorm2d(nn.BatchNorm2d):
+    """`torch.nn.BatchNorm2d` whose training statistics are those of the global batch.
+
+    x_NCHW holds one process' equal share of it. With μ and σ² over N, H, W of all processes,
+    y = γ (x − μ)/√(σ² + ε) + β, and the running variance takes the unbiased estimate (Ioffe & Szegedy 2015,
+    algorithm 1). In eval mode, and without a process group, it is BatchNorm2d itself.
+    """
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Normalizes x_NCHW; same shape."""
+        if not self.training or not dist.is_initialized():
+            return super().forward(input)
+        mean_C = _AverageOverProcesses.apply(input.mean(dim=(0, 2, 3)))
+        centred = input - mean_C[:, None, None]
+        var_C = _AverageOverProcesses.apply(centred.square().mean(dim=(0, 2, 3)))
+        self._update(mean_C.detach(), var_C.detach(), input.numel() // input.shape[1] * dist.get_world_size())
+        normalized = centred * (var_C + self.eps).rsqrt()[:, None, None]
+        if self.affine:
+            normalized = normalized * self.weight[:, None, None] + self.bias[:, None, None]
+        return normalized
+
+    @torch.no_grad()
+    def _update(self, mean_C: Tensor, var_C: Tensor, count: int) -> None:
+        if self.running_mean is None or self.running_var is None or self.num_batches_tracked is None:
+            return  # track_running_stats=False
+        self.num_batches_tracked.add_(1)
+        momentum = 1 / float(self.num_batches_tracked) if self.momentum is None else self.momentum
+        self.running_mean.lerp_(mean_C, momentum)
+        self.running_var.lerp_(var_C * count / max(1, count - 1), momentum)
+
+
+def synchronize_batchnorm(network: nn.Module) -> None:
+    """Turns each BatchNorm2d of a network into a SyncBatchNorm2d, in place: same parameters, same state."""
+    for module in network.modules():
+        if type(module) is nn.BatchNorm2d:
+            module.__class__ = SyncBatchNorm2d

@@ -7,6 +7,7 @@ built alike, from the statistics of the official training split, and keep them a
 `std_C` whether their formula needs them or not.
 """
 
+import copy
 from collections.abc import Sequence
 
 import torch
@@ -14,7 +15,7 @@ from torch import Tensor, nn
 
 from trainlab.errors import RequestError
 
-GREY_LEVELS = 255.0
+MAX_PIXEL = 255.0
 """The largest pixel value: what x is divided by to reach the unit scale."""
 
 
@@ -38,7 +39,7 @@ class InputNormalization(nn.Module):
         self.register_buffer("std_C", torch.tensor(tuple(std_C), dtype=torch.float32))
 
 
-def _over_image(value_C: Tensor, like_NCHW: Tensor) -> Tensor:
+def _expand_like(value_C: Tensor, like_NCHW: Tensor) -> Tensor:
     """The value of each channel at each pixel of one image, in the memory layout of `like_NCHW`.
 
     Spread over channels-last images channel by channel instead, an operation runs over three numbers at a
@@ -63,8 +64,8 @@ class Standardize(InputNormalization):
     def forward(self, x_NCHW: Tensor) -> Tensor:
         """Pixels 0..255 to standardized float32."""
         x_NCHW = x_NCHW.float()
-        offset_1CHW = _over_image(-self.mean_C / self.std_C, x_NCHW)
-        scale_1CHW = _over_image(1 / (GREY_LEVELS * self.std_C), x_NCHW)
+        offset_1CHW = _expand_like(-self.mean_C / self.std_C, x_NCHW)
+        scale_1CHW = _expand_like(1 / (MAX_PIXEL * self.std_C), x_NCHW)
         return torch.addcmul(offset_1CHW, x_NCHW, scale_1CHW)
 
 
@@ -74,7 +75,7 @@ class Center(InputNormalization):
     def forward(self, x_NCHW: Tensor) -> Tensor:
         """Pixels 0..255 to centred float32."""
         x_NCHW = x_NCHW.float()
-        return torch.add(_over_image(-self.mean_C, x_NCHW), x_NCHW, alpha=1 / GREY_LEVELS)
+        return torch.add(_expand_like(-self.mean_C, x_NCHW), x_NCHW, alpha=1 / MAX_PIXEL)
 
 
 class Unit(InputNormalization):
@@ -82,7 +83,7 @@ class Unit(InputNormalization):
 
     def forward(self, x_NCHW: Tensor) -> Tensor:
         """Pixels 0..255 to 0..1."""
-        return x_NCHW.float() / GREY_LEVELS
+        return x_NCHW.float() / MAX_PIXEL
 
 
 class Symmetric(InputNormalization):
@@ -90,7 +91,7 @@ class Symmetric(InputNormalization):
 
     def forward(self, x_NCHW: Tensor) -> Tensor:
         """Pixels 0..255 to −1..1."""
-        return x_NCHW.float() * (2 / GREY_LEVELS) - 1
+        return x_NCHW.float() * (2 / MAX_PIXEL) - 1
 
 
 class Raw(InputNormalization):
@@ -117,3 +118,42 @@ class PerImage(InputNormalization):
         centred_NCHW = x_NCHW - x_NCHW.mean((1, 2, 3), keepdim=True)
         std_N111 = centred_NCHW.square().mean((1, 2, 3), keepdim=True).sqrt()
         return torch.where(constant_N111, 0.0, centred_NCHW / std_N111).float()
+
+
+class NormalizedNetwork(nn.Module):
+    """`network(normalization(x))`: x_NCHW holds pixels 0..255 (uint8 or float), the result is logits_NK."""
+
+    def __init__(self, normalization: nn.Module, network: nn.Module):
+        super().__init__()
+        self.normalization = normalization
+        self.network = network
+
+    def forward(self, x_NCHW: Tensor) -> Tensor:
+        """Logits_NK; the network's own precision decides (normalization computes in float32)."""
+        dtype = next(self.network.parameters()).dtype
+        return self.network(self.normalization(x_NCHW).to(dtype))
+
+
+def with_statistics(model: nn.Module, mean_C: Sequence[float], std_C: Sequence[float]) -> nn.Module:
+    """A copy whose `normalization` has other statistics; all other modules are the same, not copies.
+
+    mean_C, std_C: in the unit scale 0..1, one number for all channels or one each.
+
+    Raises RequestError for a normalization that uses none, a wrong number of them, or a std of 0 or less.
+    """
+    normalization = model.normalization
+    if not isinstance(normalization, Standardize | Center):
+        used = type(normalization).__name__
+        raise RequestError(f"statistics: {used} uses none, expected standardize or center")
+    if min(std_C) <= 0:
+        raise RequestError(f"statistics: got std {tuple(std_C)}, expected above 0")
+    changed = copy.deepcopy(normalization)
+    channels = len(changed.mean_C)
+    if not {len(mean_C), len(std_C)} <= {1, channels}:
+        raise RequestError(f"statistics: got {len(mean_C)} and {len(std_C)}, expected {channels} or 1 each")
+    with torch.no_grad():
+        changed.mean_C.copy_(torch.tensor(mean_C).expand(channels))
+        changed.std_C.copy_(torch.tensor(std_C).expand(channels))
+    other = copy.copy(model)
+    other._modules = {**model._modules, "normalization": changed}
+    return other

@@ -1,39 +1,49 @@
 """A run's identity, its record on disk, many records as one table. No torch.
 
-`identity` what a run is called; `record` its folder; `result` its outcome; `rows` its long tables;
-`table` many runs as one table, by way of `index`; `groups` sweeps as lists of ids; `selection` what a
-user means by RUNS; `housekeeping` sizes and removal; `provenance` which code made a run.
-"""
+- `identity`: the run id; `frozen_settings`: config.yaml, read, written, compared
+- `run_folder`: a run's folder, locked and written; `result`: result.json; `tables_on_disk`: metrics, signals
+- `run_table`: many runs as one table, by way of `index`
+- `groups`: sweeps as lists of run ids; `resolve_runs`: which runs a user means
+- `cleanup`: sizes and removal; `provenance`: which code and machine made a run
+- `locks`, `safe_files`, `json_nonfinite`: one process at a time, whole files, JSON with NaN"""
 
 from typing import TYPE_CHECKING
 
 from trainlab.runs.identity import run_id
 
 if TYPE_CHECKING:
-    from trainlab.runs.record import RunBusy, RunFolder
-    from trainlab.runs.result import BrokenRun, Result, Verdict
-    from trainlab.runs.table import Runs, confusion, load_runs, metrics, read_runs, signals, statuses
+    from trainlab.runs.result import CorruptRunError, Result, Verdict
+    from trainlab.runs.run_folder import RunFolder, RunLockedError
+    from trainlab.runs.run_table import (
+        LoadedRuns,
+        load_runs,
+        read_confusion,
+        read_metrics,
+        read_runs,
+        read_signals,
+        run_statuses,
+    )
 
 __all__ = [
-    "BrokenRun",
+    "CorruptRunError",
+    "LoadedRuns",
     "Result",
-    "RunBusy",
     "RunFolder",
-    "Runs",
+    "RunLockedError",
     "Verdict",
-    "confusion",
     "load_runs",
-    "metrics",
+    "read_confusion",
+    "read_metrics",
     "read_runs",
+    "read_signals",
     "run_id",
-    "signals",
-    "statuses",
+    "run_statuses",
 ]
 
 _HOMES = {
-    "RunBusy": "record",
-    "RunFolder": "record",
-    "BrokenRun": "result",
+    "RunLockedError": "run_folder",
+    "RunFolder": "run_folder",
+    "CorruptRunError": "result",
     "Result": "result",
     "Verdict": "result",
 }
@@ -45,4 +55,4 @@ def __getattr__(name: str) -> object:
         raise AttributeError(f"module 'trainlab.runs' has no attribute '{name}'")
     from importlib import import_module
 
-    return getattr(import_module(f"trainlab.runs.{_HOMES.get(name, 'table')}"), name)
+    return getattr(import_module(f"trainlab.runs.{_HOMES.get(name, 'run_table')}"), name)

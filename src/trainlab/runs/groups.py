@@ -6,15 +6,14 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
-from trainlab.errors import RequestError, unknown
-from trainlab.runs.atomic import write_atomically
-from trainlab.runs.holding import Held, holding
-from trainlab.runs.reading import read_whole
+from trainlab.errors import RequestError, unknown_name
+from trainlab.runs.locks import LockHeldError, hold_lock
+from trainlab.runs.safe_files import read_bounded, write_atomically
 
 log = logging.getLogger(__name__)
 
 GROUPS_FOLDER = "sweeps"
-OWN_GROUPS = ("claim-", "prove-")
+GENERATED_PREFIXES = ("claim-", "prove-")
 """Beginnings of the groups that `trainlab claims run` and `trainlab explain --prove` make."""
 
 
@@ -36,12 +35,12 @@ def add_to_group(root: Path | str, group: str, run_ids: Iterable[str]) -> list[s
     path = group_file(root, group)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with holding(path.parent / ".lock", timeout_seconds=10):
-            before = _read(path) if path.exists() else []
+        with hold_lock(path.parent / ".lock", timeout_seconds=10):
+            before = _read_run_ids(path) if path.exists() else []
             merged = list(dict.fromkeys([*before, *run_ids]))
             if merged != before:
                 write_atomically(path, json.dumps(merged, indent=0) + "\n")
-    except Held as holder:
+    except LockHeldError as holder:
         raise RequestError(f"cannot write the sweep {path}: it is being written by {holder}") from None
     except OSError as error:
         raise RequestError(
@@ -55,8 +54,8 @@ def read_group(root: Path | str, group: str) -> list[str]:
     """The run ids of a group. Raises RequestError for one that does not exist or cannot be read."""
     path = group_file(root, group)
     if not path.is_file():
-        raise unknown("sweep", group, groups(root))
-    return _read(path)
+        raise unknown_name("sweep", group, groups(root))
+    return _read_run_ids(path)
 
 
 def groups(root: Path | str) -> list[str]:
@@ -76,9 +75,9 @@ def read_groups(root: Path | str) -> dict[str, list[str]]:
     return found
 
 
-def _read(path: Path) -> list[str]:
+def _read_run_ids(path: Path) -> list[str]:
     try:
-        run_ids = json.loads(read_whole(path))
+        run_ids = json.loads(read_bounded(path))
     except (OSError, ValueError, RecursionError) as error:
         raise RequestError(
             f"the sweep's list {path} cannot be read ({error}); remove it and start again"

@@ -24,20 +24,20 @@ AXES = (
     "optimizer",
     "scheduler",
 )
-PLAIN = ("seed", "width", "depth", "early_stop")
-TRAINER = ("max_epochs", "max_steps", "precision", "gradient_clip", "val_every_epochs")
+HASHED_VALUES = ("seed", "width", "depth", "early_stop")
+HASHED_TRAINER = ("max_epochs", "max_steps", "precision", "gradient_clip", "val_every_epochs")
 
 # Where the images lie and which class reads them say nothing about what they are: the fingerprint does. The
 # default number of epochs only fills trainer.max_epochs.
-DATA_PLACE = frozenset({"root", "cache", "path", "folder", "source", "default_epochs"})
+NOT_HASHED_DATA = frozenset({"root", "cache", "path", "folder", "source", "default_epochs"})
 # debug=profile watches a run, it does not change it.
-DEBUG_DISPLAY = frozenset({"name", "description", "profile", "profiler"})
+NOT_HASHED_DEBUG = frozenset({"name", "description", "profile", "profiler"})
 
 # Settings that came after the first release, with the value that older runs had without knowing it. At that
 # value they are not hashed, so that older records keep their names. Entries are never removed or changed.
 ADDED_LATER: dict[str, object] = {"trainer.val_every_epochs": 1}
 
-OWN_CODE = "own_code"
+USER_CODE = "own_code"
 """Digests of the user's own modules by their names; absent where a run is made of ours and torch's alone."""
 
 ID_LENGTH = 12
@@ -51,11 +51,11 @@ def run_id(settings: Mapping, fingerprint: str) -> str:
 
     Raises RequestError for a value that cannot be written as JSON, or a number of devices that is none.
     """
-    own = _digest({"settings": decisive(settings), "data_fingerprint": fingerprint})
-    start = _foreign_start(settings.get("resume"), own)
+    own = _digest({"settings": hashed_settings(settings), "data_fingerprint": fingerprint})
+    start = _other_run_start(settings.get("resume"), own)
     if start is None:
         return own
-    return _digest({"settings": decisive(settings), "data_fingerprint": fingerprint, "resume": start})
+    return _digest({"settings": hashed_settings(settings), "data_fingerprint": fingerprint, "resume": start})
 
 
 def run_name(settings: Mapping) -> str:
@@ -64,7 +64,7 @@ def run_name(settings: Mapping) -> str:
     return f"{' '.join(options)} seed={settings['seed']}"
 
 
-def decisive(settings: Mapping) -> dict:
+def hashed_settings(settings: Mapping) -> dict:
     """The part of the settings that decides the result, in canonical form (sorted only when hashed).
 
     Left out: what is for people (axes, group), hardware, tracking, paths, checkpoint, signals, sweep, and
@@ -72,29 +72,29 @@ def decisive(settings: Mapping) -> dict:
     """
     trainer = settings.get("trainer") or {}
     chosen: dict = {axis: settings.get(axis) for axis in AXES}
-    chosen |= {name: settings.get(name) for name in PLAIN}
-    chosen["trainer"] = {name: trainer.get(name) for name in TRAINER}
-    chosen["trainer"]["devices"] = _number_of_devices(trainer.get("devices"))
-    chosen["data"] = _without(chosen["data"], DATA_PLACE)
-    chosen[OWN_CODE] = settings.get(OWN_CODE)
-    chosen["debug"] = _without(settings.get("debug"), DEBUG_DISPLAY)
+    chosen |= {name: settings.get(name) for name in HASHED_VALUES}
+    chosen["trainer"] = {name: trainer.get(name) for name in HASHED_TRAINER}
+    chosen["trainer"]["devices"] = _count_devices(trainer.get("devices"))
+    chosen["data"] = _without(chosen["data"], NOT_HASHED_DATA)
+    chosen[USER_CODE] = settings.get(USER_CODE)
+    chosen["debug"] = _without(settings.get("debug"), NOT_HASHED_DEBUG)
     for path, default in ADDED_LATER.items():
-        _forget_default(chosen, path.split("."), default)
+        _drop_default(chosen, path.split("."), default)
     return _canonical_mapping(chosen)
 
 
-def deciding(settings: Mapping) -> dict[str, object]:
+def flat_hashed_settings(settings: Mapping) -> dict[str, object]:
     """What decides the result, on one level; `resume` where the run starts from another run's weights."""
-    start = _foreign_start(settings.get("resume"), str(settings.get("run_id")))
-    return flat(decisive(settings)) | ({} if start is None else {"resume": start})
+    start = _other_run_start(settings.get("resume"), str(settings.get("run_id")))
+    return flatten(hashed_settings(settings)) | ({} if start is None else {"resume": start})
 
 
-def flat(settings: Mapping, prefix: str = "") -> dict[str, object]:
+def flatten(settings: Mapping, prefix: str = "") -> dict[str, object]:
     """Nested settings on one level, with dotted names: {"optimizer": {"lr": 1}} is {"optimizer.lr": 1}."""
     level: dict[str, object] = {}
     for key, value in settings.items():
         if isinstance(value, Mapping):
-            level |= flat(value, f"{prefix}{key}.")
+            level |= flatten(value, f"{prefix}{key}.")
         else:
             level[f"{prefix}{key}"] = value
     return level
@@ -131,7 +131,7 @@ def _without(node: object, names: frozenset[str]) -> object:
     return {key: value for key, value in node.items() if key not in names}
 
 
-def _forget_default(node: dict, path: list[str], default: object) -> None:
+def _drop_default(node: dict, path: list[str], default: object) -> None:
     """Take the value at `path` out of `node` if it is `default`; what changes is copied before."""
     inner = node.get(path[0])
     if len(path) == 1:
@@ -139,10 +139,10 @@ def _forget_default(node: dict, path: list[str], default: object) -> None:
             node.pop(path[0], None)
     elif isinstance(inner, Mapping):
         node[path[0]] = dict(inner)
-        _forget_default(node[path[0]], path[1:], default)
+        _drop_default(node[path[0]], path[1:], default)
 
 
-def _number_of_devices(devices: object) -> int:
+def _count_devices(devices: object) -> int:
     """How many devices share a batch; which ones does not matter. Not set and "auto" mean one."""
     if devices is None or devices == "auto":
         return 1
@@ -154,7 +154,7 @@ def _number_of_devices(devices: object) -> int:
     return int(str(count))
 
 
-def _foreign_start(resume: object, own_id: str) -> str | None:
+def _other_run_start(resume: object, own_id: str) -> str | None:
     """What names the other run's checkpoint, wherever its folder lies; None when a run continues itself."""
     if resume is None or isinstance(resume, bool) or resume == "":
         return None

@@ -1,12 +1,16 @@
 """The index beside the run folders: one line per recorded run, so that 10,000 runs load in a second.
 
-`<runs>/index.jsonl` is a cache of the records and never the truth. A line counts only while the time and
-size of its `result.json` agree, and only for the user who has written it, whose seal it bears: a line that
-came with a folder, or was changed, tells nothing. A missing, stale, strange or garbled line costs one read of
+`<runs>/index.jsonl` is a cache of the records and never the truth. A line counts only while the time and size
+of its `result.json` agree, and only for the user who has written it, and signed it (HMAC): a line that came
+with a folder, or was changed, is not believed. A missing, stale, unknown or garbled line costs one read of
 the record. Lines are appended in one write each, so any number of processes can add to it; one lost in a
-rewrite is read again. What lies in its place and is no file is not read, nor written through.
-"""
+rewrite is read again. What lies in its place and is no regular file is neither read nor written through.
 
+The signing key lies in the user's own configuration folder, made when it is first needed; where none can be
+kept, it lasts as long as the process, and lines that were signed before are read again."""
+
+import functools
+import hashlib
 import hmac
 import json
 import os
@@ -15,27 +19,25 @@ from contextlib import suppress
 from pathlib import Path
 
 from trainlab.errors import RequestError
-from trainlab.runs import plain_json
-from trainlab.runs.atomic import append_whole, write_atomically
+from trainlab.runs import json_nonfinite
+from trainlab.runs.frozen_settings import read_settings
 from trainlab.runs.groups import GROUPS_FOLDER
-from trainlab.runs.identity import deciding
-from trainlab.runs.reading import read_whole
-from trainlab.runs.result import RESULT_FILE, BrokenRun, Result, read_result
-from trainlab.runs.seal import seal, sealer
-from trainlab.runs.settings_file import read_settings
+from trainlab.runs.identity import flat_hashed_settings
+from trainlab.runs.result import RESULT_FILE, CorruptRunError, Result, read_result
+from trainlab.runs.safe_files import append_atomically, read_bounded, write_atomically
 
 INDEX_FILE = "index.jsonl"
 VERSION = 3  # of a line; raised when what it holds changes, so that older lines are read again
 
-MOST_BYTES, LONGEST_LINE = 2**28, 2**20
-_BEGINS, _SEAL_DIGITS = b'{"seal": "', 32
+MAX_INDEX_BYTES, MAX_LINE_BYTES = 2**28, 2**20
+_LINE_START, _SIGNATURE_DIGITS = b'{"seal": "', 32
 
 # {seal, by, version, run_id, mtime_ns, size, row: table_row(...), settings: settings_text(...)}.
 # The settings stay text until someone asks for them: reading 10,000 of them costs as much as all the rest.
-Entry = dict
+IndexEntry = dict
 
 
-def stamp(root: Path) -> tuple[int, ...]:
+def change_stamp(root: Path) -> tuple[int, ...]:
     """What changes as soon as a run below `root` begins, is recorded or goes; empty where nothing is.
 
     Costs three looks at the disk, however many runs there are. A run that goes on writing does not change it.
@@ -48,90 +50,90 @@ def stamp(root: Path) -> tuple[int, ...]:
     return tuple(seen)
 
 
-def read_index(root: Path) -> tuple[dict[str, Entry], bool]:
+def read_index(root: Path) -> tuple[dict[str, IndexEntry], bool]:
     """Entries by run id, the last line of a run winning, and whether the file should be rewritten."""
     try:
-        lines = read_whole(root / INDEX_FILE, MOST_BYTES, follow=False).splitlines()
+        lines = read_bounded(root / INDEX_FILE, MAX_INDEX_BYTES, follow=False).splitlines()
     except FileNotFoundError:
         return {}, False
     except OSError:  # a link, a pipe: a real one takes its place where that can be
         return {}, True
-    entries: dict[str, Entry] = {}
+    entries: dict[str, IndexEntry] = {}
     ours, is_garbled = 0, False
     for line in lines:
-        entry = _parsed(line)
+        entry = _parse_line(line)
         if entry is not None:
             ours += 1
             entries[entry["run_id"]] = entry
         else:
-            is_garbled |= not _is_of_others(line)
+            is_garbled |= not _is_signed_by_others(line)
     half_is_stale = ours > 2 * len(entries) + 100
     return entries, is_garbled or half_is_stale
 
 
-def _parsed(line: bytes) -> Entry | None:
+def _parse_line(line: bytes) -> IndexEntry | None:
     """The entry of a line of ours; None for one that is garbled, another's, or of another version."""
-    body = b"{" + line[len(_BEGINS) + _SEAL_DIGITS + 3 :]
-    if not line.startswith(_BEGINS) or len(line) > LONGEST_LINE:
+    body = b"{" + line[len(_LINE_START) + _SIGNATURE_DIGITS + 3 :]
+    if not line.startswith(_LINE_START) or len(line) > MAX_LINE_BYTES:
         return None
-    if not hmac.compare_digest(line[len(_BEGINS) :][:_SEAL_DIGITS], seal(body).encode()):
+    if not hmac.compare_digest(line[len(_LINE_START) :][:_SIGNATURE_DIGITS], sign(body).encode()):
         return None
     entry = json.loads(body)
     return entry if entry["version"] == VERSION else None
 
 
-def _is_of_others(line: bytes) -> bool:
+def _is_signed_by_others(line: bytes) -> bool:
     """Whether a line looks like one that another user has sealed: it is kept for them."""
-    mark = b'"by": "%s"' % sealer().encode()
-    return line.startswith(_BEGINS) and len(line) <= LONGEST_LINE and mark not in line[:100]
+    mark = b'"by": "%s"' % signer_id().encode()
+    return line.startswith(_LINE_START) and len(line) <= MAX_LINE_BYTES and mark not in line[:100]
 
 
-def is_current(entry: Entry | None, stat: os.stat_result) -> bool:
+def is_current(entry: IndexEntry | None, stat: os.stat_result) -> bool:
     """Whether an entry still describes the record with this time and size."""
     return (
         entry is not None and entry.get("mtime_ns") == stat.st_mtime_ns and entry.get("size") == stat.st_size
     )
 
 
-def read_entry(folder: Path) -> Entry:
+def read_entry(folder: Path) -> IndexEntry:
     """The entry of a run, from its own files. Raises FileNotFoundError where no record is, BrokenRun."""
     try:
         stat = (folder / RESULT_FILE).stat()
     except FileNotFoundError:
         raise
     except OSError as error:
-        raise BrokenRun(folder, f"{RESULT_FILE} cannot be read ({error.strerror})") from error
-    return _entry(folder, stat, read_result(folder))
+        raise CorruptRunError(folder, f"{RESULT_FILE} cannot be read ({error.strerror})") from error
+    return _build_entry(folder, stat, read_result(folder))
 
 
-def note(folder: Path, result: Result) -> None:
+def append_result(folder: Path, result: Result) -> None:
     """Add a run's line, just after its record was written."""
     with suppress(OSError):  # the next reader adds it
-        append(folder.parent, [_entry(folder, (folder / RESULT_FILE).stat(), result)])
+        append_entries(folder.parent, [_build_entry(folder, (folder / RESULT_FILE).stat(), result)])
 
 
-def append(root: Path, entries: Iterable[Entry]) -> None:
+def append_entries(root: Path, entries: Iterable[IndexEntry]) -> None:
     """Append entries, each in one write. Raises OSError."""
     for entry in entries:
-        append_whole(root / INDEX_FILE, _line(entry))
+        append_atomically(root / INDEX_FILE, _format_line(entry))
 
 
-def rewrite(root: Path, entries: Iterable[Entry]) -> None:
+def rewrite_index(root: Path, entries: Iterable[IndexEntry]) -> None:
     """Replace the index, but for the lines of others. Raises OSError."""
     try:
-        lines = read_whole(root / INDEX_FILE, MOST_BYTES, follow=False).splitlines()
+        lines = read_bounded(root / INDEX_FILE, MAX_INDEX_BYTES, follow=False).splitlines()
     except OSError:
         lines = []
-    kept = [line.decode(errors="replace") + "\n" for line in lines if _is_of_others(line)]
-    write_atomically(root / INDEX_FILE, "".join([*kept, *map(_line, entries)]))
+    kept = [line.decode(errors="replace") + "\n" for line in lines if _is_signed_by_others(line)]
+    write_atomically(root / INDEX_FILE, "".join([*kept, *map(_format_line, entries)]))
 
 
-def settings_text(folder: Path, settings: Mapping) -> str:
+def flat_settings_json(folder: Path, settings: Mapping) -> str:
     """The decisive settings of a run, flat, as JSON. Raises BrokenRun for what are no settings."""
     try:
-        return plain_json.dumps(deciding(settings))
+        return json_nonfinite.dumps(flat_hashed_settings(settings))
     except (RequestError, TypeError, ValueError, AttributeError) as error:
-        raise BrokenRun(folder, f"config.yaml does not hold settings ({error})") from error
+        raise CorruptRunError(folder, f"config.yaml does not hold settings ({error})") from error
 
 
 def table_row(result: Result) -> dict[str, object]:
@@ -160,17 +162,17 @@ def table_row(result: Result) -> dict[str, object]:
         "devices": result.machine.get("devices"),
         "data_copy": result.data.get("copy"),
         "data_fingerprint": result.data.get("fingerprint"),
-        "stopped": plain_json.dumps(result.stopped) if result.stopped else None,
+        "stopped": json_nonfinite.dumps(result.stopped) if result.stopped else None,
         "error": f"{error.get('type')}: {error.get('message')}" if error else None,
         "started": result.started,
         "finished": result.finished,
     }
 
 
-def _entry(folder: Path, stat: os.stat_result, result: Result) -> Entry:
+def _build_entry(folder: Path, stat: os.stat_result, result: Result) -> IndexEntry:
     try:
-        settings = settings_text(folder, read_settings(folder))
-    except BrokenRun:  # the record is good all the same
+        settings = flat_settings_json(folder, read_settings(folder))
+    except CorruptRunError:  # the record is good all the same
         settings = "{}"
     return {
         "version": VERSION,
@@ -182,8 +184,41 @@ def _entry(folder: Path, stat: os.stat_result, result: Result) -> Entry:
     }
 
 
-def _line(entry: Entry) -> str:
+def _format_line(entry: IndexEntry) -> str:
     """A line that only this user can have written."""
-    said = {"by": sealer(), **{key: value for key, value in entry.items() if key != "by"}}
-    body = plain_json.dumps(said)
-    return f'{{"seal": "{seal(body.encode())}", {body[1:]}\n'
+    said = {"by": signer_id(), **{key: value for key, value in entry.items() if key != "by"}}
+    body = json_nonfinite.dumps(said)
+    return f'{{"seal": "{sign(body.encode())}", {body[1:]}\n'
+
+
+KEY_FILE = "trainlab/seal.key"
+_KEY_BYTES = 32
+
+
+def sign(content: bytes) -> str:
+    """32 hexadecimal digits that only this user can make for this content."""
+    return hmac.digest(_signing_key(), content, "sha256").hex()[:32]
+
+
+def signer_id() -> str:
+    """Whose seals they are: 8 hexadecimal digits that tell nothing of the key."""
+    return hashlib.sha256(b"trainlab" + _signing_key()).hexdigest()[:8]
+
+
+@functools.cache
+def _signing_key() -> bytes:
+    fresh = os.urandom(_KEY_BYTES)
+    with suppress(OSError, RuntimeError):  # no home, or one that cannot be written
+        path = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / KEY_FILE
+        path.parent.mkdir(parents=True, exist_ok=True)
+        beside = path.with_name(f".{os.getpid()}.{fresh.hex()[:8]}")
+        beside.touch(0o600)
+        try:
+            beside.write_bytes(fresh)
+            with suppress(FileExistsError):
+                os.link(beside, path)  # whole at once, and the first of several processes wins
+        finally:
+            beside.unlink()
+        known = path.read_bytes()
+        return known if len(known) == _KEY_BYTES else fresh
+    return fresh

@@ -52,7 +52,7 @@ def git_state(
     return {"commit": commit, "dirty": any(not line.startswith("#") for line in lines)}
 
 
-def processor() -> str:
+def processor_name() -> str:
     """The processor's name, as the system gives it."""
     info = Path("/proc/cpuinfo")
     if info.exists():
@@ -62,7 +62,7 @@ def processor() -> str:
     return platform.processor() or platform.machine()
 
 
-def host(machine: Mapping[str, Any]) -> str:
+def describe_host(machine: Mapping[str, Any]) -> str:
     """Processor and cores of the machine that a run's record tells of; older records do not name them."""
     if machine.get("processor") is None:
         return f"{machine.get('name') or 'machine'}, processor not recorded"

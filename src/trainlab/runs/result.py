@@ -1,4 +1,4 @@
-"""What a run came to: `result.json`, schema 1."""
+"""The result of a run: `result.json`, schema 1, written and read."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
@@ -6,28 +6,26 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from trainlab.build import check_bounded
-from trainlab.build.policy import shown
-from trainlab.errors import RequestError, harmless
-from trainlab.runs import plain_json
-from trainlab.runs.atomic import write_atomically
-from trainlab.runs.reading import read_whole
+from trainlab.errors import RequestError, describe_value, sanitize
+from trainlab.instantiate import check_bounded
+from trainlab.runs import json_nonfinite
+from trainlab.runs.safe_files import read_bounded, write_atomically
 
 SCHEMA = 1
 RESULT_FILE = "result.json"
-RECORDED = ("finished", "diverged", "failed", "interrupted", "pruned")
-DONE = ("finished", "diverged")
+RECORDED_STATUSES = ("finished", "diverged", "failed", "interrupted", "pruned")
+DONE_STATUSES = ("finished", "diverged")
 """The statuses of a run that came to its end."""
-STATUSES = (*RECORDED, "running", "absent")
-WEAK = ("barely", "poorly")
+STATUSES = (*RECORDED_STATUSES, "running", "absent")
+WEAK_LEVELS = ("barely", "poorly")
 """Levels of a verdict on a run that counts as learned, and is less than what a linear model reaches."""
 
 
-class BrokenRun(Exception):
+class CorruptRunError(Exception):
     """A run folder that cannot be read: which one, and why, in one line."""
 
     def __init__(self, path: Path | str, reason: str) -> None:
-        super().__init__(harmless(f"{path}: {reason}"))
+        super().__init__(sanitize(f"{path}: {reason}"))
         self.path = Path(path)
         self.reason = reason
 
@@ -85,8 +83,8 @@ class Result:
     schema: int = SCHEMA
 
     def __post_init__(self) -> None:
-        if self.status not in RECORDED:
-            raise ValueError(f"status is {self.status!r}, expected one of {', '.join(RECORDED)}")
+        if self.status not in RECORDED_STATUSES:
+            raise ValueError(f"status is {self.status!r}, expected one of {', '.join(RECORDED_STATUSES)}")
 
     @classmethod
     def of(cls, settings: Mapping[str, Any], data_notes: Sequence[str] = (), **known: Any) -> "Result":
@@ -110,10 +108,12 @@ class Result:
 
     def write(self, folder: Path) -> None:
         """Write `result.json` into `folder`, whole or not at all. Raises OSError."""
-        write_atomically(folder / RESULT_FILE, plain_json.dumps(dataclasses.asdict(self), indent=2) + "\n")
+        write_atomically(
+            folder / RESULT_FILE, json_nonfinite.dumps(dataclasses.asdict(self), indent=2) + "\n"
+        )
 
 
-MOST_METRICS, MOST_AXES, LONGEST_NAME = 1000, 100, 1000
+MAX_METRICS, MAX_AXES, MAX_NAME_LENGTH = 1000, 100, 1000
 _MAPPINGS = ("metrics", "axes", "data", "machine", "versions", "git")
 _MAPPINGS_OR_NULL = ("error", "stopped", "pruning")
 _NUMBERS_OR_NULL = ("parameters", "epochs", "steps", "samples_per_second", "seconds", "seed")
@@ -131,38 +131,40 @@ def read_result(folder: Path, of: str | None = None) -> Result:
     run or of a newer schema.
     """
     try:
-        raw = plain_json.loads(read_whole(folder / RESULT_FILE))
+        raw = json_nonfinite.loads(read_bounded(folder / RESULT_FILE))
         check_bounded(raw, RESULT_FILE)
     except FileNotFoundError:
         raise
     except RequestError as error:
-        raise BrokenRun(folder, str(error)) from error
+        raise CorruptRunError(folder, str(error)) from error
     except (ValueError, RecursionError) as error:
-        raise BrokenRun(folder, f"{RESULT_FILE} is cut short or not JSON ({error})") from error
+        raise CorruptRunError(folder, f"{RESULT_FILE} is cut short or not JSON ({error})") from error
     except OSError as error:
-        raise BrokenRun(folder, f"{RESULT_FILE} cannot be read ({error.strerror})") from error
+        raise CorruptRunError(folder, f"{RESULT_FILE} cannot be read ({error.strerror})") from error
     if not isinstance(raw, dict):
-        raise BrokenRun(folder, f"{RESULT_FILE} holds {type(raw).__name__}, expected an object")
-    fault = _fault(raw, of or folder.resolve().name)
+        raise CorruptRunError(folder, f"{RESULT_FILE} holds {type(raw).__name__}, expected an object")
+    fault = _find_fault(raw, of or folder.resolve().name)
     if fault:
-        raise BrokenRun(folder, f"{RESULT_FILE}: {fault}")
+        raise CorruptRunError(folder, f"{RESULT_FILE}: {fault}")
     verdict = {key: value for key, value in raw["verdict"].items() if key in _VERDICT_FIELDS}
     known = {key: value for key, value in raw.items() if key in _FIELDS}
     warnings = tuple(raw.get("warnings", ()))
     return Result(**known | {"verdict": Verdict(**verdict), "warnings": warnings})
 
 
-def _fault(raw: dict, run_id: str) -> str | None:
+def _find_fault(raw: dict, run_id: str) -> str | None:
     """What is wrong with a parsed record, or None."""
     schema = raw.get("schema")
     if not isinstance(schema, int) or schema < 1:
-        return f"schema is {shown(schema)}, expected {SCHEMA}"
+        return f"schema is {describe_value(schema)}, expected {SCHEMA}"
     if schema > SCHEMA:
         return f"schema {schema} was written by a newer trainlab (this one reads {SCHEMA})"
     if raw.get("run_id") != run_id:
-        return f"it belongs to run '{shown(raw.get('run_id'))}'"
-    if raw.get("status") not in RECORDED:
-        return f"status is '{shown(raw.get('status'))}', expected one of {', '.join(RECORDED)}"
+        return f"it belongs to run '{describe_value(raw.get('run_id'))}'"
+    if raw.get("status") not in RECORDED_STATUSES:
+        return (
+            f"status is '{describe_value(raw.get('status'))}', expected one of {', '.join(RECORDED_STATUSES)}"
+        )
     kinds = [
         (("verdict", *_MAPPINGS), dict, "an object"),
         (_MAPPINGS_OR_NULL, dict | None, "an object or null"),
@@ -174,35 +176,61 @@ def _fault(raw: dict, run_id: str) -> str | None:
     for names, kind, expected in kinds:
         for name in names:
             if not isinstance(raw.get(name), kind):
-                return f"{name} is {shown(raw.get(name))}, expected {expected}"
+                return f"{name} is {describe_value(raw.get(name))}, expected {expected}"
     warnings = raw.get("warnings", [])  # older records have none
     if not isinstance(warnings, list) or not all(isinstance(line, str) for line in warnings):
         return f"warnings is {warnings!r}, expected a list of text"
-    if fault := _fault_of_verdict(raw["verdict"]) or _fault_of_axes(raw["axes"]):
+    if fault := _find_fault_in_verdict(raw["verdict"]) or _find_fault_in_axes(raw["axes"]):
         return fault
-    if len(raw["metrics"]) > MOST_METRICS:
-        return f"{len(raw['metrics']):,} metrics, expected at most {MOST_METRICS}"
+    if len(raw["metrics"]) > MAX_METRICS:
+        return f"{len(raw['metrics']):,} metrics, expected at most {MAX_METRICS}"
     for name, value in raw["metrics"].items():
         if not isinstance(value, int | float | None):
-            return f"metric {shown(name)} is {shown(value)}, expected a number or null"
+            return f"metric {describe_value(name)} is {describe_value(value)}, expected a number or null"
     return None
 
 
-def _fault_of_verdict(verdict: dict) -> str | None:
+def _find_fault_in_verdict(verdict: dict) -> str | None:
     for name in ("level", "cause", "layer", "remedy"):
         if not isinstance(verdict.get(name), str | None):
-            return f"verdict.{name} is {shown(verdict[name])}, expected text or null"
+            return f"verdict.{name} is {describe_value(verdict[name])}, expected text or null"
     if not isinstance(verdict.get("learned"), bool | None):
-        return f"verdict.learned is {shown(verdict['learned'])}, expected true, false or null"
+        return f"verdict.learned is {describe_value(verdict['learned'])}, expected true, false or null"
     if not isinstance(verdict.get("reference"), dict | None):
-        return f"verdict.reference is {shown(verdict['reference'])}, expected an object or null"
+        return f"verdict.reference is {describe_value(verdict['reference'])}, expected an object or null"
     return None
 
 
-def _fault_of_axes(axes: dict) -> str | None:
-    if len(axes) > MOST_AXES:
-        return f"{len(axes):,} axes, expected at most {MOST_AXES}"
+def _find_fault_in_axes(axes: dict) -> str | None:
+    if len(axes) > MAX_AXES:
+        return f"{len(axes):,} axes, expected at most {MAX_AXES}"
     for name, value in axes.items():
-        if len(name) > LONGEST_NAME or len(str(value)) > LONGEST_NAME:
-            return f"axis {shown(name)}: expected a name and a value of at most {LONGEST_NAME} characters"
+        if len(name) > MAX_NAME_LENGTH or len(str(value)) > MAX_NAME_LENGTH:
+            return (
+                f"axis {describe_value(name)}: expected a name and a value of at most "
+                f"{MAX_NAME_LENGTH} characters"
+            )
     return None
+
+
+@dataclass(frozen=True)
+class ResultStamp:
+    """The record in a folder at one moment, or that there was none.
+
+    Records are written beside and renamed, so one that was written since is another file with another time.
+    """
+
+    file: tuple[int, ...] | None
+
+    @classmethod
+    def of(cls, folder: Path) -> "ResultStamp":
+        """The record as it is now."""
+        try:
+            stat = (folder / RESULT_FILE).stat()
+        except OSError:
+            return cls(None)
+        return cls((stat.st_dev, stat.st_ino, stat.st_mtime_ns, stat.st_size))
+
+    def is_still_there(self, folder: Path) -> bool:
+        """Whether the record is the one of that moment: nothing has been written or removed since."""
+        return self == self.of(folder)

@@ -12,13 +12,12 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules import activation as torch_activations
 
-from trainlab.nn.layers import weight_layers
-from trainlab.signals import probe, quantities, wiring
-from trainlab.signals.sample import sampled_NPF, wide
+from trainlab.nn.layers import is_activation, weight_layers
+from trainlab.signals import label_probe, quantities, wiring
+from trainlab.signals.tensor_sampling import sample_NPF, to_wide
 
-IMAGES, VALUES = 32, 4096
+SAMPLED_IMAGES, SAMPLED_VALUES = 32, 4096
 """Images of the batch, and about how many values of a tensor, that statistics are taken from."""
 
 INPUT_OBSERVATIONS = 16384
@@ -27,20 +26,9 @@ INPUT_OBSERVATIONS = 16384
 DEAD_IMAGES, DEAD_OBSERVATIONS = 128, 2048
 """Images and (image, position) pairs that a unit must be constant over to be called dead."""
 
-NOT_ELEMENTWISE = (
-    nn.Softmax, nn.Softmax2d, nn.LogSoftmax, nn.Softmin, nn.GLU, nn.MultiheadAttention,
-)  # fmt: skip
-
-
-def is_activation(name: str, module: nn.Module) -> bool:
-    """Whether a module is an activation: torch's elementwise ones, and any that is named `activation`."""
-    if name.rpartition(".")[2] == "activation":
-        return True
-    return type(module).__module__ == torch_activations.__name__ and not isinstance(module, NOT_ELEMENTWISE)
-
 
 @dataclass
-class Tap:
+class TensorTap:
     """A tensor of a layer, and its gradient once it has come: a sample of each, and the true size."""
 
     features_last: bool
@@ -49,20 +37,20 @@ class Tap:
     grad_NPF: Tensor | None = None
 
     @classmethod
-    def on(cls, x: Tensor, features_last: bool) -> "Tap":
+    def on(cls, x: Tensor, features_last: bool) -> "TensorTap":
         """Samples x, and its gradient when the backward pass gets there."""
-        tap = cls(features_last, _sample(x.detach(), features_last), x.numel())
+        tap = cls(features_last, _wide_sample(x.detach(), features_last), x.numel())
         if x.requires_grad:
             x.register_hook(tap._take_gradient)
         return tap
 
     def _take_gradient(self, grad: Tensor) -> None:
-        self.grad_NPF = _sample(grad.detach(), self.features_last)
+        self.grad_NPF = _wide_sample(grad.detach(), self.features_last)
 
 
-def _sample(x: Tensor, features_last: bool) -> Tensor:
+def _wide_sample(x: Tensor, features_last: bool) -> Tensor:
     units = x.shape[-1 if features_last or x.dim() < 3 else 1]
-    return wide(sampled_NPF(x, features_last, IMAGES, VALUES // max(1, units)))
+    return to_wide(sample_NPF(x, features_last, SAMPLED_IMAGES, SAMPLED_VALUES // max(1, units)))
 
 
 @dataclass
@@ -72,8 +60,8 @@ class LayerCapture:
     name: str
     layer: nn.Module
     activation: nn.Module | None = None
-    z: Tap | None = None
-    a: Tap | None = None
+    z: TensorTap | None = None
+    a: TensorTap | None = None
     dead: Tensor | None = None
 
     @property
@@ -88,12 +76,12 @@ class LayerCapture:
 
     def see_preactivation(self, z: Tensor) -> None:
         """What enters the activation; of a layer without one, its output."""
-        self.z = Tap.on(z, self.features_last)
+        self.z = TensorTap.on(z, self.features_last)
 
     def see_activation(self, a: Tensor) -> None:
         """What leaves the activation."""
-        self.a = Tap.on(a, self.features_last)
-        many_NPF = sampled_NPF(a.detach(), self.features_last, DEAD_IMAGES, DEAD_OBSERVATIONS)
+        self.a = TensorTap.on(a, self.features_last)
+        many_NPF = sample_NPF(a.detach(), self.features_last, DEAD_IMAGES, DEAD_OBSERVATIONS)
         self.dead = quantities.dead_fraction(many_NPF)
 
 
@@ -127,8 +115,8 @@ class Capture:
     images: Mapping[str, Tensor] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.unregistered = wiring.Unregistered(self.network)
-        self.left_over: wiring.LeftOver | None = None
+        self.unregistered = wiring.UnregisteredLayers(self.network)
+        self.left_over: wiring.LeftOverGradient | None = None
         self._waiting: tuple[LayerCapture, Tensor, Tensor] | None = None  # for an activation: input, output
         self._inside: dict[nn.Module, LayerCapture] = {}
         self._handles: list[Any] = []
@@ -179,10 +167,12 @@ class Capture:
     def _before_network(self, network: nn.Module, inputs: tuple) -> None:
         self.unregistered.inside = True
         if inputs and isinstance(inputs[0], Tensor) and inputs[0].is_floating_point():
-            self.input_NPC = wide(sampled_NPF(inputs[0].detach(), False, IMAGES, INPUT_OBSERVATIONS))
-            self.images = wiring.of_images(inputs[0], IMAGES)
-            if len(inputs[0]) >= probe.FEWEST_IMAGES:
-                self.features_ND = probe.features(inputs[0])
+            self.input_NPC = to_wide(
+                sample_NPF(inputs[0].detach(), False, SAMPLED_IMAGES, INPUT_OBSERVATIONS)
+            )
+            self.images = wiring.neighbour_correlations(inputs[0], SAMPLED_IMAGES)
+            if len(inputs[0]) >= label_probe.FEWEST_IMAGES:
+                self.features_ND = label_probe.pixel_features(inputs[0])
 
     def _after_network(self, network: nn.Module, inputs: tuple, output: Any) -> None:
         waiting = self._waiting
@@ -202,7 +192,7 @@ class Capture:
         shared = torch.distributed.is_available() and torch.distributed.is_initialized()
         trained = [seen.weight for seen in self.layers if seen.weight.requires_grad and seen.weight.is_leaf]
         if trained and not shared:
-            self.left_over = wiring.LeftOver(trained[-1])
+            self.left_over = wiring.LeftOverGradient(trained[-1])
 
     def _settle(self) -> None:
         """The layer that waited has no activation: its pre-activation is its output."""

@@ -12,16 +12,16 @@ unit, unit_spread).
 NETWORK = "network"
 """The `layer` of what belongs to the network as a whole."""
 
-LEVELS = {"q05": 0.05, "q25": 0.25, "q50": 0.50, "q75": 0.75, "q95": 0.95}
+QUANTILE_LEVELS = {"q05": 0.05, "q25": 0.25, "q50": 0.50, "q75": 0.75, "q95": 0.95}
 """Quantiles, by the name that ends the quantity."""
 
-OF_LAYER = {
+LAYER_QUANTITIES = {
     "preactivation_mean": "mean of z",
     "preactivation_std": "standard deviation of z",
-    **{f"preactivation_{q}": f"{level:.0%} quantile of z" for q, level in LEVELS.items()},
+    **{f"preactivation_{q}": f"{level:.0%} quantile of z" for q, level in QUANTILE_LEVELS.items()},
     "activation_mean": "mean of a",
     "activation_std": "standard deviation of a",
-    **{f"activation_{q}": f"{level:.0%} quantile of a" for q, level in LEVELS.items()},
+    **{f"activation_{q}": f"{level:.0%} quantile of a" for q, level in QUANTILE_LEVELS.items()},
     "saturated": "fraction 0..1 of z on the flat tails of the activation",
     "dead": "fraction 0..1 of units whose activation is the same for all images and positions",
     "correlation": "mean cosine −1..1 between the z of different images; 1: all inputs look the same",
@@ -38,7 +38,7 @@ OF_LAYER = {
 }
 """What is measured of a layer, with its description."""
 
-OF_NETWORK = {
+NETWORK_QUANTITIES = {
     "loss": "mean loss of the batch, in nats",
     "noise_scale": "gradient noise tr Σ / |G|² of the output layer, in images",
     "majority_share": "fraction 0..1 of the batch predicted as its most predicted class",
@@ -51,7 +51,7 @@ OF_NETWORK = {
 }
 """What is measured of the network, with its description."""
 
-OF_LOOP = {
+LOOP_QUANTITIES = {
     "learning_rate": "the optimizer's rate at this step (of its first group)",
     "gradient_left_over": "what the last layer's gradient held before the backward pass, over what it added",
     "unregistered_layers": "layers with weights that ran inside the network and are no part of it",

@@ -4,12 +4,14 @@ Legend: N images, P positions, F units, K classes; z pre-activations, a activati
 Values that are not finite give a result that is not finite, never an error.
 """
 
+import copy
+import math
 from collections.abc import Iterable
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from trainlab.signals.sample import wide_type
+from trainlab.signals.tensor_sampling import wide_dtype
 
 QUANTILES_FROM = 1024
 """Values that quantiles are taken from: off by about 1% of probability. Sorting is what costs most."""
@@ -47,7 +49,7 @@ def saturated_fraction(z: Tensor, tails: tuple[float, float]) -> Tensor:
     section 3: units at an asymptote, where little gradient passes.
     """
     low, high = tails
-    return _if_finite(z, ((z <= low) | (z >= high)).mean(dtype=wide_type(z.device)))
+    return _if_finite(z, ((z <= low) | (z >= high)).mean(dtype=wide_dtype(z.device)))
 
 
 def dead_fraction(a_NPF: Tensor) -> Tensor:
@@ -60,7 +62,7 @@ def dead_fraction(a_NPF: Tensor) -> Tensor:
     high_F, low_F = a_MF.amax(0), a_MF.amin(0)
     largest_F = torch.maximum(high_F.abs(), low_F.abs())
     dead_F = high_F - low_F <= CONSTANT * largest_F
-    return _if_finite(largest_F, dead_F.mean(dtype=wide_type(a_NPF.device)))
+    return _if_finite(largest_F, dead_F.mean(dtype=wide_dtype(a_NPF.device)))
 
 
 def correlation(z_NPF: Tensor) -> Tensor:
@@ -81,7 +83,7 @@ def correlation(z_NPF: Tensor) -> Tensor:
 
 def norm(x: Tensor) -> Tensor:
     """√(Σ x²), accumulated in float64."""
-    return torch.linalg.vector_norm(x, dtype=wide_type(x.device))
+    return torch.linalg.vector_norm(x, dtype=wide_dtype(x.device))
 
 
 def root_mean_square(x: Tensor) -> Tensor:
@@ -133,10 +135,61 @@ def noise_scale(a_NF: Tensor, delta_NK: Tensor, has_bias: bool) -> Tensor:
 def majority_share(logits_NK: Tensor) -> Tensor:
     """Share 0..1 of the images that are predicted as the most predicted class: 1 is "always one class"."""
     classes_K = torch.arange(logits_NK.shape[1], device=logits_NK.device)
-    shares_K = (logits_NK.argmax(1)[:, None] == classes_K).mean(0, dtype=wide_type(logits_NK.device))
+    shares_K = (logits_NK.argmax(1)[:, None] == classes_K).mean(0, dtype=wide_dtype(logits_NK.device))
     return _if_finite(logits_NK, shares_K.max())
 
 
 def _if_finite(x: Tensor, value: Tensor) -> Tensor:
     """`value`, or NaN where any of x is not finite (0 · ∞ is NaN): comparisons and ranks would hide it."""
-    return value + 0 * x.sum(dtype=wide_type(x.device))
+    return value + 0 * x.sum(dtype=wide_dtype(x.device))
+
+
+FLAT_SLOPE = 0.05
+"""A slope counts as flat up to this share of the activation's steepest; the number is ours."""
+
+VANISHED_SLOPE = 1e-3
+"""A side is a flat tail only where the slope goes on to vanish: at |z| = 100 it is below this share."""
+
+FlatTails = tuple[float, float]
+"""(low, high): the activation is flat for z ≤ low and for z ≥ high; infinite where it has no such tail."""
+
+
+def flat_tails(activation: nn.Module) -> FlatTails | None:
+    """The flat tails of an elementwise activation, found on a grid of 0.01 by autograd in float64.
+
+    Beyond the tails' ends |φ'(z)| ≤ 0.05 max |φ'| everywhere, and φ' vanishes at ±100. So sigmoid saturates
+    at |z| ≥ 4.36, tanh at 2.18, softsign at 3.48, hardtanh at 1, elu and selu below −3. A side on which φ is
+    0 throughout is off, not saturated (ReLU's left: an off unit is how rectifiers code, Glorot et al. 2011;
+    one that is off for every input is `dead`), and a leak is no saturation. Read as the module stands; a
+    learned slope is not followed.
+
+    None where the module cannot be applied to numbers one by one. The module and the random state stay as
+    they are.
+    """
+    with torch.random.fork_rng(devices=[]), torch.enable_grad(), torch.autocast("cpu", enabled=False):
+        z_G = _saturation_grid().requires_grad_()
+        try:
+            a_G = copy.deepcopy(activation).cpu().double().eval()(z_G * 1)
+            (slope_G,) = torch.autograd.grad(a_G.sum(), z_G, allow_unused=True, materialize_grads=True)
+        except (RuntimeError, TypeError, ValueError, IndexError):
+            return None
+    if a_G.shape != z_G.shape:
+        return None
+    share_G = slope_G.abs() / slope_G.abs().max()
+    low = _tail_end(z_G.detach().flip(0), a_G.detach().flip(0), share_G.flip(0), nowhere=-math.inf)
+    return low, _tail_end(z_G.detach(), a_G.detach(), share_G, nowhere=math.inf)
+
+
+def _saturation_grid() -> Tensor:
+    """−100 … 100, by 0.01 between −10 and 10 and by 1 outside."""
+    fine, coarse = torch.arange(-1000, 1001).double() / 100, torch.arange(11, 101).double()
+    return torch.cat([-coarse.flip(0), fine, coarse])
+
+
+def _tail_end(z_G: Tensor, a_G: Tensor, share_G: Tensor, nowhere: float) -> float:
+    """The innermost point of the flat tail at the last point's side, or `nowhere`."""
+    steep = (share_G > FLAT_SLOPE).nonzero()
+    first = int(steep[-1]) + 1 if len(steep) else len(z_G)
+    if first == len(z_G) or not share_G[-1] <= VANISHED_SLOPE or not a_G[first:].any():
+        return nowhere
+    return float(z_G[first])

@@ -5,12 +5,12 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
-from trainlab.nn.layers import matrices_shape
-from trainlab.signals import probe, quantities, wiring
-from trainlab.signals.capture import Capture, LayerCapture, OutputCapture, Tap
-from trainlab.signals.catalogue import LEVELS, NETWORK
-from trainlab.signals.sample import wide, wide_type
-from trainlab.signals.saturation import Tails, flat_tails
+from trainlab.nn.layers import weight_matrices_shape
+from trainlab.signals import label_probe, quantities, wiring
+from trainlab.signals.capture import Capture, LayerCapture, OutputCapture, TensorTap
+from trainlab.signals.catalogue import NETWORK, QUANTILE_LEVELS
+from trainlab.signals.quantities import FlatTails, flat_tails
+from trainlab.signals.tensor_sampling import to_wide, wide_dtype
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class _BeforeUpdate:
     grad_scale: float = 1.0
 
 
-class Recorder:
+class SignalRecorder:
     """Measures single steps of a network's training: see `catalogue` for what.
 
         recorder.start()
@@ -52,7 +52,7 @@ class Recorder:
         self.network = network
         self._capture: Capture | None = None
         self._before: _BeforeUpdate | None = None
-        self._tails: dict[nn.Module, Tails | None] = {}
+        self._tails: dict[nn.Module, FlatTails | None] = {}
 
     def start(self) -> None:
         """The next forward pass with gradients is measured, with the backward pass that belongs to it."""
@@ -72,7 +72,7 @@ class Recorder:
         self._before = before = _BeforeUpdate(grad_scale=grad_scale)
         for seen in self._capture.layers:
             before.weights[seen.name] = seen.weight.detach().clone()
-            before.values |= _of_weight(seen)
+            before.values |= _weight_quantities(seen)
         if self._capture.left_over is not None and (share := self._capture.left_over.share()) is not None:
             before.values[NETWORK, "gradient_left_over"] = share
 
@@ -87,23 +87,23 @@ class Recorder:
         values: dict[tuple[str, str], Tensor] = {}
         for seen in capture.layers:
             values |= self._of_signal(seen, scale)
-            values |= _of_weight(seen) if before is None else _of_update(seen, before)
+            values |= _weight_quantities(seen) if before is None else _update_quantities(seen, before)
         if loss is not None:
-            values[NETWORK, "loss"] = wide(loss.detach())
+            values[NETWORK, "loss"] = to_wide(loss.detach())
         if capture.input_NPC is not None:
-            values |= _of_input(capture.input_NPC)
+            values |= _input_quantities(capture.input_NPC)
         if capture.output is not None:
-            values |= _of_output(capture.output, scale)
+            values |= _gradient_quantities(capture.output, scale)
         values |= self._of_wiring(capture)
         if before is not None:
             values |= {key: value for key, value in before.values.items() if key[0] == NETWORK}
         preactivations = {seen.name: seen.z.x_NPF for seen in capture.layers if seen.z is not None}
-        return Measurement(_read(values), preactivations)
+        return Measurement(_read_values(values), preactivations)
 
     def _of_wiring(self, capture: Capture) -> dict[tuple[str, str], Tensor]:
-        values = {**capture.images, **wiring.of_batchnorm(self.network)}
+        values = {**capture.images, **wiring.batchnorm_quantities(self.network)}
         if capture.output is not None:
-            values |= {**wiring.of_output(capture.output.logits_NK), **_of_labels(capture)}
+            values |= {**wiring.output_quantities(capture.output.logits_NK), **_label_quantities(capture)}
         if len(capture.unregistered):
             values["unregistered_layers"] = torch.tensor(float(len(capture.unregistered)))
         return {(NETWORK, quantity): value for quantity, value in values.items()}
@@ -117,17 +117,17 @@ class Recorder:
     def _of_signal(self, seen: LayerCapture, scale: float) -> dict[tuple[str, str], Tensor]:
         values: dict[str, Tensor] = {}
         if seen.z is not None:
-            values |= _of_tap("preactivation", seen.z, scale)
+            values |= _tap_quantities("preactivation", seen.z, scale)
             values["correlation"] = quantities.correlation(seen.z.x_NPF)
             tails = self._tails_of(seen.activation)
             if tails is not None:
                 values["saturated"] = quantities.saturated_fraction(seen.z.x_NPF, tails)
         if seen.a is not None and seen.dead is not None:
-            values |= _of_tap("activation", seen.a, scale)
+            values |= _tap_quantities("activation", seen.a, scale)
             values["dead"] = seen.dead
         return {(seen.name, quantity): value for quantity, value in values.items()}
 
-    def _tails_of(self, activation: nn.Module | None) -> Tails | None:
+    def _tails_of(self, activation: nn.Module | None) -> FlatTails | None:
         if activation is None:
             return None
         if activation not in self._tails:
@@ -135,21 +135,21 @@ class Recorder:
         return self._tails[activation]
 
 
-def _of_tap(name: str, tap: Tap, scale: float) -> dict[str, Tensor]:
+def _tap_quantities(name: str, tap: TensorTap, scale: float) -> dict[str, Tensor]:
     values = {f"{name}_mean": quantities.mean(tap.x_NPF), f"{name}_std": quantities.std(tap.x_NPF)}
-    levels = quantities.quantiles(tap.x_NPF, LEVELS.values())
-    values |= {f"{name}_{level}": value for level, value in zip(LEVELS, levels, strict=True)}
+    levels = quantities.quantiles(tap.x_NPF, QUANTILE_LEVELS.values())
+    values |= {f"{name}_{level}": value for level, value in zip(QUANTILE_LEVELS, levels, strict=True)}
     if tap.grad_NPF is not None:
         rms = quantities.root_mean_square(tap.grad_NPF) / scale
         values |= {f"{name}_grad_rms": rms, f"{name}_grad_norm": rms * tap.values**0.5}
     return values
 
 
-def _of_weight(seen: LayerCapture) -> dict[tuple[str, str], Tensor]:
+def _weight_quantities(seen: LayerCapture) -> dict[tuple[str, str], Tensor]:
     """A frozen layer has no gradient, and no row for it."""
     trainable = torch.full((), float(seen.weight.requires_grad), device=seen.weight.device)
     values = {(seen.name, "weight_norm"): quantities.norm(seen.weight), (seen.name, "trainable"): trainable}
-    G, U, K = matrices_shape(seen.layer)
+    G, U, K = weight_matrices_shape(seen.layer)
     if U == 1:  # each channel has a kernel of its own: the units are the groups
         G, U = 1, G
     if U > 1:
@@ -162,13 +162,13 @@ def _of_weight(seen: LayerCapture) -> dict[tuple[str, str], Tensor]:
     return values
 
 
-def _of_update(seen: LayerCapture, before: _BeforeUpdate) -> dict[tuple[str, str], Tensor]:
+def _update_quantities(seen: LayerCapture, before: _BeforeUpdate) -> dict[tuple[str, str], Tensor]:
     ratio = quantities.update_ratio(before.weights[seen.name], seen.weight)
     of_layer = {key: value for key, value in before.values.items() if key[0] == seen.name}
     return {**of_layer, (seen.name, "update_ratio"): ratio}
 
 
-def _of_input(x_NPC: Tensor) -> dict[tuple[str, str], Tensor]:
+def _input_quantities(x_NPC: Tensor) -> dict[tuple[str, str], Tensor]:
     return {
         (NETWORK, "input_mean"): quantities.mean(x_NPC),
         (NETWORK, "input_std"): quantities.std(x_NPC),
@@ -176,34 +176,34 @@ def _of_input(x_NPC: Tensor) -> dict[tuple[str, str], Tensor]:
     }
 
 
-def _of_output(output: OutputCapture, scale: float) -> dict[tuple[str, str], Tensor]:
+def _gradient_quantities(output: OutputCapture, scale: float) -> dict[tuple[str, str], Tensor]:
     values = {(NETWORK, "majority_share"): quantities.majority_share(output.logits_NK)}
     if output.layer is not None and output.a_NF is not None and output.grad_NK is not None:
         # the loss is the batch's mean: an image's own gradient is N times its part
-        delta_NK = wide(output.grad_NK) * (len(output.grad_NK) / scale)
+        delta_NK = to_wide(output.grad_NK) * (len(output.grad_NK) / scale)
         has_bias = output.layer.bias is not None
-        values[NETWORK, "noise_scale"] = quantities.noise_scale(wide(output.a_NF), delta_NK, has_bias)
+        values[NETWORK, "noise_scale"] = quantities.noise_scale(to_wide(output.a_NF), delta_NK, has_bias)
     return values
 
 
-def _of_labels(capture: Capture) -> dict[str, Tensor]:
+def _label_quantities(capture: Capture) -> dict[str, Tensor]:
     """Whether the batch's labels follow from its images, where the loss is a cross-entropy."""
     output, x_ND = capture.output, capture.features_ND
     if output is None or output.grad_NK is None or x_ND is None or len(output.grad_NK) < len(x_ND):
         return {}
-    y_N = probe.labels(output.grad_NK)
+    y_N = label_probe.labels_from_gradient(output.grad_NK)
     if y_N is None:
         return {}
-    right, permuted = probe.probe(x_ND, y_N, output.logits_NK.shape[1])
+    right, permuted = label_probe.probe_labels(x_ND, y_N, output.logits_NK.shape[1])
     images = torch.full((), float(len(x_ND)), device=x_ND.device)
     return {"probe_images": images, "probe_accuracy": right, "probe_permuted": permuted}
 
 
-def _read(values: dict[tuple[str, str], Tensor]) -> list[tuple[str, str, float]]:
+def _read_values(values: dict[tuple[str, str], Tensor]) -> list[tuple[str, str, float]]:
     """All numbers in one transfer from the device."""
     if not values:
         return []
     device = next(iter(values.values())).device
-    kind = wide_type(device)
+    kind = wide_dtype(device)
     numbers = torch.stack([value.to(device, kind) for value in values.values()]).tolist()
     return [(layer, quantity, number) for (layer, quantity), number in zip(values, numbers, strict=True)]

@@ -11,13 +11,13 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.module import register_module_forward_hook
 
-from trainlab.signals.sample import wide_type
+from trainlab.signals.tensor_sampling import wide_dtype
 
 SUM_TO_ONE = 1e-3
 """How far the sum of an image's outputs may be from 1 for them to be probabilities."""
 
 
-class Unregistered:
+class UnregisteredLayers:
     """Layers with weights that run inside a network and are no part of it: nothing trains them.
 
     A plain Python list of layers hides them from `parameters()`. They are counted while `remove` has not
@@ -46,7 +46,7 @@ class Unregistered:
         self._handle.remove()
 
 
-class LeftOver:
+class LeftOverGradient:
     """What of a weight's gradient was there before the backward pass: a loop without `zero_grad` adds it
     up."""
 
@@ -71,9 +71,9 @@ class LeftOver:
         return left / size.clamp(min=torch.finfo(size.dtype).tiny)
 
 
-def of_output(logits_NK: Tensor) -> Mapping[str, Tensor]:
+def output_quantities(logits_NK: Tensor) -> Mapping[str, Tensor]:
     """Shares of images whose outputs are probabilities; of outputs below zero; of outputs of exactly zero."""
-    kind = wide_type(logits_NK.device)
+    kind = wide_dtype(logits_NK.device)
     lowest_N, sum_N = logits_NK.amin(1), logits_NK.sum(1)
     are_N = (lowest_N >= 0) & ((sum_N - 1).abs() <= SUM_TO_ONE)
     return {
@@ -83,7 +83,7 @@ def of_output(logits_NK: Tensor) -> Mapping[str, Tensor]:
     }
 
 
-def of_batchnorm(network: nn.Module) -> Mapping[str, Tensor]:
+def batchnorm_quantities(network: nn.Module) -> Mapping[str, Tensor]:
     """Share of the BatchNorm layers in evaluation mode, with statistics of 0 and 1 as they were made with.
 
     No row where the network itself is in evaluation mode, or has no such layer.
@@ -92,7 +92,8 @@ def of_batchnorm(network: nn.Module) -> Mapping[str, Tensor]:
     if not layers or not network.training:
         return {}
     frozen = [
-        _is_new(layer) if not layer.training else torch.zeros((), device=_device(layer)) for layer in layers
+        _has_initial_statistics(layer) if not layer.training else torch.zeros((), device=_device(layer))
+        for layer in layers
     ]
     return {"batchnorm_frozen": torch.stack(frozen).mean()}
 
@@ -102,12 +103,12 @@ def _device(layer: _BatchNorm) -> torch.device:
     return layer.running_mean.device
 
 
-def _is_new(layer: _BatchNorm) -> Tensor:
+def _has_initial_statistics(layer: _BatchNorm) -> Tensor:
     assert layer.running_mean is not None and layer.running_var is not None
     return ((layer.running_mean == 0).all() & (layer.running_var == 1).all()).float()
 
 
-def of_images(x: Tensor, images: int) -> Mapping[str, Tensor]:
+def neighbour_correlations(x: Tensor, images: int) -> Mapping[str, Tensor]:
     """How alike vertical neighbours are, and how alike they would be with the axes in another order.
 
     `neighbours`: the correlation −1..1 of a pixel with the one below it. `neighbours_reordered`: the larger
@@ -118,17 +119,20 @@ def of_images(x: Tensor, images: int) -> Mapping[str, Tensor]:
         return {}
     x = x[:images].detach().float()
     N, C, H, W = x.shape
-    as_is = _below(x)
+    as_is = _vertical_correlation(x)
     if not bool(torch.isfinite(as_is)):
         return {}
     orders: tuple[Callable[[], Tensor], ...] = (
         lambda: x.reshape(N, H, W, C).permute(0, 3, 1, 2),
         lambda: x.permute(0, 2, 3, 1).reshape(N, C, H, W),
     )
-    return {"neighbours": as_is, "neighbours_reordered": torch.stack([_below(f()) for f in orders]).amax()}
+    return {
+        "neighbours": as_is,
+        "neighbours_reordered": torch.stack([_vertical_correlation(f()) for f in orders]).amax(),
+    }
 
 
-def _below(x_NCHW: Tensor) -> Tensor:
+def _vertical_correlation(x_NCHW: Tensor) -> Tensor:
     centred_NCHW = x_NCHW - x_NCHW.mean((0, 2, 3), keepdim=True)
     product = (centred_NCHW[:, :, :-1] * centred_NCHW[:, :, 1:]).mean()
     return product / centred_NCHW.square().mean()

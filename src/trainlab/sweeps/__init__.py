@@ -1,13 +1,12 @@
 """A grid becomes a plan, a plan becomes runs, on any engine. No torch in this process.
 
 - `grid`: a command line → a product of overrides; `plan`: jobs with run ids, what is done, what is to do
-- `handover`: a run is claimed and its settings are frozen on disk; `outcome`: how it ended
-- `pool`: runs on this machine, over `server` (warm processes), `slots`, `entry` (where a process begins)
-- `engines`: the same jobs on Ray or SLURM
-- `display`, `summary`, `estimate`: what the user sees while, after and before
-- `sweep`: the story, start to end
-"""
+- `network_checks`, `plan_notes`, `estimate`: what is checked, worth knowing and expected before it starts
+- `dispatcher`: runs on an engine's backend, each once; `reservations`: no run twice; `outcome`: how it ended
+- `engine`: what an engine is; `local_engine` over `slots` and `forkserver`, `ray_engine`, `submitit_engine`
+- `process_main`, `process_exit`: how a run's process begins, and what it died of
+- `display`, `summary`: what the user sees during and after; `sweep`: the story, start to end"""
 
-from trainlab.sweeps.failed import SweepFailed
+from trainlab.sweeps.outcome import SweepFailed
 
 __all__ = ["SweepFailed"]

@@ -11,13 +11,14 @@ from rich.text import Text
 
 from trainlab.sweeps.outcome import Outcome
 from trainlab.sweeps.plan import Job, Plan
+from trainlab.units import format_duration
 
-MOST_SHOWN = 12
+MAX_SHOWN = 12
 REDRAW_SECONDS = 0.25
 _COLOURS = {"finished": "green", "diverged": "yellow", "failed": "red", "interrupted": "magenta"}
 
 
-class Display:
+class SweepDisplay:
     """Shows what runs, what is done, what has failed and how long the rest will take."""
 
     def __init__(self, plan: Plan, console: Console):
@@ -38,7 +39,7 @@ class Display:
             else None
         )
 
-    def __enter__(self) -> "Display":
+    def __enter__(self) -> "SweepDisplay":
         if self._live:
             self._live.start()
         return self
@@ -118,13 +119,13 @@ class Display:
             Text(self._group, style="bold"),
             ProgressBar(total=max(1, self._total), completed=done, width=30),
             Text(f"{done}/{self._total}"),
-            Text.assemble(*(part for item in self._counts.items() for part in _counted(*item))),
+            Text.assemble(*(part for item in self._counts.items() for part in _status_count(*item))),
             Text(self._time_left()),
         )
         rows = Table.grid(padding=(0, 2))
-        for job, since in list(self._running.values())[:MOST_SHOWN]:
+        for job, since in list(self._running.values())[:MAX_SHOWN]:
             rows.add_row("  ▸", Text(job.label), f"{time.monotonic() - since:.0f} s")
-        if (more := len(self._running) - MOST_SHOWN) > 0:
+        if (more := len(self._running) - MAX_SHOWN) > 0:
             rows.add_row("", f"and {more} more", "")
         notes = [f"{self._elsewhere} in the hands of another sweep"] if self._elsewhere else []
         return Group(head, rows, *(Text(note, style="yellow") for note in [*notes, self._note] if note))
@@ -132,18 +133,8 @@ class Display:
     def _time_left(self) -> str:
         if self.seconds_left is None:
             return "starting" if not self._running else ""
-        return f"{duration(self.seconds_left)} left"
+        return f"{format_duration(self.seconds_left)} left"
 
 
-def _counted(status: str, count: int) -> tuple[tuple[str, str], str]:
+def _status_count(status: str, count: int) -> tuple[tuple[str, str], str]:
     return (f"{count} {status}", _COLOURS.get(status, "")), "  "
-
-
-def duration(seconds: float) -> str:
-    """`42 s`, `3 min 20 s`, `5 h 12 min`."""
-    if seconds < 60:
-        return f"{seconds:.0f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    if minutes < 60:
-        return f"{minutes} min {rest} s"
-    return f"{minutes // 60} h {minutes % 60} min"

@@ -1,6 +1,7 @@
 """What a plan will cost: a few of its runs are begun for some steps, and timed."""
 
 import json
+import sys
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
@@ -10,23 +11,22 @@ from typing import Any
 
 from rich.console import Console
 
-from trainlab.build.trust import digests
 from trainlab.errors import RequestError
-from trainlab.runs.record import RunFolder
-from trainlab.signals.schedule import measured_steps
-from trainlab.sweeps.display import duration
-from trainlab.sweeps.memory import peak_bytes
+from trainlab.instantiate.trust import trusted_digests
+from trainlab.runs.run_folder import RunFolder
+from trainlab.signals.measured_steps import measured_steps
+from trainlab.sweeps.forkserver import ForkServer
 from trainlab.sweeps.plan import Job, Plan
-from trainlab.sweeps.server import WarmServer
+from trainlab.units import format_duration
 
-PROBE = "trainlab.sweeps.estimate:probe"
-PROBE_STEPS = 30
-MOST_PROBES = 3
-_KINDS = ("model", "data", "norm_layer", "depth", "width")
+TIME_TRIAL = "trainlab.sweeps.estimate:time_trial"
+TRIAL_STEPS = 30
+MAX_TRIALS = 3
+_COST_PARTS = ("model", "data", "norm_layer", "depth", "width")
 
 
 @dataclass(frozen=True)
-class Probe:
+class TrialRun:
     """One timed beginning. `overhead_seconds` is all that a run takes besides its training steps."""
 
     overhead_seconds: float
@@ -40,16 +40,16 @@ class Probe:
         return self.overhead_seconds + self.total_steps * self.step_seconds
 
 
-def show_estimate(plan: Plan, slots: int, server: WarmServer, console: Console) -> None:
+def print_estimate(plan: Plan, slots: int, server: ForkServer, console: Console) -> None:
     """Prints how long the runs that are to do will take, and how much memory."""
     if not plan.todo:
         return
     kinds: dict[str, list[Job]] = {}
     for job in plan.todo:
-        kinds.setdefault(_kind(job.settings), []).append(job)
-    chosen = _spread(list(kinds), MOST_PROBES)
+        kinds.setdefault(_cost_key(job.settings), []).append(job)
+    chosen = _evenly_spaced(list(kinds), MAX_TRIALS)
     try:
-        probes = {kind: server.ask(PROBE, kinds[kind][0].settings) for kind in chosen}
+        probes = {kind: server.ask(TIME_TRIAL, kinds[kind][0].settings) for kind in chosen}
     except RequestError as error:
         console.print(f"no estimate: {error}", highlight=False, markup=False, soft_wrap=True)
         return
@@ -64,38 +64,39 @@ def show_estimate(plan: Plan, slots: int, server: WarmServer, console: Console) 
     peak = max(p.peak_bytes for p in known)
     memory = f"{peak * at_once / 2**30:.1f} GiB of memory at most ({peak / 2**30:.1f} GiB a run)"
     console.print(
-        f"estimate: {duration(work / at_once)} with {at_once} at a time "
-        f"({duration(mean)} a run, from {len(known)} of {len(kinds)} kinds), "
+        f"estimate: {format_duration(work / at_once)} with {at_once} at a time "
+        f"({format_duration(mean)} a run, from {len(known)} of {len(kinds)} kinds), "
         + (memory if peak else "memory not known"),
         highlight=False,
     )
 
 
-def _kind(settings: Mapping[str, Any]) -> str:
+def _cost_key(settings: Mapping[str, Any]) -> str:
     """Runs of one kind cost about the same."""
-    parts = [settings[part] for part in _KINDS]
+    parts = [settings[part] for part in _COST_PARTS]
     return json.dumps([parts, settings["trainer"]["max_epochs"]], sort_keys=True)
 
 
-def _spread(kinds: Sequence[str], most: int) -> list[str]:
+def _evenly_spaced(kinds: Sequence[str], most: int) -> list[str]:
     """At most `most` of them, evenly spread."""
     count = min(most, len(kinds))
     return [kinds[i * (len(kinds) - 1) // max(1, count - 1)] for i in range(count)]
 
 
-def probe(settings: dict[str, Any]) -> Probe | None:
+def time_trial(settings: dict[str, Any]) -> TrialRun | None:
     """Times the beginning of a run in this process, which is warm and of its own; None where it fails."""
     with tempfile.TemporaryDirectory() as folder:
-        return _timed(settings, Path(folder))
+        return _timed_trial(settings, Path(folder))
 
 
-def _timed(settings: dict[str, Any], folder: Path) -> Probe | None:
-    from trainlab.training.assemble import images, total_steps
-    from trainlab.training.worker import work
+def _timed_trial(settings: dict[str, Any], folder: Path) -> TrialRun | None:
+    from trainlab.build.data import load_data
+    from trainlab.build.optimizer import total_steps
+    from trainlab.training.worker import run_config_file
 
     trainer = settings["trainer"]
-    total = total_steps(settings, images(settings))
-    begun = {**trainer, "max_epochs": None, "max_steps": PROBE_STEPS, "progress_bar": False, "devices": 1}
+    total = total_steps(settings, load_data(settings))
+    begun = {**trainer, "max_epochs": None, "max_steps": TRIAL_STEPS, "progress_bar": False, "devices": 1}
     begun |= {"threads": trainer["threads"] or 1, "strategy": "auto"}
     begun_settings = {
         **settings,
@@ -103,13 +104,13 @@ def _timed(settings: dict[str, Any], folder: Path) -> Probe | None:
         "logger": {"_target_": None},
         "checkpoint": "none",
         "resume": False,
-        "signals": _signals(settings["signals"], total),
+        "signals": _trial_signals(settings["signals"], total),
         "paths": settings["paths"] | {"runs": str(folder)},
     }
     run = RunFolder(folder / settings["run_id"])
     run.write_settings(begun_settings)
     since = time.perf_counter()
-    if work(run.path / "config.yaml", own=digests(begun_settings)) != 0:
+    if run_config_file(run.path / "config.yaml", own=trusted_digests(begun_settings)) != 0:
         return None
     seconds = time.perf_counter() - since
     result = run.result()
@@ -118,10 +119,20 @@ def _timed(settings: dict[str, Any], folder: Path) -> Probe | None:
     batch_size = settings["data"]["batch_size"]
     step_seconds = batch_size / result.samples_per_second
     overhead = max(0.0, seconds - result.steps * step_seconds)
-    return Probe(overhead, step_seconds, total, peak_bytes())
+    return TrialRun(overhead, step_seconds, total, peak_memory_bytes())
 
 
-def _signals(signals: bool | int, total_steps: int) -> bool | int:
+def _trial_signals(signals: bool | int, total_steps: int) -> bool | int:
     """As large a share of the probe's steps is measured as of the run's: a short run's schedule is denser."""
     share = len(measured_steps(signals, total_steps)) / max(1, total_steps)
-    return round(share * PROBE_STEPS) or False
+    return round(share * TRIAL_STEPS) or False
+
+
+def peak_memory_bytes() -> int:
+    """The most memory that this process has held, what it shares included; 0 where that is not known."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return 0
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit

@@ -14,17 +14,16 @@ from hydra.core.override_parser.types import Override, RangeSweep, Transformer, 
 from hydra.errors import HydraException
 
 from trainlab.config import one_line
-from trainlab.config.overrides import as_hydra_reads
+from trainlab.config.overrides import check_overrides, quote_text_values
 from trainlab.config.presets import refuse_swept_presets
-from trainlab.config.words import check_words
 from trainlab.errors import RequestError
 
 Overrides = tuple[Override, ...]
 """The overrides of one job, each with a single value."""
 
-ONE_FOR_ALL = ("group", "paths.runs", "paths.cache")
+SWEEP_WIDE_SETTINGS = ("group", "paths.runs", "paths.cache")
 """Settings of a run that a sweep has once; with `sweep.*` and `hydra.*`, which are no settings of a run."""
-MOST_VALUES = 1_000_000
+MAX_VALUES = 1_000_000
 """Of one key; a sweep of more is a slip of the pen, and would fill the memory before it was planned."""
 
 
@@ -43,7 +42,7 @@ class Grid:
         return itertools.product(*self.axes)
 
 
-def expand(lines: Sequence[str], params: Mapping[str, Any], loader: ConfigLoader) -> Grid:
+def expand_grid(lines: Sequence[str], params: Mapping[str, Any], loader: ConfigLoader) -> Grid:
     """The grid of `params` (a preset's `hydra.sweeper.params`) and of a command line, which goes before it.
 
     Comma lists, `choice()`, `range()` and `glob()` are Hydra's own. `sweep.*` is taken out.
@@ -51,10 +50,10 @@ def expand(lines: Sequence[str], params: Mapping[str, Any], loader: ConfigLoader
     Raises:
         RequestError: what does not parse, an interval, values that come to nothing, a swept `sweep.*`.
     """
-    check_words(lines)
+    check_overrides(lines)
     preset = [f"{key}={'null' if value is None else value}" for key, value in params.items()]
     try:
-        words = as_hydra_reads([*preset, *lines])
+        words = quote_text_values([*preset, *lines])
         parsed = OverridesParser.create(config_loader=loader).parse_overrides(words)
     except HydraException as error:
         raise RequestError(one_line(error)) from None
@@ -64,7 +63,7 @@ def expand(lines: Sequence[str], params: Mapping[str, Any], loader: ConfigLoader
         key = override.get_key_element()
         if key.lstrip("+~").split(".")[0] == "sweep" and not override.is_sweep_override():
             continue
-        _refuse_what_is_one_for_all(key, override)
+        _refuse_sweep_wide_setting(key, override)
         by_key[key] = tuple(_single_values(override))
         if key.lstrip("+") == "experiment" and override.is_sweep_override():
             refuse_swept_presets([str(single.value()) for single in by_key[key]])
@@ -74,11 +73,11 @@ def expand(lines: Sequence[str], params: Mapping[str, Any], loader: ConfigLoader
     return Grid(tuple(by_key.values()), tuple(key.lstrip("+") for key in swept))
 
 
-def _refuse_what_is_one_for_all(key: str, override: Override) -> None:
+def _refuse_sweep_wide_setting(key: str, override: Override) -> None:
     """A sweep goes about all its runs in one way, and they lie in one folder and one group."""
     name = key.lstrip("+~")
     root = name.replace("/", ".").split(".")[0]
-    if override.is_sweep_override() and (root in ("sweep", "hydra") or name in ONE_FOR_ALL):
+    if override.is_sweep_override() and (root in ("sweep", "hydra") or name in SWEEP_WIDE_SETTINGS):
         raise RequestError(f"{override.input_line}: one for all runs of a sweep, it cannot be swept")
 
 
@@ -90,7 +89,7 @@ def _single_values(override: Override) -> Iterator[Override]:
     if not override.is_discrete_sweep():
         raise RequestError(f"{override.input_line}: expected values to list: a,b  choice()  range()  glob()")
     key = override.get_key_element()
-    values = list(_values(override))
+    values = list(_swept_values(override))
     if not values:
         raise RequestError(f"{override.input_line}: there is nothing that this matches")
     for value in values:
@@ -98,17 +97,17 @@ def _single_values(override: Override) -> Iterator[Override]:
         yield replace(override, value_type=ValueType.ELEMENT, _value=value, input_line=line)
 
 
-def _values(override: Override) -> Iterator[Any]:
+def _swept_values(override: Override) -> Iterator[Any]:
     """What a sweep lists. Raises RequestError for a range without an end, or with far too many values."""
     given = override._value
     if not isinstance(given, RangeSweep):
         return override.sweep_iterator()
-    start, stop, step = (_decimal(number) for number in (given.start, given.stop, given.step))
+    start, stop, step = (_typed_decimal(number) for number in (given.start, given.stop, given.step))
     if not step or not all(number.is_finite() for number in (start, stop, step)):
         raise RequestError(f"{override.input_line}: expected finite numbers and a step other than zero")
     count = max(0, math.ceil((stop - start) / step))
-    if count > MOST_VALUES:
-        raise RequestError(f"{override.input_line}: {count:,} values, expected at most {MOST_VALUES:,}")
+    if count > MAX_VALUES:
+        raise RequestError(f"{override.input_line}: {count:,} values, expected at most {MAX_VALUES:,}")
     if isinstance(given.range(), range):
         return override.sweep_iterator()
     values = [float(start + i * step) for i in range(count)]
@@ -117,6 +116,6 @@ def _values(override: Override) -> Iterator[Any]:
     return iter(values)
 
 
-def _decimal(number: float | None) -> Decimal:
+def _typed_decimal(number: float | None) -> Decimal:
     """A number as it was typed: 0.1 and not 0.1000000000000000055, whose third sum is 0.30000000000000004."""
     return Decimal(f"{number:.15g}" if isinstance(number, float) else number or 0)

@@ -10,18 +10,17 @@ from typing import Any
 
 from hydra.core.override_parser.types import Override
 
-from trainlab.build.trust import own_keys, with_own
 from trainlab.config import identify
-from trainlab.config.composition import named
-from trainlab.config.own_code import OwnCode
+from trainlab.config.composition import with_identity
+from trainlab.config.user_code import UserCodeDigests
 from trainlab.errors import RequestError
+from trainlab.instantiate.trust import trusted_keys, with_trusted
 from trainlab.runs.groups import add_to_group
-from trainlab.runs.identity import flat
-from trainlab.runs.kept import AGAIN, lacking
-from trainlab.runs.record import status
-from trainlab.runs.result import DONE
+from trainlab.runs.identity import flatten
+from trainlab.runs.result import DONE_STATUSES
+from trainlab.runs.run_folder import run_status
 
-MOST_FAULTS = 50
+MAX_FAULTS = 50
 """So many faults are worth listing; a request with more has one cause."""
 
 
@@ -39,7 +38,7 @@ class Job:
     @property
     def settings(self) -> dict[str, Any]:
         """The frozen settings, with `run_id`, `fingerprint`, `copy`; the keys `own` are the user's."""
-        return with_own(json.loads(self.frozen), self.own)
+        return with_trusted(json.loads(self.frozen), self.own)
 
 
 @dataclass(frozen=True)
@@ -71,23 +70,11 @@ class Plan:
         return f"{len(self.jobs)} run{'s' * (len(self.jobs) != 1)}{dropped}: {', '.join(parts)}"
 
 
-def lacking_lines(plan: Plan) -> list[str]:
-    """What runs that are done have not kept and the sweep asks for, a line each, with how to get it."""
-    todo = {job.run_id for job in plan.todo}
-    done = (job for job in plan.jobs if job.status in DONE and job.run_id not in todo)
-    counts = Counter(", ".join(lacking(job.settings, plan.runs / job.run_id)) for job in done)
-    return [
-        f"{count} done without {missing}; {AGAIN} trains {'them' if count > 1 else 'it'} again for that"
-        for missing, count in counts.items()
-        if missing
-    ]
-
-
 def is_todo(status: str, sweep: Mapping[str, Any]) -> bool:
     """Whether a run of this status is run, by the table in the README."""
     if sweep["rerun"]:
         return True
-    return status not in (*DONE, "failed") or (status == "failed" and sweep["retry_failed"])
+    return status not in (*DONE_STATUSES, "failed") or (status == "failed" and sweep["retry_failed"])
 
 
 def make_plan(
@@ -106,7 +93,7 @@ def make_plan(
     Raises:
         RequestError: all faults of all jobs, a line each.
     """
-    identity = _Identity()
+    identity = _RunIdentifier()
     faults: Counter[str] = Counter()
     found: dict[str, Job] = {}
     requested: list[str] = []
@@ -117,35 +104,35 @@ def make_plan(
             settings = identity.of(compose(overrides))
         except RequestError as error:
             faults[str(error)] += 1
-            if len(faults) >= MOST_FAULTS:
+            if len(faults) >= MAX_FAULTS:
                 break
             continue
         name = settings["run_id"]
         requested.append(name)
         places.add((settings["paths"]["runs"], settings["group"]))
         if name in found:
-            if clashes_matter and (clash := _clash(found[name].settings, settings)):
+            if clashes_matter and (clash := _conflict(found[name].settings, settings)):
                 faults[clash] += 1
             continue
-        state = status(Path(settings["paths"]["runs"]) / name)
+        state = run_status(Path(settings["paths"]["runs"]) / name)
         lines = tuple(o.input_line or "" for o in overrides)
         found[name] = Job(
-            name, _label(overrides, swept), lines, state, json.dumps(settings), own_keys(settings)
+            name, _job_label(overrides, swept), lines, state, json.dumps(settings), trusted_keys(settings)
         )
         if waiting and not faults and is_todo(state, sweep):
             waiting(settings)
             waiting = None
     if faults:
-        raise RequestError(_listed(faults))
+        raise RequestError(_format_counted_faults(faults))
     if not found:
         raise RequestError("there is nothing to run")
-    _check_one_place(places)
-    return _with_group(list(found.values()), swept, requested, sweep)
+    _check_one_folder_and_group(places)
+    return _grouped_plan(list(found.values()), swept, requested, sweep)
 
 
-def _clash(first: Mapping[str, Any], second: Mapping[str, Any]) -> str | None:
+def _conflict(first: Mapping[str, Any], second: Mapping[str, Any]) -> str | None:
     """What two jobs that are one run ask for differently; None where they are the same in all."""
-    before, after = flat(first), flat(second)
+    before, after = flatten(first), flatten(second)
     unequal = [key for key in {**before, **after} if before.get(key) != after.get(key)]
     if not unequal:
         return None
@@ -153,7 +140,7 @@ def _clash(first: Mapping[str, Any], second: Mapping[str, Any]) -> str | None:
     return f"{shown}: no part of what decides a run's result, it cannot be swept; expected one value"
 
 
-def _check_one_place(places: Collection[tuple[str, str | None]]) -> None:
+def _check_one_folder_and_group(places: Collection[tuple[str, str | None]]) -> None:
     """The runs of a sweep lie in one folder and one group; a preset, or an option, may have named another."""
     for name, values in zip(("paths.runs", "group"), zip(*places, strict=True), strict=True):
         several = sorted(map(str, set(values)))
@@ -161,12 +148,12 @@ def _check_one_place(places: Collection[tuple[str, str | None]]) -> None:
             raise RequestError(f"{name}={','.join(several)}: one for all runs of a sweep, expected one value")
 
 
-class _Identity:
+class _RunIdentifier:
     """Run ids of many settings: the data of each `data:` node are looked at once."""
 
     def __init__(self) -> None:
         self._known: dict[str, tuple[str, str] | RequestError] = {}
-        self._own_code = OwnCode()
+        self._own_code = UserCodeDigests()
 
     def of(self, settings: dict[str, Any]) -> dict[str, Any]:
         key = json.dumps([settings["data"], settings["paths"]], sort_keys=True)
@@ -179,10 +166,10 @@ class _Identity:
         known = self._known[key]
         if isinstance(known, RequestError):
             raise known
-        return named(settings, *known, self._own_code)
+        return with_identity(settings, *known, self._own_code)
 
 
-def _with_group(
+def _grouped_plan(
     jobs: list[Job], swept: Sequence[str], requested: Sequence[str], sweep: Mapping[str, Any]
 ) -> Plan:
     first = jobs[0].settings
@@ -205,20 +192,20 @@ def record_plan(plan: Plan) -> None:
     add_to_group(plan.runs, plan.group, plan.run_ids)
 
 
-def _label(overrides: Sequence[Override], swept: Sequence[str]) -> str:
+def _job_label(overrides: Sequence[Override], swept: Sequence[str]) -> str:
     """What is particular to a job: `activation=relu init=glorot`."""
     own = [o.input_line or "" for o in overrides if o.get_key_element().lstrip("+") in swept]
     return " ".join(own) or "the run"
 
 
-def _listed(faults: Counter[str]) -> str:
+def _format_counted_faults(faults: Counter[str]) -> str:
     lines = [f"{fault} ({count} runs)" if count > 1 else fault for fault, count in faults.items()]
-    if len(faults) >= MOST_FAULTS:
-        lines.append(f"and perhaps more: these are the first {MOST_FAULTS}")
-    return listed(lines)
+    if len(faults) >= MAX_FAULTS:
+        lines.append(f"and perhaps more: these are the first {MAX_FAULTS}")
+    return format_faults(lines)
 
 
-def listed(faults: Sequence[str]) -> str:
+def format_faults(faults: Sequence[str]) -> str:
     """Several faults as one message, each with its number, a line each."""
     if len(faults) == 1:
         return faults[0]

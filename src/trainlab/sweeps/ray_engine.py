@@ -1,27 +1,40 @@
-"""Ray: a laptop, a box with several GPUs, or a cluster by its address."""
+"""Ray: a laptop, a machine with several GPUs, or a cluster by its address.
 
+Settings go to a Ray worker as text; where it does not see our folders, the record comes back as files."""
+
+import json
 import logging
+import math
 import os
-from collections.abc import Mapping
+import time
+from collections.abc import Collection, Mapping
+from functools import cache
+from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Annotated, Any
 
+import yaml
 from pydantic import Field
 
-from trainlab.build.trust import digests
-from trainlab.cores import cores
-from trainlab.errors import RequestError, message
-from trainlab.sweeps.dispatch import Dispatcher, Ended
-from trainlab.sweeps.handover import Handover
-from trainlab.sweeps.installed import require
+from trainlab.cores import available_cores
+from trainlab.errors import RequestError, error_message
+from trainlab.instantiate import trust
+from trainlab.instantiate.trust import trusted_digests
+from trainlab.runs.frozen_settings import SETTINGS_FILE
+from trainlab.runs.result import DONE_STATUSES, RESULT_FILE, ResultStamp
+from trainlab.runs.run_folder import EARLIER_FOLDER, RunFolder
+from trainlab.runs.safe_files import atomic_replacement
+from trainlab.sweeps import process_main
+from trainlab.sweeps.dispatcher import Dispatcher
+from trainlab.sweeps.engine import ProcessExit, SweepObserver, require_package
+from trainlab.sweeps.forkserver import ForkServer, kill_process_group
+from trainlab.sweeps.local_engine import WORK
+from trainlab.sweeps.multiprocessing_internals import use_short_ray_folder
 from trainlab.sweeps.outcome import Outcome
 from trainlab.sweeps.plan import Job, Plan
-from trainlab.sweeps.pool import WORK
-from trainlab.sweeps.remote import put_record, run_there
-from trainlab.sweeps.server import WarmServer
-from trainlab.sweeps.slots import SlotSettings, check_settings, visible_gpus
-from trainlab.sweeps.sockets import make_room_for_sockets_of_ray
-from trainlab.sweeps.watch import Watcher
+from trainlab.sweeps.process_exit import TIMED_OUT
+from trainlab.sweeps.reservations import RunReservations
+from trainlab.sweeps.slots import SlotSettings, validate_launcher_settings, visible_gpus
 
 
 class RaySettings(SlotSettings):
@@ -36,21 +49,23 @@ class RayEngine:
     """Runs as Ray tasks, each reserving its share of CPUs and GPUs."""
 
     def __init__(self, settings: Mapping[str, Any], work: str = WORK):
-        require("ray", "ray", extra="ray")
-        self._settings = check_settings(RaySettings, settings)
+        require_package("ray", "ray", extra="ray")
+        self._settings = validate_launcher_settings(RaySettings, settings)
         self._work = work
 
     def slots(self, plan: Plan) -> int:
         """How many runs go at the same time, as far as that is known before Ray has started."""
-        return self._settings.slots or max(1, int(cores() / self._num_cpus))
+        return self._settings.slots or max(1, int(available_cores() / self._num_cpus))
 
     @property
     def _num_cpus(self) -> float:
         return self._settings.num_cpus or float(self._settings.threads or 1)
 
-    def run(self, plan: Plan, sweep: dict[str, Any], server: WarmServer, watcher: Watcher) -> list[Outcome]:
+    def run(
+        self, plan: Plan, sweep: dict[str, Any], server: ForkServer, watcher: SweepObserver
+    ) -> list[Outcome]:
         """Does what is to do and returns how each run ended."""
-        handover = Handover.of(plan, sweep)
+        handover = RunReservations.of(plan, sweep)
         backend = RayBackend(self._settings, self._num_cpus, self._num_gpus(plan), self._work)
         backend.timeout_seconds = sweep["run_timeout"]
         dispatcher = Dispatcher(backend, handover, timeout_seconds=sweep["run_timeout"], watcher=watcher)
@@ -71,7 +86,7 @@ class RayBackend:
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         # Ray 2.60 would otherwise hide all GPUs from tasks that reserve none
         os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-        make_room_for_sockets_of_ray()
+        use_short_ray_folder()
         import ray
 
         self._ray = ray
@@ -84,13 +99,15 @@ class RayBackend:
         self.timeout_seconds: float | None = None
         address = settings.address
         # on a cluster these two are not ours to say
-        here: Any = {} if address else {"include_dashboard": False, "num_cpus": max(cores(), int(num_cpus))}
+        here: Any = (
+            {} if address else {"include_dashboard": False, "num_cpus": max(available_cores(), int(num_cpus))}
+        )
         try:
             ray.init(address, log_to_driver=False, logging_level=logging.ERROR, **here)
         except (ConnectionError, ValueError, RuntimeError) as error:
-            reason = message(error)
+            reason = error_message(error)
             raise RequestError(f"hydra.launcher.address={address}: {reason}") from None
-        self._task = ray.remote(run_there)
+        self._task = ray.remote(run_on_ray_worker)
 
     def has_room(self, job: Job) -> bool:
         """Whether Ray has resources for one more, or fewer runs are out than `slots`."""
@@ -103,12 +120,12 @@ class RayBackend:
         num_cpus, num_gpus = (devices * share for share in self._share)
         task = self._task.options(num_cpus=num_cpus, num_gpus=num_gpus, max_retries=0, name=job.label)
         work = None if devices > 1 else self._work
-        text, own = config.read_text(encoding="utf-8"), digests(settings)
+        text, own = config.read_text(encoding="utf-8"), trusted_digests(settings)
         sent = task.remote(str(config), text, work, own, self.timeout_seconds)
         self._jobs[sent] = job
         self._configs[job.run_id] = config
 
-    def wait(self, seconds: float) -> list[Ended]:
+    def wait(self, seconds: float) -> list[ProcessExit]:
         """The tasks that are over."""
         ready, _ = self._ray.wait(list(self._jobs), num_returns=1, timeout=seconds)
         return [self._ended(reference) for reference in ready]
@@ -135,13 +152,100 @@ class RayBackend:
         by_gpu = resources.get("GPU", 0) / num_gpus if num_gpus else by_cpu
         return max(1, int(min(by_cpu, by_gpu)))
 
-    def _ended(self, reference: Any) -> Ended:
+    def _ended(self, reference: Any) -> ProcessExit:
         run_id = self._jobs.pop(reference).run_id
         config = self._configs.pop(run_id)
         try:
             code, record = self._ray.get(reference)
         except self._ray.exceptions.RayError as error:
             lines = str(error).strip().splitlines()
-            return Ended(run_id, None, ": ".join(["Ray", type(error).__name__, *lines[:1]]))
-        put_record(config.parent, record)
-        return Ended(run_id, code)
+            return ProcessExit(run_id, None, ": ".join(["Ray", type(error).__name__, *lines[:1]]))
+        write_record(config.parent, record)
+        return ProcessExit(run_id, code)
+
+
+RecordFiles = Mapping[str, bytes]
+"""The files of a run's folder by their relative names."""
+
+
+def run_on_ray_worker(
+    config: str, text: str, work: str | None, own: Collection[str], timeout_seconds: float | None
+) -> tuple[int | None, RecordFiles]:
+    """One run on the machine of the caller: its exit code, and its record where our folders are not seen.
+
+    `work` is None for a run over several devices; `own` tells what in the settings the user said. Each worker
+    keeps a warm server between runs. Where our folders are not seen, the sweep cannot see when the run began:
+    one longer than `timeout_seconds` is ended here, with TIMED_OUT.
+    """
+    path = Path(config)
+    shared = path.is_file() and path.read_text(encoding="utf-8") == text
+    settings = trust.restore_trust(yaml.safe_load(text), own)
+    if not shared:
+        path = _materialize_config(settings)
+    before = ResultStamp.of(path.parent)
+    place = {k: v for k, v in os.environ.items() if k == "CUDA_VISIBLE_DEVICES"}
+    place |= trust.worker_environment(settings)
+    server = _worker_forkserver()
+    if work is None:
+        process, lifeline = server.start(process_main.run_on_devices, path, place)
+    else:
+        process, lifeline = server.start(process_main.run_in_process, path, work, place)
+    ends = time.monotonic() + (timeout_seconds or math.inf) if not shared else math.inf
+    try:
+        # Ray's interrupt comes between two waits, not within one
+        while not wait([lifeline], timeout=0.2) and time.monotonic() < ends:
+            pass
+    except KeyboardInterrupt:  # the sweep wants to stop: the run writes a checkpoint first
+        process.terminate()
+        wait([lifeline])
+    if timed_out := not wait([lifeline], timeout=0):
+        kill_process_group(process)
+    process.join()
+    return TIMED_OUT if timed_out else process.exitcode, {} if shared else _collect_files(path.parent, before)
+
+
+@cache
+def _worker_forkserver() -> ForkServer:
+    return ForkServer()
+
+
+def _materialize_config(settings: dict[str, Any]) -> Path:
+    """The settings in a folder of this machine, with its own places where the sender's do not exist here."""
+    for place, variable in trust.PATH_VARIABLES.items():
+        if variable in os.environ and not Path(settings["paths"][place]).exists():
+            settings["paths"][place] = os.environ[variable]
+    folder = RunFolder(Path(settings["paths"]["runs"]) / settings["run_id"])
+    folder.write_settings(settings)
+    return folder.path / "config.yaml"
+
+
+def _collect_files(folder: Path, before: ResultStamp) -> RecordFiles:
+    """The files of the run; without its result where that is of an earlier attempt on this machine."""
+    files = (path for path in folder.rglob("*") if path.is_file() and not path.name.startswith("."))
+    taken = {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
+    taken = {name: content for name, content in taken.items() if not name.startswith(f"{EARLIER_FOLDER}/")}
+    if before.is_still_there(folder):
+        taken.pop(RESULT_FILE, None)
+    return taken
+
+
+def write_record(folder: Path, record: RecordFiles) -> None:
+    """Writes a record that came from elsewhere, the result last; settings stay as they were sent.
+
+    Where the run is done here and what came is no result, only its log is written: the record stays.
+    """
+    names = sorted(set(record) - {SETTINGS_FILE}, key=lambda name: name == RESULT_FILE)
+    if RunFolder(folder).status() in DONE_STATUSES and not _has_result(record):
+        names = [name for name in names if name == process_main.LOG_FILE]
+    for name in names:
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with atomic_replacement(path) as beside:
+            beside.write_bytes(record[name])
+
+
+def _has_result(record: RecordFiles) -> bool:
+    try:
+        return json.loads(record[RESULT_FILE])["status"] in DONE_STATUSES
+    except (KeyError, ValueError, TypeError):
+        return False

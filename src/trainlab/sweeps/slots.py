@@ -10,7 +10,7 @@ from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from trainlab.config.schema import checked
+from trainlab.config.validation import validate_model
 from trainlab.errors import RequestError
 
 Count = Annotated[int, Field(ge=1)]
@@ -36,10 +36,10 @@ class Slot:
     gpu: str | None = None
 
 
-def check_settings(model: type[Settings], values: Mapping[str, Any]) -> Settings:
+def validate_launcher_settings(model: type[Settings], values: Mapping[str, Any]) -> Settings:
     """A launcher's settings, checked. Raises RequestError naming `hydra.launcher.…` in one line."""
     try:
-        return model(**checked(model, dict(values)))
+        return model(**validate_model(model, dict(values)))
     except RequestError as error:
         fault = str(error).replace("unknown setting '", "unknown setting 'hydra.launcher.")
         prefix = "" if fault.startswith("unknown") else "hydra.launcher."
@@ -66,7 +66,7 @@ def make_slots(settings: SlotSettings, accelerator: str, gpus: Sequence[str], co
     return [Slot(threads)] * (settings.slots or max(1, cores // threads))
 
 
-def most_at_once(settings: SlotSettings, places: Sequence[Slot]) -> int:
+def max_concurrent_runs(settings: SlotSettings, places: Sequence[Slot]) -> int:
     """How many runs go at the same time: as many as was said, or a run in each slot."""
     return min(settings.slots or len(places), len(places))
 
@@ -84,7 +84,7 @@ def visible_gpus() -> list[str]:
     return [str(i) for i, line in enumerate(answer.stdout.splitlines()) if line.startswith("GPU ")]
 
 
-def free_places(free: Sequence[Slot], devices: int, total: int) -> list[Slot] | None:
+def allocate_slots(free: Sequence[Slot], devices: int, total: int) -> list[Slot] | None:
     """Slots for a run over `devices` devices, each GPU once, or None while there are too few free ones."""
     wanted = min(devices, total)
     chosen: list[Slot] = []
@@ -94,7 +94,7 @@ def free_places(free: Sequence[Slot], devices: int, total: int) -> list[Slot] | 
     return chosen if len(chosen) == wanted else None
 
 
-def environment(places: Sequence[Slot]) -> dict[str, str]:
+def slot_environment(places: Sequence[Slot]) -> dict[str, str]:
     """What a run is told about its place before torch is touched."""
     gpus = [slot.gpu for slot in places if slot.gpu is not None]
     return {"CUDA_VISIBLE_DEVICES": ",".join(gpus)} if gpus else {}

@@ -10,21 +10,20 @@ from typing import Any
 
 from pydantic import Field
 
-from trainlab.build import trust
-from trainlab.cores import cores
-from trainlab.errors import RequestError, message
-from trainlab.sweeps import entry
-from trainlab.sweeps.dispatch import Dispatcher, Ended
-from trainlab.sweeps.handover import Handover
-from trainlab.sweeps.installed import require
+from trainlab.cores import available_cores
+from trainlab.errors import RequestError, error_message
+from trainlab.instantiate import trust
+from trainlab.sweeps import process_main
+from trainlab.sweeps.dispatcher import Dispatcher
+from trainlab.sweeps.engine import ProcessExit, SweepObserver, require_package
+from trainlab.sweeps.forkserver import ForkServer
+from trainlab.sweeps.local_engine import WORK
 from trainlab.sweeps.outcome import Outcome
 from trainlab.sweeps.plan import Job, Plan
-from trainlab.sweeps.pool import WORK
-from trainlab.sweeps.server import WarmServer
-from trainlab.sweeps.slots import Count, SlotSettings, check_settings
-from trainlab.sweeps.watch import Watcher
+from trainlab.sweeps.reservations import RunReservations
+from trainlab.sweeps.slots import Count, SlotSettings, validate_launcher_settings
 
-MOST_QUEUED = 1000
+MAX_QUEUED = 1000
 
 
 class SubmititSettings(SlotSettings):
@@ -46,9 +45,9 @@ class SubmititEngine:
 
     def __init__(self, cluster: str, settings: Mapping[str, Any], work: str = WORK):
         launcher = "submitit_slurm" if cluster == "slurm" else "submitit_local"
-        require("submitit", launcher, extra="slurm")
+        require_package("submitit", launcher, extra="slurm")
         self._cluster = cluster
-        self._settings = check_settings(SubmititSettings, settings)
+        self._settings = validate_launcher_settings(SubmititSettings, settings)
         if self._settings.runs_per_gpu != 1:
             raise RequestError(
                 f"hydra.launcher.runs_per_gpu={self._settings.runs_per_gpu}: a job has its GPUs to itself; "
@@ -59,12 +58,14 @@ class SubmititEngine:
     def slots(self, plan: Plan) -> int:
         """How many jobs are in the queue at the same time."""
         threads = self._settings.threads or 1
-        most = MOST_QUEUED if self._cluster == "slurm" else max(1, cores() // threads)
+        most = MAX_QUEUED if self._cluster == "slurm" else max(1, available_cores() // threads)
         return self._settings.slots or most
 
-    def run(self, plan: Plan, sweep: dict[str, Any], server: WarmServer, watcher: Watcher) -> list[Outcome]:
+    def run(
+        self, plan: Plan, sweep: dict[str, Any], server: ForkServer, watcher: SweepObserver
+    ) -> list[Outcome]:
         """Does what is to do and returns how each run ended."""
-        handover = Handover.of(plan, sweep)
+        handover = RunReservations.of(plan, sweep)
         threads = self._settings.threads or 1
         backend = SubmititBackend(self._executor(), self._cluster, self.slots(plan), threads, self._work)
         dispatcher = Dispatcher(backend, handover, timeout_seconds=sweep["run_timeout"], watcher=watcher)
@@ -113,15 +114,15 @@ class SubmititBackend:
         settings = job.settings
         work = None if settings["trainer"]["devices"] > 1 else self._work
         told = trust.worker_environment(settings)
-        with _shielded():
+        with _ignore_sigint():
             try:
-                submitted = self._executor.submit(entry.run_submitted, config, work, told)
+                submitted = self._executor.submit(process_main.run_submitted, config, work, told)
             except Exception as error:  # whatever sbatch says, in a type of submitit's own
-                reason = message(error)
+                reason = error_message(error)
                 raise OSError(f"{self._cluster} did not take the run: {reason}") from error
         self._jobs[job.run_id] = (submitted, config)
 
-    def wait(self, seconds: float) -> list[Ended]:
+    def wait(self, seconds: float) -> list[ProcessExit]:
         """The jobs that are over."""
         time.sleep(seconds)
         over = [run_id for run_id, (job, _) in self._jobs.items() if job.done()]
@@ -133,7 +134,7 @@ class SubmititBackend:
         if self._cluster == "slurm":
             job.cancel(check=False)
         else:
-            _signal(config, signal.SIGTERM)
+            _send_signal(config, signal.SIGTERM)
 
     def kill(self, run_id: str) -> None:
         """SIGKILL; SLURM sends it itself some seconds after scancel."""
@@ -141,31 +142,33 @@ class SubmititBackend:
         if self._cluster == "slurm":
             job.cancel(check=False)
         else:
-            _signal(config, signal.SIGKILL)
+            _send_signal(config, signal.SIGKILL)
 
     def close(self) -> None:
         """Jobs that were killed are gone by themselves."""
         self._jobs.clear()
 
-    def _ended(self, run_id: str) -> Ended:
+    def _ended(self, run_id: str) -> ProcessExit:
         job, _ = self._jobs.pop(run_id)
         # submitit waits ten seconds for an answer that may still be on its way over a network's file system
         may_come = self._cluster == "slurm" or job.paths.result_pickle.exists()
         if may_come and job.exception() is None:
-            return Ended(run_id, job.result())
+            return ProcessExit(run_id, job.result())
         name = f"{self._cluster} job {job.job_id}"
-        return Ended(run_id, None, f"{name} ended {job.state.lower()} with no record; see {job.paths.stderr}")
+        return ProcessExit(
+            run_id, None, f"{name} ended {job.state.lower()} with no record; see {job.paths.stderr}"
+        )
 
 
-def _signal(config: Path, number: signal.Signals) -> None:
+def _send_signal(config: Path, number: signal.Signals) -> None:
     """Sends a signal to the process of a run and all that it has started, if it has begun."""
     with suppress(OSError, ValueError):
-        pid = int((config.parent / entry.PID_FILE).read_text(encoding="ascii"))
+        pid = int((config.parent / process_main.PID_FILE).read_text(encoding="ascii"))
         os.killpg(pid, number) if number is signal.SIGKILL else os.kill(pid, number)
 
 
 @contextmanager
-def _shielded() -> Iterator[None]:
+def _ignore_sigint() -> Iterator[None]:
     """What is started inside never sees the terminal's Ctrl-C: the dispatcher decides what stops."""
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:

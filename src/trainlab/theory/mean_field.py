@@ -15,6 +15,7 @@ phi that is not elementwise.
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -28,7 +29,6 @@ from trainlab.theory.moments import (
     slope_second_moment,
 )
 from trainlab.theory.quadrature import expect_gap
-from trainlab.theory.roots import root
 
 __all__ = [
     "DepthScales",
@@ -98,7 +98,7 @@ def fixed_point(phi: Phi | Elementwise, sigma_w2: float, sigma_b2: float) -> flo
         if not math.log(_ZERO) < b < math.log(_INFINITE):
             return math.inf if going_up else 0.0
         if (growth(b) > 0) != going_up:
-            return math.exp(root(growth, a, b))
+            return math.exp(find_root(growth, a, b))
         a, step = b, 2 * step
 
 
@@ -181,7 +181,7 @@ def critical_sigma_w2(phi: Phi | Elementwise, sigma_b2: float) -> float:
     octave = math.log(2) if going_up else -math.log(2)
     for octaves in range(27):
         if (log_chi1((octaves + 1) * octave) < 0) != going_up:
-            return math.exp(root(log_chi1, octaves * octave, (octaves + 1) * octave, tolerance=1e-11))
+            return math.exp(find_root(log_chi1, octaves * octave, (octaves + 1) * octave, tolerance=1e-11))
     return math.inf if going_up else 0.0
 
 
@@ -217,7 +217,7 @@ def _fixed_correlation(phi: Elementwise, q: float, sigma_w2: float, sigma_b2: fl
     if steepness(1.0) > -1e-12:
         return 0.0
     nearest = 1e-8
-    return 1 - root(steepness, nearest, 1.0) if steepness(nearest) > 0 else 1.0
+    return 1 - find_root(steepness, nearest, 1.0) if steepness(nearest) > 0 else 1.0
 
 
 def _limit(q: float) -> float:
@@ -237,3 +237,30 @@ def _check(sigma_w2: float, sigma_b2: float) -> None:
     for name, got in (("sigma_w2", sigma_w2), ("sigma_b2", sigma_b2)):
         if not 0 <= got < math.inf:
             raise RequestError(f"{name} must be a variance, 0 or more and finite, got {got}")
+
+
+def find_root(f: Callable[[float], float], a: float, b: float, tolerance: float = 1e-13) -> float:
+    """A zero, or a jump through zero, of f between a and b, where f changes sign.
+
+    Regula falsi with Illinois' halving (Dowell & Jarratt 1971) for half the steps and bisection for the
+    others, so that a jump converges too. Stops when the bracket is narrower than tolerance max(1, |a|, |b|).
+    """
+    f_a, f_b = f(a), f(b)
+    if f_a == 0 or f_b == 0:
+        return a if f_a == 0 else b
+    weight_a, weight_b = f_a, f_b
+    for step in range(200):
+        if abs(b - a) <= tolerance * max(1.0, abs(a), abs(b)):
+            break
+        middle = (a + b) / 2
+        # With an infinite end the secant is NaN, and the middle is taken.
+        secant = a - weight_a * (b - a) / (weight_b - weight_a)
+        x = middle if step % 3 == 2 or not min(a, b) < secant < max(a, b) else secant
+        f_x = f(x)
+        if f_x == 0:
+            return x
+        if (f_x > 0) == (f_a > 0):
+            a, f_a, weight_a, weight_b = x, f_x, f_x, weight_b / 2
+        else:
+            b, f_b, weight_b, weight_a = x, f_x, f_x, weight_a / 2
+    return a if abs(f_a) < abs(f_b) else b

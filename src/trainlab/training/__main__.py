@@ -3,10 +3,10 @@
 import sys
 
 from trainlab import project
-from trainlab.training.worker import work
+from trainlab.training.worker import run_config_file
 
 if __name__ == "__main__":
     if len(sys.argv) != 2:
         sys.exit("usage: python -m trainlab.training config.yaml")
-    project.put_on_path()
-    sys.exit(work(sys.argv[1]))
+    project.add_to_path()
+    sys.exit(run_config_file(sys.argv[1]))

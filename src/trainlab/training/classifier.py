@@ -1,10 +1,9 @@
 """The one LightningModule: any image classifier, trained with cross-entropy.
 
-Shapes: x_NCHW pixels 0..255 (uint8), y_N class indices (int64), logits_NK.
-"""
+Shapes: x_NCHW pixels 0..255 (uint8), y_N class indices (int64), logits_NK."""
 
 import inspect
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import lightning as L
@@ -15,13 +14,20 @@ from torch.optim import Optimizer
 from torchmetrics import MeanMetric
 from torchmetrics.classification import MulticlassConfusionMatrix
 
+from trainlab.build.data import build_augmentation
+from trainlab.build.networks import build_initialized_model
+from trainlab.build.optimizer import optimizer_factory, total_steps
+from trainlab.build.seeding import seed_for
+from trainlab.data import ImageData
 from trainlab.data.augment import augment_generator
-from trainlab.training.seeding import seed_for
+from trainlab.instantiate import instantiate
+from trainlab.instantiate.parts import SCHEDULER
+from trainlab.nn.norm_layers import synchronize_batchnorm
 from trainlab.training.step_meter import StepMeter, first_not_finite
 
 # Steps between two readings of the training loss; a reading waits for the device.
 READ_EVERY_STEPS = 50
-LATELY = "train/loss_lately"
+RECENT_LOSS = "train/loss_lately"
 """The mean loss since the last reading, for trackers; each step's own, `train/loss_step`: the record."""
 
 
@@ -112,7 +118,7 @@ class Classifier(L.LightningModule):
             if hasattr(logger, "log_losses"):
                 logger.log_losses(losses, first_step, self.current_epoch)
             else:
-                logger.log_metrics({LATELY: sum(losses) / len(losses)}, step=self.global_step - 1)
+                logger.log_metrics({RECENT_LOSS: sum(losses) / len(losses)}, step=self.global_step - 1)
 
     def _over_processes(self, sums: Tensor) -> Tensor:
         """The sum over all processes."""
@@ -192,3 +198,19 @@ class Classifier(L.LightningModule):
 
 # Lightning asks for it at every step, and Python works it out anew each time: 0.04 ms
 Classifier.training_step.__signature__ = inspect.signature(Classifier.training_step)  # type: ignore[attr-defined]
+
+
+def build_classifier(settings: Mapping[str, Any], images: ImageData) -> Classifier:
+    """The LightningModule around an initialized model, with optimizer, schedule and augmentation."""
+    model = build_initialized_model(settings, images)
+    if settings["trainer"]["devices"] > 1:
+        synchronize_batchnorm(model)  # on GPUs, Lightning puts torch's own in their place
+    return Classifier(
+        model,
+        images.num_classes,
+        optimizer=optimizer_factory(settings),
+        scheduler=instantiate(settings["scheduler"], SCHEDULER),
+        total_steps=total_steps(settings, images),
+        augment=build_augmentation(settings),
+        seed=settings["seed"],
+    )

@@ -10,7 +10,7 @@ from typing import Any
 
 import lightning as L
 
-STOPPING = ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1", "SIGUSR2", "SIGXCPU", "SIGBREAK")
+STOP_SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1", "SIGUSR2", "SIGXCPU", "SIGBREAK")
 """What asks a run to stop: Ctrl-C, `kill`, a terminal that closes, and what queues send before they kill
 (Slurm and LSF USR1 or USR2, Grid Engine XCPU too). Names, as no system has them all."""
 
@@ -22,7 +22,7 @@ class Interrupted(Exception):
     """The run was asked to stop, and did so at a place from which it can go on."""
 
 
-class Answer(Enum):
+class FirstSignal(Enum):
     """What the first signal does."""
 
     AT_ONCE = "ends what is going on: nothing is lost by it"
@@ -40,7 +40,7 @@ class Interruption(L.Callback):
     def __init__(self, checkpoint: Path | None):
         self.checkpoint = checkpoint
         self.requested = False
-        self._answer = Answer.AT_ONCE
+        self._answer = FirstSignal.AT_ONCE
         self._handlers: dict[int, Any] = {}
         """What was there before, by signal."""
 
@@ -95,7 +95,7 @@ class Interruption(L.Callback):
             Interrupted: a signal came, whatever became of it on its way through the libraries.
         """
         if threading.current_thread() is threading.main_thread():
-            self._handlers = {number: signal.signal(number, self._take) for number in _listened_to()}
+            self._handlers = {number: signal.signal(number, self._take) for number in _signals_to_handle()}
         try:
             yield
         except (KeyboardInterrupt, SystemExit) as error:  # Lightning makes the second of the first
@@ -110,17 +110,17 @@ class Interruption(L.Callback):
     @contextmanager
     def after_the_step(self) -> Iterator[None]:
         """While the run trains: the first signal waits for the end of a step."""
-        with self._answering(Answer.AFTER_THE_STEP):
+        with self._answering(FirstSignal.AFTER_THE_STEP):
             yield
 
     @contextmanager
     def not_now(self) -> Iterator[None]:
         """While the record is written: it takes a moment, and half of it is worth nothing."""
-        with self._answering(Answer.NOT_NOW):
+        with self._answering(FirstSignal.NOT_NOW):
             yield
 
     @contextmanager
-    def _answering(self, answer: Answer) -> Iterator[None]:
+    def _answering(self, answer: FirstSignal) -> Iterator[None]:
         before, self._answer = self._answer, answer
         try:
             yield
@@ -139,13 +139,13 @@ class Interruption(L.Callback):
 
     def _take(self, number: int, frame: Any) -> None:
         is_first, self.requested = not self.requested, True
-        if self._answer is Answer.NOT_NOW or (self._answer is Answer.AFTER_THE_STEP and is_first):
+        if self._answer is FirstSignal.NOT_NOW or (self._answer is FirstSignal.AFTER_THE_STEP and is_first):
             return
         raise KeyboardInterrupt
 
 
-def _listened_to() -> list[int]:
+def _signals_to_handle() -> list[int]:
     """The signals to take: what is ignored (`nohup`) stays so, but Ctrl-C and `kill` always count."""
-    numbers = [getattr(signal, name) for name in STOPPING if hasattr(signal, name)]
+    numbers = [getattr(signal, name) for name in STOP_SIGNALS if hasattr(signal, name)]
     always = (signal.SIGINT, signal.SIGTERM)
     return [n for n in numbers if n in always or signal.getsignal(n) is not signal.SIG_IGN]

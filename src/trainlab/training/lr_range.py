@@ -11,16 +11,18 @@ from lightning.pytorch.loggers import Logger
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
-from trainlab.training import assemble
+from trainlab.build.data import build_datamodule, load_data
+from trainlab.build.dry_run import validate_build
+from trainlab.training.classifier import build_classifier
 
 # Weight of the past in the smoothed loss; fastai's choice
 SMOOTHING = 0.9
 # The test ends once the smoothed loss is this many times its best: from there on it only explodes
-EXPLODED = 4.0
+EXPLOSION_FACTOR = 4.0
 
 
 @dataclass(frozen=True)
-class RangeTest:
+class LrRangeResult:
     """Rates, the smoothed loss (nats) at each, and the rate of its fastest fall (None if it never falls)."""
 
     rates: list[float]
@@ -28,7 +30,7 @@ class RangeTest:
     suggestion: float | None
 
 
-class _Losses(Logger):
+class _LossCollector(Logger):
     """Takes the losses of the steps, for nothing but this test."""
 
     def __init__(self) -> None:
@@ -51,7 +53,7 @@ class _Losses(Logger):
         self.losses.extend(losses)
 
 
-def lr_range(settings: Mapping[str, Any], steps: int, smallest: float, largest: float) -> RangeTest:
+def lr_range(settings: Mapping[str, Any], steps: int, smallest: float, largest: float) -> LrRangeResult:
     """Trains `steps` steps while the rate grows geometrically from `smallest` to `largest`.
 
     Raises:
@@ -59,9 +61,9 @@ def lr_range(settings: Mapping[str, Any], steps: int, smallest: float, largest: 
     """
     if settings["trainer"]["threads"]:
         torch.set_num_threads(settings["trainer"]["threads"])
-    assemble.check(settings)
-    images = assemble.images(settings)
-    classifier = assemble.classifier(settings, images)
+    validate_build(settings)
+    images = load_data(settings)
+    classifier = build_classifier(settings, images)
     rates = [smallest * (largest / smallest) ** (i / (steps - 1)) for i in range(steps)]
 
     def growing(optimizer: Optimizer, total_steps: int) -> LambdaLR:
@@ -69,7 +71,7 @@ def lr_range(settings: Mapping[str, Any], steps: int, smallest: float, largest: 
         return LambdaLR(optimizer, lambda step: rates[min(step, steps - 1)] / base)
 
     classifier.scheduler = growing
-    taken = _Losses()
+    taken = _LossCollector()
     trainer = L.Trainer(
         accelerator=settings["trainer"]["accelerator"],
         devices=1,
@@ -83,24 +85,24 @@ def lr_range(settings: Mapping[str, Any], steps: int, smallest: float, largest: 
         enable_progress_bar=False,
         enable_model_summary=False,
     )
-    trainer.fit(classifier, assemble.loaders(settings, images))
-    return judge(rates, taken.losses)
+    trainer.fit(classifier, build_datamodule(settings, images))
+    return analyze_losses(rates, taken.losses)
 
 
-def judge(rates: list[float], losses: list[float]) -> RangeTest:
+def analyze_losses(rates: list[float], losses: list[float]) -> LrRangeResult:
     """Smooths the losses (exponential average, bias removed), cuts off the explosion, finds the rate."""
     smooth: list[float] = []
     average = 0.0
     for i, loss in enumerate(losses):
         average = SMOOTHING * average + (1 - SMOOTHING) * loss
         value = average / (1 - SMOOTHING ** (i + 1))
-        if not math.isfinite(value) or (smooth and value > EXPLODED * min(smooth)):
+        if not math.isfinite(value) or (smooth and value > EXPLOSION_FACTOR * min(smooth)):
             break
         smooth.append(value)
-    return RangeTest(rates[: len(smooth)], smooth, _steepest(rates, smooth))
+    return LrRangeResult(rates[: len(smooth)], smooth, _steepest_rate(rates, smooth))
 
 
-def _steepest(rates: list[float], smooth: list[float]) -> float | None:
+def _steepest_rate(rates: list[float], smooth: list[float]) -> float | None:
     """The rate at the most negative slope of loss against log rate, before the lowest loss.
 
     The slope is taken over a fifth of the test: from one step to the next it is mostly the batch's noise.

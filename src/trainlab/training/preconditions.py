@@ -5,15 +5,18 @@ from typing import Any
 
 import torch
 
-from trainlab.build import build, policy
+from trainlab.build.data import describe_data_change
+from trainlab.build.dry_run import validate_build
 from trainlab.data import ImageData
 from trainlab.errors import RequestError
+from trainlab.instantiate import instantiate
+from trainlab.instantiate.parts import LOGGER
 from trainlab.runs.groups import group_file
-from trainlab.training import assemble, resume
+from trainlab.training import resume
 from trainlab.training.tracking import check_tracker
 
 
-def check(settings: Mapping[str, Any]) -> None:
+def check_settings(settings: Mapping[str, Any]) -> None:
     """Refuses what cannot be built, started or recorded, wherever it is going to run.
 
     Raises:
@@ -21,12 +24,12 @@ def check(settings: Mapping[str, Any]) -> None:
     """
     if settings["group"] is not None:
         group_file(settings["paths"]["runs"], settings["group"])
-    assemble.check(settings)
+    validate_build(settings)
     if settings["trainer"]["accelerator"] == "cpu":
         check_precision(settings["trainer"]["precision"])
     check_tracker(settings["logger"])
-    build(settings["logger"], policy.LOGGER)
-    resume.check_start(settings)
+    instantiate(settings["logger"], LOGGER)
+    resume.check_resume(settings)
 
 
 def check_hardware(trainer: Mapping[str, Any]) -> None:
@@ -70,5 +73,5 @@ def check_data(settings: Mapping[str, Any], images: ImageData) -> None:
     Raises:
         RequestError: with both fingerprints.
     """
-    if change := assemble.change_of_data(settings, images):
+    if change := describe_data_change(settings, images):
         raise RequestError(f"{change}; start it again with the same command, and it gets an id of its own")

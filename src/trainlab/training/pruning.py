@@ -11,13 +11,13 @@ from typing import Any
 
 import lightning as L
 
-from trainlab.diagnosis.early import reason_to_stop
+from trainlab.diagnosis.early_pruning import reason_to_stop
 from trainlab.diagnosis.explain import diagnose
-from trainlab.diagnosis.forecast.calibration import WILL_NOT_LEARN
-from trainlab.diagnosis.of_run import evidence_of
+from trainlab.diagnosis.run_diagnosis import load_evidence
 from trainlab.errors import RequestError
+from trainlab.forecast.logistic_model import WILL_NOT_LEARN
 from trainlab.runs import RunFolder, Verdict
-from trainlab.signals.schedule import measured_steps
+from trainlab.signals.measured_steps import measured_steps
 from trainlab.training.classifier import Classifier
 
 
@@ -46,13 +46,13 @@ class Pruning:
         asked = settings.get("pruning") or {"by": "none", "audit": 0.0}
         if asked["by"] == "early" and settings["signals"] is False:
             raise RequestError("sweep.prune=early looks at the signals: expected signals=on, got off")
-        return cls(asked["by"], audited=_drawn(settings["run_id"], asked["audit"]))
+        return cls(asked["by"], audited=_is_audited(settings["run_id"], asked["audit"]))
 
     def foresee(self, settings: Mapping[str, Any]) -> None:
         """Asks the forecast, if that is wanted. Raises Pruned where its answer is "will not learn"."""
         if self.by != "preflight":
             return
-        from trainlab.training.preflight import forecast_run  # half of the runs never ask
+        from trainlab.forecast.run_forecast import forecast_run  # half of the runs never ask
 
         forecast = forecast_run(settings)
         self.learns = forecast.learns
@@ -106,12 +106,12 @@ class EarlyPruning(L.Callback):
         if not is_time or self.pruning.reason is not None:
             return
         pl_module.read_losses()
-        evidence = evidence_of(self.folder)
+        evidence = load_evidence(self.folder)
         reason = reason_to_stop(evidence, trainer.global_step, self._total)
         if reason is not None:
             self.pruning.prune(reason, trainer.global_step, Verdict(**diagnose(evidence).record()))
 
 
-def _drawn(run_id: str, share: float) -> bool:
+def _is_audited(run_id: str, share: float) -> bool:
     """Whether this run is one of a share 0..1 of all; run ids are hashes, hexadecimal."""
     return int(run_id[:8], 16) < share * 16**8

@@ -10,22 +10,22 @@ from typing import Any
 import torch
 from torch import nn
 
+from trainlab.build import networks
 from trainlab.errors import RequestError
 from trainlab.runs import RunFolder
-from trainlab.runs.selection import resolve
-from trainlab.training import assemble
-from trainlab.training.checkpoint import progress, read
+from trainlab.runs.resolve_runs import resolve_runs
+from trainlab.training.checkpoint import read_checkpoint, read_progress
 from trainlab.training.classifier import Classifier
 
 log = logging.getLogger(__name__)
 
-NORMALIZATION = "model.normalization."
+NORMALIZATION_PREFIX = "model.normalization."
 """Where a checkpoint keeps the statistics of the data: another run's are not this one's."""
-_DATA_PLACE = ("source", "default_epochs", "name")
+_NOT_CONTENT_OF_DATA = ("source", "default_epochs", "name")
 
 
 @dataclass(frozen=True)
-class Start:
+class StartingPoint:
     """The checkpoint to load (None: the initial weights) and the last step that this run has recorded.
 
     `is_foreign`: it is another run's, and only its weights, its place and its optimizer's memory count.
@@ -36,7 +36,7 @@ class Start:
     is_foreign: bool = False
 
 
-def starting_point(settings: Mapping[str, Any], folder: RunFolder) -> Start:
+def find_starting_point(settings: Mapping[str, Any], folder: RunFolder) -> StartingPoint:
     """`resume=true`: this run's last checkpoint if there is one; `false`: the beginning; a name: that run's.
 
     A run that is to be trained anew (`sweep.rerun`) passes its own checkpoint by.
@@ -47,15 +47,15 @@ def starting_point(settings: Mapping[str, Any], folder: RunFolder) -> Start:
     own = _own_checkpoint(settings, folder)
     if own is not None:
         try:
-            return Start(own, last_step=progress(own)[1] - 1)
+            return StartingPoint(own, last_step=read_progress(own)[1] - 1)
         except RequestError as error:
             log.warning("%s; the run starts over", error)
     if isinstance(settings["resume"], str):
-        return Start(_foreign(settings, settings["resume"]), is_foreign=True)
-    return Start()
+        return StartingPoint(_other_run_checkpoint(settings, settings["resume"]), is_foreign=True)
+    return StartingPoint()
 
 
-def check_start(settings: Mapping[str, Any], in_shape_CHW: Sequence[int] | None = None) -> None:
+def check_resume(settings: Mapping[str, Any], in_shape_CHW: Sequence[int] | None = None) -> None:
     """Refuses a `resume` that names nothing, has nothing left to do, or is of another network.
 
     `in_shape_CHW` where the settings do not know it; without any the network is not compared.
@@ -67,16 +67,16 @@ def check_start(settings: Mapping[str, Any], in_shape_CHW: Sequence[int] | None 
     folder = RunFolder(Path(settings["paths"]["runs"]) / settings["run_id"])
     if not isinstance(named, str) or _own_checkpoint(settings, folder) is not None:
         return
-    checkpoint = read(_foreign(settings, named))
+    checkpoint = read_checkpoint(_other_run_checkpoint(settings, named))
     try:
-        _compare(settings, named, checkpoint, in_shape_CHW)
+        _check_same_network(settings, named, checkpoint, in_shape_CHW)
     except (KeyError, TypeError, AttributeError, IndexError) as error:  # whatever somebody has stored
         raise RequestError(
             f"resume={named}: a damaged checkpoint ({type(error).__name__}: {error})"
         ) from None
 
 
-def _compare(
+def _check_same_network(
     settings: Mapping[str, Any],
     named: str,
     checkpoint: Mapping[str, Any],
@@ -84,34 +84,40 @@ def _compare(
 ) -> None:
     data = settings["data"]
     if in_shape_CHW is None and data["image_size"] is not None:
-        in_shape_CHW = assemble.in_shape_CHW(settings)
+        in_shape_CHW = networks.input_shape_CHW(settings)
     if in_shape_CHW is None or data["num_classes"] is None:
         return
     with torch.device("meta"):
-        network = assemble.network(settings, in_shape_CHW, data["num_classes"])
-    _check_fits(named, _shapes(checkpoint["state_dict"], "model.network."), _shapes(network.state_dict()))
-    _check_place(settings, named, checkpoint)
+        network = networks.build_network(settings, in_shape_CHW, data["num_classes"])
+    _check_shapes_match(
+        named, _shapes(checkpoint["state_dict"], "model.network."), _shapes(network.state_dict())
+    )
+    _check_position(settings, named, checkpoint)
     [optimizer] = checkpoint["optimizer_states"]
     optimizer["state"].items()
 
 
-def adopt(checkpoint: dict[str, Any], classifier: Classifier, warn: Callable[[str], None]) -> None:
+def adopt_checkpoint(checkpoint: dict[str, Any], classifier: Classifier, warn: Callable[[str], None]) -> None:
     """Makes of another run's checkpoint a start for this one: its weights and its place, and our settings.
 
     Learning rate, weight decay and the like, and the schedule, are those of this run, as its record says; the
     optimizer's averages are taken over where they are of the same kind. The other run's times, patience and
     best checkpoint stay with it, and the input is normalized by this run's data.
     """
-    own = {name: value for name, value in classifier.state_dict().items() if name.startswith(NORMALIZATION)}
-    theirs = {k: v for k, v in checkpoint["state_dict"].items() if not k.startswith(NORMALIZATION)}
+    own = {
+        name: value
+        for name, value in classifier.state_dict().items()
+        if name.startswith(NORMALIZATION_PREFIX)
+    }
+    theirs = {k: v for k, v in checkpoint["state_dict"].items() if not k.startswith(NORMALIZATION_PREFIX)}
     checkpoint["state_dict"] = theirs | own
     checkpoint["callbacks"] = {}
     configured = classifier.configure_optimizers()
     optimizer = configured["optimizer"] if isinstance(configured, dict) else configured
     schedule = configured["lr_scheduler"]["scheduler"] if isinstance(configured, dict) else None
-    _advance(schedule, min(checkpoint["global_step"], classifier.total_steps - 1))
+    _advance_schedule(schedule, min(checkpoint["global_step"], classifier.total_steps - 1))
     state = checkpoint["optimizer_states"][0]["state"]
-    if not _fits_optimizer(state, classifier, optimizer):
+    if not _optimizer_state_fits(state, classifier, optimizer):
         warn("resume: the other run's optimizer is of another kind; this one's averages begin anew")
         state = {}
     checkpoint["optimizer_states"] = [
@@ -126,18 +132,18 @@ def _own_checkpoint(settings: Mapping[str, Any], folder: RunFolder) -> Path | No
     return own if is_wanted and own.exists() else None
 
 
-def _foreign(settings: Mapping[str, Any], named: str) -> Path:
+def _other_run_checkpoint(settings: Mapping[str, Any], named: str) -> Path:
     path = Path(named)
     if path.suffix != ".ckpt":
         try:
-            runs = resolve(settings["paths"]["runs"], named)
+            runs = resolve_runs(settings["paths"]["runs"], named)
         except RequestError as error:
             raise RequestError(f"resume={named}: {error}") from None
         if len(runs) != 1:
             raise RequestError(f"resume={named}: names {len(runs)} runs, expected one")
         path = runs[0] / "checkpoints" / "last.ckpt"
     budget = settings["trainer"]
-    for key, done in zip(("max_epochs", "max_steps"), progress(path), strict=True):
+    for key, done in zip(("max_epochs", "max_steps"), read_progress(path), strict=True):
         if budget[key] is not None and budget[key] <= done:
             raise RequestError(
                 f"trainer.{key}={budget[key]}: resume={named} has done {done} already; expected more"
@@ -149,26 +155,28 @@ def _shapes(state: Mapping[str, Any], prefix: str = "") -> dict[str, tuple[int, 
     return {k.removeprefix(prefix): tuple(v.shape) for k, v in state.items() if k.startswith(prefix)}
 
 
-def _check_fits(named: str, there: Mapping[str, tuple], here: Mapping[str, tuple]) -> None:
+def _check_shapes_match(named: str, there: Mapping[str, tuple], here: Mapping[str, tuple]) -> None:
     """The same tensors in both networks."""
     for name in dict.fromkeys([*here, *there]):
         if here.get(name) != there.get(name):
-            has, wants = (_said(shapes.get(name)) for shapes in (there, here))
+            has, wants = (_format_shape(shapes.get(name)) for shapes in (there, here))
             raise RequestError(
                 f"resume={named}: its network is another one: {name} is {has} there, {wants} here; "
                 "expected the same model, depth, width, norm_layer and number of classes"
             )
 
 
-def _said(shape: tuple[int, ...] | None) -> str:
+def _format_shape(shape: tuple[int, ...] | None) -> str:
     return "missing" if shape is None else "×".join(map(str, shape)) or "a number"
 
 
-def _check_place(settings: Mapping[str, Any], named: str, checkpoint: Mapping[str, Any]) -> None:
+def _check_position(settings: Mapping[str, Any], named: str, checkpoint: Mapping[str, Any]) -> None:
     """A place in mid-epoch is one among the same batches."""
     other = checkpoint["trainlab"]["settings"]
     is_same = settings["fingerprint"] == other.get("fingerprint") and all(
-        value == other["data"].get(key) for key, value in settings["data"].items() if key not in _DATA_PLACE
+        value == other["data"].get(key)
+        for key, value in settings["data"].items()
+        if key not in _NOT_CONTENT_OF_DATA
     )
     progress = checkpoint["loops"]["fit_loop"]["epoch_loop.batch_progress"]
     if not is_same and not progress["is_last_batch"]:
@@ -178,7 +186,7 @@ def _check_place(settings: Mapping[str, Any], named: str, checkpoint: Mapping[st
         )
 
 
-def _advance(schedule: Any, steps: int) -> None:
+def _advance_schedule(schedule: Any, steps: int) -> None:
     """The schedule as it stands after so many steps."""
     if schedule is None:
         return
@@ -188,18 +196,18 @@ def _advance(schedule: Any, steps: int) -> None:
             schedule.step()
 
 
-def _fits_optimizer(state: Mapping[Any, Any], classifier: Classifier, optimizer: Any) -> bool:
+def _optimizer_state_fits(state: Mapping[Any, Any], classifier: Classifier, optimizer: Any) -> bool:
     """Whether an optimizer's memory is what ours would keep of parameters of these shapes."""
     parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     if not state:
         return True
-    kept = _kept_by(classifier)
+    kept = _optimizer_state_names(classifier)
     return len(state) <= len(parameters) and all(
         isinstance(memory, Mapping) and set(memory) == kept for memory in state.values()
     )
 
 
-def _kept_by(classifier: Classifier) -> set[str]:
+def _optimizer_state_names(classifier: Classifier) -> set[str]:
     """The names of what our optimizer remembers of a parameter, seen on one that is thrown away."""
     parameter = nn.Parameter(torch.zeros(2, 2))
     parameter.grad = torch.zeros(2, 2)

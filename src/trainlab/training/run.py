@@ -14,22 +14,24 @@ from lightning.pytorch.callbacks import Callback, EarlyStopping
 from lightning.pytorch.loggers import Logger
 from rich.console import Console
 
-from trainlab.build import build, policy
+from trainlab.build.data import build_datamodule, load_data
 from trainlab.data.datamodule import ImageDataModule
+from trainlab.instantiate import instantiate
+from trainlab.instantiate.parts import LOGGER
 from trainlab.runs import Result, RunFolder
-from trainlab.terminal import marked
-from trainlab.training import assemble, preconditions, resume
-from trainlab.training.checkpoint import Checkpoint, SelfDescribing
-from trainlab.training.classifier import Classifier
-from trainlab.training.console import Display, Throughput
+from trainlab.terminal import markup_text
+from trainlab.training import preconditions, resume
+from trainlab.training.checkpoint import DescribeModel
+from trainlab.training.classifier import Classifier, build_classifier
 from trainlab.training.interruption import Interruption
-from trainlab.training.outcome import Recorder
-from trainlab.training.process import is_rank_zero
-from trainlab.training.profiler import NoProfiler
+from trainlab.training.lightning_internals import Checkpoint, NullProfiler, is_rank_zero
+from trainlab.training.progress import EpochProgress
 from trainlab.training.pruning import EarlyPruning, Pruning
+from trainlab.training.result_writer import ResultWriter
 from trainlab.training.signal_callback import SignalCallback
-from trainlab.training.threads import advice, threads_of
-from trainlab.training.tracking import RecordLogger, context, open_tracker
+from trainlab.training.threads import suggest_threads, use_threads
+from trainlab.training.timing import Throughput
+from trainlab.training.tracking import RecordLogger, open_tracker, run_context
 
 log = logging.getLogger(__name__)
 
@@ -45,63 +47,63 @@ def train(settings: Mapping[str, Any], console: Console | None = None) -> Result
         Pruned: a sweep asked whether it is worth its cost, and it is not; recorded as `pruned`.
         Exception: whatever the run raised; recorded as `failed` before it is raised again.
     """
-    preconditions.check(settings)
+    preconditions.check_settings(settings)
     preconditions.check_hardware(settings["trainer"])
-    images = assemble.images(settings)
+    images = load_data(settings)
     preconditions.check_data(settings, images)
-    resume.check_start(settings, images.in_shape_CHW)
+    resume.check_resume(settings, images.in_shape_CHW)
     pruning = Pruning.of(settings)
     folder = RunFolder(Path(settings["paths"]["runs"]) / settings["run_id"])
-    interruption = Interruption(_last_checkpoint(settings, folder))
+    interruption = Interruption(_last_checkpoint_path(settings, folder))
     with (
-        threads_of(settings["trainer"]),
+        use_threads(settings["trainer"]),
         interruption.listening(),
         folder.lock() if is_rank_zero() else nullcontext(),
     ):
-        start = resume.starting_point(settings, folder)
+        start = resume.find_starting_point(settings, folder)
         if is_rank_zero():
             folder.write_settings(settings)
             folder.begin(resumed_step=start.last_step)
-        say = log.warning if console is None else partial(_say, console)
-        with Recorder(folder, settings, pruning, interruption, say) as recorder:
+        say = log.warning if console is None else partial(_print_warning, console)
+        with ResultWriter(folder, settings, pruning, interruption, say) as recorder:
             recorder.data_notes = images.notes
             if console is not None:
                 for note in images.notes:
                     console.print(f"data: {note}", markup=False, highlight=False, soft_wrap=True)
             pruning.foresee(settings)
-            classifier = assemble.classifier(settings, images)
+            classifier = build_classifier(settings, images)
             if start.is_foreign:
-                classifier.adopt = partial(resume.adopt, classifier=classifier, warn=recorder.warn)
-            loaders = assemble.loaders(settings, images)
-            if console is not None and (advised := advice(settings, classifier, images)):
+                classifier.adopt = partial(resume.adopt_checkpoint, classifier=classifier, warn=recorder.warn)
+            loaders = build_datamodule(settings, images)
+            if console is not None and (advised := suggest_threads(settings, classifier, images)):
                 console.print(f"hint: {advised}", highlight=False, soft_wrap=True)
             throughput = Throughput(settings["data"]["batch_size"])
             record = RecordLogger(folder)
             recorder.watch(classifier, throughput, record, images)
-            of_run = context(settings, folder.path, start.last_step is not None, recorder.warn)
-            mirror = recorder.mirror(open_tracker(build(settings["logger"], policy.LOGGER), of_run))
+            of_run = run_context(settings, folder.path, start.last_step is not None, recorder.warn)
+            mirror = recorder.mirror(open_tracker(instantiate(settings["logger"], LOGGER), of_run))
             # signals stand first: an interruption raises at a step's end
-            callbacks = _signals(settings, folder, pruning)
-            callbacks += [throughput, recorder.elapsed, interruption, SelfDescribing(settings, images)]
-            callbacks += _checkpoints(settings, folder) + _early_stop(settings)
-            callbacks += _display(settings, throughput, classifier.total_steps, console)
-            trainer = _trainer(settings, folder, callbacks, [record, *([mirror] if mirror else [])])
+            callbacks = _signal_callbacks(settings, folder, pruning)
+            callbacks += [throughput, recorder.elapsed, interruption, DescribeModel(settings, images)]
+            callbacks += _checkpoint_callbacks(settings, folder) + _early_stopping(settings)
+            callbacks += _progress_callbacks(settings, throughput, classifier.total_steps, console)
+            trainer = _build_trainer(settings, folder, callbacks, [record, *([mirror] if mirror else [])])
             with interruption.after_the_step():
                 trainer.fit(classifier, loaders, ckpt_path=start.checkpoint, weights_only=True)
-                _evaluate(trainer, classifier, loaders)
+                _evaluate_final_weights(trainer, classifier, loaders)
             return recorder.finish(trainer)
 
 
-def _last_checkpoint(settings: Mapping[str, Any], folder: RunFolder) -> Path | None:
+def _last_checkpoint_path(settings: Mapping[str, Any], folder: RunFolder) -> Path | None:
     """Where an interrupted run leaves its state; None when the user wants no checkpoint."""
     return None if settings["checkpoint"] == "none" else folder.checkpoints / "last.ckpt"
 
 
-def _say(console: Console, warning: str) -> None:
-    console.print(marked("[yellow]warning[/yellow]: {}", warning), soft_wrap=True)
+def _print_warning(console: Console, warning: str) -> None:
+    console.print(markup_text("[yellow]warning[/yellow]: {}", warning), soft_wrap=True)
 
 
-def _evaluate(trainer: L.Trainer, classifier: Classifier, loaders: ImageDataModule) -> None:
+def _evaluate_final_weights(trainer: L.Trainer, classifier: Classifier, loaders: ImageDataModule) -> None:
     """Test metrics of the final weights, and validation metrics where the run ended between two validations.
 
     Nothing is chosen by them: the best checkpoint, where it was asked for, is a file beside.
@@ -113,7 +115,7 @@ def _evaluate(trainer: L.Trainer, classifier: Classifier, loaders: ImageDataModu
     trainer.test(classifier, loaders, verbose=False)
 
 
-def _trainer(
+def _build_trainer(
     settings: Mapping[str, Any], folder: RunFolder, callbacks: list[Callback], loggers: list[Logger]
 ) -> L.Trainer:
     hardware = settings["trainer"]
@@ -126,7 +128,7 @@ def _trainer(
         max_steps=hardware["max_steps"] or -1,
         gradient_clip_val=hardware["gradient_clip"],
         check_val_every_n_epoch=hardware["val_every_epochs"],
-        profiler=hardware["profiler"] or NoProfiler(),
+        profiler=hardware["profiler"] or NullProfiler(),
         # torch's own, which is for GPUs only; on the CPU nn/sync_batchnorm.py does it
         sync_batchnorm=hardware["devices"] > 1 and _on_gpu(hardware),
         # the loaders cut each global batch into one part a process themselves
@@ -150,14 +152,14 @@ def _on_gpu(hardware: Mapping[str, Any]) -> bool:
     return hardware["accelerator"] in ("auto", "gpu") and torch.cuda.is_available()
 
 
-def _signals(settings: Mapping[str, Any], folder: RunFolder, pruning: Pruning) -> list[Callback]:
+def _signal_callbacks(settings: Mapping[str, Any], folder: RunFolder, pruning: Pruning) -> list[Callback]:
     measured: list[Callback] = [SignalCallback(folder, settings["signals"])] if settings["signals"] else []
     if pruning.by == "early" and settings["trainer"]["devices"] == 1:  # one of several cannot stop alone
         measured.append(EarlyPruning(folder, settings["signals"], pruning))
     return measured
 
 
-def _checkpoints(settings: Mapping[str, Any], folder: RunFolder) -> list[Callback]:
+def _checkpoint_callbacks(settings: Mapping[str, Any], folder: RunFolder) -> list[Callback]:
     """`last.ckpt` is kept while the run goes, to go on from; `best.ckpt` where it was asked for."""
     wanted = settings["checkpoint"]
     every_epoch: dict[str, Any] = {
@@ -171,7 +173,7 @@ def _checkpoints(settings: Mapping[str, Any], folder: RunFolder) -> list[Callbac
     return callbacks
 
 
-def _early_stop(settings: Mapping[str, Any]) -> list[Callback]:
+def _early_stopping(settings: Mapping[str, Any]) -> list[Callback]:
     if settings["early_stop"] is None:
         return []
     # in epochs; Lightning counts looks at the validation split, of which there may be one in several epochs
@@ -180,9 +182,9 @@ def _early_stop(settings: Mapping[str, Any]) -> list[Callback]:
     return [EarlyStopping("val/loss", patience=patience, mode="min", check_finite=False)]
 
 
-def _display(
+def _progress_callbacks(
     settings: Mapping[str, Any], throughput: Throughput, total_steps: int, console: Console | None
 ) -> list[Callback]:
     if console is None:
         return []
-    return [Display(console, throughput, total_steps, bar=settings["trainer"]["progress_bar"])]
+    return [EpochProgress(console, throughput, total_steps, bar=settings["trainer"]["progress_bar"])]

@@ -8,11 +8,11 @@ import torch
 from torch.optim import Optimizer
 
 from trainlab.runs import RunFolder
-from trainlab.runs.rows import RowLog
+from trainlab.runs.tables_on_disk import RowLog
 from trainlab.signals.catalogue import NETWORK
-from trainlab.signals.recorder import Measurement, Recorder
-from trainlab.signals.schedule import measured_steps
-from trainlab.training.tracking import Mirror
+from trainlab.signals.measured_steps import measured_steps
+from trainlab.signals.recorder import Measurement, SignalRecorder
+from trainlab.training.tracking import FaultTolerantLogger
 
 HISTOGRAM_BINS = 64
 
@@ -28,7 +28,7 @@ class SignalCallback(L.Callback):
     def __init__(self, folder: RunFolder, signals: bool | int):
         self.folder, self.signals = folder, signals
         self._steps: frozenset[int] = frozenset()
-        self._recorder: Recorder | None = None
+        self._recorder: SignalRecorder | None = None
         self._log: RowLog | None = None
         self._step: int | None = None  # the step being measured
         self._rate: float | None = None
@@ -37,7 +37,7 @@ class SignalCallback(L.Callback):
         """Opens the record; a run that is not recorded by this process is not measured by it."""
         if trainer.is_global_zero:
             self._steps = frozenset(measured_steps(self.signals, trainer.estimated_stepping_batches))
-            self._recorder = Recorder(pl_module.model.network)  # pyrefly: ignore[missing-attribute]
+            self._recorder = SignalRecorder(pl_module.model.network)  # pyrefly: ignore[missing-attribute]
             self._log = self.folder.signals_log()
 
     def on_train_batch_start(
@@ -46,7 +46,7 @@ class SignalCallback(L.Callback):
         """Puts the hooks on, at a scheduled step."""
         if self._recorder is not None and trainer.global_step in self._steps:
             self._step = trainer.global_step
-            self._rate = _rate_of(trainer)
+            self._rate = _current_learning_rate(trainer)
             self._recorder.start()
 
     def on_before_optimizer_step(
@@ -69,8 +69,8 @@ class SignalCallback(L.Callback):
             measured.rows.append((NETWORK, "learning_rate", self._rate))
         self._log.append((step, *row) for row in measured.rows)
         for logger in trainer.loggers:
-            if isinstance(logger, Mirror) and logger.shows_pictures:
-                logger.log_metrics(mirrored(measured), step=step)
+            if isinstance(logger, FaultTolerantLogger) and logger.shows_pictures:
+                logger.log_metrics(wandb_payload(measured), step=step)
 
     def on_exception(
         self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException
@@ -90,13 +90,13 @@ class SignalCallback(L.Callback):
         self._recorder = self._log = self._step = None
 
 
-def _rate_of(trainer: L.Trainer) -> float | None:
+def _current_learning_rate(trainer: L.Trainer) -> float | None:
     """The learning rate of the step to come: a schedule changes it after each."""
     groups = trainer.optimizers[0].param_groups if trainer.optimizers else []
     return float(groups[0]["lr"]) if groups else None
 
 
-def mirrored(measured: Measurement) -> dict[str, Any]:
+def wandb_payload(measured: Measurement) -> dict[str, Any]:
     """What W&B shows: a chart for each layer and quantity, a histogram of each layer's pre-activations."""
     import wandb
 

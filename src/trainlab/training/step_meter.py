@@ -40,7 +40,7 @@ class StepMeter:
         right = (torch.cat(logits).argmax(dim=1) == torch.cat(labels)).sum()
         samples = [len(y_N) for y_N in labels]
         if over_processes is not None:
-            loss_S, samples, right = _shared(loss_S, samples, right, over_processes)
+            loss_S, samples, right = _reduce_over_processes(loss_S, samples, right, over_processes)
         values = loss_S.cpu().double().tolist()  # there is no double on some devices
         self.loss_sum += sum(value * count for value, count in zip(values, samples, strict=True))
         self.correct += int(right)
@@ -67,7 +67,7 @@ class StepMeter:
         self.correct, self.samples = int(state["correct"]), int(state["samples"])
 
 
-def _shared(
+def _reduce_over_processes(
     loss_S: Tensor, samples: list[int], right: Tensor, over_processes: Callable[[Tensor], Tensor]
 ) -> tuple[Tensor, list[int], Tensor]:
     """Mean loss a step, images a step and right answers, of all processes together, in one exchange."""

@@ -14,26 +14,26 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
-from trainlab.cores import cores
+from trainlab.build.data import build_datamodule
+from trainlab.cores import available_cores
 from trainlab.data import ImageData
-from trainlab.training import assemble
 from trainlab.training.classifier import Classifier
 
 DEFAULT_THREADS = 1
-MOST_THREADS = 8
+MAX_THREADS = 8
 """More seldom help with images of this size."""
-WORTH_ASKING_SECONDS = 60
+MIN_TIMED_RUN_SECONDS = 60
 """A run that takes less is not timed."""
-WORTH_SAYING = 1.3
+MIN_SPEEDUP = 1.3
 """So many times faster, and it is said."""
 _TIMED_STEPS = 2
 
 
 @contextmanager
-def threads_of(trainer: Mapping[str, Any]) -> Iterator[None]:
+def use_threads(trainer: Mapping[str, Any]) -> Iterator[None]:
     """The run's own number of threads; afterwards the process has the one that it had before."""
     before = torch.get_num_threads()
-    wanted = trainer["threads"] or (DEFAULT_THREADS if on_cpu(trainer) else before)
+    wanted = trainer["threads"] or (DEFAULT_THREADS if is_on_cpu(trainer) else before)
     torch.set_num_threads(wanted)
     try:
         yield
@@ -41,25 +41,25 @@ def threads_of(trainer: Mapping[str, Any]) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def on_cpu(trainer: Mapping[str, Any]) -> bool:
+def is_on_cpu(trainer: Mapping[str, Any]) -> bool:
     """Whether the run is trained by the processor."""
     has_gpu = torch.cuda.is_available() or torch.backends.mps.is_available()
     return trainer["accelerator"] == "cpu" or (trainer["accelerator"] == "auto" and not has_gpu)
 
 
-def advice(settings: Mapping[str, Any], classifier: Classifier, images: ImageData) -> str | None:
+def suggest_threads(settings: Mapping[str, Any], classifier: Classifier, images: ImageData) -> str | None:
     """That more threads would train this network faster, from a step or two with either; None where not.
 
     Only of a long run that says nothing of threads, on a machine with more than one core.
     """
-    most = min(cores(), MOST_THREADS)
-    if settings["trainer"]["threads"] or most == 1 or not on_cpu(settings["trainer"]):
+    most = min(available_cores(), MAX_THREADS)
+    if settings["trainer"]["threads"] or most == 1 or not is_on_cpu(settings["trainer"]):
         return None
-    one = _step_seconds(settings, classifier, images, DEFAULT_THREADS)
-    if one * classifier.total_steps < WORTH_ASKING_SECONDS:
+    one = _time_step(settings, classifier, images, DEFAULT_THREADS)
+    if one * classifier.total_steps < MIN_TIMED_RUN_SECONDS:
         return None
-    many = _step_seconds(settings, classifier, images, most)
-    if one < WORTH_SAYING * many:
+    many = _time_step(settings, classifier, images, most)
+    if one < MIN_SPEEDUP * many:
         return None
     return (
         f"trainer.threads={most} would train this network {one / many:.1f} times faster (timed here, now); "
@@ -67,13 +67,11 @@ def advice(settings: Mapping[str, Any], classifier: Classifier, images: ImageDat
     )
 
 
-def _step_seconds(
-    settings: Mapping[str, Any], classifier: Classifier, images: ImageData, threads: int
-) -> float:
+def _time_step(settings: Mapping[str, Any], classifier: Classifier, images: ImageData, threads: int) -> float:
     """The faster of a step or two, forward and backward, of a copy; nothing of the run is touched."""
     before = torch.get_num_threads()
     model = copy.deepcopy(classifier.model).train()
-    x_NCHW, y_N = next(iter(assemble.loaders(settings, images).train_dataloader()))
+    x_NCHW, y_N = next(iter(build_datamodule(settings, images).train_dataloader()))
     seconds = []
     torch.set_num_threads(threads)
     try:

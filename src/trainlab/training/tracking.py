@@ -1,14 +1,10 @@
 """Where a run's numbers go: first to its record on disk, then to the tracker that was chosen.
 
 An option of `logger=` is called as `option(context)` and returns a Lightning logger, or None where there is
-nothing to track with. Trackers mirror the record; none of them decides whether a run succeeds: what a tracker
-raises is a warning in the record.
-"""
+nothing to track with. Trackers repeat what is recorded; none of them decides whether a run succeeds: what a
+tracker raises is a warning in the record."""
 
 import logging
-import os
-import time
-import uuid
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -17,32 +13,20 @@ from pathlib import Path
 from typing import Any
 
 from lightning.pytorch.loggers import CSVLogger, Logger, WandbLogger
-from lightning.pytorch.loggers.logger import rank_zero_experiment
 from lightning.pytorch.utilities import rank_zero_only
 
-from trainlab.build import plain
-from trainlab.errors import RequestError, full_message
-from trainlab.runs import RunFolder, metrics
-from trainlab.runs.atomic import write_atomically
+from trainlab.errors import RequestError, error_with_type
+from trainlab.instantiate import to_plain
+from trainlab.instantiate.renamed import current_name
+from trainlab.runs import RunFolder, read_metrics
 from trainlab.runs.identity import run_name
-from trainlab.training import wandb_account
-from trainlab.training.process import is_rank_zero
+from trainlab.training import wandb_connection
+from trainlab.training.lightning_internals import is_rank_zero
 
 log = logging.getLogger(__name__)
 
-INIT_TIMEOUT_SECONDS = 20
-"""How long W&B may take to begin a run on a server that answers."""
-ANSWER_SECONDS = 3.0
-"""How long a run waits for W&B's server to answer at all before it is kept offline."""
-FINISH_TIMEOUT_SECONDS = 60
-"""How long a finished run waits for its numbers to be sent; what is left goes by `trainlab sync`."""
-UNREACHABLE_FILE = ".wandb-unreachable"
-"""Beside the run folders: why W&B could not be reached, so that the next runs need not wait too."""
-UNREACHABLE_SECONDS = 600
-"""For so long that is believed."""
-
-REQUIRED: Mapping[str, tuple[tuple[str, ...], str]] = {
-    "trainlab.training.tracking.wandb_logger": (("wandb",), "wandb"),
+REQUIRED_PACKAGES: Mapping[str, tuple[tuple[str, ...], str]] = {
+    "trainlab.training.wandb_tracking.wandb_logger": (("wandb",), "wandb"),
     "trainlab.training.tracking.tensorboard_logger": (
         ("tensorboard", "tensorboardX"), "trainlab[tensorboard]",
     ),
@@ -67,7 +51,7 @@ class RunContext:
     warn: Callable[[str], None] = log.warning
 
 
-def context(
+def run_context(
     settings: Mapping[str, Any],
     folder: Path,
     resumes: bool = False,
@@ -77,7 +61,7 @@ def context(
     axes = {k: v for k, v in settings["axes"].items() if v is not None}
     # W&B refuses tags longer than 64 characters
     tags = [f"{k}={v}"[:64] for k, v in axes.items()]
-    config = plain({k: v for k, v in settings.items() if k not in ("logger", "paths")})
+    config = to_plain({k: v for k, v in settings.items() if k not in ("logger", "paths")})
     name = run_name(settings)
     return RunContext(folder, settings["run_id"], name, settings["group"], tags, config, resumes, warn)
 
@@ -88,14 +72,14 @@ def check_tracker(node: Mapping[str, Any]) -> None:
     Raises:
         RequestError: with what brings it.
     """
-    target = str(node.get("_target_"))
-    if target in REQUIRED:
-        packages, brought_by = REQUIRED[target]
+    target = current_name(str(node.get("_target_")))
+    if target in REQUIRED_PACKAGES:
+        packages, brought_by = REQUIRED_PACKAGES[target]
         if not any(find_spec(package) for package in packages):
             name = target.rpartition(".")[2].removesuffix("_logger")
             raise RequestError(f"logger={name}: not installed; pip install '{brought_by}'")
     mode = node.get("mode")
-    if target.endswith(".wandb_logger") and mode is not None and mode not in wandb_account.MODES:
+    if target.endswith(".wandb_logger") and mode is not None and mode not in wandb_connection.MODES:
         raise RequestError(f"logger.mode={mode}: expected online, offline or disabled")
 
 
@@ -106,7 +90,7 @@ class RecordLogger(Logger):
         super().__init__()
         self.folder = folder
         # a resumed run goes on from what it has measured before
-        self.latest = dict(metrics(folder.path).select("name", "value").iter_rows())
+        self.latest = dict(read_metrics(folder.path).select("name", "value").iter_rows())
         self.metrics = folder.metrics_log()
 
     @property
@@ -141,20 +125,7 @@ class RecordLogger(Logger):
         """Closed by `record.py` when the run ends; Lightning calls this after each of fit and test."""
 
 
-class OwnWandbLogger(WandbLogger):
-    """A WandbLogger that is told its run, and lets `Mirror` finish it."""
-
-    @property
-    @rank_zero_experiment
-    def experiment(self) -> Any:
-        """The W&B run that was made for this run and no other."""
-        return self._experiment
-
-    def after_save_checkpoint(self, checkpoint_callback: Any) -> None:
-        """Checkpoints stay in the run's folder."""
-
-
-class Mirror(Logger):
+class FaultTolerantLogger(Logger):
     """A tracker whose failures are warnings; after the first one it is not called again."""
 
     def __init__(self, inner: Logger, warn: Callable[[str], None]):
@@ -216,101 +187,21 @@ class Mirror(Logger):
             call()
         except Exception as error:  # another's code, another's server: anything may come
             self._is_lost = True
-            self._warn(f"{self.name} failed and may lack numbers; the record has all ({full_message(error)})")
+            self._warn(
+                f"{self.name} failed and may lack numbers; the record has all ({error_with_type(error)})"
+            )
             if isinstance(self.inner, WandbLogger):
-                _forget_wandb()
+                _tear_down_wandb()
 
     _is_lost = False
 
 
-def _forget_wandb() -> None:
+def _tear_down_wandb() -> None:
     """Without its service, W&B would print a traceback when the process ends, and refuse the next run."""
     import wandb
 
     with suppress(Exception):
         wandb.teardown()
-
-
-def wandb_logger(
-    context: RunContext, project: str = "trainlab", entity: str | None = None, mode: str | None = None
-) -> Logger | None:
-    """A W&B run of its own: offline without a key, and when the server cannot be reached."""
-    wandb_account.mode_of_environment(context.warn)  # before the import reads it
-    mode = mode or os.environ.get("WANDB_MODE") or _online_or_offline(context)
-    if mode == "disabled":
-        return None
-    import wandb
-
-    def begin(mode: Any, wandb_id: str | None, resume: Any) -> Any:
-        return wandb.init(
-            mode=mode, project=project, entity=entity, dir=str(context.folder), name=context.name,
-            group=context.group, tags=context.tags, config=context.config, reinit="create_new",
-            id=wandb_id, resume=resume,
-            settings=wandb.Settings(
-                silent=True, console="off", init_timeout=INIT_TIMEOUT_SECONDS,
-                finish_timeout=FINISH_TIMEOUT_SECONDS, finish_timeout_raises=True,
-            ),
-        )  # fmt: skip
-
-    wandb_id = wandb_id_of(context)
-    try:
-        run = begin(mode, wandb_id, "allow" if context.resumes else "never")
-    except wandb.errors.Error as error:
-        if mode == "offline":
-            raise
-        if "exists" in str(error):  # made on another machine, or its folder has been removed here
-            run = begin(mode, f"{wandb_id}-{uuid.uuid4().hex[:6]}", "never")
-        else:
-            _note_unreachable(context, f"W&B cannot be reached ({full_message(error)})")
-            # under an id of W&B's own making: the attempt still holds the run's
-            run = begin("offline", None, None)
-    return OwnWandbLogger(experiment=run, save_dir=str(context.folder), log_model=False)
-
-
-def wandb_id_of(context: RunContext) -> str:
-    """W&B's id of this attempt: the run's own, and `<run_id>-2` and so on where it starts over.
-
-    W&B keeps every number that it was ever sent under an id; one curve is one attempt. A run that goes on
-    from its checkpoint goes on under the id that it had.
-    """
-    files = sorted(context.folder.glob("wandb/*run-*/run-*.wandb"))  # folders begin with the time
-    known = [file.stem.removeprefix("run-") for file in files]
-    if context.resumes and known:
-        return known[-1]
-    tried = [context.run_id, *(f"{context.run_id}-{number}" for number in range(2, len(known) + 3))]
-    return next(name for name in tried if name not in known)
-
-
-def _online_or_offline(context: RunContext) -> str:
-    """Online with a key and a server that answers; asked once for the runs of a sweep."""
-    if not wandb_account.has_key(context.warn):
-        return "offline"
-    if why := _known_unreachable(context):
-        context.warn(_kept_offline(why))
-        return "offline"
-    if why := wandb_account.why_unreachable(ANSWER_SECONDS):
-        _note_unreachable(context, why)
-        return "offline"
-    return "online"
-
-
-def _kept_offline(why: str) -> str:
-    return f"{why}: the run is kept offline, in its folder; `trainlab sync` uploads it"
-
-
-def _note_unreachable(context: RunContext, why: str) -> None:
-    context.warn(_kept_offline(why))
-    with suppress(OSError):  # the next run asks again
-        write_atomically(context.folder.parent / UNREACHABLE_FILE, why)
-
-
-def _known_unreachable(context: RunContext) -> str | None:
-    path = context.folder.parent / UNREACHABLE_FILE
-    try:
-        age_seconds = abs(time.time() - path.stat().st_mtime)
-        return path.read_text(encoding="utf-8") if age_seconds < UNREACHABLE_SECONDS else None
-    except OSError:
-        return None
 
 
 def csv_logger(context: RunContext) -> Logger:
@@ -325,13 +216,15 @@ def tensorboard_logger(context: RunContext) -> Logger:
     return TensorBoardLogger(str(context.folder), name="tensorboard", version="")
 
 
-def open_tracker(option: Callable[[RunContext], Logger | None] | None, run: RunContext) -> Mirror | None:
+def open_tracker(
+    option: Callable[[RunContext], Logger | None] | None, run: RunContext
+) -> FaultTolerantLogger | None:
     """The chosen tracker, in the one process that writes; None where there is none, or it cannot be had."""
     if option is None or not is_rank_zero():
         return None
     try:
         logger = option(run)
     except Exception as error:  # whatever a tracker says, the run is worth having without it
-        run.warn(f"there is no tracker: {full_message(error)}")
+        run.warn(f"there is no tracker: {error_with_type(error)}")
         return None
-    return None if logger is None else Mirror(logger, run.warn)
+    return None if logger is None else FaultTolerantLogger(logger, run.warn)

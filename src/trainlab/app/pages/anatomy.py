@@ -4,10 +4,17 @@ from typing import Any
 
 import streamlit as st
 
-from trainlab.app import layer_picture, networks, three_ways
-from trainlab.app.layer_picture import short
-from trainlab.app.shell import command, control, heading, plain, plainly, section
-from trainlab.config.command import trainlab
+from trainlab.app import layer_diagrams, model_service
+from trainlab.app.layer_diagrams import format_count
+from trainlab.app.widgets import (
+    escape_markdown,
+    page_heading,
+    section_heading,
+    show_command,
+    show_errors,
+    url_control,
+)
+from trainlab.config.command_line import trainlab_command_line
 from trainlab.config.options import catalogue
 
 DEPTHS = {
@@ -23,14 +30,14 @@ WIDTH = 156
 
 def page() -> None:
     """Controls, totals, the layers as a picture, the command; then dense, local and convolution."""
-    heading("Anatomy", "What is a network made of, and what does each layer cost?")
+    page_heading("Anatomy", "What is a network made of, and what does each layer cost?")
     overrides, shape_CHW = controls()
-    with plainly():
-        rows = networks.layer_table(networks.settings_of(tuple(overrides)), shape_CHW)
+    with show_errors():
+        rows = model_service.layer_table(model_service.compose_settings(tuple(overrides)), shape_CHW)
         totals(rows)
-        idle = control(st.toggle, "show activations, norm layers and reshaping too", False, key="idle")
+        idle = url_control(st.toggle, "show activations, norm layers and reshaping too", False, key="idle")
         st.html(
-            layer_picture.picture(
+            layer_diagrams.layer_table_html(
                 rows if idle else [row for row in rows if row["kernel"] or row["parameters"]]
             )
         )
@@ -39,7 +46,7 @@ def page() -> None:
             "receptive field of one unit, in pixels of the image; it may reach into the padding. "
             "Bars: share of the largest layer, not logarithmic."
         )
-        command(trainlab("anatomy", *overrides))
+        show_command(trainlab_command_line("anatomy", *overrides))
     side_by_side()
 
 
@@ -47,25 +54,27 @@ def controls() -> tuple[list[str], tuple[int, int, int]]:
     """The overrides that the controls stand for, and the image's shape C, H, W."""
     models = list(catalogue("model"))
     with st.container(border=True, horizontal=True, gap="small"):
-        model = control(
+        model = url_control(
             st.selectbox, "model", models, models.index(FIRST_MODEL), key="model", width=WIDTH,
-            help="  \n".join(f"**{name}**: {plain(o.line)}" for name, o in catalogue("model").items()),
+            help="  \n".join(
+f"**{name}**: {escape_markdown(o.line)}" for name, o in catalogue("model").items()
+),
         )  # fmt: skip
-        own = networks.settings_of((f"model={model}",))
+        own = model_service.compose_settings((f"model={model}",))
         chosen: dict[str, Any] = {"model": model}
         for axis, values in (("depth", DEPTHS.get(model, ())), ("width", WIDTHS)):
             if own[axis] is not None:
                 options = sorted({*values, own[axis]})
-                chosen[axis] = control(
+                chosen[axis] = url_control(
                     st.select_slider, axis, options, own[axis], key=f"{axis}_{model}", width=WIDTH
                 )
         norms = [name for name, option in catalogue("norm_layer").items() if not option.alias_of]
-        chosen["norm_layer"] = control(
+        chosen["norm_layer"] = url_control(
             st.selectbox, "norm layer", norms, norms.index("none"), key="norm_layer", width=WIDTH
         )
-        side = control(st.select_slider, "image (pixels)", SIDES, 32, key="side", width=WIDTH)
-        colours = control(st.selectbox, "channels", (1, 3), key="channels", width=WIDTH)
-        classes = control(st.select_slider, "classes", (2, 10, 100, 1000), 10, key="classes", width=WIDTH)
+        side = url_control(st.select_slider, "image (pixels)", SIDES, 32, key="side", width=WIDTH)
+        colours = url_control(st.selectbox, "channels", (1, 3), key="channels", width=WIDTH)
+        classes = url_control(st.select_slider, "classes", (2, 10, 100, 1000), 10, key="classes", width=WIDTH)
     own |= {"norm_layer": "none"}
     overrides = [f"{key}={value}" for key, value in chosen.items() if key == "model" or value != own[key]]
     asked = {"image_size": (side, 32), "channels": (colours, 1), "num_classes": (classes, 10)}
@@ -79,10 +88,18 @@ def totals(rows: list[dict[str, Any]]) -> None:
     parameters, products = (sum(row[key] for row in rows) for key in ("parameters", "multiply_adds"))
     outputs = sum(_count(row["out_shape"]) for row in rows)
     said = (
-        ("parameters", short(parameters), f"{parameters:,}: {4 * parameters / 2**20:.2f} MiB in float32"),
-        ("multiply-adds", short(products), f"{products:,} for one image, forward"),
+        (
+            "parameters",
+            format_count(parameters),
+            f"{parameters:,}: {4 * parameters / 2**20:.2f} MiB in float32",
+        ),
+        ("multiply-adds", format_count(products), f"{products:,} for one image, forward"),
         ("weight layers", str(weights), "layers that multiply"),
-        ("activations", short(outputs), f"{outputs:,} numbers for one image, kept for the backward pass"),
+        (
+            "activations",
+            format_count(outputs),
+            f"{outputs:,} numbers for one image, kept for the backward pass",
+        ),
     )
     with st.container(horizontal=True, gap="large"):
         for name, value, says in said:
@@ -98,7 +115,7 @@ def _count(shape: tuple[int, ...]) -> int:
 
 def side_by_side() -> None:
     """One layer three ways: all pixels to all units, a kernel for each place, one kernel for all places."""
-    section("Dense, local, convolution")
+    section_heading("Dense, local, convolution")
     st.caption(
         "One layer from the same image to maps of the same size, three ways. The lengths of the bars are "
         "logarithmic: a bar half as long is not half as much, but the square root of it."
@@ -111,12 +128,12 @@ def side_by_side() -> None:
     )
     with st.container(border=True, horizontal=True, gap="small"):
         side, channels, maps, kernel = (
-            control(st.select_slider, label, options, first, key=key, width=WIDTH)
+            url_control(st.select_slider, label, options, first, key=key, width=WIDTH)
             for label, options, first, key in sliders
         )
-    with plainly():
-        ways = networks.three_ways((channels, side, side), maps, kernel)
-        st.html(three_ways.picture(ways))
+    with show_errors():
+        ways = model_service.layer_type_costs((channels, side, side), maps, kernel)
+        st.html(layer_diagrams.layer_comparison_html(ways))
         dense, local, shared = (way["parameters"] for way in ways)
         st.markdown(
             f"Looking at {kernel} × {kernel} pixels and not at all {side} × {side} takes the parameters from "
@@ -126,5 +143,5 @@ def side_by_side() -> None:
         )
 
 
-with plainly():
+with show_errors():
     page()

@@ -7,74 +7,84 @@ from typing import Any
 
 import streamlit as st
 
-from trainlab.app.place import place
-from trainlab.app.shell import command, control, heading, live, nothing_yet, one_of, plain, plainly, section
-from trainlab.app.theme import figure_on_page
-from trainlab.claims import course, folder, page, record
-from trainlab.claims.folder import Entry
-from trainlab.claims.others import svg_text
-from trainlab.claims.verdict import REFUTED, SUPPORTED
-from trainlab.config.command import trainlab
+from trainlab.app.paths import app_paths
+from trainlab.app.theme import themed_svg
+from trainlab.app.widgets import (
+    auto_refresh,
+    escape_markdown,
+    page_heading,
+    section_heading,
+    select_from_url,
+    show_command,
+    show_empty_state,
+    show_errors,
+    url_control,
+)
+from trainlab.claims import claim_page, claim_record, collection_pages, registry
+from trainlab.claims.judge import REFUTED, SUPPORTED
+from trainlab.claims.registry import ClaimFile
+from trainlab.claims.safe_html import read_svg
+from trainlab.config.command_line import trainlab_command_line
 from trainlab.errors import RequestError
 
 COLOURS: Mapping[str, Any] = {SUPPORTED: "green", REFUTED: "orange"}
 SECONDS = 3
-MARKS = page.MARKS | {course.NOT_RUN: "·"}
+MARKS = claim_page.MARKS | {collection_pages.NOT_RUN: "·"}
 
 
 def show() -> None:
     """The whole page."""
-    heading("Claims", "Which lessons hold, and how sure is that?")
-    where = place().experiments or folder.default_folder()
+    page_heading("Claims", "Which lessons hold, and how sure is that?")
+    where = app_paths().experiments or registry.default_claims_folder()
     seen = _written(where)
     try:
-        entries = folder.load(where)
+        entries = registry.load_claims(where)
     except RequestError as error:
-        st.error(plain(error))
+        st.error(escape_markdown(error))
         _watch(where, seen)
-        nothing_yet("This says what is wrong with the claims:", _claims("check"))
+        show_empty_state("This says what is wrong with the claims:", _claims("check"))
         return
     found, broken = _read(entries)
     for line in broken:
-        st.warning(plain(line))
-    judged = course.verdicts(found)
-    collections = course.by_collection(entries)
+        st.warning(escape_markdown(line))
+    judged = collection_pages.verdicts_by_claim(found)
+    collections = collection_pages.group_by_collection(entries)
     of = {entry.name: entry.claim.collection for entry in entries}
     first = of.get(st.query_params.get("claim", ""), next(iter(collections)))  # a link to a claim suffices
-    chosen = control(
+    chosen = url_control(
         st.segmented_control, "Collection", list(collections), default=first, required=True,
         key="collection", format_func=str.capitalize, label_visibility="collapsed", on_change=_all_of_it,
     )  # fmt: skip
     shown = collections[chosen or first]
-    unjudged = (course.NOT_RUN, 1.0)
+    unjudged = (collection_pages.NOT_RUN, 1.0)
     verdicts = {entry.name: judged.get(entry.name, unjudged)[0] for entry in shown}
     kept = _filter(verdicts)
     offered = {e.name: f"{e.name} · {e.claim.question}" for e in shown if verdicts[e.name] in kept}
-    one = one_of("One of them", offered, "claim", None)
+    one = select_from_url("One of them", offered, "claim", None)
     if not offered:
         st.info("No claim of this collection has this verdict: choose another.")
     for entry in shown:
         if entry.name in offered and one in (None, entry.name):
             _claim(entry, found.get(entry.name), verdicts[entry.name])
     st.caption("Verdicts are those among all claims of a collection (Holm-adjusted). This runs all of them:")
-    command(_claims("run", "--collection", chosen or first))
+    show_command(_claims("run", "--collection", chosen or first))
     _watch(where, seen)
 
 
-def _read(entries: Sequence[Entry]) -> tuple[dict[str, dict[str, Any]], list[str]]:
+def _read(entries: Sequence[ClaimFile]) -> tuple[dict[str, dict[str, Any]], list[str]]:
     """The records by claim, and a line for each that cannot be read."""
     found, broken = {}, []
     for entry in entries:
         try:
-            content = record.read(entry.folder)
+            content = claim_record.read_record(entry.folder)
             if content is not None:
-                page.page(content, has_figure=False)  # everything that is shown is there
+                claim_page.claim_page(content, has_figure=False)  # everything that is shown is there
                 found[entry.name] = content
         except RequestError as error:
             broken.append(str(error))
         except (KeyError, TypeError, AttributeError, StopIteration) as error:
             broken.append(
-                f"{entry.folder / record.RESULT_FILE} is no record of a claim ({error!r}); run it again"
+                f"{entry.folder / claim_record.RESULT_FILE} is no record of a claim ({error!r}); run it again"
             )
     return found, broken
 
@@ -82,8 +92,8 @@ def _read(entries: Sequence[Entry]) -> tuple[dict[str, dict[str, Any]], list[str
 def _filter(verdicts: Mapping[str, str]) -> list[str]:
     """The verdicts to show: all, until some are chosen. The same are offered in every collection."""
     counts = Counter(verdicts.values())
-    st.markdown(" · ".join(f"**{count}** {plain(verdict)}" for verdict, count in counts.items()))
-    chosen = control(
+    st.markdown(" · ".join(f"**{count}** {escape_markdown(verdict)}" for verdict, count in counts.items()))
+    chosen = url_control(
         st.pills, "Only these", list(dict.fromkeys([*MARKS, *counts])), selection_mode="multi", key="verdict",
         label_visibility="collapsed",
     )  # fmt: skip
@@ -97,19 +107,19 @@ def _all_of_it() -> None:
         del st.query_params["claim"]
 
 
-def _claim(entry: Entry, content: Mapping[str, Any] | None, verdict: str) -> None:
+def _claim(entry: ClaimFile, content: Mapping[str, Any] | None, verdict: str) -> None:
     """A card: question, verdict, statement and command; its picture beside them; its numbers below."""
     colour = COLOURS.get(verdict, "gray")
-    with st.container(border=True, key=f"claim.{entry.name}"), plainly():
+    with st.container(border=True, key=f"claim.{entry.name}"), show_errors():
         words, picture = st.columns([1, 1.3], gap="medium")
         with words:
-            section(plain(entry.claim.question))
-            st.badge(f"{MARKS.get(verdict, '?')} {plain(verdict)}", color=colour)
-            st.markdown(plain(entry.claim.statement))
-            st.caption(plain(entry.claim.source))
+            section_heading(escape_markdown(entry.claim.question))
+            st.badge(f"{MARKS.get(verdict, '?')} {escape_markdown(verdict)}", color=colour)
+            st.markdown(escape_markdown(entry.claim.statement))
+            st.caption(escape_markdown(entry.claim.source))
             if content is None:
                 st.markdown("It has not been run yet. This runs it and says what came of it:")
-            command(_command(entry, content))
+            show_command(_command(entry, content))
         with picture:
             _picture(entry, content)
         if content is not None:
@@ -117,7 +127,7 @@ def _claim(entry: Entry, content: Mapping[str, Any] | None, verdict: str) -> Non
                 _numbers(content)
 
 
-def _command(entry: Entry, content: Mapping[str, Any] | None) -> str:
+def _command(entry: ClaimFile, content: Mapping[str, Any] | None) -> str:
     """What runs the claim as it was run; the folder is said where it is not the usual one."""
     profile = [] if content is None else ["--profile", content["profile"]]
     return _claims("run", entry.name, *profile)
@@ -125,14 +135,14 @@ def _command(entry: Entry, content: Mapping[str, Any] | None) -> str:
 
 def _claims(*words: str) -> str:
     """A command about these claims."""
-    where = [] if place().experiments is None else ["--experiments", str(place().experiments)]
-    return trainlab("claims", *words, *where)
+    where = [] if app_paths().experiments is None else ["--experiments", str(app_paths().experiments)]
+    return trainlab_command_line("claims", *words, *where)
 
 
-def _picture(entry: Entry, content: Mapping[str, Any] | None) -> None:
-    path = entry.folder / page.FIGURE_FILE
-    if content is not None and (svg := svg_text(path)) is not None:
-        drawn = figure_on_page(svg)
+def _picture(entry: ClaimFile, content: Mapping[str, Any] | None) -> None:
+    path = entry.folder / claim_page.FIGURE_FILE
+    if content is not None and (svg := read_svg(path)) is not None:
+        drawn = themed_svg(svg)
         st.image(drawn, width="stretch", alt=entry.claim.question)
     else:
         st.caption("No picture yet.")
@@ -140,19 +150,19 @@ def _picture(entry: Entry, content: Mapping[str, Any] | None) -> None:
 
 def _numbers(content: Mapping[str, Any]) -> None:
     """Of each expectation what was seen, of each arm what came of it; how, and on what."""
-    _said(f"**{content['verdict'].capitalize()}** by itself ({page.evidence_line(content)}).")
-    _said(page.findings_table(content))
+    _said(f"**{content['verdict'].capitalize()}** by itself ({claim_page.certainty_text(content)}).")
+    _said(claim_page.findings_table(content))
     if content.get("grid"):
-        _said(page.grid_table(content))
+        _said(claim_page.grid_table(content))
     elif content["arms"]:
-        _said(page.arms_table(content))
+        _said(claim_page.arms_table(content))
     if content.get("tuned"):
-        _said(page.tuning_table(content))
+        _said(claim_page.tuning_table(content))
     _said(
         f"**Scale.** {content['scale']}\n\n**How this differs from the source.** {content['differs']}"
         f"\n\n**Try.** {content['try']}"
     )
-    st.caption(plain(page.provenance(content)))
+    st.caption(escape_markdown(claim_page.provenance(content)))
 
 
 def _said(markdown: str) -> None:
@@ -160,7 +170,7 @@ def _said(markdown: str) -> None:
     st.markdown(markdown.replace("![", "!\\["))
 
 
-@live(SECONDS)
+@auto_refresh(SECONDS)
 def _watch(where: Path, seen: list[tuple[str, int]]) -> None:
     """Draws the page anew where a claim was run."""
     if _written(where) != seen:
@@ -170,7 +180,9 @@ def _watch(where: Path, seen: list[tuple[str, int]]) -> None:
 def _written(where: Path) -> list[tuple[str, int]]:
     """What changes when a claim is written, run or drawn."""
     paths = [
-        path for pattern in (folder.CLAIM_FILE, record.RESULT_FILE) for path in where.glob(f"*/{pattern}")
+        path
+        for pattern in (registry.CLAIM_FILE_NAME, claim_record.RESULT_FILE)
+        for path in where.glob(f"*/{pattern}")
     ]
     return sorted((str(path), path.stat().st_mtime_ns) for path in paths if path.exists())
 

@@ -6,24 +6,24 @@ from typing import Any
 import numpy as np
 import streamlit as st
 
-from trainlab.app import networks, trained_runs
-from trainlab.app.place import place
-from trainlab.app.seeing import say_change_of_data
-from trainlab.app.shell import (
-    DEMO,
-    chart,
-    control,
-    heading,
-    into_these_runs,
-    live,
-    nothing_yet,
-    one_of,
-    plain,
-    plainly,
-    section,
+from trainlab.app import model_service, run_cache
+from trainlab.app.paths import app_paths
+from trainlab.app.run_images import warn_of_data_mismatch
+from trainlab.app.widgets import (
+    DEMO_OVERRIDES,
+    auto_refresh,
+    escape_markdown,
+    page_heading,
+    section_heading,
+    select_from_url,
+    show_chart,
+    show_empty_state,
+    show_errors,
+    train_command,
+    url_control,
 )
 from trainlab.errors import RequestError
-from trainlab.figures import class_bars, pixels
+from trainlab.figures import bar_charts, image_tiles
 from trainlab.runs import index
 
 CANVAS = 280
@@ -50,25 +50,25 @@ USES_STATISTICS = ("Standardize", "Center")
 
 def page() -> None:
     """The run, the picture, what the network sees, what it says; below it the way through the layers."""
-    heading("Draw and predict", "What does a trained network make of your own picture?")
-    seen = index.stamp(place().runs)
+    page_heading("Draw and predict", "What does a trained network make of your own picture?")
+    seen = index.change_stamp(app_paths().runs)
     run = choose_run()
     if run is None:
         _watch(seen)  # nothing is lost where the page is drawn anew, and the network may come
         return
-    with plainly():
+    with show_errors():
         _with(run)
 
 
 def _with(run: str) -> None:
-    model, description = networks.trained(place().runs / run)
+    model, description = model_service.load_trained(app_paths().runs / run)
     with st.container(key="three-parts"):
         left, middle, right = st.columns([1.05, 1, 1.1], gap="medium")
     with left:
         source = picture(description)
     seen = None
     with middle:
-        section("What the network sees")
+        section_heading("What the network sees")
         if source is None:
             st.caption("Nothing yet.")
         else:
@@ -80,23 +80,24 @@ def _with(run: str) -> None:
     layers(seen)
 
 
-@live(SECONDS)
+@auto_refresh(SECONDS)
 def _watch(seen: tuple[int, ...]) -> None:
-    if index.stamp(place().runs) != seen:
-        trained_runs.offered.clear()
+    if index.change_stamp(app_paths().runs) != seen:
+        run_cache.trained_runs.clear()
         st.rerun()
 
 
 def choose_run() -> str | None:
     """The run, the best on digits first; None where there is none with a checkpoint."""
-    runs = trained_runs.offered(str(place().runs), st.query_params.get("run"))
+    runs = run_cache.trained_runs(str(app_paths().runs), st.query_params.get("run"))
     if not runs:
-        nothing_yet(
-            f"There is no trained network in {plain(place().runs)} yet. This makes four small ones:",
-            into_these_runs(*DEMO),
+        show_empty_state(
+            f"There is no trained network in {escape_markdown(app_paths().runs)} yet. This makes four "
+            f"small ones:",
+            train_command(*DEMO_OVERRIDES),
         )
         return None
-    return one_of("Trained network", runs, key="run")
+    return select_from_url("Trained network", runs, key="run")
 
 
 # The picture
@@ -104,8 +105,8 @@ def choose_run() -> str | None:
 
 def picture(description: Mapping[str, Any]) -> Any:
     """A drawing (RGBA array), an upload's bytes, or the pixels of a test image; None before there is one."""
-    section("Your picture")
-    way = control(
+    section_heading("Your picture")
+    way = url_control(
         st.segmented_control, "Your picture", list(WAYS), format_func=WAYS.__getitem__, default="draw",
         required=True, key="way", label_visibility="collapsed",
     )  # fmt: skip
@@ -149,7 +150,7 @@ def drawing(description: Mapping[str, Any]) -> np.ndarray | None:
                 label, key=label.lower(), icon=icon, on_click=_redraw, args=(fewer,), disabled=not strokes
             )
     known = ", ".join(map(str, description["classes"]))
-    st.caption(f"Draw with the mouse or a finger. This network knows: {plain(known)}.")
+    st.caption(f"Draw with the mouse or a finger. This network knows: {escape_markdown(known)}.")
     return kept["seen"].get(len(strokes)) if strokes else None
 
 
@@ -171,12 +172,12 @@ def uploaded() -> bytes | None:
 
 def test_image(description: Mapping[str, Any]) -> np.ndarray:
     """A test image of the run's own data."""
-    images, labels, classes = networks.test_images(description["settings"])
-    say_change_of_data(description["settings"])
-    number = control(st.number_input, "Number", 0, len(images) - 1, 0, key="number")
+    images, labels, classes = model_service.test_images(description["settings"])
+    warn_of_data_mismatch(description["settings"])
+    number = url_control(st.number_input, "Number", 0, len(images) - 1, 0, key="number")
     image_HWC = images[number]
-    st.image(pixels.grey(image_HWC, CANVAS), width=CANVAS, alt=f"test image {number}")
-    st.caption(f"It is: {plain(classes[labels[number]])}")
+    st.image(image_tiles.gray_image(image_HWC, CANVAS), width=CANVAS, alt=f"test image {number}")
+    st.caption(f"It is: {escape_markdown(classes[labels[number]])}")
     return image_HWC[..., 0] if image_HWC.shape[2] == 1 else image_HWC
 
 
@@ -188,17 +189,19 @@ def see(model: Any, description: Mapping[str, Any], source: Any, run: str) -> di
 
     None where the picture could not be used, which is said.
     """
-    from trainlab.models.normalized import with_statistics
+    from trainlab.nn.normalization import with_statistics
 
     try:
-        taken, x_1CHW = networks.taken_in(source, description, st.session_state.get("file_name", "the image"))
+        taken, x_1CHW = model_service.prepare_image(
+            source, description, st.session_state.get("file_name", "the image")
+        )
     except RequestError as error:
-        st.error(plain(error))
+        st.error(escape_markdown(error))
         return None
     if isinstance(source, bytes):
         show_photo(taken)
     if taken.empty or x_1CHW.amin() == x_1CHW.amax():
-        st.warning(plain(f"No prediction: {taken.empty or NOTHING_IN_IT}."))
+        st.warning(escape_markdown(f"No prediction: {taken.empty or NOTHING_IN_IT}."))
         return None
     channels, height, width = x_1CHW.shape[1:]
     kind = type(model.normalization).__name__
@@ -209,10 +212,13 @@ def see(model: Any, description: Mapping[str, Any], source: Any, run: str) -> di
     normalized_1CHW = inside.get_submodule("normalization")(x_1CHW)
     with shown:
         show_seen(x_1CHW[0], normalized_1CHW[0])
-        st.caption(f"{channels} × {height} × {width}: {plain('; '.join(taken.said) or 'as it is')}.")
+        st.caption(
+            f"{channels} × {height} × {width}: {escape_markdown('; '.join(taken.said) or 'as it is')}."
+        )
     values = normalized_1CHW
     st.caption(
-        f"Normalized by {plain(FORMULAS.get(kind, kind))}: from {values.min():.2f} to {values.max():.2f}, "
+        f"Normalized by {escape_markdown(FORMULAS.get(kind, kind))}: from {values.min():.2f} to "
+        f"{values.max():.2f}, "
         f"mean {values.mean():.2f}, std {values.std(unbiased=False):.2f}."
     )
     return {"pixels": x_1CHW, "values": values, "model": inside, "own": model, "is_changed": changed != own}
@@ -228,15 +234,20 @@ def show_photo(taken: Any) -> None:
         box = (top, left), (bottom, right)
     says = "Your picture, what is cut out framed" if box else "Your picture"
     photo_HWC = np.atleast_3d(np.asarray(photo))
-    st.image(pixels.framed(photo_HWC, box, 2 * PHOTO_SIDE), width=PHOTO_SIDE, caption=says, alt=says)
+    st.image(
+        image_tiles.gray_image_with_box(photo_HWC, box, 2 * PHOTO_SIDE),
+        width=PHOTO_SIDE,
+        caption=says,
+        alt=says,
+    )
 
 
 def show_seen(pixels_CHW: Any, values_CHW: Any) -> None:
     """The pixels, and beside them the numbers after normalization."""
     before, after = _pair()
     grey = pixels_CHW.permute(1, 2, 0).numpy()
-    before.image(pixels.grey(grey, SEEN_SIDE), caption="pixels", width="stretch", alt="the pixels")
-    heat = pixels.heat(values_CHW.mean(0).numpy(), SEEN_SIDE)
+    before.image(image_tiles.gray_image(grey, SEEN_SIDE), caption="pixels", width="stretch", alt="the pixels")
+    heat = image_tiles.heatmap_image(values_CHW.mean(0).numpy(), SEEN_SIDE)
     after.image(heat, caption="normalized", width="stretch", alt="the pixels after normalization")
 
 
@@ -255,7 +266,7 @@ def statistics(own: tuple[list[float], list[float]], run: str) -> tuple[list[flo
     for number, key in enumerate(keys):
         label = key.removesuffix(f".{run}")
         lowest = 0.0001 if label.startswith("std") else -10.0
-        control(
+        url_control(
             columns[number // len(names)].number_input,
             label, lowest, 10.0, max(first[key], lowest), 0.05, "%.4f", key=key,
         )  # fmt: skip
@@ -273,21 +284,22 @@ def statistics(own: tuple[list[float], list[float]], run: str) -> tuple[list[flo
 
 def answer(model: Any, seen: Mapping[str, Any], classes: list[Any]) -> None:
     """The likeliest class, and a bar for each; behind edited statistics its own answer as a mark."""
-    from trainlab.training.inference import probabilities
+    from trainlab.serving.predict import class_probabilities
 
-    section("What it says")
+    section_heading("What it says")
     names = [str(name) for name in classes]
-    shares = probabilities(seen["model"], seen["pixels"])[0].tolist()
-    own = probabilities(model, seen["pixels"])[0].tolist() if seen["is_changed"] else None
+    shares = class_probabilities(seen["model"], seen["pixels"])[0].tolist()
+    own = class_probabilities(model, seen["pixels"])[0].tolist() if seen["is_changed"] else None
     best = max(range(len(shares)), key=shares.__getitem__)
-    st.markdown(f"### {plain(names[best])} · {shares[best]:.1%}")
+    st.markdown(f"### {escape_markdown(names[best])} · {shares[best]:.1%}")
     if own is not None:
         its = max(range(len(own)), key=own.__getitem__)
         st.warning(
-            f"Not the statistics that it was trained with: with its own it says {plain(names[its])} "
+            f"Not the statistics that it was trained with: with its own it says "
+            f"{escape_markdown(names[its])} "
             f"({own[its]:.1%}), marked in the bars."
         )
-    chart(class_bars.figure(names, shares, own), f"{names[best]}: {shares[best]:.1%}")
+    show_chart(bar_charts.class_probability_bars(names, shares, own), f"{names[best]}: {shares[best]:.1%}")
 
 
 def layers(seen: Mapping[str, Any]) -> None:
@@ -295,11 +307,11 @@ def layers(seen: Mapping[str, Any]) -> None:
     from trainlab.models import feature_maps
 
     views = feature_maps(seen["model"].network, seen["values"])
-    section("On the way")
+    section_heading("On the way")
     if not views:
         st.caption("This network is dense: it has no convolutions, and no maps to show.")
         return
-    activated = control(
+    activated = url_control(
         st.toggle,
         "after the activation",
         True,
@@ -321,10 +333,10 @@ def one_layer(view: Any, maps_Fhw: np.ndarray) -> None:
     """A convolution's name, size and maps."""
     count, height, width = view.z_Fhw.shape
     field = f", each unit sees {' × '.join(map(str, view.field.size))} pixels" if view.field else ""
-    st.markdown(f"**{plain(view.name)}** · {count} maps of {height} × {width}{field}")
-    sheet = pixels.montage(maps_Fhw, MAPS_IN_A_ROW, MAP_SIDE)
+    st.markdown(f"**{escape_markdown(view.name)}** · {count} maps of {height} × {width}{field}")
+    sheet = image_tiles.montage(maps_Fhw, MAPS_IN_A_ROW, MAP_SIDE)
     st.image(sheet, width="stretch", alt=f"{len(maps_Fhw)} maps of {view.name}")
 
 
-with plainly():
+with show_errors():
     page()

@@ -5,7 +5,7 @@ from pathlib import Path
 import streamlit as st
 
 from trainlab.app import theme
-from trainlab.app.shell import plainly
+from trainlab.app.widgets import show_errors
 
 # Beside the pages and not above them: a folder `pages` beside the script would make Streamlit list its files.
 HERE = Path(__file__).parent
@@ -39,9 +39,9 @@ def main() -> None:
     chosen = st.navigation([home, *all_pages], position="top")
     named = "trainlab" if chosen is home else f"{chosen.title} · trainlab"
     st.set_page_config(page_title=named, page_icon=str(APP / "mark.svg"), layout="wide")
-    st.html(f"<style>{(APP / 'style.css').read_text(encoding='utf-8')}\n{theme.chart_rules()}</style>")
+    st.html(f"<style>{(APP / 'style.css').read_text(encoding='utf-8')}\n{theme.chart_css()}</style>")
     st.logo(APP / "mark.svg", size="large")
-    with plainly():
+    with show_errors():
         chosen.run()
 
 

@@ -4,83 +4,86 @@ from collections.abc import Callable
 
 import streamlit as st
 
-from trainlab.app import inside, records, seeing
-from trainlab.app.place import place
-from trainlab.app.shell import (
-    DEMO,
-    control,
-    heading,
-    into_these_runs,
-    live,
-    nothing_yet,
-    one_of,
-    plain,
-    plainly,
+from trainlab.app import run_cache, run_images, run_layers
+from trainlab.app.paths import app_paths
+from trainlab.app.run_verdict import show_verdict
+from trainlab.app.widgets import (
+    DEMO_OVERRIDES,
+    auto_refresh,
+    escape_markdown,
+    page_heading,
+    select_from_url,
+    show_empty_state,
+    show_errors,
+    train_command,
+    url_control,
 )
 from trainlab.runs import RunFolder, index
 
 SECONDS = 3
 PARTS = {
-    "Layers": inside.layers,
-    "What it sees": seeing.sees,
-    "Mistakes": seeing.mistakes,
+    "Layers": run_layers.layers_view,
+    "What it sees": run_images.feature_maps_view,
+    "Mistakes": run_images.errors_view,
 }
 
 
 def page() -> None:
     """The whole page, which looks again whatever there is: a run may begin, go on, end or go."""
-    heading("Inside a run", "What happened in this network, layer by layer, and why did it learn or not?")
-    seen = index.stamp(place().runs)
+    page_heading(
+        "Inside a run", "What happened in this network, layer by layer, and why did it learn or not?"
+    )
+    seen = index.change_stamp(app_paths().runs)
     shown: list[str] = []
-    with plainly():
+    with show_errors():
         shown = _runs()
-    going = [name for name in shown if RunFolder(place().runs / name).is_locked()]
-    _watch(seen, shown, records.written(shown), going)
+    going = [name for name in shown if RunFolder(app_paths().runs / name).is_locked()]
+    _watch(seen, shown, run_cache.written_sizes(shown), going)
 
 
 def _runs() -> list[str]:
     """The runs chosen, each in words, and the parts below; returns their ids."""
-    found = records.table()
+    found = run_cache.load_run_table()
     if found.frame.is_empty():
-        nothing_yet(
-            f"No runs in {plain(place().runs)} yet. Either of these makes some:",
-            into_these_runs(*DEMO),
-            into_these_runs("model=lenet5"),
+        show_empty_state(
+            f"No runs in {escape_markdown(app_paths().runs)} yet. Either of these makes some:",
+            train_command(*DEMO_OVERRIDES),
+            train_command("model=lenet5"),
         )
         return []
     for line in found.broken:
         if line.partition(":")[0] in (st.query_params.get("run"), st.query_params.get("beside")):
-            st.warning(plain(f"cannot be read: {line}"))
-    names = records.names(found.frame.sort("finished", descending=True, nulls_last=True))
+            st.warning(escape_markdown(f"cannot be read: {line}"))
+    names = run_cache.run_labels(found.frame.sort("finished", descending=True, nulls_last=True))
     left, right = st.columns(2)
     with left:
-        chosen = one_of("Run", names, "run")
+        chosen = select_from_url("Run", names, "run")
     with right:
         others = {name: says for name, says in names.items() if name != chosen}
-        beside = one_of("Beside it", others, "beside", None)
-    runs = [RunFolder(place().runs / name) for name in (chosen, beside) if name is not None]
+        beside = select_from_url("Beside it", others, "beside", None)
+    runs = [RunFolder(app_paths().runs / name) for name in (chosen, beside) if name is not None]
     if not runs:
         return []
-    _side_by_side(runs, inside.verdict)
-    parts = control(st.tabs, list(PARTS), key="part", on_change="rerun")
+    _side_by_side(runs, show_verdict)
+    parts = url_control(st.tabs, list(PARTS), key="part", on_change="rerun")
     for tab, draw in zip(parts, PARTS.values(), strict=True):
         if tab.open:
-            with tab, plainly():
+            with tab, show_errors():
                 draw(runs)
     return [run.run_id for run in runs]
 
 
 def _side_by_side(runs: list[RunFolder], draw: Callable[[RunFolder], None]) -> None:
     for column, run in zip(st.columns(len(runs)), runs, strict=True):
-        with column, plainly():
+        with column, show_errors():
             draw(run)
 
 
-@live(SECONDS)
+@auto_refresh(SECONDS)
 def _watch(seen: tuple[int, ...], shown: list[str], written: tuple[int, ...], going: list[str]) -> None:
     """Draws the page anew where a run on show has written something, has stopped, or the runs are others."""
-    stopped = any(not RunFolder(place().runs / name).is_locked() for name in going)
-    if index.stamp(place().runs) != seen or records.written(shown) != written or stopped:
+    stopped = any(not RunFolder(app_paths().runs / name).is_locked() for name in going)
+    if index.change_stamp(app_paths().runs) != seen or run_cache.written_sizes(shown) != written or stopped:
         st.rerun()
 
 

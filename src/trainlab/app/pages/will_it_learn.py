@@ -8,12 +8,20 @@ from typing import Any
 
 import streamlit as st
 
-from trainlab.app import networks
-from trainlab.app.forecasts import Forecasts
-from trainlab.app.shell import chart, command, control, heading, into_these_runs, plain, plainly
+from trainlab.app import model_service
+from trainlab.app.forecast_client import ForecastClient
+from trainlab.app.widgets import (
+    escape_markdown,
+    page_heading,
+    show_chart,
+    show_command,
+    show_errors,
+    train_command,
+    url_control,
+)
 from trainlab.config.options import catalogue
 from trainlab.errors import RequestError
-from trainlab.figures import forecast_layers
+from trainlab.figures import layer_profiles
 
 FIRST: dict[str, Any] = {"activation": "sigmoid", "depth": 12, "optimizer": "sgd_momentum"}
 """What the page opens with where that is not the default: a network that will not learn, and says why."""
@@ -39,10 +47,10 @@ WIDTH = 156
 POLL_SECONDS = 0.15
 
 
-@st.cache_resource(on_release=Forecasts.close, show_spinner=False)
-def forecasts() -> Forecasts:
+@st.cache_resource(on_release=ForecastClient.close, show_spinner=False)
+def forecasts() -> ForecastClient:
     """The one process that measures for all who look."""
-    return Forecasts()
+    return ForecastClient()
 
 
 def controls() -> list[str]:
@@ -63,11 +71,15 @@ def _choice(axis: str, options: list[str]) -> str:
     names = [name for name in options if name not in catalogue(axis) or not catalogue(axis)[name].alias_of]
     first = FIRST.get(axis, _defaults()["axes"][axis])
     label = axis.replace("_", " ")
-    return control(st.selectbox, label, names, names.index(first), key=axis, width=WIDTH, help=_help(axis))
+    return url_control(
+        st.selectbox, label, names, names.index(first), key=axis, width=WIDTH, help=_help(axis)
+    )
 
 
 def _help(axis: str) -> str:
-    return "  \n".join(f"**{name}**: {plain(option.line)}" for name, option in catalogue(axis).items())
+    return "  \n".join(
+        f"**{name}**: {escape_markdown(option.line)}" for name, option in catalogue(axis).items()
+    )
 
 
 def _depth(model: str) -> int | None:
@@ -78,14 +90,14 @@ def _depth(model: str) -> int | None:
     first = _own_depth(model)
     if model in ("plain_cnn", "mlp"):
         first = FIRST["depth"]
-    return control(st.select_slider, "depth", depths, first, key=key, width=WIDTH)
+    return url_control(st.select_slider, "depth", depths, first, key=key, width=WIDTH)
 
 
 def _scale(key: str, label: str, options: list[Any], first: Any) -> Any:
     """A slider over round values, and over the one that a remedy or the address has set."""
     now = st.session_state.get(key, _number(st.query_params.get(key), first))
     every = sorted({*options, first, now})
-    return control(st.select_slider, label, every, first, key=key, width=WIDTH, format_func=_text)
+    return url_control(st.select_slider, label, every, first, key=key, width=WIDTH, format_func=_text)
 
 
 def _number(text: str | None, first: Any) -> Any:
@@ -103,17 +115,17 @@ def _text(value: object) -> str:
 
 @st.cache_data(show_spinner=False)
 def _defaults() -> dict[str, Any]:
-    return networks.settings_of(())
+    return model_service.compose_settings(())
 
 
 @st.cache_data(show_spinner=False)
 def _own_depth(model: str) -> int | None:
-    return networks.settings_of((f"model={model}",))["depth"]
+    return model_service.compose_settings((f"model={model}",))["depth"]
 
 
 @st.cache_data(show_spinner=False)
 def _rate(optimizer: str) -> float:
-    return networks.settings_of((f"optimizer={optimizer}",))["optimizer"]["lr"]
+    return model_service.compose_settings((f"optimizer={optimizer}",))["optimizer"]["lr"]
 
 
 def _default(key: str, chosen: Mapping[str, Any]) -> Any:
@@ -127,9 +139,9 @@ def _default(key: str, chosen: Mapping[str, Any]) -> Any:
 @st.cache_data(ttl=60, show_spinner=False)
 def data_found() -> list[str]:
     """Data sets that can be used with no download."""
-    from trainlab.data import official
+    from trainlab.data import torchvision_datasets
 
-    return ["digits", *official.here(Path(_defaults()["paths"]["data"])), "shapeset"]
+    return ["digits", *torchvision_datasets.available_offline(Path(_defaults()["paths"]["data"])), "shapeset"]
 
 
 def theory_says(theory: Mapping[str, Any] | None) -> None:
@@ -155,7 +167,7 @@ def theory_says(theory: Mapping[str, Any] | None) -> None:
         f"this network has **{depth}** before the last: it {verdict}."
     )
     for note in theory["notes"]:
-        st.caption(plain(note))
+        st.caption(escape_markdown(note))
 
 
 def forecast_says(forecast: Mapping[str, Any], steps: str) -> None:
@@ -164,9 +176,9 @@ def forecast_says(forecast: Mapping[str, Any], steps: str) -> None:
     colour = "green" if forecast["will_learn"] else "red"
     st.markdown(f"## :{colour}[{_likely(forecast['learns'])} likely to learn]")
     if forecast["cause"]:
-        st.markdown(f"**{forecast['cause'].replace('_', ' ')}**: {plain(forecast['says'])}.")
+        st.markdown(f"**{forecast['cause'].replace('_', ' ')}**: {escape_markdown(forecast['says'])}.")
     elif not forecast["will_learn"]:
-        st.markdown(plain(forecast["says"]))
+        st.markdown(escape_markdown(forecast["says"]))
     if forecast["remedy"]:
         remedy(forecast["remedy"])
 
@@ -212,31 +224,33 @@ def draw_layers(
 ) -> None:
     """The three quantities by layer, each in its place, until the next are there."""
     kept = []
-    for quantity, (title, what, _) in forecast_layers.SHOWN.items():
-        figure = forecast_layers.figure(theory["layers"] if theory else [], measured, quantity)
+    for quantity, (title, what, _) in layer_profiles.QUANTITIES.items():
+        figure = layer_profiles.forecast_profile_plot(theory["layers"] if theory else [], measured, quantity)
         kept.append((figure, f"{title} by layer: {what}"))
     st.session_state["layers"] = kept
     for slot, (figure, says) in zip(slots, kept, strict=True):
-        chart(figure, says, into=slot)
+        show_chart(figure, says, into=slot)
 
 
 def _places() -> list[Any]:
     """Where the charts stand: the last ones, if there are any, and not nothing."""
-    columns = st.columns(len(forecast_layers.SHOWN))
+    columns = st.columns(len(layer_profiles.QUANTITIES))
     last = st.session_state.get("layers")
     if last is None:
         return [column.empty() for column in columns]
-    return [chart(figure, says, into=column) for column, (figure, says) in zip(columns, last, strict=True)]
+    return [
+        show_chart(figure, says, into=column) for column, (figure, says) in zip(columns, last, strict=True)
+    ]
 
 
 def page() -> None:
     """Controls, then the theory, then the forecast, then the command."""
-    heading(
+    page_heading(
         "Will it learn?",
         "Choose a network and how it is trained. Nothing is trained here: this is said before.",
     )
     overrides = controls()
-    settings = networks.settings_of(tuple(overrides))
+    settings = model_service.compose_settings(tuple(overrides))
     left, right = st.columns(2, border=True)
     left, right = left.container(key="theory"), right.container(key="answer")
     theory_slot, slot = left.empty(), right.empty()
@@ -244,13 +258,13 @@ def page() -> None:
     slot.caption("The forecast is being measured …")
     st.markdown("Layer by layer, from the image to the classes: **━** theory, **●** measured")
     charts = _places()
-    command(into_these_runs(*overrides))
+    show_command(train_command(*overrides))
     beside = forecasts()  # it imports torch while this process does; it is asked once the theory is on show
     since = time.monotonic()
     try:
-        theory = networks.theory_of(settings)
+        theory = model_service.predict_theory(settings)
     except RequestError as error:
-        theory_slot.error(plain(error))
+        theory_slot.error(escape_markdown(error))
         slot.caption("There is nothing to measure.")
         return
     with theory_slot.container():
@@ -260,7 +274,7 @@ def page() -> None:
         draw_layers(charts, theory, [])
     future = beside.ask(settings, instead_of=st.session_state.get("asked"))
     st.session_state["asked"] = future
-    with plainly():
+    with show_errors():
         forecast = awaited(future, slot)
         draw_layers(charts, theory, forecast["layers"])
         with slot.container():
@@ -268,5 +282,5 @@ def page() -> None:
             st.caption(_took("Measured, with nothing trained,", since))
 
 
-with plainly():
+with show_errors():
     page()

@@ -1,0 +1,134 @@
+"""Scale against depth: the outcome of each run, what theory and forecast predicted, how often each was right.
+
+The rule of thumb of mean-field theory says that a network trains up to k ξ layers, ξ the depth over which it
+forgets its input, k about 6 (Schoenholz et al. 2017, arXiv:1611.01232). Legend: R runs."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from trainlab.stats.intervals import Interval, wilson_interval
+
+RULE_OF_THUMB = 6.0
+LEARNED, AT_CHANCE, DIVERGED = "learned", "at chance", "diverged"
+OUTCOMES = (LEARNED, AT_CHANCE, DIVERGED)
+RESAMPLES = 1000
+
+
+@dataclass(frozen=True)
+class PhasePoint:
+    """One run: its scale (σw², a gain, …), its depth, what became of it.
+
+    xi: layers over which theory says that it forgets its input; None where theory says nothing of it.
+    learns: the forecast's probability, None where it was not asked.
+    """
+
+    scale: float
+    depth: int
+    seed: int
+    fate: str
+    xi: float | None = None
+    learns: float | None = None
+
+    @property
+    def learned(self) -> bool:
+        """Whether it did."""
+        return self.fate == LEARNED
+
+
+@dataclass(frozen=True)
+class PhaseDiagram:
+    """All runs; `curve` is (scale, ξ) on a finer grid than that of the runs.
+
+    scale: the setting that is the x axis. threshold: the probability below which a run is not expected to
+    learn.
+    """
+
+    scale: str
+    places: tuple[PhasePoint, ...]
+    curve: tuple[tuple[float, float], ...] = ()
+    threshold: float = 0.5
+
+
+class DepthRule(NamedTuple):
+    """`depth ≤ k ξ`: the k that agrees with most runs, its 95% interval, and that agreement."""
+
+    constant: float
+    low: float
+    high: float
+    agreement: Interval
+
+
+def theory_agreement(diagram: PhaseDiagram, constant: float = RULE_OF_THUMB) -> Interval:
+    """The share of runs of which `depth ≤ k ξ` says whether they learned (Wilson's interval)."""
+    known = [place for place in diagram.places if place.xi is not None]
+    right = sum((place.depth <= constant * (place.xi or 0.0)) == place.learned for place in known)
+    return wilson_interval(right, len(known))
+
+
+def forecast_agreement(diagram: PhaseDiagram) -> Interval:
+    """The share of runs of which the forecast said beforehand whether they learn (Wilson's interval)."""
+    known = [place for place in diagram.places if place.learns is not None]
+    right = sum(((place.learns or 0.0) >= diagram.threshold) == place.learned for place in known)
+    return wilson_interval(right, len(known))
+
+
+def fit_depth_rule(diagram: PhaseDiagram, seed: int = 0) -> DepthRule | None:
+    """The constant that the runs themselves would choose; None where all, or none, of them learned.
+
+    Its interval is a percentile bootstrap over settings, whose seeds go together: the constant is fitted on
+    the runs that it is held against, so that its agreement is the best that a rule of this form can reach.
+    """
+    known = [place for place in diagram.places if place.xi is not None]
+    learned_R = np.array([place.learned for place in known], dtype=bool)
+    if learned_R.all() or not learned_R.any():
+        return None
+    ratio_R = np.array([place.depth / max(place.xi or 0.0, 1e-9) for place in known])
+    constant = _best_threshold(ratio_R, learned_R, np.ones(len(known)))
+    settings = {key: i for i, key in enumerate(dict.fromkeys((p.scale, p.depth) for p in known))}
+    setting_R = np.array([settings[place.scale, place.depth] for place in known])
+    random = np.random.default_rng(seed)
+    count = len(settings)
+    drawn = []
+    for _ in range(RESAMPLES):
+        times_S = np.bincount(random.integers(0, count, count), minlength=count)
+        drawn.append(_best_threshold(ratio_R, learned_R, times_S[setting_R].astype(float)))
+    low, high = np.quantile(drawn, [0.025, 0.975])
+    return DepthRule(constant, float(low), float(high), theory_agreement(diagram, constant))
+
+
+def _best_threshold(ratio_R: np.ndarray, learned_R: np.ndarray, weight_R: np.ndarray) -> float:
+    """The k for which `ratio ≤ k` is right about most of the weight: the middle of all such, in logs."""
+    order = np.argsort(ratio_R, kind="stable")
+    ratio_R, gain_R = ratio_R[order], (np.where(learned_R, 1.0, -1.0) * weight_R)[order]
+    last_of_equal_R = np.append(ratio_R[1:] > ratio_R[:-1], True)
+    right_R = np.cumsum(gain_R)[last_of_equal_R]
+    edges = np.maximum(ratio_R[last_of_equal_R], 1e-9)
+    after = np.append(edges[1:], 2 * edges[-1])
+    best = right_R >= right_R.max() - 1e-9
+    middles = (np.log(edges[best]) + np.log(after[best])) / 2
+    return math.exp(float(middles[len(middles) // 2]))
+
+
+def run_outcome(status: str, learned: bool | None) -> str | None:
+    """What became of a run, as the diagram tells it; None for one that is no result."""
+    if status == "diverged":
+        return DIVERGED
+    if learned is None:
+        return None
+    return LEARNED if learned else AT_CHANCE
+
+
+def format_agreement(interval: Interval) -> str:
+    """`91 % (86 … 94) of 192 runs`."""
+    if interval.value is None or interval.low is None or interval.high is None:
+        return "none"
+    return f"{interval.value:.0%} ({interval.low:.0%} to {interval.high:.0%}) of {interval.n} runs"
+
+
+def scales_and_depths(places: Sequence[PhasePoint]) -> tuple[list[float], list[int]]:
+    """The scales and the depths that were run, each in order."""
+    return sorted({place.scale for place in places}), sorted({place.depth for place in places})

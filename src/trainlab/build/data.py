@@ -1,0 +1,62 @@
+"""The images of a run's settings: decoded, split, in batches, augmented."""
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from trainlab.build.seeding import seed_for
+from trainlab.data import ImageData, augment, load_images
+from trainlab.data.datamodule import ImageDataModule
+from trainlab.data.sources import with_data_paths
+from trainlab.instantiate import instantiate
+from trainlab.instantiate.parts import AUGMENT
+
+
+def load_data(
+    settings: Mapping[str, Any], data_folder: Path | None = None, cache: Path | None = None
+) -> ImageData:
+    """The data set, decoded (the first time) and cut as the settings say.
+
+    data_folder, cache: where the user says, here and now, that the data lie and decoded images are kept. Else
+    it is as `trainlab.data.sources` has it: a stranger's settings say where to look, not where to write.
+
+    Raises:
+        RequestError: missing or corrupt data, by file; a size out of range.
+    """
+    data = settings["data"]
+    cut = ("image_size", "channels", "num_classes", "val_size", "train_size", "test_size", "split_seed")
+    load = partial(load_images, data["source"], **{name: data[name] for name in cut})
+    return with_data_paths(settings, load, data_folder, cache)
+
+
+def describe_data_change(settings: Mapping[str, Any], images: ImageData) -> str | None:
+    """That these are not the data of the run, with both fingerprints; None where they are."""
+    recorded = settings.get("fingerprint")
+    if recorded is None or recorded == images.fingerprint:
+        return None
+    return (
+        f"data={settings['data']['name']}: run {settings['run_id']} is of data with fingerprint {recorded} "
+        f"({settings['copy']}), but those that are there have {images.fingerprint} ({images.copy})"
+    )
+
+
+def build_augmentation(settings: Mapping[str, Any]) -> Callable[[Tensor, torch.Generator], Tensor] | None:
+    """The function of (x_NCHW, generator) that augments each training batch; None where it would do nothing.
+
+    Called at every step: the plain function, since Hydra's own partials, which the user's settings come to,
+    look through their policy at each call, which takes half a millisecond.
+    """
+    built = instantiate(settings["augment"], AUGMENT)
+    if isinstance(built, partial):
+        built = partial(built.func, *built.args, **built.keywords)
+        return None if built.func is augment.none else built
+    return built
+
+
+def build_datamodule(settings: Mapping[str, Any], images: ImageData) -> ImageDataModule:
+    """Batches of the three splits, the training order by the run's seed."""
+    return ImageDataModule(images, settings["data"]["batch_size"], seed=seed_for(settings["seed"], "order"))

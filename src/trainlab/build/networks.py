@@ -1,0 +1,75 @@
+"""The network of a run's settings, with its input normalization and its initial weights."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import nn
+
+from trainlab.build.seeding import seed_everything, seed_for
+from trainlab.data import ImageData
+from trainlab.data.loader import BatchLoader
+from trainlab.errors import RequestError
+from trainlab.instantiate import instantiate, root_cause_message
+from trainlab.instantiate.parts import ACTIVATION, INIT, MODEL, NORM_LAYER, NORMALIZATION, POOL, expected_call
+from trainlab.nn.initializers import initialize
+from trainlab.nn.norm_layers import NormLayer
+from trainlab.nn.normalization import NormalizedNetwork
+
+# Images on which LSUV measures a layer's variance (Mishkin & Matas 2016 use a training batch)
+LSUV_BATCH_SIZE = 256
+
+
+def build_network(settings: Mapping[str, Any], in_shape_CHW: Sequence[int], num_classes: int) -> nn.Module:
+    """The network of these settings, with torch's own initial weights.
+
+    Raises:
+        RequestError: a combination that cannot be built, by name.
+    """
+    norm_layer = settings["norm_layer"]
+    built = instantiate(settings["model"], MODEL)
+    try:
+        return built(
+            in_shape_CHW=tuple(in_shape_CHW),
+            num_classes=num_classes,
+            activation=instantiate(settings["activation"], ACTIVATION),
+            norm_layer=NormLayer(norm_layer["position"], instantiate(norm_layer["layer"], NORM_LAYER)),
+            pool=instantiate(settings["pool"], POOL),
+        )
+    except TypeError as error:
+        named = f"model={settings['axes']['model']}"
+        raise RequestError(f"{named}: {root_cause_message(error)}{expected_call(MODEL.name)}") from error
+
+
+def build_model(
+    settings: Mapping[str, Any],
+    in_shape_CHW: Sequence[int],
+    num_classes: int,
+    mean_C: Sequence[float],
+    std_C: Sequence[float],
+) -> NormalizedNetwork:
+    """Input normalization with its statistics (unit scale 0..1), then the network."""
+    normalization = instantiate(settings["normalization"], NORMALIZATION)
+    normalization = normalization(mean_C=tuple(mean_C), std_C=tuple(std_C))
+    built = NormalizedNetwork(normalization, build_network(settings, in_shape_CHW, num_classes))
+    if any(isinstance(m, nn.Conv2d) for m in built.modules()):
+        # images lie in memory as N, H, W, C already, and convolutions are faster so, on CPU and GPU
+        built = built.to(memory_format=torch.channels_last)
+    return built
+
+
+def build_initialized_model(settings: Mapping[str, Any], images: ImageData) -> NormalizedNetwork:
+    """The model at step 0: built and initialized from the run's seed; LSUV gets a batch of real images."""
+    seed_everything(seed_for(settings["seed"], "init"))
+    built = build_model(settings, images.in_shape_CHW, images.num_classes, images.mean_C, images.std_C)
+    batch_size = min(LSUV_BATCH_SIZE, len(images.train))
+    loader = BatchLoader(images.train, batch_size, shuffle=True, seed=seed_for(settings["seed"], "init"))
+    x_NCHW, _ = next(iter(loader))
+    initialize(built.network, instantiate(settings["init"], INIT), built.normalization(x_NCHW))
+    return built
+
+
+def input_shape_CHW(settings: Mapping[str, Any]) -> tuple[int, int, int]:
+    """The network's input by the settings alone, with no data present."""
+    data = settings["data"]
+    return data["channels"], data["image_size"], data["image_size"]

@@ -1,0 +1,207 @@
+"""Jobs of a claim become finished runs: what is missing is run, what is done is reused; arms are tuned.
+
+A fair comparison lets each arm have the setting that is best for it: found on validation, judged on test.
+Candidates are tried on seeds of their own, from TUNING_SEED on: the seeds that an arm is judged by have had
+no
+part in choosing its setting."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+from rich.console import Console
+
+from trainlab.claims.jobs import ArmJob, ClaimComposer
+from trainlab.claims.registry import ClaimFile
+from trainlab.claims.sources import Shift, Signal
+from trainlab.config.validation import validate_model
+from trainlab.runs.result import DONE_STATUSES
+from trainlab.runs.run_folder import RunFolder
+from trainlab.settings import SweepSettings
+from trainlab.sweeps import SweepFailed
+from trainlab.sweeps.display import SweepDisplay
+from trainlab.sweeps.forkserver import ForkServer
+from trainlab.sweeps.local_engine import LocalEngine
+from trainlab.sweeps.network_checks import check_architectures
+from trainlab.sweeps.outcome import Outcome
+from trainlab.sweeps.plan import Plan, make_plan, record_plan
+from trainlab.sweeps.slots import SlotSettings
+from trainlab.terminal import markup_text
+from trainlab.units import pluralize
+
+
+class ClaimInterrupted(SweepFailed):
+    """Somebody asked for an end: no other claim is begun either."""
+
+
+@dataclass(frozen=True)
+class ClaimOptions:
+    """How claims are run: the budget, where the runs lie, how many at a time, and more overrides."""
+
+    profile: str
+    runs: Path
+    slots: int | None = None
+    retry_failed: bool = False
+
+    def overrides(self) -> tuple[str, ...]:
+        """What every run gets besides its claim's own settings."""
+        return (f"paths.runs={self.runs}",)
+
+
+@dataclass(frozen=True)
+class ExecutionContext:
+    """What runs need to be run: a budget, Hydra made ready, warm processes, and where progress is told."""
+
+    setup: ClaimOptions
+    composer: ClaimComposer
+    server: ForkServer
+    console: Console
+
+
+def run_jobs(entry: ClaimFile, jobs: Sequence[ArmJob], bench: ExecutionContext) -> dict[str, dict[int, Path]]:
+    """The folder of each arm's run of each seed. Runs what is not done; what is done without the evidence
+    needed is done again.
+
+    Raises:
+        RequestError: a network cannot be built; nothing was started.
+        SweepFailed: a run failed or was interrupted, and has been named.
+    """
+    console = bench.console
+    values = validate_model(SweepSettings, SWEEP_SETTINGS | {"retry_failed": bench.setup.retry_failed})
+    overrides = (job.overrides for job in jobs)
+    plan = make_plan(overrides, bench.composer.compose, values, _differing_keys(entry), clashes_matter=False)
+    check_architectures(plan.todo, bench.server)
+    record_plan(plan)
+    again = [
+        job
+        for job in plan.jobs
+        if job.status in DONE_STATUSES and not has_required_artifacts(entry, plan.runs / job.run_id)
+    ]
+    shared = f" ({len(again)} of them again, for what their records lack)" if again else ""
+    line = markup_text("[bold]{}[/bold]: {}{}", entry.name, _plan_summary(plan, len(again)), shared)
+    console.print(line, highlight=False, soft_wrap=True)
+    _raise_unless_done(entry, plan, _run_plan(plan, values, bench), console)
+    rerun = replace(plan, todo=again)
+    _raise_unless_done(entry, rerun, _run_plan(rerun, values | {"rerun": True}, bench), console)
+    folders: dict[str, dict[int, Path]] = {}
+    for job, run_id in zip(jobs, plan.requested, strict=True):
+        folders.setdefault(job.arm, {})[job.seed] = plan.runs / run_id
+    return folders
+
+
+SWEEP_SETTINGS = {
+    "plan_only": False, "retry_failed": False, "rerun": False, "run_timeout": None,
+    "prune": "none", "audit": 0.0,
+}  # fmt: skip
+
+
+def _plan_summary(plan: Plan, again: int) -> str:
+    todo = len(plan.todo) + again
+    return f"{pluralize(len(plan.jobs), 'run')}, {len(plan.jobs) - todo} done before, {todo} to do"
+
+
+def _run_plan(plan: Plan, values: dict[str, Any], bench: ExecutionContext) -> list[Outcome]:
+    if not plan.todo:
+        return []
+    engine = LocalEngine(SlotSettings(slots=bench.setup.slots))
+    with SweepDisplay(plan, bench.console) as display:
+        return engine.run(plan, values, bench.server, display)
+
+
+def _differing_keys(entry: ClaimFile) -> list[str]:
+    """The keys in which the arms differ: what names a run in the display."""
+    of_arms = [line.partition("=")[0].lstrip("+") for lines in entry.claim.arms.values() for line in lines]
+    return [*dict.fromkeys(of_arms), "seed"]
+
+
+def has_required_artifacts(entry: ClaimFile, folder: Path) -> bool:
+    """Whether a finished run, perhaps another claim's, has kept what this claim asks for."""
+    sources = entry.claim.all_sources
+    needed: list[Path] = []
+    if any(isinstance(source, Shift) for source in sources):
+        result = RunFolder(folder).result()
+        if result is not None and result.status == "finished":  # a diverged one is shifted by nobody
+            needed.append(folder / "checkpoints" / "last.ckpt")
+    shows_signals = entry.claim.figure.kind in ("heat_map", "depth")
+    if shows_signals or any(isinstance(source, Signal) for source in sources):
+        needed.append(folder / "signals.parquet")
+    return all(path.exists() for path in needed)
+
+
+def _raise_unless_done(entry: ClaimFile, plan: Plan, outcomes: Sequence[Outcome], console: Console) -> None:
+    """Raises where not all is done: Stopped where somebody asked for it, SweepFailed where runs failed."""
+    if {outcome.status for outcome in outcomes} & {"interrupted", "unstarted"}:
+        raise ClaimInterrupted(
+            f"claim {entry.name}: stopped; the same command goes on, nothing finished is run twice"
+        )
+    todo = {job.run_id for job in plan.todo}
+    before = [job for job in plan.jobs if job.status == "failed" and job.run_id not in todo]
+    for job in before:
+        line = f"failed before  {job.run_id}  {job.label}; --retry-failed runs it again"
+        console.print(line, style="red", highlight=False, markup=False, soft_wrap=True)
+    if before or not all(outcome.is_good for outcome in outcomes):
+        raise SweepFailed(f"claim {entry.name}: not all runs are done")
+
+
+TUNING_SEED = 1000
+TUNING_METRIC = "val/acc"
+
+
+@dataclass(frozen=True)
+class TuningOutcome:
+    """What was tried for an arm: each candidate with its mean validation accuracy, in the file's order.
+
+    seconds: how long each candidate's runs took together.
+    """
+
+    candidates: Sequence[Sequence[str]]
+    accuracies: Sequence[float]
+    seconds: float
+
+    @property
+    def best(self) -> Sequence[str]:
+        """The candidate that was chosen; of equals the first."""
+        return self.candidates[self.accuracies.index(max(self.accuracies))]
+
+
+def tune_arms(entry: ClaimFile, bench: ExecutionContext) -> tuple[ClaimFile, dict[str, TuningOutcome]]:
+    """The claim with the best candidate added to each tuned arm, and how each was chosen.
+
+    Raises:
+        SweepFailed: a run failed or was interrupted.
+    """
+    tune, arms = entry.claim.tune, entry.claim.tuned_arms
+    if tune is None or not arms:
+        return entry, {}
+    seeds = range(TUNING_SEED, TUNING_SEED + tune.seeds)
+    jobs = bench.composer.tuning_jobs(entry, bench.setup.profile, seeds, *bench.setup.overrides())
+    measured = _evaluate_candidates(entry, jobs, bench)
+    choices = {}
+    for arm in arms:
+        of_arm = [measured[arm, i] for i in range(len(tune.candidates))]
+        choices[arm] = TuningOutcome(tune.candidates, [a for a, _ in of_arm], sum(s for _, s in of_arm))
+    chosen = {
+        arm: [*lines, *choices[arm].best] if arm in choices else lines
+        for arm, lines in entry.claim.arms.items()
+    }
+    return replace(entry, claim=entry.claim.model_copy(update={"arms": chosen})), choices
+
+
+def _evaluate_candidates(
+    entry: ClaimFile, jobs: Mapping[tuple[str, int], Sequence[ArmJob]], bench: ExecutionContext
+) -> dict[tuple[str, int], tuple[float, float]]:
+    """Mean validation accuracy and seconds of each arm's candidate; what diverged is chosen last."""
+    flat = [replace(job, arm=f"{arm}, candidate {i + 1}") for (arm, i), of in jobs.items() for job in of]
+    folders = run_jobs(entry, flat, bench)
+    found = {}
+    for arm, i in jobs:
+        results = [RunFolder(folder).result() for folder in folders[f"{arm}, candidate {i + 1}"].values()]
+        done = [result for result in results if result is not None]
+        values = [result.metrics.get(TUNING_METRIC) for result in done]
+        is_sound = all(result.status == "finished" for result in done) and None not in values
+        accuracy = fmean(value for value in values if value is not None) if is_sound else -math.inf
+        found[arm, i] = (accuracy, sum(result.seconds or 0.0 for result in done))
+    return found

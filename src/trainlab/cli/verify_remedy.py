@@ -1,0 +1,193 @@
+"""`trainlab explain RUN --prove`: a run with and without its remedy, for a short budget, as ordinary runs."""
+
+import copy
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import typer
+import yaml
+from rich.console import Console
+
+from trainlab.cli.terminal_plot import MARKERS, render_curves
+from trainlab.diagnosis.evidence import Evidence
+from trainlab.diagnosis.explain import Diagnosis
+from trainlab.diagnosis.run_diagnosis import load_evidence
+from trainlab.errors import RequestError
+from trainlab.instantiate import resolve_paths
+from trainlab.runs import Result, RunFolder
+from trainlab.runs.groups import add_to_group
+from trainlab.runs.result import DONE_STATUSES
+from trainlab.terminal import markup_text
+
+MAX_STEPS = 300
+"""Steps of each arm, or the run's own where it made fewer: both get the same, so that they compare."""
+
+FIGURE_FILE = "proof.svg"
+
+
+@dataclass(frozen=True)
+class ComparedRun:
+    """One of the two runs: what it was called, where it lies, what it came to."""
+
+    name: str
+    folder: RunFolder
+    result: Result
+    evidence: Evidence
+
+    def line(self) -> str:
+        """Loss and accuracy in one line."""
+        accuracy, learned = self.result.metrics.get("test/acc"), self.result.verdict.learned
+        says = "learned" if learned else "did not learn"
+        tested = f", test accuracy {accuracy:.1%}" if accuracy is not None else f", {self.result.status}"
+        first = next(iter(self.evidence.losses.values()), float("nan"))
+        return f"loss {first:.3g} → {self.evidence.late_loss():.3g}{tested}: {says}"
+
+
+@dataclass(frozen=True)
+class RemedyComparison:
+    """Both arms, and the figure beside the run (None where figures are not installed)."""
+
+    before: ComparedRun
+    after: ComparedRun
+    figure: Path | None
+
+    def show(self, console: Console) -> None:
+        """Prints both curves and what they came to."""
+        curves = {arm.name: arm.evidence.losses for arm in (self.before, self.after)}
+        console.print(markup_text("\n[bold]training loss[/bold] (nats)"))
+        for line in render_curves(curves, top=1.3 * self.before.evidence.chance_loss):
+            console.print(line, highlight=False, markup=False)
+        for mark, arm in zip(MARKERS, (self.before, self.after), strict=False):
+            console.print(f"{mark} {arm.name}: {arm.line()} ({arm.folder.run_id})", highlight=False)
+        if self.figure:
+            console.print(str(self.figure), highlight=False, soft_wrap=True)
+
+    def as_dict(self) -> dict[str, Any]:
+        """What `--json` prints."""
+        return {
+            "figure": str(self.figure) if self.figure else None,
+            "arms": [
+                {
+                    "name": arm.name,
+                    "run_id": arm.folder.run_id,
+                    "learned": arm.result.verdict.learned,
+                    "metrics": dict(arm.result.metrics),
+                    "losses": list(arm.evidence.losses.values()),
+                }
+                for arm in (self.before, self.after)
+            ],
+        }
+
+
+def verify_remedy(run: RunFolder, diagnosis: Diagnosis, quiet: bool) -> RemedyComparison:
+    """Runs the remedy of the first cause beside the run as it was; what is done already is not repeated.
+
+    Raises:
+        RequestError: there is no cause, or none with a remedy that can be run.
+    """
+    cause = diagnosis.cause
+    if cause is None:
+        raise RequestError(f"run {run.run_id}: no cause was found, so there is nothing to prove")
+    overrides = diagnosis.remedies.get(cause.cause)
+    if overrides is None:
+        raise RequestError(f"run {run.run_id}: {cause.cause} has no remedy that could be run")
+    settings = run.settings()
+    steps, needed = load_evidence(run).steps or MAX_STEPS, cause.numbers.get("steps_needed")
+    longer_by = needed / steps if needed else 2.0
+    if not needed:  # where the run's length is in question, it is not cut
+        steps = min(steps, MAX_STEPS)
+    arms = []
+    for name, changes in (("as it was", []), (overrides, overrides.split())):
+        prepared = comparison_settings(settings, changes, steps, longer_by)
+        if not quiet:
+            print(f"running {name}, {prepared['trainer']['max_steps']} steps …", flush=True)
+        arms.append(_compared_run(name, _run_to_end(prepared, run.path.parent)))
+    add_to_group(run.path.parent, f"prove-{run.run_id}", [arm.folder.run_id for arm in arms])
+    return RemedyComparison(*arms, figure=_save_figure(run, *arms))
+
+
+def comparison_settings(
+    settings: Mapping[str, Any], overrides: list[str], steps: int, longer_by: float = 2.0
+) -> dict[str, Any]:
+    """Frozen settings of the run with `overrides`, ending after `steps`; `longer_by` times that where they
+    ask for more.
+
+    Raises RequestError for settings that are refused.
+    """
+    from trainlab.config import identify
+    from trainlab.config.validation import validate_settings
+
+    of_the_run = ("run_id", "fingerprint", "copy", "own_code", "pruning")
+    prepared = {name: copy.deepcopy(value) for name, value in settings.items() if name not in of_the_run}
+    longer = any(override.startswith(("trainer.max_epochs", "trainer.max_steps")) for override in overrides)
+    for override in overrides:
+        _apply_override(prepared, *override.split("=", 1))
+    prepared["trainer"] |= {
+        "max_steps": round(steps * (longer_by if longer else 1)),
+        "max_epochs": None,
+        "progress_bar": False,
+    }
+    prepared |= {"group": None, "early_stop": None, "checkpoint": "none", "signals": True, "resume": True}
+    prepared["logger"] = {"_target_": None}
+    prepared["paths"] = {**resolve_paths(settings), "data": settings["paths"]["data"]}
+    return identify(validate_settings(prepared))
+
+
+def _apply_override(settings: dict[str, Any], key: str, value: str) -> None:
+    """One override, on settings that are composed already: an axis's option is composed on its own."""
+    from trainlab.config import AXES, compose
+
+    if key in AXES:
+        option = compose([f"{key}={value}"])
+        settings[key], settings["axes"][key] = option[key], option["axes"][key]
+        return
+    plain = yaml.safe_load(value)
+    if key == "depth":
+        settings["depth"] = settings["axes"]["depth"] = settings["model"]["depth"] = plain
+        return
+    *path, name = key.split(".")
+    node = settings
+    for part in path:
+        node = node[part]
+    node[name] = float(plain) if name in ("lr", "gradient_clip") else plain
+
+
+def _run_to_end(settings: Mapping[str, Any], runs: Path) -> RunFolder:
+    """The run of these settings in a process of its own, unless it is done. Exits 1 where it failed."""
+    folder = RunFolder(runs / settings["run_id"])
+    if folder.status() not in DONE_STATUSES:
+        folder.write_settings({**settings, "paths": {**settings["paths"], "runs": str(runs.resolve())}})
+        command = [sys.executable, "-m", "trainlab.training", str(folder.path / "config.yaml")]
+        done = subprocess.run(command, check=False, capture_output=True, text=True)
+        if done.returncode == 2:
+            raise RequestError(done.stderr.strip().removeprefix("trainlab: "))
+        if done.returncode:
+            print(done.stderr.strip(), file=sys.stderr)
+            print(f"trainlab: run {folder.run_id} failed; nothing is proved", file=sys.stderr)
+            raise typer.Exit(1)
+    return folder
+
+
+def _compared_run(name: str, folder: RunFolder) -> ComparedRun:
+    result = folder.result()
+    assert result is not None, "a run that has ended has a result"
+    return ComparedRun(name, folder, result, load_evidence(folder))
+
+
+def _save_figure(run: RunFolder, before: ComparedRun, after: ComparedRun) -> Path | None:
+    """The figure beside the run; None, and a word why, where figures are not installed."""
+    from trainlab.figures import learning_curves, style
+
+    curves = {before.name: before.evidence.losses, after.name: after.evidence.losses}
+    try:
+        chart = learning_curves.loss_comparison_plot(
+            curves, before.evidence.chance_loss, f"run {run.run_id} and its remedy"
+        )
+        return style.save_figure(chart, run.path / FIGURE_FILE)
+    except RequestError as missing:
+        print(f"trainlab: no figure: {missing}", file=sys.stderr)
+        return None

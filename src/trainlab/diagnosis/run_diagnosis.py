@@ -1,0 +1,103 @@
+"""A run's folder becomes evidence, and its verdict; for a run that is over, and for one that is not."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import polars as pl
+
+from trainlab.diagnosis.evidence import Evidence, SettingsSummary
+from trainlab.diagnosis.explain import Diagnosis, diagnose
+from trainlab.runs import Result, RunFolder, Verdict, read_confusion, read_metrics, read_signals
+from trainlab.runs.result import DONE_STATUSES
+
+
+@dataclass(frozen=True)
+class RunDiagnosis:
+    """A run as it was judged when it ended, and as today's rules judge it.
+
+    `recorded` is None where no verdict was recorded (the run goes on, or failed), `status` and `result` as in
+    the record. The one place that decides which of the two is told: see `differs`.
+    """
+
+    status: str
+    result: Result | None
+    evidence: Evidence
+    recorded: Verdict | None
+    today: Diagnosis
+
+    @property
+    def recorded_version(self) -> int | None:
+        """The version of the rules that the recorded verdict was made by."""
+        return None if self.recorded is None else self.recorded.version or 1
+
+    @property
+    def differs(self) -> bool:
+        """Whether today's rules say something else than what was recorded: then both are shown."""
+        if self.recorded is None or self.recorded.learned is None:
+            return False
+        said, today = self.recorded, self.today.record()
+        same = all(getattr(said, name) == today.get(name) for name in ("learned", "cause", "layer"))
+        # a verdict of the first version has no level: that alone is no difference
+        return not same or said.level not in (None, today["level"])
+
+
+def diagnose_run(folder: RunFolder) -> RunDiagnosis:
+    """The recorded verdict of a run and today's. Raises BrokenRun for a record that cannot be read."""
+    status, result, evidence = folder.status(), folder.result(), load_evidence(folder)
+    recorded = result.verdict if result and result.status in DONE_STATUSES else None
+    return RunDiagnosis(status, result, evidence, recorded, diagnose(evidence))
+
+
+def load_evidence(folder: RunFolder) -> Evidence:
+    """What is recorded of a run, whatever its status. Raises BrokenRun for a record that cannot be read."""
+    result = folder.result()
+    return _load_tables(
+        folder,
+        folder.settings(),
+        confusion_matrix(read_confusion(folder.path)),
+        (result.stopped or {}).get("step") if result and result.status == "diverged" else None,
+        result.verdict.reference if result else None,
+        running=result is None and folder.status() == "running",
+    )
+
+
+def diagnose_at_end(
+    folder: RunFolder,
+    settings: Mapping[str, Any],
+    confusion_KK: Sequence[Sequence[int]] | None,
+    diverged: int | None,
+    reference: Mapping[str, Any] | None = None,
+) -> Diagnosis:
+    """The verdict at a run's end, before its result is written."""
+    return diagnose(_load_tables(folder, settings, confusion_KK, diverged, reference))
+
+
+def _load_tables(
+    folder: RunFolder,
+    settings: Mapping[str, Any],
+    confusion_KK: Sequence[Sequence[int]] | None,
+    diverged: int | None,
+    reference: Mapping[str, Any] | None,
+    running: bool = False,
+) -> Evidence:
+    return Evidence.of(
+        read_signals(folder.path).iter_rows(),
+        read_metrics(folder.path).iter_rows(),
+        confusion_KK,
+        SettingsSummary.of(settings),
+        diverged,
+        reference,
+        running,
+    )
+
+
+def confusion_matrix(table: pl.DataFrame) -> list[list[int]] | None:
+    """confusion_KK of the rows (true, predicted, count); None where there are none."""
+    if table.is_empty():
+        return None
+    classes = 1 + max(max(true, predicted) for true, predicted, _ in table.iter_rows())
+    counts_KK = [[0] * classes for _ in range(classes)]
+    for true, predicted, count in table.iter_rows():
+        counts_KK[true][predicted] = count
+    return counts_KK

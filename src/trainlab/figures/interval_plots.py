@@ -1,0 +1,150 @@
+"""Means and estimates with their intervals: groups, interactions of two factors, a forest plot of claims."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from trainlab.errors import RequestError
+from trainlab.figures.style import COLOURS, axis_title, clip_to_share, import_altair, number_format
+from trainlab.stats.intervals import mean_interval
+
+
+def group_means_plot(
+    values: Mapping[str, Sequence[float]], title: str, subtitle: str = "", unit: str = "", name: str = "value"
+) -> Any:
+    """The chart of values by arm, in their order; `unit` `share` and `points` are shown in percent."""
+    alt = import_altair()
+    arms = [arm for arm in values if len(values[arm])]
+    dots = [{"arm": arm, "value": value} for arm in arms for value in values[arm]]
+    means = []
+    for arm in arms:
+        interval = clip_to_share(mean_interval(values[arm]), unit)
+        means.append(
+            {"arm": arm, "mean": interval.value, "low": interval.low, "high": interval.high,
+             "text": format_value(interval.value, unit)}
+        )  # fmt: skip
+    y = alt.Y("arm:N", sort=arms, title=None, axis=alt.Axis(grid=False, labelLimit=260))
+    title_x = axis_title(name, unit)
+    axis = alt.Axis(format=number_format(unit), tickCount=6)
+    scale = alt.Scale(zero=False, padding=12)
+
+    def x(field: str) -> Any:
+        return alt.X(field, title=title_x, axis=axis, scale=scale)
+
+    base = alt.Chart(alt.Data(values=means))
+    layers = [
+        alt.Chart(alt.Data(values=dots)).mark_point(filled=True, size=28, opacity=0.45, color="#777").encode(
+            x=x("value:Q"), y=y
+        ),
+        base.mark_rule(strokeWidth=2.5, color=COLOURS[0]).encode(x=x("low:Q"), x2="high:Q", y=y),
+        base.mark_point(filled=True, size=90, opacity=1, color=COLOURS[0]).encode(x=x("mean:Q"), y=y),
+        base.mark_text(dy=-11, fontSize=11, color="#333").encode(x=x("mean:Q"), y=y, text="text:N"),
+    ]  # fmt: skip
+    return alt.layer(*layers).properties(
+        width=460, height=alt.Step(38), title=alt.TitleParams(title, subtitle=[subtitle] if subtitle else [])
+    )
+
+
+def format_value(value: float | None, unit: str) -> str:
+    """A number as its label has it."""
+    if value is None:
+        return ""
+    if unit in ("share", "points"):
+        return f"{100 * value:.1f} {'%' if unit == 'share' else 'points'}"
+    return f"{value:,.3g}"
+
+
+LEVEL_SEPARATOR = " / "
+"""Between the two levels in an arm's name: `relu / kaiming`."""
+
+
+def interaction_plot(
+    values: Mapping[str, Sequence[float]],
+    names: tuple[str, str],
+    title: str,
+    subtitle: str = "",
+    unit: str = "",
+    name: str = "value",
+) -> Any:
+    """The chart of means with 95% intervals; parallel lines are no interaction.
+
+    Arms are called `LINE / X`; `names` are what the lines and the x axis are.
+
+    Raises:
+        RequestError: an arm whose name has not two parts.
+    """
+    alt = import_altair()
+    rows = []
+    for arm, of in values.items():
+        line, separator, x = arm.partition(LEVEL_SEPARATOR)
+        if not separator:
+            raise RequestError(
+                f"interaction: arm '{arm}', expected a name like 'relu{LEVEL_SEPARATOR}kaiming'"
+            )
+        interval = clip_to_share(mean_interval(of), unit)
+        if interval.value is not None:
+            rows.append(
+                {"line": line, "x": x, "mean": interval.value, "low": interval.low, "high": interval.high}
+            )
+    order = list(dict.fromkeys(row["x"] for row in rows))
+    lines = list(dict.fromkeys(row["line"] for row in rows))
+    axis = alt.Axis(format=number_format(unit))
+    colour = alt.Color("line:N", sort=lines, legend=alt.Legend(title=names[0], orient="top"))
+    base = alt.Chart(alt.Data(values=rows)).encode(
+        x=alt.X("x:N", sort=order, title=names[1], axis=alt.Axis(labelAngle=0, grid=False)),
+        color=colour,
+    )
+    title_y = axis_title(name, unit)
+    y = alt.Y("mean:Q", title=title_y, axis=axis, scale=alt.Scale(zero=unit == "share"))
+    layers = [
+        base.mark_rule(strokeWidth=2).encode(y=alt.Y("low:Q", title=title_y), y2="high:Q"),
+        base.mark_line(strokeWidth=2.5).encode(
+            y=y, strokeDash=alt.StrokeDash("line:N", sort=lines, legend=None)
+        ),
+        base.mark_point(filled=True, size=80, opacity=1).encode(
+            y=y, shape=alt.Shape("line:N", sort=lines, legend=None)
+        ),
+    ]
+    return alt.layer(*layers).properties(
+        width=max(260, 110 * len(order)),
+        height=280,
+        title=alt.TitleParams(title, subtitle=[subtitle] if subtitle else []),
+    )
+
+
+VERDICT_COLOURS = {"supported": "#009E73", "refuted": "#D55E00", "not enough evidence": "#777777"}
+"""The colour of each verdict; shapes tell the same."""
+
+
+def forest_plot(rows: Sequence[Mapping[str, Any]], title: str, subtitle: str = "") -> Any:
+    """The chart of `rows`: `name`, `estimate`, `low`, `high`, `bound`, `verdict`, all in one unit.
+
+    The tick is the bound that the interval has to leave on the right side.
+    """
+    alt = import_altair()
+    data = alt.Data(values=[dict(row) for row in rows])
+    y = alt.Y(
+        "name:N", sort=[row["name"] for row in rows], title=None, axis=alt.Axis(grid=False, labelLimit=420)
+    )
+    names = list(VERDICT_COLOURS)
+    colour = alt.Color(
+        "verdict:N",
+        scale=alt.Scale(domain=names, range=list(VERDICT_COLOURS.values())),
+        legend=alt.Legend(title=None, orient="top"),
+    )
+    shape = alt.Shape("verdict:N", scale=alt.Scale(domain=names, range=["circle", "triangle-up", "diamond"]))
+    base = alt.Chart(data).encode(y=y)
+    title_x = "accuracy, or difference of accuracies (percentage points); 95% interval; tick: the bound"
+    axis = alt.Axis(format="%", labelExpr="replace(datum.label, '%', '')")
+
+    def x(field: str) -> Any:
+        return alt.X(field, title=title_x, axis=axis)
+
+    layers = [
+        alt.Chart(alt.Data(values=[{"zero": 0}])).mark_rule(color="#bbb").encode(x=x("zero:Q")),
+        base.mark_rule(strokeWidth=2.5).encode(x=x("low:Q"), x2="high:Q", color=colour),
+        base.mark_tick(color="#000", thickness=2, size=16).encode(x=x("bound:Q")),
+        base.mark_point(filled=True, size=85, opacity=1).encode(x=x("estimate:Q"), color=colour, shape=shape),
+    ]
+    return alt.layer(*layers).properties(
+        width=460, height=alt.Step(26), title=alt.TitleParams(title, subtitle=[subtitle] if subtitle else [])
+    )

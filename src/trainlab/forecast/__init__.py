@@ -1,0 +1,1 @@
+"""Will it learn? Measured at initialization, no training."""

@@ -1,0 +1,64 @@
+"""The forecast of many recorded runs: each from its own frozen settings, in processes of their own."""
+
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from pathlib import Path
+from typing import NamedTuple
+
+from trainlab.errors import RequestError
+from trainlab.instantiate import mark_trusted, resolve_paths
+from trainlab.runs import CorruptRunError
+from trainlab.runs.frozen_settings import read_settings
+
+
+class RunForecast(NamedTuple):
+    """What the forecast says of a run, before any of it is trained, and its seconds of processor time."""
+
+    learns: float
+    cause: str | None
+    seconds: float
+
+
+def forecasts(
+    folders: Iterable[Path],
+    processes: int = 2,
+    paths: Mapping[str, str] | None = None,
+    each: Callable[[str, RunForecast | None], object] | None = None,
+) -> dict[str, RunForecast]:
+    """By run id, the forecast of each run that has one; a run whose data are gone has none.
+
+    `paths` replaces `paths.data` and `paths.cache` of the settings. `each` is told of every run once it is
+    done.
+    """
+    found: dict[str, RunForecast] = {}
+    # spawned: polars has threads by now, and they do not survive a fork
+    with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
+        for name, said in pool.map(_forecast, [(folder, dict(paths or {})) for folder in folders]):
+            if said is not None:
+                found[name] = said
+            if each is not None:
+                each(name, said)
+    return found
+
+
+def _forecast(task: tuple[Path, dict[str, str]]) -> tuple[str, RunForecast | None]:
+    import time
+
+    import torch
+
+    from trainlab.forecast.run_forecast import forecast_run
+
+    folder, paths = task
+    torch.set_num_threads(1)
+    try:
+        settings = read_settings(folder)
+        settings["paths"] = mark_trusted(
+            {**resolve_paths(settings), "data": settings["paths"]["data"], **paths}
+        )
+        settings["trainer"] = settings["trainer"] | {"threads": 1}
+        start = time.process_time()
+        forecast = forecast_run(settings)
+    except (RequestError, CorruptRunError):
+        return folder.name, None
+    return folder.name, RunForecast(forecast.learns, forecast.cause, time.process_time() - start)

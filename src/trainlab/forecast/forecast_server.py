@@ -1,0 +1,38 @@
+"""`python -m trainlab.forecast.forecast_server`: [settings, which keys are the user's own] in, a forecast
+out.
+
+A process of its own for whoever asks often and must not wait for the pass before: torch is imported once. One
+thread computes, so that runs that train on the same machine are not slowed down, nor the forecast by them.
+"""
+
+import json
+import sys
+from typing import Any, TextIO
+
+from trainlab.errors import error_message
+from trainlab.instantiate.trust import with_trusted
+
+
+def serve(questions: TextIO, answers: TextIO) -> None:
+    """Answers each question: {"forecast": …} as `Forecast.plain` has it, or {"error": one line}."""
+    import torch
+
+    from trainlab.forecast.run_forecast import forecast_run
+
+    torch.set_num_threads(1)
+    for line in questions:
+        print(json.dumps(_answer(line, forecast_run)), file=answers, flush=True)
+
+
+def _answer(line: str, forecast_run: Any) -> dict[str, Any]:
+    try:
+        settings = with_trusted(*json.loads(line))
+        settings["trainer"] = {**settings["trainer"], "threads": 1}
+        return {"forecast": forecast_run(settings).plain()}
+    except Exception as error:  # whatever it was, whoever asked is told, and the next question is answered
+        return {"error": error_message(error)}
+
+
+if __name__ == "__main__":
+    out, sys.stdout = sys.stdout, sys.stderr  # what a library prints is no answer
+    serve(sys.stdin, out)

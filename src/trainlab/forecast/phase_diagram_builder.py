@@ -1,0 +1,161 @@
+"""Runs become a phase diagram: where each lies, what theory says there, and what the forecast says of it."""
+
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from trainlab.analysis import phase_diagram
+from trainlab.analysis.phase_diagram import PhaseDiagram, PhasePoint
+from trainlab.build import networks
+from trainlab.errors import RequestError
+from trainlab.forecast.batch_forecast import forecasts
+from trainlab.forecast.logistic_model import threshold
+from trainlab.instantiate import instantiate
+from trainlab.instantiate.parts import ACTIVATION, INIT
+from trainlab.nn.initializers import MeanField, Normal, VarianceScaling, negative_slopes
+from trainlab.nn.layers import fans, weight_layers
+from trainlab.runs import RunFolder
+from trainlab.runs.frozen_settings import read_settings
+from trainlab.runs.identity import flatten
+from trainlab.theory import mean_field
+
+CURVE_POINTS = 60
+"""Of the theory's curve, between the least and the largest scale."""
+
+
+def build_phase_diagram(
+    folders: Iterable[Path],
+    scale: str | None = None,
+    processes: int = 2,
+    paths: Mapping[str, str] | None = None,
+    each: Callable[..., Any] | None = None,
+    learns: Mapping[str, float] | None = None,
+) -> PhaseDiagram:
+    """The diagram of runs that differ in one number (`init.sigma_w2`, `init.gain`, …), in depth and in seed.
+
+    `scale` None takes the one setting of the initializer that differs. `processes` 0 asks no forecast, which
+    takes seconds a run; nor is one asked where `learns` has what was said before, by run id.
+
+    Raises RequestError where there is no such number, or depth is the same in all runs.
+    """
+    done = {folder: RunFolder(folder).result() for folder in folders}
+    fates = {
+        f: phase_diagram.run_outcome(r.status, r.verdict.learned) for f, r in done.items() if r is not None
+    }
+    settings = {folder: read_settings(folder) for folder, fate in fates.items() if fate is not None}
+    scale = scale or _swept_scale(list(settings.values()))
+    values: dict[Path, Any] = {folder: flatten(of).get(scale) for folder, of in settings.items()}
+    wrong = next((value for value in values.values() if not _is_number(value)), 0)
+    if not _is_number(wrong):
+        raise RequestError(f"phase diagram: {scale}={wrong}, expected a number in every run")
+    if without := [of["axes"]["model"] for of in settings.values() if of["depth"] is None]:
+        raise RequestError(f"phase diagram: model={without[0]} has no depth, expected one in every run")
+    if len({of["depth"] for of in settings.values()}) < 2 or len(set(values.values())) < 2:
+        raise RequestError(f"phase diagram: expected runs of several depths and several {scale}")
+    if learns is None:
+        said = forecasts(settings, processes, paths, each) if processes else {}
+        learns = {run_id: of.learns for run_id, of in said.items()}
+    with _one_thread():
+        one_of_each = {values[folder]: of for folder, of in settings.items()}
+        xi = {value: run_depth_scale(of) for value, of in one_of_each.items()}
+        curve = _curve(next(iter(settings.values())), scale, sorted(xi))
+    places = [
+        PhasePoint(
+            float(values[folder]), int(of["depth"]), int(of["seed"]), str(fates[folder]), xi[values[folder]],
+            learns.get(folder.name),
+        )
+        for folder, of in settings.items()
+    ]  # fmt: skip
+    return PhaseDiagram(scale, tuple(places), tuple(curve), threshold())
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Quadrature is thousands of small operations: more threads only wait for each other."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+def run_depth_scale(settings: Mapping[str, Any]) -> float | None:
+    """ξ of a hidden layer of these settings, in layers: how deep a signal or a gradient gets.
+
+    ξ_c, over which inputs become alike (or unlike); where they never do (ReLU above its critical scale, whose
+    angles do not depend on the scale), 1/|ln χ₁|, over which the gradient grows by e. None with a norm layer,
+    and for an initializer whose variance is not known beforehand.
+    """
+    variances = hidden_variances(settings)
+    if variances is None:
+        return None
+    phi = instantiate(settings["activation"], ACTIVATION)()
+    xi = mean_field.depth_scales(phi, *variances).xi_c
+    if not math.isfinite(xi):
+        slope = mean_field.chi1(phi, *variances)
+        xi = 1 / abs(math.log(slope)) if 0 < slope != 1 else math.inf
+    return xi
+
+
+def hidden_variances(settings: Mapping[str, Any]) -> tuple[float, float] | None:
+    """(σw², σb²) of the middle hidden layer: fan-in times the variance of its weights, that of its biases."""
+    if settings["norm_layer"]["layer"] is not None:
+        return None
+    initializer = instantiate(settings["init"], INIT)
+    if isinstance(initializer, MeanField):
+        return initializer.sigma_w2, initializer.sigma_b2
+    with torch.device("meta"):
+        network = networks.build_network(
+            settings, networks.input_shape_CHW(settings), settings["data"]["num_classes"]
+        )
+    layers = weight_layers(network)[:-1] or weight_layers(network)
+    name, layer = layers[len(layers) // 2]
+    std = _std(initializer, layer, negative_slopes(network)[name])
+    return None if std is None else (fans(layer)[0] * std**2, 0.0)
+
+
+def _std(initializer: Any, layer: nn.Module, negative_slope: float) -> float | None:
+    if isinstance(initializer, VarianceScaling):
+        return initializer.std(layer, negative_slope)
+    return initializer.std if isinstance(initializer, Normal) else None
+
+
+def _curve(settings: Mapping[str, Any], scale: str, values: Sequence[float]) -> list[tuple[float, float]]:
+    """(scale, ξ) at these values and evenly between them, to half a step beyond the outermost."""
+    least = max(1.5 * values[0] - 0.5 * values[1], 0.0)
+    most = 1.5 * values[-1] - 0.5 * values[-2]
+    between = [least + (most - least) * i / CURVE_POINTS for i in range(CURVE_POINTS + 1)]
+    found = []
+    for value in sorted({*between, *values}):
+        xi = run_depth_scale(_with_setting(settings, scale, value))
+        if xi is not None:
+            found.append((value, xi))
+    return found
+
+
+def _with_setting(settings: Mapping[str, Any], name: str, value: float) -> dict[str, Any]:
+    first, _, rest = name.partition(".")
+    return {**settings, first: _with_setting(settings[first], rest, value) if rest else value}
+
+
+def _swept_scale(settings: Sequence[Mapping[str, Any]]) -> str:
+    """The one setting of the initializer that differs. Raises RequestError for none or several."""
+    flats = [flatten(of) for of in settings]
+    names = sorted(name for name in set().union(*flats) if name.startswith("init."))
+    differ = [name for name in names if len({of.get(name) for of in flats}) > 1]
+    if len(differ) != 1:
+        raise RequestError(
+            f"phase diagram: the runs differ in {', '.join(differ) or 'no number of the initializer'}; "
+            "say which is the scale, as in --scale init.sigma_w2"
+        )
+    return differ[0]
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)

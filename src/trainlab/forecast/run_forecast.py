@@ -1,0 +1,72 @@
+"""A run's forecast: its own network, batches, optimizer, schedule and budget, and no step of training."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from trainlab.build import networks
+from trainlab.build.data import build_datamodule, load_data
+from trainlab.build.dry_run import validate_build
+from trainlab.build.optimizer import optimizer_factory, total_steps
+from trainlab.data import ImageData
+from trainlab.diagnosis import preflight
+from trainlab.diagnosis.evidence import SettingsSummary
+from trainlab.forecast.answer import Forecast
+from trainlab.forecast.chain_theory import chain_theory, theory_as_dict
+from trainlab.forecast.functional_model import FunctionalModel
+from trainlab.instantiate import instantiate
+from trainlab.instantiate.parts import SCHEDULER
+
+THEORY_IMAGES = 64
+"""From which the theory takes the input's second moment and correlation."""
+
+
+def forecast_run(settings: Mapping[str, Any]) -> Forecast:
+    """What will become of the run of these frozen settings: initialized as it would be, fed as it would be.
+
+    Takes seconds, trains nothing, writes nothing.
+
+    Raises:
+        RequestError: the settings cannot be built, or the data are missing.
+    """
+    if settings["trainer"]["threads"]:
+        torch.set_num_threads(settings["trainer"]["threads"])
+    validate_build(settings)
+    images = load_data(settings)
+    model = networks.build_initialized_model(settings, images)
+    return preflight(
+        model.network,
+        normalized_batches(settings, images, model.normalization),
+        optimizer=optimizer_factory(settings),
+        steps=total_steps(settings, images),
+        schedule=instantiate(settings["scheduler"], SCHEDULER),
+        gradient_clip=settings["trainer"]["gradient_clip"],
+        setup=SettingsSummary.of(settings),
+    )
+
+
+def normalized_batches(
+    settings: Mapping[str, Any], images: ImageData, normalization: nn.Module
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """The run's first training batches as its network sees them; an epoch of them, then no more."""
+    for x_NCHW, y_N in build_datamodule(settings, images).train_dataloader():
+        with torch.no_grad():
+            x_NCHW = normalization(x_NCHW)
+        yield x_NCHW, y_N
+
+
+def theory_for_run(settings: Mapping[str, Any]) -> dict[str, Any] | None:
+    """What mean-field theory says of this run's network, for its images; None where it is no chain of layers.
+
+    Raises:
+        RequestError: the settings cannot be built, or the data are missing.
+    """
+    validate_build(settings)
+    images = load_data(settings)
+    model = networks.build_initialized_model(settings, images)
+    x_NCHW, _ = next(iter(normalized_batches(settings, images, model.normalization)))
+    subject = FunctionalModel(model.network)
+    with subject.held():
+        return theory_as_dict(chain_theory(subject, x_NCHW[:THEORY_IMAGES]))

@@ -1,0 +1,299 @@
+"""One run's folder: the lock, the frozen settings, the tables, the checkpoints, and the result, written
+last."""
+
+import dataclasses
+import shutil
+from collections.abc import Generator, Iterable, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import yaml
+
+from trainlab.errors import RequestError
+from trainlab.runs import index, tables_on_disk
+from trainlab.runs.frozen_settings import SETTINGS_FILE, read_settings, settings_yaml
+from trainlab.runs.locks import LockHeldError, hold_lock, is_lock_held
+from trainlab.runs.result import DONE_STATUSES, RESULT_FILE, CorruptRunError, Result, read_result
+from trainlab.runs.safe_files import write_atomically
+
+LOCK_FILE = ".lock"
+_TABLES = (tables_on_disk.METRICS, tables_on_disk.SIGNALS, tables_on_disk.CONFUSION)
+EARLIER_FOLDER = "earlier"
+"""Where the record of a run that is done lies while the run is done anew."""
+
+
+class RunLockedError(RequestError):
+    """Another process is working on this run."""
+
+
+class RunFolder:
+    """`<runs>/<run_id>/`. Nothing is touched until it is asked for.
+
+    A process that works on the run does so inside `with folder.lock():`, calls `begin`, appends to the logs,
+    and ends with `finish`.
+    """
+
+    def __init__(self, path: Path | str) -> None:
+        self.path = Path(path)
+
+    @property
+    def run_id(self) -> str:
+        """The run's name, which is the folder's."""
+        return self.path.name
+
+    @property
+    def checkpoints(self) -> Path:
+        """Where last.ckpt and best.ckpt lie."""
+        return self.path / "checkpoints"
+
+    def create(self) -> "RunFolder":
+        """Make the folder. Raises RequestError where nothing can be written."""
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise self._cannot_write(error) from error
+        return self
+
+    @contextmanager
+    def lock(self, timeout_seconds: float = 0.5) -> Generator["RunFolder"]:
+        """Hold the run for this process. The lock goes with the process, however it ends.
+
+        Raises RunBusy when another process still holds it after `timeout_seconds` (a look at the status holds
+        it for a moment, so a short wait is right), RequestError where nothing can be written.
+        """
+        self.create()
+        with ExitStack() as held:
+            try:
+                held.enter_context(hold_lock(self.path / LOCK_FILE, timeout_seconds))
+            except LockHeldError as holder:
+                raise RunLockedError(
+                    f"run {self.run_id} is being worked on by {holder} ({self.path})"
+                ) from None
+            except OSError as error:
+                raise self._cannot_write(error) from error
+            yield self
+
+    def begin(self, resumed_step: int | None = None) -> None:
+        """Make ready to write: the run is unfinished from here on.
+
+        With `resumed_step`, what was recorded up to that step stays; without, the run starts from nothing.
+        Checkpoints of an earlier attempt go too, so that no later resume mixes the two. What a run that was
+        done has recorded lies in `earlier/` until there is a new result (`finish`).
+        """
+        before = self._readable_result()
+        if before is not None and before.status in DONE_STATUSES and resumed_step is None:
+            self._set_aside()
+        (self.path / RESULT_FILE).unlink(missing_ok=True)
+        tables_on_disk.delete_table(self.path, tables_on_disk.CONFUSION)
+        for table in (tables_on_disk.METRICS, tables_on_disk.SIGNALS):
+            if resumed_step is None:
+                tables_on_disk.delete_table(self.path, table)
+            else:
+                tables_on_disk.truncate_after(self.path, table, resumed_step)
+        if resumed_step is None:
+            _remove_folder(self.checkpoints)
+
+    def write_settings(self, settings: Mapping) -> None:
+        """Freeze the settings into config.yaml. Raises RequestError where nothing can be written."""
+        try:
+            write_atomically(self.create().path / SETTINGS_FILE, settings_yaml(settings))
+        except yaml.YAMLError as error:
+            raise RequestError(f"settings must be plain values: {error}") from error
+        except OSError as error:
+            raise self._cannot_write(error) from error
+
+    def settings(self) -> dict:
+        """The frozen settings. Raises BrokenRun."""
+        return read_settings(self.path)
+
+    def metrics_log(self) -> tables_on_disk.RowLog:
+        """The log of (step, epoch, name, value) rows."""
+        return tables_on_disk.RowLog(self.path, tables_on_disk.METRICS)
+
+    def signals_log(self) -> tables_on_disk.RowLog:
+        """The log of (step, layer, quantity, value) rows."""
+        return tables_on_disk.RowLog(self.path, tables_on_disk.SIGNALS)
+
+    def write_confusion(self, counts_KK: Sequence[Sequence[int]]) -> None:
+        """Write the confusion matrix: rows are true classes, columns predicted ones."""
+        cells = [
+            (true, predicted, count)
+            for true, row in enumerate(counts_KK)
+            for predicted, count in enumerate(row)
+        ]
+        table = pl.DataFrame(cells, schema=tables_on_disk.CONFUSION.columns, orient="row")
+        tables_on_disk.write_table(self.path, tables_on_disk.CONFUSION, table)
+
+    def finish(self, result: Result) -> None:
+        """Turn the logs (closed before) into parquet and write `result.json`, last.
+
+        A result that is there stays: only `begin`, which starts the run anew, sets it aside. Where the new
+        attempt fails or is pruned, the record that was set aside is put back, and stays.
+
+        Raises OSError (disk full, …; the run is then unfinished), ValueError for the result of another run,
+        and for a run that is finished or diverged already.
+        """
+        if result.run_id != self.run_id:
+            raise ValueError(f"result of run {result.run_id} in the folder of run {self.run_id}")
+        before = self._readable_result()
+        if before is not None and before.status in DONE_STATUSES:
+            raise ValueError(f"run {self.run_id} is {before.status} already: its result is not overwritten")
+        if result.status not in (*DONE_STATUSES, "interrupted") and self.has_earlier():
+            self._put_back()
+            return
+        tables_on_disk.lines_to_parquet(self.path, tables_on_disk.METRICS)
+        tables_on_disk.lines_to_parquet(self.path, tables_on_disk.SIGNALS)
+        result.write(self.path)
+        index.append_result(self.path, result)
+        if result.status in DONE_STATUSES:
+            with suppress(OSError):  # it only takes room
+                _remove_folder(self.path / EARLIER_FOLDER)
+
+    def warn(self, warnings: Sequence[str]) -> None:
+        """Add warnings to the recorded outcome; all else of it stays as it is. Raises OSError, BrokenRun."""
+        result = read_result(self.path)
+        lines = tuple(dict.fromkeys([*result.warnings, *warnings]))
+        result = dataclasses.replace(result, warnings=lines)
+        result.write(self.path)
+        index.append_result(self.path, result)
+
+    def result(self) -> Result | None:
+        """The outcome, None for an unfinished run. Raises BrokenRun."""
+        try:
+            return read_result(self.path)
+        except FileNotFoundError:
+            return None
+
+    def _set_aside(self) -> None:
+        aside = self.path / EARLIER_FOLDER
+        _remove_folder(aside)
+        aside.mkdir()
+        for part in reversed(self._record()):  # the result first: cut short, the run counts as unfinished
+            part.rename(aside / part.name)
+
+    def _put_back(self) -> None:
+        aside = self.path / EARLIER_FOLDER
+        for table in _TABLES:
+            tables_on_disk.delete_table(self.path, table)
+        _remove_folder(self.checkpoints)
+        for part in RunFolder(aside)._record():
+            part.rename(self.path / part.name)
+        with suppress(OSError):
+            _remove_folder(aside)
+
+    def has_earlier(self) -> bool:
+        """Whether the record of this run lies aside: of this run, and not behind a link."""
+        aside = self.path / EARLIER_FOLDER
+        if aside.is_symlink() or (aside / RESULT_FILE).is_symlink():
+            return False
+        try:
+            return read_result(aside, of=self.run_id).status in DONE_STATUSES
+        except (FileNotFoundError, CorruptRunError):
+            return False
+
+    def _record(self) -> list[Path]:
+        """What of a run that is done is there: tables, checkpoints, and its result last."""
+        tables = [file(self.path) for table in _TABLES for file in (table.lines, table.parquet)]
+        return [part for part in (*tables, self.checkpoints, self.path / RESULT_FILE) if part.exists()]
+
+    def _readable_result(self) -> Result | None:
+        try:
+            return self.result()
+        except CorruptRunError:
+            return None
+
+    def is_locked(self) -> bool:
+        """Whether a process is working on the run now."""
+        return is_run_locked(self.path)
+
+    def status(self) -> str:
+        """The status: see the function `status`."""
+        return run_status(self.path)
+
+    def _cannot_write(self, error: OSError) -> RequestError:
+        return RequestError(
+            f"cannot write the run {self.path}: {error.strerror or error}; "
+            "choose a folder that can be written with paths.runs=FOLDER"
+        )
+
+
+def _remove_folder(path: Path) -> None:
+    """Removes a folder; of a link, or a file in its place, only that. Raises OSError."""
+    if path.is_symlink() or path.is_file():
+        path.unlink()
+    elif path.exists():
+        shutil.rmtree(path)
+
+
+def is_run_locked(path: Path) -> bool:
+    """Whether a process holds the lock of the run folder at `path`."""
+    return is_lock_held(path / LOCK_FILE)
+
+
+def run_status(path: Path) -> str:
+    """What a sweep goes by: finished, diverged, failed, interrupted, pruned, running or absent; never raises.
+
+    A record that cannot be believed is none: such a run counts as interrupted.
+    """
+    found = _recorded_status(path) or unfinished_status(path)
+    if found == "interrupted":  # or it has ended between the two looks: its record comes before its lock goes
+        return _recorded_status(path) or found
+    return found
+
+
+def _recorded_status(path: Path) -> str | None:
+    try:
+        return read_result(path).status
+    except (FileNotFoundError, CorruptRunError):
+        return None
+
+
+def unfinished_status(path: Path) -> str:
+    """The status of a folder without a record: running, interrupted or absent."""
+    if not path.is_dir():
+        return "absent"
+    if is_run_locked(path):
+        return "running"
+    written = any((path / name).exists() for name in (SETTINGS_FILE, RESULT_FILE, LOCK_FILE))
+    return "interrupted" if written else "absent"
+
+
+def checkpoint_path(folder: Path, which: str) -> Path:
+    """`last.ckpt` or `best.ckpt` of a run.
+
+    Raises:
+        RequestError: the run has no such checkpoint; names those that it has.
+    """
+    path = folder / "checkpoints" / f"{which}.ckpt"
+    if not path.exists():
+        there = sorted(p.stem for p in path.parent.glob("*.ckpt")) or ["none"]
+        raise RequestError(f"run {folder.name} has no checkpoint '{which}'; available: {', '.join(there)}")
+    return path
+
+
+RERUN_OVERRIDE = "sweep.rerun=true"
+_WANTED_CHECKPOINTS = {"last": ("last",), "best": ("best",), "both": ("last", "best"), "none": ()}
+
+
+def missing_artifacts(settings: Mapping[str, Any], folder: Path) -> list[str]:
+    """What these settings ask a run to keep that its folder does not hold: signals, last.ckpt, best.ckpt."""
+    missing: list[str] = []
+    tables = (tables_on_disk.SIGNALS.parquet(folder), tables_on_disk.SIGNALS.lines(folder))
+    if settings["signals"] is not False and not any(path.exists() for path in tables):
+        missing.append("signals")
+    for name in _WANTED_CHECKPOINTS[settings["checkpoint"]]:
+        if not (folder / "checkpoints" / f"{name}.ckpt").exists():
+            missing.append(f"{name}.ckpt")
+    return missing
+
+
+def rerun_hint(missing: Iterable[str]) -> str:
+    """`without signals, which sweep.rerun=true trains it again for`; or how to anyway."""
+    named = ", ".join(missing)
+    return (
+        f"without {named}, which {RERUN_OVERRIDE} trains it again for"
+        if named
+        else f"{RERUN_OVERRIDE} trains it again"
+    )

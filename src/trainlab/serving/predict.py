@@ -1,0 +1,53 @@
+"""Class probabilities of a user's own images, from the network of a saved run."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from trainlab.data.image_conversion import BitDepth
+from trainlab.errors import RequestError
+from trainlab.serving.preprocessing import PreprocessedImage, preprocess_image
+
+
+def preprocess_for_network(
+    source: Path | bytes | np.ndarray, description: Mapping[str, Any], name: str = "the image"
+) -> PreprocessedImage:
+    """An image from outside as a saved run's network gets it: see `trainlab.serving.preprocessing`.
+
+    A file, an upload's bytes or a drawing. `description` is the checkpoint's.
+
+    Raises:
+        RequestError: not an image, too large, too small, transparent throughout.
+    """
+    channels, height, width = description["in_shape_CHW"]
+    data, depth = description["settings"]["data"]["name"], BitDepth.from_plain(description.get("depth"))
+    return preprocess_image(source, data, (height, width, channels), name, depth)
+
+
+def pixels_as_tensor(taken: PreprocessedImage) -> Tensor:
+    """What was taken in, as pixels x_1CHW (uint8)."""
+    return torch.from_numpy(np.array(taken.pixels_HWC)).permute(2, 0, 1)[None]
+
+
+def read_image(
+    source: Path | bytes | np.ndarray, description: Mapping[str, Any], name: str = "the image"
+) -> tuple[Tensor, tuple[str, ...]]:
+    """An image from outside as pixels x_1CHW (uint8) of a saved run's network, and what was done to it.
+
+    Raises:
+        RequestError: as `take_in_for`; or there is nothing on it to predict.
+    """
+    taken = preprocess_for_network(source, description, name)
+    if taken.empty:
+        raise RequestError(f"{name}: {taken.empty}")
+    return pixels_as_tensor(taken), taken.said
+
+
+@torch.inference_mode()
+def class_probabilities(model: nn.Module, x_NCHW: Tensor) -> Tensor:
+    """Class probabilities p_NK of pixels."""
+    return model(x_NCHW).float().softmax(dim=1)

@@ -1,0 +1,88 @@
+"""Do the labels follow from the images? A reference on the measured batch alone, held against permuted
+labels.
+
+Each image of the batch is classified by a kernel ridge regression on the batch's others (leave one out), and
+again with the labels permuted. Nothing is kept between steps, no random state of torch is touched: the
+numbers of a resumed run are those of a run that was never stopped. They say nothing by one step: `diagnosis`
+adds them up over all measured ones.
+
+Legend: N images, D features, K classes, R permutations.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+MOST_IMAGES = 64
+"""Images of a batch that are taken: the cost grows with their third power (64 cost one or two
+milliseconds)."""
+
+FEWEST_IMAGES = 16
+"""In a smaller batch most images have no other of their class beside them."""
+
+MOST_PIXELS_A_SIDE = 16
+"""Images are averaged down to at most so many pixels a side."""
+
+SAME_IMAGE = 1e-5
+"""Share of the median squared distance below which two images are one: float32's rounding."""
+
+PERMUTATIONS = 4
+RIDGE = 0.1
+"""Added to the kernel's diagonal, which is 1."""
+
+
+def pixel_features(x: Tensor, most: int = MOST_IMAGES) -> Tensor:
+    """x_ND float32 of a batch that enters a network: pixels, averaged to at most 16 × 16, standardized.
+
+    Of the first `most` images.
+    """
+    x = x[:most].detach().float()
+    if x.dim() == 4 and max(x.shape[2:]) > MOST_PIXELS_A_SIDE:
+        x = F.adaptive_avg_pool2d(
+            x, (min(MOST_PIXELS_A_SIDE, x.shape[2]), min(MOST_PIXELS_A_SIDE, x.shape[3]))
+        )
+    x_ND = x.flatten(1)
+    return (x_ND - x_ND.mean(0)) / x_ND.std(correction=0).clamp(min=1e-12)
+
+
+def labels_from_gradient(grad_NK: Tensor) -> Tensor | None:
+    """y_N out of the gradient of a cross-entropy by the logits, (softmax − one-hot) / N; None of another
+    loss.
+
+    Softmax pulls every other class down: one entry of a row is negative, and that is the label's.
+    """
+    grad_NK = grad_NK[:MOST_IMAGES]
+    largest = grad_NK.abs().amax(1)
+    is_one = (grad_NK < -1e-6 * largest[:, None]).sum(1) <= 1
+    balanced = grad_NK.sum(1).abs() <= 1e-3 * largest
+    return grad_NK.argmin(1) if bool((is_one & balanced).all()) else None
+
+
+def probe_labels(x_ND: Tensor, y_N: Tensor, classes: int) -> tuple[Tensor, Tensor]:
+    """Shares of the images that the others classify rightly: by the labels as they are, and permuted.
+
+    Kernel ridge regression with k(a, b) = exp(−|a − b|² / median), on centred one-hot labels; left out one
+    at a time without solving N times: f_i = y_i − α_i / (K + λ)⁻¹_ii (Rasmussen & Williams 2006, eq. 5.12).
+    Images that are in the batch twice are not asked for: their copy would tell.
+    """
+    distances_NN = torch.cdist(x_ND, x_ND).square()
+    width = distances_NN.median().clamp(min=1e-12)
+    kernel_NN = torch.exp(-distances_NN / width)
+    inverse_NN, _ = torch.linalg.inv_ex(kernel_NN + RIDGE * torch.eye(len(x_ND), device=x_ND.device))
+    generator = torch.Generator().manual_seed(0)
+    orders = [torch.randperm(len(y_N), generator=generator).to(y_N.device) for _ in range(PERMUTATIONS)]
+    others_NN = distances_NN + torch.eye(len(x_ND), device=x_ND.device) * distances_NN.max()
+    once_N = others_NN.amin(1) > SAME_IMAGE * width
+    labels = (y_N, *(y_N[order] for order in orders))
+    right = [_left_out(inverse_NN, labels_N, classes, once_N) for labels_N in labels]
+    return right[0], torch.stack(right[1:]).mean()
+
+
+def _left_out(inverse_NN: Tensor, y_N: Tensor, classes: int, once_N: Tensor) -> Tensor:
+    one_hot_NK = F.one_hot(y_N, classes).to(inverse_NN.dtype)
+    # the image's own class is left out of the shares, or it would always be predicted a little less
+    shares_NK = (one_hot_NK.sum(0) - one_hot_NK) / (len(y_N) - 1)
+    centred_NK = one_hot_NK - one_hot_NK.mean(0)
+    left_out_NK = centred_NK - inverse_NN @ centred_NK / inverse_NN.diagonal()[:, None] + shares_NK
+    right_N = (left_out_NK.argmax(1) == y_N).to(inverse_NN.dtype)
+    return (right_N * once_N).sum() / once_N.sum().clamp(min=1)

@@ -1,0 +1,115 @@
+"""Hydra's other launchers and sweepers: runs handed to the one, taken from the other."""
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.utils import JobReturn, JobStatus
+from hydra.plugins.launcher import Launcher
+from hydra.types import HydraContext
+from omegaconf import DictConfig, OmegaConf
+
+from trainlab.config.composer import BulkComposer
+from trainlab.config.overrides import quote_text_values
+from trainlab.instantiate import mark_trusted
+from trainlab.runs.result import DONE_STATUSES, ResultStamp
+from trainlab.runs.run_folder import RunFolder
+from trainlab.sweeps.engine import NullObserver, SweepObserver
+from trainlab.sweeps.forkserver import ForkServer
+from trainlab.sweeps.outcome import Outcome, read_outcome
+from trainlab.sweeps.plan import Job, Plan, make_plan, record_plan
+
+
+class ExternalLauncherEngine:
+    """A launcher that is not ours (basic, joblib, …): it gets each run's overrides, we read the records."""
+
+    def __init__(self, launcher: Launcher):
+        self._launcher = launcher
+
+    def slots(self, plan: Plan) -> int:
+        """Not known; for the estimate, one at a time."""
+        return 1
+
+    def run(
+        self, plan: Plan, sweep: dict[str, Any], server: ForkServer, watcher: SweepObserver
+    ) -> list[Outcome]:
+        """Launches all runs at once and reads what they have recorded."""
+        passed_on = ("rerun", "prune", "audit")
+        ours = [
+            *quote_text_values([f"group={plan.group}"]),
+            *(f"sweep.{name}={sweep[name]}" for name in passed_on),
+        ]
+        for job in plan.todo:
+            watcher.started(job)
+        before = {job.run_id: ResultStamp.of(plan.runs / job.run_id) for job in plan.todo}
+        since, cause = time.monotonic(), None
+        try:
+            self._launcher.launch([[*job.overrides, *ours] for job in plan.todo], initial_job_idx=0)
+        except KeyboardInterrupt:
+            watcher.stopping(1)
+        except (Exception, SystemExit) as error:  # whatever the launcher made of a run that failed
+            cause = f"{type(error).__name__}: {error}"
+        seconds = time.monotonic() - since
+        each = seconds / len(plan.todo)
+        outcomes = [self._outcome(plan, job, before[job.run_id], cause, each) for job in plan.todo]
+        for outcome in outcomes:
+            watcher.ended(outcome)
+        return outcomes
+
+    def _outcome(
+        self, plan: Plan, job: Job, before: ResultStamp, cause: str | None, seconds: float
+    ) -> Outcome:
+        found = read_outcome(job, RunFolder(plan.runs / job.run_id), seconds, since=before)
+        if found is not None:
+            return found
+        return Outcome(job.run_id, job.label, "failed" if cause else "unstarted", cause)
+
+
+def launch_for_external_sweeper(
+    engine: Any, context: HydraContext, config: DictConfig, job_overrides: Sequence[Sequence[str]]
+) -> list[JobReturn]:
+    """Jobs of a sweeper that is not ours, each run once on our engine; what each returns is its val/acc.
+
+    Raises:
+        RequestError: a job that cannot be composed.
+    """
+    loader = context.config_loader
+    parser = OverridesParser.create(config_loader=loader)
+    parsed = [parser.parse_overrides(quote_text_values(lines)) for lines in job_overrides]
+    jobs = [[o for o in overrides if o.key_or_group.split(".")[0] != "sweep"] for overrides in parsed]
+    composer = composer_from_hydra(context, config)
+    sweep: Any = OmegaConf.to_container(config.sweep, resolve=True)
+    plan = make_plan(jobs, lambda overrides: mark_trusted(composer.compose(overrides)), sweep)
+    record_plan(plan)
+    failed: dict[str, Outcome] = {}
+    if plan.todo:
+        with ForkServer() as server:
+            ended = engine.run(plan, sweep, server, NullObserver())
+        failed = {outcome.run_id: outcome for outcome in ended if not outcome.is_good}
+    folders = [plan.runs / run_id for run_id in plan.requested]
+    pairs = zip(folders, job_overrides, strict=True)
+    return [_job_return(folder, overrides, failed.get(folder.name)) for folder, overrides in pairs]
+
+
+def composer_from_hydra(context: HydraContext, config: DictConfig) -> BulkComposer:
+    """What composes the jobs of the application that Hydra is running."""
+    hydra_overrides: Any = OmegaConf.to_container(config.hydra.overrides.hydra)
+    loader = context.config_loader
+    assert isinstance(loader, ConfigLoaderImpl)
+    return BulkComposer(loader, config.hydra.job.config_name, hydra_overrides)
+
+
+def _job_return(folder: Path, overrides: Sequence[str], failed: Outcome | None) -> JobReturn:
+    result = None if failed else RunFolder(folder).result()
+    answer = JobReturn(overrides=list(overrides), working_dir=str(folder))
+    if result is not None and result.status in DONE_STATUSES:
+        answer.status = JobStatus.COMPLETED
+        answer.return_value = result.metrics.get("val/acc")
+    else:
+        answer.status = JobStatus.FAILED
+        reason = result.error if result is not None else failed.cause if failed else "no record"
+        answer.return_value = RuntimeError(f"run {folder.name} is not done: {reason}")
+    return answer

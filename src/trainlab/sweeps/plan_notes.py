@@ -1,0 +1,65 @@
+"""What is worth knowing about a plan: oddities of its data, and what finished runs have not kept."""
+
+import json
+from collections import Counter
+from collections.abc import Iterator
+from functools import partial
+
+from rich.console import Console
+
+from trainlab.data.fingerprint import identify_with_notes
+from trainlab.data.sources import with_data_paths
+from trainlab.runs.result import DONE_STATUSES, CorruptRunError, read_result
+from trainlab.runs.run_folder import RERUN_OVERRIDE, missing_artifacts
+from trainlab.sweeps.plan import Job, Plan
+
+
+class DataNotes:
+    """Tells each note on a plan's data one time: of the files before, of the images once they are read."""
+
+    def __init__(self, plan: Plan, console: Console) -> None:
+        self._plan, self._console = plan, console
+        self._told: set[str] = set()
+
+    def of_files(self) -> None:
+        """What was seen on looking: files passed over, checksums that are not known."""
+        for job in self._one_of_each():
+            settings = job.settings
+            self._tell(with_data_paths(settings, partial(identify_with_notes, settings["data"])).notes)
+
+    def of_images(self) -> None:
+        """What runs have in their records: images in two splits, classes that a cut left empty."""
+        for job in self._one_of_each():
+            try:
+                self._tell(read_result(self._plan.runs / job.run_id).data.get("notes", ()))
+            except (OSError, CorruptRunError):
+                continue
+
+    def _one_of_each(self) -> Iterator[Job]:
+        """A job of each data set; where there is one, of those that are to do."""
+        seen: set[str] = set()
+        for job in self._plan.todo or self._plan.jobs:
+            settings = json.loads(job.frozen)
+            key = json.dumps([settings["data"], settings["paths"]["data"]], sort_keys=True)
+            if key not in seen:
+                seen.add(key)
+                yield job
+
+    def _tell(self, notes: object) -> None:
+        for note in notes if isinstance(notes, list | tuple) else ():
+            if note not in self._told:
+                self._told.add(note)
+                self._console.print(f"data: {note}", markup=False, highlight=False, soft_wrap=True)
+
+
+def missing_artifact_lines(plan: Plan) -> list[str]:
+    """What runs that are done have not kept and the sweep asks for, a line each, with how to get it."""
+    todo = {job.run_id for job in plan.todo}
+    done = (job for job in plan.jobs if job.status in DONE_STATUSES and job.run_id not in todo)
+    counts = Counter(", ".join(missing_artifacts(job.settings, plan.runs / job.run_id)) for job in done)
+    return [
+        f"{count} done without {missing}; {RERUN_OVERRIDE} trains {'them' if count > 1 else 'it'} again "
+        f"for that"
+        for missing, count in counts.items()
+        if missing
+    ]

@@ -1,0 +1,87 @@
+"""From a plan to a worker: the run is reserved, looked up once more, and its settings are frozen on disk."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from trainlab.runs.locks import LockHeldError, hold_lock
+from trainlab.runs.result import DONE_STATUSES
+from trainlab.runs.run_folder import RunFolder
+from trainlab.sweeps.outcome import Outcome, read_outcome
+from trainlab.sweeps.plan import Job, Plan
+from trainlab.sweeps.process_main import PID_FILE
+
+RESERVATION_FILE = ".claim"
+
+
+class RunHeldElsewhere(Exception):
+    """Another sweep, or a run started by hand, is at work on this run; the text says who."""
+
+
+@dataclass(frozen=True)
+class RunReservations:
+    """Gives runs to workers so that sweeps that share a run do it once.
+
+    The sweep holds a claim on a run from the last look at its record until its worker is gone; the worker
+    holds the run's own lock. Both go with their processes.
+    """
+
+    runs: Path
+    group: str
+    rerun: bool = False
+    pruning: Mapping[str, Any] | None = None
+
+    @classmethod
+    def of(cls, plan: Plan, sweep: Mapping[str, Any]) -> "RunReservations":
+        """As the sweep's own settings have it."""
+        pruning = {"by": sweep["prune"], "audit": sweep["audit"]} if sweep["prune"] != "none" else None
+        return cls(plan.runs, plan.group, sweep["rerun"], pruning)
+
+    def folder(self, job: Job) -> RunFolder:
+        """The run's folder."""
+        return RunFolder(self.runs / job.run_id)
+
+    @contextmanager
+    def claim(self, job: Job) -> Iterator[Outcome | None]:
+        """Holds the run; yields its outcome where another sweep has finished it since the plan was made.
+
+        Raises:
+            Elsewhere: it is being worked on.
+            RequestError: nothing can be written.
+        """
+        folder = self.folder(job).create()
+        with ExitStack() as held:
+            try:
+                held.enter_context(hold_lock(folder.path / RESERVATION_FILE))
+            except LockHeldError as holder:
+                raise RunHeldElsewhere(holder.who) from None
+            if folder.is_locked():
+                raise RunHeldElsewhere("another process")
+            yield self._done_since(job, folder)
+
+    def _done_since(self, job: Job, folder: RunFolder) -> Outcome | None:
+        if self.rerun:
+            return None
+        outcome = read_outcome(job, folder, reused=True)
+        return outcome if outcome is not None and outcome.status in DONE_STATUSES else None
+
+    def freeze(self, job: Job, threads: int) -> Path:
+        """Writes the settings that a worker gets, and returns where. Raises RequestError on a full disk."""
+        folder = self.folder(job)
+        folder.write_settings(self._worker_settings(job, threads))
+        (folder.path / PID_FILE).unlink(missing_ok=True)
+        return folder.path / "config.yaml"
+
+    def _worker_settings(self, job: Job, threads: int) -> dict[str, Any]:
+        """The run's settings with what its place in the sweep adds; nothing of it is part of its identity."""
+        settings = job.settings
+        settings["group"] = self.group
+        settings["trainer"]["threads"] = settings["trainer"]["threads"] or threads
+        settings["trainer"]["progress_bar"] = False
+        if self.rerun:
+            settings["rerun"] = True
+        if self.pruning:
+            settings["pruning"] = dict(self.pruning)
+        return settings

@@ -1,0 +1,202 @@
+"""The result of a run, written last: finished, diverged, interrupted or failed, each with what is known."""
+
+import logging
+import platform
+import traceback
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import lightning as L
+import torch
+from lightning.pytorch.utilities.exceptions import SIGTERMException
+
+from trainlab.cores import available_cores
+from trainlab.data import ImageData
+from trainlab.diagnosis.run_diagnosis import diagnose_at_end
+from trainlab.runs import Result, RunFolder, Verdict
+from trainlab.runs.provenance import code_state, processor_name, versions
+from trainlab.runs.result import DONE_STATUSES
+from trainlab.training.classifier import Classifier
+from trainlab.training.interruption import Interruption
+from trainlab.training.lightning_internals import is_rank_zero
+from trainlab.training.pruning import Pruned, Pruning
+from trainlab.training.reference_model import load_or_fit_reference
+from trainlab.training.timing import Elapsed, Throughput
+from trainlab.training.tracking import FaultTolerantLogger, RecordLogger
+
+log = logging.getLogger(__name__)
+
+RECORDED_METRICS = ("test/acc", "test/loss", "val/acc", "val/loss", "train/acc", "train/loss")
+
+
+class ResultWriter:
+    """Writes the run's result when the block ends, however it ends; a result that is written stays.
+
+    The record comes first, then the tracker is closed: what that does, or a signal in it, is a warning.
+    `interruption` knows what a signal has ended; `say` tells the user of a warning.
+    """
+
+    def __init__(
+        self,
+        folder: RunFolder,
+        settings: Mapping[str, Any],
+        pruning: Pruning,
+        interruption: Interruption,
+        say: Callable[[str], None] = log.warning,
+    ):
+        self.folder, self.settings, self.pruning = folder, settings, pruning
+        self.data_notes: Sequence[str] = ()
+        self.elapsed = Elapsed()
+        self._interruption, self._say = interruption, say
+        self._warnings: list[str] = []
+        self._result: Result | None = None
+        self._mirror: FaultTolerantLogger | None = None
+        self._classifier: Classifier | None = None
+        self._throughput: Throughput | None = None
+        self._record: RecordLogger | None = None
+        self._images: ImageData | None = None
+
+    def watch(
+        self, classifier: Classifier, throughput: Throughput, record: RecordLogger, images: ImageData
+    ) -> None:
+        """From here on the result says how far the run has come."""
+        self._classifier, self._throughput, self._record = classifier, throughput, record
+        self._images = images
+
+    def mirror(self, tracker: FaultTolerantLogger | None) -> FaultTolerantLogger | None:
+        """The same tracker, which is closed when the run is over and its record is written."""
+        self._mirror = tracker
+        return tracker
+
+    def warn(self, line: str) -> None:
+        """Says once what does not change the result, and keeps it in the record, also one that is written."""
+        if line in self._warnings:
+            return
+        self._warnings.append(line)
+        if not is_rank_zero():
+            return
+        self._say(line)
+        if self._result is not None:
+            with self._interruption.not_now():
+                self.folder.warn([line])
+
+    def __enter__(self) -> "ResultWriter":
+        self.elapsed.begin()
+        self._code = code_state()  # as it is now: it may be committed, or changed, before the run ends
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            if error is not None and self._result is None:
+                self._record_end(error)
+        finally:
+            if self._mirror is not None:
+                is_result = self._result is not None and self._result.status in (*DONE_STATUSES, "pruned")
+                self._mirror.close(exit_code=0 if is_result else 1)
+
+    def _record_end(self, error: BaseException) -> None:
+        if isinstance(error, Pruned):
+            self._write(
+                status="pruned",
+                stopped={"reason": self.pruning.reason},
+                verdict=self.pruning.verdict,
+                steps=self.pruning.steps,
+            )
+            return
+        # of several processes, Lightning ends each at its own next look
+        stopped = self._interruption.ended(error) or isinstance(error, SIGTERMException)
+        self._write(
+            status="interrupted" if stopped else "failed",
+            error=None if stopped else _describe_error(error),
+        )
+
+    def finish(self, trainer: L.Trainer) -> Result:
+        """The result of a run that came to its end; a signal that comes now is too late to change it."""
+        with self._interruption.not_now():
+            return self._finished(trainer)
+
+    def _finished(self, trainer: L.Trainer) -> Result:
+        classifier, record = self._classifier, self._record
+        assert classifier is not None and record is not None
+        metrics = {name: record.latest[name] for name in RECORDED_METRICS if name in record.latest}
+        confusion_KK = None if classifier.confusion_KK is None else classifier.confusion_KK.tolist()
+        if confusion_KK is not None and is_rank_zero():
+            self.folder.write_confusion(confusion_KK)
+        self._drop_unwanted_checkpoint()
+        return self._write(
+            status="diverged" if classifier.diverged else "finished",
+            metrics=metrics,
+            verdict=self._verdict(confusion_KK, classifier.diverged),
+            stopped=classifier.diverged,
+            epochs=round(trainer.global_step / max(1, trainer.num_training_batches), 4),
+            steps=trainer.global_step,
+        )
+
+    def _verdict(self, confusion_KK: list[list[int]] | None, diverged: Mapping[str, Any] | None) -> Verdict:
+        """Learned or not, and why not; by the process that has the record."""
+        if not is_rank_zero():
+            return Verdict()
+        step = diverged["step"] if diverged else None
+        known = load_or_fit_reference(self.settings, self._images) if self._images is not None else None
+        diagnosis = diagnose_at_end(self.folder, self.settings, confusion_KK, step, known)
+        return Verdict(**diagnosis.record(), reference=known)
+
+    def _drop_unwanted_checkpoint(self) -> None:
+        """`checkpoint=best` needed the last one only to go on from."""
+        if self.settings["checkpoint"] == "best":
+            (self.folder.checkpoints / "last.ckpt").unlink(missing_ok=True)
+
+    def _write(self, status: str, **known: Any) -> Result:
+        with self._interruption.not_now():
+            if self._record is not None:
+                self._record.metrics.close()
+            result = Result.of(
+                self.settings,
+                self.data_notes,
+                status=status,
+                pruning=self.pruning.record(),
+                parameters=_count_parameters(self._classifier),
+                samples_per_second=self._throughput.samples_per_second if self._throughput else None,
+                seconds=self.elapsed.seconds,
+                machine=_describe_machine(self.settings, self._classifier),
+                versions=versions(),
+                git=self._code,
+                started=self.elapsed.started,
+                finished=self.elapsed.finished,
+                warnings=tuple(self._warnings),
+                **known,
+            )
+            if is_rank_zero():
+                self.folder.finish(result)
+            self._result = result
+        return result
+
+
+def _count_parameters(classifier: Classifier | None) -> int | None:
+    return sum(p.numel() for p in classifier.model.parameters()) if classifier else None
+
+
+def _describe_machine(settings: Mapping[str, Any], classifier: Classifier | None) -> dict[str, Any]:
+    device = classifier.device if classifier else torch.device("cpu")
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.machine()
+    return {
+        "device": device.type,
+        "name": name,
+        "processor": processor_name(),
+        "cores": available_cores(),
+        "threads": torch.get_num_threads(),
+        "devices": settings["trainer"]["devices"],
+    }
+
+
+def _describe_error(error: BaseException) -> dict[str, Any]:
+    frames = traceback.extract_tb(error.__traceback__)[-5:]
+    return {
+        "type": type(error).__name__,
+        "message": str(error),
+        "frames": [f"{Path(f.filename).name}:{f.lineno} {f.name}" for f in frames],
+    }

@@ -1,0 +1,115 @@
+"""The claims as a report: each with its statement, its verdict, its table and its picture.
+
+The same Markdown goes to W&B, with charts of the claim's runs beside it, and into a file.
+"""
+
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from trainlab.claims import collection_pages
+from trainlab.claims.claim_page import (
+    FIGURE_FILE,
+    certainty_text,
+    findings_table,
+    format_p_equation,
+    provenance,
+)
+from trainlab.claims.registry import ClaimFile
+from trainlab.errors import RequestError
+from trainlab.wandb_sync.sweep_view import STEP
+
+if TYPE_CHECKING:
+    from wandb_workspaces.reports.v2 import PanelGrid, Report
+
+TITLE = "What was claimed, and what came out"
+_CHARTS = {"train/loss": "Training loss", "val/acc": "Validation accuracy"}
+
+
+@dataclass(frozen=True)
+class ReportSection:
+    """A claim that was run: its question, what came of it in Markdown, its picture, its runs."""
+
+    question: str
+    text: str
+    figure: Path | None
+    run_ids: tuple[str, ...]
+
+
+def report_sections(entries: Sequence[ClaimFile]) -> list[ReportSection]:
+    """Those of the claims that were run, in their order.
+
+    Raises:
+        RequestError: none has been run.
+    """
+    found = collection_pages.read_records(entries)
+    if not found:
+        raise RequestError("none of these claims has been run: `trainlab claims run NAME` first")
+    judged = collection_pages.verdicts_by_claim(found)
+    told = []
+    for entry in entries:
+        if entry.name not in found:
+            continue
+        record, (verdict, p) = found[entry.name], judged[entry.name]
+        text = [
+            f"> {record['statement']}\n>\n> — {record['source']}",
+            f"**{verdict.capitalize()}** among all claims, {format_p_equation(p)}; by itself "
+            f"{record['verdict']}, "
+            f"{certainty_text(record)}.",
+            findings_table(record),
+            f"`trainlab claims run {entry.name}` {provenance(record)}",
+        ]
+        figure = entry.folder / FIGURE_FILE
+        run_ids = tuple(run_id for arm in record["arms"] for run_id in arm["runs"].values())
+        told.append(
+            ReportSection(record["question"], "\n\n".join(text), figure if figure.exists() else None, run_ids)
+        )
+    return told
+
+
+def report_markdown(told: Sequence[ReportSection], folder: Path) -> str:
+    """The report as a file that lies in `folder`, with pictures."""
+    parts = [f"# {TITLE}"]
+    for lesson in told:
+        parts += [f"## {lesson.question}", lesson.text]
+        if lesson.figure is not None:
+            parts.append(f"![{lesson.question}]({_relative_link(folder, lesson.figure)})")
+    return "\n\n".join(parts) + "\n"
+
+
+def _relative_link(folder: Path, target: Path) -> str:
+    """Where a file is, seen from a folder; its address where there is no way between them."""
+    try:
+        return Path(os.path.relpath(target, folder)).as_posix()
+    except ValueError:  # on another drive of Windows
+        return target.resolve().as_uri()
+
+
+def build_report(told: Sequence[ReportSection], entity: str, project: str) -> "Report":
+    """The report for W&B: pictures are the charts of the claim's runs, in the place of the file's."""
+    import wandb_workspaces.reports.v2 as wr
+
+    blocks: list = []
+    for lesson in told:
+        blocks += [wr.H2(lesson.question), wr.MarkdownBlock(lesson.text)]
+        if lesson.run_ids:
+            blocks.append(_chart_grid(lesson, entity, project))
+    return wr.Report(entity=entity, project=project, title=TITLE, blocks=blocks)
+
+
+def _chart_grid(lesson: ReportSection, entity: str, project: str) -> "PanelGrid":
+    import wandb_workspaces.reports.v2 as wr
+
+    of_claim = f'Metric("ID") in {json.dumps(lesson.run_ids)}'
+    return wr.PanelGrid(
+        runsets=[wr.Runset(entity=entity, project=project, name=lesson.question, filters=of_claim)],
+        panels=[
+            wr.LinePlot(
+                title=title, x=STEP, y=[key], max_runs_to_show=50, layout=wr.Layout(x=12 * at, w=12, h=8)
+            )
+            for at, (key, title) in enumerate(_CHARTS.items())
+        ],
+    )
