@@ -4,7 +4,7 @@ BIN := .venv/bin
 EXTRAS := app,ray,slurm,dev
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-all lint format bench app results picture reproduce reproduce-papers grid forecast report clean
+.PHONY: help setup demo quick test test-all lint format bench app results picture reproduce reproduce-papers grid forecast report clean
 
 help:  ## list the targets
 	@grep -E '^[a-z%-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z%-]+):.*## (.*)/  make \1 \t\2/' | expand -t 20
@@ -25,7 +25,10 @@ demo: setup  ## four small runs on embedded digits, the table, and what to try n
 	@echo '  python train.py -m experiment=demo init=glorot,kaiming optimizer=adam optimizer.lr=1e-3   what Adam mends'
 	@echo '  trainlab runs list      trainlab explain RUN      trainlab claims list      trainlab options activation'
 
-test: setup lint  ## lint, type check and the default tests, offline, under 10 minutes
+quick: setup lint  ## lint, types, and the tests of what changed, within a minute
+	$(BIN)/python -m pytest --time-budget 30 $$($(BIN)/python tests/quick.py)
+
+test: setup lint  ## lint, type check and the default tests, offline, under 8 minutes
 	$(BIN)/python -m pytest
 
 test-all: setup lint  ## the default tests and the slow ones

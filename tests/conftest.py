@@ -1,6 +1,7 @@
 """What many rooms' tests share: one quick run, whole, through the platform."""
 
 import os
+import time
 
 import pytest
 from hypothesis import settings as hypothesis_settings
@@ -24,6 +25,22 @@ QUICK = (
     "data.batch_size=32", "model=plain_cnn", "depth=2", "width=4", "trainer=cpu", "trainer.threads=1",
     "trainer.max_epochs=2", "logger=none",
 )  # fmt: skip
+
+
+def pytest_addoption(parser):
+    parser.addoption(
+        "--time-budget", type=float, metavar="SECONDS", help="skip the tests that would begin after this time"
+    )
+
+
+def pytest_configure(config):
+    config.began = time.monotonic()
+
+
+def pytest_runtest_setup(item):
+    budget = item.config.getoption("--time-budget")
+    if budget is not None and time.monotonic() - item.config.began > budget:
+        pytest.skip(f"later than --time-budget={budget:g}: `make test` runs it")
 
 
 @pytest.fixture(scope="session", autouse=True)
