@@ -26,8 +26,8 @@ def calls(path):
 def test_no_widget_is_made_beside_the_one_door(path):
     for function, call in calls(path):
         if isinstance(call.func, ast.Attribute) and call.func.attr in WIDGETS:
-            assert path.name == "shell.py" and function in ("one_of", "some_of"), (
-                f"{path.name}:{call.lineno} {call.func.attr}: make it with shell.control: a link has it"
+            assert path.name == "widgets.py" and function in ("select_from_url", "multiselect_from_url"), (
+                f"{path.name}:{call.lineno} {call.func.attr}: make it with url_control: a link has it"
             )
 
 
@@ -36,7 +36,7 @@ def test_no_two_controls_of_a_page_share_a_name():
         keys = [
             keyword.value.value
             for _, call in {call.lineno: (name, call) for name, call in calls(path)}.values()
-            if isinstance(call.func, ast.Name) and call.func.id == "control"
+            if isinstance(call.func, ast.Name) and call.func.id == "url_control"
             for keyword in call.keywords
             if keyword.arg == "key" and isinstance(keyword.value, ast.Constant)
         ]
