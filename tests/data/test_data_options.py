@@ -10,6 +10,7 @@ from omegaconf import OmegaConf
 from trainlab.data import build_source, load_images
 from trainlab.data.augment import augment_generator
 from trainlab.data.sources import BUILT_IN
+from trainlab.instantiate.renamed import current_name
 
 CONF = Path(__file__).parents[2] / "conf"
 DATA = sorted((CONF / "data").glob("*.yaml"))
@@ -41,7 +42,7 @@ def test_a_data_option_builds_its_source(path):
     assert set(settings) >= COMMON
     assert settings["name"] == path.stem
     assert settings["batch_size"] == 128
-    assert settings["source"]["_target_"] == BUILT_IN[path.stem]
+    assert current_name(settings["source"]["_target_"]) == BUILT_IN[path.stem]
     build_source(settings["source"])
 
 

@@ -188,3 +188,13 @@ def test_the_real_copies(name, copy, mean_C, std_C, real_root, real_cache):
     begin = time.perf_counter()
     identify({"source": {"_target_": BUILT_IN[name]}}, real_root, real_cache)
     assert time.perf_counter() - begin < 0.1
+
+
+def test_a_source_may_import_the_handle_by_its_released_name(tmp_path):
+    from trainlab.data import Found
+
+    class Released(Stripes):
+        def find(self, root):
+            return Found("stripes", self.read, recipe="as released", shape_HWC=(6, 4, 1))
+
+    assert len(load_images(Released(), tmp_path, tmp_path / "cache").test) == 20

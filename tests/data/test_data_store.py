@@ -20,12 +20,12 @@ SLOW_SOURCE = """
 import os, time
 from pathlib import Path
 import numpy as np
-from trainlab.data import Decoded, Examples, Found
+from trainlab.data import DatasetHandle, Decoded, Examples
 
 class Slow:
     def find(self, root):
         self.root = Path(root)
-        return Found("slow", self.read, recipe="slow", shape_HWC=(4, 4, 1))
+        return DatasetHandle("slow", self.read, recipe="slow", shape_HWC=(4, 4, 1))
 
     def read(self):
         (self.root / f"read by {os.getpid()}").write_text("")

@@ -1,12 +1,15 @@
 """Architectures: the numbers of their papers, their sizes, and what is refused."""
 
+from functools import partial
+
 import pytest
 import torch
-from model_options import network
+from hydra.utils import instantiate
+from model_options import names, network, node
 from torch import nn
 
 from trainlab.errors import RequestError
-from trainlab.models import MLP, VGG, LeNet5, LocallyConnected, PlainCNN, ResNet
+from trainlab.models import MLP, VGG, LeNet5, LocallyConnected, PlainCNN, ResNet, allowed_depths
 from trainlab.nn.layers import weight_layers
 from trainlab.nn.norm_layers import NormLayer
 
@@ -228,3 +231,37 @@ def test_circular_padding_sees_no_border():
 def test_an_unknown_padding_is_answered_with_the_closest():
     with pytest.raises(RequestError, match=r"unknown model\.padding 'circle': did you mean 'circular'"):
         PlainCNN((1, 8, 8), 10, depth=3, padding="circle")
+
+
+DEPTHS = [
+    (PlainCNN, list(range(1, 21))),
+    (MLP, list(range(1, 21))),
+    (LocallyConnected, [1, 2, 3, 4, 5, 6]),
+    (ResNet, [3, 6, 9, 12, 15, 18]),
+    (VGG, [11, 13, 16, 19]),
+]
+
+
+@pytest.mark.parametrize(("architecture", "depths"), DEPTHS, ids=lambda value: getattr(value, "__name__", ""))
+def test_an_architecture_takes_the_depths_that_it_lists(architecture, depths):
+    assert list(architecture.depths(20)) == depths
+    side = 28 if architecture is LocallyConnected else 32
+    for depth in depths:
+        on_meta(architecture, (3, side, side), 10, depth=depth, width=2)
+    if architecture not in (PlainCNN, MLP):  # these take any
+        for depth in set(range(21)) - set(depths):
+            with pytest.raises(RequestError, match="depth"):
+                on_meta(architecture, (3, side, side), 10, depth=depth, width=2)
+
+
+@pytest.mark.parametrize("name", names("model"))
+def test_the_depth_of_every_option_is_one_that_it_lists(name):
+    option, depth = instantiate(node("model", name)["model"]), node("model", name)["depth"]
+    assert depth in allowed_depths(option) if depth is not None else list(allowed_depths(option)) == []
+
+
+def test_a_users_own_architecture_may_leave_its_depths_open():
+    class Own(nn.Module):
+        pass
+
+    assert allowed_depths(Own) is None and allowed_depths(partial(Own)) is None

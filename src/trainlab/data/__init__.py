@@ -25,10 +25,14 @@ from trainlab.data.fingerprint import identify
 from trainlab.data.images import ImageData, Split, load_images
 from trainlab.data.sources import DatasetHandle, Decoded, Examples, Source, build_source
 
+Found = DatasetHandle
+"""The name under which it was released: sources in users' own projects may import it."""
+
 __all__ = [
     "DatasetHandle",
     "Decoded",
     "Examples",
+    "Found",
     "ImageData",
     "Source",
     "Split",

@@ -6,14 +6,15 @@ YAML file in your project's `conf/data/`, and chosen by that file's name (`train
     # my_images.py
     import numpy as np
 
-    from trainlab.data import Decoded, Examples, Found
+    from trainlab.data import DatasetHandle, Decoded, Examples
 
     class Noise:
         def __init__(self, classes=2):
             self.classes = classes
 
         def find(self, root):
-            return Found(copy="noise", recipe=f"noise {self.classes}", read=self.read, shape_HWC=(16, 16, 1))
+            recipe = f"noise {self.classes}"
+            return DatasetHandle(copy="noise", recipe=recipe, read=self.read, shape_HWC=(16, 16, 1))
 
         def read(self):
             draw = np.random.default_rng(0)

@@ -10,7 +10,9 @@ A model is called once, with everything by name, and is a module from normalized
 - `pool`: called with nothing, gives a new module; None for none
 - and whatever else its YAML has, as `depth: ${depth}`, `width: ${width}`
 
-It takes all five, also those that it makes no use of; a sweep over one of these says so. One of your own,
+It takes all five, also those that it makes no use of; a sweep over one of these says so. A static method
+`depths(limit)` may say which depths there are, ascending, up to `limit` (`allowed_depths`): for the controls
+of the app, and for remedies. One of your own,
 with its two files in your project's folder, is `trainlab train model=two_layers`:
 
     # my_models.py
@@ -45,6 +47,7 @@ with its two files in your project's folder, is `trainlab train model=two_layers
 """
 
 from trainlab.models.anatomy import LayerRow, Totals, anatomy, totals
+from trainlab.models.blocks import allowed_depths
 from trainlab.models.feature_maps import ConvolutionView, feature_maps
 from trainlab.models.lenet5 import LeNet5
 from trainlab.models.locally_connected import LocallyConnected
@@ -63,6 +66,7 @@ __all__ = [
     "PlainCNN",
     "ResNet",
     "Totals",
+    "allowed_depths",
     "anatomy",
     "feature_maps",
     "totals",

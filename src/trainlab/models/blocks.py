@@ -4,7 +4,7 @@ Legend: C channels, H × W map, F features. Every block has its own activation m
 sees pre-activations (its input) and activations (its output).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import torch
@@ -19,6 +19,9 @@ ShapeCHW = tuple[int, int, int]
 
 ModuleFactory = Callable[[], nn.Module]
 """Builds a new activation or pooling module."""
+
+MAX_LISTED_DEPTH = 64
+"""Most architectures take any depth: so far the app's controls go."""
 
 NO_NORM = NormLayer()
 MAX_POOL: ModuleFactory = partial(nn.MaxPool2d, 2)
@@ -172,3 +175,13 @@ def require_poolings(model: str, in_shape_CHW: ShapeCHW, poolings: int) -> None:
             f"model={model}: {poolings} poolings on {H} × {W} pixels, expected at most "
             f"{max_poolings(in_shape_CHW)}: they need images of {2**poolings} × {2**poolings} or larger"
         )
+
+
+def allowed_depths(model: Callable[..., nn.Module], limit: int = MAX_LISTED_DEPTH) -> Sequence[int] | None:
+    """The depths that a model option takes, ascending, up to `limit`; None where it does not say.
+
+    model: the class, or a partial of it, as the option is built. A class says so by its static method
+    `depths(limit)`; one that has no depth to choose gives none.
+    """
+    depths = getattr(getattr(model, "func", model), "depths", None)
+    return None if depths is None else depths(limit)

@@ -1,11 +1,13 @@
 """LeNet-5 (LeCun et al. 1998), with all connections in C3, parameter-free pooling and a dense output."""
 
+from collections.abc import Sequence
 from functools import partial
 
 from torch import Tensor, nn
 
 from trainlab.errors import RequestError
 from trainlab.models.blocks import (
+    MAX_LISTED_DEPTH,
     MAX_POOL,
     NO_NORM,
     ConvBlock,
@@ -37,6 +39,11 @@ class LeNet5(nn.Module):
     The paper has 60,000: a sparse C3 (1,516), pools with a weight and a bias per map, fixed RBF outputs; and
     tanh. Takes normalized x_NCHW, returns logits_NK. Raises RequestError for images of other sizes.
     """
+
+    @staticmethod
+    def depths(limit: int = MAX_LISTED_DEPTH) -> Sequence[int]:
+        """None: it has one depth."""
+        return ()
 
     def __init__(
         self,

@@ -1,12 +1,14 @@
 """A locally connected network: the receptive fields of a convolutional one, without shared weights."""
 
 import math
+from collections.abc import Sequence
 from functools import partial
 
 from torch import Tensor, nn
 
 from trainlab.errors import RequestError
 from trainlab.models.blocks import (
+    MAX_LISTED_DEPTH,
     MAX_POOL,
     NO_NORM,
     ConvBlock,
@@ -19,6 +21,8 @@ from trainlab.nn.layers import LocallyConnected2d
 from trainlab.nn.norm_layers import NormLayer
 from trainlab.nn.pooling import conv_stride
 
+KERNEL = 5
+
 
 class LocallyConnected(nn.Module):
     """`depth` locally connected layers of `width` maps, kernel × kernel without padding; one dense layer.
@@ -30,6 +34,11 @@ class LocallyConnected(nn.Module):
     Raises RequestError for a size below 1 or more layers than the image holds.
     """
 
+    @staticmethod
+    def depths(limit: int = MAX_LISTED_DEPTH) -> Sequence[int]:
+        """Layers up to `limit` that images of 28 × 28 hold at the default kernel; larger images hold more."""
+        return range(1, min(limit, (28 - 1) // (KERNEL - 1)) + 1)
+
     def __init__(
         self,
         in_shape_CHW: ShapeCHW,
@@ -37,7 +46,7 @@ class LocallyConnected(nn.Module):
         *,
         depth: int = 2,
         width: int = 6,
-        kernel: int = 5,
+        kernel: int = KERNEL,
         activation: ModuleFactory = nn.ReLU,
         norm_layer: NormLayer = NO_NORM,
         pool: ModuleFactory | None = MAX_POOL,

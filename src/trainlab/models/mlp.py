@@ -1,10 +1,12 @@
 """A multilayer perceptron: dense layers on the flattened image."""
 
 import math
+from collections.abc import Sequence
 
 from torch import Tensor, nn
 
 from trainlab.models.blocks import (
+    MAX_LISTED_DEPTH,
     NO_NORM,
     DenseBlock,
     ModuleFactory,
@@ -22,6 +24,11 @@ class MLP(nn.Module):
 
     Raises RequestError for a size below 1, and for a pooling.
     """
+
+    @staticmethod
+    def depths(limit: int = MAX_LISTED_DEPTH) -> Sequence[int]:
+        """Hidden layers: any number, here up to `limit`."""
+        return range(1, limit + 1)
 
     def __init__(
         self,

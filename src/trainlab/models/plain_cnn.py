@@ -1,11 +1,13 @@
 """A plain convolutional network of any depth and width: 3 × 3 convolutions in stages, without shortcuts."""
 
+from collections.abc import Sequence
 from functools import partial
 
 from torch import Tensor, nn
 
 from trainlab.errors import RequestError, unknown_name
 from trainlab.models.blocks import (
+    MAX_LISTED_DEPTH,
     MAX_POOL,
     NO_NORM,
     AverageHead,
@@ -39,6 +41,11 @@ class PlainCNN(nn.Module):
     Raises RequestError for a size below 1, more stages than convolutions, more poolings than the image holds,
     and an unknown padding.
     """
+
+    @staticmethod
+    def depths(limit: int = MAX_LISTED_DEPTH) -> Sequence[int]:
+        """Convolutions: any number, here up to `limit`."""
+        return range(1, limit + 1)
 
     def __init__(
         self,

@@ -1,10 +1,13 @@
 """The residual network for CIFAR (He et al. 2015, "Deep residual learning", section 4.2)."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
 from trainlab.errors import RequestError
 from trainlab.models.blocks import (
+    MAX_LISTED_DEPTH,
     NO_NORM,
     AverageHead,
     ConvBlock,
@@ -33,6 +36,11 @@ class ResNet(nn.Module):
     Raises RequestError for a depth that is no multiple of 3, and for a pooling.
     """
 
+    @staticmethod
+    def depths(limit: int = MAX_LISTED_DEPTH) -> Sequence[int]:
+        """Blocks up to `limit`: equally many in each stage."""
+        return range(STAGES, limit + 1, STAGES)
+
     def __init__(
         self,
         in_shape_CHW: ShapeCHW,
@@ -46,7 +54,7 @@ class ResNet(nn.Module):
         branch_gain: float | None = None,
     ) -> None:
         super().__init__()
-        if depth < STAGES or depth % STAGES:
+        if depth not in self.depths(depth):
             raise RequestError(
                 f"model=resnet: got depth={depth} blocks, expected a multiple of 3: 3, 6, 9, 15, 27, …"
             )

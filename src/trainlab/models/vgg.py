@@ -1,11 +1,13 @@
 """VGG (Simonyan & Zisserman 2015): five stages of 3 × 3 convolutions, each followed by a pooling."""
 
 import math
+from collections.abc import Sequence
 
 from torch import Tensor, nn
 
 from trainlab.errors import RequestError
 from trainlab.models.blocks import (
+    MAX_LISTED_DEPTH,
     MAX_POOL,
     NO_NORM,
     AverageHead,
@@ -39,6 +41,11 @@ class VGG(nn.Module):
     Raises RequestError for another depth, or images too small for five poolings.
     """
 
+    @staticmethod
+    def depths(limit: int = MAX_LISTED_DEPTH) -> Sequence[int]:
+        """Weight layers up to `limit`: the forms of the paper."""
+        return [depth for depth in CONVOLUTIONS_BY_DEPTH if depth <= limit]
+
     def __init__(
         self,
         in_shape_CHW: ShapeCHW,
@@ -52,7 +59,8 @@ class VGG(nn.Module):
     ) -> None:
         super().__init__()
         if depth not in CONVOLUTIONS_BY_DEPTH:
-            raise RequestError(f"model=vgg: got depth={depth}, expected one of 11, 13, 16, 19")
+            expected = ", ".join(map(str, CONVOLUTIONS_BY_DEPTH))
+            raise RequestError(f"model=vgg: got depth={depth}, expected one of {expected}")
         require_at_least("width", width, 1)
         require_poolings("vgg", in_shape_CHW, len(MAPS_BY_STAGE))
         self.stages = nn.Sequential()
