@@ -329,15 +329,15 @@ sys.path.insert(0, {str(Path(__file__).parent)!r})
 from pathlib import Path
 import sweep_fakes as fakes
 from trainlab.sweeps.dispatcher import Dispatcher
-from trainlab.sweeps.reservations import Handover
-from trainlab.sweeps.local_engine import Pool
-from trainlab.sweeps.forkserver import WarmServer
-from trainlab.sweeps.slots import Slot, SlotSettings, make_slots, most_at_once
+from trainlab.sweeps.reservations import RunReservations
+from trainlab.sweeps.local_engine import LocalBackend
+from trainlab.sweeps.forkserver import ForkServer
+from trainlab.sweeps.slots import Slot, SlotSettings, make_slots, max_concurrent_runs
 runs = Path({str(runs)!r})
-server = WarmServer(preload=fakes.PRELOAD)
-pool = Pool([Slot(1), Slot(1)], server, fakes.WORK)
+server = ForkServer(preload=fakes.PRELOAD)
+pool = LocalBackend([Slot(1), Slot(1)], server, fakes.WORK)
 jobs = [fakes.job(runs, f"r{{i}}", seconds={seconds}) for i in range(4)]
-print([o.status for o in Dispatcher(pool, Handover(runs, "group")).run(jobs)])
+print([o.status for o in Dispatcher(pool, RunReservations(runs, "group")).run(jobs)])
 """
 
 

@@ -171,13 +171,14 @@ from hydra import initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from trainlab.config.composer import BulkComposer
 from trainlab.config.options import package_conf
-from trainlab.sweeps.grid import expand
+from trainlab.sweeps.grid import expand_grid
 from trainlab.sweeps.plan import make_plan
 import hydra_plugins.trainlab.sweeper, hydra_plugins.trainlab.launchers
 import trainlab.sweeps.sweep, trainlab.sweeps.local_engine
 with initialize_config_dir(str(package_conf()), version_base="1.3"):
     loader = GlobalHydra.instance().hydra.config_loader
-    grid = expand(["activation=glob(*)", "paths.runs={tmp_path}", "paths.cache={shared_cache}"], {{}}, loader)
+    lines = ["activation=glob(*)", "paths.runs={tmp_path}", "paths.cache={shared_cache}"]
+    grid = expand_grid(lines, {{}}, loader)
     plan = make_plan(grid.jobs(), BulkComposer(loader).compose, {SWEEP}, grid.swept)
 assert len(plan.todo) > 10
 assert "torch" not in sys.modules and "lightning" not in sys.modules, "torch was imported"

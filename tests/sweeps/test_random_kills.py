@@ -22,19 +22,20 @@ from pathlib import Path
 sys.path.insert(0, {here!r})
 import sweep_fakes as fakes
 from trainlab.sweeps.dispatcher import Dispatcher
-from trainlab.sweeps.reservations import Handover
+from trainlab.sweeps.reservations import RunReservations
 from trainlab.sweeps.plan import is_todo
-from trainlab.sweeps.local_engine import Pool
-from trainlab.sweeps.forkserver import WarmServer
+from trainlab.sweeps.local_engine import LocalBackend
+from trainlab.sweeps.forkserver import ForkServer
 from trainlab.sweeps.slots import Slot
 runs = Path({runs!r})
-server = WarmServer(preload=fakes.PRELOAD)
+server = ForkServer(preload=fakes.PRELOAD)
 server.warm_up()
 (runs / "server.pid").write_text(str(forkserver._forkserver._forkserver_pid))
 sweep = {{"rerun": False, "retry_failed": True}}
 jobs = [fakes.job(runs, f"r{{i}}", seconds=0.2) for i in range({count})]
 todo = [j for j in jobs if is_todo(fakes.RunFolder(runs / j.run_id).status(), sweep)]
-outcomes = Dispatcher(Pool([Slot(1), Slot(1)], server, fakes.WORK), Handover(runs, "group")).run(todo)
+backend = LocalBackend([Slot(1), Slot(1)], server, fakes.WORK)
+outcomes = Dispatcher(backend, RunReservations(runs, "group")).run(todo)
 sys.exit(0 if all(o.status == "finished" for o in outcomes) else 1)
 """
 

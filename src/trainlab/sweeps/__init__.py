@@ -5,7 +5,8 @@
 - `dispatcher`: runs on an engine's backend, each once; `reservations`: no run twice; `outcome`: how it ended
 - `engine`: what an engine is; `local_engine` over `slots` and `forkserver`, `ray_engine`, `submitit_engine`
 - `process_main`, `process_exit`: how a run's process begins, and what it died of
-- `display`, `summary`: what the user sees during and after; `sweep`: the story, start to end"""
+- `display`, `summary`: what the user sees during and after; `sweep`: the story, start to end
+"""
 
 from trainlab.sweeps.outcome import SweepFailed
 

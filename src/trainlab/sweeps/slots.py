@@ -52,7 +52,7 @@ def make_slots(settings: SlotSettings, accelerator: str, gpus: Sequence[str], co
     On CPU one slot per core; on GPUs one slot per GPU or `runs_per_gpu`; on mps one. A run on the CPU has one
     thread, as it has alone, unless the settings say otherwise: the same run has the same bits.
     Fewer `slots` than GPUs leave a slot for each GPU all the same: a run over several devices takes several,
-    and `most_at_once` says how many runs go.
+    and `max_concurrent_runs` says how many runs go.
     """
     if accelerator in ("auto", "gpu") and gpus:
         shared = [gpu for _ in range(settings.runs_per_gpu) for gpu in gpus]
