@@ -9,7 +9,12 @@ import sys
 import pytest
 
 from trainlab import cli
-from trainlab.cli.resilient_output import ResilientStream, resilient_output, write_error
+from trainlab.cli.resilient_output import (
+    ResilientStream,
+    _reopen_closed_streams,
+    resilient_output,
+    write_error,
+)
 
 
 class Broken(io.StringIO):
@@ -70,7 +75,7 @@ def test_afterwards_the_streams_are_what_they_were():
 
 def test_closed_streams_are_opened_on_nothing(monkeypatch):
     monkeypatch.setattr(sys, "stdout", None)
-    resilient_output._reopen_closed_streams()
+    _reopen_closed_streams()
     assert sys.stdout is not None and sys.stdout.fileno() == 1
 
 

@@ -46,9 +46,9 @@ def test_a_grid_in_one_table(preflight):
 
 
 def test_theory_alone_makes_no_pass_forward(preflight, monkeypatch):
-    import trainlab.training.preflight as ahead
+    from trainlab.forecast import run_forecast
 
-    monkeypatch.setattr(ahead, "preflight", None)
+    monkeypatch.setattr(run_forecast, "preflight", None)
     code, out, _ = preflight("--theory", "--json")
     theory = json.loads(out)["theory"]
     assert code == 0 and theory["depth"] == 2 and theory["chi1"] == pytest.approx(1, abs=0.2)
@@ -91,9 +91,8 @@ def test_a_sweep_asks_the_same(settings, preflight):
 
 def test_at_the_border_the_steps_are_said(preflight, monkeypatch):
     """One answer beside the probability, and how many steps it takes."""
-    import trainlab.diagnosis.forecast.calibration as calibration
-
-    monkeypatch.setattr(calibration, "border", lambda: (1e-6, 1 - 1e-6))
+    for module in ("logistic_model", "preflight"):
+        monkeypatch.setattr(f"trainlab.forecast.{module}.border", lambda: (1e-6, 1 - 1e-6))
     code, out, _ = preflight("optimizer=sgd", "optimizer.lr=1e-3")
     assert code == 0 and "cannot tell" in out and "steps: " in out and "% in 100 steps, " in out
     code, out, _ = preflight("-m", "optimizer=sgd", "optimizer.lr=1e-3,1e-2")

@@ -12,9 +12,6 @@ from rich.table import Table
 from trainlab.errors import RequestError
 from trainlab.runs.resolve_runs import resolve_runs
 from trainlab.runs.run_folder import checkpoint_path
-from trainlab.serving.export import export_onnx, export_safetensors
-from trainlab.serving.predict import class_probabilities, read_image
-from trainlab.serving.saved_model import load_run_model
 from trainlab.terminal import PlainConsole, markup_text
 
 console = PlainConsole()
@@ -53,6 +50,7 @@ def evaluate(
     if data is not None and not data.is_dir():
         raise RequestError(f"--data {data}: no such folder")
     from trainlab.serving import evaluate as inference
+    from trainlab.serving.saved_model import load_run_model
 
     model, description = load_run_model(path, checkpoint)
     warnings: list[str] = []
@@ -81,6 +79,8 @@ def predict(folder: Path, run: str, images: list[Path], checkpoint: str, as_json
     for image in images:
         if not image.is_file():
             raise RequestError(f"{image}: no such file" if not image.exists() else f"{image}: not a file")
+    from trainlab.serving.predict import class_probabilities, read_image
+    from trainlab.serving.saved_model import load_run_model
 
     model, description = load_run_model(path, checkpoint)
     answers, done = {}, {}
@@ -120,6 +120,8 @@ def export(folder: Path, run: str, checkpoint: str, to: Path | None) -> None:
     path = saved_run(folder, run, checkpoint)
     target = to or path / "export"
     _check_writable(target)
+    from trainlab.serving.export import export_onnx, export_safetensors
+    from trainlab.serving.saved_model import load_run_model
 
     model, description = load_run_model(path, checkpoint)
     for name, write in (
