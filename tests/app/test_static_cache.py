@@ -7,17 +7,10 @@ from dataclasses import dataclass
 
 import pytest
 
-from trainlab.app.streamlit_internals import (
-    BACKEND_SCRIPT,
-    PRELOADED_PARTS,
-    STATIC,
-    index_html,
-    scripts_needed,
-)
-
 pytest.importorskip("streamlit")
 
-from trainlab.app import static_cache, streamlit_internals
+from trainlab.app import static_cache
+from trainlab.app.streamlit_internals import PRELOADED_PARTS, STATIC, index_html
 
 BEHIND = b"left to Streamlit"
 
@@ -29,7 +22,7 @@ class Answer:
 
 
 def answer(path: str, method: str = "GET") -> Answer:
-    """What a server says that has the frontend before an app that says the same to everything."""
+    """What a server says that has the cache before an app that says the same to everything."""
     sent = []
 
     async def send(message):
@@ -65,14 +58,6 @@ def test_the_page_names_the_code_of_charts_and_tables_and_all_of_it_is_there():
         assert "immutable" in file.headers["cache-control"]
 
 
-def test_what_a_file_imports_is_named_with_it():
-    needed = set(scripts_needed(PRELOADED_PARTS))
-    for name in needed:
-        text = (STATIC / name).read_text(encoding="utf-8")
-        imported = re.findall(r'(?:from|import)"\./([\w.-]+\.js)"', text)
-        assert {f"static/js/{other}" for other in imported} <= needed
-
-
 @pytest.mark.parametrize("path", ["/", "/run", "/will-it-learn"])
 def test_every_address_of_the_app_has_the_page(path):
     assert answer(path).body == index_html()
@@ -89,14 +74,3 @@ def test_everything_else_is_left_to_streamlit(path):
 
 def test_only_what_is_asked_for_is_answered():
     assert answer("/compare", "POST").body == BEHIND
-
-
-def test_a_streamlit_without_these_parts_has_its_own_page(monkeypatch):
-    monkeypatch.setattr(streamlit_internals, "PRELOADED_PARTS", ("NoSuchPart",))
-    index_html.cache_clear()
-    try:
-        own = (STATIC / "index.html").read_text(encoding="utf-8")
-        assert index_html().decode().replace(BACKEND_SCRIPT, "") == own
-        assert index_html().decode().count("window.location.origin") == 1, "told where its server is"
-    finally:
-        index_html.cache_clear()

@@ -1,7 +1,8 @@
 """Scale against depth: the outcome of each run, what theory and forecast predicted, how often each was right.
 
 The rule of thumb of mean-field theory says that a network trains up to k ξ layers, ξ the depth over which it
-forgets its input, k about 6 (Schoenholz et al. 2017, arXiv:1611.01232). Legend: R runs."""
+forgets its input, k about 6 (Schoenholz et al. 2017, arXiv:1611.01232). Legend: R runs.
+"""
 
 import math
 from collections.abc import Sequence

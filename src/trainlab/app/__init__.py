@@ -7,4 +7,5 @@
   `forecast_client` the forecast process
 - `widgets` what every page shares: headings, charts, controls bound to the address, errors
 - `theme` the visual language of `figures.style` as Streamlit wants it; `style.css` the rest;
-  `streamlit_internals` all that relies on undocumented parts of Streamlit"""
+  `streamlit_internals` all that relies on undocumented parts of Streamlit
+"""

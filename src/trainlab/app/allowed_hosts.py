@@ -2,7 +2,8 @@
 
 A web page can point its own name to 127.0.0.1 once it is open, and then read what answers there (DNS
 rebinding): the Host header of its requests is still its own. A page of another program on this machine has
-another port as its origin. Both are refused before Streamlit sees them."""
+another port as its origin. Both are refused before Streamlit sees them.
+"""
 
 import ipaddress
 from collections.abc import Collection
@@ -19,7 +20,7 @@ ANY_ADDRESS = ("0.0.0.0", "::")
 class AllowedHosts:
     """ASGI middleware: 403 for a Host that is not among `names`, or a page of another origin.
 
-    Where the app listens on every address of the machine, any address will do as a name: only names rebind.
+    Where the app listens on every address of the machine, any IP address is allowed: only names can rebind.
     """
 
     def __init__(self, app: "ASGIApp", names: Collection[str] = LOCAL_NAMES) -> None:
@@ -27,25 +28,26 @@ class AllowedHosts:
         self.names = frozenset(map(str.lower, names))
 
     async def __call__(self, scope: "Scope", receive: "Receive", send: "Send") -> None:
-        """One request."""
-        if scope["type"] not in ("http", "websocket") or self._may(dict(scope["headers"]), scope["type"]):
+        """Passes an allowed request on, and refuses any other."""
+        kind = scope["type"]
+        if kind not in ("http", "websocket") or self._is_allowed(dict(scope["headers"]), kind):
             await self.app(scope, receive, send)
-        elif scope["type"] == "websocket":
-            await send({"type": "websocket.close", "code": 1008})  # before it is accepted: a 403
+        elif kind == "websocket":
+            await send({"type": "websocket.close", "code": 1008})  # closed before it is accepted: a 403
         else:
             headers = [(b"content-type", b"text/plain; charset=utf-8")]
             await send({"type": "http.response.start", "status": 403, "headers": headers})
             await send({"type": "http.response.body", "body": b"not a name of this app (see --host)\n"})
 
-    def _may(self, headers: dict[bytes, bytes], kind: str) -> bool:
+    def _is_allowed(self, headers: dict[bytes, bytes], kind: str) -> bool:
         host, origin = headers.get(b"host", b""), headers.get(b"origin")
-        if not self._is_ours(host.decode("latin-1")):
+        if not self._is_known_host(host.decode("latin-1")):
             return False
-        if kind == "http" or origin is None:  # what other origins may read over HTTP is Streamlit's to say
+        if kind == "http" or origin is None:  # over HTTP Streamlit's CORS rules decide
             return True
         return urlsplit(origin.decode("latin-1")).netloc.lower() == host.decode("latin-1").lower()
 
-    def _is_ours(self, host: str) -> bool:
+    def _is_known_host(self, host: str) -> bool:
         try:
             parts = urlsplit(f"//{host}")
             name, _ = parts.hostname, parts.port

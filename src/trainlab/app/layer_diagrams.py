@@ -2,7 +2,8 @@
 
 Everything from outside is escaped. Colours are those of the figures; text and lines take the page's own, so
 that light and dark both hold. On a narrow screen a row wraps: the bars stand below the names. Drawings are
-images, since Streamlit removes inline SVG."""
+images, since Streamlit removes inline SVG.
+"""
 
 import base64
 import math

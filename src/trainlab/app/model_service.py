@@ -2,7 +2,8 @@
 
 Several users may look at once, each in a thread of the server; Hydra has one global configuration and torch
 one random state, so that calls that use them take a lock. Nothing here imports torch before it is called.
-Answers are cached, within bounds."""
+Answers are cached, within bounds.
+"""
 
 import functools
 import math

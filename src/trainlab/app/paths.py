@@ -15,13 +15,13 @@ class AppPaths:
     experiments: Path | None = None
 
     def arguments(self) -> list[str]:
-        """The place as arguments of `pages/main.py`."""
-        given = [] if self.experiments is None else [EXPERIMENTS_OPTION, str(self.experiments)]
-        return [RUNS_OPTION, str(self.runs), *given]
+        """The arguments with which `pages/main.py` is started."""
+        experiments = [] if self.experiments is None else [EXPERIMENTS_OPTION, str(self.experiments)]
+        return [RUNS_OPTION, str(self.runs), *experiments]
 
 
 def app_paths() -> AppPaths:
-    """The place that the server was started with; `runs` and the usual claims where nothing was said."""
-    given = dict(zip(sys.argv[1::2], sys.argv[2::2], strict=False))
-    experiments = given.get(EXPERIMENTS_OPTION)
-    return AppPaths(Path(given.get(RUNS_OPTION, "runs")), Path(experiments) if experiments else None)
+    """The folders that the server was started with; the defaults where there are no arguments."""
+    options = dict(zip(sys.argv[1::2], sys.argv[2::2], strict=False))
+    experiments = options.get(EXPERIMENTS_OPTION)
+    return AppPaths(Path(options.get(RUNS_OPTION, "runs")), Path(experiments) if experiments else None)

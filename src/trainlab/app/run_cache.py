@@ -1,5 +1,6 @@
 """Runs as the pages read them: cached for all browsers, within bounds, read again after a change. No
-torch."""
+torch.
+"""
 
 import time
 from collections.abc import Iterable, Mapping, Sequence

@@ -1,4 +1,4 @@
-"""Starts the app: on this machine only, with no watching of files and nothing sent anywhere."""
+"""The web server of the app: this machine only, no watching of files, no telemetry."""
 
 import errno
 import gc
@@ -26,23 +26,23 @@ STREAMLIT_SETTINGS = {
     "server.fileWatcherType": "none",
     "server.maxUploadSize": MAX_UPLOAD_MB,
     "runner.magicEnabled": False,
-    "runner.postScriptGC": False,  # takes as long as a view, once torch is there; Python does it as it needs
+    "runner.postScriptGC": False,  # takes as long as a view, once torch is imported
     "browser.serverAddress": "localhost",
     "browser.gatherUsageStats": False,
     "client.toolbarMode": "viewer",
     "logger.hideWelcomeMessage": True,
 }
 SHUTDOWN_SECONDS = 3
-"""So long open windows may take to say goodbye when the app ends."""
+"""How long open connections may take to close when the app ends."""
 
 
-def serve(place: AppPaths, port: int | None, host: str = LOOPBACK) -> None:
-    """Tells the address and serves until it is interrupted; without `port`, the first free one is taken.
+def serve(paths: AppPaths, port: int | None, host: str = LOOPBACK) -> None:
+    """Prints the address and serves until interrupted; without `port`, on the first free one.
 
-    `host` is the name or address of this machine that it listens on, and answers to beside localhost.
+    `host` is the name or address of this machine to listen on, and to answer to beside localhost.
 
     Raises:
-        RequestError: the extra `app` is not installed, the port is taken, `host` is none of this machine.
+        RequestError: the extra `app` is not installed, the port is taken, `host` is not of this machine.
     """
     if find_spec("streamlit") is None or find_spec("altair") is None:
         raise RequestError("the app needs streamlit and altair; pip install 'trainlab[app]'")
@@ -50,18 +50,18 @@ def serve(place: AppPaths, port: int | None, host: str = LOOPBACK) -> None:
     if listener is None:
         raise RequestError(f"port {port} of {host} is taken; choose another with --port")
     with listener:
-        server = _make_server(place, listener.getsockname()[1], host)
+        server = _make_server(paths, listener.getsockname()[1], host)
         name = "localhost" if host in (LOOPBACK, *ANY_ADDRESS) else host
         print(f"trainlab app: http://{name}:{listener.getsockname()[1]}  ", end="")
-        print(f"(runs in {place.runs}; Ctrl-C ends it)", flush=True)
+        print(f"(runs in {paths.runs}; Ctrl-C ends it)", flush=True)
         try:
             server.run(sockets=[listener])
         except KeyboardInterrupt:  # uvicorn raises it again once everything is closed
             return
 
 
-def _make_server(place: AppPaths, port: int, host: str) -> "Server":
-    """The server with all that the first view needs, so that an address that is told answers at once."""
+def _make_server(paths: AppPaths, port: int, host: str) -> "Server":
+    """The server, with everything imported that the first view needs: a printed address answers at once."""
     import narwhals.stable.v1  # noqa: F401 - altair's way to a table
     import pandas  # noqa: F401 - Streamlit's way to a table, as is the next
     import pyarrow.compute  # noqa: F401
@@ -70,22 +70,25 @@ def _make_server(place: AppPaths, port: int, host: str) -> "Server":
     import uvicorn
     from altair.utils import schemapi
     from starlette.middleware import Middleware
-    from streamlit.web import bootstrap
 
-    from trainlab.app import compare_views, theme  # noqa: F401
+    from trainlab.app import compare_curves, compare_views, theme  # noqa: F401
     from trainlab.app.allowed_hosts import AllowedHosts
     from trainlab.app.static_cache import StaticCache
+    from trainlab.app.streamlit_internals import set_options
 
-    schemapi.disable_debug_mode()  # checking a chart against its schema takes as long as making it: tests do
-    inspect.stack()  # Streamlit asks for it at its first element; the first time is slow
+    schemapi.disable_debug_mode()  # validating a chart takes as long as making it; tests validate
+    inspect.stack()  # Streamlit calls it at its first element; the first call is slow
     gc.freeze()  # what is imported stays: no collection needs to look through it
-    threading.Thread(target=_warm_caches, args=(place,), daemon=True).start()
+    threading.Thread(target=_warm_caches, args=(paths,), daemon=True).start()
     names = [*LOCAL_NAMES, host]
-    streamlits = ["*"] if host in ANY_ADDRESS else names  # it knows no addresses, and ours stands before it
-    given = {**STREAMLIT_SETTINGS, **theme.theme_options(), "server.port": port, "server.address": host}
-    given["server.allowedHosts"] = streamlits
-    bootstrap.load_config_options({name.replace(".", "_"): value for name, value in given.items()})
-    sys.argv = [str(MAIN_SCRIPT), *place.arguments()]  # where `trainlab.app.paths` finds it, in every view
+    own_options = {
+        "server.port": port,
+        "server.address": host,
+        # Streamlit's check knows names and no addresses; `AllowedHosts` comes before it
+        "server.allowedHosts": ["*"] if host in ANY_ADDRESS else names,
+    }
+    set_options({**STREAMLIT_SETTINGS, **theme.theme_options(), **own_options})
+    sys.argv = [str(MAIN_SCRIPT), *paths.arguments()]  # `app_paths()` reads them in every view
     return uvicorn.Server(
         uvicorn.Config(
             st.App(MAIN_SCRIPT, middleware=[Middleware(AllowedHosts, names=names), Middleware(StaticCache)]),
@@ -97,15 +100,15 @@ def _make_server(place: AppPaths, port: int, host: str) -> "Server":
     )
 
 
-def _warm_caches(place: AppPaths) -> None:
-    """The table of all runs, read while the browser is being opened; and one chart, as the first is slow."""
+def _warm_caches(paths: AppPaths) -> None:
+    """Reads the table of all runs while the browser opens, and makes one chart: the first is slow."""
     import polars as pl
 
     from trainlab.app import run_cache
     from trainlab.figures import learning_curves
     from trainlab.figures.style import PageChart
 
-    run_cache.load_run_table(place.runs)
+    run_cache.load_run_table(paths.runs)
     points = pl.DataFrame({"setting": "", "epoch": [1, 2], "mean": 0.5, "low": 0.0, "high": 1.0})
     PageChart(learning_curves.learning_curves_plot(points, "val/acc", "", chance=0.1)).to_dict()
 
@@ -120,12 +123,12 @@ def _listen_on_free_port(host: str) -> socket.socket:
 
 
 def _listen(port: int, host: str) -> socket.socket | None:
-    """A socket that takes connections at this port; None where it is taken.
+    """A socket listening on this port; None where the port is taken.
 
-    Raises RequestError for a host that is none of this machine.
+    Raises RequestError for a host that is not of this machine.
 
-    asyncio sends small answers at once only on a socket that names its protocol; on others, as Streamlit
-    opens them, the system keeps an answer's second half back for up to 40 ms.
+    asyncio sets TCP_NODELAY only on a socket that names its protocol; on others, as Streamlit opens them,
+    Nagle's algorithm delays the second half of an answer by up to 40 ms.
     """
     try:
         family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]

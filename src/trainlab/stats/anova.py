@@ -1,7 +1,8 @@
 """Analysis of variance of a factorial design: the share of each axis, of each pair, and the rest.
 
 Legend: N runs, C cells (settings), B responses at once (the measured one, or many resampled), P indicator
-columns, R their rank."""
+columns, R their rank.
+"""
 
 import math
 from collections.abc import Sequence
