@@ -20,7 +20,7 @@ QUICK = (
     "data.train_size=200", "data.val_size=64", "data.test_size=64", "trainer.max_steps=3", "trainer=cpu",
     "trainer.threads=1", "logger=none",
 )  # fmt: skip
-DOCUMENTED = ("trainlab.nn", "trainlab.models", "trainlab.data.sources")
+DOCUMENTED = ("trainlab.nn", "trainlab.models", "trainlab.data.dataset_sources")
 
 
 def files_of(docstring: str) -> dict[str, str]:

@@ -9,7 +9,7 @@ from omegaconf import OmegaConf
 
 from trainlab.data import build_source, load_images
 from trainlab.data.augment import augment_generator
-from trainlab.data.sources import BUILT_IN
+from trainlab.data.dataset_sources import BUILT_IN
 from trainlab.instantiate.renamed import current_name
 
 CONF = Path(__file__).parents[2] / "conf"

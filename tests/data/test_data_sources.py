@@ -11,7 +11,7 @@ import pytest
 
 from trainlab.data import DatasetHandle, Decoded, Examples, build_source, identify, load_images
 from trainlab.data import fingerprint as fingerprint_module
-from trainlab.data.sources import BUILT_IN, Source
+from trainlab.data.dataset_sources import BUILT_IN, Source
 from trainlab.errors import RequestError
 from trainlab.instantiate import mark_trusted
 

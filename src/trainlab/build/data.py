@@ -11,7 +11,7 @@ from torch import Tensor
 from trainlab.build.seeding import seed_for
 from trainlab.data import ImageData, augment, load_images
 from trainlab.data.datamodule import ImageDataModule
-from trainlab.data.sources import with_data_paths
+from trainlab.data.dataset_sources import with_data_paths
 from trainlab.instantiate import instantiate
 from trainlab.instantiate.parts import AUGMENT
 
@@ -22,7 +22,7 @@ def load_data(
     """The data set, decoded (the first time) and cut as the settings say.
 
     data_folder, cache: where the user says, here and now, that the data lie and decoded images are kept. Else
-    it is as `trainlab.data.sources` has it: a stranger's settings say where to look, not where to write.
+    it is as `with_data_paths` has it: a stranger's settings say where to look, not where to write.
 
     Raises:
         RequestError: missing or corrupt data, by file; a size out of range.

@@ -17,8 +17,8 @@ from trainlab.config.options import canonical_option, catalogue, package_conf
 from trainlab.config.overrides import check_overrides, quote_text_values
 from trainlab.config.user_code import UserCodeDigests
 from trainlab.config.validation import validate_settings
+from trainlab.data.dataset_sources import with_data_paths
 from trainlab.data.fingerprint import identify as identify_data
-from trainlab.data.sources import with_data_paths
 from trainlab.errors import RequestError
 from trainlab.instantiate import mark_trusted
 from trainlab.runs.identity import run_id

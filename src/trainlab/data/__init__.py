@@ -2,7 +2,7 @@
 
 From a source to a batch, a file each:
 
-    sources              what a source is, the built-in ones by name, where their files are looked for
+    dataset_sources      what a source is, the built-in ones by name, where their files are looked for
     torchvision_datasets mnist, fashion_mnist, cifar10: in one of several `formats`, else downloaded
     official_files       which files are the official ones (md5), and how they are downloaded
     formats              idx, cifar_batches, image_parquet, class_folders
@@ -21,9 +21,9 @@ From a source to a batch, a file each:
 What is named here needs no torch; `loader`, `augment` and `datamodule` do, and are imported by name.
 """
 
+from trainlab.data.dataset_sources import DatasetHandle, Decoded, Examples, Source, build_source
 from trainlab.data.fingerprint import identify
 from trainlab.data.images import ImageData, Split, load_images
-from trainlab.data.sources import DatasetHandle, Decoded, Examples, Source, build_source
 
 Found = DatasetHandle
 """The name under which it was released: sources in users' own projects may import it."""

@@ -18,9 +18,9 @@ import numpy as np
 from filelock import FileLock
 
 from trainlab.data.data_quality import quality_notes
+from trainlab.data.dataset_sources import Decoded, Examples
 from trainlab.data.files import explain_write_errors
 from trainlab.data.image_conversion import to_pixels
-from trainlab.data.sources import Decoded, Examples
 from trainlab.errors import RequestError
 
 VERSION = 2

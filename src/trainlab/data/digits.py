@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from trainlab.data import splits
-from trainlab.data.sources import DatasetHandle, Decoded, Examples
+from trainlab.data.dataset_sources import DatasetHandle, Decoded, Examples
 
 SIZE = 32
 TEST_IMAGES = 360

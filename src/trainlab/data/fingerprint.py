@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from trainlab.data.dataset_sources import DatasetHandle, build_source
 from trainlab.data.files import explain_read_errors, explain_write_errors, open_unpacked
-from trainlab.data.sources import DatasetHandle, build_source
 
 if TYPE_CHECKING:
     pass

@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from trainlab.data.dataset_sources import DatasetHandle
 from trainlab.data.formats import class_folders
-from trainlab.data.sources import DatasetHandle
 from trainlab.errors import RequestError
 
 

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from trainlab.data import splits
+from trainlab.data.dataset_sources import DatasetHandle, Source, build_source
 from trainlab.data.decoded_cache import DecodedArrays, open_decoded
 from trainlab.data.fingerprint import identify_handle
-from trainlab.data.sources import DatasetHandle, Source, build_source
 from trainlab.errors import RequestError
 
 DEFAULT_VALIDATION_SHARE = 0.1

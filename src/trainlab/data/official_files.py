@@ -12,8 +12,8 @@ from functools import cache
 from http.client import HTTPException
 from pathlib import Path
 
+from trainlab.data.dataset_sources import DatasetHandle
 from trainlab.data.files import explain_read_errors, open_unpacked
-from trainlab.data.sources import DatasetHandle
 from trainlab.errors import RequestError
 
 OFFICIAL_COPY, OTHER_COPY = "official files", "other files"

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from trainlab.data import splits
-from trainlab.data.sources import DatasetHandle, Decoded, Examples
+from trainlab.data.dataset_sources import DatasetHandle, Decoded, Examples
 from trainlab.errors import RequestError
 
 SIZE = 32

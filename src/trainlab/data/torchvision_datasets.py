@@ -16,9 +16,9 @@ from typing import Any
 from filelock import FileLock
 
 from trainlab.data import official_files
+from trainlab.data.dataset_sources import DatasetHandle, DatasetNotFound, may_download
 from trainlab.data.formats import cifar_batches, class_folders, idx, image_parquet
 from trainlab.data.official_files import DOWNLOAD_ERRORS, publish_download, socket_timeout
-from trainlab.data.sources import DatasetHandle, DatasetNotFound, may_download
 from trainlab.errors import RequestError, error_message
 
 MAX_NAMED = 8

@@ -16,7 +16,7 @@ CALL_SIGNATURES = {
     "data.source": "find(root)",
 }
 """By part, what it is called with; the docstrings of `trainlab.nn`, `trainlab.models` and
-`trainlab.data.sources` have an example of each."""
+`trainlab.data.dataset_sources` have an example of each."""
 PARTIAL_PARTS = frozenset(CALL_SIGNATURES) - {"init", "data.source"}
 """Parts that are called when the network is built, and not where the settings are read: `_partial_: true`."""
 

@@ -7,8 +7,8 @@ from functools import partial
 
 from rich.console import Console
 
+from trainlab.data.dataset_sources import with_data_paths
 from trainlab.data.fingerprint import identify_with_notes
-from trainlab.data.sources import with_data_paths
 from trainlab.runs.result import DONE_STATUSES, CorruptRunError, read_result
 from trainlab.runs.run_folder import RERUN_OVERRIDE, missing_artifacts
 from trainlab.sweeps.plan import Job, Plan

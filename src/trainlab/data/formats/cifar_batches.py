@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
+from trainlab.data.dataset_sources import DatasetHandle, Decoded, Examples
 from trainlab.data.files import explain_read_errors
-from trainlab.data.sources import DatasetHandle, Decoded, Examples
 
 TRAIN_BATCHES = tuple(f"data_batch_{i}" for i in range(1, 6))
 TEST_BATCH = "test_batch"

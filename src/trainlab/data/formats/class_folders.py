@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 
 from trainlab.data import splits
+from trainlab.data.dataset_sources import DatasetHandle, Decoded, Examples
 from trainlab.data.encoded_images import EncodedImage, EncodedImages
-from trainlab.data.sources import DatasetHandle, Decoded, Examples
 from trainlab.errors import RequestError
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".webp", ".gif", ".ppm", ".pgm", ".tif", ".tiff"})

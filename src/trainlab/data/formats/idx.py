@@ -12,8 +12,8 @@ from typing import BinaryIO
 
 import numpy as np
 
+from trainlab.data.dataset_sources import DatasetHandle, Decoded, Examples
 from trainlab.data.files import GZIP_MAGIC, explain_read_errors, file_kind_hint, first_bytes, open_unpacked
-from trainlab.data.sources import DatasetHandle, Decoded, Examples
 from trainlab.errors import RequestError
 
 IDX_FILES = (

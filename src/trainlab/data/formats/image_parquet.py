@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
+from trainlab.data.dataset_sources import DatasetHandle, Decoded, Examples
 from trainlab.data.encoded_images import EncodedImage, EncodedImages
 from trainlab.data.files import explain_read_errors
-from trainlab.data.sources import DatasetHandle, Decoded, Examples
 from trainlab.errors import RequestError
 
 IMAGE_COLUMNS = ("img", "image")
