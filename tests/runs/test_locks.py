@@ -17,8 +17,8 @@ from trainlab.runs.locks import LockHeldError, is_lock_held
 HOLDER = """
 import sys, time
 from pathlib import Path
-from trainlab.runs.locks import holding
-with holding(Path(sys.argv[1])):
+from trainlab.runs.locks import hold_lock
+with hold_lock(Path(sys.argv[1])):
     print("held", flush=True)
     sys.stdin.read(1)
 """

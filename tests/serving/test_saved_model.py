@@ -2,6 +2,7 @@
 
 import pickle
 import shutil
+import sys
 
 import pytest
 import torch
@@ -123,6 +124,7 @@ def test_a_users_own_classes_work_through_target(run, tmp_path, monkeypatch):
         "def half(layer, negative_slope=0.0):\n    nn.init.constant_(layer.weight, 0.5)\n"
     )
     monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "mine", raising=False)  # another test has one of this name
     conf = tmp_path / "conf"
     for axis, text in {
         "model": "# @package _global_\n# mine\nmodel: {_target_: mine.Net, _partial_: true, hidden: 7}\n",

@@ -132,7 +132,7 @@ def test_refused_data_are_not_called_interrupted(call_command, tmp_path, shared_
     def corrupt(settings):
         raise RequestError("train-images: got 5 bytes, expected 16")
 
-    monkeypatch.setattr("trainlab.build.data.load_data", corrupt)
+    monkeypatch.setattr("trainlab.training.run.load_data", corrupt)
     runs = tmp_path / "runs"
     paths = (f"paths.runs={runs}", f"paths.cache={shared_cache}", "logger=none", "model=mlp")
     code, out, error = call_command("train", *paths)
@@ -144,7 +144,7 @@ def test_what_is_refused_once_the_run_has_begun_is_a_failure_and_no_interruption
     def late(*_):
         raise RequestError("the statistics do not fit")
 
-    monkeypatch.setattr("trainlab.training.classifier.build_classifier", late)
+    monkeypatch.setattr("trainlab.training.run.build_classifier", late)
     frozen = settings()
     with pytest.raises(RequestError):
         train(frozen)

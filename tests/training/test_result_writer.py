@@ -158,10 +158,10 @@ def test_a_record_without_warnings_is_read(make_folder):
 
 
 PLACES = {
-    "before the first step": (run_module.assemble, "classifier", "interrupted"),
+    "before the first step": (run_module, "build_classifier", "interrupted"),
     "in a step": (Classifier, "training_step", "interrupted"),
     "in the test": (Classifier, "test_step", "finished"),
-    "while the result is written": (result_writer, "diagnose_end", "finished"),
+    "while the result is written": (result_writer, "diagnose_at_end", "finished"),
 }
 
 

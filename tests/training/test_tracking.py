@@ -174,7 +174,7 @@ def test_a_server_that_is_away_is_asked_once_for_many_runs_and_said_in_each(told
     assert asked == [ANSWER_SECONDS] and len(told.warnings) == 3
     assert all("away" in line and "trainlab sync" in line for line in told.warnings)
     later = time.time() + 2 * UNREACHABLE_SECONDS
-    monkeypatch.setattr(tracking.time, "time", lambda: later)
+    monkeypatch.setattr(wandb_tracking.time, "time", lambda: later)
     monkeypatch.setattr(wandb_connection, "unreachable_reason", lambda seconds: None)
     assert _choose_mode(told("d")) == "online"
 

@@ -70,6 +70,8 @@ OPTIMIZER = Part("optimizer", ("torch.optim",), "torch.optim.Optimizer")
 SCHEDULER = Part("scheduler", named=tuple(
     f"trainlab.nn.schedules.{name}" for name in ("constant", "cosine", "onecycle", "step")
 ))  # fmt: skip
-LOGGER = Part("logger", named=tuple(
-    f"trainlab.training.tracking.{name}_logger" for name in ("csv", "tensorboard", "wandb")
+LOGGER = Part("logger", named=(
+    "trainlab.training.tracking.csv_logger",
+    "trainlab.training.tracking.tensorboard_logger",
+    "trainlab.training.wandb_tracking.wandb_logger",
 ))  # fmt: skip

@@ -137,7 +137,7 @@ class FaultTolerantLogger(Logger):
     @property
     def name(self) -> str | None:
         """The tracker's."""
-        return type(self.inner).__name__.removesuffix("Logger").removeprefix("Own")
+        return type(self.inner).__name__.removesuffix("Logger").removeprefix("Managed")
 
     @property
     def version(self) -> int | str | None:
