@@ -8,6 +8,7 @@ import subprocess
 import sys
 import textwrap
 from pathlib import Path
+from zipfile import ZipFile
 
 import pytest
 
@@ -175,6 +176,7 @@ def test_the_recipe_works_from_an_installed_wheel_in_an_empty_folder(tmp_path):
     build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(dist)]
     subprocess.run(build, cwd=source, check=True, capture_output=True)
     (wheel,) = dist.glob("*.whl")
+    assert "trainlab/py.typed" in ZipFile(wheel).namelist()
     install = [
         "-m",
         "pip",

@@ -1,3 +1,36 @@
-"""trainlab shows why a convolutional network learns or does not."""
+"""trainlab shows why a convolutional network learns or does not.
+
+    trainlab.preflight(model, batches, optimizer=…)   will it learn? measured before any training
+    trainlab.explain("runs/1a2b3c4d5e6f")              why a recorded run learned or did not
+    trainlab.load_runs("runs")                         recorded runs as a polars table
+    trainlab.anatomy(model, (1, 28, 28))               the layer table of any network
+    trainlab.theory.mean_field                         what signal propagation predicts
+
+All are imported on first use.
+"""
+
+from typing import TYPE_CHECKING
+
+from trainlab.lazy_imports import lazy_attributes
+
+if TYPE_CHECKING:
+    from trainlab import theory
+    from trainlab.diagnosis.run_diagnosis import explain
+    from trainlab.forecast.preflight import preflight
+    from trainlab.models.anatomy import anatomy
+    from trainlab.runs.run_table import load_runs
 
 __version__ = "0.1.0"
+
+__all__ = ["anatomy", "explain", "load_runs", "preflight", "theory"]
+
+__getattr__, __dir__ = lazy_attributes(
+    __name__,
+    {
+        "trainlab.diagnosis.run_diagnosis": ["explain"],
+        "trainlab.forecast.preflight": ["preflight"],
+        "trainlab.models.anatomy": ["anatomy"],
+        "trainlab.runs.run_table": ["load_runs"],
+    },
+    subpackages=["theory"],
+)

@@ -2,13 +2,24 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import polars as pl
 
 from trainlab.diagnosis.evidence import Evidence, SettingsSummary
 from trainlab.diagnosis.explain import Diagnosis, diagnose
-from trainlab.runs import Result, RunFolder, Verdict, read_confusion, read_metrics, read_signals
+from trainlab.errors import RequestError
+from trainlab.runs import (
+    CorruptRunError,
+    Result,
+    RunFolder,
+    Verdict,
+    read_confusion,
+    read_metrics,
+    read_signals,
+)
+from trainlab.runs.resolve_runs import resolve_runs
 from trainlab.runs.result import DONE_STATUSES
 
 
@@ -40,6 +51,21 @@ class RunDiagnosis:
         same = all(getattr(said, name) == today.get(name) for name in ("learned", "cause", "layer"))
         # a verdict of the first version has no level: that alone is no difference
         return not same or said.level not in (None, today["level"])
+
+
+def explain(run: Path | str, runs: Path | str = "runs") -> Diagnosis:
+    """Why a recorded run learned or did not, by today's rules: the verdict of `trainlab explain`.
+
+    run: its folder; or its id, or the beginning of it, in the folder `runs`.
+    Raises RequestError for a run that is not there or cannot be read.
+    """
+    folders = resolve_runs(runs, str(run))
+    if len(folders) != 1:
+        raise RequestError(f"{run} names {len(folders)} runs, expected one")
+    try:
+        return diagnose_run(RunFolder(folders[0])).today
+    except CorruptRunError as error:
+        raise RequestError(str(error)) from error
 
 
 def diagnose_run(folder: RunFolder) -> RunDiagnosis:

@@ -5,10 +5,14 @@
 - `run_table`: many runs as one table, by way of `index`
 - `groups`: sweeps as lists of run ids; `resolve_runs`: which runs a user means
 - `cleanup`: sizes and removal; `provenance`: which code and machine made a run
-- `locks`, `safe_files`, `json_nonfinite`: one process at a time, whole files, JSON with NaN"""
+- `locks`, `safe_files`, `json_nonfinite`: one process at a time, whole files, JSON with NaN
+
+Hashing settings needs no polars: what does is imported on first use.
+"""
 
 from typing import TYPE_CHECKING
 
+from trainlab.lazy_imports import lazy_attributes
 from trainlab.runs.identity import run_id
 
 if TYPE_CHECKING:
@@ -40,19 +44,19 @@ __all__ = [
     "run_statuses",
 ]
 
-_HOMES = {
-    "RunLockedError": "run_folder",
-    "RunFolder": "run_folder",
-    "CorruptRunError": "result",
-    "Result": "result",
-    "Verdict": "result",
-}
-
-
-def __getattr__(name: str) -> object:
-    """Import on first use: hashing settings needs no polars."""
-    if name not in __all__:
-        raise AttributeError(f"module 'trainlab.runs' has no attribute '{name}'")
-    from importlib import import_module
-
-    return getattr(import_module(f"trainlab.runs.{_HOMES.get(name, 'run_table')}"), name)
+__getattr__, __dir__ = lazy_attributes(
+    __name__,
+    {
+        "trainlab.runs.result": ["CorruptRunError", "Result", "Verdict"],
+        "trainlab.runs.run_folder": ["RunFolder", "RunLockedError"],
+        "trainlab.runs.run_table": [
+            "LoadedRuns",
+            "load_runs",
+            "read_confusion",
+            "read_metrics",
+            "read_runs",
+            "read_signals",
+            "run_statuses",
+        ],
+    },
+)
