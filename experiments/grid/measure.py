@@ -46,9 +46,9 @@ def load_phase_diagram() -> tuple[PhaseDiagram, dict[str, Any]]:
     """The phase diagram, and on what it was measured."""
     content = json.loads(PHASE.read_text(encoding="utf-8"))
     drawn = content["diagram"]
-    places = tuple(PhasePoint(**place) for place in drawn["places"])
+    points = tuple(PhasePoint(**point) for point in drawn["points"])
     curve = tuple((x, xi) for x, xi in drawn["curve"])
-    return PhaseDiagram(drawn["scale"], places, curve, drawn["threshold"]), content["measured"]
+    return PhaseDiagram(drawn["scale"], points, curve, drawn["threshold"]), content["measured"]
 
 
 def _results(runs: Path, group: str) -> list[Result]:

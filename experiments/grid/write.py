@@ -42,7 +42,7 @@ def write_page() -> None:
     README.write_text(render_readme(result, accuracy, learning), encoding="utf-8")
     _draw_figures(scored, result["pairs"])
     said = (
-        f"tanh, σb² = .05, MNIST at 14 × 14 pixels, width 100, 300 steps of SGD; {len(diagram.places)} runs"
+        f"tanh, σb² = .05, MNIST at 14 × 14 pixels, width 100, 300 steps of SGD; {len(diagram.points)} runs"
     )
     save(
         phase_diagram.phase_diagram_plot(diagram, "Where a tanh network trains", said),
@@ -62,8 +62,8 @@ def build_result(
     result = {
         "name": "grid",
         "runs": len(runs),
-        "settings": accuracy.settings,
-        "possible": accuracy.possible,
+        "settings": accuracy.measured_settings,
+        "possible": accuracy.possible_settings,
         "learned": int(runs["learned"].sum()),
         "diverged": int((runs["status"] == "diverged").sum()),
         "seeds": sorted(set(runs["seed"])),
@@ -75,7 +75,7 @@ def build_result(
         "rules": as_json(evaluate_rules(settings_of(runs))),
         "best": _best(runs),
         "phase": {
-            "runs": len(diagram.places),
+            "runs": len(diagram.points),
             "theory": asdict(theory_agreement(diagram)),
             "fitted": _fitted(diagram),
             "forecast": asdict(forecast_agreement(diagram)),
@@ -131,7 +131,7 @@ def _draw_figures(scored: pl.DataFrame, pairs: Mapping[str, Sequence[str]]) -> N
 
 
 def _shares(of: Effects) -> dict[str, Any]:
-    return {"balanced": of.balanced, "rest": of.rest, "shares": effects_frame(of).to_dicts()}
+    return {"balanced": of.balanced, "rest": of.unexplained, "shares": effects_frame(of).to_dicts()}
 
 
 def _fitted(diagram: PhaseDiagram) -> dict[str, Any] | None:
@@ -164,12 +164,12 @@ def _matters(accuracy: Effects, learning: Effects) -> str:
     pairs = [row for row in accuracy.interactions.to_dicts() if (row["low"] or 0) > 0]
     clear = [row for row in axes if (row["low"] or 0) > 0]
     order = ", then ".join(f"{row['axis']} ({format_percent(row['share'])})" for row in clear)
-    others = dict(accuracy.others.select("source", "share").iter_rows())
+    others = dict(accuracy.other_sources.select("source", "share").iter_rows())
     of_pairs = sum(row["share"] for row in accuracy.interactions.to_dicts())
     first = learning.shares.row(0, named=True)
     return (
         "Expected beforehand: interactions as large as the axes themselves. What came out, of the variance "
-        f"of test accuracy: {order}. Single axes together leave {format_percent(accuracy.rest)}: "
+        f"of test accuracy: {order}. Single axes together leave {format_percent(accuracy.unexplained)}: "
         f"{format_percent(of_pairs)} to pairs, {format_percent(others.get(HIGHER_ORDER))} to three and "
         f"more axes at once, "
         f"{format_percent(others.get(SEEDS_SOURCE))} to seeds. {len(pairs)} of "

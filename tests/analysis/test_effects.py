@@ -47,7 +47,7 @@ def test_shares_are_those_of_least_squares_over_the_runs(runs_of, scores, drop):
     result = estimate_effects(runs_of(rows))
     axes = [("activation",), ("init",), ("depth",)]
     full, full_rank = explained_by_lstsq(rows, *axes)
-    assert result.rest == pytest.approx(1 - full, abs=1e-9)
+    assert result.unexplained == pytest.approx(1 - full, abs=1e-9)
     for row in result.shares.to_dicts():
         others = [axis for axis in axes if axis != (row["axis"],)]
         without, rank = explained_by_lstsq(rows, *others)
@@ -73,7 +73,7 @@ def test_on_a_balanced_grid_the_shares_are_eta_squared_and_add_up(runs_of):
         ]
         assert row["share"] == pytest.approx(np.var(of_level) / np.var(y))
     assert result.shares["axis"].to_list() == ["activation", "init", "depth"]
-    assert result.shares["share"].sum() + result.rest == pytest.approx(1)
+    assert result.shares["share"].sum() + result.unexplained == pytest.approx(1)
     assert result.levels["adjusted"].to_list() == pytest.approx(result.levels["mean"].to_list())
 
 
@@ -84,7 +84,7 @@ def test_a_pure_interaction_shows_only_there(runs_of):
     best = result.interactions.row(0, named=True)
     assert {best["first"], best["second"]} == {"init", "depth"}
     assert best["share"] == pytest.approx(1)
-    assert result.rest == pytest.approx(1)
+    assert result.unexplained == pytest.approx(1)
 
 
 def test_levels_are_means_over_settings_with_seeds_averaged(runs_of):
@@ -187,7 +187,7 @@ def test_a_metric_that_never_changes_has_no_shares(runs_of):
     result = estimate_effects(runs_of(rows_of(lambda *_: 0.1)))
     assert result.shares["share"].null_count() == 3
     assert set(result.shares["note"]) == {"the metric is the same in all runs"}
-    assert result.rest is None
+    assert result.unexplained is None
 
 
 def test_runs_without_a_finite_metric_are_left_out(runs_of):
@@ -218,7 +218,7 @@ def test_more_axes_than_anybody_compares_are_refused_in_one_line(runs_of, axes):
         if varying > 100 or ask is estimate_effects:
             with pytest.raises(RequestError, match=said):
                 ask(runs_of(rows))
-    assert estimate_effects(runs_of(rows), ["axis1"]).possible == 9
+    assert estimate_effects(runs_of(rows), ["axis1"]).possible_settings == 9
 
 
 def test_a_large_grid_takes_seconds_at_most(runs_of):

@@ -52,11 +52,11 @@ def test_shares_are_those_of_averaging_and_add_up_to_one(runs_of, scores):
         assert row["share"] == pytest.approx(slow[row["axis"],], abs=1e-9)
     for row in found.interactions.to_dicts():
         assert row["share"] == pytest.approx(slow[row["first"], row["second"]], abs=1e-9)
-    others = dict(found.others.select("source", "share").iter_rows())
+    others = dict(found.other_sources.select("source", "share").iter_rows())
     assert others[HIGHER_ORDER] == pytest.approx(slow["activation", "init", "depth"], abs=1e-9)
     everything = [*found.shares["share"], *found.interactions["share"], *others.values()]
     assert sum(everything) == pytest.approx(1)
-    for frame in (found.shares, found.interactions, found.others):
+    for frame in (found.shares, found.interactions, found.other_sources):
         assert ((frame["low"] >= 0) & (frame["low"] <= frame["high"]) & (frame["high"] <= 1)).all()
 
 
@@ -87,15 +87,15 @@ def test_a_gap_in_the_grid_changes_little_and_is_named(runs_of):
     whole = estimate_effects(runs_of(rows))
     gone = [{**row, "status": "diverged", "test/acc": None} if n < 2 else row for n, row in enumerate(rows)]
     gaps = estimate_effects(runs_of(gone))
-    assert (gaps.settings, gaps.possible, gaps.balanced) == (11, 12, False)
+    assert (gaps.measured_settings, gaps.possible_settings, gaps.balanced) == (11, 12, False)
     missing = gaps.missing.to_dicts()
     assert missing == [{"activation": "relu", "init": "glorot", "depth": 4, "status": "diverged"}]
     assert estimate_effects(runs_of(rows[2:])).missing["status"].to_list() == [None]
     shares = dict(gaps.shares.select("axis", "share").iter_rows())
     for axis, share in whole.shares.select("axis", "share").iter_rows():
         assert shares[axis] == pytest.approx(share, abs=0.1)
-    parts = [*gaps.shares["share"], *gaps.interactions["share"], *gaps.others["share"]]
-    assert SHARED_SOURCE in gaps.others["source"].to_list() and sum(parts) == pytest.approx(1)
+    parts = [*gaps.shares["share"], *gaps.interactions["share"], *gaps.other_sources["share"]]
+    assert SHARED_SOURCE in gaps.other_sources["source"].to_list() and sum(parts) == pytest.approx(1)
 
 
 @pytest.mark.parametrize("seeds", [1, 2, 4])
@@ -134,9 +134,9 @@ def test_intervals_hold_the_share_that_the_noise_was_added_to(runs_of, seeds):
 def test_seeds_say_how_much_of_the_other_shares_is_chance(runs_of):
     random = np.random.default_rng(0)
     found = estimate_effects(runs_of(rows_of(lambda *_: random.normal())))
-    assert "chance adds another" in found.others.row(-1, named=True)["note"]
+    assert "chance adds another" in found.other_sources.row(-1, named=True)["note"]
     one_seed = estimate_effects(runs_of(rows_of(lambda *_: random.normal(), seeds=1)))
-    assert SEEDS_SOURCE not in one_seed.others["source"].to_list()
+    assert SEEDS_SOURCE not in one_seed.other_sources["source"].to_list()
     assert one_seed.shares["low"].null_count() == 0, "what three axes leave stands for chance"
 
 
@@ -160,4 +160,4 @@ def test_an_axis_of_hundreds_of_levels_in_a_grid_with_gaps_is_refused_by_name(ru
     ]
     with pytest.raises(RequestError, match=r"optimizer.lr with \d+ levels.*--by"):
         estimate_effects(runs_of(rows))
-    assert estimate_effects(runs_of(rows), axes=["activation"]).settings == 2
+    assert estimate_effects(runs_of(rows), axes=["activation"]).measured_settings == 2

@@ -1,4 +1,4 @@
-"""Scale against depth: how right a rule is, and which constant the runs would choose."""
+"""Scale against depth: how often a rule is right, and which constant fits the runs best."""
 
 import itertools
 import random
@@ -11,22 +11,22 @@ from trainlab.analysis.phase_diagram import AT_CHANCE, DIVERGED, LEARNED, PhaseD
 
 def diagram(constant=4.0, noise=0.0, seeds=2):
     dice = random.Random(0)
-    places = []
+    points = []
     for xi, depth, seed in itertools.product((1.0, 2.0, 5.0, 20.0), (2, 4, 8, 16, 32), range(seeds)):
         learned = (depth <= constant * xi) != (dice.random() < noise)
-        places.append(
+        points.append(
             PhasePoint(xi, depth, seed, LEARNED if learned else AT_CHANCE, xi, 0.9 if learned else 0.2)
         )
-    return PhaseDiagram("init.sigma_w2", tuple(places))
+    return PhaseDiagram("init.sigma_w2", tuple(points))
 
 
 def right_by_counting(drawn, constant):
     """The slow twin: one run after the other."""
     right = 0
-    for place in drawn.places:
-        said = place.depth / place.xi <= constant
-        right += said is place.learned
-    return right / len(drawn.places)
+    for point in drawn.points:
+        predicted = point.depth / point.xi <= constant
+        right += predicted is point.learned
+    return right / len(drawn.points)
 
 
 def test_a_rule_that_made_the_runs_is_found_again():
@@ -54,16 +54,16 @@ def test_with_no_border_among_the_runs_there_is_no_rule():
 
 
 def test_what_theory_or_forecast_say_nothing_of_is_not_counted():
-    places = (PhasePoint(1, 4, 0, LEARNED), PhasePoint(1, 8, 0, DIVERGED, xi=1.0, learns=0.1))
-    drawn = PhaseDiagram("x", places)
+    points = (PhasePoint(1, 4, 0, LEARNED), PhasePoint(1, 8, 0, DIVERGED, xi=1.0, learns=0.1))
+    drawn = PhaseDiagram("x", points)
     assert phase_diagram.theory_agreement(drawn).n == 1 and phase_diagram.forecast_agreement(drawn).n == 1
     assert (
-        phase_diagram.format_agreement(phase_diagram.theory_agreement(PhaseDiagram("x", places[:1])))
+        phase_diagram.format_agreement(phase_diagram.theory_agreement(PhaseDiagram("x", points[:1])))
         == "none"
     )
 
 
-def test_a_run_has_one_fate():
+def test_a_run_has_one_outcome():
     assert phase_diagram.run_outcome("diverged", True) == DIVERGED
     assert phase_diagram.run_outcome("finished", True) == LEARNED
     assert phase_diagram.run_outcome("finished", False) == AT_CHANCE

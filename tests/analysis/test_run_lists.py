@@ -70,7 +70,7 @@ def test_a_line_a_run_on_any_screen(many, width, count):
 @pytest.mark.parametrize("count", [2, 15, 1000])
 def test_a_comparison_is_no_wider_than_the_screen_and_cuts_no_word(many, width, count):
     comparison = compare(many(count))
-    shown = tables.comparison_listing(comparison, width)
+    shown = tables.fit_comparison(comparison, width)
     text = "\n".join(lines(shown.table, width))
     assert "test/acc" in text and "learned" in text
     for word in ("activation", "finished", "leaky_relu"):

@@ -83,7 +83,7 @@ def test_one_seed_has_no_interval_and_no_shares(runs_of):
     ]
     comparison = compare(runs_of(pair))
     assert comparison.has_single_seeds
-    text = text_of(tables.comparison_listing(comparison, 200).table)
+    text = text_of(tables.fit_comparison(comparison, 200).table)
     assert "yes" in text and "no" in text and "90.00 %" in text and "±" not in text and " n " not in text
     (levels,) = tables.effects_tables(estimate_effects(runs_of(pair)))
     text = text_of(levels)

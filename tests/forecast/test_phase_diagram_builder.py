@@ -41,12 +41,12 @@ def folders(tmp_path):
 def test_runs_lie_where_their_settings_say(folders):
     drawn = phase_diagram_builder.build_phase_diagram(folders, processes=0)
     assert drawn.scale == "init.sigma_w2"
-    assert [(p.scale, p.depth, p.fate) for p in drawn.places] == [
+    assert [(p.scale, p.depth, p.outcome) for p in drawn.points] == [
         (1, 2, LEARNED), (1, 9, AT_CHANCE), (4, 2, DIVERGED), (4, 9, DIVERGED),
     ]  # fmt: skip
-    assert drawn.places[0].xi == pytest.approx(mf.depth_scales(torch.tanh, 1.0, 0.05).xi_c)
+    assert drawn.points[0].xi == pytest.approx(mf.depth_scales(torch.tanh, 1.0, 0.05).xi_c)
     assert dict(drawn.curve)[4] == pytest.approx(mf.depth_scales(torch.tanh, 4.0, 0.05).xi_c)
-    assert all(p.learns is None for p in drawn.places)
+    assert all(p.learns is None for p in drawn.points)
 
 
 def test_a_gain_becomes_a_variance():
@@ -102,4 +102,4 @@ def test_every_run_is_a_cell_and_the_boundary_runs_between_them():
 @pytest.mark.slow
 def test_the_forecast_of_a_run_is_asked_in_a_process_of_its_own(folders):
     drawn = phase_diagram_builder.build_phase_diagram(folders, processes=2)
-    assert all(0 <= p.learns <= 1 for p in drawn.places)
+    assert all(0 <= p.learns <= 1 for p in drawn.points)

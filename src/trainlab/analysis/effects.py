@@ -32,15 +32,15 @@ class Effects:
     `levels`: axis, level, settings, mean, low, high (95% interval over the other settings, each with its
     seeds averaged, within what the metric can be; over the seeds where a level has one setting only),
     adjusted (what the mean would be if every level had been run with the same other settings; null where that
-    cannot be told).
+    cannot be estimated).
     `shares`: axis, degrees_of_freedom, share (of the metric's variance over all runs), low, high (95%, over
-    seeds: `noise.interval`), note. `interactions`: first, second and the same, of what the pair adds to all
-    single axes. `others`: source and the same, of what is left: three and more axes together, seeds, and, on
-    an unbalanced grid, what no single axis can be given.
-    `rest`: the share that single axes leave to interactions and seeds. `balanced`: whether every combination
-    was run equally often; then all shares add up to one.
-    `settings` of `possible` combinations have the metric; `missing` are those that do not, with their axes
-    (empty where there are more than 10,000 combinations), and status, where they were run.
+    seeds: `wild_bootstrap.basic_bootstrap_interval`), note. `interactions`: first, second and the same, of
+    what the pair adds to all single axes. `other_sources`: source and the same, of the remainder: three and
+    more axes together, seeds, and, on an unbalanced grid, what cannot be attributed to a single axis.
+    `unexplained`: the share that single axes leave to interactions and seeds. `balanced`: whether every
+    combination was run equally often; then all shares add up to one.
+    `measured_settings` of `possible_settings` combinations have the metric; `missing` are the others, with
+    their axes (empty where there are more than 10,000 combinations), and status, where they were run.
     """
 
     metric: str
@@ -48,16 +48,16 @@ class Effects:
     levels: pl.DataFrame
     shares: pl.DataFrame
     interactions: pl.DataFrame
-    rest: float | None
-    others: pl.DataFrame = field(default_factory=pl.DataFrame)
-    settings: int = 0
-    possible: int = 0
+    unexplained: float | None
+    other_sources: pl.DataFrame = field(default_factory=pl.DataFrame)
+    measured_settings: int = 0
+    possible_settings: int = 0
     missing: pl.DataFrame = field(default_factory=pl.DataFrame)
 
     @property
     def has_seeds(self) -> bool:
-        """Whether settings were run more than once: what chance does is known then."""
-        return not self.others.is_empty() and SEEDS_SOURCE in self.others["source"].to_list()
+        """Whether some settings were run more than once: then seed variance is known."""
+        return not self.other_sources.is_empty() and SEEDS_SOURCE in self.other_sources["source"].to_list()
 
 
 @dataclass(frozen=True)
@@ -73,9 +73,9 @@ class _Response:
 
 
 class _Resamples(NamedTuple):
-    """What other seeds might have given.
+    """Sums of squares that other seeds might have given.
 
-    total_B: centred on the measured total. The resampled one has chance in it twice.
+    total_B: centred on the measured total, as resampling adds the seed variance a second time.
     """
 
     parts: VarianceDecomposition
@@ -83,7 +83,6 @@ class _Resamples(NamedTuple):
     total_B: np.ndarray
 
     def share_B(self, squares_B: np.ndarray) -> np.ndarray:
-        """Resampled squares as shares."""
         return squares_B / self.total_B
 
 
@@ -96,8 +95,8 @@ def estimate_effects(
     a balanced grid this is η² (Fisher 1925); on an unbalanced one these are sums of squares of type II, which
     leave out what an axis shares with others (Yates 1934; Langsrud 2003, "ANOVA for unbalanced data: use type
     II instead of type III sums of squares"). An interaction is what the pair's combinations explain beyond
-    all single axes. A share that cannot be estimated is null, with the reason in `note`. Intervals say what
-    other seeds of the same settings would have given.
+    all single axes. A share that cannot be estimated is null, with the reason in `note`. Intervals are over
+    other seeds of the same settings.
 
     Raises RequestError for no measured run, an unknown axis, nothing that differs, or hundreds of levels
     in a grid with gaps.
@@ -116,23 +115,25 @@ def estimate_effects(
         )
     response = _response(known, axes, metric)
     grid = response.grid
-    found = grid.decompose(response.mean_C[:, None])
-    again = _resample(response)
-    rows = {effect: _effect_row(found, effect, response, again) for effect in found.parts}
-    whole = {axis: rows[axis,]["share"] is not None and not rows[axis,]["note"] for axis in axes}
-    alone: list[dict] = [{"axis": axis} | rows[axis,] for axis in axes]
-    pairs: list[dict] = [{"first": e[0], "second": e[1]} | row for e, row in rows.items() if len(e) == 2]
-    explained = float(found.axes.squares_B[0])
+    measured = grid.decompose(response.mean_C[:, None])
+    resamples = _resample(response)
+    rows = {term: _effect_row(measured, term, response, resamples) for term in measured.parts}
+    estimable = {axis: rows[axis,]["share"] is not None and not rows[axis,]["note"] for axis in axes}
+    main_effects: list[dict[str, object]] = [{"axis": axis} | rows[axis,] for axis in axes]
+    pairs: list[dict[str, object]] = [
+        {"first": term[0], "second": term[1]} | row for term, row in rows.items() if len(term) == 2
+    ]
+    explained = float(measured.axes.squares_B[0])
     return Effects(
         metric=metric,
         balanced=grid.is_balanced,
-        levels=pl.concat([_levels(known, response, axis, metric, whole[axis]) for axis in axes]),
-        shares=_by_share(alone, ["axis"]),
+        levels=pl.concat([_levels(known, response, axis, metric, estimable[axis]) for axis in axes]),
+        shares=_by_share(main_effects, ["axis"]),
         interactions=_by_share(pairs, ["first", "second"]),
-        rest=None if response.total == 0 else max(0.0, 1 - explained / response.total),
-        others=_other_sources(found, response, again),
-        settings=len(response.mean_C),
-        possible=grid.possible,
+        unexplained=None if response.total == 0 else max(0.0, 1 - explained / response.total),
+        other_sources=_other_sources(measured, response, resamples),
+        measured_settings=len(response.mean_C),
+        possible_settings=grid.possible,
         missing=_missing_combinations(runs, known, grid),
     )
 
@@ -186,77 +187,77 @@ def _resample(response: _Response) -> _Resamples | None:
 
 
 def _effect_row(
-    found: VarianceDecomposition, effect: Term, response: _Response, again: _Resamples | None
+    measured: VarianceDecomposition, term: Term, response: _Response, resamples: _Resamples | None
 ) -> dict[str, object]:
     """The row of one axis or pair."""
-    grid, part = response.grid, found.parts[effect]
-    others = ", ".join(axis for axis in grid.axes if axis not in effect)
-    possible = int(np.prod([len(grid.levels[axis]) - 1 for axis in effect]))
-    note = None
-    if len(effect) == 1 and part.freedom < possible:
-        note = f"changes only together with {others}"
-        note = (
-            f"partly not estimable: some levels change only together with {others}"
-            if part.freedom
-            else f"not estimable: {note}"
-        )
-    elif part.freedom == 0:
-        note = "not estimable: too few combinations were run"
-    elif part.freedom < possible:
-        note = "partly not estimable: some combinations were not run"
-    elif len(effect) == 2 and found.axes.freedom + part.freedom + 1 == len(response.y_N):
-        note = "no runs left to tell it from chance: add seeds"
-    shares_B = None if again is None else again.share_B(again.parts.parts[effect].squares_B)
-    return _share_row(part, response, note, shares_B)
+    shares_B = None if resamples is None else resamples.share_B(resamples.parts.parts[term].squares_B)
+    note = _estimability_note(measured, term, response)
+    return _share_row(measured.parts[term], response, note, shares_B)
+
+
+def _estimability_note(measured: VarianceDecomposition, term: Term, response: _Response) -> str | None:
+    """Why the share of a term cannot be estimated, or only in part; None where it can."""
+    grid, freedom = response.grid, measured.parts[term].freedom
+    full_freedom = int(np.prod([len(grid.levels[axis]) - 1 for axis in term]))
+    if len(term) == 1 and freedom < full_freedom:
+        others = ", ".join(axis for axis in grid.axes if axis not in term)
+        if freedom:
+            return f"partly not estimable: some levels change only together with {others}"
+        return f"not estimable: changes only together with {others}"
+    if freedom == 0:
+        return "not estimable: too few combinations were run"
+    if freedom < full_freedom:
+        return "partly not estimable: some combinations were not run"
+    if len(term) == 2 and measured.axes.freedom + freedom + 1 == len(response.y_N):
+        return "no runs left to tell it from chance: add seeds"
+    return None
 
 
 def _share_row(
     part: SumOfSquares, response: _Response, note: str | None = None, shares_B: np.ndarray | None = None
 ) -> dict[str, object]:
-    known: dict[str, object] = {"degrees_of_freedom": part.freedom}
-    known |= {"share": None, "low": None, "high": None, "note": note}
+    row: dict[str, object] = {"degrees_of_freedom": part.freedom, "note": note}
+    row |= {"share": None, "low": None, "high": None}
     if response.total == 0:
-        return known | {"note": "the metric is the same in all runs"}
+        return row | {"note": "the metric is the same in all runs"}
     if part.freedom == 0:
-        return known
+        return row
     share = max(0.0, float(part.squares_B[0]) / response.total)
     low, high = (None, None) if shares_B is None else wild_bootstrap.basic_bootstrap_interval(share, shares_B)
-    return known | {"share": share, "low": low, "high": high}
+    return row | {"share": share, "low": low, "high": high}
 
 
 def _other_sources(
-    found: VarianceDecomposition, response: _Response, again: _Resamples | None
+    measured: VarianceDecomposition, response: _Response, resamples: _Resamples | None
 ) -> pl.DataFrame:
-    """What axes and pairs leave: higher interactions, seeds, what an unbalanced grid can give to no one."""
+    """Sources beside axes and pairs: higher interactions, seeds, what an unbalanced grid cannot attribute."""
     rows: list[dict[str, object]] = []
-    if found.higher.freedom > 0:
-        shares_B = None if again is None else again.share_B(again.parts.higher.squares_B)
-        rows.append({"source": HIGHER_ORDER} | _share_row(found.higher, response, None, shares_B))
+    if measured.higher.freedom > 0:
+        shares_B = None if resamples is None else resamples.share_B(resamples.parts.higher.squares_B)
+        rows.append({"source": HIGHER_ORDER} | _share_row(measured.higher, response, None, shares_B))
     freedom = len(response.y_N) - len(response.mean_C)
     if freedom > 0:
         seeds = SumOfSquares(np.array([response.within]), freedom)
-        shares_B = None if again is None else again.share_B(again.within_B)
-        rows.append(
-            {"source": SEEDS_SOURCE}
-            | _share_row(seeds, response, _note_on_chance(response, freedom), shares_B)
-        )
+        shares_B = None if resamples is None else resamples.share_B(resamples.within_B)
+        note = _note_on_chance(response, freedom)
+        rows.append({"source": SEEDS_SOURCE} | _share_row(seeds, response, note, shares_B))
     if not response.grid.is_balanced and response.total > 0:
-        given = [float(part.squares_B[0]) for part in (*found.parts.values(), found.higher)]
-        left = 1 - (sum(given) + response.within) / response.total
+        attributed = [float(part.squares_B[0]) for part in (*measured.parts.values(), measured.higher)]
+        left = 1 - (sum(attributed) + response.within) / response.total
         note = "the grid has gaps; below 0 where axes tell more together"
         rows.append({"source": SHARED_SOURCE, "degrees_of_freedom": None, "share": left, "note": note})
     return pl.DataFrame(rows, schema={"source": pl.String} | _SHARE_SCHEMA)
 
 
 def _note_on_chance(response: _Response, freedom: int) -> str | None:
-    """How much of the other shares is chance too: each has as much of it as degrees of freedom."""
+    """How much seed variance the other shares contain: in proportion to their degrees of freedom."""
     if response.total == 0:
         return None
     elsewhere = (len(response.mean_C) - 1) * response.within / freedom / response.total
     return f"chance adds another {elsewhere:.1%} to the shares above; their intervals are without it"
 
 
-def _by_share(rows: list[dict], names: Sequence[str]) -> pl.DataFrame:
+def _by_share(rows: list[dict[str, object]], names: Sequence[str]) -> pl.DataFrame:
     frame = pl.DataFrame(rows, schema=dict.fromkeys(names, pl.String) | _SHARE_SCHEMA)
     return frame.sort("share", descending=True, nulls_last=True)
 
@@ -278,7 +279,7 @@ def _levels(runs: pl.DataFrame, response: _Response, axis: str, metric: str, adj
 
 
 def _adjusted(response: _Response, axis: str) -> np.ndarray:
-    """Per level, the mean that the single axes predict for all runs, had they been run with it."""
+    """Per level, the mean that the main effects predict if all runs had this level."""
     grid = response.grid
     centre = np.average(response.mean_C, weights=grid.n_C)
     coefficients_PR, basis_RC = grid.solve([(name,) for name in grid.axes])
@@ -289,7 +290,7 @@ def _adjusted(response: _Response, axis: str) -> np.ndarray:
 
 
 def _missing_combinations(runs: pl.DataFrame, known: pl.DataFrame, grid: FactorialDesign) -> pl.DataFrame:
-    """The combinations of levels without the metric, with what became of their runs, where there are any."""
+    """The combinations of levels without the metric, with the status of their runs, if any."""
     if grid.possible > MAX_MISSING or grid.possible == len(grid.n_C):
         return pl.DataFrame()
     axes = grid.axes

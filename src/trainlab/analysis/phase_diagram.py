@@ -21,23 +21,22 @@ RESAMPLES = 1000
 
 @dataclass(frozen=True)
 class PhasePoint:
-    """One run: its scale (σw², a gain, …), its depth, what became of it.
+    """One run: its scale (σw², a gain, …), its depth and its outcome.
 
-    xi: layers over which theory says that it forgets its input; None where theory says nothing of it.
-    learns: the forecast's probability, None where it was not asked.
+    xi: number of layers over which, by theory, it forgets its input; None where theory does not apply.
+    learns: the forecast's probability; None without a forecast.
     """
 
     scale: float
     depth: int
     seed: int
-    fate: str
+    outcome: str
     xi: float | None = None
     learns: float | None = None
 
     @property
     def learned(self) -> bool:
-        """Whether it did."""
-        return self.fate == LEARNED
+        return self.outcome == LEARNED
 
 
 @dataclass(frozen=True)
@@ -49,7 +48,7 @@ class PhaseDiagram:
     """
 
     scale: str
-    places: tuple[PhasePoint, ...]
+    points: tuple[PhasePoint, ...]
     curve: tuple[tuple[float, float], ...] = ()
     threshold: float = 0.5
 
@@ -64,33 +63,33 @@ class DepthRule(NamedTuple):
 
 
 def theory_agreement(diagram: PhaseDiagram, constant: float = RULE_OF_THUMB) -> Interval:
-    """The share of runs of which `depth ≤ k ξ` says whether they learned (Wilson's interval)."""
-    known = [place for place in diagram.places if place.xi is not None]
-    right = sum((place.depth <= constant * (place.xi or 0.0)) == place.learned for place in known)
+    """The share of runs for which `depth ≤ k ξ` predicts whether they learned (Wilson's interval)."""
+    known = [point for point in diagram.points if point.xi is not None]
+    right = sum((point.depth <= constant * (point.xi or 0.0)) == point.learned for point in known)
     return wilson_interval(right, len(known))
 
 
 def forecast_agreement(diagram: PhaseDiagram) -> Interval:
-    """The share of runs of which the forecast said beforehand whether they learn (Wilson's interval)."""
-    known = [place for place in diagram.places if place.learns is not None]
-    right = sum(((place.learns or 0.0) >= diagram.threshold) == place.learned for place in known)
+    """The share of runs for which the forecast was right about learning (Wilson's interval)."""
+    known = [point for point in diagram.points if point.learns is not None]
+    right = sum(((point.learns or 0.0) >= diagram.threshold) == point.learned for point in known)
     return wilson_interval(right, len(known))
 
 
 def fit_depth_rule(diagram: PhaseDiagram, seed: int = 0) -> DepthRule | None:
-    """The constant that the runs themselves would choose; None where all, or none, of them learned.
+    """The constant that fits the runs best; None where all, or none, of them learned.
 
-    Its interval is a percentile bootstrap over settings, whose seeds go together: the constant is fitted on
-    the runs that it is held against, so that its agreement is the best that a rule of this form can reach.
+    Its interval is a percentile bootstrap over settings, whose seeds go together. The constant is fitted on
+    the runs that it is evaluated on: its agreement is the best that a rule of this form can reach.
     """
-    known = [place for place in diagram.places if place.xi is not None]
-    learned_R = np.array([place.learned for place in known], dtype=bool)
+    known = [point for point in diagram.points if point.xi is not None]
+    learned_R = np.array([point.learned for point in known], dtype=bool)
     if learned_R.all() or not learned_R.any():
         return None
-    ratio_R = np.array([place.depth / max(place.xi or 0.0, 1e-9) for place in known])
+    ratio_R = np.array([point.depth / max(point.xi or 0.0, 1e-9) for point in known])
     constant = _best_threshold(ratio_R, learned_R, np.ones(len(known)))
     settings = {key: i for i, key in enumerate(dict.fromkeys((p.scale, p.depth) for p in known))}
-    setting_R = np.array([settings[place.scale, place.depth] for place in known])
+    setting_R = np.array([settings[point.scale, point.depth] for point in known])
     random = np.random.default_rng(seed)
     count = len(settings)
     drawn = []
@@ -102,7 +101,7 @@ def fit_depth_rule(diagram: PhaseDiagram, seed: int = 0) -> DepthRule | None:
 
 
 def _best_threshold(ratio_R: np.ndarray, learned_R: np.ndarray, weight_R: np.ndarray) -> float:
-    """The k for which `ratio ≤ k` is right about most of the weight: the middle of all such, in logs."""
+    """The k for which `ratio ≤ k` is right for most of the weight: the middle of all such k, in logs."""
     order = np.argsort(ratio_R, kind="stable")
     ratio_R, gain_R = ratio_R[order], (np.where(learned_R, 1.0, -1.0) * weight_R)[order]
     last_of_equal_R = np.append(ratio_R[1:] > ratio_R[:-1], True)
@@ -115,7 +114,7 @@ def _best_threshold(ratio_R: np.ndarray, learned_R: np.ndarray, weight_R: np.nda
 
 
 def run_outcome(status: str, learned: bool | None) -> str | None:
-    """What became of a run, as the diagram tells it; None for one that is no result."""
+    """The outcome of a run as the diagram shows it; None for a run without a result."""
     if status == "diverged":
         return DIVERGED
     if learned is None:
@@ -130,6 +129,6 @@ def format_agreement(interval: Interval) -> str:
     return f"{interval.value:.0%} ({interval.low:.0%} to {interval.high:.0%}) of {interval.n} runs"
 
 
-def scales_and_depths(places: Sequence[PhasePoint]) -> tuple[list[float], list[int]]:
+def scales_and_depths(points: Sequence[PhasePoint]) -> tuple[list[float], list[int]]:
     """The scales and the depths that were run, each in order."""
-    return sorted({place.scale for place in places}), sorted({place.depth for place in places})
+    return sorted({point.scale for point in points}), sorted({point.depth for point in points})

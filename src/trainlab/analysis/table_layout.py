@@ -9,7 +9,7 @@ from rich.text import Text
 
 GAP = 2
 MIN_SETTINGS_WIDTH, SETTINGS_SHARE = 26, 0.4
-"""Columns of text, and share of all of them, that settings need: for these, other columns are left out."""
+"""Characters, and share of the width, reserved for settings: optional columns are left out for them."""
 
 
 @dataclass(frozen=True)
@@ -18,31 +18,30 @@ class TextColumn:
 
     name: str
     cells: Sequence[str]
-    right: bool = False
+    align_right: bool = False
     rank: int = 0
 
     @property
     def width(self) -> int:
-        """Columns of text that it takes, with the gap to its neighbour."""
+        """Characters that it takes, with the gap to its neighbour."""
         return max(map(cell_len, [self.name, *self.cells])) + GAP
 
 
 @dataclass(frozen=True)
 class SettingsColumn:
-    """The one column that gives way: for each row what it has of its own, `k=v`, the most telling first."""
+    """The one column that may be cut: for each row its own `k=v`, the most informative first."""
 
     name: str
     rows: Sequence[Sequence[str]]
 
     @property
     def width(self) -> int:
-        """What all of it takes."""
         return max((cell_len(" ".join(row)) for row in self.rows), default=0) + GAP
 
 
 @dataclass(frozen=True)
 class FittedTable:
-    """A table, and what is to be said below it."""
+    """A table, and notes to print below it."""
 
     table: Table
     notes: list[str] = field(default_factory=list)
@@ -59,8 +58,8 @@ def fit_table(
     table = Table(box=None, padding=(0, GAP, 0, 0), pad_edge=False, header_style="dim", title=title)
     table.title_justify = "left"
     for column in kept:
-        right = isinstance(column, TextColumn) and column.right
-        table.add_column(Text(column.name), justify="right" if right else "left", no_wrap=True)
+        align_right = isinstance(column, TextColumn) and column.align_right
+        table.add_column(Text(column.name), justify="right" if align_right else "left", no_wrap=True)
     cells = [texts if isinstance(column, SettingsColumn) else column.cells for column in kept]
     for row in zip(*cells, strict=True):
         table.add_row(*map(Text, row))
@@ -70,11 +69,11 @@ def fit_table(
 def _choose_columns(
     columns: Sequence[TextColumn | SettingsColumn], width: int
 ) -> tuple[list[TextColumn | SettingsColumn], list[TextColumn]]:
-    """The columns that there is room for beside the settings, and those that are left out."""
+    """The columns that fit beside the settings, and those that are left out."""
     kept, dropped = list(columns), []
     needed = next((c.width for c in columns if isinstance(c, SettingsColumn)), 0)
-    wanted = min(needed, max(MIN_SETTINGS_WIDTH, round(SETTINGS_SHARE * width)))
-    while sum(c.width for c in kept if isinstance(c, TextColumn)) + wanted - GAP > width:
+    reserved = min(needed, max(MIN_SETTINGS_WIDTH, round(SETTINGS_SHARE * width)))
+    while sum(c.width for c in kept if isinstance(c, TextColumn)) + reserved - GAP > width:
         optional = [c for c in kept if isinstance(c, TextColumn) and c.rank]
         if not optional:
             break
@@ -85,7 +84,7 @@ def _choose_columns(
 
 
 def _fit_settings(rows: Sequence[Sequence[str]], room: int) -> tuple[list[str], list[str]]:
-    """Each row's parts as far as there is room, and the names of the settings that some rows lack."""
+    """Each row's parts that fit, and the names of the settings that are cut from some rows."""
     texts, cut = [], set[str]()
     for parts in rows:
         shown = list(parts)
@@ -98,7 +97,7 @@ def _fit_settings(rows: Sequence[Sequence[str]], room: int) -> tuple[list[str], 
 
 
 def _omission_note(dropped: Sequence[TextColumn], cut: Sequence[str]) -> list[str]:
-    said = ", ".join(column.name for column in dropped)
+    parts = [", ".join(column.name for column in dropped)] if dropped else []
     if cut:
-        said += f"{'; ' if said else ''}in lines that end in …: {', '.join(cut)}"
-    return [f"left out, for want of room: {said}; --json has all"] if said else []
+        parts.append(f"in lines that end in …: {', '.join(cut)}")
+    return [f"left out, for want of room: {'; '.join(parts)}; --json has all"] if parts else []

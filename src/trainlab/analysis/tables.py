@@ -9,7 +9,7 @@ from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
-from trainlab.analysis.compare import STATUS_COUNTS, Comparison, is_share
+from trainlab.analysis.compare import STATUS_COUNTS, Comparison, is_fraction
 from trainlab.analysis.effects import Effects
 from trainlab.analysis.table_layout import FittedTable, SettingsColumn, TextColumn, fit_table
 from trainlab.errors import sanitize
@@ -18,15 +18,15 @@ from trainlab.runs.result import WEAK_LEVELS
 from trainlab.units import format_bytes, format_percent, pluralize
 
 UNLIMITED_WIDTH = 10_000
-"""Columns of text in which every table has room: how wide it would be."""
+"""Characters: a console so wide that no table wraps, to measure its natural width."""
 
 
-def comparison_listing(
+def fit_comparison(
     comparison: Comparison, width: int, title: str | None = None, most: int | None = None
 ) -> FittedTable:
-    """The comparison as it fits `width`: a column for each setting, or where these are too many one `k=v`.
+    """The comparison within `width`: a column per setting if they fit, else one column of `k=v`.
 
-    `most`: rows shown, the best ones.
+    `most`: number of rows shown, the best first.
     """
     full = comparison.table
     best = replace(comparison, table=full.head(most or full.height))
@@ -40,20 +40,20 @@ def comparison_listing(
         )
     if best.table.height < full.height:
         shown.notes.append(f"the best {best.table.height:,} of {full.height:,} settings; a pipe gets all")
-    if said := constant_settings_note(comparison):
-        shown.notes.append(said)
+    if note := constant_settings_note(comparison):
+        shown.notes.append(note)
     return shown
 
 
 def comparison_table(comparison: Comparison, title: str | None = None) -> Table:
-    """One row per setting: its settings, learned, the metric; columns that say nothing are left out."""
+    """One row per setting: its settings, learned, the metric; empty columns are left out."""
     frame = comparison.table
     table = Table(title=title, title_justify="left")
     for name in comparison.by:
         table.add_column(Text(name), justify="right" if frame.schema[name].is_numeric() else "left")
     outcome = _outcome_columns(comparison)
     for column in outcome:
-        table.add_column(Text(column.name), justify="right" if column.right else "left")
+        table.add_column(Text(column.name), justify="right" if column.align_right else "left")
     settings = [[format_cell(value) for value in row] for row in frame.select(comparison.by).iter_rows()]
     for number, row in enumerate(settings or [[]] * frame.height):
         table.add_row(*map(Text, [*row, *(column.cells[number] for column in outcome)]))
@@ -61,7 +61,7 @@ def comparison_table(comparison: Comparison, title: str | None = None) -> Table:
 
 
 def _setting_labels(comparison: Comparison) -> list[list[str]]:
-    """What each setting has of its own, as `k=v`."""
+    """The values that define each setting, as `k=v`."""
     rows = comparison.table.select(comparison.by).iter_rows()
     return [
         [
@@ -74,11 +74,11 @@ def _setting_labels(comparison: Comparison) -> list[list[str]]:
 
 
 def _outcome_columns(comparison: Comparison) -> list[TextColumn]:
-    """What came of each setting: learned, the metric, how many runs have it, and what else became of some."""
+    """Results of each setting: learned, the metric, how many runs have it, other statuses, the cause."""
     frame, metric = comparison.table, comparison.metric
     several = frame["runs"].max() != 1
     estimates = [format_estimate(metric, *row) for row in frame.select("mean", "low", "high").iter_rows()]
-    columns = [TextColumn(metric, estimates, right=True)]
+    columns = [TextColumn(metric, estimates, align_right=True)]
     if "learned" in frame.columns and "judged" in frame.columns and metric != "learned":
         weak = [pl.col(level) if level in frame.columns else pl.lit(0).alias(level) for level in WEAK_LEVELS]
         verdicts = [
@@ -86,10 +86,11 @@ def _outcome_columns(comparison: Comparison) -> list[TextColumn]:
         ]
         columns.insert(0, TextColumn("learned", verdicts))
     if several:
-        columns.append(TextColumn("n", [str(n) for n in frame["n"]], right=True))
+        columns.append(TextColumn("n", [str(n) for n in frame["n"]], align_right=True))
     for name in STATUS_COUNTS:
         if frame[name].sum():
-            columns.append(TextColumn(name, [str(count or "–") for count in frame[name]], right=True, rank=1))
+            counts = [str(count or "–") for count in frame[name]]
+            columns.append(TextColumn(name, counts, align_right=True, rank=1))
     if "cause" not in comparison.by and frame["cause"].drop_nulls().len():
         causes = [(cause or "–").replace("_", " ") for cause in frame["cause"]]
         columns.append(TextColumn("cause", causes, rank=2))
@@ -97,8 +98,7 @@ def _outcome_columns(comparison: Comparison) -> list[TextColumn]:
 
 
 def _format_learned_count(learned: int, judged: int, barely: int, poorly: int) -> str:
-    """`yes`, `no`, `barely`, `poorly` of one run; of several how many learned, and how many of them less
-    well."""
+    """`yes`, `no`, `barely`, `poorly` for one run; for several `3 of 4 (1 barely)`."""
     if judged <= 1:
         weak = "barely" if barely else "poorly" if poorly else "yes"
         return (weak if learned else "no") if judged else "–"
@@ -119,7 +119,7 @@ def comparison_json(comparison: Comparison) -> str:
 
 
 def effects_tables(effects: Effects) -> list[Table]:
-    """The means of each level, and the shares of axes and pairs where seeds tell what chance does."""
+    """The means of each level and, where seed variance is known, the shares of axes and pairs."""
     levels = _levels_table(effects)
     if effects.has_seeds:
         return [_shares_table(effects), levels]
@@ -132,13 +132,13 @@ def effects_json(effects: Effects) -> str:
     content = {
         "metric": effects.metric,
         "balanced": effects.balanced,
-        "settings": effects.settings,
-        "possible": effects.possible,
+        "settings": effects.measured_settings,
+        "possible": effects.possible_settings,
         "missing": effects.missing.to_dicts(),
-        "rest": effects.rest,
+        "rest": effects.unexplained,
         "shares": effects.shares.to_dicts(),
         "interactions": effects.interactions.to_dicts(),
-        "others": effects.others.to_dicts(),
+        "others": effects.other_sources.to_dicts(),
         "levels": effects.levels.to_dicts(),
     }
     return json_nonfinite.dumps(content, indent=2)
@@ -149,7 +149,7 @@ def effects_frame(effects: Effects) -> pl.DataFrame:
     pairs = effects.interactions.select(
         pl.format("{} × {}", "first", "second").alias("source"), pl.exclude("first", "second")
     )
-    return pl.concat([effects.shares.rename({"axis": "source"}), pairs, effects.others])
+    return pl.concat([effects.shares.rename({"axis": "source"}), pairs, effects.other_sources])
 
 
 def usage_table(usage: pl.DataFrame) -> Table:
@@ -165,11 +165,11 @@ def usage_table(usage: pl.DataFrame) -> Table:
 
 
 def frame_table(frame: pl.DataFrame, title: str | None = None) -> Table:
-    """Any table as it is; columns that are empty throughout are left out."""
+    """Any table unchanged; columns without a value are left out."""
     names = [name for name in frame.columns if frame[name].null_count() < frame.height]
     table = Table(title=title)
     for name in names:
-        # a run's name is what one copies from here: whole on the narrowest terminal
+        # run ids are copied from here: whole on the narrowest terminal
         width = max(map(len, frame[name]), default=0) if name == "run_id" else None
         table.add_column(
             name, justify="right" if frame.schema[name].is_numeric() else "left", min_width=width
@@ -191,14 +191,14 @@ def to_csv(frame: pl.DataFrame) -> str:
 def format_estimate(metric: str, mean: float | None, low: float | None, high: float | None) -> str:
     """A mean with half the width of its interval: `98.80 ± 0.12 %`.
 
-    Where the metric cannot reach so far, the interval within what it can be; none, where that is all of it.
+    An interval beyond the range of the metric is clipped to it, and omitted where it covers all of it.
     """
     if mean is None:
         return "–"
     if low is None or high is None:
         return format_metric(metric, mean)
     margin = (high - low) / 2
-    if not is_share(metric):
+    if not is_fraction(metric):
         return f"{mean:.4g} ± {margin:.2g}"
     if low >= 0 and high <= 1:
         return f"{100 * mean:.2f} ± {100 * margin:.2f} %"
@@ -208,10 +208,10 @@ def format_estimate(metric: str, mean: float | None, low: float | None, high: fl
 
 
 def format_metric(metric: str, value: float | None) -> str:
-    """One value of a metric: accuracies as percentages."""
+    """One value of a metric: fractions in percent."""
     if value is None:
         return "–"
-    return f"{100 * value:.2f} %" if is_share(metric) else f"{value:.4g}"
+    return f"{100 * value:.2f} %" if is_fraction(metric) else f"{value:.4g}"
 
 
 def format_cell(value: object) -> str:
@@ -236,7 +236,7 @@ def _shares_table(effects: Effects) -> Table:
     table.add_column("95% over seeds", justify="right")
     table.add_column("note")
     pairs = effects.interactions.with_columns((pl.col("first") + " × " + pl.col("second")).alias("axis"))
-    for frame in (effects.shares, pairs, effects.others.rename({"source": "axis"}, strict=False)):
+    for frame in (effects.shares, pairs, effects.other_sources.rename({"source": "axis"}, strict=False)):
         for row in frame.iter_rows(named=True):
             table.add_row(
                 row["axis"],
@@ -249,18 +249,20 @@ def _shares_table(effects: Effects) -> Table:
 
 
 def _grid_remarks(effects: Effects) -> list[str]:
-    """How complete the grid is, and what the single axes leave."""
-    said = []
-    if effects.rest is not None:
-        said.append(f"left to interactions and seeds: {100 * effects.rest:.1f} %")
-    if effects.settings < effects.possible:
-        said.append(f"{effects.settings} of {effects.possible} combinations have a {effects.metric}")
+    """How complete the grid is, and what the single axes leave unexplained."""
+    remarks = []
+    if effects.unexplained is not None:
+        remarks.append(f"left to interactions and seeds: {100 * effects.unexplained:.1f} %")
+    if effects.measured_settings < effects.possible_settings:
+        counts = f"{effects.measured_settings} of {effects.possible_settings}"
+        remarks.append(f"{counts} combinations have a {effects.metric}")
     elif not effects.balanced:
-        said.append("not every combination was run equally often")
+        remarks.append("not every combination was run equally often")
     if len(effects.missing):
-        ends = effects.missing["status"].fill_null("not run").value_counts(sort=True)
-        said.append("the others: " + ", ".join(f"{count} {status}" for status, count in ends.iter_rows()))
-    return said
+        statuses = effects.missing["status"].fill_null("not run").value_counts(sort=True)
+        counts = ", ".join(f"{count} {status}" for status, count in statuses.iter_rows())
+        remarks.append(f"the others: {counts}")
+    return remarks
 
 
 def format_share_interval(low: float | None, high: float | None) -> str:
@@ -269,8 +271,8 @@ def format_share_interval(low: float | None, high: float | None) -> str:
 
 
 def _format_level_interval(metric: str, low: float | None, high: float | None) -> str:
-    """The interval of a mean; `–` where it is all that the metric can be, or not known."""
-    if low is None or high is None or (is_share(metric) and low <= 0 and high >= 1):
+    """The interval of a mean; `–` where it covers the range of the metric, or is unknown."""
+    if low is None or high is None or (is_fraction(metric) and low <= 0 and high >= 1):
         return "–"
     return f"{format_metric(metric, low)} … {format_metric(metric, high)}"
 
@@ -284,8 +286,8 @@ def _levels_table(effects: Effects) -> Table:
     for (axis,), rows in effects.levels.group_by("axis", maintain_order=True):
         for row in rows.iter_rows(named=True):
             adjusted = [] if effects.balanced else [format_metric(effects.metric, row["adjusted"])]
-            bounds = _format_level_interval(effects.metric, row["low"], row["high"])
+            interval = _format_level_interval(effects.metric, row["low"], row["high"])
             mean = format_metric(effects.metric, row["mean"])
-            table.add_row(str(axis), row["level"], str(row["settings"]), mean, bounds, *adjusted)
+            table.add_row(str(axis), row["level"], str(row["settings"]), mean, interval, *adjusted)
         table.add_section()
     return table

@@ -8,7 +8,7 @@ import polars as pl
 import streamlit as st
 
 from trainlab.analysis import Comparison
-from trainlab.analysis.compare import clip_to_range, is_share
+from trainlab.analysis.compare import clip_to_range, is_fraction
 from trainlab.analysis.varying_settings import varying_settings
 from trainlab.app import run_cache
 from trainlab.app.paths import app_paths
@@ -228,9 +228,9 @@ def _format_interval(metric: str, row: Mapping[str, Any]) -> str | None:
     if row["low"] is None or row["high"] is None:
         return None
     cut = clip_to_range(metric, Interval(row["mean"], row["low"], row["high"], row["n"]))
-    if cut.low is None or cut.high is None or (is_share(metric) and cut.low <= 0 and cut.high >= 1):
+    if cut.low is None or cut.high is None or (is_fraction(metric) and cut.low <= 0 and cut.high >= 1):
         return None
-    if is_share(metric):
+    if is_fraction(metric):
         return f"{cut.low:.1%} … {cut.high:.1%}"
     return f"{cut.low:.3g} … {cut.high:.3g}"
 

@@ -38,12 +38,15 @@ def show_run_counts(runs: pl.DataFrame) -> None:
 def effects_view(runs: pl.DataFrame, comparison: Comparison) -> list[str]:
     """How much each axis matters, alone and with another, and how its levels compare."""
     effect = analysis.estimate_effects(runs, metric=comparison.metric)
-    said = "" if effect.balanced else "not every combination was run equally often"
-    rest = "" if effect.rest is None else f"single axes leave {effect.rest:.1%} to two together and to seeds"
+    remarks = []
+    if effect.unexplained is not None:
+        remarks.append(f"single axes leave {effect.unexplained:.1%} to two together and to seeds")
+    if not effect.balanced:
+        remarks.append("not every combination was run equally often")
     left, right = st.columns(2)
     with left:
         figure = effect_bars.variance_share_bars(
-            effect, "How much does each axis matter?", "; ".join(filter(None, [rest, said]))
+            effect, "How much does each axis matter?", "; ".join(remarks)
         )
         show_chart(figure, f"Share of the variance of {effect.metric} by axis")
     with right:

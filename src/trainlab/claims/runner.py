@@ -103,7 +103,7 @@ def _judge_expectation(
         }
         return judge_approx_equal(expectation, by_layer, looks)
     if isinstance(expectation, PhaseBoundary):
-        places = evidence.diagram(entry.claim.grid, list(entry.claim.cells)).places
+        places = evidence.diagram(entry.claim.grid, list(entry.claim.cells)).points
         return judge_phase_boundary(expectation, phase_boundary_by_seed(expectation, places), looks)
     return judge_mean(expectation, evidence.values(expectation.of, expectation.arms()), looks)
 

@@ -90,7 +90,7 @@ def phase(
         )  # fmt: skip
     _write(
         phase_diagram.phase_diagram_plot(
-            drawn, "Where it trains", f"{pluralize(len(drawn.places), 'run')}: {', '.join(runs)}"
+            drawn, "Where it trains", f"{pluralize(len(drawn.points), 'run')}: {', '.join(runs)}"
         ),
         to,
     )

@@ -51,7 +51,7 @@ def compare(
         else:
             print(f'{{"comparison": {text},\n"effects": {tables.effects_json(effect)}}}')
     else:
-        show(tables.comparison_listing(comparison, console.width, most=_most(None)))
+        show(tables.fit_comparison(comparison, console.width, most=_most(None)))
         for table in tables.effects_tables(effect) if effect else []:
             console.print(table)
         say(

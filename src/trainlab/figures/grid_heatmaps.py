@@ -5,7 +5,7 @@ from typing import Any
 
 import polars as pl
 
-from trainlab.analysis.compare import ensure_metric, is_share, with_finite_metric
+from trainlab.analysis.compare import ensure_metric, is_fraction, with_finite_metric
 from trainlab.analysis.varying_settings import varying_settings
 from trainlab.errors import RequestError
 from trainlab.figures.style import import_altair
@@ -47,7 +47,7 @@ def interaction_heatmap(
         "width": INTERACTION_CELL * table["second"].n_unique(),
         "height": 0.7 * INTERACTION_CELL * table["first"].n_unique(),
     }
-    share = is_share(metric)
+    share = is_fraction(metric)
     rows = [row | {name: format_value(row[name]) for name in ("first", "second")} for row in table.to_dicts()]
     base = alt.Chart(alt.Data(values=rows)).encode(
         x=alt.X("second:N", title=axes[1], sort=_level_order(table["second"]), axis=_level_axis()),

@@ -34,7 +34,7 @@ def phase_diagram_plot(diagram: PhaseDiagram, title: str, subtitle: str = "") ->
     Raises RequestError where Altair is not installed.
     """
     alt = import_altair()
-    scales, depths = scales_and_depths(diagram.places)
+    scales, depths = scales_and_depths(diagram.points)
     x_log, y_log = (values[-1] >= WIDE * values[0] > 0 for values in (scales, depths))
     x_edges, y_edges = edges(scales, x_log), edges(depths, y_log)
     kind = {True: "log", False: "linear"}
@@ -90,16 +90,16 @@ def cells(
     diagram: PhaseDiagram, x_edges: Sequence[float], y_edges: Sequence[float], x_log: bool
 ) -> list[Row]:
     """A rectangle a run: x, x2, y, y2, fate."""
-    scales, depths = scales_and_depths(diagram.places)
+    scales, depths = scales_and_depths(diagram.points)
     rows = []
     for i, scale in enumerate(scales):
         for j, depth in enumerate(depths):
             runs = sorted(
-                (p for p in diagram.places if (p.scale, p.depth) == (scale, depth)), key=lambda p: p.seed
+                (p for p in diagram.points if (p.scale, p.depth) == (scale, depth)), key=lambda p: p.seed
             )
             for k, run in enumerate(runs):
                 x, x2 = (_interpolate(x_edges[i], x_edges[i + 1], n / len(runs), x_log) for n in (k, k + 1))
-                rows.append({"x": x, "x2": x2, "y": y_edges[j], "y2": y_edges[j + 1], "fate": run.fate})
+                rows.append({"x": x, "x2": x2, "y": y_edges[j], "y2": y_edges[j + 1], "fate": run.outcome})
     return rows
 
 
@@ -116,9 +116,9 @@ def boundary(
     diagram: PhaseDiagram, x_edges: Sequence[float], y_edges: Sequence[float]
 ) -> list[list[tuple[float, float]]]:
     """The lines between settings whose mean probability reaches the threshold and those where it does not."""
-    scales, depths = scales_and_depths(diagram.places)
+    scales, depths = scales_and_depths(diagram.points)
     said: dict[tuple[float, int], list[float]] = {}
-    for place in diagram.places:
+    for place in diagram.points:
         if place.learns is not None:
             said.setdefault((place.scale, place.depth), []).append(place.learns)
     expected = {key: sum(of) / len(of) >= diagram.threshold for key, of in said.items()}

@@ -9,7 +9,7 @@ from typing import Any
 from rich.console import Console
 
 from trainlab.analysis import compare
-from trainlab.analysis.tables import comparison_listing
+from trainlab.analysis.tables import fit_comparison
 from trainlab.config.command_line import strip_needless_quotes, train_command_line, trainlab_command_line
 from trainlab.errors import RequestError
 from trainlab.runs import load_runs
@@ -63,7 +63,7 @@ def _print_table(plan: Plan, console: Console) -> list[str]:
         comparison = compare(load_runs(plan.runs, plan.run_ids, settings=True))
     except RequestError:
         return []  # no run has a test accuracy yet: what failed says why
-    shown = comparison_listing(comparison, console.width, plan.group, most=MAX_ROWS)
+    shown = fit_comparison(comparison, console.width, plan.group, most=MAX_ROWS)
     console.print(shown.table)
     for note in shown.notes:
         console.print(note, style="dim", highlight=False, markup=False, soft_wrap=True)
