@@ -2,13 +2,16 @@
 
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from benchmarks.measure import Measure
 from benchmarks.rounds import interleaved, medians
 from benchmarks.workspace import REPOSITORY, Workspace
+
+if TYPE_CHECKING:
+    from trainlab.sweeps.forkserver import ForkServer
 
 AT_MOST_SECONDS = {"none": 0.5, "wandb": 1.0}
 """Tracker → seconds."""
@@ -24,8 +27,8 @@ def measure(workspace: Workspace) -> list[Measure]:
     # before Python 3.12 a forkserver does not take over sys.path
     os.environ["PYTHONPATH"] = os.pathsep.join([str(REPOSITORY), os.environ.get("PYTHONPATH", "")])
     with ForkServer() as server:
-        server.warm_up(*TRACKER_MODULES["wandb"])
-        server.ask("benchmarks.start:ready")
+        server.preload(*TRACKER_MODULES["wandb"])
+        server.call(ready)
         starts = {name: _starter(workspace, server, name) for name in AT_MOST_SECONDS}
         rounds = interleaved(starts, count)
     return [
@@ -48,7 +51,7 @@ def ready() -> bool:
     return True
 
 
-def _starter(workspace: Workspace, server: Any, logger: str) -> Any:
+def _starter(workspace: Workspace, server: "ForkServer", logger: str) -> Callable[[], float]:
     from trainlab.config import compose, identify
     from trainlab.runs.run_folder import RunFolder
     from trainlab.sweeps import process_main
@@ -70,11 +73,9 @@ def _starter(workspace: Workspace, server: Any, logger: str) -> Any:
         config = folder.path / "config.yaml"
         began = time.monotonic()
         environment = {"OMP_NUM_THREADS": "1", "WANDB_MODE": "offline"}
-        process, lifeline = server.start(
-            process_main.run_in_process, config, "benchmarks.start:work", environment
-        )
+        process, sentinel = server.start_process(process_main.run_in_process, config, work, environment)
         process.join()
-        lifeline.close()
+        sentinel.close()
         if process.exitcode:
             raise RuntimeError((folder.path / process_main.LOG_FILE).read_text())
         return float((folder.path / FIRST_STEP_FILE).read_text()) - began

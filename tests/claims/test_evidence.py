@@ -28,7 +28,7 @@ def source(**content):
 class NoServer:
     """Nothing here may need torch."""
 
-    def ask(self, *_):
+    def call(self, *_):
         raise AssertionError
 
 

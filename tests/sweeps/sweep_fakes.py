@@ -14,7 +14,6 @@ from trainlab.runs.safe_files import append_atomically
 from trainlab.sweeps.plan import Job, Plan
 
 PRELOAD = ("sweep_fakes",)
-WORK = "sweep_fakes:work"
 
 
 def job(runs: Path, run_id: str, do: str = "finish", seconds: float = 0.05, devices: int = 1) -> Job:

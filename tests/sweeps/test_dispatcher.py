@@ -11,7 +11,6 @@ import threading
 import time
 from contextlib import contextmanager
 from itertools import pairwise
-from multiprocessing import forkserver
 from pathlib import Path
 
 import pytest
@@ -25,6 +24,7 @@ from trainlab.sweeps.display import SweepDisplay
 from trainlab.sweeps.engine import NullObserver
 from trainlab.sweeps.forkserver import ForkServer
 from trainlab.sweeps.local_engine import LocalBackend
+from trainlab.sweeps.multiprocessing_internals import forkserver_pid
 from trainlab.sweeps.outcome import Outcome
 from trainlab.sweeps.process_exit import classify_exit
 from trainlab.sweeps.reservations import RunReservations
@@ -39,7 +39,7 @@ def server() -> ForkServer:
 def dispatcher(runs: Path, server: ForkServer, slots=2, rerun=False, **options) -> Dispatcher:
     places = slots if isinstance(slots, list) else [Slot(threads=1)] * slots
     handover = RunReservations(runs, "group", rerun)
-    return Dispatcher(LocalBackend(places, server, fakes.WORK), handover, **options)
+    return Dispatcher(LocalBackend(places, server, fakes.work), handover, **options)
 
 
 def by_id(outcomes: list[Outcome]) -> dict[str, Outcome]:
@@ -99,7 +99,7 @@ def test_killing_the_warm_server_loses_nothing(tmp_path, server):
 def _kill_server_soon(seconds: float, times: int) -> None:
     for _ in range(times):
         time.sleep(seconds)
-        pid = forkserver._forkserver._forkserver_pid
+        pid = forkserver_pid()
         if pid:
             os.kill(pid, signal.SIGKILL)
 
@@ -302,7 +302,7 @@ def test_each_run_sees_its_own_gpu_only(tmp_path, server):
 def test_one_slot_gives_a_run_over_two_gpus_both(tmp_path, server):
     settings = SlotSettings(slots=1)
     places = make_slots(settings, "gpu", ["0", "1"], cores=2)
-    pool = LocalBackend(places, server, fakes.WORK, max_concurrent_runs(settings, places))
+    pool = LocalBackend(places, server, fakes.work, max_concurrent_runs(settings, places))
     jobs = [fakes.job(tmp_path, "one", seconds=0.3), fakes.job(tmp_path, "both", devices=2)]
     assert pool.has_room(jobs[1])
     assert [place.gpu for place in pool._places_for(jobs[1])] == ["0", "1"]
@@ -335,7 +335,7 @@ from trainlab.sweeps.forkserver import ForkServer
 from trainlab.sweeps.slots import Slot, SlotSettings, make_slots, max_concurrent_runs
 runs = Path({str(runs)!r})
 server = ForkServer(preload=fakes.PRELOAD)
-pool = LocalBackend([Slot(1), Slot(1)], server, fakes.WORK)
+pool = LocalBackend([Slot(1), Slot(1)], server, fakes.work)
 jobs = [fakes.job(runs, f"r{{i}}", seconds={seconds}) for i in range(4)]
 print([o.status for o in Dispatcher(pool, RunReservations(runs, "group")).run(jobs)])
 """

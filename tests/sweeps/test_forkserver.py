@@ -23,7 +23,7 @@ def server() -> ForkServer:
 
 
 def test_a_helper_answers(server):
-    assert server.ask("sweep_fakes:answer", "well") == 42
+    assert server.call(fakes.answer, "well") == 42
 
 
 @pytest.mark.parametrize(
@@ -33,16 +33,16 @@ def test_a_helper_answers(server):
 def test_a_helper_that_cannot_answer_says_why_in_one_line(server, how, said, monkeypatch):
     monkeypatch.setattr(server_module, "memory_limit_note", lambda: "; memory is limited")
     with pytest.raises(RequestError, match=f"could not answer: {said}.*; memory is limited$"):
-        server.ask("sweep_fakes:answer", how)
+        server.call(fakes.answer, how)
 
 
 def test_a_server_that_does_not_start_says_so_in_one_line(monkeypatch):
     def start(*_):
-        raise OSError("the warm server cannot be started")
+        raise OSError("the fork server cannot be started")
 
-    monkeypatch.setattr(ForkServer, "start", start)
-    with pytest.raises(RequestError, match="could not answer: the warm server cannot be"):
-        ForkServer().ask("sweep_fakes:answer", "well")
+    monkeypatch.setattr(ForkServer, "start_process", start)
+    with pytest.raises(RequestError, match="could not answer: the fork server cannot be"):
+        ForkServer().call(fakes.answer, "well")
 
 
 @pytest.mark.parametrize(

@@ -30,13 +30,13 @@ def test_the_server_takes_its_temporary_folders_with_it(tmp_path, monkeypatch, s
     monkeypatch.syspath_prepend(tmp_path)
     ForkServer().close()  # that of an earlier test
     server = ForkServer(preload=[name])
-    server.warm_up()
+    server.preload()
     until = time.monotonic() + 60
     while not (tmp_path / "imported").exists() and time.monotonic() < until:
         time.sleep(0.02)
     assert list(tmp_path.glob("kept-*"))
     if not slow_import:
-        assert server.ask("os:getpid") != os.getpid()  # it is past its imports
+        assert server.call(os.getpid) != os.getpid()  # it is past its imports
     since = time.monotonic()
     server.close()
     assert time.monotonic() - since < 10

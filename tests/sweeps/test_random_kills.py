@@ -17,7 +17,6 @@ RUNS = 6
 
 SWEEP = """
 import json, os, sys
-from multiprocessing import forkserver
 from pathlib import Path
 sys.path.insert(0, {here!r})
 import sweep_fakes as fakes
@@ -26,15 +25,16 @@ from trainlab.sweeps.reservations import RunReservations
 from trainlab.sweeps.plan import is_todo
 from trainlab.sweeps.local_engine import LocalBackend
 from trainlab.sweeps.forkserver import ForkServer
+from trainlab.sweeps.multiprocessing_internals import forkserver_pid
 from trainlab.sweeps.slots import Slot
 runs = Path({runs!r})
 server = ForkServer(preload=fakes.PRELOAD)
-server.warm_up()
-(runs / "server.pid").write_text(str(forkserver._forkserver._forkserver_pid))
+server.preload()
+(runs / "server.pid").write_text(str(forkserver_pid()))
 sweep = {{"rerun": False, "retry_failed": True}}
 jobs = [fakes.job(runs, f"r{{i}}", seconds=0.2) for i in range({count})]
 todo = [j for j in jobs if is_todo(fakes.RunFolder(runs / j.run_id).status(), sweep)]
-backend = LocalBackend([Slot(1), Slot(1)], server, fakes.WORK)
+backend = LocalBackend([Slot(1), Slot(1)], server, fakes.work)
 outcomes = Dispatcher(backend, RunReservations(runs, "group")).run(todo)
 sys.exit(0 if all(o.status == "finished" for o in outcomes) else 1)
 """

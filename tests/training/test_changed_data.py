@@ -56,12 +56,11 @@ def test_evaluate_says_that_the_data_changed(folder_run, call_command):
 
 
 def test_what_is_asked_of_a_claims_run_is_refused_on_other_data(run, monkeypatch):
-
     _, folder = run("trainer.max_steps=2")
-    assert evaluate_shifts([str(folder.path)], [{"brightness": 1.0}])[1] is None
+    assert list(evaluate_shifts([str(folder.path)], [{"brightness": 1.0}])) == [str(folder.path)]
     monkeypatch.setattr(shift_evaluation, "describe_data_change", lambda *_: "other data")
-    found, fault = evaluate_shifts([str(folder.path)], [{"brightness": 0.5}])
-    assert found is None and "other data" in fault
+    with pytest.raises(RequestError, match="other data"):
+        evaluate_shifts([str(folder.path)], [{"brightness": 0.5}])
 
 
 def test_one_class_more_is_one_line(run):

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from trainlab.build.data import describe_data_change, load_data
-from trainlab.claims.network_facts import Answer
+from trainlab.claims.network_facts import Evaluations
 from trainlab.data.loader import BatchLoader
 from trainlab.errors import RequestError
 from trainlab.nn.normalization import with_statistics
@@ -101,12 +101,13 @@ CACHE_FILE = "shifts.json"
 """Beside the run's record: what its checkpoint came to under each shift that was asked for."""
 
 
-def evaluate_shifts(folders: Sequence[str], asked: Sequence[Mapping[str, Any]]) -> Answer:
-    """For each run folder: {shift as JSON: {accuracy, loss, agreement}}, from its cache where that is new."""
-    try:
-        return {folder: _evaluate_run(Path(folder), asked) for folder in folders}, None
-    except RequestError as error:
-        return None, str(error)
+def evaluate_shifts(folders: Sequence[str], asked: Sequence[Mapping[str, Any]]) -> Evaluations:
+    """For each run folder: {shift as JSON: {accuracy, loss, agreement}}, from its cache where that is new.
+
+    Raises:
+        RequestError: a run without its checkpoint, data that have changed, a shift that is not the model's.
+    """
+    return {folder: _evaluate_run(Path(folder), asked) for folder in folders}
 
 
 def _evaluate_run(folder: Path, asked: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, float]]:

@@ -2,15 +2,22 @@
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 import polars as pl
 
 from trainlab.analysis.phase_diagram import PhaseDiagram
+from trainlab.claims.network_facts import (
+    mean_field_value,
+    network_layers,
+    phase_diagram,
+    shift_evaluations,
+    theory_layers,
+)
 from trainlab.claims.sources import Anatomy, Metric, Shift, Signal, Theory, needs_run
 from trainlab.claims.spec import PhaseGrid
 from trainlab.errors import RequestError
@@ -18,11 +25,8 @@ from trainlab.runs import Result, RunFolder, read_signals
 from trainlab.signals.catalogue import NETWORK
 from trainlab.sweeps.forkserver import ForkServer
 
-EVALUATIONS = "trainlab.claims.shift_evaluation:evaluate_shifts"
-LAYER_TABLE = "trainlab.claims.network_facts:network_layers"
-THEORY_LAYERS = "trainlab.claims.network_facts:theory_layers"
-MEAN_FIELD = "trainlab.claims.network_facts:mean_field_value"
-PHASE_DIAGRAM = "trainlab.claims.network_facts:phase_diagram"
+P = ParamSpec("P")
+R = TypeVar("R")
 
 RunFolders = Mapping[str, Mapping[int, Path]]
 """The folder of each arm's run of each seed."""
@@ -152,13 +156,13 @@ class SourceEvaluator:
     def _evaluate(self, shifts: Sequence[Mapping[str, Any]], arm: str) -> None:
         done = [str(path) for seed, path in self.runs[arm].items()
                 if self.results[arm][seed].status != "diverged"]  # fmt: skip
-        for folder, answers in self._ask(EVALUATIONS, done, list(shifts)).items():
+        for folder, answers in self._call_once(shift_evaluations, done, list(shifts)).items():
             self._answers |= {f"{folder} {key}": measured for key, measured in answers.items()}
 
     # Of a network
 
     def _anatomy(self, source: Anatomy, arm: str) -> Any:
-        table = self._ask(LAYER_TABLE, json.dumps(self.settings[arm]))
+        table = self._call_once(network_layers, json.dumps(self.settings[arm]))
         rows = table["rows"]
         if source.anatomy == "size_formula_failures":
             return size_formula_failures(table["in_shape"], rows)
@@ -171,22 +175,22 @@ class SourceEvaluator:
 
     def layer_rows(self, arm: str) -> list[dict[str, Any]]:
         """The layer table of an arm."""
-        return self._ask(LAYER_TABLE, json.dumps(self.settings[arm]))["rows"]
+        return self._call_once(network_layers, json.dumps(self.settings[arm]))["rows"]
 
     def theory_rows(self, arm: str) -> list[dict[str, Any]]:
         """What theory says of the layers of an arm: name, scale, correlation, gradient."""
-        return self._ask(THEORY_LAYERS, json.dumps(self.settings[arm]))
+        return self._call_once(theory_layers, json.dumps(self.settings[arm]))
 
     def diagram(self, grid: PhaseGrid | None, cells: Sequence[str]) -> PhaseDiagram:
         """What became of each cell of a grid, seed by seed, and what theory says of it."""
         if grid is None:
             raise RequestError("a boundary is of a grid: expected `grid`")
         folders = [str(path) for arm in cells for path in self.runs[arm].values()]
-        return self._ask(PHASE_DIAGRAM, folders, grid.scale)
+        return self._call_once(phase_diagram, folders, grid.scale)
 
     def _theory(self, source: Theory, arm: str | None) -> Any:
         if source.arguments is not None:
-            return self._ask(MEAN_FIELD, source.theory, source.arguments)
+            return self._call_once(mean_field_value, source.theory, source.arguments)
         rows = self.theory_rows(self._arm(arm, source))
         return _layer_row([row for row in rows if row[source.theory] is not None], str(source.layer), arm)[
             source.theory
@@ -197,14 +201,11 @@ class SourceEvaluator:
             raise RequestError(f"{type(source).__name__.lower()}: expected an arm, whose network is meant")
         return arm
 
-    def _ask(self, function: str, *arguments: Any) -> Any:
-        """What a worker process answers, asked once. Raises RequestError with the fault that it names."""
-        key = f"{function} {arguments}"
+    def _call_once(self, function: Callable[P, R], *arguments: P.args, **keywords: P.kwargs) -> R:
+        """What a function returns that is called in a process of its own, once. Raises RequestError."""
+        key = f"{function.__qualname__} {arguments}"
         if key not in self._answers:
-            answer, fault = self.server.ask(function, *arguments)
-            if fault is not None:
-                raise RequestError(fault)
-            self._answers[key] = answer
+            self._answers[key] = self.server.call(function, *arguments, **keywords)
         return self._answers[key]
 
 

@@ -19,7 +19,6 @@ from trainlab.sweeps.forkserver import ForkServer
 from trainlab.sweeps.plan import Job, Plan
 from trainlab.units import format_duration
 
-TIME_TRIAL = "trainlab.sweeps.estimate:time_trial"
 TRIAL_STEPS = 30
 MAX_TRIALS = 3
 _COST_PARTS = ("model", "data", "norm_layer", "depth", "width")
@@ -49,7 +48,7 @@ def print_estimate(plan: Plan, slots: int, server: ForkServer, console: Console)
         kinds.setdefault(_cost_key(job.settings), []).append(job)
     chosen = _evenly_spaced(list(kinds), MAX_TRIALS)
     try:
-        probes = {kind: server.ask(TIME_TRIAL, kinds[kind][0].settings) for kind in chosen}
+        probes = {kind: server.call(time_trial, kinds[kind][0].settings) for kind in chosen}
     except RequestError as error:
         console.print(f"no estimate: {error}", highlight=False, markup=False, soft_wrap=True)
         return

@@ -7,22 +7,30 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from multiprocessing import forkserver
 from multiprocessing.connection import Connection
 from multiprocessing.context import BaseContext
 from multiprocessing.process import BaseProcess
 from types import TracebackType
-from typing import Any
+from typing import ParamSpec, TypeVar, cast
 
 from trainlab.errors import RequestError
-from trainlab.sweeps import process_main
-from trainlab.sweeps.multiprocessing_internals import use_short_socket_folder, without_main_module
+from trainlab.sweeps.multiprocessing_internals import (
+    ensure_forkserver,
+    forkserver_pid,
+    stop_forkserver,
+    use_short_socket_folder,
+    without_main_module,
+)
 from trainlab.sweeps.process_exit import describe_exit_code, memory_limit_note
+from trainlab.sweeps.process_main import Reply, call_in_process
 
 PRELOAD = ("trainlab.sweeps.preload",)
 _MAX_ATTEMPTS = 5
 _PAUSE_SECONDS = 0.1
 _GRACE_SECONDS = 0.5
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
 class ForkServer:
@@ -33,18 +41,18 @@ class ForkServer:
         self._context: BaseContext = multiprocessing.get_context("forkserver" if self._forks else "spawn")
         self._preload = list(preload)
 
-    def warm_up(self, *more: str) -> None:
-        """Starts the server without waiting until it has imported everything, and `more` modules.
+    def preload(self, *modules: str) -> None:
+        """Starts the server, and does not wait until it has imported everything, these modules included.
 
         Raises:
             RequestError: every folder for its socket has too long a path.
         """
-        self._preload += [module for module in more if module not in self._preload]
+        self._preload += [module for module in modules if module not in self._preload]
         if self._forks:
             self._context.set_forkserver_preload(self._preload)
             use_short_socket_folder()
             with without_main_module():
-                forkserver.ensure_running()
+                ensure_forkserver()
 
     def __enter__(self) -> "ForkServer":
         return self
@@ -59,22 +67,24 @@ class ForkServer:
 
         One that is not in the middle of something ends by itself, and takes its temporary folders with it.
         """
-        pid = forkserver._forkserver._forkserver_pid  # pyrefly: ignore
-        if self._forks and pid is not None:
-            at_last = threading.Timer(_GRACE_SECONDS, _kill_if_alive, (pid,))
-            at_last.start()
-            forkserver._forkserver._stop()  # tells it, waits for it, and forgets it  # pyrefly: ignore
-            at_last.cancel()
+        if self._forks and (pid := forkserver_pid()) is not None:
+            kill = threading.Timer(_GRACE_SECONDS, _kill_if_alive, (pid,))
+            kill.start()
+            stop_forkserver()
+            kill.cancel()
 
-    def start(self, target: Callable[..., None], *arguments: Any) -> tuple[BaseProcess, Connection]:
+    def start_process(
+        self, target: Callable[..., None], *arguments: object
+    ) -> tuple[BaseProcess, Connection]:
         """Starts `target(*arguments, connection)` in a new process; returns it and our end of the connection.
 
+        The target is pickled by reference: a function at the top of a module, which the new process imports.
         The other end is open for as long as the process lives, whether or not the server does.
 
         Raises:
             OSError: the server cannot be started, or dies again and again.
         """
-        self.warm_up()
+        self.preload()
         for attempt in range(1, _MAX_ATTEMPTS + 1):
             ours, theirs = self._context.Pipe(duplex=False)
             process = self._context.Process(target=target, args=(*arguments, theirs))  # pyrefly: ignore
@@ -85,33 +95,36 @@ class ForkServer:
             except (EOFError, OSError) as error:  # the server was killed: the next attempt starts another
                 ours.close()
                 if attempt == _MAX_ATTEMPTS:
-                    raise OSError(f"the warm server cannot be started: {error}") from error
+                    raise OSError(f"the fork server cannot be started: {error}") from error
                 time.sleep(_PAUSE_SECONDS * attempt)  # its death takes a moment to be known
             finally:
                 theirs.close()
         raise AssertionError
 
-    def ask(self, function: str, *arguments: Any) -> Any:
-        """What the function at `package.module:name` returns, called in a process of its own.
+    def call(self, function: Callable[P, R], *arguments: P.args, **keywords: P.kwargs) -> R:
+        """What the function returns, called in a process of its own; it is pickled by reference.
 
         Raises:
-            RequestError: it could not answer: what it raised, or how its process died, and its memory limit.
+            RequestError: as the function raised it; or the process could not answer: what else was raised in
+                it, or how it died, and its memory limit.
         """
         try:
-            process, connection = self.start(process_main.call_in_process, function, arguments)
+            process, connection = self.start_process(call_in_process, function, arguments, keywords)
         except OSError as error:
             raise _call_error(str(error)) from None
         try:
-            found, fault = connection.recv()
+            reply: Reply = connection.recv()
         except EOFError:
             process.join()
-            found, fault = None, describe_exit_code(process.exitcode)
+            reply = Reply(fault=describe_exit_code(process.exitcode))
         finally:
             connection.close()
             process.join()
-        if fault is not None:
-            raise _call_error(fault)
-        return found
+        if reply.refusal is not None:
+            raise RequestError(reply.refusal)
+        if reply.fault is not None:
+            raise _call_error(reply.fault)
+        return cast("R", reply.value)
 
 
 def _call_error(fault: str) -> RequestError:

@@ -10,12 +10,12 @@ from typing import Any
 from trainlab.cores import available_cores
 from trainlab.errors import RequestError
 from trainlab.instantiate import trust
-from trainlab.sweeps import process_main
 from trainlab.sweeps.dispatcher import Dispatcher
 from trainlab.sweeps.engine import ProcessExit, SweepObserver
 from trainlab.sweeps.forkserver import ForkServer, kill_process_group
 from trainlab.sweeps.outcome import Outcome
 from trainlab.sweeps.plan import Job, Plan
+from trainlab.sweeps.process_main import Work, run_in_process, run_on_devices, train_run
 from trainlab.sweeps.reservations import RunReservations
 from trainlab.sweeps.slots import (
     Slot,
@@ -27,13 +27,13 @@ from trainlab.sweeps.slots import (
     visible_gpus,
 )
 
-WORK = "trainlab.training.worker:run_config_file"
-
 
 class LocalBackend:
     """A backend of slots over the warm server: each run in a fresh process, on its own cores or GPUs."""
 
-    def __init__(self, slots: Sequence[Slot], server: ForkServer, work: str = WORK, most: int | None = None):
+    def __init__(
+        self, slots: Sequence[Slot], server: ForkServer, work: Work = train_run, most: int | None = None
+    ):
         self._free = list(slots)
         self._most = most or len(slots)
         self._total = len(slots)
@@ -41,7 +41,7 @@ class LocalBackend:
         self._work = work
         self._places: dict[str, list[Slot]] = {}
         self._processes: dict[str, BaseProcess] = {}
-        self._lifelines: dict[Connection, str] = {}
+        self._sentinels: dict[Connection, str] = {}
         self.threads = slots[0].threads
 
     def has_room(self, job: Job) -> bool:
@@ -55,19 +55,19 @@ class LocalBackend:
         settings = job.settings
         told = slot_environment(places) | trust.worker_environment(settings)
         if settings["trainer"]["devices"] > 1:
-            process, lifeline = self._server.start(process_main.run_on_devices, config, told)
+            process, sentinel = self._server.start_process(run_on_devices, config, told)
         else:
-            process, lifeline = self._server.start(process_main.run_in_process, config, self._work, told)
+            process, sentinel = self._server.start_process(run_in_process, config, self._work, told)
         for slot in places:
             self._free.remove(slot)
         self._places[job.run_id] = places
         self._processes[job.run_id] = process
-        self._lifelines[lifeline] = job.run_id
+        self._sentinels[sentinel] = job.run_id
 
     def wait(self, seconds: float) -> list[ProcessExit]:
         """The runs whose processes are gone."""
-        ready = wait(list(self._lifelines), timeout=seconds)
-        return [self._ended(lifeline) for lifeline in ready if isinstance(lifeline, Connection)]
+        ready = wait(list(self._sentinels), timeout=seconds)
+        return [self._ended(sentinel) for sentinel in ready if isinstance(sentinel, Connection)]
 
     def stop(self, run_id: str) -> None:
         """SIGTERM: the run writes a checkpoint and ends (on Windows it just ends)."""
@@ -79,16 +79,16 @@ class LocalBackend:
 
     def close(self) -> None:
         """Waits for the last processes to be gone."""
-        for lifeline in list(self._lifelines):
-            wait([lifeline])
-            self._ended(lifeline)
+        for sentinel in list(self._sentinels):
+            wait([sentinel])
+            self._ended(sentinel)
 
     def _places_for(self, job: Job) -> list[Slot] | None:
         return allocate_slots(self._free, job.settings["trainer"]["devices"], self._total)
 
-    def _ended(self, lifeline: Connection) -> ProcessExit:
-        run_id = self._lifelines.pop(lifeline)
-        lifeline.close()
+    def _ended(self, sentinel: Connection) -> ProcessExit:
+        run_id = self._sentinels.pop(sentinel)
+        sentinel.close()
         process = self._processes.pop(run_id)
         process.join()
         self._free.extend(self._places.pop(run_id))
@@ -98,7 +98,7 @@ class LocalBackend:
 class LocalEngine:
     """Runs in warm processes on this machine."""
 
-    def __init__(self, settings: SlotSettings, work: str = WORK):
+    def __init__(self, settings: SlotSettings, work: Work = train_run):
         self._settings = settings
         self._work = work
 

@@ -1,8 +1,9 @@
-"""What multiprocessing keeps private and a sweep needs: its sockets' folder, its fork server's process.
+"""What multiprocessing keeps private and a sweep needs: its fork server's process, its sockets' folder.
 
-A socket's path holds about a hundred bytes, and the folder for temporary files may be longer."""
+Nothing else of trainlab touches these parts; `tests/sweeps/test_multiprocessing_internals.py` says which of
+them has changed when a new Python version breaks one.
+"""
 
-import multiprocessing
 import multiprocessing.process
 import multiprocessing.util
 import os
@@ -11,6 +12,7 @@ import tempfile
 import types
 from collections.abc import Iterator
 from contextlib import contextmanager
+from multiprocessing import forkserver
 from pathlib import Path
 
 from trainlab.errors import RequestError
@@ -22,6 +24,35 @@ MAX_RAY_FOLDER_BYTES = 30
 SHORT_FOLDERS = ("/tmp", "/var/tmp", "/dev/shm")
 
 
+def ensure_forkserver() -> None:
+    """Starts the fork server of this process unless it runs; it imports what is to be preloaded."""
+    forkserver.ensure_running()
+
+
+def forkserver_pid() -> int | None:
+    """The process id of the fork server; None where none was started, or it was stopped."""
+    return forkserver._forkserver._forkserver_pid  # pyrefly: ignore
+
+
+def stop_forkserver() -> None:
+    """Tells the fork server to end, waits until it has, and forgets it: the next process starts another."""
+    forkserver._forkserver._stop()  # pyrefly: ignore
+
+
+@contextmanager
+def without_main_module() -> Iterator[None]:
+    """Keeps multiprocessing from running the user's script once more in every new process."""
+    main = sys.modules["__main__"]
+    sys.modules["__main__"] = types.ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = main
+
+
+# A socket's path holds about a hundred bytes, and the folder for temporary files may be longer
+
+
 def use_short_socket_folder() -> None:
     """Has multiprocessing keep its sockets in a folder whose path is short enough, whatever TMPDIR says.
 
@@ -31,7 +62,7 @@ def use_short_socket_folder() -> None:
         RequestError: none can be written.
     """
     chosen = tempfile.gettempdir()
-    if multiprocessing.process.current_process()._config.get("tempdir") or _fits(chosen):  # pyrefly: ignore
+    if socket_folder() or _fits(chosen):
         return
     before = tempfile.tempdir
     try:
@@ -39,6 +70,11 @@ def use_short_socket_folder() -> None:
         multiprocessing.util.get_temp_dir()
     finally:
         tempfile.tempdir = before
+
+
+def socket_folder() -> str | None:
+    """The folder in which multiprocessing keeps its sockets; None before it has made one."""
+    return multiprocessing.process.current_process()._config.get("tempdir")  # pyrefly: ignore
 
 
 def use_short_ray_folder() -> None:
@@ -67,14 +103,3 @@ def _candidate_folders() -> Iterator[str]:
 
 def _fits(folder: str, most_bytes: int = MAX_FOLDER_BYTES) -> bool:
     return len(os.fsencode(folder)) <= most_bytes
-
-
-@contextmanager
-def without_main_module() -> Iterator[None]:
-    """Keeps multiprocessing from running the user's script once more in every new process."""
-    main = sys.modules["__main__"]
-    sys.modules["__main__"] = types.ModuleType("__main__")
-    try:
-        yield
-    finally:
-        sys.modules["__main__"] = main

@@ -10,7 +10,6 @@ from trainlab.errors import RequestError
 from trainlab.sweeps.forkserver import ForkServer
 from trainlab.sweeps.plan import Job, Plan, format_faults
 
-BUILD_FAULTS = "trainlab.sweeps.network_checks:build_faults"
 _ARCHITECTURE_PARTS = (
     "model",
     "norm_layer",
@@ -25,7 +24,7 @@ _ARCHITECTURE_DATA = ("image_size", "channels", "num_classes", "batch_size", "tr
 
 
 def check_architectures(jobs: Sequence[Job], server: ForkServer) -> None:
-    """Builds every distinct architecture of these jobs in one process of the warm server.
+    """Builds every distinct architecture of these jobs in one forked process.
 
     Raises:
         RequestError: all that cannot be built, a line each.
@@ -35,7 +34,7 @@ def check_architectures(jobs: Sequence[Job], server: ForkServer) -> None:
         distinct.setdefault(_architecture_key(job.settings), job)
     if not distinct:
         return
-    found = server.ask(BUILD_FAULTS, [job.settings for job in distinct.values()])
+    found = server.call(build_faults, [job.settings for job in distinct.values()])
     faults = list(dict.fromkeys(fault for fault in found if fault))
     if faults:
         raise RequestError(format_faults(faults))
@@ -65,7 +64,6 @@ def _build_fault(settings: Mapping[str, Any], check: Any) -> str | None:
     return None
 
 
-IDENTICAL_NETWORKS = "trainlab.sweeps.network_checks:identical_networks"
 NETWORK_AXES = ("activation", "norm_layer", "pool")
 MAX_JOBS, MAX_NETWORKS = 4000, 400
 """Of a larger sweep the first so many are looked at: a model that ignores an axis ignores it in all."""
@@ -89,7 +87,7 @@ def unused_axes(plan: Plan, server: ForkServer) -> list[str]:
     ]
     if not groups:
         return []
-    found = server.ask(IDENTICAL_NETWORKS, wanted, [members for _, members in groups])
+    found = server.call(identical_networks, wanted, [members for _, members in groups])
     lines = [
         _unused_axis_line(name, [wanted[i] for i in same])
         for (name, _), sets in zip(groups, found, strict=True)

@@ -5,16 +5,15 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from importlib import import_module
+from dataclasses import dataclass
 from multiprocessing import parent_process
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
-from typing import Any
 
 from trainlab import project
-from trainlab.errors import error_with_type
+from trainlab.errors import RequestError, error_with_type
 
 LOG_FILE = "log.txt"
 """In a run's folder: what the run printed while a sweep had the terminal."""
@@ -23,34 +22,54 @@ PID_FILE = ".pid"
 """In a run's folder, from the moment when its process has begun: a queue may hold it back for hours."""
 
 
-def run_in_process(config: Path, work: str, environment: Mapping[str, str], lifeline: Connection) -> None:
+Work = Callable[[Path], int]
+"""What a run's process does with the run's `config.yaml`; returns the exit code."""
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What came of a function that was called in another process: a value, a RequestError's text, a fault."""
+
+    value: object = None
+    refusal: str | None = None
+    fault: str | None = None
+
+
+def train_run(config: Path) -> int:
+    """The work of a run: trains it. torch is imported here, in the run's own process."""
+    from trainlab.training.worker import run_config_file
+
+    return run_config_file(config)
+
+
+def run_in_process(config: Path, work: Work, environment: Mapping[str, str], sentinel: Connection) -> None:
     """One run in a process of its own; ends the process with the exit code of `work(config)`.
 
-    `lifeline` is only held: its other end sees when this process is gone, however it went.
+    `sentinel` is only kept open: its other end sees when this process is gone, however it went.
     """
     os.environ.update(environment)
     project.add_to_path()
     _detach(config.parent)
-    code = import_function(work)(config)
-    lifeline.close()
+    code = work(config)
+    sentinel.close()
     sys.stdout.flush()
     sys.exit(code)
 
 
-def run_on_devices(config: Path, environment: Mapping[str, str], lifeline: Connection) -> None:
+def run_on_devices(config: Path, environment: Mapping[str, str], sentinel: Connection) -> None:
     """One run over several devices: its launcher starts the same command once more for every device."""
     os.environ.update(environment)
     _detach(config.parent)
     process = subprocess.Popen(_run_command(config))
     with forward_signals(process):
         code = process.wait()
-    lifeline.close()
+    sentinel.close()
     sys.exit(code if code >= 0 else 128 - code)
 
 
 @contextmanager
 def forward_signals(process: subprocess.Popen) -> Iterator[None]:
-    """What asks this process to stop asks the one that it has started: SIGTERM, SIGINT and their like."""
+    """Passes the signals that ask this process to stop on to one that it has started."""
     names = ("SIGTERM", "SIGINT", "SIGHUP", "SIGUSR1", "SIGUSR2", "SIGXCPU")
     numbers = [getattr(signal, name) for name in names if hasattr(signal, name)]
     before = {number: signal.signal(number, lambda n, _: process.send_signal(n)) for number in numbers}
@@ -61,31 +80,32 @@ def forward_signals(process: subprocess.Popen) -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def run_submitted(config: Path, work: str | None, environment: Mapping[str, str]) -> int:
+def run_submitted(config: Path, work: Work | None, environment: Mapping[str, str]) -> int:
     """One run in a process that a cluster has started; `work` None for one over several devices."""
     os.environ.update(environment)
     project.add_to_path()
     _detach(config.parent)
     if work is None:
         return subprocess.run(_run_command(config), check=False).returncode
-    return import_function(work)(config)
+    return work(config)
 
 
-def call_in_process(function: str, arguments: tuple[Any, ...], connection: Connection) -> None:
+def call_in_process(
+    function: Callable[..., object],
+    arguments: tuple[object, ...],
+    keywords: Mapping[str, object],
+    connection: Connection,
+) -> None:
     """Calls a function in a process of its own and sends back what it returns, or what it raised."""
     _terminate_with_parent()
     try:
-        found, fault = import_function(function)(*arguments), None
+        reply = Reply(function(*arguments, **keywords))
+    except RequestError as error:
+        reply = Reply(refusal=str(error))
     except Exception as error:  # an import that finds no memory, a class of the user's, …
-        found, fault = None, _root_cause(error)
-    connection.send((found, fault))
+        reply = Reply(fault=_root_cause(error))
+    connection.send(reply)
     connection.close()
-
-
-def import_function(function: str) -> Any:
-    """The function at `package.module:name`."""
-    module, _, name = function.partition(":")
-    return getattr(import_module(module), name)
 
 
 def _root_cause(error: BaseException) -> str:
@@ -101,7 +121,7 @@ def _run_command(config: Path) -> list[str]:
 
 
 def _detach(folder: Path) -> None:
-    """Out of the terminal's process group, output into the run's folder, and no longer than the sweep."""
+    """Leaves the terminal's process group, sends output to the run's folder, ends with the parent process."""
     if hasattr(os, "setsid"):
         os.setsid()
     (folder / PID_FILE).write_text(str(os.getpid()), encoding="ascii")
@@ -113,13 +133,13 @@ def _detach(folder: Path) -> None:
 
 
 def _terminate_with_parent() -> None:
-    """Asks this process to stop once the sweep is gone: its runs are then interrupted, not orphaned."""
-    sweep = parent_process()
-    if sweep is None:
+    """Asks this process to stop once its parent process is gone: runs are interrupted then, not orphaned."""
+    parent = parent_process()
+    if parent is None:
         return
 
-    def watch() -> None:
-        wait([sweep.sentinel])
+    def terminate_after_it() -> None:
+        wait([parent.sentinel])
         os.kill(os.getpid(), signal.SIGTERM)
 
-    threading.Thread(target=watch, name="sweep-watch", daemon=True).start()
+    threading.Thread(target=terminate_after_it, name="parent-watch", daemon=True).start()

@@ -24,15 +24,14 @@ from trainlab.runs.frozen_settings import SETTINGS_FILE
 from trainlab.runs.result import DONE_STATUSES, RESULT_FILE, ResultStamp
 from trainlab.runs.run_folder import EARLIER_FOLDER, RunFolder
 from trainlab.runs.safe_files import atomic_replacement
-from trainlab.sweeps import process_main
 from trainlab.sweeps.dispatcher import Dispatcher
 from trainlab.sweeps.engine import ProcessExit, SweepObserver, require_package
 from trainlab.sweeps.forkserver import ForkServer, kill_process_group
-from trainlab.sweeps.local_engine import WORK
 from trainlab.sweeps.multiprocessing_internals import use_short_ray_folder
 from trainlab.sweeps.outcome import Outcome
 from trainlab.sweeps.plan import Job, Plan
 from trainlab.sweeps.process_exit import TIMED_OUT
+from trainlab.sweeps.process_main import LOG_FILE, Work, run_in_process, run_on_devices, train_run
 from trainlab.sweeps.reservations import RunReservations
 from trainlab.sweeps.slots import SlotSettings, validate_launcher_settings, visible_gpus
 
@@ -48,7 +47,7 @@ class RaySettings(SlotSettings):
 class RayEngine:
     """Runs as Ray tasks, each reserving its share of CPUs and GPUs."""
 
-    def __init__(self, settings: Mapping[str, Any], work: str = WORK):
+    def __init__(self, settings: Mapping[str, Any], work: Work = train_run):
         require_package("ray", "ray", extra="ray")
         self._settings = validate_launcher_settings(RaySettings, settings)
         self._work = work
@@ -82,7 +81,7 @@ class RayEngine:
 class RayBackend:
     """Ray's own API as a backend of the dispatcher."""
 
-    def __init__(self, settings: RaySettings, num_cpus: float, num_gpus: float, work: str):
+    def __init__(self, settings: RaySettings, num_cpus: float, num_gpus: float, work: Work):
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         # Ray 2.60 would otherwise hide all GPUs from tasks that reserve none
         os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
@@ -169,7 +168,7 @@ RecordFiles = Mapping[str, bytes]
 
 
 def run_on_ray_worker(
-    config: str, text: str, work: str | None, own: Collection[str], timeout_seconds: float | None
+    config: str, text: str, work: Work | None, own: Collection[str], timeout_seconds: float | None
 ) -> tuple[int | None, RecordFiles]:
     """One run on the machine of the caller: its exit code, and its record where our folders are not seen.
 
@@ -187,18 +186,18 @@ def run_on_ray_worker(
     place |= trust.worker_environment(settings)
     server = _worker_forkserver()
     if work is None:
-        process, lifeline = server.start(process_main.run_on_devices, path, place)
+        process, sentinel = server.start_process(run_on_devices, path, place)
     else:
-        process, lifeline = server.start(process_main.run_in_process, path, work, place)
+        process, sentinel = server.start_process(run_in_process, path, work, place)
     ends = time.monotonic() + (timeout_seconds or math.inf) if not shared else math.inf
     try:
         # Ray's interrupt comes between two waits, not within one
-        while not wait([lifeline], timeout=0.2) and time.monotonic() < ends:
+        while not wait([sentinel], timeout=0.2) and time.monotonic() < ends:
             pass
     except KeyboardInterrupt:  # the sweep wants to stop: the run writes a checkpoint first
         process.terminate()
-        wait([lifeline])
-    if timed_out := not wait([lifeline], timeout=0):
+        wait([sentinel])
+    if timed_out := not wait([sentinel], timeout=0):
         kill_process_group(process)
     process.join()
     return TIMED_OUT if timed_out else process.exitcode, {} if shared else _collect_files(path.parent, before)
@@ -236,7 +235,7 @@ def write_record(folder: Path, record: RecordFiles) -> None:
     """
     names = sorted(set(record) - {SETTINGS_FILE}, key=lambda name: name == RESULT_FILE)
     if RunFolder(folder).status() in DONE_STATUSES and not _has_result(record):
-        names = [name for name in names if name == process_main.LOG_FILE]
+        names = [name for name in names if name == LOG_FILE]
     for name in names:
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)

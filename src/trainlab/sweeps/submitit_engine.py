@@ -13,13 +13,12 @@ from pydantic import Field
 from trainlab.cores import available_cores
 from trainlab.errors import RequestError, error_message
 from trainlab.instantiate import trust
-from trainlab.sweeps import process_main
 from trainlab.sweeps.dispatcher import Dispatcher
 from trainlab.sweeps.engine import ProcessExit, SweepObserver, require_package
 from trainlab.sweeps.forkserver import ForkServer
-from trainlab.sweeps.local_engine import WORK
 from trainlab.sweeps.outcome import Outcome
 from trainlab.sweeps.plan import Job, Plan
+from trainlab.sweeps.process_main import PID_FILE, Work, run_submitted, train_run
 from trainlab.sweeps.reservations import RunReservations
 from trainlab.sweeps.slots import Count, SlotSettings, validate_launcher_settings
 
@@ -43,7 +42,7 @@ class SubmititSettings(SlotSettings):
 class SubmititEngine:
     """Runs as jobs of a cluster: `slurm`, or `local` processes of this machine."""
 
-    def __init__(self, cluster: str, settings: Mapping[str, Any], work: str = WORK):
+    def __init__(self, cluster: str, settings: Mapping[str, Any], work: Work = train_run):
         launcher = "submitit_slurm" if cluster == "slurm" else "submitit_local"
         require_package("submitit", launcher, extra="slurm")
         self._cluster = cluster
@@ -97,7 +96,7 @@ class SubmititEngine:
 class SubmititBackend:
     """A submitit executor as a backend of the dispatcher."""
 
-    def __init__(self, executor: Any, cluster: str, most: int, threads: int, work: str = WORK):
+    def __init__(self, executor: Any, cluster: str, most: int, threads: int, work: Work = train_run):
         self._executor = executor
         self._cluster = cluster
         self._most = most
@@ -116,7 +115,7 @@ class SubmititBackend:
         told = trust.worker_environment(settings)
         with _ignore_sigint():
             try:
-                submitted = self._executor.submit(process_main.run_submitted, config, work, told)
+                submitted = self._executor.submit(run_submitted, config, work, told)
             except Exception as error:  # whatever sbatch says, in a type of submitit's own
                 reason = error_message(error)
                 raise OSError(f"{self._cluster} did not take the run: {reason}") from error
@@ -163,7 +162,7 @@ class SubmititBackend:
 def _send_signal(config: Path, number: signal.Signals) -> None:
     """Sends a signal to the process of a run and all that it has started, if it has begun."""
     with suppress(OSError, ValueError):
-        pid = int((config.parent / process_main.PID_FILE).read_text(encoding="ascii"))
+        pid = int((config.parent / PID_FILE).read_text(encoding="ascii"))
         os.killpg(pid, number) if number is signal.SIGKILL else os.kill(pid, number)
 
 

@@ -62,7 +62,7 @@ def _plan_and_run(
 
     def warm_up(first: Mapping[str, Any]) -> None:
         tracker = str(first["logger"]["_target_"])
-        server.warm_up(*(m for name, modules in TRACKER_MODULES.items() if name in tracker for m in modules))
+        server.preload(*(m for name, modules in TRACKER_MODULES.items() if name in tracker for m in modules))
 
     plan = make_plan(grid.jobs(), compose, settings, grid.swept, on_first_todo=warm_up)
     if settings["prune"] == "early" and any(job.settings["signals"] is False for job in plan.todo):
