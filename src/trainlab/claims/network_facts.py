@@ -18,9 +18,6 @@ ACTIVATIONS = (
 )  # fmt: skip
 """The functions of torch and torch.nn.functional that a claim may ask theory about."""
 
-Evaluations = dict[str, dict[str, dict[str, float]]]
-"""By run folder and by shift (as JSON): accuracy, loss, agreement."""
-
 
 def network_layers(frozen: str) -> dict[str, Any]:
     """The anatomy of the network of frozen settings, a row a layer, on the meta device: any size will do.
@@ -82,8 +79,10 @@ def phase_diagram(folders: Sequence[str], scale: str) -> PhaseDiagram:
     return build_phase_diagram(map(Path, folders), scale, processes=0)
 
 
-def shift_evaluations(folders: Sequence[str], shifts: Sequence[Mapping[str, Any]]) -> Evaluations:
-    """Each run of these folders evaluated under each of these shifts. Raises RequestError."""
+def shift_evaluations(
+    folders: Sequence[str], shifts: Sequence[Mapping[str, Any]]
+) -> dict[str, dict[str, dict[str, float]]]:
+    """By run folder and by shift (as JSON): accuracy, loss, agreement. Raises RequestError."""
     from trainlab.claims.shift_evaluation import evaluate_shifts
 
     return evaluate_shifts(folders, shifts)

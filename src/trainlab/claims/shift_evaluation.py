@@ -15,12 +15,14 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from trainlab.build.data import describe_data_change, load_data
-from trainlab.claims.network_facts import Evaluations
 from trainlab.data.loader import BatchLoader
 from trainlab.errors import RequestError
 from trainlab.nn.normalization import with_statistics
 from trainlab.runs.safe_files import read_bounded, write_atomically
 from trainlab.serving.saved_model import load_run_model
+
+Evaluations = dict[str, dict[str, dict[str, float]]]
+"""By run folder and by shift (as JSON): accuracy, loss, agreement."""
 
 MID_GREY = 127.5
 EVALUATION_BATCH_SIZE = 512
