@@ -1,7 +1,8 @@
-"""What many rooms' tests share: one quick run, whole, through the platform."""
+"""What the tests of many packages share: one quick run, whole, through the platform."""
 
 import os
 import time
+from pathlib import Path
 
 import pytest
 from hypothesis import settings as hypothesis_settings
@@ -135,3 +136,19 @@ def runs_of():
         )
 
     return make
+
+
+@pytest.fixture(scope="session")
+def real_root():
+    """MNIST and CIFAR-10 themselves, where they are."""
+    beside = Path(__file__).parents[1].parent / "shared" / "data"
+    folder = Path(os.environ.get("TRAINLAB_DATA", beside))
+    if not (folder / "MNIST" / "raw").is_dir():
+        pytest.skip(f"no real data sets in {folder} (TRAINLAB_DATA)")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def real_cache(tmp_path_factory):
+    """Where they are decoded."""
+    return tmp_path_factory.mktemp("real_cache")

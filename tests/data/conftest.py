@@ -1,11 +1,9 @@
-"""Small data sets in every layout, written into a temporary root, and the real ones where they are."""
+"""Small data sets in every format, written into a temporary root."""
 
 import gzip
 import io
-import os
 import pickle
 import socket
-from pathlib import Path
 
 import numpy as np
 import polars as pl
@@ -25,20 +23,6 @@ def root(tmp_path):
 @pytest.fixture
 def cache(tmp_path):
     return tmp_path / "cache"
-
-
-@pytest.fixture(scope="session")
-def real_root():
-    beside = Path(__file__).parents[2].parent / "shared" / "data"
-    folder = Path(os.environ.get("TRAINLAB_DATA", beside))
-    if not (folder / "MNIST" / "raw").is_dir():
-        pytest.skip(f"no real data sets in {folder} (TRAINLAB_DATA)")
-    return folder
-
-
-@pytest.fixture(scope="session")
-def real_cache(tmp_path_factory):
-    return tmp_path_factory.mktemp("real_cache")
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ import polars as pl
 import pytest
 from PIL import Image
 
-from trainlab.data import encoded_images, fingerprint, identify, load_images, official_files
+from trainlab.data import encoded_images, fingerprint, identify_dataset, load_images, official_files
 from trainlab.data.encoded_images import decode_image
 from trainlab.data.files import file_kind
 from trainlab.data.formats import class_folders
@@ -178,7 +178,7 @@ def test_files_of_another_data_set_are_known_by_their_checksums(root, cache, mon
     monkeypatch.setitem(official_files.OFFICIAL_MD5, "fashion_mnist", sums)
     write(root / "MNIST" / "raw", files)
     with pytest.raises(RequestError, match=r"is of fashion_mnist, not of mnist.*data=fashion_mnist"):
-        identify({"source": "mnist"}, root, cache)
+        identify_dataset("mnist", root, cache)
     monkeypatch.setitem(official_files.OFFICIAL_MD5, "mnist", sums)
     monkeypatch.setitem(official_files.OFFICIAL_MD5, "fashion_mnist", {})
     data = load("mnist", root, cache)
@@ -189,7 +189,7 @@ def test_fashion_mnists_files_are_not_taken_for_mnist(real_root, tmp_path, cache
     (tmp_path / "MNIST").mkdir()
     (tmp_path / "MNIST" / "raw").symlink_to(real_root / "FashionMNIST" / "raw")
     with pytest.raises(RequestError, match=r"is of fashion_mnist"):
-        identify({"source": "mnist"}, tmp_path, cache)
+        identify_dataset("mnist", tmp_path, cache)
 
 
 def test_the_npz_of_keras_is_read(root, cache):
@@ -618,12 +618,12 @@ def test_folders_parquet_and_predict_show_the_network_the_same(name, channels, t
     sources = {"folder": [("a", path)], "parquet": [("a", content)]}
 
     def of_training(source):
-        return to_pixels(next(encoded_images.EncodedImages({"train": source}).of("train")), shape)
+        return to_pixels(next(encoded_images.EncodedImages({"train": source}).decode("train")), shape)
 
     def depth():
         album = encoded_images.EncodedImages({"train": sources["folder"]})
-        list(album.of("train"))
-        return album.known_depth
+        list(album.decode("train"))
+        return album.used_bit_depth()
 
     try:
         shown = {kind: of_training(source) for kind, source in sources.items()}
@@ -631,7 +631,7 @@ def test_folders_parquet_and_predict_show_the_network_the_same(name, channels, t
         with pytest.raises(RequestError):
             preprocess_image(content, "mine", shape)
         return
-    shown["predict"] = preprocess_image(path, "mine", shape, depth=depth()).pixels_HWC
+    shown["predict"] = preprocess_image(path, "mine", shape, bit_depth=depth()).pixels_HWC
     assert (shown["folder"] == shown["parquet"]).all()
     assert (shown["folder"] == shown["predict"]).all()
     assert np.ptp(shown["predict"]) > 60, "nearly one colour"
@@ -643,9 +643,9 @@ def test_predict_has_the_depth_of_the_data_set(root, cache):
     data = pets(root, cache)
     assert is_as_bright_as_its_labels_say(data)
     assert data.notes == ("pictures of more than 8 bits a pixel: 4,095 is taken for white",)
-    plain_depth = json.loads(json.dumps(data.depth))
+    plain_depth = json.loads(json.dumps(data.bit_depth.as_plain()))
     dark = (root / "pets" / "train" / "a" / "0.png").read_bytes()
-    taken = preprocess_image(dark, "image_folder", (8, 8, 1), depth=BitDepth.from_plain(plain_depth))
+    taken = preprocess_image(dark, "image_folder", (8, 8, 1), bit_depth=BitDepth.from_plain(plain_depth))
     assert (taken.pixels_HWC == data.train.x_NHWC[0]).all()
     assert BitDepth.from_plain(None) is None
 
@@ -663,7 +663,7 @@ DEPTHS = {
 @pytest.mark.parametrize(("kind", "top", "value", "level"), DEPTHS.values(), ids=DEPTHS)
 def test_what_is_white_is_said_by_the_largest_value(kind, top, value, level):
     image = Image.fromarray(np.array([[0, top], [value, value]], dtype=kind))
-    read = np.asarray(decode_image(png(image, "TIFF"), "x", fewest_side=1).image)
+    read = np.asarray(decode_image(png(image, "TIFF"), "x", min_side=1).image)
     assert read[0, 0] == 0 and abs(int(read[1, 0]) - level) <= 1
     assert read[0, 1] == 255 or kind is np.int32
 
@@ -681,20 +681,20 @@ def test_the_fingerprint_of_well_formed_class_folders_is_what_it_always_was(root
         for label in ("cat", "dog"):
             write(root / "pets" / split / label, {f"{i}.pgm": b"P5 1 1 255\n" + bytes([i]) for i in range(3)})
     source = {"_target_": "trainlab.data.image_folder.ImageFolder", "folder": "pets"}
-    assert identify({"source": source}, root, cache) == ("309948ec107d066b", "class folders")
+    assert identify_dataset(source, root, cache)[:2] == ("309948ec107d066b", "class folders")
 
 
 def test_content_that_is_exchanged_with_its_size_and_time_kept_is_noticed(root, cache):
     import os
 
     write(root / "MNIST" / "raw", mnist_files())
-    first = identify({"source": "mnist"}, root, cache)
+    first = identify_dataset("mnist", root, cache)
     path = root / "MNIST" / "raw" / IMAGES
     state, content = path.stat(), bytearray(path.read_bytes())
     content[-1] ^= 1
     path.write_bytes(content)
     os.utime(path, ns=(state.st_atime_ns, state.st_mtime_ns))
-    assert identify({"source": "mnist"}, root, cache)[0] != first[0]
+    assert identify_dataset("mnist", root, cache)[0] != first[0]
 
 
 def test_a_flipped_byte_in_the_cache_is_noticed_and_a_copied_cache_is_not(root, cache, tmp_path):

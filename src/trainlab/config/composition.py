@@ -18,7 +18,7 @@ from trainlab.config.overrides import check_overrides, quote_text_values
 from trainlab.config.user_code import UserCodeDigests
 from trainlab.config.validation import validate_settings
 from trainlab.data.dataset_sources import with_data_paths
-from trainlab.data.fingerprint import identify as identify_data
+from trainlab.data.fingerprint import identify_dataset
 from trainlab.errors import RequestError
 from trainlab.instantiate import mark_trusted
 from trainlab.runs.identity import run_id
@@ -122,8 +122,8 @@ def identify(settings: dict[str, Any]) -> dict[str, Any]:
     Raises:
         RequestError: the data are missing, with what was looked for and where.
     """
-    fingerprint, copy = with_data_paths(settings, partial(identify_data, settings["data"]))
-    return with_identity(settings, fingerprint, copy, UserCodeDigests())
+    data = with_data_paths(settings, partial(identify_dataset, settings["data"]["source"]))
+    return with_identity(settings, data.fingerprint, data.copy, UserCodeDigests())
 
 
 def with_identity(

@@ -22,13 +22,14 @@ What is named here needs no torch; `loader`, `augment` and `datamodule` do, and 
 """
 
 from trainlab.data.dataset_sources import DatasetHandle, Decoded, Examples, Source, build_source
-from trainlab.data.fingerprint import identify
+from trainlab.data.fingerprint import DataIdentity, identify_dataset
 from trainlab.data.images import ImageData, Split, load_images
 
 Found = DatasetHandle
 """The name under which it was released: sources in users' own projects may import it."""
 
 __all__ = [
+    "DataIdentity",
     "DatasetHandle",
     "Decoded",
     "Examples",
@@ -37,6 +38,6 @@ __all__ = [
     "Source",
     "Split",
     "build_source",
-    "identify",
+    "identify_dataset",
     "load_images",
 ]

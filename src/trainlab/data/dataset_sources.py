@@ -1,4 +1,4 @@
-"""What a source of images is, the built-in ones by name, and their identity without decoding them.
+"""What a source of images is, the built-in ones by name, and where their files are looked for.
 
 A source of one's own is a class with one method, `find(root)`, called with `paths.data`. It is named by a
 YAML file in your project's `conf/data/`, and chosen by that file's name (`trainlab train data=noise`):
@@ -47,18 +47,15 @@ from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar, runtime_checkable
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 from PIL import Image
 
+from trainlab.data.image_conversion import BitDepth, ShapeHWC
 from trainlab.errors import RequestError, unknown_name
 from trainlab.instantiate import instantiate, resolve_paths
 from trainlab.instantiate.parts import SOURCE
-
-if TYPE_CHECKING:
-    from trainlab.data.image_conversion import BitDepth
-
 
 BUILT_IN = {
     "digits": "trainlab.data.digits.Digits",
@@ -69,6 +66,9 @@ BUILT_IN = {
     "image_folder": "trainlab.data.image_folder.ImageFolder",
 }
 """The data sets of `conf/data`, each by what builds its source."""
+
+_may_download: ContextVar[bool] = ContextVar("may_download", default=True)
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
@@ -89,8 +89,8 @@ class Decoded:
     """The official training split, the official test split, and the names of the K classes.
 
     val: a validation split of its own, where the data have one; else it is cut from train.
-    notes: asked once the images have been read: what is to be told about them, a line each.
-    depth: asked likewise: black and white of pictures of more than 8 bits a pixel, None where there are none.
+    notes: called once the images have been read: what the user should know about them, a line each.
+    bit_depth: called likewise: black and white of images of more than 8 bits a pixel, None without any.
     """
 
     train: Examples
@@ -98,7 +98,7 @@ class Decoded:
     classes: tuple[str, ...]
     val: Examples | None = None
     notes: Callable[[], Sequence[str]] = tuple
-    depth: Callable[[], "BitDepth | None"] = lambda: None
+    bit_depth: Callable[[], BitDepth | None] = lambda: None
 
 
 @dataclass(frozen=True)
@@ -111,15 +111,15 @@ class DatasetHandle:
     files: every file that decides the content, by the name under which it is hashed.
     recipe: whatever else decides the content: a generator's version and parameters.
     shape_HWC: the images' own shape, or None where they differ (then image_size and channels must be given).
-    notes: what was seen on looking and is to be told, a line each (files passed over), or what says it by
-        opening the files (remembered with the fingerprint).
+    notes: what the user should know, a line each (files passed over), or a function that opens the files to
+        say it (remembered with the fingerprint).
     """
 
     copy: str | Callable[[], str]
     read: Callable[[], Decoded]
     files: Mapping[str, Path] = field(default_factory=dict)
     recipe: str = ""
-    shape_HWC: tuple[int, int, int] | None = None
+    shape_HWC: ShapeHWC | None = None
     notes: Sequence[str] | Callable[[], Sequence[str]] = ()
 
 
@@ -132,7 +132,7 @@ class Source(Protocol):
         ...
 
 
-def build_source(source: str | Mapping[str, Any] | Source) -> Source:
+def build_source(source: str | Mapping[str, object] | Source) -> Source:
     """The source itself, from a built-in name, a `{_target_: …}` node, or a source already built.
 
     Raises RequestError for an unknown name, a node that cannot be built, or an object without `find`.
@@ -153,43 +153,13 @@ def build_source(source: str | Mapping[str, Any] | Source) -> Source:
     return built
 
 
-T = TypeVar("T")
-
-
-def with_data_paths(
-    settings: Mapping[str, Any],
-    use: Callable[[str, str], T],
-    data_folder: Path | None = None,
-    cache: Path | None = None,
-) -> T:
-    """What `use(root, cache)` makes of the data that these settings mean.
-
-    The user's own settings are taken at their word. Where a stranger's say that the data lie is looked at, if
-    there is such a folder, and nothing is downloaded into it; what is missing there is used in, or got into,
-    this machine's own folder, and what is decoded lies in this machine's own cache. `data_folder` and `cache`
-    are the user's word on it, here and now.
-    """
-    here = resolve_paths(settings)
-    kept = here["cache"] if cache is None else str(cache)
-    if data_folder is not None:
-        return use(str(data_folder), kept)
-    theirs = settings["paths"]["data"]
-    if theirs != here["data"] and Path(theirs).is_dir():
-        with suppress(DatasetNotFound), no_downloads():
-            return use(theirs, kept)
-    return use(here["data"], kept)
-
-
-_may_download: ContextVar[bool] = ContextVar("may_download", default=True)
-
-
 class DatasetNotFound(RequestError):
     """The data set does not lie in this folder, and is not to be downloaded into it."""
 
 
 @contextmanager
 def no_downloads() -> Generator[None, None, None]:
-    """Within this block a data set that is not there is `NotHere`: the folder is not ours to write to."""
+    """Inside the block a missing data set raises `DatasetNotFound`: the folder is not ours to write to."""
     before = _may_download.set(False)
     try:
         yield
@@ -200,3 +170,27 @@ def no_downloads() -> Generator[None, None, None]:
 def may_download() -> bool:
     """Whether a data set that is missing may be downloaded into its folder."""
     return _may_download.get()
+
+
+def with_data_paths(
+    settings: Mapping[str, Any],
+    use: Callable[[str, str], Result],
+    data_folder: Path | None = None,
+    cache: Path | None = None,
+) -> Result:
+    """`use(root, cache)` with the folders in which the data of these settings are looked for.
+
+    The user's own settings are followed. The data folder of a stranger's settings is only read, if it exists:
+    nothing is downloaded into it. What is missing there is looked for in, or downloaded into, this machine's
+    own folder, and decoded images lie in this machine's own cache. `data_folder` and `cache`, where the user
+    gives them, go before both.
+    """
+    own_paths = resolve_paths(settings)
+    cache_folder = own_paths["cache"] if cache is None else str(cache)
+    if data_folder is not None:
+        return use(str(data_folder), cache_folder)
+    recorded = settings["paths"]["data"]
+    if recorded != own_paths["data"] and Path(recorded).is_dir():
+        with suppress(DatasetNotFound), no_downloads():
+            return use(recorded, cache_folder)
+    return use(own_paths["data"], cache_folder)

@@ -12,21 +12,24 @@ import zlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 from filelock import FileLock
+from PIL import Image
 
 from trainlab.data.data_quality import quality_notes
 from trainlab.data.dataset_sources import Decoded, Examples
 from trainlab.data.files import explain_write_errors
-from trainlab.data.image_conversion import to_pixels
+from trainlab.data.image_conversion import BitDepth, ShapeHWC, to_pixels
 from trainlab.errors import RequestError
 
 VERSION = 2
 """Raised whenever decoding gives other pixels or files: it is part of the folder's name."""
 CHUNK_IMAGES = 2000
-ShapeHWC = tuple[int, int, int]
+
+Pixels: TypeAlias = np.ndarray | Image.Image
 
 
 @dataclass(frozen=True)
@@ -35,8 +38,8 @@ class DecodedArrays:
 
     mean_C, std_C: of each channel over all pixels of the training split, in units of 0..1.
     val_rows: how many rows at the end of the training arrays are the data's own validation split.
-    notes: what was seen on decoding and is to be told.
-    depth: black and white of pictures of more than 8 bits, as plain values (`pixels.Depth`), or None.
+    notes: what the user should know, as decoding showed it.
+    bit_depth: black and white of images of more than 8 bits a pixel, or None.
     """
 
     train_x_NHWC: np.ndarray
@@ -48,7 +51,7 @@ class DecodedArrays:
     classes: tuple[str, ...]
     val_rows: int = 0
     notes: tuple[str, ...] = ()
-    depth: dict[str, Any] | None = None
+    bit_depth: BitDepth | None = None
 
 
 def open_decoded(
@@ -56,7 +59,7 @@ def open_decoded(
 ) -> DecodedArrays:
     """The decoded data set, decoded now (with `read`) if no process has done so before.
 
-    Several processes may ask at once: one decodes, the others wait for it.
+    Several processes may need it at once: one decodes, the others wait for it.
     Raises RequestError for a cache that cannot be written or is damaged, and whatever `read` raises.
     """
     folder = cache / f"{fingerprint}-{'x'.join(map(str, shape_HWC))}-v{VERSION}"
@@ -89,14 +92,14 @@ def _decode_into(folder: Path, shape_HWC: ShapeHWC, read: Callable[[], Decoded],
         shutil.rmtree(partial, ignore_errors=True)
 
 
-def _metadata(folder: Path, decoded: Decoded, histogram_C256: np.ndarray) -> dict[str, Any]:
+def _metadata(folder: Path, decoded: Decoded, histogram_C256: np.ndarray) -> dict[str, object]:
     mean_C, std_C = channel_statistics(histogram_C256)
-    depth, val_rows = decoded.depth(), len(decoded.val.y_N) if decoded.val else 0
+    bit_depth, val_rows = decoded.bit_depth(), len(decoded.val.y_N) if decoded.val else 0
     arrays = [folder / f"{split}_{part}.npy" for split in ("train", "test") for part in "xy"]
     return {
         "classes": decoded.classes, "mean_C": mean_C, "std_C": std_C, "val_rows": val_rows,
         "notes": [*decoded.notes(), *quality_notes(folder, val_rows, decoded.classes, histogram_C256)],
-        "depth": depth.as_plain() if depth else None,
+        "depth": bit_depth.as_plain() if bit_depth else None,
         "checks": {path.name: [*_size_and_mtime(path), _checksum(path)] for path in arrays},
     }  # fmt: skip
 
@@ -122,7 +125,7 @@ def _write_split(
     return _histogram(np.load(path, mmap_mode="r")[: len(labels[0])])
 
 
-def integer_labels(y_N: Any, split: str, classes: int) -> np.ndarray:
+def integer_labels(y_N: npt.ArrayLike, split: str, classes: int) -> np.ndarray:
     """Labels as int64. RequestError for any that is missing, a fraction, or none of 0..K-1."""
     got_N = np.asarray(y_N)
     if got_N.ndim != 1 or got_N.dtype.kind not in "iufb":
@@ -141,7 +144,7 @@ def integer_labels(y_N: Any, split: str, classes: int) -> np.ndarray:
     return whole_N
 
 
-def _explain_source_errors(images: Iterable[Any]) -> Iterator[Any]:
+def _explain_source_errors(images: Iterable[Pixels]) -> Iterator[Pixels]:
     """The images; a source that cannot read them is not to be mistaken for a cache that cannot be written."""
     try:
         yield from images
@@ -150,7 +153,7 @@ def _explain_source_errors(images: Iterable[Any]) -> Iterator[Any]:
 
 
 def _histogram(x_NHWC: np.ndarray) -> np.ndarray:
-    """How often each value occurs in each channel, C × 256, counted in chunks of CHUNK images."""
+    """How often each value occurs in each channel, C × 256, counted in chunks of CHUNK_IMAGES."""
     histogram_C256 = np.zeros((x_NHWC.shape[3], 256), dtype=np.int64)
     for first in range(0, len(x_NHWC), CHUNK_IMAGES):
         for channel, counts_256 in enumerate(histogram_C256):
@@ -177,9 +180,8 @@ def _open_arrays(folder: Path) -> DecodedArrays:
                 raise ValueError(f"{name} is not what was written")
         train, test = _open_split(folder, "train"), _open_split(folder, "test")
         mean_C, std_C, classes, notes = (tuple(meta[key]) for key in ("mean_C", "std_C", "classes", "notes"))
-        return DecodedArrays(
-            *train, *test, mean_C, std_C, classes, int(meta["val_rows"]), notes, meta["depth"]
-        )
+        bit_depth, val_rows = BitDepth.from_plain(meta["depth"]), int(meta["val_rows"])
+        return DecodedArrays(*train, *test, mean_C, std_C, classes, val_rows, notes, bit_depth)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise RequestError(f"damaged cache {folder}: {error}; delete it and it is decoded again") from error
 

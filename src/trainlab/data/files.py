@@ -57,7 +57,7 @@ def file_kind(head: bytes) -> str | None:
     if head[4:8] == b"ftyp" and head[8:12] in ISO_MEDIA_BRANDS:
         return f"{ISO_MEDIA_BRANDS[head[8:12]]}: convert it"
     begins = head.lstrip().lower() if head.lstrip()[:1] == b"<" else head
-    return next((said for magic, said in MAGIC_NUMBERS.items() if begins.startswith(magic)), None)
+    return next((kind for magic, kind in MAGIC_NUMBERS.items() if begins.startswith(magic)), None)
 
 
 def first_bytes(path: Path, size: int = 64) -> bytes:

@@ -1,18 +1,19 @@
-"""One image of any size and mode becomes uint8 pixels of the shape that was asked for.
+"""One image of any size and mode becomes uint8 pixels of the target shape.
 
 This is the one way from an opened image to pixels: of class folders, of parquet, of a user's own source and
 of what `predict` is given. What a network is shown of a file is what training showed it of the same file.
 """
 
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from itertools import groupby
-from typing import Any, NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 from PIL import Image, ImageOps
 
 from trainlab.errors import RequestError
+from trainlab.json_types import Json
 
 MODE_BY_CHANNELS = {1: "L", 3: "RGB"}
 BIT_DEPTHS = (8, 12, 16, 24, 32)
@@ -21,9 +22,12 @@ WHITE_LEVELS = frozenset(2**bits for bits in BIT_DEPTHS)
 EXIF_ORIENTATION = 0x0112
 CHUNK_ROWS = 256
 
+ShapeHWC: TypeAlias = tuple[int, int, int]
+"""Height, width, channels."""
+
 
 class ValueRange(NamedTuple):
-    """The smallest and the largest value of a picture of floats (`is_real`) or integers."""
+    """The smallest and the largest value of an image of floats (`is_real`) or integers."""
 
     is_real: bool
     low: float
@@ -32,48 +36,49 @@ class ValueRange(NamedTuple):
 
 @dataclass(frozen=True)
 class BitDepth:
-    """Which values are black and white in pictures of more than 8 bits a pixel. The rule:
+    """Which values are black and white in images of more than 8 bits a pixel. The rule:
 
     - Whole numbers: 0 is black. White is 2^b − 1 with the smallest b of 8, 12, 16, 24, 32 that holds the
-      largest value of all pictures of the data set together, so that the 12 bits of a camera in a file of 16
-      are not black, and a dark picture among lighter ones stays dark.
+      largest value of all images of the data set together, so that the 12 bits of a camera in a file of 16
+      are not black, and a dark image among lighter ones stays dark.
     - Floats: 1 is white where all values lie in 0..1; else as whole numbers, where the largest value is a
       quarter of that white at least; else the largest value itself is white (they have a scale of their own).
     - With values below 0 in either: the smallest of all is black, the largest white.
     - NaN and infinite values are refused.
 
-    A picture from outside whose data set had no such pictures is judged by its own values alone.
+    An image from outside whose data set had no such images is judged by its own values alone.
 
-    whole, real: (black, white) of pictures of integers and of floats; None where there are none.
+    whole, real: (black, white) of images of integers and of floats; None where there are none.
     """
 
     whole: tuple[float, float] | None = None
     real: tuple[float, float] | None = None
 
     @classmethod
-    def of(cls, extents: Iterable[ValueRange]) -> "BitDepth":
-        """The depth of pictures that belong together."""
-        seen = sorted(extents, key=lambda extent: extent.is_real)
+    def from_ranges(cls, ranges: Iterable[ValueRange]) -> "BitDepth":
+        """The depth of images that belong together."""
         ends = {}
-        for is_real, group in groupby(seen, key=lambda extent: extent.is_real):
-            lows, highs = zip(*((extent.low, extent.high) for extent in group), strict=True)
+        by_kind = sorted(ranges, key=lambda values: values.is_real)
+        for is_real, group in groupby(by_kind, key=lambda values: values.is_real):
+            lows, highs = zip(*((values.low, values.high) for values in group), strict=True)
             ends["real" if is_real else "whole"] = _black_and_white(min(lows), max(highs), is_real=is_real)
         return cls(**ends)
 
     @classmethod
-    def from_plain(cls, plain: Any) -> "BitDepth | None":
+    def from_plain(cls, plain: object) -> "BitDepth | None":
         """What `as_plain` wrote down; None for anything else."""
         if not isinstance(plain, dict):
             return None
         ends = {kind: plain.get(kind) for kind in ("whole", "real")}
         return cls(**{kind: (float(end[0]), float(end[1])) if end else None for kind, end in ends.items()})
 
-    def as_plain(self) -> dict[str, Any]:
+    def as_plain(self) -> dict[str, Json]:
         """For a file of plain values."""
-        return asdict(self)
+        ends = {"whole": self.whole, "real": self.real}
+        return {kind: list(end) if end else None for kind, end in ends.items()}
 
-    def said(self) -> str:
-        """What was taken for white, in words."""
+    def describe(self) -> str:
+        """What is taken for white, in words."""
         ends = [end for end in (self.whole, self.real) if end]
         return " and ".join(
             f"{white:,.6g} is taken for white" + (f", {black:,.6g} for black" if black else "")
@@ -87,7 +92,7 @@ def has_high_bit_depth(image: Image.Image) -> bool:
 
 
 def value_range(image: Image.Image) -> ValueRange:
-    """Of a deep picture. Raises RequestError where a value is NaN or infinite."""
+    """Of an image with a high bit depth. Raises RequestError where a value is NaN or infinite."""
     values = np.asarray(image)
     low, high = float(values.min()), float(values.max())
     if not np.isfinite([low, high]).all():
@@ -104,16 +109,16 @@ def _black_and_white(low: float, high: float, *, is_real: bool) -> tuple[float, 
     return 0.0, high if is_real and high < white / 4 else white
 
 
-def to_8_bit(image: Image.Image, depth: BitDepth | None = None) -> Image.Image:
-    """A deep picture as 8-bit grey, by `depth` or else by its own values; others as they are."""
+def to_8_bit(image: Image.Image, bit_depth: BitDepth | None = None) -> Image.Image:
+    """An image of more bits as 8-bit grey, by `bit_depth` or else by its own values; others as they are."""
     if not has_high_bit_depth(image):
         return image
     is_real, low, high = value_range(image)
-    ends = (depth.real if is_real else depth.whole) if depth else None
+    ends = (bit_depth.real if is_real else bit_depth.whole) if bit_depth else None
     black, white = ends or _black_and_white(low, high, is_real=is_real)
     values_HW = np.asarray(image)
     levels_HW = np.empty(values_HW.shape, np.uint8)
-    for first in range(0, len(values_HW), CHUNK_ROWS):  # floats of a few rows, not of the whole picture
+    for first in range(0, len(values_HW), CHUNK_ROWS):  # floats of a few rows, not of the whole image
         part = slice(first, first + CHUNK_ROWS)
         levels_HW[part] = _scale_to_8_bit(values_HW[part].astype(np.float64), black, white)
     return Image.fromarray(levels_HW)
@@ -126,32 +131,32 @@ def _scale_to_8_bit(values: np.ndarray, black: float, white: float) -> np.ndarra
 
 
 def to_grey_or_rgb(
-    image: Image.Image, depth: BitDepth | Callable[[], BitDepth | None] | None = None
+    image: Image.Image, bit_depth: BitDepth | Callable[[], BitDepth | None] | None = None
 ) -> tuple[Image.Image, tuple[str, ...]]:
-    """The picture as people see it, of mode "L" or "RGB", and in words what was done for that.
+    """The image as people see it, of mode "L" or "RGB", and the steps that were taken, in words.
 
     The first frame, turned upright as its EXIF says, 8 bits, transparent parts white behind dark things and
-    black behind light ones. `depth`, or what gives it, is that of the data set it belongs to.
+    black behind light ones. `bit_depth`, or what gives it, is that of the data set it belongs to.
 
     Raises RequestError: transparent throughout, NaN or infinite values, channels that mean no colours.
     """
-    said = []
+    steps = []
     if image.format != "MPO" and getattr(image, "n_frames", 1) > 1:
         image.seek(0)
-        said.append(f"the first of {image.n_frames} frames")  # pyrefly: ignore[missing-attribute]
+        steps.append(f"the first of {image.n_frames} frames")  # pyrefly: ignore[missing-attribute]
     if image.getexif().get(EXIF_ORIENTATION, 1) != 1:
         image = ImageOps.exif_transpose(image)
-        said.append("turned upright, as its EXIF says")
+        steps.append("turned upright, as its EXIF says")
     if has_high_bit_depth(image):
-        said.append(f"{'16' if image.mode.startswith('I;') else '32'} bits a pixel made 8")
-        image = to_8_bit(image, depth() if callable(depth) else depth)
+        steps.append(f"{'16' if image.mode.startswith('I;') else '32'} bits a pixel made 8")
+        image = to_8_bit(image, bit_depth() if callable(bit_depth) else bit_depth)
     if image.mode == "CMYK":
-        said.append("CMYK made RGB")
+        steps.append("CMYK made RGB")
     if image.has_transparency_data:
-        image, how = _flatten_transparency(image.convert("RGBA"))
-        said += how
+        image, more = _flatten_transparency(image.convert("RGBA"))
+        steps += more
     try:
-        return image.convert("L" if image.mode in ("1", "L") else "RGB"), tuple(said)
+        return image.convert("L" if image.mode in ("1", "L") else "RGB"), tuple(steps)
     except ValueError:
         raise RequestError(f"its colours ({image.mode}) cannot be made RGB") from None
 
@@ -173,7 +178,7 @@ def _flatten_transparency(image: Image.Image) -> tuple[Image.Image, list[str]]:
     return over, [f"transparent parts made {behind}"]
 
 
-def to_pixels(image: np.ndarray | Image.Image, shape_HWC: tuple[int, int, int]) -> np.ndarray:
+def to_pixels(image: np.ndarray | Image.Image, shape_HWC: ShapeHWC) -> np.ndarray:
     """The image as uint8 of `shape_HWC`.
 
     Colour becomes grey by ITU-R 601 luma, grey becomes three equal channels. Another size is cropped about

@@ -26,12 +26,12 @@ class ImageFolder:
                 f"data.folder is not set: expected one with {EXPECTED_LAYOUT}; {_available_folders(root)}"
             )
         folder = root / Path(self.folder).expanduser()
-        found = class_folders.find(folder, cut_test=True)
-        if found is None:
+        handle = class_folders.find(folder, cut_test=True)
+        if handle is None:
             raise RequestError(
                 f"no images in {folder.absolute()}: expected {EXPECTED_LAYOUT}; {_folder_hint(root, folder)}"
             )
-        return found
+        return handle
 
 
 EXPECTED_LAYOUT = "train/<class>/*.png (or .jpg, …) and perhaps test/<class>/*"
@@ -39,23 +39,19 @@ MAX_NAMED = 8
 
 
 def _folder_hint(root: Path, folder: Path) -> str:
-    """What is there instead, and what to do about it."""
+    """What lies there instead, and what to do about it."""
     if not folder.is_dir():
         kind = "is a file: unpack it if it is an archive" if folder.exists() else "is not there"
         here = folder.relative_to(root) if folder.is_relative_to(root) else folder
         if not folder.exists() and here.is_dir():
             return f"data.folder is looked for in paths.data: set data.folder={here.absolute()}"
         return f"{folder.name} {kind}; {_available_folders(root)}"
-    homes = class_folders.split_folders(folder)
-    train = homes.get("train")
-    if train is not None:
-        return _train_folder_hint(folder, train)
-    if folder.name.lower() in class_folders.SPLIT_FOLDER_NAMES["train"] and class_folders.class_folders_in(
-        folder
-    ):
+    splits, names = class_folders.split_folders(folder), class_folders.class_folders_in(folder)
+    if "train" in splits:
+        return _train_folder_hint(folder, splits["train"])
+    if names and folder.name.lower() in class_folders.SPLIT_FOLDER_NAMES["train"]:
         return f"the folder above holds {folder.name}/: set data.folder={folder.parent.absolute()}"
-    names = class_folders.class_folders_in(folder)
-    if names and not set(homes):
+    if names and not splits:
         inner = [name for name in names if "train" in class_folders.split_folders(folder / name)]
         if inner:
             return f"there is {inner[0]}/train: set data.folder={folder.name}/{inner[0]}"

@@ -3,14 +3,14 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from trainlab.data import splits
 from trainlab.data.dataset_sources import DatasetHandle, Source, build_source
 from trainlab.data.decoded_cache import DecodedArrays, open_decoded
-from trainlab.data.fingerprint import identify_handle
+from trainlab.data.fingerprint import identify_files
+from trainlab.data.image_conversion import BitDepth, ShapeHWC
 from trainlab.errors import RequestError
 
 DEFAULT_VALIDATION_SHARE = 0.1
@@ -45,8 +45,8 @@ class ImageData:
     mean_C, std_C: of the whole official training split, per channel, in units of 0..1.
     classes: the names of the K classes, in the order of their labels.
     fingerprint, copy: what decides the content, and which copy it is ("official files", …).
-    notes: what is to be told about the data, a line each (files passed over, images in two splits, …).
-    depth: black and white of pictures of more than 8 bits a pixel, as plain values; None without any.
+    notes: what the user should know about the data, a line each (files passed over, images in two splits, …).
+    bit_depth: black and white of images of more than 8 bits a pixel; None without any.
     """
 
     train: Split
@@ -58,7 +58,7 @@ class ImageData:
     fingerprint: str
     copy: str
     notes: tuple[str, ...] = ()
-    depth: Mapping[str, Any] | None = None
+    bit_depth: BitDepth | None = None
 
     @property
     def in_shape_CHW(self) -> tuple[int, int, int]:
@@ -73,7 +73,7 @@ class ImageData:
 
 
 def load_images(
-    source: str | Mapping[str, Any] | Source,
+    source: str | Mapping[str, object] | Source,
     root: str | Path,
     cache: str | Path,
     *,
@@ -102,10 +102,10 @@ def load_images(
     Raises RequestError for missing or corrupt data, a cache that cannot be written, a value out of range.
     """
     _require_in_range("split_seed", split_seed, 0, None)
-    found = build_source(source).find(Path(root))
-    known = identify_handle(found, Path(cache))
+    handle = build_source(source).find(Path(root))
+    identity = identify_files(handle, Path(cache))
     stored = open_decoded(
-        known.fingerprint, _target_shape(found, image_size, channels), Path(cache), found.read
+        identity.fingerprint, _target_shape(handle, image_size, channels), Path(cache), handle.read
     )
     if len(stored.classes) < 2:
         raise RequestError(f"data: got one class, {stored.classes[0]}; expected two at least")
@@ -119,10 +119,10 @@ def load_images(
         mean_C=stored.mean_C,
         std_C=stored.std_C,
         classes=stored.classes[:kept],
-        fingerprint=known.fingerprint,
-        copy=known.copy,
-        notes=tuple(dict.fromkeys([*known.notes, *stored.notes, *_split_notes(stored, kept, train, val)])),
-        depth=stored.depth,
+        fingerprint=identity.fingerprint,
+        copy=identity.copy,
+        notes=tuple(dict.fromkeys([*identity.notes, *stored.notes, *_split_notes(stored, kept, train, val)])),
+        bit_depth=stored.bit_depth,
     )
 
 
@@ -141,14 +141,14 @@ def _split_notes(stored: DecodedArrays, kept: int, train: np.ndarray, val: np.nd
     return notes
 
 
-def _target_shape(found: DatasetHandle, image_size: int | None, channels: int | None) -> tuple[int, int, int]:
+def _target_shape(handle: DatasetHandle, image_size: int | None, channels: int | None) -> ShapeHWC:
     if image_size is not None:
         _require_in_range("image_size", image_size, 1, None)
     if image_size is not None and channels is not None:
         return image_size, image_size, channels
-    if found.shape_HWC is None:
+    if handle.shape_HWC is None:
         raise RequestError("data.image_size and data.channels: got null, expected both (images of any sizes)")
-    height, width, own_channels = found.shape_HWC
+    height, width, own_channels = handle.shape_HWC
     return image_size or height, image_size or width, channels or own_channels
 
 
@@ -203,8 +203,8 @@ def _test_rows(y_N: np.ndarray, kept: int, test_size: int | None, split_seed: in
     return rows[splits.stratified(y_N[rows], test_size, splits.rng(split_seed, "test"))[0]]
 
 
-def _require_in_range(name: str, got: int, least: int, most: int | None, why: str = "") -> int:
-    if got < least or (most is not None and got > most):
-        allowed = f"at least {least}" if most is None else f"{least} to {most:,}"
+def _require_in_range(name: str, got: int, at_least: int, at_most: int | None, why: str = "") -> int:
+    if got < at_least or (at_most is not None and got > at_most):
+        allowed = f"at least {at_least}" if at_most is None else f"{at_least} to {at_most:,}"
         raise RequestError(f"data.{name}: got {got:,}, expected {allowed}" + (f" ({why})" if why else ""))
     return got

@@ -5,8 +5,8 @@ as from a private copy in memory: so there is no copy, no worker process and no 
 of processes share the pages. Pixels become float on the device, in the network's input normalization.
 """
 
-from collections.abc import Iterator
-from typing import Any, Protocol
+from collections.abc import Iterator, Mapping
+from typing import Protocol, TypeAlias
 
 import numpy as np
 import torch
@@ -15,7 +15,8 @@ from trainlab.data.images import Split
 from trainlab.data.splits import rng
 from trainlab.errors import RequestError
 
-Batch = tuple[torch.Tensor, torch.Tensor]
+Batch: TypeAlias = tuple[torch.Tensor, torch.Tensor]
+"""x_NCHW uint8, y_N int64."""
 
 
 class BatchLoader:
@@ -62,11 +63,11 @@ class BatchLoader:
         self.world_size = world_size
         self.epoch = 0
         self._split = split
-        self._images: _ImageMemory = (
+        self._memory: _ImageMemory = (
             _DeviceMemory(split, device) if device else _HostMemory(split, pin_memory)
         )
         self._resume_batch = 0
-        self._given_out = 0
+        self._batches_done = 0
 
     def __len__(self) -> int:
         """Batches of an epoch, on this rank."""
@@ -89,11 +90,11 @@ class BatchLoader:
 
     def state_dict(self) -> dict[str, int]:
         """{"epoch", "batch"}: the epoch, and how many of its batches were given out."""
-        if self._completed:
+        if self._is_completed:
             return {"epoch": self.epoch + 1, "batch": 0}
-        return {"epoch": self.epoch, "batch": self._given_out}
+        return {"epoch": self.epoch, "batch": self._batches_done}
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
+    def load_state_dict(self, state: Mapping[str, int]) -> None:
         """Let the next iteration begin where `state_dict` was taken."""
         self._begin(int(state["epoch"]), int(state["batch"]))
 
@@ -104,16 +105,14 @@ class BatchLoader:
         return rng(self.seed, "data order", epoch).permutation(len(self._split))[: self._used]
 
     def __iter__(self) -> Iterator[Batch]:
-        if self._completed:
+        if self._is_completed:
             self._begin(self.epoch + 1, 0)
         first, self._resume_batch = self._resume_batch, 0
-        self._given_out = first
-        mine = self._images.place(self.order(self.epoch)[self.rank :: self.world_size])
-        for batch in range(first, len(self)):
-            self._given_out = batch + 1
-            yield self._images.gather(
-                mine[batch * self._rank_batch_size : (batch + 1) * self._rank_batch_size]
-            )
+        self._batches_done = first
+        positions = self.order(self.epoch)[self.rank :: self.world_size][first * self._rank_batch_size :]
+        for batch in self._memory.batches(positions, self._rank_batch_size):
+            self._batches_done += 1
+            yield batch
 
     @property
     def _used(self) -> int:
@@ -125,19 +124,19 @@ class BatchLoader:
         return self.batch_size // self.world_size
 
     @property
-    def _completed(self) -> bool:
-        return self._given_out > 0 and self._given_out >= len(self)
+    def _is_completed(self) -> bool:
+        return self._batches_done > 0 and self._batches_done >= len(self)
 
     def _begin(self, epoch: int, batch: int) -> None:
-        self.epoch, self._resume_batch, self._given_out = epoch, batch, batch
+        self.epoch, self._resume_batch, self._batches_done = epoch, batch, batch
 
 
 class _ImageMemory(Protocol):
-    """Where the pixels lie: `place` positions of an epoch there once, `gather` slices of them."""
+    """Where the pixels lie."""
 
-    def place(self, positions: np.ndarray) -> Any: ...
-
-    def gather(self, chosen: Any) -> Batch: ...
+    def batches(self, positions: np.ndarray, size: int) -> Iterator[Batch]:
+        """The examples at these positions in the split, `size` at a time; the last batch may be shorter."""
+        ...
 
 
 class _HostMemory:
@@ -148,10 +147,12 @@ class _HostMemory:
         self._pin_memory = pin_memory
         self._flat = split.x_NHWC.reshape(len(split.x_NHWC), -1)  # one row an image: the fastest to take
 
-    def place(self, positions: np.ndarray) -> np.ndarray:
-        return self._split.index[positions]
+    def batches(self, positions: np.ndarray, size: int) -> Iterator[Batch]:
+        rows = self._split.index[positions]
+        for start in range(0, len(rows), size):
+            yield self._gather(rows[start : start + size])
 
-    def gather(self, chosen: np.ndarray) -> Batch:
+    def _gather(self, chosen: np.ndarray) -> Batch:
         x = torch.empty((len(chosen), self._flat.shape[1]), dtype=torch.uint8, pin_memory=self._pin_memory)
         np.take(self._flat, chosen, axis=0, out=x.numpy(), mode="clip")  # "raise" would buffer the output
         y_N = torch.from_numpy(self._split.y_N[chosen])
@@ -166,11 +167,12 @@ class _DeviceMemory:
         self._x_NHWC = torch.from_numpy(split.x_NHWC[split.index]).to(device)
         self._y_N = torch.from_numpy(split.labels_N).to(device)
 
-    def place(self, positions: np.ndarray) -> torch.Tensor:
-        return torch.from_numpy(np.ascontiguousarray(positions)).to(self._y_N.device)
-
-    def gather(self, chosen: torch.Tensor) -> Batch:
-        return self._x_NHWC.index_select(0, chosen).permute(0, 3, 1, 2), self._y_N.index_select(0, chosen)
+    def batches(self, positions: np.ndarray, size: int) -> Iterator[Batch]:
+        rows = torch.from_numpy(np.ascontiguousarray(positions)).to(self._y_N.device)
+        for start in range(0, len(rows), size):
+            chosen = rows[start : start + size]
+            x_NHWC = self._x_NHWC.index_select(0, chosen)
+            yield x_NHWC.permute(0, 3, 1, 2), self._y_N.index_select(0, chosen)
 
 
 def _check_sizes(images: int, batch_size: int, world_size: int, *, shuffle: bool, drop_last: bool) -> None:

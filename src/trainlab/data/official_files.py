@@ -1,12 +1,12 @@
-"""The official files of MNIST, Fashion-MNIST and CIFAR-10: known by the md5 of their content, downloaded
-safely."""
+"""The official files of MNIST, Fashion-MNIST and CIFAR-10: known by their md5, downloaded by torchvision."""
 
 import hashlib
 import shutil
 import socket
+import sys
 import tarfile
 from collections.abc import Generator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import replace
 from functools import cache
 from http.client import HTTPException
@@ -50,39 +50,39 @@ def dataset_of_file(name: str, path: Path) -> str | None:
     )
 
 
-def with_checksums(data: str, found: DatasetHandle) -> DatasetHandle:
-    """The same, called official only where every file is, with a note where not.
+def with_checksums(data: str, handle: DatasetHandle) -> DatasetHandle:
+    """The handle with `copy` and `notes` that say whether its files are the official ones.
 
     Opening it raises RequestError for the official files of another data set.
     """
 
     @cache
     def sums() -> Mapping[str, str]:
-        return {name: _md5(path) for name, path in found.files.items()}
+        return {name: _md5(path) for name, path in handle.files.items()}
 
     def copy() -> str:
-        if not set(found.files) <= set(OFFICIAL_MD5[data]):
-            return str(found.copy)
-        _refuse_files_of_other_datasets(data, found, sums())
+        if not set(handle.files) <= set(OFFICIAL_MD5[data]):
+            return str(handle.copy)
+        _refuse_files_of_other_datasets(data, handle, sums())
         return OFFICIAL_COPY if sums() == OFFICIAL_MD5[data] else OTHER_COPY
 
     def notes() -> list[str]:
-        said = list(found.notes() if callable(found.notes) else found.notes)
-        if not set(found.files) <= set(OFFICIAL_MD5[data]):
-            unknown = (
-                f"{found.copy}: no checksums are known, whether these are the official images is not checked"
+        notes = list(handle.notes() if callable(handle.notes) else handle.notes)
+        if not set(handle.files) <= set(OFFICIAL_MD5[data]):
+            notes.append(
+                f"{handle.copy}: no checksums are known, whether these are the official images is not checked"
             )
-            return [*said, unknown]
-        odd = [name for name, known in OFFICIAL_MD5[data].items() if sums()[name] != known]
-        return [*said, f"not the official files of {data}, by checksum: {', '.join(odd)}"] if odd else said
+        elif odd := [name for name, known in OFFICIAL_MD5[data].items() if sums()[name] != known]:
+            notes.append(f"not the official files of {data}, by checksum: {', '.join(odd)}")
+        return notes
 
-    return replace(found, copy=copy, notes=notes)
+    return replace(handle, copy=copy, notes=notes)
 
 
-def _refuse_files_of_other_datasets(data: str, found: DatasetHandle, sums: Mapping[str, str]) -> None:
+def _refuse_files_of_other_datasets(data: str, handle: DatasetHandle, sums: Mapping[str, str]) -> None:
     """Fashion-MNIST's files have MNIST's names: a copy into the wrong folder is a known mishap."""
     for other, known in OFFICIAL_MD5.items():
-        for name, path in found.files.items():
+        for name, path in handle.files.items():
             if other != data and known.get(name) == sums[name]:
                 raise RequestError(
                     f"{path} is of {other}, not of {data}, by its checksum: use data={other}, or move it"
@@ -104,6 +104,15 @@ DOWNLOAD_ERRORS = (OSError, RuntimeError, HTTPException, EOFError, tarfile.TarEr
 """What torchvision raises when a download fails or brings something else than it should."""
 
 
+def download(torchvision_class: str, staging: Path) -> None:
+    """Download into an empty folder: torchvision takes a half-unpacked file that it finds for whole."""
+    from torchvision import datasets  # only where something has to be downloaded
+
+    shutil.rmtree(staging, ignore_errors=True)
+    with _socket_timeout(), redirect_stdout(sys.stderr):
+        getattr(datasets, torchvision_class)(root=str(staging), download=True)
+
+
 def publish_download(staging: Path, root: Path, folder: str) -> None:
     """Move what came whole from the staging folder to where it belongs, file by file, each at once."""
     for path in sorted((staging / folder).iterdir()):
@@ -114,7 +123,7 @@ def publish_download(staging: Path, root: Path, folder: str) -> None:
 
 
 @contextmanager
-def socket_timeout() -> Generator[None, None, None]:
+def _socket_timeout() -> Generator[None, None, None]:
     """torchvision passes no timeout to its connections: give the process one meanwhile."""
     before = socket.getdefaulttimeout()
     socket.setdefaulttimeout(TIMEOUT_SECONDS)

@@ -1,27 +1,30 @@
-"""MNIST, Fashion-MNIST and CIFAR-10: found below paths.data in one of three layouts, else downloaded.
+"""MNIST, Fashion-MNIST and CIFAR-10: found below paths.data in one of several formats, else downloaded.
 
 What lies there under another name, one folder deeper or unpacked otherwise is read where that is safe; what
 is not read is named, with what to do about it, before anything is downloaded.
 """
 
-import shutil
-import sys
-from contextlib import redirect_stdout
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from fnmatch import fnmatch
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TypeAlias
 
 from filelock import FileLock
 
 from trainlab.data import official_files
 from trainlab.data.dataset_sources import DatasetHandle, DatasetNotFound, may_download
 from trainlab.data.formats import cifar_batches, class_folders, idx, image_parquet
-from trainlab.data.official_files import DOWNLOAD_ERRORS, publish_download, socket_timeout
+from trainlab.data.image_conversion import ShapeHWC
+from trainlab.data.official_files import DOWNLOAD_ERRORS, download, publish_download
 from trainlab.errors import RequestError, error_message
 
 MAX_NAMED = 8
+
+FindFiles: TypeAlias = Callable[[Path, tuple[str, ...]], DatasetHandle | None]
+"""`find` of a format: the data set of these classes in a folder, None where it is not there."""
+
 _UNPACK_HINT = "an archive: unpack it"
 _OTHER_FORMAT_HINT = "a form that is not read; what is read belongs into {folder}"
 UNREAD_FORMAT_HINTS = {
@@ -54,27 +57,28 @@ class TorchvisionDataset:
     """A data set with an official training and test split.
 
     name: the folder of its parquet or class-folder copy below paths.data.
-    folder: torchvision's own folder below paths.data, read by `layout` (`find(folder, classes)`).
-    shows: a file of that folder, for messages.
+    folder: torchvision's own folder below paths.data.
+    find_files: finds the files of torchvision's format in a folder.
+    example_file: a file of that folder, for messages.
     torchvision_class: what downloads it, in torchvision.datasets.
-    also: what else the folder is called.
+    folder_aliases: what else the folder is called.
     """
 
     name: str
     folder: str
-    shows: str
-    layout: Any
+    example_file: str
+    find_files: FindFiles
     torchvision_class: str
     classes: tuple[str, ...]
-    shape_HWC: tuple[int, int, int]
-    also: tuple[str, ...] = ()
+    shape_HWC: ShapeHWC
+    folder_aliases: tuple[str, ...] = ()
 
     def find(self, root: Path) -> DatasetHandle:
         """What lies below `root`, downloaded first where nothing does. RequestError where neither works."""
-        found = self.look(root)
-        if found is not None:
-            return found
-        if there := self._unread(root):
+        handle = self.find_local(root)
+        if handle is not None:
+            return handle
+        if there := self._unread_files(root):
             raise RequestError(
                 f"data set '{self.name}' not found as it is read in {root.absolute()}: {there}"
             )
@@ -82,39 +86,43 @@ class TorchvisionDataset:
             raise DatasetNotFound(f"data set '{self.name}' not found in {root.absolute()}")
         return self._download(root)
 
-    def look(self, root: Path) -> DatasetHandle | None:
+    def find_local(self, root: Path) -> DatasetHandle | None:
         """What lies below `root`; None where nothing does. Nothing is downloaded."""
-        return self._files(root) or self._copies(root)
+        return self._find_own_files(root) or self._find_copies(root)
 
-    def _files(self, root: Path) -> DatasetHandle | None:
-        """The files of the data set's own layout, judged by their checksums."""
-        for folder in self._homes(root):
-            found = self.layout.find(folder, self.classes)
-            if found is not None and (folder != root or _dataset_of_files(found) == self.name):
-                return official_files.with_checksums(self.name, found)
+    def _find_own_files(self, root: Path) -> DatasetHandle | None:
+        """The files of torchvision's format, with their checksums."""
+        for folder in self._own_folders(root):
+            handle = self.find_files(folder, self.classes)
+            if handle is not None and (folder != root or _dataset_of_files(handle) == self.name):
+                return official_files.with_checksums(self.name, handle)
         return None
 
-    def _copies(self, root: Path) -> DatasetHandle | None:
+    def _find_copies(self, root: Path) -> DatasetHandle | None:
         """Parquet, class folders or Keras' npz, in a folder of the data set's name in any capitals."""
-        for folder in self._named(root):
-            found = image_parquet.find(folder, self.classes, self.shape_HWC)
-            found = found or class_folders.find(folder, self.classes, self.shape_HWC)
-            if found := found or self._of_keras(folder):
-                return found
-        return self._of_keras(root)
+        for folder in self._folders_named_like_it(root):
+            handle = (
+                image_parquet.find(folder, self.classes, self.shape_HWC)
+                or class_folders.find(folder, self.classes, self.shape_HWC)
+                or self._find_keras_npz(folder)
+            )
+            if handle is not None:
+                return handle
+        return self._find_keras_npz(root)
 
-    def _of_keras(self, folder: Path) -> DatasetHandle | None:
+    def _find_keras_npz(self, folder: Path) -> DatasetHandle | None:
         path = folder / "mnist.npz"
         if self.name != "mnist" or not path.is_file():
             return None
         note = "Keras' npz: no checksums are known, whether these are the official images is not checked"
         return replace(idx.keras_npz(path, self.classes), notes=(note,))
 
-    def _named(self, root: Path) -> list[Path]:
-        """Folders below root that are called like the data set, its own spelling first."""
+    def _folders_named_like_it(self, root: Path) -> list[Path]:
+        """Folders below root with the data set's name in any spelling, its own spelling first."""
         outer = self.folder.partition("/")[0]
         wanted = [
-            _letters_and_digits(name) for name in (self.name, outer, self.torchvision_class, *self.also)
+            _letters_and_digits(name)
+            for name in (self.name, outer, self.torchvision_class, *self.folder_aliases)
         ]
         there = sorted(p for p in root.iterdir() if p.is_dir()) if root.is_dir() else []
         return sorted(
@@ -122,32 +130,32 @@ class TorchvisionDataset:
             key=lambda p: (p.name != self.name, p.name != outer, p.name),
         )
 
-    def _homes(self, root: Path) -> list[Path]:
-        """Where the data set's own files may lie: torchvision's folder, and what people make of it."""
-        named = self._named(root)
+    def _own_folders(self, root: Path) -> list[Path]:
+        """Where files of torchvision's format may lie: its own folder, and what people make of it."""
+        named = self._folders_named_like_it(root)
         inside = [p for folder in named for p in sorted(folder.iterdir()) if p.is_dir()]
-        wanted = {"raw", *(_letters_and_digits(name) for name in (self.folder, *self.also))}
+        wanted = {"raw", *(_letters_and_digits(name) for name in (self.folder, *self.folder_aliases))}
         inside = [p for p in inside if _letters_and_digits(p.name) in wanted]
         return list(dict.fromkeys([root / self.folder, *named, *inside, root]))
 
-    def _unread(self, root: Path) -> str | None:
+    def _unread_files(self, root: Path) -> str | None:
         """What of this data set lies below `root` in a form that is not read, and what to do about it."""
-        if (loose := self.layout.find(root, self.classes)) is not None and _dataset_of_files(loose) is None:
+        if (loose := self.find_files(root, self.classes)) is not None and _dataset_of_files(loose) is None:
             first = next(iter(loose.files.values()))
             return (
                 f"there is {first}: move it and its like into {root / self.folder} if they are this data set"
             )
-        named = self._named(root)
+        named = self._folders_named_like_it(root)
         for folder in filter(Path.is_dir, [root, *named]):
             below = sorted(folder.iterdir()) if folder == root else sorted(folder.rglob("*"))
             for path in below:
-                is_ours = folder in named or self._is_called_like_it(path.name)
-                if is_ours and (said := _unread_format_hint(path)):
-                    places = {"path": path, "folder": root / self.folder, "own": root / self.name}
-                    return f"there is {path}: {said.format(**places)}"
+                is_ours = folder in named or self._is_named_like_it(path.name)
+                if is_ours and (hint := _unread_format_hint(path)):
+                    folders = {"folder": root / self.folder, "own": root / self.name}
+                    return f"there is {path}: {hint.format(path=path, **folders)}"
         return None
 
-    def _is_called_like_it(self, file_name: str) -> bool:
+    def _is_named_like_it(self, file_name: str) -> bool:
         plain = _letters_and_digits(file_name)
         return _letters_and_digits(self.name) in plain and (self.name != "mnist" or "fashion" not in plain)
 
@@ -156,28 +164,21 @@ class TorchvisionDataset:
         try:
             staging.parent.mkdir(parents=True, exist_ok=True)
             with FileLock(staging.with_suffix(".lock")):  # many runs may miss it at once: one downloads
-                if self.look(root) is None:
-                    self._fetch(staging)
+                if self.find_local(root) is None:
+                    download(self.torchvision_class, staging)
                     publish_download(staging, root, self.folder)
         except DOWNLOAD_ERRORS as error:
-            raise self._missing(root, error_message(error)) from error
-        found = self.look(root)
-        if found is None:
-            raise self._missing(root, "what was downloaded is incomplete")
-        return found
+            raise self._not_found_error(root, error_message(error)) from error
+        handle = self.find_local(root)
+        if handle is None:
+            raise self._not_found_error(root, "what was downloaded is incomplete")
+        return handle
 
-    def _fetch(self, staging: Path) -> None:
-        """Download into an empty folder: torchvision takes a half-unpacked file that it finds for whole."""
-        from torchvision import datasets  # only where something has to be downloaded
-
-        shutil.rmtree(staging, ignore_errors=True)
-        with socket_timeout(), redirect_stdout(sys.stderr):
-            getattr(datasets, self.torchvision_class)(root=str(staging), download=True)
-
-    def _missing(self, root: Path, reason: str) -> RequestError:
+    def _not_found_error(self, root: Path, reason: str) -> RequestError:
         return RequestError(
-            f"data set '{self.name}' not found in {root.absolute()}: looked for {self.folder}/{self.shows}, "
-            f"{self.name}/train-*.parquet and {self.name}/train/<class>/*.png (each with its test split); "
+            f"data set '{self.name}' not found in {root.absolute()}: "
+            f"looked for {self.folder}/{self.example_file}, {self.name}/train-*.parquet and "
+            f"{self.name}/train/<class>/*.png (each with its test split); "
             f"{_folder_listing(root)}{_missing_idx_files(root / self.folder)}"
             f"download failed: {reason}; put it in {_short_path(root)} or set TRAINLAB_DATA; "
             "data=digits and data=shapeset need no download"
@@ -185,17 +186,15 @@ class TorchvisionDataset:
 
 
 def _short_path(root: Path) -> str:
-    """The folder as short as it can be said: `data/`."""
-    here = Path.cwd()
-    return (
-        f"{root.absolute().relative_to(here) if root.absolute().is_relative_to(here) else root.absolute()}/"
-    )
+    """The folder relative to the working directory, where it lies below it: `data/`."""
+    folder, here = root.absolute(), Path.cwd()
+    return f"{folder.relative_to(here) if folder.is_relative_to(here) else folder}/"
 
 
-def _dataset_of_files(found: DatasetHandle) -> str | None:
-    """Whose official file the smallest one is: what lies in a folder of no name may be anybody's."""
-    name = min(found.files, key=lambda name: found.files[name].stat().st_size)
-    return official_files.dataset_of_file(name, found.files[name])
+def _dataset_of_files(handle: DatasetHandle) -> str | None:
+    """The data set whose official file the smallest one is: a folder of no name may hold any of them."""
+    name = min(handle.files, key=lambda name: handle.files[name].stat().st_size)
+    return official_files.dataset_of_file(name, handle.files[name])
 
 
 def _letters_and_digits(name: str) -> str:
@@ -205,11 +204,11 @@ def _letters_and_digits(name: str) -> str:
 def _unread_format_hint(path: Path) -> str | None:
     """What to do about a file, or a hub's folder, that is not read as it is."""
     name = path.name.lower()
-    return next((said for pattern, said in UNREAD_FORMAT_HINTS.items() if fnmatch(name, pattern)), None)
+    return next((hint for pattern, hint in UNREAD_FORMAT_HINTS.items() if fnmatch(name, pattern)), None)
 
 
 def _missing_idx_files(folder: Path) -> str:
-    """Of idx files that are there in part, those that are not."""
+    """Which idx files are missing, where some of them are there."""
     there, _ = idx.find_idx_files(folder)
     lacking = [name for name in idx.IDX_FILES if name not in there]
     return f"in {folder} {', '.join(lacking)} is missing; " if there and lacking else ""
@@ -221,7 +220,9 @@ def _folder_listing(root: Path) -> str:
     return f"there lie {', '.join(there[:MAX_NAMED])}{more}; " if there else ""
 
 
-_mnist_like = partial(TorchvisionDataset, layout=idx, shows=idx.IDX_FILES[0], shape_HWC=(28, 28, 1))
+_mnist_like = partial(
+    TorchvisionDataset, find_files=idx.find, example_file=idx.IDX_FILES[0], shape_HWC=(28, 28, 1)
+)
 
 
 def mnist() -> TorchvisionDataset:
@@ -254,9 +255,9 @@ def cifar10() -> TorchvisionDataset:
     return TorchvisionDataset(
         name="cifar10",
         folder="cifar-10-batches-py",
-        also=("cifar-10-batches-bin", "cifar-10-binary", "cifar-10-python"),
-        shows=cifar_batches.TRAIN_BATCHES[0],
-        layout=cifar_batches,
+        folder_aliases=("cifar-10-batches-bin", "cifar-10-binary", "cifar-10-python"),
+        example_file=cifar_batches.TRAIN_BATCHES[0],
+        find_files=cifar_batches.find,
         torchvision_class="CIFAR10",
         classes=("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"),
         shape_HWC=(32, 32, 3),
@@ -265,4 +266,6 @@ def cifar10() -> TorchvisionDataset:
 
 def available_offline(root: Path) -> list[str]:
     """Which of the three lie below `root`, by name: what can be used with no download."""
-    return [built.name for built in (mnist(), fashion_mnist(), cifar10()) if built.look(root) is not None]
+    return [
+        built.name for built in (mnist(), fashion_mnist(), cifar10()) if built.find_local(root) is not None
+    ]

@@ -24,13 +24,13 @@ def preprocess_for_network(
         RequestError: not an image, too large, too small, transparent throughout.
     """
     channels, height, width = description["in_shape_CHW"]
-    data, depth = description["settings"]["data"]["name"], BitDepth.from_plain(description.get("depth"))
-    return preprocess_image(source, data, (height, width, channels), name, depth)
+    data, bit_depth = description["settings"]["data"]["name"], BitDepth.from_plain(description.get("depth"))
+    return preprocess_image(source, data, (height, width, channels), name, bit_depth)
 
 
-def pixels_as_tensor(taken: PreprocessedImage) -> Tensor:
-    """What was taken in, as pixels x_1CHW (uint8)."""
-    return torch.from_numpy(np.array(taken.pixels_HWC)).permute(2, 0, 1)[None]
+def pixels_as_tensor(image: PreprocessedImage) -> Tensor:
+    """Its pixels as x_1CHW (uint8)."""
+    return torch.from_numpy(np.array(image.pixels_HWC)).permute(2, 0, 1)[None]
 
 
 def read_image(
@@ -39,12 +39,12 @@ def read_image(
     """An image from outside as pixels x_1CHW (uint8) of a saved run's network, and what was done to it.
 
     Raises:
-        RequestError: as `take_in_for`; or there is nothing on it to predict.
+        RequestError: as `preprocess_for_network`; or there is nothing on it to predict.
     """
-    taken = preprocess_for_network(source, description, name)
-    if taken.empty:
-        raise RequestError(f"{name}: {taken.empty}")
-    return pixels_as_tensor(taken), taken.said
+    image = preprocess_for_network(source, description, name)
+    if image.empty_reason:
+        raise RequestError(f"{name}: {image.empty_reason}")
+    return pixels_as_tensor(image), image.steps
 
 
 @torch.inference_mode()

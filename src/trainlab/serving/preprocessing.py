@@ -1,18 +1,19 @@
-"""What a network gets of someone's own image: made as its data set's images were made, and said so.
+"""A user's own image as a network gets it: made as its data set's images were made, with each step named.
 
-Used by whatever predicts on images from outside: a file on the command line, an upload, a drawing.
+For whatever predicts on images from outside: a file on the command line, an upload, a drawing.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 from PIL import Image, ImageOps
 
 from trainlab.data.digits import upsample
 from trainlab.data.encoded_images import DecodedImage, decode_image
-from trainlab.data.image_conversion import BitDepth, to_pixels
+from trainlab.data.image_conversion import BitDepth, ShapeHWC, to_pixels
 from trainlab.serving.digit_normalization import (
     MIN_CONTRAST,
     border_level,
@@ -32,20 +33,24 @@ MIN_PHOTO_SIDE = 64
 MAX_WORKING_SIDE = 512
 """Pixels: a photograph of a digit is shrunk to this before strokes are looked for."""
 MAX_PREVIEW_SIDE = 1024
-"""Pixels: what is shown of a photograph is no larger."""
+"""Pixels: the preview of a photograph is no larger."""
+
+Box: TypeAlias = tuple[int, int, int, int]
+"""(left, top, right, bottom), in pixels."""
 
 
 @dataclass(frozen=True)
 class DatasetStyle:
     """How the images of a data set were made, where they all are light things on a dark ground.
 
-    are: the beginning of a sentence that says it.
+    subject: of a sentence, with its verb: "MNIST is".
     draw: from ink (H, W; 0..1) to their own pixels (uint8, H, W); None where any picture will do.
+    step: what `draw` does, in words.
     """
 
-    are: str
+    subject: str
     draw: Callable[[np.ndarray], np.ndarray] | None = None
-    said: str = ""
+    step: str = ""
 
 
 DATASET_STYLES = {
@@ -66,75 +71,73 @@ DATASET_STYLES = {
 
 @dataclass(frozen=True)
 class PreprocessedImage:
-    """What became of a picture.
+    """A user's image as a network gets it.
 
     pixels_HWC: uint8, what the network gets.
-    said: what was done on the way, a few words each.
-    photo: the upright picture itself ("L" or "RGB"), at most LARGEST_PREVIEW pixels a side.
-    box: (left, top, right, bottom) of what was cut out, in pixels of `photo`; None where nothing was.
-    empty: why there is nothing to predict on (a blank page), else None.
+    steps: what was done on the way, a few words each.
+    preview: the upright image itself ("L" or "RGB"), at most MAX_PREVIEW_SIDE pixels a side.
+    box: what was cut out, in pixels of `preview`; None where nothing was.
+    empty_reason: why there is nothing to predict on (a blank page), else None.
     """
 
     pixels_HWC: np.ndarray
-    said: tuple[str, ...]
-    photo: Image.Image
-    box: tuple[int, int, int, int] | None = None
-    empty: str | None = None
+    steps: tuple[str, ...]
+    preview: Image.Image
+    box: Box | None = None
+    empty_reason: str | None = None
 
 
 def preprocess_image(
     source: Path | bytes | np.ndarray,
     data: str,
-    shape_HWC: tuple[int, int, int],
+    shape_HWC: ShapeHWC,
     name: str = "the image",
-    depth: BitDepth | None = None,
+    bit_depth: BitDepth | None = None,
 ) -> PreprocessedImage:
     """An image file, an upload's bytes or a drawing (uint8 RGBA) as a network trained on `data` gets it.
 
-    `data` is the name of the data set; of one that is not known here the image is fitted, nothing else. An
-    image that already looks like one of the data set (its size, grey, dark at the border) is left as it is.
-    `depth` is what the data set's own pictures of more than 8 bits a pixel were read with.
+    `data` is the name of the data set; where it has no style of its own here the image is fitted, nothing
+    else. An image that already looks like one of the data set (its size, grey, dark at the border) is left as
+    it is. `bit_depth` is what the data set's own images of more than 8 bits a pixel were read with.
 
     Raises RequestError: not an image, too large, too small, transparent throughout.
     """
-    picture = decode_image(source, name, depth)
-    making = DATASET_STYLES.get(data)
-    if making is None:
-        return _fit_to_shape(picture.image, shape_HWC, picture.said, _preview(picture.image))
-    is_photo = not isinstance(source, np.ndarray) and min(picture.image.size) >= MIN_PHOTO_SIDE
-    return _in_dataset_style(picture, making, shape_HWC, is_photo)
+    decoded = decode_image(source, name, bit_depth)
+    style = DATASET_STYLES.get(data)
+    if style is None:
+        return _fit_to_shape(decoded.image, shape_HWC, decoded.steps, _preview(decoded.image))
+    is_photo = not isinstance(source, np.ndarray) and min(decoded.image.size) >= MIN_PHOTO_SIDE
+    return _in_dataset_style(decoded, style, shape_HWC, is_photo)
 
 
 def _in_dataset_style(
-    picture: DecodedImage, making: DatasetStyle, shape_HWC: tuple[int, int, int], is_photo: bool
+    decoded: DecodedImage, style: DatasetStyle, shape_HWC: ShapeHWC, is_photo: bool
 ) -> PreprocessedImage:
-    said, image, photo = list(picture.said), picture.image, _preview(picture.image)
+    steps, image, preview = list(decoded.steps), decoded.image, _preview(decoded.image)
     if image.mode == "RGB":
         if not _is_grey(image):
-            said.append("colour made grey")
+            steps.append("colour made grey")
         image = image.convert("L")
     is_light = border_level(np.asarray(image)) > 127
     if not is_light and image.size == shape_HWC[1::-1]:
-        said.append("left as it is: it has the size and the dark ground")
-        return PreprocessedImage(to_pixels(image, shape_HWC), tuple(said), photo)
-    if is_photo and making.draw is not None:
+        steps.append("left as it is: it has the size and the dark ground")
+        return PreprocessedImage(to_pixels(image, shape_HWC), tuple(steps), preview)
+    if is_photo and style.draw is not None:
         is_light = is_dark_on_light(np.asarray(image))
     if is_light:
-        said.append(f"inverted: {making.are} light on dark")
+        steps.append(f"inverted: {style.subject} light on dark")
         image = ImageOps.invert(image)
-    if making.draw is None:
-        return _fit_to_shape(image, shape_HWC, tuple(said), photo)
+    if style.draw is None:
+        return _fit_to_shape(image, shape_HWC, steps, preview)
     image.thumbnail((MAX_WORKING_SIDE, MAX_WORKING_SIDE))
-    ink_HW = (
-        extract_ink(np.asarray(ImageOps.invert(image))) if is_photo else ink_of_drawing(np.asarray(image))
-    )
-    if empty := _empty_reason(np.asarray(image), ink_HW):
-        return PreprocessedImage(np.zeros(shape_HWC, np.uint8), (*said, empty), photo, empty=empty)
-    box = _scale_box(bounding_box(ink_HW), image.size, photo.size)
-    said.append(making.said)
-    return replace(
-        _fit_to_shape(Image.fromarray(making.draw(ink_HW)), shape_HWC, tuple(said), photo), box=box
-    )
+    grey_HW = np.asarray(image)
+    ink_HW = extract_ink(255 - grey_HW) if is_photo else ink_of_drawing(grey_HW)
+    if reason := _empty_reason(grey_HW, ink_HW):
+        pixels_HWC = np.zeros(shape_HWC, np.uint8)
+        return PreprocessedImage(pixels_HWC, (*steps, reason), preview, empty_reason=reason)
+    drawn = Image.fromarray(style.draw(ink_HW))
+    box = _scale_box(bounding_box(ink_HW), image.size, preview.size)
+    return replace(_fit_to_shape(drawn, shape_HWC, [*steps, style.step], preview), box=box)
 
 
 def _empty_reason(grey_HW: np.ndarray, ink_HW: np.ndarray) -> str | None:
@@ -149,11 +152,9 @@ def _preview(image: Image.Image) -> Image.Image:
     return small
 
 
-def _scale_box(
-    box: tuple[int, int, int, int], own: tuple[int, int], shown: tuple[int, int]
-) -> tuple[int, int, int, int]:
-    """A box in an image of size `own` (width, height), in pixels of the same image of size `shown`."""
-    across, down = shown[0] / own[0], shown[1] / own[1]
+def _scale_box(box: Box, size: tuple[int, int], scaled_size: tuple[int, int]) -> Box:
+    """A box in an image of `size` (width, height), in pixels of the same image at `scaled_size`."""
+    across, down = scaled_size[0] / size[0], scaled_size[1] / size[1]
     left, top, right, bottom = box
     return round(left * across), round(top * down), round(right * across), round(bottom * down)
 
@@ -164,15 +165,15 @@ def _is_grey(image: Image.Image) -> bool:
 
 
 def _fit_to_shape(
-    image: Image.Image, shape_HWC: tuple[int, int, int], said: tuple[str, ...], photo: Image.Image
+    image: Image.Image, shape_HWC: ShapeHWC, steps: Sequence[str], preview: Image.Image
 ) -> PreprocessedImage:
     """Cropped about its centre to the right proportions, resized, in the right channels."""
     height, width, channels = shape_HWC
-    how = list(said)
+    steps = list(steps)
     if channels == 1 and image.mode == "RGB":
-        how.append("colour made grey")
+        steps.append("colour made grey")
     if image.width * height != image.height * width:
-        how.append("cropped about its centre")
+        steps.append("cropped about its centre")
     if image.size != (width, height):
-        how.append(f"resized from {image.width} × {image.height} to {width} × {height}")
-    return PreprocessedImage(to_pixels(image, shape_HWC), tuple(how), photo)
+        steps.append(f"resized from {image.width} × {image.height} to {width} × {height}")
+    return PreprocessedImage(to_pixels(image, shape_HWC), tuple(steps), preview)

@@ -8,7 +8,7 @@ from functools import partial
 from rich.console import Console
 
 from trainlab.data.dataset_sources import with_data_paths
-from trainlab.data.fingerprint import identify_with_notes
+from trainlab.data.fingerprint import identify_dataset
 from trainlab.runs.result import DONE_STATUSES, CorruptRunError, read_result
 from trainlab.runs.run_folder import RERUN_OVERRIDE, missing_artifacts
 from trainlab.sweeps.plan import Job, Plan
@@ -25,7 +25,7 @@ class DataNotes:
         """What was seen on looking: files passed over, checksums that are not known."""
         for job in self._one_of_each():
             settings = job.settings
-            self._tell(with_data_paths(settings, partial(identify_with_notes, settings["data"])).notes)
+            self._tell(with_data_paths(settings, partial(identify_dataset, settings["data"]["source"])).notes)
 
     def of_images(self) -> None:
         """What runs have in their records: images in two splits, classes that a cut left empty."""

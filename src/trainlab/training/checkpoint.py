@@ -30,7 +30,7 @@ class DescribeModel(L.Callback):
             "settings": to_plain(settings),
             "in_shape_CHW": list(images.in_shape_CHW),
             "classes": list(images.classes),
-            "depth": dict(images.depth) if images.depth else None,
+            "depth": images.bit_depth.as_plain() if images.bit_depth else None,
         }
 
     def on_save_checkpoint(

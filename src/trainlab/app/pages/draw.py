@@ -200,8 +200,8 @@ def see(model: Any, description: Mapping[str, Any], source: Any, run: str) -> di
         return None
     if isinstance(source, bytes):
         show_photo(taken)
-    if taken.empty or x_1CHW.amin() == x_1CHW.amax():
-        st.warning(escape_markdown(f"No prediction: {taken.empty or NOTHING_IN_IT}."))
+    if taken.empty_reason or x_1CHW.amin() == x_1CHW.amax():
+        st.warning(escape_markdown(f"No prediction: {taken.empty_reason or NOTHING_IN_IT}."))
         return None
     channels, height, width = x_1CHW.shape[1:]
     kind = type(model.normalization).__name__
@@ -213,7 +213,7 @@ def see(model: Any, description: Mapping[str, Any], source: Any, run: str) -> di
     with shown:
         show_seen(x_1CHW[0], normalized_1CHW[0])
         st.caption(
-            f"{channels} × {height} × {width}: {escape_markdown('; '.join(taken.said) or 'as it is')}."
+            f"{channels} × {height} × {width}: {escape_markdown('; '.join(taken.steps) or 'as it is')}."
         )
     values = normalized_1CHW
     st.caption(
@@ -226,10 +226,10 @@ def see(model: Any, description: Mapping[str, Any], source: Any, run: str) -> di
 
 def show_photo(taken: Any) -> None:
     """The photo as it was given, with what was cut out of it framed."""
-    photo, box = taken.photo.copy(), None
+    photo, box = taken.preview.copy(), None
     photo.thumbnail((2 * PHOTO_SIDE, 2 * PHOTO_SIDE))
     if taken.box is not None:
-        share = photo.width / taken.photo.width
+        share = photo.width / taken.preview.width
         left, top, right, bottom = (round(share * edge) for edge in taken.box)
         box = (top, left), (bottom, right)
     says = "Your picture, what is cut out framed" if box else "Your picture"

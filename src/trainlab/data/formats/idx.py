@@ -28,26 +28,26 @@ IDX_TYPES = {0x09: "int8", 0x0B: "int16", 0x0C: "int32", 0x0D: "float32", 0x0E: 
 
 
 def find_idx_files(folder: Path) -> tuple[dict[str, Path], list[str]]:
-    """Which of FILES lie in `folder`, under any of their usual names, and what is to be told about them."""
+    """Which of IDX_FILES lie in `folder`, under any of their usual names, and notes for the user."""
     candidates: dict[str, list[Path]] = {name: [] for name in IDX_FILES}
     for path in _files_below(folder):
         name = path.name.lower().removesuffix(".gz").replace(".", "-")
         if name in candidates:
             candidates[name].append(path)
-    found, notes = {}, []
+    files, notes = {}, []
     for name, paths in candidates.items():
         # the usual name first, the plain file before the packed one; but whole before half unpacked
         paths.sort(key=lambda path: (path.parent != folder, path.suffix == ".gz", path.name != name))
         whole = next((path for path in paths if _is_complete(path)), None)
         if paths:
-            found[name] = whole or paths[0]
+            files[name] = whole or paths[0]
         if whole is not None and whole != paths[0]:
             notes.append(f"{paths[0].name} is cut short: {whole.name} beside it is read")
-    return found, notes
+    return files, notes
 
 
 def _files_below(folder: Path) -> list[Path]:
-    """Files in a folder, and in folders of it that are called like one of FILES."""
+    """Files in a folder, and in folders of it that have the name of one of IDX_FILES."""
     if not folder.is_dir():
         return []
     below = []

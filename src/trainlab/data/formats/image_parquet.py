@@ -7,23 +7,27 @@ belong together.
 
 import re
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
 from trainlab.data.dataset_sources import DatasetHandle, Decoded, Examples
 from trainlab.data.encoded_images import EncodedImage, EncodedImages
 from trainlab.data.files import explain_read_errors
+from trainlab.data.image_conversion import ShapeHWC
 from trainlab.errors import RequestError
+
+if TYPE_CHECKING:
+    import polars as pl
 
 IMAGE_COLUMNS = ("img", "image")
 LABEL_COLUMN = "label"
 JPEG_MAGIC = b"\xff\xd8\xff"
 SPLIT_PATTERN = re.compile(r"^(train|test)(?![a-z])", re.IGNORECASE)
-Rows = tuple[list[bytes], np.ndarray]
+ImagesAndLabels: TypeAlias = tuple[list[bytes], np.ndarray]
 
 
-def find(folder: Path, classes: tuple[str, ...], shape_HWC: tuple[int, int, int]) -> DatasetHandle | None:
+def find(folder: Path, classes: tuple[str, ...], shape_HWC: ShapeHWC) -> DatasetHandle | None:
     """The data set in `folder` if it holds both splits, else None. RequestError where a part is missing."""
     train, test = (_check_all_parts(folder, split, parts) for split, parts in _parts_by_split(folder).items())
     if not train or not test:
@@ -39,10 +43,10 @@ def find(folder: Path, classes: tuple[str, ...], shape_HWC: tuple[int, int, int]
             "train": _encoded_images(train, tables["train"]),
             "test": _encoded_images(test, tables["test"]),
         }
-        pictures = EncodedImages(named, size=(shape_HWC[1], shape_HWC[0]))
+        images = EncodedImages(named, size=(shape_HWC[1], shape_HWC[0]))
         labels = {split: np.concatenate([y_N for _, y_N in of_split]) for split, of_split in tables.items()}
-        parts = {split: Examples(pictures.of(split), y_N) for split, y_N in labels.items()}
-        return Decoded(**parts, classes=classes, notes=pictures.notes, depth=lambda: pictures.known_depth)
+        parts = {split: Examples(images.decode(split), y_N) for split, y_N in labels.items()}
+        return Decoded(**parts, classes=classes, notes=images.notes, bit_depth=images.used_bit_depth)
 
     files = {path.relative_to(folder).as_posix(): path for path in (*train, *test)}
     return DatasetHandle(copy=copy, read=read, files=files, shape_HWC=shape_HWC)
@@ -80,7 +84,7 @@ def _check_all_parts(folder: Path, split: str, parts: list[Path]) -> list[Path]:
     return parts
 
 
-def _rows(path: Path, classes: tuple[str, ...], first_only: bool = False) -> Rows:
+def _rows(path: Path, classes: tuple[str, ...], first_only: bool = False) -> ImagesAndLabels:
     """The encoded images of one file and their labels."""
     import polars as pl  # a third of a second that only this layout costs
 
@@ -95,7 +99,7 @@ def _rows(path: Path, classes: tuple[str, ...], first_only: bool = False) -> Row
         return _image_bytes(table[image]), _labels(table[LABEL_COLUMN], classes)
 
 
-def _image_bytes(column: Any) -> list[bytes]:
+def _image_bytes(column: "pl.Series") -> list[bytes]:
     """The images of a column of {bytes, path}, or of bytes alone."""
     import polars as pl
 
@@ -108,7 +112,7 @@ def _image_bytes(column: Any) -> list[bytes]:
     return column.to_list()
 
 
-def _labels(column: Any, classes: tuple[str, ...]) -> np.ndarray:
+def _labels(column: "pl.Series", classes: tuple[str, ...]) -> np.ndarray:
     """Labels as integers; names of the classes, and integers written as text, are mapped."""
     import polars as pl
 
@@ -133,7 +137,7 @@ def _labels(column: Any, classes: tuple[str, ...]) -> np.ndarray:
     return column.cast(pl.Int64).to_numpy()
 
 
-def _encoded_images(paths: list[Path], tables: list[Rows]) -> list[EncodedImage]:
+def _encoded_images(paths: list[Path], tables: list[ImagesAndLabels]) -> list[EncodedImage]:
     return [
         (f"{path}: image {row} is broken", content)
         for path, (encoded, _) in zip(paths, tables, strict=True)

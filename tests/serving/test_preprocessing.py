@@ -47,7 +47,7 @@ def test_a_drawing_is_put_where_mnist_has_its_digits():
     assert max(np.ptp(rows), np.ptp(columns)) + 1 in (19, 20)
     centre = [(pixels_HW * axis).sum() / pixels_HW.sum() for axis in np.indices(pixels_HW.shape)]
     assert centre == pytest.approx([14, 14], abs=0.6)
-    assert pixels_HW.max() == 255 and taken.said[0].startswith("scaled into 20 × 20")
+    assert pixels_HW.max() == 255 and taken.steps[0].startswith("scaled into 20 × 20")
 
 
 @pytest.mark.parametrize("data", ["mnist", "digits"])
@@ -57,8 +57,8 @@ def test_place_size_and_sign_of_a_drawing_do_not_matter(data):
     dark = preprocess_image(rgba(seven(at=(10, 20), size=225, width=25, light_on_dark=False)), data, DIGITS)
     assert abs(small.pixels_HWC.astype(int) - large.pixels_HWC).mean() < 8
     assert (dark.pixels_HWC == large.pixels_HWC).all()
-    assert any("inverted" in line for line in dark.said)
-    assert not any("inverted" in line for line in large.said)
+    assert any("inverted" in line for line in dark.steps)
+    assert not any("inverted" in line for line in large.steps)
 
 
 def test_a_thin_pen_gives_the_ink_that_scikit_learns_digits_have():
@@ -74,33 +74,33 @@ def test_images_of_the_data_set_itself_stay_as_they_are():
     for image_HW in own:
         taken = preprocess_image(encoded(Image.fromarray(image_HW)), "digits", DIGITS)
         assert (taken.pixels_HWC[..., 0] == image_HW).all()
-        assert taken.said[0].startswith("left as it is")
+        assert taken.steps[0].startswith("left as it is")
 
 
 def test_other_data_sets_fit_any_picture():
     photograph = Image.fromarray(np.random.default_rng(0).integers(0, 256, (48, 90, 3), dtype=np.uint8))
     taken = preprocess_image(encoded(photograph), "cifar10", COLOUR)
     assert taken.pixels_HWC.shape == COLOUR
-    assert taken.said == ("cropped about its centre", "resized from 90 × 48 to 32 × 32")
+    assert taken.steps == ("cropped about its centre", "resized from 90 × 48 to 32 × 32")
     grey = preprocess_image(encoded(photograph), "shapes_of_mine", (16, 16, 1))
-    assert grey.pixels_HWC.shape == (16, 16, 1) and "colour made grey" in grey.said
+    assert grey.pixels_HWC.shape == (16, 16, 1) and "colour made grey" in grey.steps
 
 
 def test_clothing_on_white_is_inverted_and_no_more():
     shirt = np.full((56, 56), 255, np.uint8)
     shirt[10:46, 14:42] = 60
     taken = preprocess_image(encoded(Image.fromarray(shirt)), "fashion_mnist", MNIST)
-    assert taken.said == ("inverted: Fashion-MNIST is light on dark", "resized from 56 × 56 to 28 × 28")
+    assert taken.steps == ("inverted: Fashion-MNIST is light on dark", "resized from 56 × 56 to 28 × 28")
     assert taken.pixels_HWC[14, 14, 0] == 195 and taken.pixels_HWC[0, 0, 0] == 0
 
 
 def test_the_cut_out_is_told_in_pixels_of_the_photo_that_is_shown():
     taken = preprocess_image(rgba(seven(light_on_dark=False)), "mnist", MNIST)
-    assert taken.photo.size == (280, 280) and taken.empty is None
+    assert taken.preview.size == (280, 280) and taken.empty_reason is None
     assert taken.box == pytest.approx((40, 60, 140, 210), abs=4)
     large = np.kron(seven(light_on_dark=False), np.ones((8, 8), np.uint8))
     taken = preprocess_image(rgba(large), "mnist", MNIST)
-    assert taken.photo.size == (1024, 1024)
+    assert taken.preview.size == (1024, 1024)
     assert taken.box == pytest.approx([1024 / 280 * side for side in (40, 60, 140, 210)], abs=12)
     assert preprocess_image(rgba(large), "cifar10", COLOUR).box is None
 
@@ -111,16 +111,16 @@ def test_the_cut_out_is_told_in_pixels_of_the_photo_that_is_shown():
 def test_cmyk_alpha_palette_and_deep_images_are_read():
     red = Image.new("RGB", (40, 40), (200, 30, 30))
     cmyk = decode_image(encoded(red.convert("CMYK"), "JPEG", quality=95), "a.jpg")
-    assert cmyk.image.mode == "RGB" and "CMYK made RGB" in cmyk.said
+    assert cmyk.image.mode == "RGB" and "CMYK made RGB" in cmyk.steps
     assert np.asarray(cmyk.image).mean((0, 1)) == pytest.approx([200, 30, 30], abs=12)
     deep = Image.fromarray(np.full((8, 8), 32896, np.uint16))
     read = decode_image(encoded(deep), "deep.png")
-    assert np.asarray(read.image).max() == 128 and "16 bits a pixel made 8" in read.said
+    assert np.asarray(read.image).max() == 128 and "16 bits a pixel made 8" in read.steps
     floats = Image.fromarray(np.linspace(-3, 5, 64, dtype=np.float32).reshape(8, 8))
     read = decode_image(encoded(floats, "TIFF"), "f.tif")
     assert np.asarray(read.image).min() == 0 and np.asarray(read.image).max() == 255
     palette = decode_image(encoded(red.convert("P"), "GIF"), "p.gif")
-    assert palette.image.mode == "RGB" and palette.said == ()
+    assert palette.image.mode == "RGB" and palette.steps == ()
     bits = decode_image(encoded(Image.new("1", (8, 8), 1)), "b.png")
     assert bits.image.mode == "L" and np.asarray(bits.image).min() == 255
 
@@ -130,17 +130,17 @@ def test_transparent_parts_stand_off_from_what_is_shown(ink, behind):
     drawing = np.zeros((50, 50, 4), np.uint8)
     drawing[20:30, 10:40] = (ink, ink, ink, 255)
     read = decode_image(encoded(Image.fromarray(drawing)), "t.png")
-    assert read.said == (f"transparent parts made {behind}",)
+    assert read.steps == (f"transparent parts made {behind}",)
     assert np.asarray(read.image)[0, 0, 0] == (255 if behind == "white" else 0)
     opaque = decode_image(rgba(seven()), "the drawing")
-    assert opaque.said == ()
+    assert opaque.steps == ()
 
 
 def test_of_an_animation_the_first_frame_counts():
     frames = [Image.new("L", (30, 30), value) for value in (10, 120, 240)]
     moving = encoded(frames[0], "GIF", save_all=True, append_images=frames[1:])
     read = decode_image(moving, "a.gif")
-    assert "the first of 3 frames" in read.said and np.asarray(read.image).max() <= 12
+    assert "the first of 3 frames" in read.steps and np.asarray(read.image).max() <= 12
 
 
 def test_a_photograph_on_its_side_is_turned_upright():
@@ -148,7 +148,7 @@ def test_a_photograph_on_its_side_is_turned_upright():
     exif = Image.Exif()
     exif[0x0112] = 6
     read = decode_image(encoded(wide, "JPEG", exif=exif), "p.jpg")
-    assert read.image.size == (20, 40) and "turned upright, as its EXIF says" in read.said
+    assert read.image.size == (20, 40) and "turned upright, as its EXIF says" in read.steps
 
 
 # What cannot be used is refused in one line
@@ -200,8 +200,8 @@ def test_a_missing_file_is_named(tmp_path):
 @pytest.mark.parametrize("level", [0, 77, 255])
 def test_a_blank_image_is_blank_and_says_so(level):
     taken = preprocess_image(encoded(Image.new("RGB", (30, 40), (level,) * 3)), "mnist", MNIST)
-    assert not taken.pixels_HWC.any() and taken.said[-1] == NO_DIGIT
-    assert taken.empty == NO_DIGIT and taken.box is None
+    assert not taken.pixels_HWC.any() and taken.steps[-1] == NO_DIGIT
+    assert taken.empty_reason == NO_DIGIT and taken.box is None
     description = {"in_shape_CHW": [1, 28, 28], "settings": {"data": {"name": "mnist"}}}
     with pytest.raises(RequestError, match="page: one colour throughout"):
         read_image(encoded(Image.new("L", (30, 40), level)), description, "page")

@@ -55,7 +55,7 @@ def test_a_photographed_digit_is_what_it_would_be_drawn(changes):
         scene = Scene(**{**vars(EVEN), **changes, "centre": centre, "pen": 0.09})
         taken = preprocess_image(photograph(strokes, scene, rng), "mnist", SHAPE)
         drawn = preprocess_image(drawing(strokes, scene), "mnist", SHAPE)
-        assert taken.empty is None
+        assert taken.empty_reason is None
         assert alike(taken, drawn) > 0.9, f"{digit}"
         assert taken.box == pytest.approx(drawn.box, abs=8)
 
@@ -69,7 +69,7 @@ def test_chalk_on_a_board_is_seen_as_light_strokes():
     taken, drawn = (
         preprocess_image(it, "mnist", SHAPE) for it in (board.getvalue(), drawing(strokes, scene))
     )
-    assert not any("inverted" in line for line in taken.said)
+    assert not any("inverted" in line for line in taken.steps)
     assert alike(taken, drawn) > 0.9
 
 
@@ -77,21 +77,21 @@ def test_chalk_on_a_board_is_seen_as_light_strokes():
 def test_a_page_with_nothing_on_it_says_so(changes):
     page = photograph([], Scene(**{**vars(EVEN), **changes}), np.random.default_rng(2))
     taken = preprocess_image(page, "mnist", SHAPE)
-    assert taken.empty in (NO_STROKE, NO_DIGIT) and taken.box is None and not taken.pixels_HWC.any()
+    assert taken.empty_reason in (NO_STROKE, NO_DIGIT) and taken.box is None and not taken.pixels_HWC.any()
 
 
 def test_a_click_is_no_digit_and_a_small_one_is_one():
     y_HW, x_HW = np.mgrid[0:280, 0:280]
     dot = (np.hypot(y_HW - 90, x_HW - 140) < 11).astype(float)
-    assert preprocess_image(canvas(dot), "mnist", SHAPE).empty == ONLY_A_DOT
+    assert preprocess_image(canvas(dot), "mnist", SHAPE).empty_reason == ONLY_A_DOT
     small = Scene(size=(280, 280), height=0.14, pen=0.12)
     assert (
-        preprocess_image(drawing(strokes_of(1, np.random.default_rng(0)), small), "mnist", SHAPE).empty
+        preprocess_image(drawing(strokes_of(1, np.random.default_rng(0)), small), "mnist", SHAPE).empty_reason
         is None
     )
 
 
-# Measured with a network, `pytest -m slow -s tests/data/test_photographs.py`
+# Measured with a network, `pytest -m slow -s tests/serving/test_photographs.py`
 
 
 @pytest.fixture(scope="module")
@@ -114,7 +114,7 @@ def share_right(model, description, pictures, labels):
     right = 0
     for picture, label in zip(pictures, labels, strict=True):
         taken = preprocess_for_network(picture, description)
-        if taken.empty is None:
+        if taken.empty_reason is None:
             right += int(class_probabilities(model, pixels_as_tensor(taken)).argmax()) == label
     return right / len(labels)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from trainlab.data import DatasetHandle, Decoded, Examples, build_source, identify, load_images
+from trainlab.data import DatasetHandle, Decoded, Examples, build_source, identify_dataset, load_images
 from trainlab.data import fingerprint as fingerprint_module
 from trainlab.data.dataset_sources import BUILT_IN, Source
 from trainlab.errors import RequestError
@@ -64,8 +64,8 @@ def test_a_source_of_ones_own_works_by_name_and_as_object(root, cache):
     assert (named.train.x_NHWC[:, 0, 0, 0] == named.train.y_N).all()
     assert named.copy == "stripes"
     assert load_images(Stripes(3, 30), root, cache).fingerprint == named.fingerprint
-    assert identify({"source": OWN}, root, cache) == (named.fingerprint, "stripes")
-    assert identify({"source": OWN | {"images": 40}}, root, cache)[0] != named.fingerprint
+    assert identify_dataset(OWN, root, cache)[:2] == (named.fingerprint, "stripes")
+    assert identify_dataset(OWN | {"images": 40}, root, cache)[0] != named.fingerprint
 
 
 @pytest.mark.parametrize(
@@ -108,59 +108,59 @@ def test_every_built_in_source_keeps_the_protocol(name):
 
 def test_the_fingerprint_is_one_of_content(write_mnist, root, cache, tmp_path):
     write_mnist()
-    mnist = {"source": {"_target_": BUILT_IN["mnist"]}}
-    first = identify(mnist, root, cache)
-    assert identify(mnist, root, cache) == first
-    assert identify(mnist, root, tmp_path / "another cache") == first
+    mnist = {"_target_": BUILT_IN["mnist"]}
+    first = identify_dataset(mnist, root, cache)
+    assert identify_dataset(mnist, root, cache) == first
+    assert identify_dataset(mnist, root, tmp_path / "another cache") == first
     moved = tmp_path / "moved"
     (root / "MNIST").rename(moved)
     (tmp_path / "elsewhere").mkdir()
     moved.rename(tmp_path / "elsewhere" / "MNIST")
-    assert identify(mnist, tmp_path / "elsewhere", cache) == first
+    assert identify_dataset(mnist, tmp_path / "elsewhere", cache) == first
     changed = tmp_path / "elsewhere" / "MNIST" / "raw" / "train-images-idx3-ubyte"
     content = bytearray(changed.read_bytes())
     content[-1] ^= 1
     changed.write_bytes(content)
     os.utime(changed, ns=(0, 12345))
-    assert identify(mnist, tmp_path / "elsewhere", cache)[0] != first[0]
+    assert identify_dataset(mnist, tmp_path / "elsewhere", cache)[0] != first[0]
 
 
 def test_the_second_look_reads_no_content(write_mnist, root, cache, monkeypatch):
     write_mnist()
-    mnist = {"source": {"_target_": BUILT_IN["mnist"]}}
-    first = identify(mnist, root, cache)
+    mnist = {"_target_": BUILT_IN["mnist"]}
+    first = identify_dataset(mnist, root, cache)
     monkeypatch.setattr(fingerprint_module, "content_fingerprint", None)
-    assert identify(mnist, root, cache) == first
+    assert identify_dataset(mnist, root, cache) == first
 
 
 def test_a_damaged_memory_of_the_fingerprint_is_looked_up_again(write_mnist, root, cache):
     write_mnist()
-    mnist = {"source": {"_target_": BUILT_IN["mnist"]}}
-    first = identify(mnist, root, cache)
+    mnist = {"_target_": BUILT_IN["mnist"]}
+    first = identify_dataset(mnist, root, cache)
     for remembered in (cache / "fingerprints").iterdir():
         remembered.write_text("{")
-    assert identify(mnist, root, cache) == first
+    assert identify_dataset(mnist, root, cache) == first
 
 
 def test_class_folders_are_known_by_names_and_content(write_folders, root, cache):
     folder = write_folders("pets")
-    pets = {"source": {"_target_": BUILT_IN["image_folder"], "folder": "pets"}}
-    first = identify(pets, root, cache)
+    pets = {"_target_": BUILT_IN["image_folder"], "folder": "pets"}
+    first = identify_dataset(pets, root, cache)
     (folder / "train" / "cat" / "0.png").rename(folder / "train" / "cat" / "zero.png")
-    assert identify(pets, root, cache)[0] != first[0]
+    assert identify_dataset(pets, root, cache)[0] != first[0]
 
 
 def test_generated_sets_are_known_by_their_parameters(root, cache):
     shapeset = {"_target_": BUILT_IN["shapeset"], "train_images": 10, "test_images": 10}
-    prints = {identify({"source": {**shapeset, "seed": seed}}, root, cache)[0] for seed in (0, 1)}
+    prints = {identify_dataset({**shapeset, "seed": seed}, root, cache)[0] for seed in (0, 1)}
     assert len(prints) == 2
 
 
 def test_planning_needs_no_torch(root, cache):
     code = (
         "import sys\n"
-        "from trainlab.data import identify, load_images\n"
-        f"identify({{'source': {{'_target_': {BUILT_IN['digits']!r}}}}}, {str(root)!r}, {str(cache)!r})\n"
+        "from trainlab.data import identify_dataset, load_images\n"
+        f"identify_dataset({{'_target_': {BUILT_IN['digits']!r}}}, {str(root)!r}, {str(cache)!r})\n"
         f"load_images('shapeset', {str(root)!r}, {str(cache)!r})\n"
         "assert 'torch' not in sys.modules\n"
         "assert 'sklearn' not in sys.modules\n"
@@ -186,7 +186,7 @@ def test_the_real_copies(name, copy, mean_C, std_C, real_root, real_cache):
     whole = data.train.x_NHWC[:2000].astype(np.float64)
     assert np.allclose(whole.mean(axis=(0, 1, 2)) / 255, data.mean_C, atol=0.02)
     begin = time.perf_counter()
-    identify({"source": {"_target_": BUILT_IN[name]}}, real_root, real_cache)
+    identify_dataset({"_target_": BUILT_IN[name]}, real_root, real_cache)
     assert time.perf_counter() - begin < 0.1
 
 
