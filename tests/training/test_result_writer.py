@@ -223,7 +223,7 @@ def _signal_in(where, attribute: str, numbers: list, monkeypatch) -> None:
 def test_what_nohup_ignores_stays_ignored():
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
-        with Interruption(None).listening():
+        with Interruption(None).handling_signals():
             assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
             assert signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL
         assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
@@ -232,7 +232,7 @@ def test_what_nohup_ignores_stays_ignored():
 
 
 def test_an_exit_that_no_signal_made_is_no_interruption():
-    with pytest.raises(SystemExit), Interruption(None).listening():
+    with pytest.raises(SystemExit), Interruption(None).handling_signals():
         raise SystemExit(3)
 
 
@@ -244,9 +244,9 @@ def test_an_interruption_is_known_behind_what_a_library_makes_of_it():
         except KeyboardInterrupt:
             raise RuntimeError("the kernel was stopped") from None
     except RuntimeError as error:
-        assert interruption.ended(error)
-    assert not interruption.ended(RuntimeError("of its own"))
-    assert interruption._answer is FirstSignal.AT_ONCE
+        assert interruption.has_caused(error)
+    assert not interruption.has_caused(RuntimeError("of its own"))
+    assert interruption._first_signal is FirstSignal.STOPS_NOW
 
 
 @pytest.mark.parametrize("jump", [timedelta(hours=-2), timedelta(hours=2)])

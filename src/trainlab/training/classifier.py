@@ -1,16 +1,17 @@
 """The one LightningModule: any image classifier, trained with cross-entropy.
 
-Shapes: x_NCHW pixels 0..255 (uint8), y_N class indices (int64), logits_NK."""
+Shapes: x_NCHW pixels 0..255 (uint8), y_N class indices (int64), logits_NK.
+"""
 
-import inspect
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import Any, TypedDict
 
-import lightning as L
 import torch
 import torch.nn.functional as F
+from lightning.pytorch.utilities.types import OptimizerConfig, OptimizerLRSchedulerConfig
 from torch import Tensor, nn
 from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
 from torchmetrics import MeanMetric
 from torchmetrics.classification import MulticlassConfusionMatrix
 
@@ -23,6 +24,8 @@ from trainlab.data.augment import augment_generator
 from trainlab.instantiate import instantiate
 from trainlab.instantiate.parts import SCHEDULER
 from trainlab.nn.norm_layers import synchronize_batchnorm
+from trainlab.nn.normalization import NormalizedNetwork
+from trainlab.training.lightning_internals import CheckpointDict, FastModule
 from trainlab.training.step_meter import StepMeter, first_not_finite
 
 # Steps between two readings of the training loss; a reading waits for the device.
@@ -31,19 +34,26 @@ RECENT_LOSS = "train/loss_lately"
 """The mean loss since the last reading, for trackers; each step's own, `train/loss_step`: the record."""
 
 
-class Classifier(L.LightningModule):
+class Divergence(TypedDict):
+    """The step at which a loss was NaN or infinite, and which loss: "train/loss", "val/loss"."""
+
+    step: int
+    quantity: str
+
+
+class Classifier(FastModule):
     """Trains `model`, which takes pixels and returns logits_NK; metrics are `train|val|test/loss|acc`.
 
-    `total_steps` is what the schedule is built for; `adopt` makes a start of another run's checkpoint. A loss
-    that is NaN or infinite sets `diverged` to {"step", "quantity"} and stops the run.
+    `total_steps` is what the schedule is built for; `adapt_checkpoint` turns another run's checkpoint into a
+    start for this one. A loss that is NaN or infinite sets `diverged` and stops the run.
     """
 
     def __init__(
         self,
-        model: nn.Module,
+        model: NormalizedNetwork,
         num_classes: int,
         optimizer: Callable[[Iterable[nn.Parameter]], Optimizer],
-        scheduler: Callable[[Optimizer, int], Any],
+        scheduler: Callable[[Optimizer, int], LRScheduler | None],
         total_steps: int,
         augment: Callable[[Tensor, torch.Generator], Tensor] | None,
         seed: int,
@@ -53,9 +63,9 @@ class Classifier(L.LightningModule):
         self.optimizer, self.scheduler, self.total_steps = optimizer, scheduler, total_steps
         self.augment, self.seed = augment, seed
         self.meter = StepMeter()
-        self.diverged: dict[str, Any] | None = None
+        self.diverged: Divergence | None = None
         self.validated_step: int | None = None
-        self.adopt: Callable[[dict[str, Any]], None] | None = None
+        self.adapt_checkpoint: Callable[[CheckpointDict], None] | None = None
         self.confusion_KK: Tensor | None = None
         self.eval_loss = MeanMetric(nan_strategy="disable")  # a NaN is a result
         self.eval_confusion = MulticlassConfusionMatrix(num_classes, validate_args=False)
@@ -63,13 +73,6 @@ class Classifier(L.LightningModule):
     def forward(self, x_NCHW: Tensor) -> Tensor:
         """Logits_NK of pixels."""
         return self.model(x_NCHW)
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        """Names and None need no search for parameters and modules: Lightning sets some forty a step."""
-        if (value is None or type(value) is str) and name in self.__dict__:
-            self.__dict__[name] = value
-        else:
-            super().__setattr__(name, value)
 
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
         """Mean cross-entropy (nats) of one batch."""
@@ -90,9 +93,9 @@ class Classifier(L.LightningModule):
         self.meter.reset()  # Lightning does not call this hook when it resumes in mid-epoch
         torch.manual_seed(seed_for(self.seed, "dropout", self.current_epoch, self.trainer.global_rank))
 
-    def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
+    def on_train_batch_end(self, outputs: object, batch: object, batch_idx: int) -> None:
         """Reads the losses every so often; a reading waits for the device."""
-        if len(self.meter.unread) >= READ_EVERY_STEPS:
+        if len(self.meter.pending) >= READ_EVERY_STEPS:
             self.read_losses()
 
     def on_train_epoch_end(self) -> None:
@@ -106,22 +109,20 @@ class Classifier(L.LightningModule):
         Of several processes all must call it at the same step: they share their losses, so that each sees
         the loss of the global batch, and all stop where it is not finite in one of them.
         """
-        has_company = self.trainer.world_size > 1
-        losses = self.meter.read(self._over_processes if has_company else None)
+        losses = self.meter.read(self._sum_over_processes if self.trainer.world_size > 1 else None)
         if not losses:
             return
         first_step = self.global_step - len(losses)
-        bad = first_not_finite(losses)
-        if bad is not None:
-            self._stop_diverged(first_step + bad, "train/loss")
+        first_bad = first_not_finite(losses)
+        if first_bad is not None:
+            self._stop_diverged(first_step + first_bad, "train/loss")
         for logger in self.loggers:
             if hasattr(logger, "log_losses"):
                 logger.log_losses(losses, first_step, self.current_epoch)
             else:
                 logger.log_metrics({RECENT_LOSS: sum(losses) / len(losses)}, step=self.global_step - 1)
 
-    def _over_processes(self, sums: Tensor) -> Tensor:
-        """The sum over all processes."""
+    def _sum_over_processes(self, sums: Tensor) -> Tensor:
         return self.trainer.strategy.reduce(sums, reduce_op="sum")
 
     def _stop_diverged(self, step: int, quantity: str) -> None:
@@ -130,11 +131,9 @@ class Classifier(L.LightningModule):
         self.trainer.should_stop = True
 
     def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
-        """One batch of the validation split."""
         self._evaluate(batch)
 
     def test_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
-        """One batch of the test split."""
         self._evaluate(batch)
 
     def _evaluate(self, batch: tuple[Tensor, Tensor]) -> None:
@@ -148,7 +147,7 @@ class Classifier(L.LightningModule):
 
     def on_validation_epoch_end(self) -> None:
         """`val/loss`, `val/acc`."""
-        metrics, _ = self._evaluated("val")
+        metrics, _ = self._finish_evaluation("val")
         self.validated_step = self.global_step
         if not torch.isfinite(metrics["val/loss"]) and self.trainer.training:
             self._stop_diverged(self.global_step, "val/loss")
@@ -156,10 +155,10 @@ class Classifier(L.LightningModule):
 
     def on_test_epoch_end(self) -> None:
         """`test/loss`, `test/acc`; the confusion matrix stays in `confusion_KK` (row: true class)."""
-        metrics, self.confusion_KK = self._evaluated("test")
+        metrics, self.confusion_KK = self._finish_evaluation("test")
         self.log_dict(metrics, sync_dist=True)  # the same on all processes already
 
-    def _evaluated(self, split: str) -> tuple[dict[str, Tensor], Tensor]:
+    def _finish_evaluation(self, split: str) -> tuple[dict[str, Tensor], Tensor]:
         confusion_KK = self.eval_confusion.compute()  # over all processes
         accuracy = confusion_KK.diagonal().sum() / confusion_KK.sum()
         metrics = {f"{split}/loss": self.eval_loss.compute(), f"{split}/acc": accuracy}
@@ -167,25 +166,29 @@ class Classifier(L.LightningModule):
         self.eval_confusion.reset()
         return metrics, confusion_KK.cpu()
 
-    def configure_optimizers(self) -> Any:
-        """The optimizer over all trainable parameters, and a schedule that advances each step."""
-        optimizer = self.optimizer(p for p in self.parameters() if p.requires_grad)
-        # not Lightning's estimate: it would set the loaders up before a checkpoint's place in them is known
-        schedule = self.scheduler(optimizer, self.total_steps)
+    def configure_optimizers(self) -> OptimizerConfig | OptimizerLRSchedulerConfig:
+        """The optimizer, and a schedule that advances each step."""
+        optimizer, schedule = self.build_optimizer()
         if schedule is None:
-            return optimizer
+            return {"optimizer": optimizer}
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
-    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+    def build_optimizer(self) -> tuple[Optimizer, LRScheduler | None]:
+        """A new optimizer over all trainable parameters, and its schedule for the whole run."""
+        optimizer = self.optimizer(p for p in self.parameters() if p.requires_grad)
+        # not Lightning's estimate: it would set the loaders up before a checkpoint's place in them is known
+        return optimizer, self.scheduler(optimizer, self.total_steps)
+
+    def on_save_checkpoint(self, checkpoint: CheckpointDict) -> None:
         """What a resumed run needs to go on bit for bit: the epoch's sums and dropout's generator."""
         self.read_losses()
         checkpoint["meter"] = self.meter.state_dict()
         checkpoint["random_state"] = torch.get_rng_state()
 
-    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+    def on_load_checkpoint(self, checkpoint: CheckpointDict) -> None:
         """See `on_save_checkpoint`."""
-        if self.adopt is not None:
-            self.adopt(checkpoint)
+        if self.adapt_checkpoint is not None:
+            self.adapt_checkpoint(checkpoint)
         self.meter.load_state_dict(checkpoint["meter"])
         self._resumed_random_state = checkpoint["random_state"]
 
@@ -194,10 +197,6 @@ class Classifier(L.LightningModule):
         state = self.__dict__.pop("_resumed_random_state", None)
         if state is not None:
             torch.set_rng_state(state.cpu())
-
-
-# Lightning asks for it at every step, and Python works it out anew each time: 0.04 ms
-Classifier.training_step.__signature__ = inspect.signature(Classifier.training_step)  # type: ignore[attr-defined]
 
 
 def build_classifier(settings: Mapping[str, Any], images: ImageData) -> Classifier:

@@ -2,11 +2,12 @@
 
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from enum import Enum
 from pathlib import Path
-from typing import Any
+from types import FrameType
+from typing import TypeAlias
 
 import lightning as L
 
@@ -25,9 +26,13 @@ class Interrupted(Exception):
 class FirstSignal(Enum):
     """What the first signal does."""
 
-    AT_ONCE = "ends what is going on: nothing is lost by it"
-    AFTER_THE_STEP = "is noted, and the run ends between two steps; the second one ends it at once"
-    NOT_NOW = "is noted: the record is being written"
+    STOPS_NOW = "ends what is going on: nothing is lost by it"
+    STOPS_AFTER_STEP = "is noted, and the run ends between two steps; the second one ends it at once"
+    IS_NOTED = "changes nothing: the record is being written"
+
+
+Handler: TypeAlias = Callable[[int, FrameType | None], object] | int | signal.Handlers | None
+"""What `signal.signal` takes and gives back."""
 
 
 class Interruption(L.Callback):
@@ -40,62 +45,61 @@ class Interruption(L.Callback):
     def __init__(self, checkpoint: Path | None):
         self.checkpoint = checkpoint
         self.requested = False
-        self._answer = FirstSignal.AT_ONCE
-        self._handlers: dict[int, Any] = {}
-        """What was there before, by signal."""
+        self._first_signal = FirstSignal.STOPS_NOW
+        self._replaced_handlers: dict[int, Handler] = {}
 
     # Between two steps
 
     def on_train_batch_end(
-        self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
+        self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: object, batch: object, batch_idx: int
     ) -> None:
         """Between two steps of an epoch: saves, then stops."""
         if trainer.world_size > 1 and trainer.global_step % AGREE_EVERY_STEPS:
             return
-        if self._all_stop(trainer) and not trainer.is_last_batch:
+        if self._all_agree_to_stop(trainer) and not trainer.is_last_batch:
             if self.checkpoint is not None:
                 trainer.save_checkpoint(self.checkpoint)
             raise Interrupted
 
     def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Between two epochs: the last checkpoint is a moment old."""
-        if self._all_stop(trainer):
+        if self._all_agree_to_stop(trainer):
             raise Interrupted
 
-    def _all_stop(self, trainer: L.Trainer) -> bool:
+    def _all_agree_to_stop(self, trainer: L.Trainer) -> bool:
         """Whether to stop: the same answer in every process, or they would wait for each other for ever."""
         if trainer.world_size == 1:
             return self.requested
         return trainer.strategy.reduce_boolean_decision(self.requested, all=False)
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Lightning has just put its own handlers before ours; see `_take_back`."""
-        self._take_back()
+        """Lightning has just installed its own handlers over ours."""
+        self._reinstall_handlers()
 
     def on_validation_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """The same, where only validation runs."""
-        self._take_back()
+        self._reinstall_handlers()
 
     def on_test_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """The same in the test."""
-        self._take_back()
+        self._reinstall_handlers()
 
-    def _take_back(self) -> None:
-        """Takes the signals from Lightning, which would end the run at places that leave no checkpoint."""
-        for number in self._handlers:
-            signal.signal(number, self._take)
+    def _reinstall_handlers(self) -> None:
+        """Lightning's would end the run at places that leave no checkpoint."""
+        for number in self._replaced_handlers:
+            signal.signal(number, self._on_signal)
 
     # Signals
 
     @contextmanager
-    def listening(self) -> Iterator[None]:
-        """Takes the signals for as long as the run goes, and says in one way that one has ended it.
+    def handling_signals(self) -> Iterator[None]:
+        """Handles the signals while the block runs, and reports in one way that one of them has ended it.
 
         Raises:
             Interrupted: a signal came, whatever became of it on its way through the libraries.
         """
         if threading.current_thread() is threading.main_thread():
-            self._handlers = {number: signal.signal(number, self._take) for number in _signals_to_handle()}
+            self._replaced_handlers = {n: signal.signal(n, self._on_signal) for n in _signals_to_handle()}
         try:
             yield
         except (KeyboardInterrupt, SystemExit) as error:  # Lightning makes the second of the first
@@ -103,32 +107,32 @@ class Interruption(L.Callback):
                 raise
             raise Interrupted from error
         finally:
-            handlers, self._handlers = self._handlers, {}
+            handlers, self._replaced_handlers = self._replaced_handlers, {}
             for number, handler in handlers.items():
                 signal.signal(number, signal.SIG_DFL if handler is None else handler)
 
     @contextmanager
-    def after_the_step(self) -> Iterator[None]:
+    def deferred_to_step_end(self) -> Iterator[None]:
         """While the run trains: the first signal waits for the end of a step."""
-        with self._answering(FirstSignal.AFTER_THE_STEP):
+        with self._on_first_signal(FirstSignal.STOPS_AFTER_STEP):
             yield
 
     @contextmanager
-    def not_now(self) -> Iterator[None]:
+    def deferred_while_writing(self) -> Iterator[None]:
         """While the record is written: it takes a moment, and half of it is worth nothing."""
-        with self._answering(FirstSignal.NOT_NOW):
+        with self._on_first_signal(FirstSignal.IS_NOTED):
             yield
 
     @contextmanager
-    def _answering(self, answer: FirstSignal) -> Iterator[None]:
-        before, self._answer = self._answer, answer
+    def _on_first_signal(self, effect: FirstSignal) -> Iterator[None]:
+        before, self._first_signal = self._first_signal, effect
         try:
             yield
         finally:
-            self._answer = before
+            self._first_signal = before
 
-    def ended(self, error: BaseException | None) -> bool:
-        """Whether this exception is a signal's doing, also where a library has made another of it."""
+    def has_caused(self, error: BaseException | None) -> bool:
+        """Whether this exception came of a signal, also where a library has raised another from it."""
         seen: set[int] = set()
         while error is not None and id(error) not in seen:
             if isinstance(error, Interrupted | KeyboardInterrupt):
@@ -137,15 +141,16 @@ class Interruption(L.Callback):
             error = error.__cause__ or error.__context__
         return False
 
-    def _take(self, number: int, frame: Any) -> None:
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:
         is_first, self.requested = not self.requested, True
-        if self._answer is FirstSignal.NOT_NOW or (self._answer is FirstSignal.AFTER_THE_STEP and is_first):
+        waits = self._first_signal is FirstSignal.STOPS_AFTER_STEP and is_first
+        if waits or self._first_signal is FirstSignal.IS_NOTED:
             return
         raise KeyboardInterrupt
 
 
 def _signals_to_handle() -> list[int]:
-    """The signals to take: what is ignored (`nohup`) stays so, but Ctrl-C and `kill` always count."""
+    """The stop signals but for ignored ones (`nohup`); Ctrl-C and `kill` always count."""
     numbers = [getattr(signal, name) for name in STOP_SIGNALS if hasattr(signal, name)]
     always = (signal.SIGINT, signal.SIGTERM)
     return [n for n in numbers if n in always or signal.getsignal(n) is not signal.SIG_IGN]

@@ -79,7 +79,7 @@ class ResultWriter:
             return
         self._say(line)
         if self._result is not None:
-            with self._interruption.not_now():
+            with self._interruption.deferred_while_writing():
                 self.folder.warn([line])
 
     def __enter__(self) -> "ResultWriter":
@@ -108,7 +108,7 @@ class ResultWriter:
             )
             return
         # of several processes, Lightning ends each at its own next look
-        stopped = self._interruption.ended(error) or isinstance(error, SIGTERMException)
+        stopped = self._interruption.has_caused(error) or isinstance(error, SIGTERMException)
         self._write(
             status="interrupted" if stopped else "failed",
             error=None if stopped else _describe_error(error),
@@ -116,7 +116,7 @@ class ResultWriter:
 
     def finish(self, trainer: L.Trainer) -> Result:
         """The result of a run that came to its end; a signal that comes now is too late to change it."""
-        with self._interruption.not_now():
+        with self._interruption.deferred_while_writing():
             return self._finished(trainer)
 
     def _finished(self, trainer: L.Trainer) -> Result:
@@ -151,7 +151,7 @@ class ResultWriter:
             (self.folder.checkpoints / "last.ckpt").unlink(missing_ok=True)
 
     def _write(self, status: str, **known: Any) -> Result:
-        with self._interruption.not_now():
+        with self._interruption.deferred_while_writing():
             if self._record is not None:
                 self._record.metrics.close()
             result = Result.of(

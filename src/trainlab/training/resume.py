@@ -16,6 +16,7 @@ from trainlab.runs import RunFolder
 from trainlab.runs.resolve_runs import resolve_runs
 from trainlab.training.checkpoint import read_checkpoint, read_progress
 from trainlab.training.classifier import Classifier
+from trainlab.training.lightning_internals import CheckpointDict, is_in_mid_epoch
 
 log = logging.getLogger(__name__)
 
@@ -79,7 +80,7 @@ def check_resume(settings: Mapping[str, Any], in_shape_CHW: Sequence[int] | None
 def _check_same_network(
     settings: Mapping[str, Any],
     named: str,
-    checkpoint: Mapping[str, Any],
+    checkpoint: CheckpointDict,
     in_shape_CHW: Sequence[int] | None,
 ) -> None:
     data = settings["data"]
@@ -97,7 +98,7 @@ def _check_same_network(
     optimizer["state"].items()
 
 
-def adopt_checkpoint(checkpoint: dict[str, Any], classifier: Classifier, warn: Callable[[str], None]) -> None:
+def adopt_checkpoint(checkpoint: CheckpointDict, classifier: Classifier, warn: Callable[[str], None]) -> None:
     """Makes of another run's checkpoint a start for this one: its weights and its place, and our settings.
 
     Learning rate, weight decay and the like, and the schedule, are those of this run, as its record says; the
@@ -112,9 +113,7 @@ def adopt_checkpoint(checkpoint: dict[str, Any], classifier: Classifier, warn: C
     theirs = {k: v for k, v in checkpoint["state_dict"].items() if not k.startswith(NORMALIZATION_PREFIX)}
     checkpoint["state_dict"] = theirs | own
     checkpoint["callbacks"] = {}
-    configured = classifier.configure_optimizers()
-    optimizer = configured["optimizer"] if isinstance(configured, dict) else configured
-    schedule = configured["lr_scheduler"]["scheduler"] if isinstance(configured, dict) else None
+    optimizer, schedule = classifier.build_optimizer()
     _advance_schedule(schedule, min(checkpoint["global_step"], classifier.total_steps - 1))
     state = checkpoint["optimizer_states"][0]["state"]
     if not _optimizer_state_fits(state, classifier, optimizer):
@@ -170,7 +169,7 @@ def _format_shape(shape: tuple[int, ...] | None) -> str:
     return "missing" if shape is None else "×".join(map(str, shape)) or "a number"
 
 
-def _check_position(settings: Mapping[str, Any], named: str, checkpoint: Mapping[str, Any]) -> None:
+def _check_position(settings: Mapping[str, Any], named: str, checkpoint: CheckpointDict) -> None:
     """A place in mid-epoch is one among the same batches."""
     other = checkpoint["trainlab"]["settings"]
     is_same = settings["fingerprint"] == other.get("fingerprint") and all(
@@ -178,8 +177,7 @@ def _check_position(settings: Mapping[str, Any], named: str, checkpoint: Mapping
         for key, value in settings["data"].items()
         if key not in _NOT_CONTENT_OF_DATA
     )
-    progress = checkpoint["loops"]["fit_loop"]["epoch_loop.batch_progress"]
-    if not is_same and not progress["is_last_batch"]:
+    if not is_same and is_in_mid_epoch(checkpoint):
         raise RequestError(
             f"resume={named}: it was stopped in the middle of an epoch of other data or batches; "
             "expected the same data settings, or a run that ended with an epoch"

@@ -57,7 +57,7 @@ def train(settings: Mapping[str, Any], console: Console | None = None) -> Result
     interruption = Interruption(_last_checkpoint_path(settings, folder))
     with (
         use_threads(settings["trainer"]),
-        interruption.listening(),
+        interruption.handling_signals(),
         folder.lock() if is_rank_zero() else nullcontext(),
     ):
         start = resume.find_starting_point(settings, folder)
@@ -73,7 +73,9 @@ def train(settings: Mapping[str, Any], console: Console | None = None) -> Result
             pruning.foresee(settings)
             classifier = build_classifier(settings, images)
             if start.is_foreign:
-                classifier.adopt = partial(resume.adopt_checkpoint, classifier=classifier, warn=recorder.warn)
+                classifier.adapt_checkpoint = partial(
+                    resume.adopt_checkpoint, classifier=classifier, warn=recorder.warn
+                )
             loaders = build_datamodule(settings, images)
             if console is not None and (advised := suggest_threads(settings, classifier, images)):
                 console.print(f"hint: {advised}", highlight=False, soft_wrap=True)
@@ -88,7 +90,7 @@ def train(settings: Mapping[str, Any], console: Console | None = None) -> Result
             callbacks += _checkpoint_callbacks(settings, folder) + _early_stopping(settings)
             callbacks += _progress_callbacks(settings, throughput, classifier.total_steps, console)
             trainer = _build_trainer(settings, folder, callbacks, [record, *([mirror] if mirror else [])])
-            with interruption.after_the_step():
+            with interruption.deferred_to_step_end():
                 trainer.fit(classifier, loaders, ckpt_path=start.checkpoint, weights_only=True)
                 _evaluate_final_weights(trainer, classifier, loaders)
             return recorder.finish(trainer)

@@ -1,10 +1,12 @@
 """Ties the signals to a run: at the scheduled steps, into signals.jsonl, mirrored to W&B."""
 
-from typing import Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import lightning as L
 import numpy as np
 import torch
+from lightning.pytorch.utilities.types import STEP_OUTPUT
 from torch.optim import Optimizer
 
 from trainlab.runs import RunFolder
@@ -12,7 +14,12 @@ from trainlab.runs.tables_on_disk import RowLog
 from trainlab.signals.catalogue import NETWORK
 from trainlab.signals.measured_steps import measured_steps
 from trainlab.signals.recorder import Measurement, SignalRecorder
+from trainlab.training.classifier import Classifier
+from trainlab.training.lightning_internals import gradient_scale
 from trainlab.training.tracking import FaultTolerantLogger
+
+if TYPE_CHECKING:
+    import wandb
 
 HISTOGRAM_BINS = 64
 
@@ -33,15 +40,15 @@ class SignalCallback(L.Callback):
         self._step: int | None = None  # the step being measured
         self._rate: float | None = None
 
-    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+    def on_train_start(self, trainer: L.Trainer, pl_module: Classifier) -> None:  # type: ignore[override]
         """Opens the record; a run that is not recorded by this process is not measured by it."""
         if trainer.is_global_zero:
             self._steps = frozenset(measured_steps(self.signals, trainer.estimated_stepping_batches))
-            self._recorder = SignalRecorder(pl_module.model.network)  # pyrefly: ignore[missing-attribute]
+            self._recorder = SignalRecorder(pl_module.model.network)
             self._log = self.folder.signals_log()
 
     def on_train_batch_start(
-        self, trainer: L.Trainer, pl_module: L.LightningModule, batch: Any, batch_idx: int
+        self, trainer: L.Trainer, pl_module: L.LightningModule, batch: object, batch_idx: int
     ) -> None:
         """Puts the hooks on, at a scheduled step."""
         if self._recorder is not None and trainer.global_step in self._steps:
@@ -54,32 +61,35 @@ class SignalCallback(L.Callback):
     ) -> None:
         """Gradients are there (reduced over processes, unscaled), and not clipped yet."""
         if self._step is not None and self._recorder is not None:
-            scaler = getattr(trainer.precision_plugin, "scaler", None)
-            self._recorder.before_update(grad_scale=scaler.get_scale() if scaler else 1.0)
+            self._recorder.before_update(grad_scale=gradient_scale(trainer))
 
     def on_train_batch_end(
-        self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
+        self,
+        trainer: L.Trainer,
+        pl_module: L.LightningModule,
+        outputs: STEP_OUTPUT,
+        batch: object,
+        batch_idx: int,
     ) -> None:
         """The step is done: its rows go to the record, then to W&B."""
         if self._step is None or self._recorder is None or self._log is None:
             return
         step, self._step = self._step, None
+        assert isinstance(outputs, Mapping)
         measured = self._recorder.finish(outputs["loss"])
         if self._rate is not None:
             measured.rows.append((NETWORK, "learning_rate", self._rate))
         self._log.append((step, *row) for row in measured.rows)
         for logger in trainer.loggers:
-            if isinstance(logger, FaultTolerantLogger) and logger.shows_pictures:
+            if isinstance(logger, FaultTolerantLogger) and logger.takes_histograms:
                 logger.log_metrics(wandb_payload(measured), step=step)
 
     def on_exception(
         self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException
     ) -> None:
-        """The rows so far are in the record."""
         self._close()
 
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Nothing more to measure."""
         self._close()
 
     def _close(self) -> None:
@@ -96,11 +106,13 @@ def _current_learning_rate(trainer: L.Trainer) -> float | None:
     return float(groups[0]["lr"]) if groups else None
 
 
-def wandb_payload(measured: Measurement) -> dict[str, Any]:
+def wandb_payload(measured: Measurement) -> "dict[str, float | wandb.Histogram]":
     """What W&B shows: a chart for each layer and quantity, a histogram of each layer's pre-activations."""
     import wandb
 
-    shown: dict[str, Any] = {f"signals/{layer}/{quantity}": value for layer, quantity, value in measured.rows}
+    shown: dict[str, float | wandb.Histogram] = {
+        f"signals/{layer}/{quantity}": value for layer, quantity, value in measured.rows
+    }
     for layer, z_NPF in measured.preactivations.items():
         if torch.isfinite(z_NPF).all():
             counts_and_edges = np.histogram(z_NPF.cpu().numpy(), bins=HISTOGRAM_BINS)

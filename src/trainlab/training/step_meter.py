@@ -17,30 +17,30 @@ from torch import Tensor
 class StepMeter:
     """Losses since the last `read`, and the running sums of the epoch."""
 
-    unread: list[tuple[Tensor, Tensor, Tensor]] = field(default_factory=list)
+    pending: list[tuple[Tensor, Tensor, Tensor]] = field(default_factory=list)
     loss_sum: float = 0.0
     correct: int = 0
     samples: int = 0
 
     def add(self, loss: Tensor, logits_NK: Tensor, y_N: Tensor) -> None:
         """One step: its mean loss (a scalar, in nats), what it predicted and what was right."""
-        self.unread.append((loss, logits_NK, y_N))
+        self.pending.append((loss, logits_NK, y_N))
 
-    def read(self, over_processes: Callable[[Tensor], Tensor] | None = None) -> list[float]:
+    def read(self, sum_over_processes: Callable[[Tensor], Tensor] | None = None) -> list[float]:
         """The losses of the steps since the last call, in order; adds them to the epoch's sums.
 
-        `over_processes` adds up a tensor over all processes that share a batch: a loss is then that of the
-        whole batch, and not finite where it is not finite in one of them.
+        `sum_over_processes` adds up a tensor over all processes that share a batch: a loss is then that of
+        the whole batch, and not finite where it is not finite in one of them.
         """
-        if not self.unread:
+        if not self.pending:
             return []
-        losses, logits, labels = zip(*self.unread, strict=True)
-        self.unread.clear()
+        losses, logits, labels = zip(*self.pending, strict=True)
+        self.pending.clear()
         loss_S = torch.stack(losses)
         right = (torch.cat(logits).argmax(dim=1) == torch.cat(labels)).sum()
         samples = [len(y_N) for y_N in labels]
-        if over_processes is not None:
-            loss_S, samples, right = _reduce_over_processes(loss_S, samples, right, over_processes)
+        if sum_over_processes is not None:
+            loss_S, samples, right = _reduce_over_processes(loss_S, samples, right, sum_over_processes)
         values = loss_S.cpu().double().tolist()  # there is no double on some devices
         self.loss_sum += sum(value * count for value, count in zip(values, samples, strict=True))
         self.correct += int(right)
@@ -53,7 +53,6 @@ class StepMeter:
         return {"train/loss": self.loss_sum / samples, "train/acc": self.correct / samples}
 
     def reset(self) -> None:
-        """A new epoch."""
         self.load_state_dict({"loss_sum": 0.0, "correct": 0, "samples": 0})
 
     def state_dict(self) -> dict[str, float]:
@@ -62,19 +61,19 @@ class StepMeter:
 
     def load_state_dict(self, state: dict[str, float]) -> None:
         """Goes on where `state_dict` was taken."""
-        self.unread.clear()
+        self.pending.clear()
         self.loss_sum = state["loss_sum"]
         self.correct, self.samples = int(state["correct"]), int(state["samples"])
 
 
 def _reduce_over_processes(
-    loss_S: Tensor, samples: list[int], right: Tensor, over_processes: Callable[[Tensor], Tensor]
+    loss_S: Tensor, samples: list[int], right: Tensor, sum_over_processes: Callable[[Tensor], Tensor]
 ) -> tuple[Tensor, list[int], Tensor]:
     """Mean loss a step, images a step and right answers, of all processes together, in one exchange."""
     samples_S = torch.tensor(samples, dtype=torch.float64, device=loss_S.device)
     # a process that the last batch left nothing for has no loss
     loss_sum_S = torch.where(samples_S > 0, loss_S.double() * samples_S, 0.0)
-    sums = over_processes(torch.cat([loss_sum_S, samples_S, right.double()[None]]))
+    sums = sum_over_processes(torch.cat([loss_sum_S, samples_S, right.double()[None]]))
     steps = len(samples)
     counts_S = sums[steps:-1]
     return sums[:steps] / counts_S, [int(count) for count in counts_S.tolist()], sums[-1]

@@ -131,7 +131,7 @@ class FaultTolerantLogger(Logger):
     def __init__(self, inner: Logger, warn: Callable[[str], None]):
         super().__init__()
         self.inner, self._warn = inner, warn
-        self.shows_pictures = isinstance(inner, WandbLogger)
+        self.takes_histograms = isinstance(inner, WandbLogger)
         """Whether it takes histograms beside numbers."""
 
     @property
