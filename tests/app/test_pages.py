@@ -11,10 +11,11 @@ from browsing import REPOSITORY
 from streamlit.testing.v1 import AppTest
 
 from trainlab import analysis
-from trainlab.app import compare_curves, compare_views, run_cache, run_layers
+from trainlab.app import compare_curves, compare_views, run_cache, run_choices, run_layers
 from trainlab.app.compare_curves import _describe_replicates, _format_interval
 from trainlab.app.paths import AppPaths
-from trainlab.runs import RunFolder, load_runs
+from trainlab.runs import RunFolder, load_runs, tables_on_disk
+from trainlab.stats.intervals import Interval
 
 PAGES = REPOSITORY / "src" / "trainlab" / "app" / "pages"
 ANY_SECONDS = 60
@@ -211,8 +212,9 @@ def test_an_interval_holds_what_can_be_and_says_nothing_where_it_knows_nothing(m
             "seed": list(range(len(values))), "cause": None, "learned": True, metric: values,
         }
     )  # fmt: skip
-    row = analysis.compare(frame, [], metric).table.row(0, named=True)
-    assert _format_interval(metric, row) == said
+    table = analysis.compare(frame, [], metric).table
+    interval = Interval(*table.select("mean", "low", "high", "n").row(0))
+    assert _format_interval(metric, interval) == said
 
 
 def test_a_number_in_a_name_has_its_axis():
@@ -224,7 +226,7 @@ def test_a_number_in_a_name_has_its_axis():
         "pool": None,
         "init": "none",
     }
-    assert run_cache.setting_name(values) == "relu, depth=6, width=8, norm_layer=none, init=none"
+    assert run_choices.setting_name(values) == "relu, depth=6, width=8, norm_layer=none, init=none"
 
 
 def test_two_runs_differ_in_options_and_not_in_the_classes_that_they_build():
@@ -258,3 +260,27 @@ def test_going_back_in_the_browser_takes_a_choice_back(show, runs):
     page.query_params["run"] = first  # what "back" does
     page = page.run()
     assert page.selectbox(key="run.choice").value == first and page.query_params["run"] == first
+
+
+# What a view reads
+
+
+def test_metrics_and_signals_of_a_run_are_read_once_for_all_parts_of_a_view(show, runs, monkeypatch):
+    reads, read = [], tables_on_disk.read_table
+
+    def counted(folder, table):
+        reads.append((folder.name, table.name))
+        return read(folder, table)
+
+    monkeypatch.setattr(tables_on_disk, "read_table", counted)
+    monkeypatch.setattr(run_cache, "read_table", counted)
+    name = one(runs, activation="relu", init="kaiming", seed=0)
+    page = show("run", run=name)
+    said(page)
+    assert sorted(reads) == [(name, table) for table in ("confusion", "metrics", "signals")]
+    page.run()
+    assert len(reads) == 3, "nothing has changed since"
+    path = runs / name / "signals.parquet"
+    pl.read_parquet(path).filter(pl.col("step") < 20).write_parquet(path)
+    page.run()
+    assert reads[3:] == [(name, "signals")], "it was written"

@@ -2,16 +2,16 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import polars as pl
 import streamlit as st
 
 from trainlab.analysis import Comparison
-from trainlab.analysis.compare import clip_to_range, is_fraction
+from trainlab.analysis.compare import STATUS_COUNTS, clip_to_range, is_fraction
 from trainlab.analysis.varying_settings import varying_settings
 from trainlab.app import run_cache
 from trainlab.app.paths import app_paths
+from trainlab.app.run_choices import run_labels, setting_name
 from trainlab.app.widgets import (
     escape_markdown,
     multiselect_from_url,
@@ -26,41 +26,13 @@ from trainlab.runs import RunFolder
 from trainlab.stats.intervals import Interval
 from trainlab.units import format_value
 
-
-def assign_colours(
-    groups: Mapping[str, Sequence[str]], held: Mapping[str, int], count: int = len(COLOURS)
-) -> dict[str, int]:
-    """A number from 0 to `count` - 1 for each group of runs, no two alike up to `count` groups.
-
-    groups: run ids by the name of their group. held: the number that a run's group had last. A group keeps
-    it; a new one has the number that its name makes, so that two people see the same, or the next free one.
-    """
-    found: dict[str, int] = {}
-    for name, run_ids in groups.items():
-        before = next((held[run_id] for run_id in run_ids if run_id in held), None)
-        if before is not None and before not in found.values():
-            found[name] = before
-    for name in sorted(groups):
-        if name not in found:
-            found[name] = _next_free_colour(_preferred_colour(name, count), set(found.values()), count)
-    return {name: found[name] for name in groups}
-
-
-def _preferred_colour(name: str, count: int) -> int:
-    return sum(name.encode()) % count
-
-
-def _next_free_colour(wanted: int, taken: set[int], count: int) -> int:
-    return next(((wanted + i) % count for i in range(count) if (wanted + i) % count not in taken), wanted)
-
-
 MAX_LINES, DEFAULT_LINES = 8, 5
 MAX_SEEDS = 20
-"""Of a setting with more seeds, so many are read for its curve."""
+"""Of a setting with more runs, so many are read for its curve."""
 MAX_LINKED = 20
 """Of a setting with more runs, so many have a link."""
 MAX_OFFERED = 300
-"""Settings offered as curves: the best; a filter brings others up."""
+"""Settings offered as curves: the best; a filter brings up others."""
 INTERVAL_COLUMN = "95% interval"
 CURVE_METRICS = ("val/acc", "val/loss", "train/acc", "train/loss")
 
@@ -68,32 +40,30 @@ CURVE_METRICS = ("val/acc", "val/loss", "train/acc", "train/loss")
 def curves_view(runs: pl.DataFrame, comparison: Comparison) -> list[str]:
     """Curves with a band over runs, and the table of settings; returns the runs whose curves are shown."""
     settings = _named_settings(runs, comparison)
-    groups = dict(settings.select("stands for", "ids").iter_rows())
-    names = dict(settings.select("stands for", "setting").iter_rows())
-    offered = dict(list(names.items())[:MAX_OFFERED])
+    groups: dict[str, list[str]] = dict(settings.select("representative", "ids").iter_rows())
+    names: dict[str, str] = dict(settings.select("representative", "setting").iter_rows())
     left, right = st.columns([4, 1.2], vertical_alignment="bottom")
     with left:
         lines = multiselect_from_url(
             "Curves",
-            offered,
+            dict(list(names.items())[:MAX_OFFERED]),
             "lines",
             same_as={run_id: name for name, ids in groups.items() for run_id in ids},
             most=MAX_LINES,
             placeholder=f"the {min(DEFAULT_LINES, len(names))} best; choose up to {MAX_LINES}",
         )
     metric = url_control(right.selectbox, "Curve of", CURVE_METRICS, key="curve") or CURVE_METRICS[0]
-    ids = {name: groups[name][:MAX_SEEDS] for name in lines or list(names)[:DEFAULT_LINES]}
-    _show_curves(
-        ids, names, metric, _chance_accuracy(runs, metric), _describe_replicates(runs, comparison.by)
-    )
-    row = _settings_table(settings, comparison, _describe_replicates(runs, comparison.by))
-    _show_links_of_row(runs, settings.row(row, named=True), _settings_that_differ_within(runs, comparison.by))
+    shown = {name: groups[name][:MAX_SEEDS] for name in lines or list(names)[:DEFAULT_LINES]}
+    replicates = _describe_replicates(runs, comparison.by)
+    _show_curves(shown, names, metric, _chance_accuracy(runs, metric), replicates)
+    row = settings.row(_settings_table(settings, comparison, replicates), named=True)
+    _show_links_of_row(runs, row["setting"], row["ids"], _settings_that_differ_within(runs, comparison.by))
     _show_constant_settings(comparison)
-    return [run_id for of in ids.values() for run_id in of]
+    return [run_id for ids in shown.values() for run_id in ids]
 
 
 def _describe_replicates(runs: pl.DataFrame, by: Sequence[str]) -> str:
-    """What the runs of one row are to one another: `seeds`, or `runs that differ in depth, seed`."""
+    """What the runs of one row are: `seeds`, or `runs that differ in depth, seed`."""
     if runs.is_empty() or all(name in by for name in (*varying_settings(runs), "seed")):
         return "runs"
     differing = _settings_that_differ_within(runs, by)
@@ -106,38 +76,70 @@ def _settings_that_differ_within(runs: pl.DataFrame, by: Sequence[str]) -> list[
     """The settings in which the runs of one row differ."""
     others = [name for name in (*varying_settings(runs), "seed") if name not in by]
     keys = list(by) or [pl.lit(0).alias("all")]
-    apart = runs.group_by(keys).agg(pl.col(name).n_unique() for name in others)
-    return [name for name in others if (apart[name] > 1).any()]
+    distinct = runs.group_by(keys).agg(pl.col(name).n_unique() for name in others)
+    return [name for name in others if (distinct[name] > 1).any()]
 
 
 def _show_curves(
-    ids: dict[str, list[str]], names: dict[str, str], metric: str, chance: float | None, of_what: str
+    groups: Mapping[str, Sequence[str]],
+    names: Mapping[str, str],
+    metric: str,
+    chance: float | None,
+    replicates: str,
 ) -> None:
     try:
-        table, broken = run_cache.learning_curves_of({names[name]: of for name, of in ids.items()}, metric)
+        table, broken = run_cache.learning_curves_of(
+            {names[group]: ids for group, ids in groups.items()}, metric
+        )
     except RequestError:
         st.info(f"None of these runs has a readable {metric} yet.")
         return
     for line in broken:
         st.warning(f"left out {escape_markdown(line)}")
-    most = max(map(len, ids.values()))
-    said = f"mean of up to {most} {of_what}, band from the least to the largest"
+    most = max(map(len, groups.values()))
+    subtitle = f"mean of up to {most} {replicates}, band from the least to the largest"
     if most == 1:
-        said = "one run each"
-    shown = set(table["setting"])
-    drawn = {names[name]: colour for name, colour in _line_colours(ids).items() if names[name] in shown}
+        subtitle = "one run each"
+    readable = set(table["setting"])
+    colours = {names[group]: colour for group, colour in _line_colours(groups).items()}
+    colours = {name: colour for name, colour in colours.items() if name in readable}
     figure = learning_curves.learning_curves_plot(
-        table, metric, f"{metric} by epoch", said, chance, legend=True, colours=drawn
+        table, metric, f"{metric} by epoch", subtitle, chance, legend=True, colours=colours
     )
-    show_chart(figure, f"{metric} by epoch of {', '.join(drawn)}")
+    show_chart(figure, f"{metric} by epoch of {', '.join(colours)}")
 
 
-def _line_colours(ids: dict[str, list[str]]) -> dict[str, str]:
-    """The colour of each setting; it keeps the one that it had before in this window."""
-    held = st.session_state.setdefault("colours", {})
-    found = assign_colours(ids, held)
-    held.update({run_id: found[name] for name, of in ids.items() for run_id in of})
-    return {name: COLOURS[slot] for name, slot in found.items()}
+def _line_colours(groups: Mapping[str, Sequence[str]]) -> dict[str, str]:
+    """The colour of each group of runs; it keeps the one that it had before in this window."""
+    previous: dict[str, int] = st.session_state.setdefault("colours", {})
+    assigned = assign_colours(groups, previous)
+    previous.update({run_id: assigned[name] for name, ids in groups.items() for run_id in ids})
+    return {name: COLOURS[number] for name, number in assigned.items()}
+
+
+def assign_colours(
+    groups: Mapping[str, Sequence[str]], previous: Mapping[str, int], count: int = len(COLOURS)
+) -> dict[str, int]:
+    """A number from 0 to `count` - 1 for each group of runs, all distinct up to `count` groups.
+
+    groups: run ids by the name of their group. previous: the last number of each run. A group keeps its
+    number; a new one has the number that its name hashes to, the same for all users, or the next free one.
+    """
+    assigned: dict[str, int] = {}
+    for name, run_ids in groups.items():
+        number = next((previous[run_id] for run_id in run_ids if run_id in previous), None)
+        if number is not None and number not in assigned.values():
+            assigned[name] = number
+    for name in sorted(groups):
+        if name not in assigned:
+            preferred = sum(name.encode()) % count
+            assigned[name] = _next_free(preferred, set(assigned.values()), count)
+    return {name: assigned[name] for name in groups}
+
+
+def _next_free(preferred: int, taken: set[int], count: int) -> int:
+    candidates = ((preferred + i) % count for i in range(count))
+    return next((number for number in candidates if number not in taken), preferred)
 
 
 def _chance_accuracy(runs: pl.DataFrame, metric: str) -> float | None:
@@ -149,49 +151,61 @@ def _chance_accuracy(runs: pl.DataFrame, metric: str) -> float | None:
 
 
 def _named_settings(runs: pl.DataFrame, comparison: Comparison) -> pl.DataFrame:
-    """The comparison's table with each setting's name, the ids of its runs, and the one that stands for it.
+    """The comparison's table with each setting's name (`setting`), run `ids` and `representative`.
 
-    That is a run's id and not the name: which settings differ, and with it every name, changes as runs come.
-    It is the one that began first; of those that the address asks for, that one.
+    A run's id represents the setting in the address, as its name changes when runs with other settings come:
+    the run that began first, or the one that the address asks for.
     """
     by = list(comparison.by)
     runs = runs.sort("started", "run_id", nulls_last=True)
     if not by:
         table = comparison.table.with_columns(pl.Series("ids", [runs["run_id"].to_list()]))
     else:
-        ids = runs.group_by(by, maintain_order=True).agg(pl.col("run_id").alias("ids"))
-        table = comparison.table.join(ids, on=by, how="left", nulls_equal=True, maintain_order="left")
-    asked = set(st.query_params.get_all("lines"))
-    stands_for = [next((run for run in of if run in asked), of[0]) for of in table["ids"].to_list()]
-    names = [run_cache.setting_name(row) or "all runs" for row in table.select(by).iter_rows(named=True)]
+        ids_of = runs.group_by(by, maintain_order=True).agg(pl.col("run_id").alias("ids"))
+        table = comparison.table.join(ids_of, on=by, how="left", nulls_equal=True, maintain_order="left")
+    requested = set(st.query_params.get_all("lines"))
+    representatives = [
+        next((run_id for run_id in ids if run_id in requested), ids[0]) for ids in table["ids"].to_list()
+    ]
+    names = [setting_name(row) or "all runs" for row in table.select(by).iter_rows(named=True)]
     if not by:
         names = ["all runs"] * table.height
-    twice = {name for name, count in Counter(names).items() if count > 1}
+    counts = Counter(names)
     names = [
-        f"{name} · {run_id[:6]}" if name in twice else name
-        for name, run_id in zip(names, stands_for, strict=True)
+        f"{name} · {run_id[:6]}" if counts[name] > 1 else name
+        for name, run_id in zip(names, representatives, strict=True)
     ]
-    return table.with_columns(pl.Series("setting", names), pl.Series("stands for", stands_for))
+    return table.with_columns(pl.Series("setting", names), pl.Series("representative", representatives))
 
 
-def _settings_table(settings: pl.DataFrame, comparison: Comparison, of_what: str) -> int:
-    """A row a setting: axes that differ, metric and interval, what became of the runs.
+def _settings_table(settings: pl.DataFrame, comparison: Comparison, replicates: str) -> int:
+    """One row per setting: axes that differ, metric and interval, statuses of the runs.
 
-    Returns the number of the row that was clicked, the first one where none was.
+    Returns the number of the row that was clicked, by default the first.
     """
     metric = comparison.metric
-    reach = pl.Series(
-        INTERVAL_COLUMN, [_format_interval(metric, row) for row in settings.iter_rows(named=True)], pl.String
-    )
-    fates = [name for name in ("diverged", "failed", "unfinished", "pruned") if settings[name].sum()]
-    caused = "cause" in settings.columns and settings["cause"].drop_nulls().len()
-    cause = [pl.col("cause").str.replace_all("_", " ")] if caused else []
-    known = [reach] if reach.drop_nulls().len() else []
-    shown = settings.select(*comparison.by, pl.col("mean").alias(metric), *known, "n", *fates, *cause)
+    bounds = settings.select("mean", "low", "high", "n").iter_rows()
+    intervals = [_format_interval(metric, Interval(*row)) for row in bounds]
+    interval = [pl.Series(INTERVAL_COLUMN, intervals, pl.String)] if any(intervals) else []
+    statuses = [name for name in STATUS_COUNTS if settings[name].sum()]
+    has_cause = "cause" in settings.columns and settings["cause"].drop_nulls().len()
+    cause = [pl.col("cause").str.replace_all("_", " ")] if has_cause else []
+    shown = settings.select(*comparison.by, pl.col("mean").alias(metric), *interval, "n", *statuses, *cause)
+    config = st.column_config
+    fraction = config.ProgressColumn(format="percent", min_value=0.0, max_value=1.0)
     chosen = st.dataframe(
         shown,
         hide_index=True,
-        column_config=_column_config(metric, of_what),
+        column_config={
+            metric: fraction if metric.endswith("acc") else config.NumberColumn(),
+            INTERVAL_COLUMN: config.TextColumn(
+                INTERVAL_COLUMN,
+                help=f"of the mean, over the {replicates} of a row; empty where they are too few to tell",
+            ),
+            "n": config.NumberColumn(
+                "n", help=f"how many {replicates} of the row have the metric", width="small"
+            ),
+        },
         placeholder="–",
         alt="A row for each setting, best first",
         key="settings",
@@ -202,52 +216,29 @@ def _settings_table(settings: pl.DataFrame, comparison: Comparison, of_what: str
     return row if row < settings.height else 0
 
 
-def _show_links_of_row(runs: pl.DataFrame, row: Mapping[str, Any], differ: Sequence[str]) -> None:
-    """A link to each run of a row, by what it differs in from the others of the row."""
-    ids = row["ids"][:MAX_LINKED]
-    show_run_links(
-        run_cache.run_labels(runs.filter(pl.col("run_id").is_in(ids)), differ),
-        f"Look inside {row['setting']}:",
-    )
-    more = f" The first {MAX_LINKED} of {len(row['ids']):,}." if len(row["ids"]) > MAX_LINKED else ""
+def _format_interval(metric: str, interval: Interval) -> str | None:
+    """`58.1% … 63.0%`; None without bounds, or where they cover the whole range of the metric."""
+    clipped = clip_to_range(metric, interval)
+    if clipped.low is None or clipped.high is None:
+        return None
+    if not is_fraction(metric):
+        return f"{clipped.low:.3g} … {clipped.high:.3g}"
+    return None if clipped.low <= 0 and clipped.high >= 1 else f"{clipped.low:.1%} … {clipped.high:.1%}"
+
+
+def _show_links_of_row(
+    runs: pl.DataFrame, setting: str, run_ids: Sequence[str], differing: Sequence[str]
+) -> None:
+    """A link to each run of a row, labelled by what it differs in from the others of the row."""
+    linked = runs.filter(pl.col("run_id").is_in(run_ids[:MAX_LINKED]))
+    show_run_links(run_labels(linked, differing), f"Look inside {setting}:")
+    more = f" The first {MAX_LINKED} of {len(run_ids):,}." if len(run_ids) > MAX_LINKED else ""
     st.caption(f"A click on a row of the table shows its runs here.{more}")
 
 
 def _show_constant_settings(comparison: Comparison) -> None:
-    same = {name: value for name, value in comparison.constant.items() if "." not in name}
-    if same:
-        st.caption(
-            escape_markdown(
-                "all: " + ", ".join(f"{name}={format_value(value)}" for name, value in same.items())
-            )
-        )
-
-
-def _format_interval(metric: str, row: Mapping[str, Any]) -> str | None:
-    """`58.1% … 63.0%`; None where the values are too few to tell anything: one, or all that can be."""
-    if row["low"] is None or row["high"] is None:
-        return None
-    cut = clip_to_range(metric, Interval(row["mean"], row["low"], row["high"], row["n"]))
-    if cut.low is None or cut.high is None or (is_fraction(metric) and cut.low <= 0 and cut.high >= 1):
-        return None
-    if is_fraction(metric):
-        return f"{cut.low:.1%} … {cut.high:.1%}"
-    return f"{cut.low:.3g} … {cut.high:.3g}"
-
-
-def _column_config(metric: str, of_what: str) -> dict[str, Any]:
-    share = metric.endswith("acc")
-    number: Any = st.column_config.NumberColumn(format="percent" if share else None)
-    bar: Any = (
-        st.column_config.ProgressColumn(format="percent", min_value=0.0, max_value=1.0) if share else number
-    )
-    return {
-        metric: bar,
-        INTERVAL_COLUMN: st.column_config.TextColumn(
-            INTERVAL_COLUMN,
-            help=f"of the mean, over the {of_what} of a row; empty where they are too few to tell",
-        ),
-        "n": st.column_config.NumberColumn(
-            "n", help=f"how many {of_what} of the row have the metric", width="small"
-        ),
-    }
+    constant = [
+        f"{name}={format_value(value)}" for name, value in comparison.constant.items() if "." not in name
+    ]
+    if constant:
+        st.caption(escape_markdown(f"all: {', '.join(constant)}"))

@@ -1,38 +1,39 @@
-"""Runs as the pages read them: cached for all browsers, within bounds, read again after a change. No
-torch.
-"""
+"""What the pages read of the runs: cached for all browsers, bounded, read again after a change. No torch."""
 
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 import polars as pl
 import streamlit as st
 
-from trainlab.analysis.varying_settings import setting_columns, varying_settings
 from trainlab.app.paths import app_paths
+from trainlab.app.run_choices import filter_choices, trained_run_label
+from trainlab.diagnosis.run_diagnosis import RunTables
 from trainlab.figures import learning_curves
 from trainlab.runs import CorruptRunError, index, read_runs
 from trainlab.runs.groups import groups, read_group
-from trainlab.units import format_value
+from trainlab.runs.tables_on_disk import CONFUSION, METRICS, SIGNALS, TableSpec, read_table
 
 RECHECK_SECONDS = 10
-"""So often the status of unfinished runs is looked at again: a run that died changes nothing on disk."""
+"""How often the status of unfinished runs is checked: a run that dies changes nothing on disk."""
 MAX_RECHECKED = 500
-"""So few runs are looked at again as well: one that is run anew changes nothing in the folder of runs."""
+"""Up to this number of runs, finished ones are checked too: a rerun does not change the root folder."""
 UNFINISHED_STATUSES = ("running", "interrupted")
-SELF_EXPLANATORY_AXES = ("activation", "init", "model", "data", "optimizer")
-"""Axes whose values are names that nothing else has."""
-BUILD_KEYS = ("_target_", "_partial_")
-"""How a configuration names the class that is built: the option's name says it to people."""
+MAX_TABLES = 24
+MAX_TRAINED_RUNS = 100
+DIGIT_DATA_SETS = ("mnist", "digits")
+"""Data sets of handwritten digits, the larger first."""
+TRAINED_RUNS_SECONDS = 5
+"""How long the list of trained runs is kept: not every stroke of a drawing reads the folder of runs."""
 
 
 @dataclass(frozen=True)
 class RunTable:
-    """All runs of the place, a row each; the values by which to choose; what could not be read."""
+    """All runs of a folder, one row each; the values to filter by; a line for each that cannot be read."""
 
     frame: pl.DataFrame
     choices: Mapping[str, list[str]]
@@ -40,33 +41,33 @@ class RunTable:
     sweeps: Sequence[str]
 
     @property
-    def is_going_on(self) -> bool:
-        """Whether a run is being made."""
+    def has_running(self) -> bool:
+        """Whether a run is training."""
         return "running" in self.frame["status"]
 
 
 def load_run_table(root: Path | None = None) -> RunTable:
-    """The runs as they are now (by default those of the place); empty where there is no folder."""
+    """The runs as they are now, by default those of the app's folder; empty where there is no folder."""
     root = root or app_paths().runs
-    seen = index.change_stamp(root)
-    found = _read_run_table(str(root), seen, 0)
-    if found.frame.height <= MAX_RECHECKED or found.frame["status"].is_in(UNFINISHED_STATUSES).any():
-        return _read_run_table(str(root), seen, recheck_tick())
-    return found
+    stamp = index.change_stamp(root)
+    table = _read_run_table(str(root), stamp, 0)
+    if table.frame.height <= MAX_RECHECKED or table.frame["status"].is_in(UNFINISHED_STATUSES).any():
+        return _read_run_table(str(root), stamp, recheck_tick())
+    return table
 
 
 def recheck_tick() -> int:
-    """Another number every so often."""
+    """A number that changes every `RECHECK_SECONDS`."""
     return 1 + int(time.time() / RECHECK_SECONDS)
 
 
 @st.cache_resource(max_entries=3, show_spinner=False)
-def _read_run_table(root: str, seen: tuple[int, ...], pulse: int) -> RunTable:
+def _read_run_table(root: str, stamp: tuple[int, ...], tick: int) -> RunTable:
     if not Path(root).is_dir():
         return RunTable(pl.DataFrame({"run_id": [], "status": []}), {}, (), ())
     runs = read_runs(root, settings=True)
     broken = [f"{problem.path.name}: {problem.reason}" for problem in runs.broken]
-    return RunTable(runs.frame, _filter_choices(runs.frame), broken, groups(root))
+    return RunTable(runs.frame, filter_choices(runs.frame), broken, groups(root))
 
 
 def runs_of_sweep(frame: pl.DataFrame, sweep: str | None) -> pl.DataFrame:
@@ -76,63 +77,49 @@ def runs_of_sweep(frame: pl.DataFrame, sweep: str | None) -> pl.DataFrame:
     return frame.filter(pl.col("run_id").is_in(read_group(app_paths().runs, sweep)))
 
 
-def selectable_settings(frame: pl.DataFrame) -> list[str]:
-    """Settings by which people choose and group: not which class builds them, and none twice."""
-    every = setting_columns(frame)
-    return [name for name in every if not name.endswith(BUILD_KEYS) and not _repeats_an_axis(frame, name)]
+def read_tables(folder: Path) -> RunTables:
+    """The recorded tables of a run. Raises CorruptRunError."""
+    return RunTables(read_signals(folder), _read_cached(folder, METRICS), read_confusion(folder))
 
 
-def _repeats_an_axis(frame: pl.DataFrame, name: str) -> bool:
-    axis = name.rpartition(".")[2]
-    return axis != name and axis in frame.columns and frame[name].equals(frame[axis], null_equal=True)
+def read_signals(folder: Path) -> pl.DataFrame:
+    """step, layer, quantity, value of a run. Raises CorruptRunError."""
+    return _read_cached(folder, SIGNALS)
 
 
-def _filter_choices(frame: pl.DataFrame) -> dict[str, list[str]]:
-    """The values by which to filter, of settings that are not brought along by another."""
-    kept = {*varying_settings(frame), "seed", *OUTCOME_FILTERS} & {
-        *selectable_settings(frame),
-        "seed",
-        *OUTCOME_FILTERS,
-    }
-    return {name: values for name, values in values_by_setting(frame).items() if name in kept}
+def read_confusion(folder: Path) -> pl.DataFrame:
+    """true, predicted, count of a run. Raises CorruptRunError."""
+    return _read_cached(folder, CONFUSION)
 
 
-def format_setting(axis: str, value: object) -> str:
-    """A value as a part of a name: `relu`; `depth=6`, where the value alone does not say what it is."""
-    by_itself = axis in SELF_EXPLANATORY_AXES and isinstance(value, str) and value != "none"
-    return format_value(value) if by_itself else f"{axis}={format_value(value)}"
+def _read_cached(folder: Path, table: TableSpec) -> pl.DataFrame:
+    stamp: list[int] = []
+    for path in (table.lines(folder), table.parquet(folder)):
+        with suppress(FileNotFoundError):
+            stat = path.stat()
+            stamp += [stat.st_mtime_ns, stat.st_size]
+    return _read_table(str(folder), table.name, tuple(stamp), table)
 
 
-def setting_name(values: Mapping[str, object]) -> str:
-    """A setting as people tell it from others: `relu, depth=6`. What it does not have is left out."""
-    return ", ".join(format_setting(axis, value) for axis, value in values.items() if value is not None)
-
-
-def run_labels(frame: pl.DataFrame, by: Iterable[str] | None = None) -> dict[str, str]:
-    """Runs by id, in their order, as people tell them apart: by the settings that differ, and the seed."""
-    shown = [*(varying_settings(frame) if by is None else by), "seed"]
-    columns = list(dict.fromkeys(name for name in shown if name in frame.columns))
-    return {
-        run_id: f"{run_id[:6]} · {setting_name(dict(zip(columns, row, strict=True)))}"
-        for run_id, *row in frame.select("run_id", *columns).iter_rows()
-    }
+@st.cache_resource(max_entries=MAX_TABLES, show_spinner=False)
+def _read_table(folder: str, name: str, stamp: tuple[int, ...], _table: TableSpec) -> pl.DataFrame:
+    return read_table(Path(folder), _table)
 
 
 def learning_curves_of(runs: Mapping[str, Sequence[str]], metric: str) -> tuple[pl.DataFrame, list[str]]:
-    """Curves of run ids by setting, as `learning_curves.of_runs`, and a line for each that cannot be read.
+    """Learning curves of run ids by setting, and a line for each run that cannot be read.
 
-    Raises RequestError: none of the rest has measured the metric.
+    Raises RequestError: none of the others has measured the metric.
     """
     root = app_paths().runs
     chosen = tuple((setting, tuple(ids)) for setting, ids in runs.items())
-    return _read_curves(
-        str(root), chosen, metric, written_sizes(run_id for _, ids in chosen for run_id in ids)
-    )
+    stamp = written_sizes(run_id for _, ids in chosen for run_id in ids)
+    return _read_curves(str(root), chosen, metric, stamp)
 
 
 @st.cache_resource(max_entries=32, show_spinner=False)
 def _read_curves(
-    root: str, runs: tuple[tuple[str, tuple[str, ...]], ...], metric: str, seen: tuple[int, ...]
+    root: str, runs: tuple[tuple[str, tuple[str, ...]], ...], metric: str, stamp: tuple[int, ...]
 ) -> tuple[pl.DataFrame, list[str]]:
     folders = {setting: [Path(root) / run_id for run_id in ids] for setting, ids in runs}
     broken: list[CorruptRunError] = []
@@ -141,7 +128,7 @@ def _read_curves(
 
 
 def written_sizes(run_ids: Iterable[str]) -> tuple[int, ...]:
-    """What changes when one of these runs writes a measurement."""
+    """Sizes of files, which change as soon as one of these runs writes a measurement."""
     sizes = []
     for run_id in run_ids:
         for name in ("metrics.jsonl", "metrics.parquet", "result.json"):
@@ -150,80 +137,24 @@ def written_sizes(run_ids: Iterable[str]) -> tuple[int, ...]:
     return tuple(sizes)
 
 
-MAX_FILTER_VALUES = 60
-"""A setting with more values than this is not offered as a filter."""
-OUTCOME_FILTERS = ("status", "cause")
-"""What a filter offers besides settings."""
-
-
-def values_by_setting(runs: pl.DataFrame) -> dict[str, list[str]]:
-    """For each column in which runs differ, its values in order, as text; `–` where there is none."""
-    offered = {}
-    for name in [*setting_columns(runs), "seed", *OUTCOME_FILTERS]:
-        values = runs[name].unique().to_list()
-        if 1 < len(values) <= MAX_FILTER_VALUES:
-            offered[name] = [format_value(value) for value in sorted(values, key=_sort_key)]
-    return offered
-
-
-def filter_runs(runs: pl.DataFrame, wanted: Mapping[str, Sequence[str]]) -> pl.DataFrame:
-    """The runs whose value of every column in `wanted` is among those given; an empty list asks nothing."""
-    for name, texts in wanted.items():
-        if texts and name in runs.columns:
-            runs = runs.filter(
-                pl.Series([format_value(value) in texts for value in runs[name]], dtype=pl.Boolean)
-            )
-    return runs
-
-
-def _sort_key(value: object) -> tuple[bool, bool, object]:
-    return value is None, isinstance(value, str), value
-
-
-MAX_TRAINED_RUNS = 100
-DIGIT_DATA_SETS = ("mnist", "digits")
-"""Data sets of drawn digits, the larger first."""
-TRAINED_RUNS_SECONDS = 5
-"""How long the list is kept, so that not every stroke reads the folder of runs."""
-
-
 @st.cache_data(ttl=TRAINED_RUNS_SECONDS, max_entries=8, show_spinner=False)
 def trained_runs(root: str, wanted: str | None = None) -> dict[str, str]:
-    """Run ids with what is said of each, at most `MOST`, and the wanted one; empty where there is none.
+    """Labels of the runs that have a checkpoint, by id; those that read digits best first.
 
-    Raises RequestError where the folder cannot be read.
+    At most `MAX_TRAINED_RUNS`, and the wanted one. Raises RequestError where the folder cannot be read.
     """
     if not Path(root).is_dir():
         return {}
     runs = read_runs(root).frame
     if runs.is_empty() or "data" not in runs.columns:
         return {}
-    place = pl.col("data").replace_strict(
-        {name: i for i, name in enumerate(DIGIT_DATA_SETS)}, default=len(DIGIT_DATA_SETS)
-    )
-    accuracy = (
-        pl.col("test/acc") if "test/acc" in runs.columns else pl.lit(None, pl.Float64).alias("test/acc")
-    )
-    runs = runs.with_columns(accuracy).filter(
-        pl.col("test/acc").is_not_null() | (pl.col("run_id") == (wanted or ""))
-    )
-    rows = runs.sort(place, "test/acc", descending=[False, True], nulls_last=True).iter_rows(named=True)
+    if "test/acc" not in runs.columns:
+        runs = runs.with_columns(pl.lit(None, pl.Float64).alias("test/acc"))
+    runs = runs.filter(pl.col("test/acc").is_not_null() | (pl.col("run_id") == (wanted or "")))
+    ranks = {name: rank for rank, name in enumerate(DIGIT_DATA_SETS)}
+    rank = pl.col("data").replace_strict(ranks, default=len(ranks))
+    rows = runs.sort(rank, "test/acc", descending=[False, True], nulls_last=True).iter_rows(named=True)
     trained = (row for row in rows if any((Path(root) / row["run_id"] / "checkpoints").glob("*.ckpt")))
     best = list(islice(trained, MAX_TRAINED_RUNS))
     best += [row for row in trained if row["run_id"] == wanted]
-    return {row["run_id"]: _trained_run_label(row) for row in best}
-
-
-def _trained_run_label(row: Mapping[str, Any]) -> str:
-    """`plain_cnn 12 · relu · kaiming · digits · 95.3% · bcd646980814`."""
-    depth = f" {row['depth']}" if row.get("depth") is not None else ""
-    norm = row.get("norm_layer")
-    said = [
-        f"{row.get('model')}{depth}",
-        row.get("activation"),
-        row.get("init"),
-        None if norm == "none" else norm,
-    ]
-    accuracy = row.get("test/acc")
-    said += [row.get("data"), "not tested" if accuracy is None else f"{accuracy:.1%}", row["run_id"]]
-    return " · ".join(str(part) for part in said if part is not None)
+    return {row["run_id"]: trained_run_label(row) for row in best}

@@ -1,23 +1,25 @@
 """Parts of the page Inside a run that need its network: feature maps of a test image, and top errors."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import streamlit as st
 
-from trainlab.app import model_service
+from trainlab.app import model_service, run_cache
 from trainlab.app.widgets import escape_markdown, show_chart, show_errors, url_control
 from trainlab.diagnosis import run_diagnosis
 from trainlab.figures import confusion_matrix, image_tiles
 from trainlab.runs import RunFolder
-from trainlab.runs import read_confusion as counts_of
+
+if TYPE_CHECKING:
+    from trainlab.models.feature_maps import ConvolutionView
 
 MAX_MAPS, MAP_COLUMNS, MAP_SIDE = 16, 8, 64
 MAX_ERRORS, IMAGE_SIDE, ERROR_SIDE = 12, 140, 96
 FRAMED_SIDE = 240
 IMAGES_EVALUATED = 2_000
-"""Test images on which mistakes are looked for: enough for the worst, few enough for a slow network."""
+"""Test images that are searched for errors: enough for the worst, few enough for a slow network."""
 
 
 def feature_maps_view(runs: Sequence[RunFolder]) -> None:
@@ -56,31 +58,31 @@ def _show_feature_maps(run: RunFolder, number: int) -> None:
     st.image(kernels, width="stretch", alt=f"Kernels of {view.name}")
 
 
-def _show_receptive_field(view: Any, image_HWC: np.ndarray, name: str, key: str) -> None:
-    """The image with the receptive field of one unit framed on it, and where that unit lies."""
+def _show_receptive_field(view: "ConvolutionView", image_HWC: np.ndarray, name: str, key: str) -> None:
+    """The image with the receptive field of one unit framed, and sliders for the unit's position."""
     height, width = view.z_Fhw.shape[1:]
     left, right = st.columns([1, 1.4], vertical_alignment="center")
     with right:
         row = _position_slider("Row of the unit", height, f"row.{key}")
         column = _position_slider("Column", width, f"column.{key}")
-        seen = view.seen_by((row, column), image_HWC.shape[:2])
-        if seen is None:
+        box = view.seen_by((row, column), image_HWC.shape[:2])
+        if box is None or view.field is None:
             st.caption("How far a unit looks is not known here.")
         else:
-            (top, start), (bottom, end) = seen
+            (top, start), (bottom, end) = box
             size = " × ".join(map(str, view.field.size))
             st.caption(
                 f"A unit of this layer sees {size} pixels of the image (padding included): here rows "
                 f"{top} to {bottom - 1} and columns {start} to {end - 1}, framed."
             )
     with left, st.container(key=f"framed.{key}"):
-        framed = image_tiles.gray_image_with_box(image_HWC, seen, FRAMED_SIDE)
-        says = "The image with the receptive field"
-        st.image(framed, width="stretch", caption=f"test image: {name}", alt=says)
+        framed = image_tiles.gray_image_with_box(image_HWC, box, FRAMED_SIDE)
+        alt = "The image with the receptive field"
+        st.image(framed, width="stretch", caption=f"test image: {name}", alt=alt)
 
 
 def _position_slider(label: str, count: int, key: str) -> int:
-    """A row or column of a map; where there is one only, there is nothing to choose."""
+    """A row or column of a map; no slider where there is only one."""
     if count == 1:
         return 0
     if st.session_state.get(key, 0) >= count:  # the layer before had larger maps
@@ -89,46 +91,44 @@ def _position_slider(label: str, count: int, key: str) -> int:
 
 
 def warn_of_data_mismatch(settings: Mapping[str, Any]) -> None:
-    """Where the data that are there are not those of the run: its test images are not what is shown."""
-    if change := model_service.data_mismatch(settings):
-        st.warning(escape_markdown(f"Not the images of this run. {change}"))
+    """A warning where the data on disk are not those of the run: other test images are shown."""
+    if mismatch := model_service.data_mismatch(settings):
+        st.warning(escape_markdown(f"Not the images of this run. {mismatch}"))
 
 
 def errors_view(runs: Sequence[RunFolder]) -> None:
-    """The confusion matrix of the test, and the images on which the network was surest and wrong."""
+    """The confusion matrix of the test, and the errors of which the network was most certain."""
     _side_by_side(runs, _show_top_errors)
 
 
 def _show_top_errors(run: RunFolder) -> None:
-    counts_KK = run_diagnosis.confusion_matrix(counts_of(run.path))
+    counts_KK = run_diagnosis.confusion_matrix(run_cache.read_confusion(run.path))
     if counts_KK is None:
         st.info("This run has not been tested yet: there is no confusion matrix.")
         return
-    drawn = st.container()
+    matrix_slot = st.container()
     classes = [str(k) for k in range(len(counts_KK))]
     with show_errors():
         _model, description = model_service.load_trained(run.path)
         classes = [str(name) for name in description["classes"]]
-        found, judged, images_NHWC = model_service.top_errors(run.path, IMAGES_EVALUATED)
+        errors, evaluated, images_NHWC = model_service.top_errors(run.path, IMAGES_EVALUATED)
         warn_of_data_mismatch(description["settings"])
-        st.markdown(f"**Surest and wrong**, of the first {judged:,} test images")
-        if not found:
+        st.markdown(f"**Surest and wrong**, of the first {evaluated:,} test images")
+        if not errors:
             st.caption("It made no mistake on them.")
-        with st.container(horizontal=True, gap="small"):  # as many beside one another as there is room
-            for mistake in found[:MAX_ERRORS]:
-                says = f"{classes[mistake.true]} as {classes[mistake.predicted]} ({mistake.p_predicted:.0%})"
-                picture = image_tiles.gray_image(np.array(images_NHWC[mistake.index]), IMAGE_SIDE)
-                st.image(picture, width=ERROR_SIDE, caption=escape_markdown(says), alt=f"Taken: {says}")
-    right = sum(row[k] for k, row in enumerate(counts_KK)) / sum(map(sum, counts_KK))
-    with drawn, show_errors():
+        with st.container(horizontal=True, gap="small"):
+            for error in errors[:MAX_ERRORS]:
+                label = f"{classes[error.true]} as {classes[error.predicted]} ({error.p_predicted:.0%})"
+                image = image_tiles.gray_image(np.array(images_NHWC[error.index]), IMAGE_SIDE)
+                st.image(image, width=ERROR_SIDE, caption=escape_markdown(label), alt=f"Taken: {label}")
+    accuracy = sum(row[k] for k, row in enumerate(counts_KK)) / sum(map(sum, counts_KK))
+    with matrix_slot, show_errors():
         title = "Which classes are taken for which?"
-        show_chart(
-            confusion_matrix.confusion_matrix_plot(counts_KK, classes, title, f"{right:.1%} on the diagonal"),
-            title,
-        )
+        subtitle = f"{accuracy:.1%} on the diagonal"
+        show_chart(confusion_matrix.confusion_matrix_plot(counts_KK, classes, title, subtitle), title)
 
 
-def _side_by_side(runs: Sequence[RunFolder], draw: Any) -> None:
+def _side_by_side(runs: Sequence[RunFolder], draw: Callable[[RunFolder], None]) -> None:
     for column, run in zip(st.columns(len(runs)), runs, strict=True):
         with column, show_errors():
             if len(runs) > 1:

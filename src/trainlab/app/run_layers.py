@@ -1,12 +1,12 @@
 """The part Layers of the page Inside a run: signals by layer and step, and theory against measurement."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import polars as pl
 import streamlit as st
 
-from trainlab.app import model_service
+from trainlab.app import model_service, run_cache
 from trainlab.app.widgets import (
     escape_markdown,
     section_heading,
@@ -16,7 +16,7 @@ from trainlab.app.widgets import (
 )
 from trainlab.errors import RequestError
 from trainlab.figures import layer_profiles, signal_heatmap
-from trainlab.runs import RunFolder, read_signals
+from trainlab.runs import RunFolder
 from trainlab.signals.catalogue import NETWORK
 
 QUANTITIES = {
@@ -25,8 +25,10 @@ QUANTITIES = {
     "saturated": "Saturated units",
     "dead": "Dead units",
 }
+LayerTheory = Mapping[str, Any]
+TheoryQuantity = Literal["scale", "gradient"]
 PERCENT_COLUMNS = ("saturated units", "dead units")
-THEORY_FIGURES = {
+THEORY_FIGURES: dict[TheoryQuantity, tuple[str, str, str]] = {
     "scale": ("preactivation_std", "std of pre-activations", "Forward: does the signal keep its size?"),
     "gradient": (
         "activation_grad_norm",
@@ -53,89 +55,96 @@ def layers_view(runs: Sequence[RunFolder]) -> None:
 
 
 def _load_signals(runs: Sequence[RunFolder]) -> dict[str, pl.DataFrame]:
-    """The layers' signals by run; one that cannot be read is said and left out."""
+    """The signals of the layers by run id; a run that cannot be read is left out with a message."""
     tables = {}
     for run in runs:
         with show_errors():
-            tables[run.run_id] = read_signals(run.path).filter(pl.col("layer") != NETWORK)
+            tables[run.run_id] = run_cache.read_signals(run.path).filter(pl.col("layer") != NETWORK)
     return tables
 
 
 def _select_step(steps: Sequence[int]) -> int:
-    """The step to look at: the last one, and it goes on with the run, until another is chosen."""
+    """The step to show: the last one, which follows the run, until another is chosen."""
     if len(steps) == 1:
         return steps[0]
-    was, newest = st.session_state.get("step"), st.session_state.get("newest step")
-    if was is not None and was != steps[-1] and (was == newest or was not in steps):
-        st.session_state["step"] = steps[-1] if was == newest else min(steps, key=lambda at: abs(at - was))
+    chosen, newest = st.session_state.get("step"), st.session_state.get("newest step")
+    if chosen is not None and chosen != steps[-1]:
+        if chosen == newest:
+            st.session_state["step"] = steps[-1]
+        elif chosen not in steps:
+            st.session_state["step"] = min(steps, key=lambda step: abs(step - chosen))
     st.session_state["newest step"] = steps[-1]
     return url_control(st.select_slider, "Training step", steps, steps[-1], key="step")
 
 
 def _show_heat_maps(
-    table: pl.DataFrame, step: int, scales: Mapping[str, tuple[float, float] | None], in_a_row: int
+    table: pl.DataFrame, step: int, scales: Mapping[str, tuple[float, float] | None], per_row: int
 ) -> None:
-    """A panel a quantity, on the scale that the runs on show have in common."""
-    places = st.columns(in_a_row)
+    """One panel per quantity, on the scale that all shown runs share."""
+    columns = st.columns(per_row)
     for i, (quantity, title) in enumerate(QUANTITIES.items()):
-        with places[i % in_a_row]:
+        with columns[i % per_row]:
             try:
-                show_chart(
-                    signal_heatmap.signal_heatmap(table, quantity, title, step, scales[quantity]),
-                    f"{title} by layer and step",
-                )
+                heatmap = signal_heatmap.signal_heatmap(table, quantity, title, step, scales[quantity])
+                show_chart(heatmap, f"{title} by layer and step")
             except RequestError:
                 st.caption(f"{title}: not measured, this activation has none.")
 
 
 def _show_step_table(table: pl.DataFrame, step: int) -> None:
-    """The numbers at the measured step at or before `step`, a row a layer."""
+    """The numbers at the last measured step up to `step`, one row per layer."""
     before = table.filter(pl.col("step") <= step)
     if before.is_empty():
         st.caption(f"Nothing was measured up to step {step}.")
         return
-    at = before["step"].max()
-    rows = before.filter((pl.col("step") == at) & pl.col("quantity").is_in(list(QUANTITIES)))
+    measured_step = before["step"].max()
+    rows = before.filter((pl.col("step") == measured_step) & pl.col("quantity").is_in(list(QUANTITIES)))
     shown = rows.pivot("quantity", index="layer", values="value", maintain_order=True)
-    number: Any = st.column_config.NumberColumn(format="%.2e")
-    share: Any = st.column_config.NumberColumn(format="percent")
-    st.markdown(f"At step {at}:")
+    number = st.column_config.NumberColumn(format="%.2e")
+    percent = st.column_config.NumberColumn(format="percent")
+    st.markdown(f"At step {measured_step}:")
     st.dataframe(
         shown.rename({name: QUANTITIES[name].lower() for name in shown.columns[1:]}),
         hide_index=True,
         placeholder="–",
-        column_config={"gradient": number, "activation": number} | dict.fromkeys(PERCENT_COLUMNS, share),
-        alt=f"Each layer at step {at}",
+        column_config={"gradient": number, "activation": number, **dict.fromkeys(PERCENT_COLUMNS, percent)},
+        alt=f"Each layer at step {measured_step}",
     )
 
 
-def _show_theory(runs: Sequence[RunFolder], tables: dict[str, pl.DataFrame]) -> None:
-    """Mean-field theory as lines, what was measured at the first step as dots, by depth."""
+def _show_theory(runs: Sequence[RunFolder], tables: Mapping[str, pl.DataFrame]) -> None:
+    """Mean-field theory as lines, measurements at the first step as dots, by depth."""
     section_heading("Theory over measurement, at the first step")
-    predicted: dict[str, list[dict[str, Any]]] = {}
+    predictions: dict[str, list[LayerTheory]] = {}
     for run in runs:
         with show_errors():
             if (theory := model_service.predict_theory(run.settings())) is not None:
-                predicted[run.run_id] = theory["layers"]
+                predictions[run.run_id] = theory["layers"]
             else:
-                st.caption(
-                    f"{escape_markdown(run.run_id)}: the network is no chain of layers, which theory needs."
-                )
-    if not predicted:
+                name = escape_markdown(run.run_id)
+                st.caption(f"{name}: the network is no chain of layers, which theory needs.")
+    if not predictions:
         return
     for column, (key, (quantity, name, title)) in zip(st.columns(2), THEORY_FIGURES.items(), strict=True):
         with column, show_errors():
-            lines = {run: [row[key] for row in of if row[key] is not None] for run, of in predicted.items()}
-            dots = {run: _measured_by_layer(tables[run], quantity, predicted[run], key) for run in predicted}
-            figure = layer_profiles.theory_profile_plot(dots, lines, "", title, name)
+            predicted = {run: _predicted_by_layer(layers, key) for run, layers in predictions.items()}
+            measured = {
+                run: _measured_by_layer(tables[run], quantity, layers, key)
+                for run, layers in predictions.items()
+            }
+            figure = layer_profiles.theory_profile_plot(measured, predicted, "", title, name)
             show_chart(figure, f"{title} Theory and measurement by layer")
 
 
+def _predicted_by_layer(layers: Sequence[LayerTheory], key: TheoryQuantity) -> list[float]:
+    return [value for layer in layers if (value := layer[key]) is not None]
+
+
 def _measured_by_layer(
-    table: pl.DataFrame, quantity: str, of: Sequence[dict[str, Any]], key: str
+    table: pl.DataFrame, quantity: str, layers: Sequence[LayerTheory], key: TheoryQuantity
 ) -> list[float]:
-    """Of the layers that theory speaks of, in its order; gradients over the last one's."""
+    """The values at the first step of the layers that theory predicts; gradients relative to the last one."""
     first = table.filter((pl.col("step") == pl.col("step").min()) & (pl.col("quantity") == quantity))
     values = dict(first.select("layer", "value").iter_rows())
-    sizes = [values[row["name"]] for row in of if row[key] is not None and row["name"] in values]
+    sizes = [values[layer["name"]] for layer in layers if layer[key] is not None and layer["name"] in values]
     return [size / sizes[-1] for size in sizes] if key == "gradient" and sizes and sizes[-1] else sizes

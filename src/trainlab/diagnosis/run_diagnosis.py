@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import polars as pl
 
@@ -21,6 +21,19 @@ from trainlab.runs import (
 )
 from trainlab.runs.resolve_runs import resolve_runs
 from trainlab.runs.result import DONE_STATUSES
+
+
+class RunTables(NamedTuple):
+    """The recorded tables of a run."""
+
+    signals: pl.DataFrame
+    metrics: pl.DataFrame
+    confusion: pl.DataFrame
+
+    @classmethod
+    def read(cls, folder: Path) -> "RunTables":
+        """Raises CorruptRunError for a table that cannot be read."""
+        return cls(read_signals(folder), read_metrics(folder), read_confusion(folder))
 
 
 @dataclass(frozen=True)
@@ -68,20 +81,27 @@ def explain(run: Path | str, runs: Path | str = "runs") -> Diagnosis:
         raise RequestError(str(error)) from error
 
 
-def diagnose_run(folder: RunFolder) -> RunDiagnosis:
-    """The recorded verdict of a run and today's. Raises BrokenRun for a record that cannot be read."""
-    status, result, evidence = folder.status(), folder.result(), load_evidence(folder)
+def diagnose_run(folder: RunFolder, tables: RunTables | None = None) -> RunDiagnosis:
+    """The recorded verdict of a run and today's; `tables` where they have been read already.
+
+    Raises CorruptRunError for a record that cannot be read.
+    """
+    status, result, evidence = folder.status(), folder.result(), load_evidence(folder, tables)
     recorded = result.verdict if result and result.status in DONE_STATUSES else None
     return RunDiagnosis(status, result, evidence, recorded, diagnose(evidence))
 
 
-def load_evidence(folder: RunFolder) -> Evidence:
-    """What is recorded of a run, whatever its status. Raises BrokenRun for a record that cannot be read."""
-    result = folder.result()
-    return _load_tables(
-        folder,
+def load_evidence(folder: RunFolder, tables: RunTables | None = None) -> Evidence:
+    """What is recorded of a run, whatever its status; `tables` where they have been read already.
+
+    Raises CorruptRunError for a record that cannot be read.
+    """
+    result, tables = folder.result(), tables or RunTables.read(folder.path)
+    return _evidence(
+        tables.signals,
+        tables.metrics,
         folder.settings(),
-        confusion_matrix(read_confusion(folder.path)),
+        confusion_matrix(tables.confusion),
         (result.stopped or {}).get("step") if result and result.status == "diverged" else None,
         result.verdict.reference if result else None,
         running=result is None and folder.status() == "running",
@@ -96,11 +116,13 @@ def diagnose_at_end(
     reference: Mapping[str, Any] | None = None,
 ) -> Diagnosis:
     """The verdict at a run's end, before its result is written."""
-    return diagnose(_load_tables(folder, settings, confusion_KK, diverged, reference))
+    signals, metrics = read_signals(folder.path), read_metrics(folder.path)
+    return diagnose(_evidence(signals, metrics, settings, confusion_KK, diverged, reference))
 
 
-def _load_tables(
-    folder: RunFolder,
+def _evidence(
+    signals: pl.DataFrame,
+    metrics: pl.DataFrame,
     settings: Mapping[str, Any],
     confusion_KK: Sequence[Sequence[int]] | None,
     diverged: int | None,
@@ -108,8 +130,8 @@ def _load_tables(
     running: bool = False,
 ) -> Evidence:
     return Evidence.of(
-        read_signals(folder.path).iter_rows(),
-        read_metrics(folder.path).iter_rows(),
+        signals.iter_rows(),
+        metrics.iter_rows(),
         confusion_KK,
         SettingsSummary.of(settings),
         diverged,

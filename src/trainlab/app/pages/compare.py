@@ -11,6 +11,7 @@ from trainlab.analysis.varying_settings import varying_settings
 from trainlab.app import compare_views, run_cache
 from trainlab.app.compare_curves import curves_view
 from trainlab.app.paths import app_paths
+from trainlab.app.run_choices import filter_runs, selectable_settings
 from trainlab.app.widgets import (
     DEMO_OVERRIDES,
     auto_refresh,
@@ -24,11 +25,10 @@ from trainlab.app.widgets import (
 )
 from trainlab.runs import index
 
-SECONDS = 3
-"""So often the page looks whether anything is new."""
-BROKEN_SHOWN = 3
-ONLY = "only."
-"""How a filter is called in the address, before the name of its setting."""
+REFRESH_SECONDS = 3
+MAX_BROKEN_SHOWN = 3
+FILTER_PREFIX = "only."
+"""Of the names of filters in the address, before the name of the setting."""
 VIEWS = {
     "Curves and table": curves_view,
     "Effect of each axis": compare_views.effects_view,
@@ -38,28 +38,26 @@ VIEWS = {
 
 
 def page() -> None:
-    """The whole page."""
     page_heading("Compare", "Which settings learn, how fast, and what do they have in common?")
-    seen = index.change_stamp(app_paths().runs)
-    found = run_cache.load_run_table()
+    stamp = index.change_stamp(app_paths().runs)
+    table = run_cache.load_run_table()
     shown: list[str] = []
-    if found.frame.is_empty():
+    if table.frame.is_empty():
+        folder = escape_markdown(app_paths().runs)
         show_empty_state(
-            f"No runs in {escape_markdown(app_paths().runs)} yet. This trains four small networks in a "
-            f"minute:",
+            f"No runs in {folder} yet. This trains four small networks in a minute:",
             train_command(*DEMO_OVERRIDES),
         )
     else:
-        shown = _compare(found)
-    _name_broken(found.broken)
-    _watch(
-        seen, shown, run_cache.written_sizes(shown), run_cache.recheck_tick() if found.is_going_on else None
-    )
+        shown = _show_comparison(table)
+    _warn_of_broken_runs(table.broken)
+    tick = run_cache.recheck_tick() if table.has_running else None
+    _watch(stamp, shown, run_cache.written_sizes(shown), tick)
 
 
-def _compare(found: run_cache.RunTable) -> list[str]:
+def _show_comparison(table: run_cache.RunTable) -> list[str]:
     """Everything below the heading; returns the runs whose curves are shown."""
-    runs, by, metric = _choose(found)
+    runs, by, metric = _choose(table)
     if runs.is_empty():
         st.info("No run is like this: take a filter away.")
         return []
@@ -74,68 +72,65 @@ def _compare(found: run_cache.RunTable) -> list[str]:
     return shown
 
 
-def _choose(found: run_cache.RunTable) -> tuple[pl.DataFrame, list[str], str]:
-    """The runs chosen, the axes to group them by, and the metric. All of it stands in the address."""
-    where, what, how, only = st.columns([2, 1.3, 3, 1.2], vertical_alignment="bottom")
+def _choose(table: run_cache.RunTable) -> tuple[pl.DataFrame, list[str], str]:
+    """The chosen runs, the axes to group them by, and the metric; the address has all of them."""
+    left, middle, right, last = st.columns([2, 1.3, 3, 1.2], vertical_alignment="bottom")
     sweep = url_control(
-        where.selectbox, "Sweep", list(found.sweeps), index=None, placeholder="all runs", key="sweep"
+        left.selectbox, "Sweep", list(table.sweeps), index=None, placeholder="all runs", key="sweep"
     )
-    runs = run_cache.runs_of_sweep(found.frame, sweep)
+    runs = run_cache.runs_of_sweep(table.frame, sweep)
     measured = sorted(name for name in runs.columns if "/" in name)
     metrics = [*sorted(measured, key=lambda name: name != "test/acc"), *OTHER_METRICS]
-    metric = url_control(what.selectbox, "Metric", metrics, key="metric")
-    with only.popover("Filter", width="stretch"):
+    metric = url_control(middle.selectbox, "Metric", metrics, key="metric")
+    with last.popover("Filter", width="stretch"):
         st.caption("Only runs that have one of these values.")
         wanted = {
             name: multiselect_from_url(
-                escape_markdown(name), dict(zip(values, values, strict=True)), f"{ONLY}{name}"
+                escape_markdown(name), dict(zip(values, values, strict=True)), f"{FILTER_PREFIX}{name}"
             )
-            for name, values in found.choices.items()
+            for name, values in table.choices.items()
         }
-    _say_filters(wanted, found.choices)
+    _show_filters(wanted, table.choices)
     by = url_control(
-        how.multiselect,
+        right.multiselect,
         "Group by",
-        [*run_cache.selectable_settings(found.frame), "seed"],
+        [*selectable_settings(table.frame), "seed"],
         key="by",
         placeholder="every axis that differs",
     )
-    runs = run_cache.filter_runs(runs, wanted)
+    runs = filter_runs(runs, wanted)
     return runs, by or varying_settings(runs), metric or "test/acc"
 
 
-def _say_filters(wanted: Mapping[str, Sequence[str]], choices: Mapping[str, Sequence[str]]) -> None:
-    """What is left out, and what the address asks for in vain, on the page itself: the list is folded up."""
-    said = [f"{name} is {' or '.join(values)}" for name, values in wanted.items() if values]
-    if said:
-        st.caption(escape_markdown(f"Only runs where {', and '.join(said)}."))
+def _show_filters(wanted: Mapping[str, Sequence[str]], choices: Mapping[str, Sequence[str]]) -> None:
+    """The filters in force, and those in the address that match no run: the list itself is folded up."""
+    filters = [f"{name} is {' or '.join(values)}" for name, values in wanted.items() if values]
+    if filters:
+        st.caption(escape_markdown(f"Only runs where {', and '.join(filters)}."))
     for key in st.query_params:
-        name = key.removeprefix(ONLY)
+        name = key.removeprefix(FILTER_PREFIX)
         missing = [value for value in st.query_params.get_all(key) if value not in choices.get(name, ())]
-        if key.startswith(ONLY) and missing:
-            st.warning(
-                escape_markdown(
-                    f"No choice among these runs: {name} is {' or '.join(missing)}. It is left out."
-                )
-            )
+        if key.startswith(FILTER_PREFIX) and missing:
+            values = " or ".join(missing)
+            st.warning(escape_markdown(f"No choice among these runs: {name} is {values}. It is left out."))
 
 
-def _name_broken(broken: Sequence[str]) -> None:
-    """One line each for folders that cannot be read, but not hundreds."""
-    for line in broken[:BROKEN_SHOWN]:
+def _warn_of_broken_runs(broken: Sequence[str]) -> None:
+    """One line for each folder that cannot be read, but not hundreds."""
+    for line in broken[:MAX_BROKEN_SHOWN]:
         st.warning(f"skipped {escape_markdown(line)}")
-    if len(broken) > BROKEN_SHOWN:
-        st.warning(f"skipped {len(broken) - BROKEN_SHOWN} more that cannot be read")
+    if len(broken) > MAX_BROKEN_SHOWN:
+        st.warning(f"skipped {len(broken) - MAX_BROKEN_SHOWN} more that cannot be read")
 
 
-@auto_refresh(SECONDS)
-def _watch(seen: tuple[int, ...], shown: list[str], written: tuple[int, ...], pulse: int | None) -> None:
-    """Draws the page anew where a run has begun, ended or gone, or a curve on show has grown.
+@auto_refresh(REFRESH_SECONDS)
+def _watch(stamp: tuple[int, ...], shown: list[str], written: tuple[int, ...], tick: int | None) -> None:
+    """Runs the page again when a run has begun, ended or gone, or a shown curve has grown.
 
-    Where runs are going on also at each pulse: one that was killed changes nothing on disk.
+    With running runs also at each `recheck_tick`: a killed run changes nothing on disk.
     """
-    changed = index.change_stamp(app_paths().runs) != seen or run_cache.written_sizes(shown) != written
-    if changed or pulse not in (None, run_cache.recheck_tick()):
+    changed = index.change_stamp(app_paths().runs) != stamp or run_cache.written_sizes(shown) != written
+    if changed or tick not in (None, run_cache.recheck_tick()):
         st.rerun()
 
 

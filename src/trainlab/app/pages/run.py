@@ -6,6 +6,7 @@ import streamlit as st
 
 from trainlab.app import run_cache, run_images, run_layers
 from trainlab.app.paths import app_paths
+from trainlab.app.run_choices import run_labels
 from trainlab.app.run_verdict import show_verdict
 from trainlab.app.widgets import (
     DEMO_OVERRIDES,
@@ -20,7 +21,7 @@ from trainlab.app.widgets import (
 )
 from trainlab.runs import RunFolder, index
 
-SECONDS = 3
+REFRESH_SECONDS = 3
 PARTS = {
     "Layers": run_layers.layers_view,
     "What it sees": run_images.feature_maps_view,
@@ -29,37 +30,37 @@ PARTS = {
 
 
 def page() -> None:
-    """The whole page, which looks again whatever there is: a run may begin, go on, end or go."""
+    """The page; it refreshes in any state: a run may begin, go on, end or be deleted."""
     page_heading(
         "Inside a run", "What happened in this network, layer by layer, and why did it learn or not?"
     )
-    seen = index.change_stamp(app_paths().runs)
+    stamp = index.change_stamp(app_paths().runs)
     shown: list[str] = []
     with show_errors():
-        shown = _runs()
-    going = [name for name in shown if RunFolder(app_paths().runs / name).is_locked()]
-    _watch(seen, shown, run_cache.written_sizes(shown), going)
+        shown = _show_runs()
+    running = [name for name in shown if RunFolder(app_paths().runs / name).is_locked()]
+    _watch(stamp, shown, run_cache.written_sizes(shown), running)
 
 
-def _runs() -> list[str]:
-    """The runs chosen, each in words, and the parts below; returns their ids."""
-    found = run_cache.load_run_table()
-    if found.frame.is_empty():
+def _show_runs() -> list[str]:
+    """The verdicts of the chosen runs, and the parts below; returns their ids."""
+    table = run_cache.load_run_table()
+    if table.frame.is_empty():
         show_empty_state(
             f"No runs in {escape_markdown(app_paths().runs)} yet. Either of these makes some:",
             train_command(*DEMO_OVERRIDES),
             train_command("model=lenet5"),
         )
         return []
-    for line in found.broken:
+    for line in table.broken:
         if line.partition(":")[0] in (st.query_params.get("run"), st.query_params.get("beside")):
             st.warning(escape_markdown(f"cannot be read: {line}"))
-    names = run_cache.run_labels(found.frame.sort("finished", descending=True, nulls_last=True))
+    names = run_labels(table.frame.sort("finished", descending=True, nulls_last=True))
     left, right = st.columns(2)
     with left:
         chosen = select_from_url("Run", names, "run")
     with right:
-        others = {name: says for name, says in names.items() if name != chosen}
+        others = {name: label for name, label in names.items() if name != chosen}
         beside = select_from_url("Beside it", others, "beside", None)
     runs = [RunFolder(app_paths().runs / name) for name in (chosen, beside) if name is not None]
     if not runs:
@@ -79,11 +80,11 @@ def _side_by_side(runs: list[RunFolder], draw: Callable[[RunFolder], None]) -> N
             draw(run)
 
 
-@auto_refresh(SECONDS)
-def _watch(seen: tuple[int, ...], shown: list[str], written: tuple[int, ...], going: list[str]) -> None:
-    """Draws the page anew where a run on show has written something, has stopped, or the runs are others."""
-    stopped = any(not RunFolder(app_paths().runs / name).is_locked() for name in going)
-    if index.change_stamp(app_paths().runs) != seen or run_cache.written_sizes(shown) != written or stopped:
+@auto_refresh(REFRESH_SECONDS)
+def _watch(stamp: tuple[int, ...], shown: list[str], written: tuple[int, ...], running: list[str]) -> None:
+    """Runs the page again when a shown run has written or stopped, or runs have come or gone."""
+    stopped = any(not RunFolder(app_paths().runs / name).is_locked() for name in running)
+    if index.change_stamp(app_paths().runs) != stamp or run_cache.written_sizes(shown) != written or stopped:
         st.rerun()
 
 
