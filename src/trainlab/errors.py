@@ -1,22 +1,20 @@
-"""What is told to the user in one line, with exit code 2."""
+"""Errors that the user sees: one line each, with exit code 2; and what exceptions say, in one line."""
 
 import difflib
 import re
 from collections.abc import Iterable
-from typing import Any
 
 MAX_NAMES = 40
-"""So many names are listed in an error: a folder may hold thousands of sweeps."""
-
+"""An error lists no more names than this: a folder may hold thousands of sweeps."""
 
 TERMINAL_CONTROLS = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
 )
-"""What a terminal obeys: control characters but for tab and new line, turns of the writing's direction."""
+"""Characters that a terminal acts on: controls other than tab and new line, text-direction overrides."""
 
 
 def sanitize(text: str) -> str:
-    """A text with nothing in it that a terminal obeys: such characters, of others' names, are shown as �."""
+    """The text with each of TERMINAL_CONTROLS, which may come from names that others chose, replaced by �."""
     return TERMINAL_CONTROLS.sub("�", text)
 
 
@@ -28,7 +26,7 @@ class RequestError(Exception):
 
 
 def error_message(error: BaseException) -> str:
-    """What an exception says, in one line; its kind where it says nothing."""
+    """The exception's message in one line; its type where it has none."""
     return " ".join(str(error).split()) or type(error).__name__
 
 
@@ -38,23 +36,23 @@ def error_with_type(error: BaseException) -> str:
 
 
 def closest_name(got: str, available: Iterable[str]) -> str | None:
-    """The available name most like `got`, or None when nothing is near."""
-    near = difflib.get_close_matches(str(got).lower(), list(available), n=1, cutoff=0.6)
-    return near[0] if near else None
+    """The available name most similar to `got`, or None when nothing is close."""
+    matches = difflib.get_close_matches(str(got).lower(), list(available), n=1, cutoff=0.6)
+    return matches[0] if matches else None
 
 
 def unknown_name(kind: str, got: object, available: Iterable[str]) -> RequestError:
     """The error for a name that does not exist: `unknown activation 'rleu': did you mean 'relu'? …`."""
     names = sorted(available)
-    near = closest_name(str(got), names)
-    hint = f"did you mean '{near}'? " if near else ""
+    closest = closest_name(str(got), names)
+    hint = f"did you mean '{closest}'? " if closest else ""
     more = f", … ({len(names)} in all)" if len(names) > MAX_NAMES else ""
-    there = f"available: {', '.join(names[:MAX_NAMES])}{more}" if names else "there are none"
-    return RequestError(f"unknown {kind} '{got}': {hint}{there}")
+    listing = f"available: {', '.join(names[:MAX_NAMES])}{more}" if names else "there are none"
+    return RequestError(f"unknown {kind} '{got}': {hint}{listing}")
 
 
-def describe_value(value: Any) -> str:
-    """A stranger's value in a message: one line, of bounded length, with nothing that a terminal obeys."""
+def describe_value(value: object) -> str:
+    """A value of somebody else's settings for a message: one line, at most 120 characters, all printable."""
     text = value if isinstance(value, str) else repr(value)
     text = "".join(c if c.isprintable() else "�" for c in text)
     return text if len(text) <= 120 else f"{text[:119]}…"

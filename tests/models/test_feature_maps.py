@@ -56,7 +56,7 @@ def test_a_unit_sees_what_its_gradient_reaches(layers, row, column):
     x_1CHW = image().requires_grad_()
     net(x_1CHW)[0, 0, row, column].backward()
     reached = [side.nonzero() for side in (x_1CHW.grad[0, 0].any(1), x_1CHW.grad[0, 0].any(0))]
-    first, last = feature_maps(net, image())[-1].seen_by((row, column), (32, 32))
+    first, last = feature_maps(net, image())[-1].pixels_seen_by((row, column), (32, 32))
     assert first == tuple(int(r.min()) for r in reached)
     assert last == tuple(int(r.max()) + 1 for r in reached)
 

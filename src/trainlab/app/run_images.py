@@ -65,7 +65,7 @@ def _show_receptive_field(view: "ConvolutionView", image_HWC: np.ndarray, name: 
     with right:
         row = _position_slider("Row of the unit", height, f"row.{key}")
         column = _position_slider("Column", width, f"column.{key}")
-        box = view.seen_by((row, column), image_HWC.shape[:2])
+        box = view.pixels_seen_by((row, column), image_HWC.shape[:2])
         if box is None or view.field is None:
             st.caption("How far a unit looks is not known here.")
         else:

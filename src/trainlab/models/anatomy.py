@@ -6,7 +6,7 @@ Legend: N images, C channels, H × W map. Everything runs on the meta device: sh
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -19,7 +19,7 @@ from trainlab.models.receptive_field import (
     TrackReceptiveFields,
     propagate,
 )
-from trainlab.nn.layers import fans, weight_layers
+from trainlab.nn.layers import fans, restored_modes, weight_layers
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ def anatomy(module: nn.Module, in_shape_CHW: Size) -> list[LayerRow]:
     fan_in = {layer: fans(layer)[0] for _, layer in weight_layers(module)}
 
     def record(name: str) -> Callable[..., None]:
-        def hook(layer: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
+        def hook(layer: nn.Module, inputs: tuple[object, ...], output: object) -> None:
             if inputs and isinstance(inputs[0], Tensor) and isinstance(output, Tensor):
                 new = set(layer.parameters(recurse=False)) - counted
                 counted.update(new)
@@ -91,24 +91,20 @@ def _run_on_meta(module: nn.Module, in_shape_CHW: Size) -> None:
     on_meta = {name: torch.empty_like(tensor, device="meta") for name, tensor in tensors.items()}
     dtype = next((tensor.dtype for tensor in tensors.values() if tensor.is_floating_point()), None)
     x_NCHW = torch.empty(1, *in_shape_CHW, device="meta", dtype=dtype)
-    ReceptiveField.of_pixels(len(in_shape_CHW) - 1).put_on(x_NCHW)
-    modes = {layer: layer.training for layer in module.modules()}
+    ReceptiveField.of_pixels(len(in_shape_CHW) - 1).attach(x_NCHW)
     try:
-        module.eval()
-        torch.func.functional_call(module, on_meta, x_NCHW)
+        with restored_modes(module):
+            torch.func.functional_call(module.eval(), on_meta, x_NCHW)
     except (RuntimeError, ValueError) as error:
         got = " × ".join(map(str, in_shape_CHW))
         reason = str(error).splitlines()[0]
         raise RequestError(f"anatomy: {type(module).__name__} takes no image of {got}: {reason}") from error
-    finally:
-        for layer, mode in modes.items():
-            layer.training = mode
 
 
 def _layer_row(
     name: str, layer: nn.Module, x: Tensor, y: Tensor, parameters: int, multiply_adds: int
 ) -> LayerRow:
-    window, field = SlidingWindow.of(layer, x, y), propagate(layer, x, y)
+    window, field = SlidingWindow.of_layer(layer, x, y), propagate(layer, x, y)
     return LayerRow(
         name=name,
         kind=type(layer).__name__,

@@ -6,6 +6,7 @@ sees pre-activations (its input) and activations (its output).
 
 from collections.abc import Callable, Sequence
 from functools import partial
+from typing import TypeAlias
 
 import torch
 from torch import nn
@@ -14,10 +15,10 @@ from trainlab.errors import RequestError
 from trainlab.nn.norm_layers import NormLayer
 from trainlab.nn.pooling import conv_stride
 
-ShapeCHW = tuple[int, int, int]
+ShapeCHW: TypeAlias = tuple[int, int, int]
 """C, H, W."""
 
-ModuleFactory = Callable[[], nn.Module]
+ModuleFactory: TypeAlias = Callable[[], nn.Module]
 """Builds a new activation or pooling module."""
 
 MAX_LISTED_DEPTH = 64

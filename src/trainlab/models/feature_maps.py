@@ -7,7 +7,6 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from threading import get_ident
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -15,7 +14,7 @@ from torch.nn.modules.conv import _ConvNd
 
 from trainlab.errors import RequestError
 from trainlab.models.receptive_field import ReceptiveField, Size, TrackReceptiveFields, propagate
-from trainlab.nn.layers import LocallyConnected2d, is_activation
+from trainlab.nn.layers import LocallyConnected2d, is_activation, restored_modes
 
 CONVOLUTIONS = (_ConvNd, LocallyConnected2d)
 
@@ -28,7 +27,7 @@ class ConvolutionView:
     shortcut's sum); z_Fhw itself where no activation comes before the next convolution.
     kernels_FCkk: its weights (C: channels of a group); None of a locally connected layer, which has a kernel
     for every position.
-    field: what a unit sees, `field.at((row, column))`; None where it is unknown.
+    field: what a unit sees, `field.pixels_at((row, column))`; None where it is unknown.
     """
 
     name: str
@@ -38,11 +37,11 @@ class ConvolutionView:
     kernels_FCkk: Tensor | None
     field: ReceptiveField | None
 
-    def seen_by(self, position: Size, image_HW: Size) -> tuple[Size, Size] | None:
+    def pixels_seen_by(self, position: Size, image_HW: Size) -> tuple[Size, Size] | None:
         """(first row and column, those after the last) of what a unit sees, cut at the image's edge."""
         if self.field is None:
             return None
-        first, last = self.field.at(position)
+        first, last = self.field.pixels_at(position)
         return tuple(max(0, a) for a in first), tuple(map(min, last, image_HW))
 
 
@@ -59,8 +58,7 @@ def feature_maps(network: nn.Module, x_1CHW: Tensor) -> list[ConvolutionView]:
         raise RequestError(f"feature maps: got {tuple(x_1CHW.shape)}, expected one image (1, C, H, W)")
     views: list[ConvolutionView] = []
     x_1CHW = x_1CHW.clone()  # it is marked with its field
-    ReceptiveField.of_pixels(2).put_on(x_1CHW)
-    modes = {module: module.training for module in network.modules()}
+    ReceptiveField.of_pixels(2).attach(x_1CHW)
     with ExitStack() as stack:
         for name, module in network.named_modules():
             if not list(module.children()) or isinstance(module, CONVOLUTIONS):
@@ -68,23 +66,21 @@ def feature_maps(network: nn.Module, x_1CHW: Tensor) -> list[ConvolutionView]:
             if is_activation(name, module):
                 stack.callback(module.register_forward_hook(_record_activation(views)).remove)
         stack.enter_context(TrackReceptiveFields())
+        stack.enter_context(restored_modes(network))
         try:
             network.eval()(x_1CHW)
         except (RuntimeError, ValueError) as error:
             got = " × ".join(map(str, x_1CHW.shape[1:]))
             reason = str(error).splitlines()[0]
             raise RequestError(f"{type(network).__name__} takes no image of {got}: {reason}") from error
-        finally:
-            for module, mode in modes.items():
-                module.training = mode
     return views
 
 
 def _record_convolution(name: str, views: list[ConvolutionView]) -> Callable[..., None]:
-    mine = get_ident()  # threads may share a network: each looks at its own pass
+    thread = get_ident()  # threads may share a network: each records its own pass
 
-    def hook(module: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
-        if get_ident() != mine:
+    def hook(module: nn.Module, inputs: tuple[object, ...], output: object) -> None:
+        if get_ident() != thread:
             return
         if not (inputs and isinstance(inputs[0], Tensor) and isinstance(output, Tensor)):
             return
@@ -98,13 +94,13 @@ def _record_convolution(name: str, views: list[ConvolutionView]) -> Callable[...
 
 
 def _record_activation(views: list[ConvolutionView]) -> Callable[..., None]:
-    mine = get_ident()
+    thread = get_ident()
 
-    def hook(module: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
-        if get_ident() != mine:
+    def hook(module: nn.Module, inputs: tuple[object, ...], output: object) -> None:
+        if get_ident() != thread:
             return
-        waits = views and views[-1].a_Fhw is views[-1].z_Fhw
-        if waits and isinstance(output, Tensor) and output.shape[1:] == views[-1].z_Fhw.shape:
+        has_no_activation = bool(views) and views[-1].a_Fhw is views[-1].z_Fhw
+        if has_no_activation and isinstance(output, Tensor) and output.shape[1:] == views[-1].z_Fhw.shape:
             views[-1].a_Fhw = output[0].detach().clone()
 
     return hook

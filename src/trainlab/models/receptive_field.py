@@ -1,4 +1,4 @@
-"""How far a layer sees: the receptive field, handed on from tensor to tensor through any network.
+"""Receptive fields: carried from tensor to tensor through any network.
 
 Legend: size, jump, kernel … are (height, width), or one number for each dimension of the map.
 """
@@ -23,7 +23,7 @@ class SlidingWindow:
     dilation: Size
 
     @classmethod
-    def of(cls, layer: nn.Module, x: Tensor, y: Tensor) -> "SlidingWindow | None":
+    def of_layer(cls, layer: nn.Module, x: Tensor, y: Tensor) -> "SlidingWindow | None":
         """The layer's window; of adaptive pooling the equivalent one; None for a layer without."""
         dims = x.dim() - 2
         ones = (1,) * dims
@@ -64,18 +64,18 @@ class ReceptiveField:
         """Of the image itself."""
         return cls((1,) * dims, (1,) * dims, (0,) * dims)
 
-    def at(self, position: Size) -> tuple[Size, Size]:
+    def pixels_at(self, position: Size) -> tuple[Size, Size]:
         """(first pixel, pixel after the last one) of what the unit at `position` sees, padding included."""
         first = tuple(s + i * j for s, i, j in zip(self.start, position, self.jump, strict=True))
         return first, tuple(map(sum, zip(first, self.size, strict=True)))
 
     @staticmethod
-    def on(tensor: Tensor) -> "ReceptiveField | None":
-        """The field that `put_on` left on the tensor, None where there is none."""
+    def attached_to(tensor: Tensor) -> "ReceptiveField | None":
+        """The field that `attach` left on the tensor, None where there is none."""
         return getattr(tensor, "receptive_field", None)
 
-    def put_on(self, tensor: Tensor) -> None:
-        """Mark the tensor with this field."""
+    def attach(self, tensor: Tensor) -> None:
+        """Store the field as an attribute of the tensor."""
         tensor.receptive_field = self  # pyrefly: ignore[missing-attribute]
 
     def through(self, window: SlidingWindow) -> "ReceptiveField":
@@ -87,13 +87,13 @@ class ReceptiveField:
             tuple(s - p * j for s, p, j in zip(self.start, window.padding, self.jump, strict=True)),
         )
 
-    def over(self, map_size: Size) -> "ReceptiveField":
+    def over_map(self, map_size: Size) -> "ReceptiveField":
         """Of all positions of a map together: what a dense layer after flattening sees."""
         dims = len(map_size)
         whole = self.through(SlidingWindow(map_size, (1,) * dims, (0,) * dims, (1,) * dims))
         return ReceptiveField(whole.size, self.jump, self.start)
 
-    def widest(self, other: "ReceptiveField") -> "ReceptiveField":
+    def union(self, other: "ReceptiveField") -> "ReceptiveField":
         """Where two branches meet: the larger of both, from where the first of them begins."""
         return ReceptiveField(
             tuple(map(max, self.size, other.size)),
@@ -103,11 +103,11 @@ class ReceptiveField:
 
 
 def propagate(layer: nn.Module, x: Tensor, y: Tensor) -> ReceptiveField | None:
-    """Marks a layer's output with the field that its window makes of its input's; the field of the output."""
-    window, field = SlidingWindow.of(layer, x, y), ReceptiveField.on(x)
+    """Attach to a layer's output the field that its window makes of its input's, and return it."""
+    window, field = SlidingWindow.of_layer(layer, x, y), ReceptiveField.attached_to(x)
     if window is not None and field is not None:
-        field.through(window).put_on(y)
-    return ReceptiveField.on(y)
+        field.through(window).attach(y)
+    return ReceptiveField.attached_to(y)
 
 
 class TrackReceptiveFields(TorchFunctionMode):
@@ -119,16 +119,20 @@ class TrackReceptiveFields(TorchFunctionMode):
 
     def __torch_function__(self, func, types, args=(), kwargs=None):
         output = func(*args, **(kwargs or {}))
-        tensors = [x for x in tree_leaves((args, kwargs)) if isinstance(x, Tensor) and ReceptiveField.on(x)]
-        if isinstance(output, Tensor) and tensors and ReceptiveField.on(output) is None:
-            reduce(ReceptiveField.widest, (_field_at_output(x, output) for x in tensors)).put_on(output)
+        if isinstance(output, Tensor) and ReceptiveField.attached_to(output) is None:
+            inputs = [x for x in tree_leaves((args, kwargs)) if isinstance(x, Tensor)]
+            fields = [field for x in inputs if (field := _field_at_output(x, output)) is not None]
+            if fields:
+                reduce(ReceptiveField.union, fields).attach(output)
         return output
 
 
-def _field_at_output(x: Tensor, y: Tensor) -> ReceptiveField:
+def _field_at_output(x: Tensor, y: Tensor) -> ReceptiveField | None:
     """The field of x as it reaches y."""
-    field = x.receptive_field  # pyrefly: ignore[missing-attribute]
-    return field.over(tuple(x.shape[2:])) if x.dim() > 2 and y.dim() == 2 else field
+    field = ReceptiveField.attached_to(x)
+    if field is None or x.dim() <= 2 or y.dim() != 2:
+        return field
+    return field.over_map(tuple(x.shape[2:]))
 
 
 def _per_dimension(value: int | Size, dims: int) -> Size:

@@ -10,8 +10,8 @@ does not depend on the activation, except on a. Biases start at zero, except in 
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -19,12 +19,26 @@ from torch import Tensor, nn
 from trainlab.errors import RequestError
 from trainlab.nn.layers import fans, kernel_shape, weight_layers, weight_matrices_shape
 
-Initialize = Callable[..., None]
-"""Called as `initializer(layer, negative_slope=0.0)`; fills the layer in place."""
+
+class LayerInitializer(Protocol):
+    """Anything that fills the weight and bias of one layer in place: a class of the user's own too."""
+
+    def __call__(self, layer: nn.Module, negative_slope: float = ...) -> None:
+        """`negative_slope` is that of the activation that follows the layer."""
+        ...
+
+
+@runtime_checkable
+class BatchInitializer(Protocol):
+    """An initializer that needs data, too."""
+
+    def on_batch(self, network: nn.Module, x_NCHW: Tensor) -> None:
+        """Adjusts the weights of `network`, filled by then, to a batch as its layers see it."""
+        ...
 
 
 @torch.no_grad()
-def initialize(network: nn.Module, initializer: Initialize, x_NCHW: Tensor | None = None) -> None:
+def initialize(network: nn.Module, initializer: LayerInitializer, x_NCHW: Tensor | None = None) -> None:
     """Apply `initializer` to every weight layer of `network`, then its `on_batch`, where it has one.
 
     x_NCHW is a batch as the layers see it: float, already normalized. Raises RequestError where the
@@ -33,12 +47,11 @@ def initialize(network: nn.Module, initializer: Initialize, x_NCHW: Tensor | Non
     slopes = negative_slopes(network)
     for name, layer in weight_layers(network):
         initializer(layer, negative_slope=slopes[name])
-    on_batch = getattr(initializer, "on_batch", None)
-    if on_batch is None:
+    if not isinstance(initializer, BatchInitializer):
         return
     if x_NCHW is None:
         raise RequestError(f"init: {type(initializer).__name__} needs a batch of images, got none")
-    on_batch(network, x_NCHW)
+    initializer.on_batch(network, x_NCHW)
 
 
 def negative_slopes(network: nn.Module) -> dict[str, float]:

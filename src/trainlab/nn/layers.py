@@ -4,6 +4,8 @@ Legend: N images, C channels in, F maps out, k × k kernel, K = C·k² inputs of
 """
 
 import math
+from collections.abc import Generator
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
@@ -143,3 +145,14 @@ def is_activation(name: str, module: nn.Module) -> bool:
     if name.rpartition(".")[2] == "activation":
         return True
     return type(module).__module__ == torch_activations.__name__ and not isinstance(module, NOT_ELEMENTWISE)
+
+
+@contextmanager
+def restored_modes(network: nn.Module) -> Generator[None, None, None]:
+    """Each module of `network` is in training or evaluation mode after the block as it was before."""
+    modes = {module: module.training for module in network.modules()}
+    try:
+        yield
+    finally:
+        for module, mode in modes.items():
+            module.training = mode

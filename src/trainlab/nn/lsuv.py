@@ -1,5 +1,6 @@
 """Layer-sequential unit variance: orthogonal weights, rescaled on a batch, layer by layer."""
 
+from collections.abc import Callable, Generator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
@@ -8,7 +9,7 @@ from torch import Tensor, nn
 
 from trainlab.errors import RequestError
 from trainlab.nn.initializers import Orthogonal
-from trainlab.nn.layers import weight_layers
+from trainlab.nn.layers import restored_modes, weight_layers
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,7 @@ class LSUV:
         """Rescale the weight layers of `network` in one pass of the batch, float and already normalized."""
         done: set[str] = set()
 
-        def rescale(name: str):
+        def rescale(name: str) -> Callable[..., Tensor]:
             def hook(layer: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor:
                 if name in done:  # a layer used twice keeps the scale of its first use
                     return output
@@ -68,20 +69,17 @@ class LSUV:
 
 
 @contextmanager
-def _train_mode_restored(network: nn.Module):
-    """Run `network` as in training, without dropout; then put back modes, buffers, random state."""
-    modes = {module: module.training for module in network.modules()}
+def _train_mode_restored(network: nn.Module) -> Generator[None, None, None]:
+    """Training mode, without dropout; afterwards modes, buffers and random state are as before."""
     buffers = {name: buffer.clone() for name, buffer in network.named_buffers()}
     devices = {p.device for p in network.parameters() if p.device.type == "cuda"}
-    try:
+    with restored_modes(network), torch.random.fork_rng(devices=list(devices)):
         network.train()
         for module in network.modules():
             if isinstance(module, nn.modules.dropout._DropoutNd):
                 module.eval()
-        with torch.random.fork_rng(devices=list(devices)):
+        try:
             yield
-    finally:
-        for module, mode in modes.items():
-            module.training = mode
-        for name, buffer in network.named_buffers():
-            buffer.copy_(buffers[name])
+        finally:
+            for name, buffer in network.named_buffers():
+                buffer.copy_(buffers[name])

@@ -5,11 +5,11 @@ Legend: N images, C channels, H × W positions, F features.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+from torch.autograd.function import FunctionCtx
 
 from trainlab.errors import RequestError, unknown_name
 
@@ -18,7 +18,7 @@ POSITIONS = ("before_activation", "after_activation")
 
 @dataclass(frozen=True)
 class NormLayer:
-    """The choice of a normalization layer: `layer(num_features)` builds it for maps (N, C, H, W).
+    """Which normalization layer, and where it stands: `layer(num_features)` builds it for maps (N, C, H, W).
 
     `position` is before_activation (Ioffe & Szegedy 2015) or after_activation. Where the layer stands before
     the activation, the convolution or dense layer below has no bias (`keeps_bias`): BatchNorm subtracts it
@@ -109,11 +109,11 @@ class _AverageOverProcesses(torch.autograd.Function):
     """The mean of a tensor over all processes; its gradient is the mean of their gradients."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor) -> Tensor:
+    def forward(ctx: FunctionCtx, x: Tensor) -> Tensor:
         return _average(x)
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+    def backward(ctx: FunctionCtx, *gradients: Tensor) -> Tensor:
         return _average(gradients[0])
 
 
