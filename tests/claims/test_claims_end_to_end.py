@@ -32,13 +32,12 @@ def call(*arguments: object) -> tuple[int, str, str]:
 @pytest.fixture(autouse=True)
 def plain_console(monkeypatch, shared_cache):
     """Output goes where the test looks, in lines as they were printed."""
-    from rich.console import Console
-
     from trainlab.cli import claims as command
+    from trainlab.terminal import PlainConsole
 
     class Followed:
         def __getattr__(self, name):
-            return getattr(Console(width=200), name)
+            return getattr(PlainConsole(width=200), name)
 
     monkeypatch.setattr(command, "console", Followed())
     monkeypatch.setenv("TRAINLAB_CACHE", str(shared_cache))

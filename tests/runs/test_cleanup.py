@@ -6,8 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from trainlab.cli.records import list_runs, list_sweeps
-from trainlab.cli.run_selection import RunFilter
+from trainlab.cli.runs import runs_list, runs_sweeps
 from trainlab.errors import RequestError
 from trainlab.runs import RunFolder, RunLockedError, index, load_runs
 from trainlab.runs.cleanup import disk_usage, remove_runs, select_runs
@@ -244,5 +243,5 @@ def test_what_is_no_list_of_a_sweep_is_no_sweep(root):
 def test_one_list_that_cannot_be_read_hides_nothing(root, text, caplog):
     (root / "sweeps" / "torn.json").write_text(text)
     assert list(read_groups(root)) == ["night"] and "torn.json" in caplog.text
-    list_runs(root, RunFilter(), as_json=False, as_csv=False)
-    list_sweeps(root, RunFilter(), as_json=False, as_csv=False)
+    runs_list(folder=root)
+    runs_sweeps(folder=root)

@@ -5,6 +5,11 @@ from typing import Annotated
 
 import typer
 
+Overrides = Annotated[
+    list[str] | None, typer.Argument(metavar="SETTING=VALUE", help="As activation=tanh depth=8 …; below.")
+]
+RunName = Annotated[str, typer.Argument(help="A run id (its beginning is enough) or a run's folder.")]
+Checkpoint = Annotated[str, typer.Option(help="Which weights: last or best.")]
 RunsFolder = Annotated[
     Path, typer.Option("--runs", envvar="TRAINLAB_RUNS", help="The folder that the runs lie in.")
 ]
@@ -21,3 +26,6 @@ Where = Annotated[
 ]
 Last = Annotated[int | None, typer.Option("--last", min=0, help="Only the newest so many; 0 for all.")]
 Everything = Annotated[bool, typer.Option("--all", help="Runs of claims and proofs as well.")]
+Experiments = Annotated[
+    Path | None, typer.Option("--experiments", help="The folder of claims; ./experiments when left out.")
+]

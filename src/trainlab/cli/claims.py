@@ -2,17 +2,20 @@
 
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
+import typer
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from trainlab.claims import jobs
-from trainlab.claims import registry as claims
+from trainlab.claims import jobs, registry
 from trainlab.claims.registry import ClaimFile
+from trainlab.cli.arguments import Experiments, RunsFolder
+from trainlab.cli.command_app import command_app
 from trainlab.errors import RequestError, unknown_name
 from trainlab.terminal import PlainConsole, markup_text
+from trainlab.units import pluralize
 
 if TYPE_CHECKING:
     from trainlab.claims.execution import ClaimOptions
@@ -20,25 +23,34 @@ if TYPE_CHECKING:
 
 console = PlainConsole()
 PROFILES = ("cpu", "gpu")
-REPORT = "claims.html"
-LEAST_QUESTION = 30
-"""Columns of text that a question takes beside its claim's name; on a smaller screen it stands below."""
+REPORT_FILE = "claims.html"
+MIN_QUESTION_WIDTH = 30
+"""Columns of text that a question takes beside its claim's name; on a narrower screen it is printed below."""
 
 
-def show(folder: Path | None, collection: str | None) -> None:
-    """Prints the claims in order, with what came of them (Holm-adjusted over each collection)."""
+Claims = Annotated[list[str] | None, typer.Argument(help="Names of claims; all when left out.")]
+InCollection = Annotated[
+    str | None, typer.Option("--collection", help="Only those of course, or of papers; both when left out.")
+]
+
+cli = command_app("Lessons and what papers claim, as claims that run.")
+
+
+@cli.command("list")
+def claims_list(collection: InCollection = None, experiments: Experiments = None) -> None:
+    """List the claims: question and verdict, in their order."""
     from trainlab.claims.collection_pages import NOT_RUN, read_records, verdicts_by_claim
 
-    where = folder or claims.default_claims_folder()
-    judged = verdicts_by_claim(read_records(claims.load_claims(where)))
-    entries = claims.load_claims(where, collection=collection)
+    claims_folder = experiments or registry.default_claims_folder()
+    verdicts = verdicts_by_claim(read_records(registry.load_claims(claims_folder)))
+    entries = registry.load_claims(claims_folder, collection=collection)
     rows = [
-        (e.claim.collection, e.name, e.claim.question, judged[e.name][0] if e.name in judged else NOT_RUN)
+        (e.claim.collection, e.name, e.claim.question, verdicts[e.name][0] if e.name in verdicts else NOT_RUN)
         for e in entries
     ]
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
     room = console.width - sum(max(map(len, column)) + 2 for column in (*zip(*rows, strict=True),)[:2])
-    if room >= LEAST_QUESTION + max(len(row[3]) for row in rows):
+    if room >= MIN_QUESTION_WIDTH + max(len(row[3]) for row in rows):
         for column in ("collection", "claim", "question", "verdict"):
             table.add_column(column, no_wrap=column != "question", overflow="fold")
         for row in rows:
@@ -52,89 +64,96 @@ def show(folder: Path | None, collection: str | None) -> None:
         console.print(Padding(Text(question, style="dim"), (0, 0, 0, 2)))
 
 
-def check(folder: Path | None, names: list[str], collection: str | None) -> None:
-    """Checks schema and overrides of claims. Raises RequestError with all faults."""
-    entries = claims.load_claims(folder or claims.default_claims_folder(), names, collection)
+@cli.command("check")
+def claims_check(
+    names: Claims = None, collection: InCollection = None, experiments: Experiments = None
+) -> None:
+    """Check that claims can be read and composed; nothing is run."""
+    entries = registry.load_claims(experiments or registry.default_claims_folder(), names or [], collection)
     jobs.check_claims(entries)
-    console.print(f"{len(entries)} claim{'s' * (len(entries) != 1)}, all in order", highlight=False)
+    console.print(f"{pluralize(len(entries), 'claim')}, all in order")
 
 
-def run(
-    folder: Path | None,
-    names: list[str],
-    collection: str | None,
-    profile: str,
-    runs: Path,
-    slots: int | None,
-    retry_failed: bool,
-) -> int:
-    """Runs claims one after the other and writes their pages; 1 where a run failed."""
+@cli.command("run")
+def claims_run(
+    names: Claims = None,
+    collection: InCollection = None,
+    profile: Annotated[str, typer.Option(help="The budget: cpu (two cores) or gpu.")] = "cpu",
+    folder: RunsFolder = Path("runs"),
+    experiments: Experiments = None,
+    slots: Annotated[int | None, typer.Option(min=1, help="How many runs at the same time.")] = None,
+    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Run failed runs again.")] = False,
+) -> None:
+    """Run what is missing of claims, and write their pages."""
     if profile not in PROFILES:
         raise unknown_name("profile", profile, PROFILES)
-    where = folder or claims.default_claims_folder()
-    entries = claims.load_claims(where, names, collection)
+    claims_folder = experiments or registry.default_claims_folder()
+    entries = registry.load_claims(claims_folder, names or [], collection)
+    from trainlab.claims import collection_pages
     from trainlab.claims.execution import ClaimOptions
 
-    setup = ClaimOptions(profile, runs.absolute(), slots, retry_failed)
-    failed = _run_all(entries, setup)
-    from trainlab.claims import collection_pages
-
-    collection_pages.write_collection_pages(where, claims.load_claims(where))
-    for line in failed:
-        console.print(line, style="red", highlight=False, markup=False)
-    return 1 if failed else 0
+    failures = _run_all(entries, ClaimOptions(profile, folder.absolute(), slots, retry_failed))
+    collection_pages.write_collection_pages(claims_folder, registry.load_claims(claims_folder))
+    for line in failures:
+        console.print(line, style="red")
+    if failures:
+        raise typer.Exit(1)
 
 
-def _run_all(entries: list[ClaimFile], setup: "ClaimOptions") -> list[str]:
-    """Runs each; a claim whose runs fail does not keep the others from being run."""
+@cli.command("report")
+def claims_report(
+    names: Claims = None,
+    collection: InCollection = None,
+    experiments: Experiments = None,
+    to: Annotated[Path | None, typer.Option(help="Where to; claims.html beside the claims.")] = None,
+) -> None:
+    """Write one page of all claims that were run."""
+    from trainlab.claims import collection_pages, html_report
+
+    claims_folder = experiments or registry.default_claims_folder()
+    entries = registry.load_claims(claims_folder, names or [], collection)
+    if not collection_pages.read_records(entries):
+        raise RequestError("none of these claims has been run: `trainlab claims run NAME` first")
+    # the grids beside the claims are part of the page of all of them
+    beside = claims_folder if collection is None and not names else None
+    path = html_report.write_report(to or claims_folder / REPORT_FILE, entries, beside)
+    collection_pages.write_collection_pages(claims_folder, registry.load_claims(claims_folder))
+    console.print(str(path), soft_wrap=True)
+
+
+def _run_all(entries: list[ClaimFile], options: "ClaimOptions") -> list[str]:
+    """Runs each claim, also where the runs of another have failed; returns a line for each failure."""
     from trainlab.claims import runner
     from trainlab.claims.execution import ClaimInterrupted
     from trainlab.sweeps import SweepFailed
     from trainlab.sweeps.forkserver import ForkServer
 
-    failed = []
+    failures = []
     with ForkServer() as server, jobs.claim_composer() as composer:
         for entry in entries:
-            since = time.monotonic()
+            started = time.monotonic()
             try:
-                _write(runner.run_claim(entry, setup, composer, server, console))
+                _write_outcome(runner.run_claim(entry, options, composer, server, console))
             except SweepFailed as error:
-                failed.append(str(error))
+                failures.append(str(error))
                 if isinstance(error, ClaimInterrupted):
                     break
-            console.print(f"{time.monotonic() - since:.0f} s", style="dim")
-    return failed
+            console.print(f"{time.monotonic() - started:.0f} s", style="dim")
+    return failures
 
 
-def _write(judged: "ClaimResult") -> None:
+def _write_outcome(result: "ClaimResult") -> None:
     from trainlab.claims import claim_figure, claim_page, claim_record
-    from trainlab.figures.style import save_figure as draw
+    from trainlab.figures.style import save_figure
 
-    where = judged.entry.folder
-    content = claim_record.build_record(judged)
-    draw(claim_figure.draw_claim_figure(judged), where / claim_page.FIGURE_FILE)
-    claim_record.write_record(where, content)
-    path = claim_page.write_claim_page(where, content, has_figure=True)
-    colour = {"supported": "green", "refuted": "red"}.get(content["verdict"], "yellow")
-    console.print(markup_text(f"[bold {colour}]{{}}[/]: {{}}", content["verdict"], content["statement"]))
-    for finding in content["findings"]:
-        console.print(
-            f"  {finding['verdict']}: {finding['says']}", highlight=False, markup=False, soft_wrap=True
-        )
-        console.print(f"    {finding['saw']}", highlight=False, markup=False, style="dim", soft_wrap=True)
-    console.print(str(path), highlight=False, soft_wrap=True)
-
-
-def report(folder: Path | None, names: list[str], collection: str | None, to: Path | None) -> None:
-    """Writes one page of all claims that were run (and of what stands beside them, where none is named), and
-    refreshes the pages of the collections."""
-    from trainlab.claims import collection_pages, html_report
-
-    where = folder or claims.default_claims_folder()
-    entries = claims.load_claims(where, names, collection)
-    if not collection_pages.read_records(entries):
-        raise RequestError("none of these claims has been run: `trainlab claims run NAME` first")
-    beside = where if collection is None and not names else None
-    path = html_report.write_report(to or where / REPORT, entries, beside)
-    collection_pages.write_collection_pages(where, claims.load_claims(where))
-    console.print(str(path), highlight=False, soft_wrap=True)
+    folder = result.entry.folder
+    record = claim_record.build_record(result)
+    save_figure(claim_figure.draw_claim_figure(result), folder / claim_page.FIGURE_FILE)
+    claim_record.write_record(folder, record)
+    path = claim_page.write_claim_page(folder, record, has_figure=True)
+    colour = {"supported": "green", "refuted": "red"}.get(record["verdict"], "yellow")
+    console.print(markup_text(f"[bold {colour}]{{}}[/]: {{}}", record["verdict"], record["statement"]))
+    for finding in record["findings"]:
+        console.print(f"  {finding['verdict']}: {finding['says']}", soft_wrap=True)
+        console.print(f"    {finding['saw']}", style="dim", soft_wrap=True)
+    console.print(str(path), soft_wrap=True)

@@ -3,8 +3,73 @@
 import math
 from collections.abc import Mapping
 
+from rich.text import Text
+
+from trainlab.terminal import PlainConsole
+
 MARKERS = "●○◆◇■□▲△"
-"""One a curve, in their order."""
+"""One for each curve, in their order."""
+COLOURS = ("blue", "red", "green", "magenta", "yellow", "cyan", "white", "bright_black")
+MAX_WIDTH = 90
+"""Columns of a plot: on a wider screen it shows no more."""
+
+Curve = Mapping[int, float]
+"""A value by step or epoch."""
+
+
+def print_curves(
+    console: PlainConsole, curves: Mapping[str, Curve], metric: str, title: str, x: str, offset: int = 0
+) -> None:
+    """Prints a metric against `x` (step or epoch, counted from `offset`), with a legend of last values."""
+    width = max(20, min(console.width if not console.is_piped else MAX_WIDTH, MAX_WIDTH) - 10)
+    positions = [position for curve in curves.values() for position in curve]
+    first, last = min(positions), max(positions)
+    edges = (f"{x} {first + offset}", str(last + offset))
+    dense = {label: interpolate_columns(curve, first, last, width) for label, curve in curves.items()}
+    console.print(Text(title, style="bold"))
+    for line in render_curves(dense, top=upper_limit(metric, curves), width=width, edges=edges):
+        console.print(_colour_markers(line), soft_wrap=True)
+    for mark, colour, (label, curve) in zip(MARKERS, COLOURS, curves.items(), strict=False):
+        value = list(curve.values())[-1]
+        at_end = f"{value:.1%}" if metric.endswith("acc") else f"{value:.3g}"
+        console.print(Text.assemble((mark, colour), f" {label}  {at_end}"), soft_wrap=True)
+    console.print()
+
+
+def interpolate_columns(curve: Curve, first: int, last: int, width: int) -> Curve:
+    """A value for each column, interpolated linearly; a curve of more points than columns stays as it is."""
+    points = sorted(curve)
+    if len(points) > width or last == first:
+        return {x - first: curve[x] for x in points}
+    dense: dict[int, float] = {}
+    for column in range(width):
+        x = first + column * (last - first) / (width - 1)
+        if points[0] <= x <= points[-1]:
+            after = next(i for i, point in enumerate(points) if point >= x)
+            left, right = points[max(0, after - 1)], points[after]
+            share = 0.0 if right == left else (x - left) / (right - left)
+            dense[column] = (1 - share) * curve[left] + share * curve[right]
+    return dense
+
+
+def upper_limit(metric: str, curves: Mapping[str, Curve]) -> float:
+    """The upper edge of the plot: 1 for an accuracy; for a loss low enough that one that explodes does not
+    flatten the others."""
+    if metric.endswith("acc"):
+        return 1.0
+    finite = [[value for value in curve.values() if math.isfinite(value)] for curve in curves.values()]
+    if "loss" in metric:
+        initial = [values[0] for values in finite if values]
+        highest = max((max(values) for values in finite if values), default=1.0)
+        return min(1.05 * highest, 1.5 * max(initial, default=1.0)) or 1.0
+    return 1.05 * max((max(values) for values in finite if values), default=1.0) or 1.0
+
+
+def _colour_markers(line: str) -> Text:
+    text = Text(line)
+    for mark, colour in zip(MARKERS, COLOURS, strict=True):
+        text.highlight_words([mark], colour)
+    return text
 
 
 def render_curves(

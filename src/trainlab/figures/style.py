@@ -2,13 +2,17 @@
 
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from trainlab.errors import RequestError
 from trainlab.stats.intervals import Interval
 
 if TYPE_CHECKING:
     import altair as alt
+
+    Chart: TypeAlias = (
+        alt.Chart | alt.LayerChart | alt.FacetChart | alt.ConcatChart | alt.HConcatChart | alt.VConcatChart
+    )
 
 # Okabe & Ito 2008: eight colours that colour-blind people tell apart; the most distinct ones first
 COLOURS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#F0E442"]

@@ -1,40 +1,25 @@
-"""Looking without training: what can be chosen, and what a network is made of."""
+"""`trainlab anatomy`: what a network is made of, without training it."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict
+from typing import Any
 
 from rich.table import Table
 
-from trainlab.config import AXES, catalogue
+from trainlab.cli.arguments import AsJson, Overrides
+from trainlab.cli.command_app import SettingsCommand, command_app
+from trainlab.config import compose
 from trainlab.errors import RequestError
 from trainlab.terminal import PlainConsole, markup_text
 
-
-def options(axis: str | None) -> None:
-    """Prints the catalogue of one axis, or of all."""
-    console = PlainConsole()
-    for name in [axis] if axis else list(AXES):
-        table = Table(
-            title=f"{name}=  ({AXES.get(name, '')})", title_justify="left", box=None, header_style="dim"
-        )
-        for column in ("option", "what it is", "paper"):
-            table.add_column(column, overflow="fold")
-        for option in catalogue(name).values():
-            line = f"the same as {option.alias_of}" if option.alias_of else option.line
-            table.add_row(option.name, line, option.paper or "")
-        console.print(table)
-        console.print()
+cli = command_app()
 
 
-def anatomy(overrides: list[str], as_json: bool) -> None:
-    """Prints the layer table of the network that the overrides describe; needs no data.
-
-    Raises:
-        RequestError: the image size or the number of classes is not known without the data.
-    """
-    from trainlab.config import compose
-
-    settings = compose(overrides)
+@cli.command(cls=SettingsCommand)
+def anatomy(overrides: Overrides = None, as_json: AsJson = False) -> None:
+    """Print a network's layers: shapes, parameters, multiply-adds."""
+    settings = compose(overrides or [])
     data = settings["data"]
     if data["image_size"] is None or data["num_classes"] is None:
         raise RequestError(
@@ -43,13 +28,13 @@ def anatomy(overrides: list[str], as_json: bool) -> None:
         )
     import torch
 
-    from trainlab.build import networks
-    from trainlab.models import anatomy as rows_of
+    from trainlab.build.networks import build_network, input_shape_CHW
+    from trainlab.models import anatomy as layers_of
     from trainlab.models import totals
 
     with torch.device("meta"):
-        network = networks.build_network(settings, networks.input_shape_CHW(settings), data["num_classes"])
-    rows = rows_of(network, networks.input_shape_CHW(settings))
+        network = build_network(settings, input_shape_CHW(settings), data["num_classes"])
+    rows = layers_of(network, input_shape_CHW(settings))
     total = totals(rows)
     if as_json:
         print(json.dumps({"layers": [asdict(row) for row in rows], **total._asdict()}, indent=2))
@@ -63,7 +48,7 @@ def anatomy(overrides: list[str], as_json: bool) -> None:
     for row in rows:
         table.add_row(
             row.name, row.kind, _size(row.kernel), _size(row.stride), _size(row.padding),
-            "×".join(map(str, row.out_shape)), f"{row.parameters:,}", _short(row.multiply_adds),
+            "×".join(map(str, row.out_shape)), f"{row.parameters:,}", _short_count(row.multiply_adds),
             _size(row.receptive_field),
         )  # fmt: skip
     console.print(table)
@@ -72,12 +57,12 @@ def anatomy(overrides: list[str], as_json: bool) -> None:
         markup_text(
             "total: [bold]{}[/bold] parameters, {} multiply-adds",
             f"{total.parameters:,}",
-            _short(total.multiply_adds),
+            _short_count(total.multiply_adds),
         )
     )
 
 
-def _title(settings: dict) -> str:
+def _title(settings: Mapping[str, Any]) -> str:
     channels, height, width = (settings["data"][k] for k in ("channels", "image_size", "image_size"))
     depth = f" depth={settings['depth']}" if settings["depth"] else ""
     shape = f"{channels}×{height}×{width}"
@@ -93,7 +78,7 @@ def _size(value: object) -> str:
     return str(value)
 
 
-def _short(count: int) -> str:
+def _short_count(count: int) -> str:
     """15470264320 as 15.47 G."""
     for unit, size in (("G", 1e9), ("M", 1e6), ("k", 1e3)):
         if count >= size:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from trainlab.cli.curves import _dense, _top
+from trainlab.cli.terminal_plot import interpolate_columns, upper_limit
 
 
 @pytest.fixture
@@ -55,13 +55,13 @@ def test_what_cannot_be_drawn_is_one_line(folder, call_command, arguments, expec
 
 
 def test_points_are_joined_and_many_points_stay():
-    assert _dense({0: 0.0, 1: 1.0}, 0, 1, 5) == {0: 0.0, 1: 0.25, 2: 0.5, 3: 0.75, 4: 1.0}
+    assert interpolate_columns({0: 0.0, 1: 1.0}, 0, 1, 5) == {0: 0.0, 1: 0.25, 2: 0.5, 3: 0.75, 4: 1.0}
     many = {step: float(step) for step in range(3, 10)}
-    assert _dense(many, 3, 9, 4) == {step: step + 3.0 for step in range(7)}
-    assert _dense({4: 0.5}, 4, 4, 30) == {0: 0.5}
+    assert interpolate_columns(many, 3, 9, 4) == {step: step + 3.0 for step in range(7)}
+    assert interpolate_columns({4: 0.5}, 4, 4, 30) == {0: 0.5}
 
 
 def test_a_wild_loss_does_not_flatten_the_others():
     curves = {"wild": {0: 2.3, 1: 1e30, 2: float("inf")}, "sound": {0: 2.3, 1: 1.0}}
-    assert _top("train/loss_step", curves) == pytest.approx(1.5 * 2.3)
-    assert _top("val/acc", curves) == 1.0
+    assert upper_limit("train/loss_step", curves) == pytest.approx(1.5 * 2.3)
+    assert upper_limit("val/acc", curves) == 1.0

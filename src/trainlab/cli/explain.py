@@ -4,12 +4,15 @@ import dataclasses
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+import typer
 from rich.table import Table
 from rich.text import Text
 
-from trainlab.cli.saved import one_run
+from trainlab.cli.arguments import AsJson, RunName, RunsFolder
+from trainlab.cli.command_app import command_app
+from trainlab.cli.run_filter import find_run
 from trainlab.config.command_line import command_line_for_run, trainlab_command_line
 from trainlab.diagnosis import presentation
 from trainlab.diagnosis.explain import Diagnosis, cause_sentence
@@ -25,7 +28,7 @@ from trainlab.terminal import PlainConsole, markup_text
 console = PlainConsole()
 
 COLOURS = {"not": "red", "barely": "yellow", "poorly": "yellow", "well": "green"}
-LABEL = 10
+LABEL_WIDTH = 10
 """Columns of the labels on the left. A command is a line of its own, never wrapped: it is pasted."""
 UNITS = (
     "at the first step, and → at the last; gradient: norm of ∂loss/∂z over the batch; moved: Σ ‖Δw‖/‖w‖ over "
@@ -33,43 +36,52 @@ UNITS = (
 )
 
 
-def explain(folder: Path, named: str, prove: bool, as_json: bool) -> None:
-    """Prints the verdict on one run; with `prove`, runs its remedy beside it for a short budget.
+cli = command_app()
 
-    Raises:
-        RequestError: no such run, one that cannot be read, or nothing to prove.
-    """
-    run = RunFolder(one_run(folder, named))
+
+@cli.command()
+def explain(
+    run: RunName,
+    prove: Annotated[
+        bool, typer.Option("--prove", help="Run the remedy beside it for a short budget, show both curves.")
+    ] = False,
+    folder: RunsFolder = Path("runs"),
+    as_json: AsJson = False,
+) -> None:
+    """Say why a run learned or did not: cause, layer, remedy."""
+    run_folder = RunFolder(find_run(folder, run))
     try:
-        known = diagnose_run(run)
+        diagnosed = diagnose_run(run_folder)
     except CorruptRunError as broken:
         raise RequestError(str(broken)) from broken
-    proof = None
+    comparison = None
     if prove:
-        from trainlab.cli.verify_remedy import verify_remedy as run_both
+        from trainlab.cli.verify_remedy import verify_remedy
 
-        proof = run_both(run, known.today, quiet=as_json)
+        comparison = verify_remedy(run_folder, diagnosed.today, quiet=as_json)
     if as_json:
-        report = as_dict(run, known, summarize_layers(known.evidence.signals))
-        print(json_nonfinite.dumps(report | ({"proof": proof.as_dict()} if proof else {}), indent=2))
+        report = as_dict(run_folder, diagnosed, summarize_layers(diagnosed.evidence.signals))
+        if comparison is not None:
+            report["proof"] = comparison.as_dict()
+        print(json_nonfinite.dumps(report, indent=2))
         return
-    _print(run, known, proved=proof is not None)
-    if proof:
-        proof.show(console)
+    _print_report(run_folder, diagnosed, is_proved=comparison is not None)
+    if comparison is not None:
+        comparison.show(console)
 
 
-def as_dict(run: RunFolder, known: RunDiagnosis, rows: Sequence[LayerSummary]) -> dict[str, Any]:
+def as_dict(run: RunFolder, diagnosed: RunDiagnosis, rows: Sequence[LayerSummary]) -> dict[str, Any]:
     """What `--json` prints: today's verdict, and beside it the recorded one with its version."""
-    diagnosis = known.today
-    recorded = None if known.recorded is None else dataclasses.asdict(known.recorded)
+    diagnosis = diagnosed.today
+    recorded = None if diagnosed.recorded is None else dataclasses.asdict(diagnosed.recorded)
     return {
         "run_id": run.run_id,
-        "status": known.status,
+        "status": diagnosed.status,
         "learned": diagnosis.learned,
         "level": diagnosis.level,
         "version": RULES_VERSION,
-        "recorded": recorded and recorded | {"version": known.recorded_version},
-        "differs": known.differs,
+        "recorded": recorded and recorded | {"version": diagnosed.recorded_version},
+        "differs": diagnosed.differs,
         "numbers": dict(diagnosis.numbers),
         "causes": [
             {
@@ -87,39 +99,39 @@ def as_dict(run: RunFolder, known: RunDiagnosis, rows: Sequence[LayerSummary]) -
     }
 
 
-def _print(run: RunFolder, known: RunDiagnosis, proved: bool) -> None:
-    diagnosis = known.today
+def _print_report(run: RunFolder, diagnosed: RunDiagnosis, is_proved: bool) -> None:
+    diagnosis = diagnosed.today
     head = markup_text("run [bold]{}[/bold] ", run.run_id)
-    _line(Text.assemble(head, _outcome(known), f": {presentation.describe_accuracy(diagnosis)}"))
-    if says := presentation.describe_status(known.status, known.result):
-        _line(says, style="dim")
-    if known.status == "interrupted" and run.has_earlier():
-        _line(
+    accuracy = presentation.describe_accuracy(diagnosis)
+    _print_line(Text.assemble(head, _outcome_text(diagnosed), f": {accuracy}"))
+    if says := presentation.describe_status(diagnosed.status, diagnosed.result):
+        _print_line(says, style="dim")
+    if diagnosed.status == "interrupted" and run.has_earlier():
+        _print_line(
             f"it was being done anew: until it is, its record before lies in {EARLIER_FOLDER}/", style="dim"
         )
-    if known.differs and known.recorded is not None:
-        _line(
-            presentation.describe_recorded_verdict(known.recorded, known.recorded_version or 1), style="dim"
-        )
+    if diagnosed.differs and diagnosed.recorded is not None:
+        version = diagnosed.recorded_version or 1
+        _print_line(presentation.describe_recorded_verdict(diagnosed.recorded, version), style="dim")
     if diagnosis.cause is not None:
-        _print_cause(run, diagnosis.cause, diagnosis, proved)
+        _print_cause(run, diagnosis.cause, diagnosis, is_proved)
     elif diagnosis.learned is not True:
-        _line(presentation.describe_missing_cause(known.evidence))
-    if rows := summarize_layers(known.evidence.signals):
+        _print_line(presentation.describe_missing_cause(diagnosed.evidence))
+    if rows := summarize_layers(diagnosed.evidence.signals):
         console.print()
         console.print(layer_table(rows))
-        _line(UNITS, style="dim")
+        _print_line(UNITS, style="dim")
 
 
-def _outcome(known: RunDiagnosis) -> Text:
-    if known.status == "running":
+def _outcome_text(diagnosed: RunDiagnosis) -> Text:
+    if diagnosed.status == "running":
         return Text("is still running")
-    level = known.today.level or ("well" if known.today.learned else "")
-    says = presentation.describe_outcome(known.today.learned, known.today.level)
+    level = diagnosed.today.level or ("well" if diagnosed.today.learned else "")
+    says = presentation.describe_outcome(diagnosed.today.learned, diagnosed.today.level)
     return Text(says, COLOURS.get(level, ""))
 
 
-def _print_cause(run: RunFolder, finding: Finding, diagnosis: Diagnosis, proved: bool) -> None:
+def _print_cause(run: RunFolder, finding: Finding, diagnosis: Diagnosis, is_proved: bool) -> None:
     overrides = diagnosis.remedies.get(finding.cause)
     found = [
         ("cause", markup_text("[bold]{}[/bold]", presentation.describe_finding(finding))),
@@ -128,20 +140,20 @@ def _print_cause(run: RunFolder, finding: Finding, diagnosis: Diagnosis, proved:
         ("", presentation.format_numbers(finding)),
     ]
     console.print()
-    _rows(found + ([("remedy", markup_text("[bold]{}[/bold]", overrides))] if overrides else []))
+    _print_labelled(found + ([("remedy", markup_text("[bold]{}[/bold]", overrides))] if overrides else []))
     if overrides:
-        _line(f"{'':{LABEL}}{command_line_for_run(run.settings(), overrides, run.path.parent)}")
-        if not proved:
-            asked = trainlab_command_line("explain", run.run_id, "--prove", runs=run.path.parent)
-            _line(f"{'prove it':{LABEL}}{asked}")
+        _print_line(f"{'':{LABEL_WIDTH}}{command_line_for_run(run.settings(), overrides, run.path.parent)}")
+        if not is_proved:
+            command = trainlab_command_line("explain", run.run_id, "--prove", runs=run.path.parent)
+            _print_line(f"{'prove it':{LABEL_WIDTH}}{command}")
     others = [f"{presentation.describe_finding(other)}: {other.says}" for other in diagnosis.findings[1:]]
-    _rows([("" if number else "also", says) for number, says in enumerate(others)])
+    _print_labelled([("" if number else "also", says) for number, says in enumerate(others)])
 
 
-def _rows(rows: Sequence[tuple[str, str | Text]]) -> None:
-    """Labels on the left, and what they stand for in a column of its own, which wraps in itself."""
+def _print_labelled(rows: Sequence[tuple[str, str | Text]]) -> None:
+    """Prints labels on the left, and their texts in a column of their own, in which they wrap."""
     grid = Table.grid(padding=0)
-    grid.add_column(width=LABEL)
+    grid.add_column(width=LABEL_WIDTH)
     for row in rows:
         grid.add_row(*row)
     if rows:
@@ -162,7 +174,7 @@ def layer_table(rows: Sequence[LayerSummary]) -> Table:
     return table
 
 
-def _cell(name: str, value: Any) -> str:
+def _cell(name: str, value: str | float | tuple[float, float] | None) -> str:
     if value is None or isinstance(value, str):
         return value or ""
     if isinstance(value, float):
@@ -174,9 +186,9 @@ def _cell(name: str, value: Any) -> str:
 
 
 def _percent(share: float) -> str:
-    """A share without its sign; – where the units have no finite value, and nothing can be counted."""
+    """A share in percent, without the sign; – where the units have no finite value."""
     return f"{100 * share:.0f}" if math.isfinite(share) else "–"
 
 
-def _line(text: str | Text, style: str | None = None) -> None:
+def _print_line(text: str | Text, style: str | None = None) -> None:
     console.print(text, style=style, highlight=False, soft_wrap=True)
