@@ -66,8 +66,8 @@ class PlainConsole(Console):
             self.print(note, style="dim", soft_wrap=True)
 
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
-        """The segments to print, without control characters, and in a pipe without blanks at the ends of lines
-        (with which a table is filled up to its edge)."""
+        """The segments to print, without control characters; in a pipe also without the blanks with which
+        a table is filled up to its edge."""
         pieces = super().render(renderable, options)
         for piece in _strip_trailing_blanks(pieces) if self.is_piped else pieces:
             yield piece if piece.control else Segment(sanitize(piece.text), piece.style)
