@@ -10,8 +10,9 @@ from typing import Annotated
 import typer
 
 from trainlab import __version__, project
-from trainlab.cli.command_app import LazyGroup, UsageError, add_lazy_commands, explain_usage_error
+from trainlab.cli.command_app import LazyGroup, UsageError, add_lazy_commands
 from trainlab.cli.resilient_output import resilient_output, write_error
+from trainlab.cli.settings_command import explain_usage_error
 from trainlab.errors import RequestError, sanitize
 
 COMMANDS = {

@@ -9,11 +9,10 @@ from importlib import import_module
 import typer
 from typer._click import Command, Context, HelpFormatter
 from typer._click.exceptions import UsageError
-from typer.core import TyperCommand, TyperGroup
+from typer.core import TyperGroup
 
 __all__ = [
-    "Context", "LazyGroup", "SettingsCommand", "UsageError", "add_lazy_commands", "command_app",
-    "explain_usage_error", "load_command",
+    "Context", "HelpFormatter", "LazyGroup", "UsageError", "add_lazy_commands", "command_app", "load_command"
 ]  # fmt: skip
 
 
@@ -50,24 +49,3 @@ def load_command(name: str) -> Command:
     """The command (or group) of this name: the Typer app `cli` of the module of its name."""
     module = import_module(f"trainlab.cli.{name.replace('-', '_')}")
     return typer.main.get_command(module.cli)
-
-
-class SettingsCommand(TyperCommand):
-    """A command over settings: its help lists them, and an unknown flag is explained as a setting."""
-
-    def format_epilog(self, ctx: Context, formatter: HelpFormatter) -> None:
-        """The settings, as `trainlab train --help` lists them."""
-        from trainlab.cli.train import settings_help
-
-        formatter.write("\n" + settings_help(with_sweeps=ctx.info_name == "preflight"))
-
-
-def explain_usage_error(error: UsageError) -> str:
-    """The error's message; for `trainlab anatomy --depth 8` also how the setting is written."""
-    message = error.format_message()
-    option = getattr(error, "option_name", None)
-    if option is None or error.ctx is None or not isinstance(error.ctx.command, SettingsCommand):
-        return message
-    from trainlab.config.overrides import flag_as_setting
-
-    return f"{message}; settings are written name=value: {flag_as_setting(option)}"

@@ -8,7 +8,8 @@ import typer
 from rich.table import Table
 
 from trainlab.cli.arguments import AsJson, Overrides
-from trainlab.cli.command_app import SettingsCommand, command_app
+from trainlab.cli.command_app import command_app
+from trainlab.cli.settings_command import SettingsCommand
 from trainlab.config import compose
 from trainlab.errors import RequestError
 from trainlab.terminal import PlainConsole, markup_text

@@ -16,7 +16,8 @@ from rich.table import Table
 from rich.text import Text
 
 from trainlab.cli.arguments import AsJson, Overrides
-from trainlab.cli.command_app import SettingsCommand, command_app
+from trainlab.cli.command_app import command_app
+from trainlab.cli.settings_command import SettingsCommand
 from trainlab.config import compose, one_line
 from trainlab.config.options import package_conf
 from trainlab.errors import RequestError

@@ -12,8 +12,9 @@ import typer
 
 from trainlab import __version__
 from trainlab.cli.command_app import command_app
+from trainlab.cli.settings_command import settings_help
 from trainlab.config.command_line import trainlab_command_line
-from trainlab.config.options import AXES, package_conf
+from trainlab.config.options import package_conf
 from trainlab.errors import RequestError
 from trainlab.instantiate.trust import mark_trusted, worker_environment
 from trainlab.terminal import PlainConsole, markup_text
@@ -37,22 +38,6 @@ Train one run, or a sweep with -m.
 {settings}
 Hydra's own flags work as well: --cfg job prints the whole composed configuration, --info explains it.
 """
-SETTINGS = """\
-Axes (trainlab options AXIS lists what there is):
-{axes}
-Values: seed depth width group checkpoint signals resume early_stop
-        optimizer.lr .momentum .weight_decay
-        data.batch_size .train_size .val_size .test_size .image_size .num_classes
-        trainer.max_epochs .max_steps .devices .threads .precision .gradient_clip
-        paths.data .cache .runs
-"""
-SWEEP_SETTINGS = """\
-Sweeps: sweep.plan_only .retry_failed .rerun .run_timeout
-        sweep.prune=preflight|early .audit=SHARE (of the pruned, trained all the same)
-        hydra.launcher.slots .threads .runs_per_gpu
-"""
-
-
 FAILED = 1
 """The exit code of a run that failed or was interrupted; 2 is that of one that was refused."""
 
@@ -81,12 +66,6 @@ def train(context: typer.Context) -> None:
         print(f"trainlab {__version__}")
     else:
         _train(arguments)
-
-
-def settings_help(with_sweeps: bool = True) -> str:
-    """The settings, for the help of a command."""
-    axes = "".join(f"  {axis + '=':<16} {line}\n" for axis, line in AXES.items())
-    return SETTINGS.format(axes=axes) + (SWEEP_SETTINGS if with_sweeps else "")
 
 
 def without_hydra_flags(arguments: Sequence[str]) -> list[str]:
