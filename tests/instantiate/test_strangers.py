@@ -366,9 +366,9 @@ def by_claims_tables(settings: dict, tmp_path: Path) -> None:
 
 
 def by_sweeps(settings: dict, tmp_path: Path) -> None:
-    from trainlab.sweeps.network_checks import build_faults
+    from trainlab.sweeps.network_checks import inspect_networks
 
-    if fault := build_faults([settings])[0]:
+    if fault := inspect_networks([settings], [], []).faults[0]:
         raise RequestError(fault)
 
 

@@ -13,6 +13,12 @@ os.environ["PYTHONPATH"] = os.pathsep.join([str(Path(__file__).parent), os.envir
 
 
 @pytest.fixture
+def settings_of_a_run(settings):
+    """The fixture `settings`, where a test file has a function of that name."""
+    return settings
+
+
+@pytest.fixture
 def typed(tmp_path, one_warm_server):
     """`python train.py …` as typed in an empty folder, in this process, on the file's warm server."""
     from trainlab import cli

@@ -8,7 +8,7 @@ import torch
 
 from trainlab.errors import RequestError
 from trainlab.runs import RunFolder
-from trainlab.sweeps.network_checks import build_faults
+from trainlab.sweeps.network_checks import inspect_networks
 from trainlab.training import preconditions
 from trainlab.training.run import train
 
@@ -59,7 +59,7 @@ def test_it_is_refused_before_there_is_a_folder(settings, overrides, plugins, no
     assert WRONG[overrides] in str(refused.value) and "\n" not in str(refused.value)
     assert not Path(frozen["paths"]["runs"]).exists()
     # a sweep asks the same before it starts anything
-    assert build_faults([frozen]) == [str(refused.value)]
+    assert inspect_networks([frozen], [], []).faults == [str(refused.value)]
 
 
 @pytest.mark.parametrize("kind", ["gpu", "mps"])

@@ -29,14 +29,14 @@ def disk(number: int) -> OSError:
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
 def test_a_full_disk_is_one_line(ends_with, tmp_path, number):
-    def train(*_):
+    def train(*_, **__):
         raise disk(number)
 
     assert ends_with(train) == (1, f"trainlab: No space left on device ({tmp_path / 'runs'})\n")
 
 
 def test_a_full_disk_behind_another_error_is_one_line(ends_with):
-    def train(*_):
+    def train(*_, **__):
         try:
             raise disk(errno.ENOSPC)
         except OSError:
@@ -47,7 +47,7 @@ def test_a_full_disk_behind_another_error_is_one_line(ends_with):
 
 
 def test_any_other_error_shows_where_it_came_from(ends_with):
-    def train(*_):
+    def train(*_, **__):
         raise ValueError("as it was told")
 
     code, said = ends_with(train)

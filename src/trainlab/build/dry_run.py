@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from trainlab.build.networks import build_network, input_shape_CHW
+from trainlab.build.networks import MetaNetworks
 from trainlab.errors import RequestError
 from trainlab.instantiate import instantiate, root_cause_message
 from trainlab.instantiate.parts import (
@@ -91,19 +91,19 @@ def _call_signature(built: Any) -> inspect.Signature:
     return inspect.Signature([inspect.Parameter(name, kind) for name, kind in anything])
 
 
-def validate_build(settings: Mapping[str, Any]) -> None:
+def validate_build(settings: Mapping[str, Any], networks: MetaNetworks | None = None) -> None:
     """Refuses what cannot be built or trained, before any data are read: builds it on the meta device.
+
+    `networks`, where many settings are checked, builds the network of several of them once.
 
     Raises:
         RequestError: by name, with what was expected.
     """
     validate_calls(settings)
-    data = settings["data"]
-    if data["image_size"] is None or data["num_classes"] is None:
-        return  # a folder of the user's: its shape is known once it has been read
-    with torch.device("meta"):
-        built = build_network(settings, input_shape_CHW(settings), data["num_classes"])
-    validate_batch_size(settings, built)
+    network = (networks or MetaNetworks()).get(settings)
+    if network is None:
+        return
+    validate_batch_size(settings, network)
     parameter = nn.Parameter(torch.zeros(1))
     try:
         optimizer = instantiate(settings["optimizer"], OPTIMIZER)([parameter])

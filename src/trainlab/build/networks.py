@@ -1,5 +1,6 @@
 """The network of a run's settings, with its input normalization and its initial weights."""
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -12,12 +13,14 @@ from trainlab.data.loader import BatchLoader
 from trainlab.errors import RequestError
 from trainlab.instantiate import instantiate, root_cause_message
 from trainlab.instantiate.parts import ACTIVATION, INIT, MODEL, NORM_LAYER, NORMALIZATION, POOL, expected_call
+from trainlab.instantiate.trust import trusted_keys
 from trainlab.nn.initializers import initialize
 from trainlab.nn.norm_layers import NormLayer
 from trainlab.nn.normalization import NormalizedNetwork
 
 # Images on which LSUV measures a layer's variance (Mishkin & Matas 2016 use a training batch)
 LSUV_BATCH_SIZE = 256
+NETWORK_PARTS = (MODEL, ACTIVATION, NORM_LAYER, POOL)
 
 
 def build_network(settings: Mapping[str, Any], in_shape_CHW: Sequence[int], num_classes: int) -> nn.Module:
@@ -39,6 +42,29 @@ def build_network(settings: Mapping[str, Any], in_shape_CHW: Sequence[int], num_
     except TypeError as error:
         named = f"model={settings['axes']['model']}"
         raise RequestError(f"{named}: {root_cause_message(error)}{expected_call(MODEL.name)}") from error
+
+
+class MetaNetworks:
+    """Networks on the meta device, which have shapes and no memory: each distinct one is built once."""
+
+    def __init__(self) -> None:
+        self._built: dict[str, nn.Module] = {}
+
+    def get(self, settings: Mapping[str, Any]) -> nn.Module | None:
+        """The network of these settings; None where its input is known once the data have been read.
+
+        Raises:
+            RequestError: it cannot be built.
+        """
+        data = settings["data"]
+        if data["image_size"] is None or data["num_classes"] is None:
+            return None
+        key = json.dumps([settings[part.name] for part in NETWORK_PARTS] + [[*input_shape_CHW(settings)]])
+        key = f"{key} {data['num_classes']} {trusted_keys(settings)}"
+        if key not in self._built:
+            with torch.device("meta"):
+                self._built[key] = build_network(settings, input_shape_CHW(settings), data["num_classes"])
+        return self._built[key]
 
 
 def build_model(

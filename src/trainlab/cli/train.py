@@ -196,7 +196,7 @@ def _train_run(settings: Mapping[str, Any], folder: "RunFolder", console: PlainC
     else:
         from trainlab.training.worker import run_settings
 
-        code = run_settings(settings, console)
+        code = run_settings(settings, console, is_checked=True)
     if code == FAILED and folder.status() == "interrupted":
         has_checkpoint = (folder.checkpoints / "last.ckpt").exists()
         how = "goes on from its last checkpoint" if has_checkpoint else "starts it over"

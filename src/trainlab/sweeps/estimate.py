@@ -109,7 +109,7 @@ def _timed_trial(settings: dict[str, Any], folder: Path) -> TrialRun | None:
     run = RunFolder(folder / settings["run_id"])
     run.write_settings(begun_settings)
     since = time.perf_counter()
-    if run_config_file(run.path / "config.yaml", own=trusted_digests(begun_settings)) != 0:
+    if run_config_file(run.path / "config.yaml", own=trusted_digests(begun_settings), is_checked=True) != 0:
         return None
     seconds = time.perf_counter() - since
     result = run.result()

@@ -15,7 +15,7 @@ from trainlab.sweeps.engine import ProcessExit, SweepObserver
 from trainlab.sweeps.forkserver import ForkServer, kill_process_group
 from trainlab.sweeps.outcome import Outcome
 from trainlab.sweeps.plan import Job, Plan
-from trainlab.sweeps.process_main import Work, run_in_process, run_on_devices, train_run
+from trainlab.sweeps.process_main import Work, run_in_process, run_on_devices, train_checked_run
 from trainlab.sweeps.reservations import RunReservations
 from trainlab.sweeps.slots import (
     Slot,
@@ -32,7 +32,11 @@ class LocalBackend:
     """A backend of slots over the warm server: each run in a fresh process, on its own cores or GPUs."""
 
     def __init__(
-        self, slots: Sequence[Slot], server: ForkServer, work: Work = train_run, most: int | None = None
+        self,
+        slots: Sequence[Slot],
+        server: ForkServer,
+        work: Work = train_checked_run,
+        most: int | None = None,
     ):
         self._free = list(slots)
         self._most = most or len(slots)
@@ -98,7 +102,7 @@ class LocalBackend:
 class LocalEngine:
     """Runs in warm processes on this machine."""
 
-    def __init__(self, settings: SlotSettings, work: Work = train_run):
+    def __init__(self, settings: SlotSettings, work: Work = train_checked_run):
         self._settings = settings
         self._work = work
 

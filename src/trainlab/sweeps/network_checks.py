@@ -1,99 +1,112 @@
-"""The networks of a plan, each built once on the meta device before anything starts.
+"""The networks of a plan, each distinct one built once on the meta device before anything starts.
 
-What cannot be built is refused; a swept axis that a network makes no use of is named."""
+What cannot be built is refused; a swept axis that a network makes no use of is named.
+"""
 
 import json
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 from trainlab.errors import RequestError
 from trainlab.sweeps.forkserver import ForkServer
 from trainlab.sweeps.plan import Job, Plan, format_faults
 
-_ARCHITECTURE_PARTS = (
-    "model",
-    "norm_layer",
-    "activation",
-    "pool",
-    "init",
-    "optimizer",
-    "scheduler",
-    "logger",
-)
-_ARCHITECTURE_DATA = ("image_size", "channels", "num_classes", "batch_size", "train_size")
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from trainlab.build.networks import MetaNetworks
+
+NETWORK_AXES = ("activation", "norm_layer", "pool")
+MAX_JOBS, MAX_NETWORKS = 4000, 400
+"""Of a larger sweep the first so many are compared: a model that ignores an axis ignores it in all."""
+_INPUT_SHAPE = ("image_size", "channels", "num_classes")
+_NOT_CHECKED = ("seed", "run_id", "fingerprint", "copy", "own_code", "axes", "paths", "checkpoint", "signals",
+                "early_stop", "depth", "width")  # fmt: skip
+"""Settings that do not decide whether a run can be built and started; depth and width are in the model's."""
+_CHECKED_OF_TRAINER = ("accelerator", "devices", "precision")
+
+Indices = list[int]
 
 
-def check_architectures(jobs: Sequence[Job], server: ForkServer) -> None:
-    """Builds every distinct architecture of these jobs in one forked process.
+def check_networks(plan: Plan, server: ForkServer) -> list[str]:
+    """Builds every distinct network of a plan once, in one process, and checks every distinct architecture.
+
+    Returns a line for each swept axis or setting of the model of which several values give one network.
 
     Raises:
-        RequestError: all that cannot be built, a line each.
+        RequestError: all that cannot be built or started, a line each.
     """
+    if not plan.todo:
+        return []
+    compared, groups = _networks_to_compare(plan)
+    architectures = _distinct_architectures(plan.todo)
+    report = server.call(inspect_networks, architectures, compared, [members for _, members in groups])
+    _raise_faults(report.faults)
+    lines = [
+        _unused_axis_line(name, [compared[i] for i in same])
+        for (name, _), sets in zip(groups, report.identical, strict=True)
+        for same in sets
+    ]
+    return list(dict.fromkeys(lines))
+
+
+def check_architectures(jobs: Iterable[Job], server: ForkServer) -> None:
+    """Checks every distinct architecture of these jobs in one process.
+
+    Raises:
+        RequestError: all that cannot be built or started, a line each.
+    """
+    if architectures := _distinct_architectures(jobs):
+        _raise_faults(server.call(inspect_networks, architectures, [], []).faults)
+
+
+def _raise_faults(faults: Iterable[str | None]) -> None:
+    found = list(dict.fromkeys(fault for fault in faults if fault))
+    if found:
+        raise RequestError(format_faults(found))
+
+
+def _distinct_architectures(jobs: Iterable[Job]) -> list[dict[str, Any]]:
+    """The settings of one job of each architecture."""
     distinct: dict[str, Job] = {}
     for job in jobs:
         distinct.setdefault(_architecture_key(job.settings), job)
-    if not distinct:
-        return
-    found = server.call(build_faults, [job.settings for job in distinct.values()])
-    faults = list(dict.fromkeys(fault for fault in found if fault))
-    if faults:
-        raise RequestError(format_faults(faults))
+    return [job.settings for job in distinct.values()]
 
 
 def _architecture_key(settings: Mapping[str, Any]) -> str:
     """Everything that decides whether a run can be built and started, as one text."""
-    parts = {part: settings[part] for part in _ARCHITECTURE_PARTS}
-    data = {name: settings["data"][name] for name in _ARCHITECTURE_DATA}
-    start = [settings["fingerprint"], settings["trainer"]] if isinstance(settings["resume"], str) else None
-    others = [settings["trainer"]["devices"], settings["group"], settings["resume"], start]
-    return json.dumps([parts, data, others], sort_keys=True)
+    trainer = settings["trainer"]
+    checked = {name: value for name, value in settings.items() if name not in _NOT_CHECKED}
+    if isinstance(settings["resume"], str):
+        checked["start"] = [settings["fingerprint"], settings["paths"]]
+    else:
+        checked["trainer"] = {name: trainer[name] for name in _CHECKED_OF_TRAINER}
+    return json.dumps(checked, sort_keys=True)
 
 
-def build_faults(wanted: Sequence[Mapping[str, Any]]) -> list[str | None]:
-    """For each of these settings why it cannot be built, or None. Runs in a warm process, with torch."""
-    from trainlab.training.preconditions import check_settings
-
-    return [_build_fault(settings, check_settings) for settings in wanted]
+# What is compared
 
 
-def _build_fault(settings: Mapping[str, Any], check: Any) -> str | None:
-    try:
-        check(settings)
-    except RequestError as error:
-        return str(error)
-    return None
-
-
-NETWORK_AXES = ("activation", "norm_layer", "pool")
-MAX_JOBS, MAX_NETWORKS = 4000, 400
-"""Of a larger sweep the first so many are looked at: a model that ignores an axis ignores it in all."""
-_INPUT_SHAPE = ("image_size", "channels", "num_classes")
-
-
-def unused_axes(plan: Plan, server: ForkServer) -> list[str]:
-    """A line for each swept axis, or setting of the model, of which several values give the same network."""
+def _networks_to_compare(plan: Plan) -> tuple[list[dict[str, Any]], list[tuple[str, Indices]]]:
+    """Settings of distinct networks, and by swept part the indices of those that differ in it alone."""
     if not any(key.partition(".")[0] in (*NETWORK_AXES, "model", "depth", "width") for key in plan.swept):
-        return []
-    networks: dict[str, Mapping[str, Any]] = {}
+        return [], []
+    distinct: dict[str, dict[str, Any]] = {}
     for job in plan.jobs[:MAX_JOBS]:
         settings = job.settings
         if settings["data"]["image_size"] is not None and settings["data"]["num_classes"] is not None:
-            networks.setdefault(_network_key(settings), settings)
-        if len(networks) == MAX_NETWORKS:
+            distinct.setdefault(_network_key(settings), settings)
+        if len(distinct) == MAX_NETWORKS:
             break
-    wanted = list(networks.values())
+    compared = list(distinct.values())
     groups = [
-        (name, members) for name in _varying_parts(wanted) for members in _groups_differing_in(wanted, name)
+        (name, members)
+        for name in _varying_parts(compared)
+        for members in _groups_differing_in(compared, name)
     ]
-    if not groups:
-        return []
-    found = server.call(identical_networks, wanted, [members for _, members in groups])
-    lines = [
-        _unused_axis_line(name, [wanted[i] for i in same])
-        for (name, _), sets in zip(groups, found, strict=True)
-        for same in sets
-    ]
-    return list(dict.fromkeys(lines))
+    return (compared, groups) if groups else ([], [])
 
 
 def _network_parts(settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -107,23 +120,26 @@ def _network_key(settings: Mapping[str, Any], without: str | None = None) -> str
     return json.dumps({name: part for name, part in _network_parts(settings).items() if name != without})
 
 
-def _varying_parts(wanted: Sequence[Mapping[str, Any]]) -> list[str]:
-    parts = [_network_parts(settings) for settings in wanted]
-    names = dict.fromkeys(name for of in parts for name in of if not name.startswith("data."))
-    return [name for name in names if len({json.dumps(of.get(name)) for of in parts}) > 1]
+def _varying_parts(compared: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Names of the parts in which these settings differ, but for those of the data."""
+    all_parts = [_network_parts(settings) for settings in compared]
+    names = dict.fromkeys(name for parts in all_parts for name in parts if not name.startswith("data."))
+    return [name for name in names if len({json.dumps(parts.get(name)) for parts in all_parts}) > 1]
 
 
-def _groups_differing_in(wanted: Sequence[Mapping[str, Any]], name: str) -> list[list[int]]:
-    """Indices of settings that differ in this alone, where there are several."""
-    groups: dict[str, list[int]] = {}
-    for number, settings in enumerate(wanted):
-        groups.setdefault(_network_key(settings, without=name), []).append(number)
+def _groups_differing_in(compared: Sequence[Mapping[str, Any]], name: str) -> list[Indices]:
+    """Indices of settings that differ in this part alone, where there are several."""
+    groups: dict[str, Indices] = {}
+    for index, settings in enumerate(compared):
+        groups.setdefault(_network_key(settings, without=name), []).append(index)
     return [members for members in groups.values() if len(members) > 1]
 
 
 def _unused_axis_line(name: str, same: Sequence[Mapping[str, Any]]) -> str:
     axis = name.removeprefix("model.")
-    values = [of["axes"][name] if name in NETWORK_AXES else of["model"][axis] for of in same]
+    values = [
+        settings["axes"][name] if name in NETWORK_AXES else settings["model"][axis] for settings in same
+    ]
     shown = name if name in NETWORK_AXES or axis not in ("depth", "width") else axis
     depth = same[0]["model"].get("depth") if shown != "depth" else None
     network = f"model={same[0]['axes']['model']}{f' depth={depth}' if depth else ''}"
@@ -133,45 +149,111 @@ def _unused_axis_line(name: str, same: Sequence[Mapping[str, Any]]) -> str:
     )
 
 
-def identical_networks(
-    wanted: Sequence[Mapping[str, Any]], groups: Sequence[Sequence[int]]
-) -> list[list[list[int]]]:
-    """For each group of these settings, those that come to the same network. Runs in a process with torch."""
-    import torch
+# In a process with torch
 
-    from trainlab.build.networks import build_network, input_shape_CHW
 
-    def built(settings: Mapping[str, Any], device: str) -> Any:
+@dataclass(frozen=True)
+class NetworkReport:
+    """Why each architecture cannot be built or started, or None; per group, which networks are identical."""
+
+    faults: list[str | None]
+    identical: list[list[Indices]]
+
+
+def inspect_networks(
+    architectures: Sequence[Mapping[str, Any]],
+    compared: Sequence[Mapping[str, Any]],
+    groups: Sequence[Indices],
+) -> NetworkReport:
+    """Checks these architectures, and finds identical networks in each group of `compared`.
+
+    Called in a process of its own, with torch. Network by network: each is built once, everything that is
+    asked of it is answered, and only then the next is built.
+    """
+    from trainlab.build.networks import MetaNetworks
+
+    faults: list[str | None] = [None] * len(architectures)
+    descriptions: list[str | None] = [None] * len(compared)
+    by_network: dict[str, tuple[Indices, Indices]] = {}
+    for index, settings in enumerate(architectures):
+        by_network.setdefault(_network_key(settings), ([], []))[0].append(index)
+    for index, settings in enumerate(compared):
+        by_network.setdefault(_network_key(settings), ([], []))[1].append(index)
+    for to_check, to_describe in by_network.values():
+        networks = MetaNetworks()
+        for index in to_check:
+            faults[index] = _fault(architectures[index], networks)
+        for index in to_describe:
+            descriptions[index] = _description(compared[index], networks)
+    if any(faults):
+        return NetworkReport(faults, [])
+    outputs = _Outputs(compared)
+    return NetworkReport(faults, [_identical(group, descriptions, outputs) for group in groups])
+
+
+def _fault(settings: Mapping[str, Any], networks: "MetaNetworks") -> str | None:
+    from trainlab.training.preconditions import check_settings
+
+    try:
+        check_settings(settings, networks)
+    except RequestError as error:
+        return str(error)
+    return None
+
+
+def _description(settings: Mapping[str, Any], networks: "MetaNetworks") -> str | None:
+    """The modules of a network and the shapes of its tensors; None where it cannot be built."""
+    try:
+        network = networks.get(settings)
+    except RequestError:
+        return None
+    assert network is not None
+    return f"{network} {[(name, tuple(tensor.shape)) for name, tensor in network.state_dict().items()]}"
+
+
+def _identical(group: Indices, descriptions: Sequence[str | None], outputs: "_Outputs") -> list[Indices]:
+    """Those of a group that have the same modules, and the same output for the same random images."""
+    sets: list[Indices] = []
+    for index in group:
+        description = descriptions[index]
+        alike = [known for known in sets if description is not None and descriptions[known[0]] == description]
+        same = next((known for known in alike if outputs.are_equal(known[0], index)), None)
+        if same is None:
+            sets.append([index])
+        else:
+            same.append(index)
+    return [members for members in sets if len(members) > 1]
+
+
+class _Outputs:
+    """What networks of the same initial weights answer to the same two images of noise."""
+
+    def __init__(self, compared: Sequence[Mapping[str, Any]]) -> None:
+        self._compared = compared
+        self._known: dict[int, Tensor | None] = {}
+
+    def are_equal(self, first: int, second: int) -> bool:
+        """Whether both answer, and the same to the last bit."""
+        one, other = self._output(first), self._output(second)
+        return one is not None and other is not None and one.equal(other)
+
+    def _output(self, index: int) -> "Tensor | None":
+        if index not in self._known:
+            try:
+                self._known[index] = self._compute(self._compared[index])
+            except Exception:  # a class of the user's own may need what only a run has: nothing is said of it
+                self._known[index] = None
+        return self._known[index]
+
+    def _compute(self, settings: Mapping[str, Any]) -> "Tensor":
+        import torch
+
+        from trainlab.build.networks import build_network, input_shape_CHW
+
+        shape = input_shape_CHW(settings)
         torch.manual_seed(0)
-        with torch.device(device):
-            return build_network(settings, input_shape_CHW(settings), settings["data"]["num_classes"]).eval()
-
-    def looks(settings: Mapping[str, Any]) -> str:
-        net = built(settings, "meta")
-        return f"{net} {[(name, tuple(p.shape)) for name, p in net.state_dict().items()]}"
-
-    def answer(settings: Mapping[str, Any]) -> torch.Tensor:
-        net = built(settings, "cpu")
-        x_NCHW = torch.randn(2, *input_shape_CHW(settings), generator=torch.Generator().manual_seed(1))
+        network: nn.Module = build_network(settings, shape, settings["data"]["num_classes"]).eval()
+        x_NCHW = torch.randn(2, *shape, generator=torch.Generator().manual_seed(1))
         torch.manual_seed(0)
         with torch.inference_mode():
-            return net(x_NCHW)
-
-    def same_answer(first: int, second: int) -> bool:
-        try:
-            return torch.equal(answer(wanted[first]), answer(wanted[second]))
-        except Exception:  # a class of the user's own may need what only a run has: nothing is said of it
-            return False
-
-    seen = [looks(settings) for settings in wanted]
-    found = []
-    for group in groups:
-        sets: list[list[int]] = []
-        for number in group:
-            home = next((s for s in sets if seen[s[0]] == seen[number] and same_answer(s[0], number)), None)
-            if home is None:
-                sets.append([number])
-            else:
-                home.append(number)
-        found.append([members for members in sets if len(members) > 1])
-    return found
+            return network(x_NCHW)

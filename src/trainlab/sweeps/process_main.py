@@ -42,6 +42,13 @@ def train_run(config: Path) -> int:
     return run_config_file(config)
 
 
+def train_checked_run(config: Path) -> int:
+    """The same for a run whose settings were checked as the sweep was planned, on this machine."""
+    from trainlab.training.worker import run_config_file
+
+    return run_config_file(config, is_checked=True)
+
+
 def run_in_process(config: Path, work: Work, environment: Mapping[str, str], sentinel: Connection) -> None:
     """One run in a process of its own; ends the process with the exit code of `work(config)`.
 

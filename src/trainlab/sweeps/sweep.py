@@ -15,7 +15,7 @@ from trainlab.sweeps.estimate import print_estimate
 from trainlab.sweeps.external_hydra_plugins import ExternalLauncherEngine
 from trainlab.sweeps.forkserver import ForkServer
 from trainlab.sweeps.grid import Grid
-from trainlab.sweeps.network_checks import check_architectures, unused_axes
+from trainlab.sweeps.network_checks import check_networks
 from trainlab.sweeps.outcome import Outcome, SweepFailed
 from trainlab.sweeps.plan import Plan, make_plan, record_plan
 from trainlab.sweeps.plan_notes import DataNotes, missing_artifact_lines
@@ -70,11 +70,11 @@ def _plan_and_run(
     if settings["run_timeout"] and isinstance(engine, ExternalLauncherEngine):
         raise RequestError("sweep.run_timeout: this launcher stops no run; expected hydra/launcher=local")
     slots = engine.slots(plan) if plan.todo else 1
-    check_architectures(plan.todo, server)
+    unused_axes = check_networks(plan, server)
     if not settings["plan_only"]:
         record_plan(plan)
     console.print(markup_text("[bold]{}[/bold]: {}", plan.group, plan.describe()))
-    for line in [*missing_artifact_lines(plan), *(unused_axes(plan, server) if plan.todo else [])]:
+    for line in [*missing_artifact_lines(plan), *unused_axes]:
         console.print(line, style="yellow", highlight=False, markup=False, soft_wrap=True)
     notes = DataNotes(plan, console)
     notes.of_files()

@@ -7,6 +7,7 @@ import torch
 
 from trainlab.build.data import describe_data_change
 from trainlab.build.dry_run import validate_build
+from trainlab.build.networks import MetaNetworks
 from trainlab.data import ImageData
 from trainlab.errors import RequestError
 from trainlab.instantiate import instantiate
@@ -16,20 +17,23 @@ from trainlab.training import resume
 from trainlab.training.tracking import check_tracker
 
 
-def check_settings(settings: Mapping[str, Any]) -> None:
+def check_settings(settings: Mapping[str, Any], networks: MetaNetworks | None = None) -> None:
     """Refuses what cannot be built, started or recorded, wherever it is going to run.
+
+    `networks`, where many settings are checked, builds the network of several of them once.
 
     Raises:
         RequestError: by name, with what was expected.
     """
     if settings["group"] is not None:
         group_file(settings["paths"]["runs"], settings["group"])
-    validate_build(settings)
+    networks = networks or MetaNetworks()
+    validate_build(settings, networks)
     if settings["trainer"]["accelerator"] == "cpu":
         check_precision(settings["trainer"]["precision"])
     check_tracker(settings["logger"])
     instantiate(settings["logger"], LOGGER)
-    resume.check_resume(settings)
+    resume.check_resume(settings, networks=networks)
 
 
 def check_hardware(trainer: Mapping[str, Any]) -> None:

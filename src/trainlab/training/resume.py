@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from trainlab.build import networks
+from trainlab.build.networks import MetaNetworks, build_network
 from trainlab.errors import RequestError
 from trainlab.runs import RunFolder
 from trainlab.runs.resolve_runs import resolve_runs
@@ -56,10 +56,15 @@ def find_starting_point(settings: Mapping[str, Any], folder: RunFolder) -> Start
     return StartingPoint()
 
 
-def check_resume(settings: Mapping[str, Any], in_shape_CHW: Sequence[int] | None = None) -> None:
+def check_resume(
+    settings: Mapping[str, Any],
+    in_shape_CHW: Sequence[int] | None = None,
+    networks: MetaNetworks | None = None,
+) -> None:
     """Refuses a `resume` that names nothing, has nothing left to do, or is of another network.
 
-    `in_shape_CHW` where the settings do not know it; without any the network is not compared.
+    `in_shape_CHW` where the settings do not know it; without any the network is not compared. `networks` may
+    have built it already.
 
     Raises:
         RequestError: with both sides of what differs.
@@ -70,26 +75,29 @@ def check_resume(settings: Mapping[str, Any], in_shape_CHW: Sequence[int] | None
         return
     checkpoint = read_checkpoint(_other_run_checkpoint(settings, named))
     try:
-        _check_same_network(settings, named, checkpoint, in_shape_CHW)
+        network = _meta_network(settings, in_shape_CHW, networks or MetaNetworks())
+        if network is not None:
+            _check_same_network(settings, named, checkpoint, network)
     except (KeyError, TypeError, AttributeError, IndexError) as error:  # whatever somebody has stored
         raise RequestError(
             f"resume={named}: a damaged checkpoint ({type(error).__name__}: {error})"
         ) from None
 
 
-def _check_same_network(
-    settings: Mapping[str, Any],
-    named: str,
-    checkpoint: CheckpointDict,
-    in_shape_CHW: Sequence[int] | None,
-) -> None:
-    data = settings["data"]
-    if in_shape_CHW is None and data["image_size"] is not None:
-        in_shape_CHW = networks.input_shape_CHW(settings)
-    if in_shape_CHW is None or data["num_classes"] is None:
-        return
+def _meta_network(
+    settings: Mapping[str, Any], in_shape_CHW: Sequence[int] | None, networks: MetaNetworks
+) -> nn.Module | None:
+    """The network of these settings, for its shapes; None where its input is not known yet."""
+    num_classes = settings["data"]["num_classes"]
+    if in_shape_CHW is None or num_classes is None:
+        return networks.get(settings)
     with torch.device("meta"):
-        network = networks.build_network(settings, in_shape_CHW, data["num_classes"])
+        return build_network(settings, in_shape_CHW, num_classes)
+
+
+def _check_same_network(
+    settings: Mapping[str, Any], named: str, checkpoint: CheckpointDict, network: nn.Module
+) -> None:
     _check_shapes_match(
         named, _shapes(checkpoint["state_dict"], "model.network."), _shapes(network.state_dict())
     )

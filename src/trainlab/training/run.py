@@ -36,10 +36,11 @@ from trainlab.training.tracking import RecordLogger, open_tracker, run_context
 log = logging.getLogger(__name__)
 
 
-def train(settings: Mapping[str, Any], console: Console | None = None) -> Result:
+def train(settings: Mapping[str, Any], console: Console | None = None, *, is_checked: bool = False) -> Result:
     """Trains, validates and tests one run of frozen, identified settings; its folder holds all that it was.
 
     With a `console` it shows what it does. A loss that turns NaN or infinite is a result (`diverged`).
+    `is_checked`: `check_settings` has accepted these settings already, on this machine.
 
     Raises:
         RequestError: the settings cannot be built, or the data are missing or others; nothing is recorded.
@@ -47,7 +48,8 @@ def train(settings: Mapping[str, Any], console: Console | None = None) -> Result
         Pruned: a sweep asked whether it is worth its cost, and it is not; recorded as `pruned`.
         Exception: whatever the run raised; recorded as `failed` before it is raised again.
     """
-    preconditions.check_settings(settings)
+    if not is_checked:
+        preconditions.check_settings(settings)
     preconditions.check_hardware(settings["trainer"])
     images = load_data(settings)
     preconditions.check_data(settings, images)

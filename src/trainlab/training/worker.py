@@ -23,14 +23,18 @@ log = logging.getLogger(__name__)
 
 
 def run_config_file(
-    config_path: str | Path, console: Console | None = None, own: Collection[str] | None = None
+    config_path: str | Path,
+    console: Console | None = None,
+    own: Collection[str] | None = None,
+    *,
+    is_checked: bool = False,
 ) -> int:
     """Does the run of a frozen settings file: 0 (finished, diverged, pruned), 1 (failed, interrupted) or 2.
 
     What in it is the user's own is told by `own`, or in the environment (`trainlab.instantiate.trust`); all
-    else is
-    a stranger's. Never raises: whatever a run raised is in its record; its last lines go to the error stream.
-    A full disk, which may leave no record, is told in one line.
+    else is a stranger's. `is_checked`: a plan on this machine has accepted these settings. Never raises:
+    whatever a run raised is in its record; its last lines go to the error stream. A full disk, which may
+    leave no record, is told in one line.
     """
     try:
         settings = _read_trusted_settings(
@@ -38,14 +42,16 @@ def run_config_file(
         )
     except RequestError as error:
         return _report_refusal(error)
-    return run_settings(settings, console)
+    return run_settings(settings, console, is_checked=is_checked)
 
 
-def run_settings(settings: Mapping[str, Any], console: Console | None = None) -> int:
+def run_settings(
+    settings: Mapping[str, Any], console: Console | None = None, *, is_checked: bool = False
+) -> int:
     """The same for settings that have no file yet: a run that is refused leaves no folder behind."""
     configure_process()
     try:
-        train(settings, console)
+        train(settings, console, is_checked=is_checked)
     except RequestError as error:
         return _report_refusal(error)
     except Pruned:
