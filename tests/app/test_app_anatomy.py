@@ -5,6 +5,7 @@ from browsing import settled
 
 from trainlab.app import layer_diagrams, model_service
 from trainlab.errors import RequestError
+from trainlab.models import LayerRow
 
 
 def test_lenet5_and_the_three_ways(loaded_address, open_page, shot):
@@ -57,18 +58,18 @@ def test_what_does_not_fit_is_said_in_one_line(loaded_address, open_page):
 
 def test_three_ways_are_real_layers():
     dense, local, shared = model_service.layer_type_costs((3, 12, 12), 4, 5)
-    assert dense["parameters"] == (3 * 144) * (4 * 64) + 4 * 64 and dense["multiply_adds"] == 432 * 256
-    assert local["parameters"] == 64 * 4 * (75 + 1) and shared["parameters"] == 4 * (75 + 1)
-    assert local["multiply_adds"] == shared["multiply_adds"] == 64 * 4 * 75
+    assert dense.parameters == (3 * 144) * (4 * 64) + 4 * 64 and dense.multiply_adds == 432 * 256
+    assert local.parameters == 64 * 4 * (75 + 1) and shared.parameters == 4 * (75 + 1)
+    assert local.multiply_adds == shared.multiply_adds == 64 * 4 * 75
     with pytest.raises(RequestError, match="kernel 13 × 13"):
         model_service.layer_type_costs((1, 12, 12), 4, 13)
 
 
 def test_names_of_layers_are_shown_letter_by_letter():
-    row = {
-        "name": "<script>alert(1)</script>", "kind": "<b>", "kernel": None, "stride": None, "padding": None,
-        "out_shape": (3,), "parameters": 1, "multiply_adds": 0, "receptive_field": None,
-    }  # fmt: skip
+    row = LayerRow(
+        name="<script>alert(1)</script>", kind="<b>", kernel=None, stride=None, padding=None,
+        out_shape=(3,), parameters=1, multiply_adds=0, receptive_field=None,
+    )  # fmt: skip
     html = layer_diagrams.layer_table_html([row])
     assert "<script>" not in html and "&lt;script&gt;" in html and "<b>" not in html
 
@@ -79,3 +80,16 @@ def test_names_of_layers_are_shown_letter_by_letter():
 )
 def test_numbers_are_short(count, text):
     assert layer_diagrams.format_count(count) == text
+
+
+@pytest.mark.parametrize("model", ["plain_cnn", "mlp", "locally_connected", "resnet", "vgg"])
+def test_depths_are_those_that_the_model_takes(model):
+    depths = model_service.model_depths(model)
+    assert len(depths) > 1
+    for depth in (depths[0], depths[-1]):
+        settings = model_service.compose_settings((f"model={model}", f"depth={depth}"))
+        assert model_service.layer_table(settings, (3, 32, 32))
+
+
+def test_a_model_without_a_choice_of_depth_has_none():
+    assert model_service.model_depths("lenet5") == []

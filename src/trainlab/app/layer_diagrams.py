@@ -7,15 +7,19 @@ images, since Streamlit removes inline SVG.
 
 import base64
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from html import escape
-from typing import Any
+from typing import TYPE_CHECKING
 
 from trainlab.figures.style import COLOURS
 
+if TYPE_CHECKING:
+    from trainlab.models.anatomy import LayerRow
+
 PARAMETERS, MULTIPLY_ADDS = COLOURS[0], COLOURS[1]
 MAX_SQUARE = 46
-"""Pixels of the side of the largest map; the others to the same scale, at least `SMALLEST_SQUARE`."""
+"""Pixels of the side of the largest map; the others to the same scale, at least `MIN_SQUARE`."""
 MIN_SQUARE = 2
 MAX_SHEETS = 5
 """Sheets drawn behind one another for many channels: one for each factor of four."""
@@ -44,11 +48,12 @@ LAYER_TABLE_CSS = """
 """
 
 
-def layer_table_html(rows: Sequence[Mapping[str, Any]]) -> str:
-    """The table of layers (rows of `models.anatomy` as plain values) as HTML."""
-    side = max((row["out_shape"][1] for row in rows if len(row["out_shape"]) == 3), default=1)
-    most = {key: max((row[key] for row in rows), default=0) or 1 for key in ("parameters", "multiply_adds")}
-    body = "".join(_layer_row(row, side, most) for row in rows)
+def layer_table_html(rows: Sequence["LayerRow"]) -> str:
+    """The layer table (rows of `models.anatomy`) as HTML."""
+    side = max((row.out_shape[1] for row in rows if len(row.out_shape) == 3), default=1)
+    most_parameters = max((row.parameters for row in rows), default=0)
+    most_products = max((row.multiply_adds for row in rows), default=0)
+    body = "".join(_layer_row(row, side, most_parameters, most_products) for row in rows)
     head = (
         "<tr><th>output, to scale</th><th>layer</th><th>kernel</th><th>output</th><th>sees</th>"
         "<th style='width:21%'>parameters</th><th style='width:21%'>multiply-adds</th></tr>"
@@ -56,28 +61,27 @@ def layer_table_html(rows: Sequence[Mapping[str, Any]]) -> str:
     return f"{LAYER_TABLE_CSS}<table class='lp'><thead>{head}</thead><tbody>{body}</tbody></table>"
 
 
-def _layer_row(row: Mapping[str, Any], side: int, most: Mapping[str, int]) -> str:
-    parameters = _bar("parameters", row["parameters"], most["parameters"], PARAMETERS)
-    products = _bar("multiply-adds", row["multiply_adds"], most["multiply_adds"], MULTIPLY_ADDS)
-    idle = "" if row["parameters"] or row["kernel"] else " class='idle'"
+def _layer_row(row: "LayerRow", side: int, most_parameters: int, most_products: int) -> str:
+    parameters = _bar("parameters", row.parameters, most_parameters, PARAMETERS)
+    products = _bar("multiply-adds", row.multiply_adds, most_products, MULTIPLY_ADDS)
+    idle = "" if row.parameters or row.kernel else " class='idle'"
+    name = f"{_breakable_name(row.name)}<br><span class='k'>{escape(row.kind)}</span>"
     return (
-        f"<tr{idle}><td class='map'>{_output_drawing(row['out_shape'], side)}</td>"
-        f"<td class='name'>{_breakable_name(row['name'])}<br><span "
-        f"class='k'>{escape(row['kind'])}</span></td>"
+        f"<tr{idle}><td class='map'>{_output_drawing(row.out_shape, side)}</td><td class='name'>{name}</td>"
         f"<td class='k'>{_describe_kernel(row)}</td>"
-        f"<td class='n'>{_format_shape(row['out_shape'])}</td>"
-        f"<td class='n k'>{_format_shape(row['receptive_field'] or ())}</td>"
+        f"<td class='n'>{_format_shape(row.out_shape)}</td>"
+        f"<td class='n k'>{_format_shape(row.receptive_field or ())}</td>"
         f"<td class='wide'>{parameters}</td><td class='wide'>{products}</td></tr>"
     )
 
 
 def _breakable_name(name: str) -> str:
-    """A dotted name that may go on in the next line after a dot."""
+    """A dotted name that may be broken after a dot."""
     return escape(name).replace(".", ".<wbr>")
 
 
 def _bar(name: str, value: int, most: int, colour: str) -> str:
-    """The number of what is named, and a bar of its share of the largest; nothing for 0."""
+    """A count, and a bar of its share of the largest; nothing for 0."""
     if not value:
         return ""
     share = max(100 * value / most, 0.5)
@@ -95,15 +99,15 @@ def format_count(count: int) -> str:
     return f"{count:,}"
 
 
-def _describe_kernel(row: Mapping[str, Any]) -> str:
-    if row["kernel"] is None:
+def _describe_kernel(row: "LayerRow") -> str:
+    if row.kernel is None:
         return ""
-    said = _format_shape(row["kernel"])
-    if set(row["stride"]) != {1}:
-        said += f", stride {_format_size(row['stride'])}"
-    if set(row["padding"]) != {0}:
-        said += f", padding {_format_size(row['padding'])}"
-    return said
+    parts = [_format_shape(row.kernel)]
+    if row.stride and set(row.stride) != {1}:
+        parts.append(f"stride {_format_size(row.stride)}")
+    if row.padding and set(row.padding) != {0}:
+        parts.append(f"padding {_format_size(row.padding)}")
+    return ", ".join(parts)
 
 
 def _format_size(size: Sequence[int]) -> str:
@@ -116,7 +120,7 @@ def _format_shape(size: Iterable[int]) -> str:
 
 
 def _output_drawing(shape: Sequence[int], side: int) -> str:
-    """Maps as squares to scale, one behind another the more there are; features as a bar of their number."""
+    """Maps as squares to scale, stacked by their number; features as a bar of their number."""
     if len(shape) != 3:
         height = min(MAX_SQUARE, max(3, round(6 * math.log2(math.prod(shape) + 1))))
         shapes = _square(0, 0, 7, height, 1.0)
@@ -141,35 +145,32 @@ def _square(x: float, y: float, width: float, height: float, opacity: float) -> 
 
 
 def _svg_image(width: float, height: float, shapes: str) -> str:
-    """SVG shapes as an image that says nothing to who cannot see it: the numbers stand beside it."""
-    drawn = (
+    """SVG shapes as an image without alternative text: the numbers are beside it."""
+    image = (
         f"<svg xmlns='http://www.w3.org/2000/svg' viewBox='-1 -1 {width + 2:.0f} {height + 2:.0f}' "
         f"width='{width + 2:.0f}' height='{height + 2:.0f}'>{shapes}</svg>"
     )
-    coded = base64.b64encode(drawn.encode()).decode()
+    coded = base64.b64encode(image.encode()).decode()
     return f"<img alt='' src='data:image/svg+xml;base64,{coded}'>"
 
 
+@dataclass(frozen=True)
+class LayerType:
+    """One of the three layers that are compared."""
+
+    name: str
+    sentence: str
+    is_dense: bool = False
+    shares_kernel: bool = False
+
+
 LAYER_TYPES = (
-    ("Dense", "every unit sees all pixels, each through a weight of its own"),
-    ("Locally connected", "every unit sees a window, through a kernel of its own"),
-    ("Convolution", "every unit of a map sees a window, through the same kernel"),
+    LayerType("Dense", "every unit sees all pixels, each through a weight of its own", is_dense=True),
+    LayerType("Locally connected", "every unit sees a window, through a kernel of its own"),
+    LayerType(
+        "Convolution", "every unit of a map sees a window, through the same kernel", shares_kernel=True
+    ),
 )
-
-
-def layer_comparison_html(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Dense, locally connected and convolution layer side by side: what is connected, what it costs.
-
-    Bars are logarithmic: the numbers differ by factors of thousands.
-    """
-    most = max(max(row["parameters"], row["multiply_adds"]) for row in rows)
-    cards = "".join(
-        _layer_type_card(row, name, says, i, most)
-        for i, (row, (name, says)) in enumerate(zip(rows, LAYER_TYPES, strict=True))
-    )
-    return f"{COMPARISON_CSS}<div class='ways'>{cards}</div>"
-
-
 COMPARISON_CSS = """
 <style>
 .ways { display: grid; grid-template-columns: repeat(auto-fit, minmax(250px, 1fr)); gap: 0.9rem; }
@@ -183,16 +184,31 @@ COMPARISON_CSS = """
 """
 
 
-def _layer_type_card(row: Mapping[str, Any], name: str, says: str, way: int, most: int) -> str:
-    costs = (("parameters", "parameters", PARAMETERS), ("multiply_adds", "multiply-adds", MULTIPLY_ADDS))
+def layer_comparison_html(rows: Sequence["LayerRow"]) -> str:
+    """Dense, locally connected and convolution layer side by side: what is connected, what it costs.
+
+    Bars are logarithmic: the numbers differ by factors of thousands.
+    """
+    most = max(max(row.parameters, row.multiply_adds) for row in rows)
+    cards = "".join(
+        _layer_type_card(row, layer_type, most) for row, layer_type in zip(rows, LAYER_TYPES, strict=True)
+    )
+    return f"{COMPARISON_CSS}<div class='ways'>{cards}</div>"
+
+
+def _layer_type_card(row: "LayerRow", layer_type: LayerType, most: int) -> str:
+    costs = (
+        (row.parameters, "parameters", PARAMETERS),
+        (row.multiply_adds, "multiply-adds", MULTIPLY_ADDS),
+    )
     bars = "".join(
-        f"<span class='n'><b>{row[key]:,}</b> {label} <small>(log scale)</small></span>"
-        f"<div class='bar' style='width:{_log_share(row[key], most):.1f}%;background:{colour}'></div>"
-        for key, label, colour in costs
+        f"<span class='n'><b>{count:,}</b> {label} <small>(log scale)</small></span>"
+        f"<div class='bar' style='width:{_log_share(count, most):.1f}%;background:{colour}'></div>"
+        for count, label, colour in costs
     )
     return (
-        f"<div><h3>{name}</h3><p>{says}</p>{_connections_drawing(way)}{bars}"
-        f"<span class='n' style='opacity:.75'>output {_format_shape(row['out_shape'])}</span></div>"
+        f"<div><h3>{layer_type.name}</h3><p>{layer_type.sentence}</p>{_connections_drawing(layer_type)}{bars}"
+        f"<span class='n' style='opacity:.75'>output {_format_shape(row.out_shape)}</span></div>"
     )
 
 
@@ -204,23 +220,30 @@ def _log_share(value: int, most: int) -> float:
 PIXELS, WINDOW = 9, 3
 
 
-def _connections_drawing(way: int) -> str:
-    """Nine pixels below, the units above, and lines between them: a colour for each weight."""
-    units = PIXELS if way == 0 else PIXELS - WINDOW + 1
-    low = [(15 + 26 * i, 92) for i in range(PIXELS)]
-    high = [(15 + 26 * (i + (PIXELS - units) / 2), 16) for i in range(units)]
+def _connections_drawing(layer_type: LayerType) -> str:
+    """Nine pixels below, the units above, and lines between them: one colour for each weight."""
+    units = PIXELS if layer_type.is_dense else PIXELS - WINDOW + 1
+    pixel_places = [(15 + 26 * i, 92) for i in range(PIXELS)]
+    unit_places = [(15 + 26 * (i + (PIXELS - units) / 2), 16) for i in range(units)]
+    opacity = 0.22 if layer_type.is_dense else 0.9
     lines = []
-    for unit, (x, y) in enumerate(high):
-        for tap in range(PIXELS if way == 0 else WINDOW):
-            px, py = low[tap if way == 0 else unit + tap]
-            own = PARAMETERS if way == 0 else COLOURS[unit % 6] if way == 1 else COLOURS[tap]
-            opacity = 0.22 if way == 0 else 0.9
+    for unit, (x, y) in enumerate(unit_places):
+        for tap in range(PIXELS if layer_type.is_dense else WINDOW):
+            px, py = pixel_places[tap if layer_type.is_dense else unit + tap]
             lines.append(
-                f"<line x1='{x:.0f}' y1='{y}' x2='{px}' y2='{py}' stroke='{own}' stroke-width='1.6' "
+                f"<line x1='{x:.0f}' y1='{y}' x2='{px}' y2='{py}' "
+                f"stroke='{_weight_colour(layer_type, unit, tap)}' stroke-width='1.6' "
                 f"stroke-opacity='{opacity}'/>"
             )
-    dots = "".join(f"<circle cx='{x:.0f}' cy='{y}' r='5.5' fill='{COLOURS[0]}'/>" for x, y in high)
+    dots = "".join(f"<circle cx='{x:.0f}' cy='{y}' r='5.5' fill='{COLOURS[0]}'/>" for x, y in unit_places)
     squares = "".join(
-        f"<rect x='{x - 6}' y='{y - 6}' width='12' height='12' rx='2' fill='#808080'/>" for x, y in low
+        f"<rect x='{x - 6}' y='{y - 6}' width='12' height='12' rx='2' fill='#808080'/>"
+        for x, y in pixel_places
     )
     return _svg_image(238, 106, f"{''.join(lines)}{dots}{squares}")
+
+
+def _weight_colour(layer_type: LayerType, unit: int, tap: int) -> str:
+    if layer_type.is_dense:
+        return PARAMETERS
+    return COLOURS[tap] if layer_type.shares_kernel else COLOURS[unit % 6]

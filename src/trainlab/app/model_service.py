@@ -9,7 +9,7 @@ import functools
 import math
 import threading
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +20,7 @@ from trainlab.errors import RequestError
 
 if TYPE_CHECKING:
     from trainlab.config.composer import BulkComposer
+    from trainlab.models import LayerRow
 
 _LOCK = threading.RLock()
 MAX_ANSWERS = 256
@@ -74,8 +75,20 @@ def predict_theory(settings: Mapping[str, Any]) -> dict[str, Any] | None:
 
 
 @st.cache_data(max_entries=MAX_ANSWERS, show_spinner=LOADING_MESSAGE)
-def layer_table(settings: Mapping[str, Any], in_shape_CHW: tuple[int, int, int]) -> list[dict[str, Any]]:
-    """The rows of `models.anatomy` as plain values. Raises RequestError."""
+def model_depths(model: str) -> list[int]:
+    """The depths that a model option lists; empty where it lists none. Raises RequestError."""
+    with _LOCK:
+        from trainlab.instantiate import instantiate
+        from trainlab.instantiate.parts import MODEL
+        from trainlab.models import allowed_depths
+
+        component = compose_settings((f"model={model}",))["model"]
+        return list(allowed_depths(instantiate(component, MODEL)) or ())
+
+
+@st.cache_data(max_entries=MAX_ANSWERS, show_spinner=LOADING_MESSAGE)
+def layer_table(settings: Mapping[str, Any], in_shape_CHW: tuple[int, int, int]) -> list["LayerRow"]:
+    """The rows of `models.anatomy`. Raises RequestError."""
     with _LOCK:
         import torch
 
@@ -84,11 +97,11 @@ def layer_table(settings: Mapping[str, Any], in_shape_CHW: tuple[int, int, int])
 
         with torch.device("meta"):
             network = networks.build_network(settings, in_shape_CHW, settings["data"]["num_classes"])
-        return [asdict(row) for row in anatomy(network, in_shape_CHW)]
+        return anatomy(network, in_shape_CHW)
 
 
 @st.cache_data(max_entries=MAX_ANSWERS, show_spinner=LOADING_MESSAGE)
-def layer_type_costs(in_shape_CHW: tuple[int, int, int], maps: int, kernel: int) -> list[dict[str, Any]]:
+def layer_type_costs(in_shape_CHW: tuple[int, int, int], maps: int, kernel: int) -> list["LayerRow"]:
     """A dense, a locally connected and a convolution layer from such images to as many maps, in this order.
 
     Each as a row of `models.anatomy`, with `out_shape` C, H, W. Raises RequestError: the kernel does not fit.
@@ -109,7 +122,7 @@ def layer_type_costs(in_shape_CHW: tuple[int, int, int], maps: int, kernel: int)
             LocallyConnected2d(channels, maps, kernel, in_size_HW=(height, width)),
             nn.Conv2d(channels, maps, kernel),
         ]
-    return [asdict(anatomy(layer, in_shape_CHW)[-1]) | {"out_shape": out_shape} for layer in layers]
+    return [replace(anatomy(layer, in_shape_CHW)[-1], out_shape=out_shape) for layer in layers]
 
 
 def load_trained(folder: Path) -> tuple[Any, dict[str, Any]]:

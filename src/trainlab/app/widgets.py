@@ -23,6 +23,8 @@ P = ParamSpec("P")
 
 DEMO_OVERRIDES = ("-m", "experiment=demo", "activation=sigmoid,relu", "init=glorot,kaiming")
 """Four small networks in a minute."""
+CONTROL_WIDTH = 156
+"""Of a control, in pixels: two fit side by side on a telephone."""
 _MARKDOWN_ESCAPES = str.maketrans({mark: f"\\{mark}" for mark in "\\`*_{}[]()<>#+-.!|~$:&"})
 
 

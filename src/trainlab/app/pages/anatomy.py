@@ -1,12 +1,15 @@
 """Anatomy: what a network is made of, layer by layer, as its depth and width are changed."""
 
-from typing import Any
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import streamlit as st
 
 from trainlab.app import layer_diagrams, model_service
 from trainlab.app.layer_diagrams import format_count
 from trainlab.app.widgets import (
+    CONTROL_WIDTH,
     escape_markdown,
     page_heading,
     section_heading,
@@ -17,15 +20,14 @@ from trainlab.app.widgets import (
 from trainlab.config.command_line import trainlab_command_line
 from trainlab.config.options import catalogue
 
-DEPTHS = {
-    "plain_cnn": range(1, 49), "mlp": range(1, 49), "locally_connected": range(1, 7),
-    "resnet": range(3, 55, 3), "vgg": (11, 13, 16, 19),
-}  # fmt: skip
+if TYPE_CHECKING:
+    from trainlab.models import LayerRow
+
 WIDTHS = (1, 2, 4, 6, 8, 12, 16, 24, 32, 48, 64, 100, 128, 200, 256, 512)
 SIDES = (8, 12, 16, 20, 24, 28, 32, 48, 64, 96, 128, 160, 192, 224)
+CLASSES = (2, 10, 100, 1000)
 FIRST_MODEL = "plain_cnn"
-WIDTH = 156
-"""Of a control, in pixels: two beside one another on a telephone."""
+DEFAULT_IMAGE = {"image_size": 32, "channels": 1, "num_classes": 10}
 
 
 def page() -> None:
@@ -34,13 +36,11 @@ def page() -> None:
     overrides, shape_CHW = controls()
     with show_errors():
         rows = model_service.layer_table(model_service.compose_settings(tuple(overrides)), shape_CHW)
-        totals(rows)
-        idle = url_control(st.toggle, "show activations, norm layers and reshaping too", False, key="idle")
-        st.html(
-            layer_diagrams.layer_table_html(
-                rows if idle else [row for row in rows if row["kernel"] or row["parameters"]]
-            )
-        )
+        show_totals(rows)
+        label = "show activations, norm layers and reshaping too"
+        show_all: bool = url_control(st.toggle, label, False, key="idle")
+        shown = rows if show_all else [row for row in rows if row.kernel or row.parameters]
+        st.html(layer_diagrams.layer_table_html(shown))
         st.caption(
             "The squares are maps to scale, a sheet more for each factor of four in their number. Sees: the "
             "receptive field of one unit, in pixels of the image; it may reach into the padding. "
@@ -51,70 +51,68 @@ def page() -> None:
 
 
 def controls() -> tuple[list[str], tuple[int, int, int]]:
-    """The overrides that the controls stand for, and the image's shape C, H, W."""
+    """The overrides of the controls' values, and the image's shape C, H, W."""
     models = list(catalogue("model"))
+    lines = [f"**{name}**: {escape_markdown(option.line)}" for name, option in catalogue("model").items()]
     with st.container(border=True, horizontal=True, gap="small"):
-        model = url_control(
-            st.selectbox, "model", models, models.index(FIRST_MODEL), key="model", width=WIDTH,
-            help="  \n".join(
-f"**{name}**: {escape_markdown(o.line)}" for name, o in catalogue("model").items()
-),
+        model: str = url_control(
+            st.selectbox, "model", models, models.index(FIRST_MODEL), key="model", width=CONTROL_WIDTH,
+            help="  \n".join(lines),
         )  # fmt: skip
-        own = model_service.compose_settings((f"model={model}",))
-        chosen: dict[str, Any] = {"model": model}
-        for axis, values in (("depth", DEPTHS.get(model, ())), ("width", WIDTHS)):
-            if own[axis] is not None:
-                options = sorted({*values, own[axis]})
-                chosen[axis] = url_control(
-                    st.select_slider, axis, options, own[axis], key=f"{axis}_{model}", width=WIDTH
-                )
+        overrides = [f"model={model}"]
+        defaults = model_service.compose_settings((f"model={model}",))
+        for axis, values in (("depth", model_service.model_depths(model)), ("width", WIDTHS)):
+            overrides += _size_override(axis, model, values, defaults[axis])
         norms = [name for name, option in catalogue("norm_layer").items() if not option.alias_of]
-        chosen["norm_layer"] = url_control(
-            st.selectbox, "norm layer", norms, norms.index("none"), key="norm_layer", width=WIDTH
+        norm: str = url_control(
+            st.selectbox, "norm layer", norms, norms.index("none"), key="norm_layer", width=CONTROL_WIDTH
         )
-        side = url_control(st.select_slider, "image (pixels)", SIDES, 32, key="side", width=WIDTH)
-        colours = url_control(st.selectbox, "channels", (1, 3), key="channels", width=WIDTH)
-        classes = url_control(st.select_slider, "classes", (2, 10, 100, 1000), 10, key="classes", width=WIDTH)
-    own |= {"norm_layer": "none"}
-    overrides = [f"{key}={value}" for key, value in chosen.items() if key == "model" or value != own[key]]
-    asked = {"image_size": (side, 32), "channels": (colours, 1), "num_classes": (classes, 10)}
-    overrides += [f"data.{key}={value}" for key, (value, usual) in asked.items() if value != usual]
-    return overrides, (colours, side, side)
+        overrides += [f"norm_layer={norm}"] if norm != "none" else []
+        side: int = url_control(
+            st.select_slider, "image (pixels)", SIDES, 32, key="side", width=CONTROL_WIDTH
+        )
+        channels: int = url_control(st.selectbox, "channels", (1, 3), key="channels", width=CONTROL_WIDTH)
+        classes: int = url_control(
+            st.select_slider, "classes", CLASSES, 10, key="classes", width=CONTROL_WIDTH
+        )
+    image = {"image_size": side, "channels": channels, "num_classes": classes}
+    overrides += [f"data.{key}={value}" for key, value in image.items() if value != DEFAULT_IMAGE[key]]
+    return overrides, (channels, side, side)
 
 
-def totals(rows: list[dict[str, Any]]) -> None:
+def _size_override(axis: str, model: str, values: Sequence[int], default: int | None) -> list[str]:
+    """The control of depth or width, and its override; none where the model does not have the axis."""
+    if default is None:
+        return []
+    key = f"{axis}_{model}"
+    size: int
+    if values:
+        options = sorted({*values, default})
+        size = url_control(st.select_slider, axis, options, default, key=key, width=CONTROL_WIDTH)
+    else:  # a user's model that lists no depths
+        size = url_control(st.number_input, axis, 1, None, default, key=key, width=CONTROL_WIDTH)
+    return [f"{axis}={size}"] if size != default else []
+
+
+def show_totals(rows: Sequence["LayerRow"]) -> None:
     """The network in four numbers."""
-    weights = sum(1 for row in rows if row["multiply_adds"])
-    parameters, products = (sum(row[key] for row in rows) for key in ("parameters", "multiply_adds"))
-    outputs = sum(_count(row["out_shape"]) for row in rows)
-    said = (
-        (
-            "parameters",
-            format_count(parameters),
-            f"{parameters:,}: {4 * parameters / 2**20:.2f} MiB in float32",
-        ),
+    weight_layers = sum(1 for row in rows if row.multiply_adds)
+    parameters, products = sum(row.parameters for row in rows), sum(row.multiply_adds for row in rows)
+    outputs = sum(math.prod(row.out_shape) for row in rows)
+    mebibytes = 4 * parameters / 2**20
+    totals = (
+        ("parameters", format_count(parameters), f"{parameters:,}: {mebibytes:.2f} MiB in float32"),
         ("multiply-adds", format_count(products), f"{products:,} for one image, forward"),
-        ("weight layers", str(weights), "layers that multiply"),
-        (
-            "activations",
-            format_count(outputs),
-            f"{outputs:,} numbers for one image, kept for the backward pass",
-        ),
+        ("weight layers", str(weight_layers), "layers that multiply"),
+        ("activations", format_count(outputs), f"{outputs:,} numbers, kept for the backward pass"),
     )
     with st.container(horizontal=True, gap="large"):
-        for name, value, says in said:
-            st.metric(name, value, help=says, width=140)
-
-
-def _count(shape: tuple[int, ...]) -> int:
-    count = 1
-    for size in shape:
-        count *= size
-    return count
+        for name, value, tooltip in totals:
+            st.metric(name, value, help=tooltip, width=140)
 
 
 def side_by_side() -> None:
-    """One layer three ways: all pixels to all units, a kernel for each place, one kernel for all places."""
+    """One layer of three types: dense, a kernel for each position, one kernel for all positions."""
     section_heading("Dense, local, convolution")
     st.caption(
         "One layer from the same image to maps of the same size, three ways. The lengths of the bars are "
@@ -128,13 +126,13 @@ def side_by_side() -> None:
     )
     with st.container(border=True, horizontal=True, gap="small"):
         side, channels, maps, kernel = (
-            url_control(st.select_slider, label, options, first, key=key, width=WIDTH)
-            for label, options, first, key in sliders
+            url_control(st.select_slider, label, options, default, key=key, width=CONTROL_WIDTH)
+            for label, options, default, key in sliders
         )
     with show_errors():
-        ways = model_service.layer_type_costs((channels, side, side), maps, kernel)
-        st.html(layer_diagrams.layer_comparison_html(ways))
-        dense, local, shared = (way["parameters"] for way in ways)
+        layers = model_service.layer_type_costs((channels, side, side), maps, kernel)
+        st.html(layer_diagrams.layer_comparison_html(layers))
+        dense, local, shared = (layer.parameters for layer in layers)
         st.markdown(
             f"Looking at {kernel} × {kernel} pixels and not at all {side} × {side} takes the parameters from "
             f"**{dense:,}** to **{local:,}** ({dense / local:,.1f} times fewer); multiply-adds fall alike. "
