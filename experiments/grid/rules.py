@@ -12,7 +12,8 @@ from typing import Any
 import polars as pl
 
 from trainlab.claims.judge import ALPHA, REFUTED, SUPPORTED, UNDECIDED
-from trainlab.stats.hypothesis_tests import holm_adjust, interval_of_mean, mean_test
+from trainlab.stats.hypothesis_tests import holm_adjust, mean_test
+from trainlab.stats.intervals import mean_interval
 
 MINIMUM = 0.01
 """What a difference of accuracies has to exceed: one point."""
@@ -150,7 +151,7 @@ def evaluate_rules(settings: pl.DataFrame, rules: Sequence[Rule] = RULES) -> lis
     adjusted = holm_adjust([min(side) for side in sides])
     found = []
     for rule, of, side, p in zip(rules, values, sides, adjusted, strict=True):
-        mean = interval_of_mean(of)
+        mean = mean_interval(of)
         clear = SUPPORTED if side.p_for < side.p_against else REFUTED
         found.append(
             RuleResult(

@@ -230,7 +230,7 @@ def test_a_shipped_claim_says_all_that_its_page_needs(name):
     seeds = entry.claim.profiles.cpu.seeds
     most = 150 if entry.claim.grid is not None else 90  # the cells of a grid are small
     assert len(entry.claim.trained_arms) * seeds.most <= most, "too much for five minutes on two cores"
-    assert all(expectation.says[0] != " " for expectation in entry.claim.expectations)
+    assert all(expectation.description[0] != " " for expectation in entry.claim.expectations)
     assert ACCURACY["metric"] == "test/acc"
 
 

@@ -8,12 +8,28 @@ from trainlab.analysis.phase_diagram import AT_CHANCE, LEARNED, PhasePoint
 from trainlab.claims import judge
 from trainlab.claims import registry as claims
 from trainlab.claims.claim_page import grid_table, tuning_table
+from trainlab.claims.claim_record import ClaimRecord
 from trainlab.claims.registry import parse_claim
 from trainlab.errors import RequestError
 
 GRID = {"scale": "init.sigma_w2", "scales": [1.0, 1.5], "depths": [2, 4]}
 BOUNDARY = {"kind": "boundary", "says": "so", "measure": "agreement", "at_least": 0.75}
 DIAGRAM = {"kind": "phase_diagram", "title": "t"}
+MEAN = {"value": None, "low": None, "high": None}
+ARM = {
+    "n": 5, "statuses": {}, "parameters": 10, "runs": {}, "causes": {},
+    "test/acc": MEAN, "train/acc": MEAN, "test/loss": MEAN,
+}  # fmt: skip
+RECORD = {
+    "name": "mine", "statement": "s", "question": "q", "source": "s", "profile": "cpu", "scale": "tiny",
+    "differs": "d", "try": "t", "verdict": "supported", "p_for": 0.02, "p_against": 1.0, "findings": [],
+    "arms": [], "overrides": {}, "shared": [], "seeds": [0], "run_seconds": 1.0, "commits": [], "machine": "",
+    "data": [],
+}  # fmt: skip
+
+
+def record(**changes) -> ClaimRecord:
+    return ClaimRecord.model_validate({**RECORD, **changes})
 
 
 def grid_claim(**changes):
@@ -123,14 +139,14 @@ def test_every_layer_must_be_near_its_own_number(a, b, said):
 
 def test_what_was_seen_names_each_layer_with_what_was_expected():
     finding = judge.judge_approx_equal(near(), {"a": around(0.5), "b": around(0.054)})
-    assert "a 0.5 (0.5), b 0.054 (0.05)" in finding.saw
+    assert "a 0.5 (0.5), b 0.054 (0.05)" in finding.observed
     assert finding.estimate == pytest.approx(8.0) and finding.unit == "%"
 
 
 def test_a_single_number_is_of_the_sources_own_layer():
     made = near(equals=2.0)
-    assert made.source("").layer == "first" and made.wanted == {"": 2.0}
-    assert near().source("b").layer == "b"
+    assert made.source_of_layer("").layer == "first" and made.targets == {"": 2.0}
+    assert near().source_of_layer("b").layer == "b"
     assert judge.judge_approx_equal(made, {"": around(2.05)}).verdict == judge.SUPPORTED
     assert judge.judge_approx_equal(made, {"": [2.0]}).verdict == judge.UNDECIDED
 
@@ -150,18 +166,18 @@ def test_what_cannot_be_near_is_refused(changes, told):
 
 def test_a_page_shows_a_grid_as_a_grid():
     cells = [
-        {"arm": f"{scale:g} × {depth}", "learned": depth, "n": 5} for scale in (1.0, 1.5) for depth in (2, 4)
+        {**ARM, "arm": f"{scale:g} × {depth}", "learned": depth} for scale in (1.0, 1.5) for depth in (2, 4)
     ]
-    table = grid_table({"grid": GRID, "arms": cells})
+    table = grid_table(record(grid=GRID, arms=cells))
     assert "| depth | 1 | 1.5 |" in table
     assert table.index("| 4 | 4 of 5 | 4 of 5 |") < table.index("| 2 | 2 of 5 | 2 of 5 |")
 
 
 def test_a_page_shows_what_was_tried_and_says_where_the_best_is_at_the_edge():
     tried = [{"overrides": [f"lr={lr}"], "val/acc": acc} for lr, acc in ((1, 0.5), (2, 0.9), (3, None))]
-    inside = tuning_table({"tuned": {"A": {"tried": tried, "chosen": ["lr=2"]}}})
+    inside = tuning_table(record(tuned={"A": {"tried": tried, "chosen": ["lr=2"]}}))
     assert "| A | 50.00 % | **90.00 %** | diverged |" in inside and "At the edge" not in inside
-    edge = tuning_table({"tuned": {"A": {"tried": tried[:2], "chosen": ["lr=2"]}}})
+    edge = tuning_table(record(tuned={"A": {"tried": tried[:2], "chosen": ["lr=2"]}}))
     assert "At the edge of what was tried: A." in edge
 
 
@@ -179,10 +195,7 @@ def test_collections_are_loaded_and_judged_apart(tmp_path):
 def test_holm_counts_the_claims_of_a_collection_and_no_others():
     from trainlab.claims.collection_pages import verdicts_by_claim
 
-    def record(collection):
-        return {"collection": collection, "p_for": 0.02, "p_against": 1.0}
-
-    found = {f"lesson {i}": {"p_for": 0.02, "p_against": 1.0} for i in range(3)} | {"paper": record("papers")}
-    judged = verdicts_by_claim(found)
+    records = {f"lesson {i}": record() for i in range(3)} | {"paper": record(collection="papers")}
+    judged = verdicts_by_claim(records)
     assert judged["paper"] == (judge.SUPPORTED, pytest.approx(0.02))
     assert judged["lesson 0"] == (judge.UNDECIDED, pytest.approx(0.06))

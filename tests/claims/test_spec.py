@@ -128,7 +128,9 @@ def test_what_a_claim_trains_is_what_expectations_on_runs_and_the_picture_look_a
 def test_related_sources_are_found_at_any_depth():
     of = {"metric": "train/acc", "minus": {"metric": "test/acc", "over": {"shift": {"brightness": 1}}}}
     sources = parse_claim(with_expectation(of=of), "mine").all_sources
-    assert [type(source).__name__ for source in sources] == ["Metric", "Metric", "Shift", "Metric"]
+    assert [type(source).__name__ for source in sources] == [
+        "MetricSource", "MetricSource", "ShiftSource", "MetricSource"
+    ]  # fmt: skip
 
 
 def test_claims_are_found_in_the_order_of_the_course(tmp_path):

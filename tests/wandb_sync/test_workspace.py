@@ -112,7 +112,7 @@ def test_with_a_server_view_and_report_are_saved_there(trainlab, workspace, serv
     assert len(texts) == 2 and all(text in written for text in texts)
     (grid,) = [block["metadata"] for block in blocks if block["type"] == "panel-grid"]
     record = collection_pages.read_records(load_claims(CLAIMS))["deep-sigmoid-vanishes"]
-    ids = [run_id for arm in record["arms"] for run_id in arm["runs"].values()]
+    ids = [run_id for arm in record.arms for run_id in arm.runs.values()]
     assert grid["runSets"][0]["filters"]["filters"][0]["value"] == ids
 
 
@@ -132,9 +132,9 @@ def test_the_report_has_every_claim_that_was_run_with_verdict_and_picture(worksp
     text = Path("claims.report.md").read_text(encoding="utf-8")
     for name, (verdict, _) in collection_pages.verdicts_by_claim(found).items():
         record = found[name]
-        part = text.split(f"## {record['question']}\n")[1].split("\n## ")[0]
-        assert record["statement"] in part and part.count("**" + verdict.capitalize() + "**") == 1
-        assert all(finding["saw"] in part for finding in record["findings"])
+        part = text.split(f"## {record.question}\n")[1].split("\n## ")[0]
+        assert record.statement in part and part.count("**" + verdict.capitalize() + "**") == 1
+        assert all(expectation.observed in part for expectation in record.expectations)
         assert f"trainlab claims run {name}" in part
     pictures = re.findall(r"!\[[^\]]*\]\(([^)]*)\)", text)
     assert pictures and all((Path.cwd() / picture).is_file() for picture in pictures)

@@ -1,14 +1,12 @@
 """A claim becomes a sweep, a sweep becomes a verdict. No torch in this process.
 
 - `spec`: what `experiments/<name>/claim.yaml` may say; `expectations`, `sources`: its kinds of expectation,
-and
-  what they may measure; `registry`: the claims that there are, read with one-line errors
+  and what they may measure; `registry`: the claims that there are, read with one-line errors
 - `jobs`: arms × seeds as runs; `execution`: runs what is missing, tunes arms; `runner`: one claim, start to
   end: run what is missing, judge, add seeds, judge again
-- `source_evaluator`: a source becomes a value per arm and seed; `shift_evaluation`, `network_facts`: the
-part of
-  that which needs torch, in a process of its own
+- `source_evaluator`: a source becomes a value per arm and seed; `network_facts`, `shift_evaluation` (with
+  `distribution_shifts`): the part of that which needs torch, in a process of its own
 - `judge`: expectations, claims, and all claims of a page judged (the statistics are in `trainlab.stats`)
 - `claim_record`: the result of a claim on disk; `claim_figure`, `claim_page`, `collection_pages`,
-`html_report`:
-  the same for people"""
+  `html_report` (with `safe_html`): the same for people
+"""

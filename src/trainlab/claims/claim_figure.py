@@ -2,14 +2,14 @@
 
 import math
 from collections.abc import Sequence
-from typing import Any
 
 import polars as pl
 
 from trainlab.claims.runner import ClaimResult
 from trainlab.claims.source_evaluator import SourceEvaluator
-from trainlab.claims.sources import Metric, Shift, Signal, needs_run
+from trainlab.claims.sources import BaseSource, MetricSource, ShiftSource, SignalSource, needs_run
 from trainlab.claims.spec import FigureSpec
+from trainlab.errors import RequestError
 from trainlab.figures import (
     bar_charts,
     interval_plots,
@@ -24,76 +24,75 @@ METRIC_NAMES = {"acc": "accuracy", "loss": "loss (nats)"}
 SPLIT_NAMES = {"test": "test ", "train": "training ", "val": "validation "}
 
 
-def draw_claim_figure(judged: ClaimResult) -> Any:
+def draw_claim_figure(result: ClaimResult) -> object:
     """The chart that answers the claim's question.
 
     Raises:
         RequestError: nothing was recorded that it could show.
     """
-    figure, evidence = judged.entry.claim.figure, judged.evidence
-    shown = judged.entry.claim.shown_arms
+    claim, evaluator = result.entry.claim, result.evaluator
+    figure, subtitle = claim.figure, _subtitle(evaluator)
     if figure.kind == "phase_diagram":
-        claim = judged.entry.claim
-        return phase_diagram.phase_diagram_plot(
-            evidence.diagram(claim.grid, list(claim.cells)), figure.title, _subtitle(judged)
-        )
+        diagram = evaluator.phase_diagram(claim.grid, list(claim.cells))
+        return phase_diagram.phase_diagram_plot(diagram, figure.title, subtitle)
     draw = {
         "curves": _curves, "arms": _arms, "sources": _sources, "interaction": _interaction,
         "heat_map": _heat_map, "depth": _depth, "layers": _layers,
     }  # fmt: skip
-    return draw[figure.kind](figure, evidence, shown, _subtitle(judged))
+    return draw[figure.kind](figure, evaluator, claim.shown_arms, subtitle)
 
 
-def _subtitle(judged: ClaimResult) -> str:
-    results = [r for of in judged.evidence.results.values() for r in of.values()]
+def _subtitle(evaluator: SourceEvaluator) -> str:
+    results = [result for runs in evaluator.results.values() for result in runs.values()]
     copies = sorted({f"{r.data['name']}, {str(r.data['copy']).partition(' (')[0]}" for r in results})
     seeds = len({r.seed for r in results})
     return f"{seeds} seeds; {'; '.join(copies)}" if results else ""
 
 
-def _curves(figure: FigureSpec, evidence: SourceEvaluator, shown: Sequence[str], subtitle: str) -> Any:
-    folders = {arm: list(evidence.runs[arm].values()) for arm in shown}
+def _curves(figure: FigureSpec, evaluator: SourceEvaluator, shown: Sequence[str], subtitle: str) -> object:
+    folders = {arm: list(evaluator.runs[arm].values()) for arm in shown}
     table = learning_curves.curves_of_runs(folders, figure.metric)
-    classes = evidence.settings[shown[0]]["data"]["num_classes"]
+    classes = evaluator.settings[shown[0]]["data"]["num_classes"]
     chance = None
     if classes:
         chance = 1 / classes if figure.metric.endswith("acc") else math.log(classes)
     return learning_curves.learning_curves_plot(table, figure.metric, figure.title, subtitle, chance)
 
 
-def _arms(figure: FigureSpec, evidence: SourceEvaluator, shown: Sequence[str], subtitle: str) -> Any:
-    source: Any = figure.of
+def _arms(figure: FigureSpec, evaluator: SourceEvaluator, shown: Sequence[str], subtitle: str) -> object:
+    source = _require_source(figure.of)
     if needs_run(source):
-        values = {arm: list(of.values()) for arm, of in evidence.values(source, shown).items()}
+        values = _values_by_arm(evaluator, source, shown)
     else:
-        values = {arm: [float(evidence.fact(source, arm))] for arm in shown}
+        values = {arm: [evaluator.number(source, arm)] for arm in shown}
     return interval_plots.group_means_plot(
         values, figure.title, subtitle, source.unit(), source_label(source)
     )
 
 
-def _sources(figure: FigureSpec, evidence: SourceEvaluator, shown: Sequence[str], subtitle: str) -> Any:
+def _sources(figure: FigureSpec, evaluator: SourceEvaluator, shown: Sequence[str], subtitle: str) -> object:
     """Several sources of one arm, a row each."""
     values = {
-        label: list(evidence.values(source, shown[:1])[shown[0]].values())
-        for label, source in figure.rows.items()
+        label: _values_by_arm(evaluator, source, shown[:1])[shown[0]] for label, source in figure.rows.items()
     }
-    source: Any = next(iter(figure.rows.values()))
+    source = next(iter(figure.rows.values()))
     return interval_plots.group_means_plot(
         values, figure.title, subtitle, source.unit(), source_label(source)
     )
 
 
-def _interaction(figure: FigureSpec, evidence: SourceEvaluator, shown: Sequence[str], subtitle: str) -> Any:
-    source: Any = figure.of
-    values = {arm: list(of.values()) for arm, of in evidence.values(source, shown).items()}
+def _interaction(
+    figure: FigureSpec, evaluator: SourceEvaluator, shown: Sequence[str], subtitle: str
+) -> object:
+    source = _require_source(figure.of)
+    values = _values_by_arm(evaluator, source, shown)
     name = source_label(source)
     factors = (figure.names[0], figure.names[1])
     return interval_plots.interaction_plot(values, factors, figure.title, subtitle, source.unit(), name)
 
 
-def _heat_map(figure: FigureSpec, evidence: SourceEvaluator, shown: Sequence[str], subtitle: str) -> Any:
-    first_seed = {arm: next(iter(evidence.runs[arm].values())) for arm in shown}
+def _heat_map(figure: FigureSpec, evaluator: SourceEvaluator, shown: Sequence[str], subtitle: str) -> object:
+    first_seed = {arm: next(iter(evaluator.runs[arm].values())) for arm in shown}
     panels = {
         arm: signal_heatmap.signal_cells(read_signals(folder), figure.quantity)
         for arm, folder in first_seed.items()
@@ -103,15 +102,15 @@ def _heat_map(figure: FigureSpec, evidence: SourceEvaluator, shown: Sequence[str
     )
 
 
-def _depth(figure: FigureSpec, evidence: SourceEvaluator, shown: Sequence[str], subtitle: str) -> Any:
+def _depth(figure: FigureSpec, evaluator: SourceEvaluator, shown: Sequence[str], subtitle: str) -> object:
     """The forward signal (`preactivation_std`), or the backpropagated gradient over the last hidden one's."""
     backward = "grad" in figure.quantity
     measured, predicted = {}, {}
     for arm in shown:
-        rows = evidence.theory_rows(arm)
-        key = "gradient" if backward else "scale"
-        predicted[arm] = [row[key] for row in rows if row[key] is not None]
-        table = read_signals(next(iter(evidence.runs[arm].values()))).filter(pl.col("step") == 0)
+        layers = evaluator.theory_layers(arm)
+        predictions = [layer.gradient if backward else layer.scale for layer in layers]
+        predicted[arm] = [prediction for prediction in predictions if prediction is not None]
+        table = read_signals(next(iter(evaluator.runs[arm].values()))).filter(pl.col("step") == 0)
         sizes = table.filter(pl.col("quantity") == figure.quantity)["value"].to_list()[: len(predicted[arm])]
         measured[arm] = [size / sizes[-1] for size in sizes] if backward else sizes
     name = (
@@ -120,25 +119,38 @@ def _depth(figure: FigureSpec, evidence: SourceEvaluator, shown: Sequence[str], 
     return layer_profiles.theory_profile_plot(measured, predicted, name, figure.title, subtitle)
 
 
-def _layers(figure: FigureSpec, evidence: SourceEvaluator, shown: Sequence[str], subtitle: str) -> Any:
+def _layers(figure: FigureSpec, evaluator: SourceEvaluator, shown: Sequence[str], subtitle: str) -> object:
     rows = [
-        {"layer": row["name"] if len(shown) == 1 else f"{arm}: {row['name']}",
-         "parameters": row["parameters"], "shape": "×".join(map(str, row["out_shape"]))}
+        {"layer": layer.name if len(shown) == 1 else f"{arm}: {layer.name}",
+         "parameters": layer.parameters, "shape": "×".join(map(str, layer.out_shape))}
         for arm in shown
-        for row in evidence.layer_rows(arm)
+        for layer in evaluator.network_facts(arm).layers
     ]  # fmt: skip
     return bar_charts.parameter_bars(rows, figure.title, subtitle)
 
 
-def source_label(source: Any) -> str:
-    """What a source is, as an axis says it: `training accuracy − test accuracy`."""
-    if isinstance(source, Metric):
+def _require_source(source: BaseSource | None) -> BaseSource:
+    if source is None:
+        raise RequestError("figure: expected `of`, a source")
+    return source
+
+
+def _values_by_arm(
+    evaluator: SourceEvaluator, source: BaseSource, arms: Sequence[str]
+) -> dict[str, list[float]]:
+    return {arm: list(by_seed.values()) for arm, by_seed in evaluator.values(source, arms).items()}
+
+
+def source_label(source: BaseSource) -> str:
+    """A source in words, for an axis: `training accuracy − test accuracy`."""
+    if isinstance(source, MetricSource):
         split, _, what = source.metric.rpartition("/")
         name = SPLIT_NAMES.get(split, "") + METRIC_NAMES.get(what, source.metric)
-    elif isinstance(source, Signal):
+    elif isinstance(source, SignalSource):
         name = f"{source.signal.replace('_', ' ')}, {source.layer} layer"
-    elif isinstance(source, Shift):
-        name = f"{source.measure}, {source.named[0].replace('_', ' ')} {source.named[1]}"
+    elif isinstance(source, ShiftSource):
+        shift, amount = source.name_and_amount
+        name = f"{source.measure}, {shift.replace('_', ' ')} {amount}"
     else:
         name = str(getattr(source, "anatomy", None) or getattr(source, "theory", ""))
     name += f" − {source_label(source.minus)}" if source.minus is not None else ""

@@ -3,14 +3,13 @@
 The course is `experiments/README.md`, the papers `experiments/papers.md`.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from trainlab.claims import claim_record as records
 from trainlab.claims.claim_page import FIGURE_FILE, PAGE_FILE
-from trainlab.claims.judge import adjusted_verdicts
+from trainlab.claims.claim_record import ClaimRecord, read_record
+from trainlab.claims.judge import AdjustedVerdict, adjusted_verdicts
 from trainlab.claims.registry import ClaimFile
 from trainlab.stats.hypothesis_tests import OneSidedPValues
 from trainlab.units import format_duration
@@ -65,105 +64,115 @@ word on the paper at its own scale. `make reproduce-papers` runs all, `trainlab 
 }
 
 
-def read_records(entries: Sequence[ClaimFile]) -> dict[str, dict[str, Any]]:
-    """The records that there are, by name, in the order of the course."""
-    found = {entry.name: records.read_record(entry.folder) for entry in entries}
-    return {name: record for name, record in found.items() if record is not None}
+def read_records(entries: Sequence[ClaimFile]) -> dict[str, ClaimRecord]:
+    """The records that there are, by name, in the order of the claims."""
+    records = {entry.name: read_record(entry.folder) for entry in entries}
+    return {name: record for name, record in records.items() if record is not None}
 
 
-def verdicts_by_claim(found: Mapping[str, Mapping[str, Any]]) -> dict[str, tuple[str, float]]:
-    """Verdict and p-value of each record, Holm-adjusted over the records of its collection."""
-    judged: dict[str, tuple[str, float]] = {}
+def verdicts_by_claim(records: Mapping[str, ClaimRecord]) -> dict[str, AdjustedVerdict]:
+    """The verdict of each record, Holm-adjusted over the records of its collection."""
+    verdicts: dict[str, AdjustedVerdict] = {}
     for collection in COLLECTION_PAGES:
-        of = {name: r for name, r in found.items() if r.get("collection", "course") == collection}
-        judged |= adjusted_verdicts(
-            {name: OneSidedPValues(r["p_for"], r["p_against"]) for name, r in of.items()}
+        verdicts |= adjusted_verdicts(
+            {
+                name: OneSidedPValues(record.p_for, record.p_against)
+                for name, record in records.items()
+                if record.collection == collection
+            }
         )
-    return judged
+    return verdicts
 
 
 def group_by_collection(entries: Sequence[ClaimFile]) -> dict[str, list[ClaimFile]]:
     """The claims of each collection that has any."""
-    found = {name: [e for e in entries if e.claim.collection == name] for name in COLLECTION_PAGES}
-    return {name: of for name, of in found.items() if of}
+    groups = {name: [e for e in entries if e.claim.collection == name] for name in COLLECTION_PAGES}
+    return {name: group for name, group in groups.items() if group}
 
 
 def write_collection_pages(folder: Path, entries: Sequence[ClaimFile]) -> list[Path]:
     """Refreshes the page of each collection. Raises OSError."""
     paths = []
-    for name, of in group_by_collection(entries).items():
+    for name, group in group_by_collection(entries).items():
         paths.append(folder / COLLECTION_PAGES[name].page)
-        paths[-1].write_text(collection_page(name, of), encoding="utf-8")
+        paths[-1].write_text(collection_page(name, group), encoding="utf-8")
     return paths
 
 
 def collection_page(collection: str, entries: Sequence[ClaimFile]) -> str:
     """All claims of a collection in their order: question, command, verdict, picture, one thing to try."""
-    found = read_records(entries)
-    judged = verdicts_by_claim(found)
+    records = read_records(entries)
+    verdicts = verdicts_by_claim(records)
     parts = [COLLECTION_PAGES[collection].opening]
     if collection == "papers":
-        parts.append(verdict_table(entries, place="") + "\n")
+        parts.append(verdict_table(entries, prefix="") + "\n")
     for number, entry in enumerate(entries, start=1):
-        record = found.get(entry.name)
-        said = _verdict_text(record["verdict"], judged[entry.name][0]) if record else NOT_RUN.capitalize()
-        parts.append(_claim_section(number, entry, said, record is not None))
+        record = records.get(entry.name)
+        if record is None:
+            parts.append(_claim_section(number, entry, NOT_RUN.capitalize(), has_page=False))
+        else:
+            verdict = _verdict_text(record.verdict, verdicts[entry.name].verdict)
+            parts.append(_claim_section(number, entry, verdict, has_page=True))
     return "\n".join(parts)
 
 
-def _verdict_text(alone: str, among_all: str) -> str:
+def _verdict_text(by_itself: str, adjusted: str) -> str:
     """The verdict, or both where the adjustment for the number of claims makes a difference."""
-    return (
-        alone.capitalize() if alone == among_all else f"{alone.capitalize()} by itself, {among_all} among all"
-    )
+    if by_itself == adjusted:
+        return by_itself.capitalize()
+    return f"{by_itself.capitalize()} by itself, {adjusted} among all"
 
 
-def _claim_section(number: int, entry: ClaimFile, said: str, has_page: bool) -> str:
+def _claim_section(number: int, entry: ClaimFile, verdict: str, has_page: bool) -> str:
     claim, name = entry.claim, entry.name
     link = f"[the numbers]({name}/{PAGE_FILE})" if has_page else "no numbers yet"
     lines = [
         f"## {number}. {claim.question}",
         f"{claim.statement}",
         f"```bash\ntrainlab claims run {name}\n```",
-        f"**{said}** ({link}).",
+        f"**{verdict}** ({link}).",
     ]
     if (entry.folder / FIGURE_FILE).exists():
         lines.append(f"![{claim.question}]({name}/{FIGURE_FILE})")
-    lines.append(f"*Try:* {claim.attempt}")
+    lines.append(f"*Try:* {claim.suggestion}")
     return "\n\n".join(lines) + "\n"
 
 
-def verdict_table(entries: Sequence[ClaimFile], place: str = "experiments/") -> str:
-    """The verdicts as a table in Markdown, a line a claim, and on what they were measured; `place` is where
-    the claims are, seen from the page."""
-    found = read_records(entries)
-    judged = verdicts_by_claim(found)
+def verdict_table(entries: Sequence[ClaimFile], prefix: str = "experiments/") -> str:
+    """The verdicts as a table in Markdown, a line a claim, and on what they were measured.
+
+    prefix: the folder of the claims, seen from the page.
+    """
+    records = read_records(entries)
+    verdicts = verdicts_by_claim(records)
     lines = [
         "| claim | question | by itself | among all | seeds | time of runs |",
         "|---|---|---|---|---:|---:|",
     ]
     for entry in entries:
-        verdict = judged.get(entry.name, (NOT_RUN, 1.0))[0]
-        record = found.get(entry.name)
-        seeds = len(record["seeds"]) or "–" if record else "–"
-        seconds = f"{record['run_seconds'] / 60:.1f} min" if record and record["seeds"] else "–"
-        link = f"[`{entry.name}`]({place}{entry.name}/{PAGE_FILE})" if record else f"`{entry.name}`"
-        alone = record["verdict"] if record else NOT_RUN
-        verdict = verdict if record else "–"
-        lines.append(f"| {link} | {entry.claim.question} | {alone} | {verdict} | {seeds} | {seconds} |")
-    return "\n".join(lines) + f"\n\n{provenance_paragraph(found)}"
+        name, question, record = entry.name, entry.claim.question, records.get(entry.name)
+        if record is None:
+            lines.append(f"| `{name}` | {question} | {NOT_RUN} | – | – | – |")
+            continue
+        link = f"[`{name}`]({prefix}{name}/{PAGE_FILE})"
+        minutes = f"{record.run_seconds / 60:.1f} min" if record.seeds else "–"
+        lines.append(
+            f"| {link} | {question} | {record.verdict} | {verdicts[name].verdict} "
+            f"| {len(record.seeds) or '–'} | {minutes} |"
+        )
+    return "\n".join(lines) + f"\n\n{provenance_paragraph(records.values())}"
 
 
-def provenance_paragraph(found: Mapping[str, Mapping[str, Any]]) -> str:
+def provenance_paragraph(records: Collection[ClaimRecord]) -> str:
     """Commits, machines and data copies of all records, in one paragraph."""
-    if not found:
+    if not records:
         return "Nothing has been run yet."
-    commits = sorted({commit for record in found.values() for commit in record["commits"]})
-    machines = sorted({record["machine"] for record in found.values() if record["arms"]})
-    data = sorted({copy for record in found.values() for copy in record["data"]})
-    minutes = format_duration(sum(record["run_seconds"] for record in found.values()))
+    commits = sorted({commit for record in records for commit in record.commits})
+    machines = sorted({record.machine for record in records if record.arms})
+    data = sorted({copy for record in records for copy in record.data})
+    duration = format_duration(sum(record.run_seconds for record in records))
     return (
-        f"Written by `trainlab claims run`; among all: Holm-adjusted over the {len(found)} claims run. "
-        f"All runs one after the other: {minutes}. "
+        f"Written by `trainlab claims run`; among all: Holm-adjusted over the {len(records)} claims run. "
+        f"All runs one after the other: {duration}. "
         f"Commit {', '.join(commits)}; {'; '.join(machines)}; {'; '.join(data)}."
     )

@@ -2,21 +2,20 @@
 
 A fair comparison lets each arm have the setting that is best for it: found on validation, judged on test.
 Candidates are tried on seeds of their own, from TUNING_SEED on: the seeds that an arm is judged by have had
-no
-part in choosing its setting."""
+no part in choosing its setting.
+"""
 
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import fmean
-from typing import Any
 
 from rich.console import Console
 
 from trainlab.claims.jobs import ArmJob, ClaimComposer
 from trainlab.claims.registry import ClaimFile
-from trainlab.claims.sources import Shift, Signal
+from trainlab.claims.sources import ShiftSource, SignalSource
 from trainlab.config.validation import validate_model
 from trainlab.runs.result import DONE_STATUSES
 from trainlab.runs.run_folder import RunFolder
@@ -34,7 +33,7 @@ from trainlab.units import pluralize
 
 
 class ClaimInterrupted(SweepFailed):
-    """Somebody asked for an end: no other claim is begun either."""
+    """The user interrupted it: no other claim is begun either."""
 
 
 @dataclass(frozen=True)
@@ -53,39 +52,41 @@ class ClaimOptions:
 
 @dataclass(frozen=True)
 class ExecutionContext:
-    """What runs need to be run: a budget, Hydra made ready, warm processes, and where progress is told."""
+    """What runs need: options, Hydra made ready, the server of processes, and where progress is shown."""
 
-    setup: ClaimOptions
+    options: ClaimOptions
     composer: ClaimComposer
     server: ForkServer
     console: Console
 
 
-def run_jobs(entry: ClaimFile, jobs: Sequence[ArmJob], bench: ExecutionContext) -> dict[str, dict[int, Path]]:
-    """The folder of each arm's run of each seed. Runs what is not done; what is done without the evidence
-    needed is done again.
+def run_jobs(
+    entry: ClaimFile, jobs: Sequence[ArmJob], context: ExecutionContext
+) -> dict[str, dict[int, Path]]:
+    """Runs what is not done; a run that lacks what the claim needs is done again.
+
+    Returns the folder of each arm's run of each seed.
 
     Raises:
         RequestError: a network cannot be built; nothing was started.
         SweepFailed: a run failed or was interrupted, and has been named.
     """
-    console = bench.console
-    values = validate_model(SweepSettings, SWEEP_SETTINGS | {"retry_failed": bench.setup.retry_failed})
+    console = context.console
+    settings = validate_model(SweepSettings, SWEEP_SETTINGS | {"retry_failed": context.options.retry_failed})
     overrides = (job.overrides for job in jobs)
-    plan = make_plan(overrides, bench.composer.compose, values, _differing_keys(entry), clashes_matter=False)
-    check_architectures(plan.todo, bench.server)
+    plan = make_plan(
+        overrides, context.composer.compose, settings, _differing_keys(entry), clashes_matter=False
+    )
+    check_architectures(plan.todo, context.server)
     record_plan(plan)
-    again = [
-        job
-        for job in plan.jobs
-        if job.status in DONE_STATUSES and not has_required_artifacts(entry, plan.runs / job.run_id)
-    ]
-    shared = f" ({len(again)} of them again, for what their records lack)" if again else ""
-    line = markup_text("[bold]{}[/bold]: {}{}", entry.name, _plan_summary(plan, len(again)), shared)
+    done = [job for job in plan.jobs if job.status in DONE_STATUSES]
+    again = [job for job in done if not has_required_artifacts(entry, plan.runs / job.run_id)]
+    note = f" ({len(again)} of them again, for what their records lack)" if again else ""
+    line = markup_text("[bold]{}[/bold]: {}{}", entry.name, _plan_summary(plan, len(again)), note)
     console.print(line, highlight=False, soft_wrap=True)
-    _raise_unless_done(entry, plan, _run_plan(plan, values, bench), console)
+    _raise_unless_done(entry, plan, _run_plan(plan, settings, context), console)
     rerun = replace(plan, todo=again)
-    _raise_unless_done(entry, rerun, _run_plan(rerun, values | {"rerun": True}, bench), console)
+    _raise_unless_done(entry, rerun, _run_plan(rerun, settings | {"rerun": True}, context), console)
     folders: dict[str, dict[int, Path]] = {}
     for job, run_id in zip(jobs, plan.requested, strict=True):
         folders.setdefault(job.arm, {})[job.seed] = plan.runs / run_id
@@ -103,36 +104,36 @@ def _plan_summary(plan: Plan, again: int) -> str:
     return f"{pluralize(len(plan.jobs), 'run')}, {len(plan.jobs) - todo} done before, {todo} to do"
 
 
-def _run_plan(plan: Plan, values: dict[str, Any], bench: ExecutionContext) -> list[Outcome]:
+def _run_plan(plan: Plan, settings: dict[str, object], context: ExecutionContext) -> list[Outcome]:
     if not plan.todo:
         return []
-    engine = LocalEngine(SlotSettings(slots=bench.setup.slots))
-    with SweepDisplay(plan, bench.console) as display:
-        return engine.run(plan, values, bench.server, display)
+    engine = LocalEngine(SlotSettings(slots=context.options.slots))
+    with SweepDisplay(plan, context.console) as display:
+        return engine.run(plan, settings, context.server, display)
 
 
 def _differing_keys(entry: ClaimFile) -> list[str]:
     """The keys in which the arms differ: what names a run in the display."""
-    of_arms = [line.partition("=")[0].lstrip("+") for lines in entry.claim.arms.values() for line in lines]
-    return [*dict.fromkeys(of_arms), "seed"]
+    keys = [line.partition("=")[0].lstrip("+") for lines in entry.claim.arms.values() for line in lines]
+    return [*dict.fromkeys(keys), "seed"]
 
 
 def has_required_artifacts(entry: ClaimFile, folder: Path) -> bool:
-    """Whether a finished run, perhaps another claim's, has kept what this claim asks for."""
+    """Whether a finished run, perhaps another claim's, has kept what this claim needs."""
     sources = entry.claim.all_sources
     needed: list[Path] = []
-    if any(isinstance(source, Shift) for source in sources):
+    if any(isinstance(source, ShiftSource) for source in sources):
         result = RunFolder(folder).result()
-        if result is not None and result.status == "finished":  # a diverged one is shifted by nobody
+        if result is not None and result.status == "finished":  # a diverged one is not evaluated
             needed.append(folder / "checkpoints" / "last.ckpt")
     shows_signals = entry.claim.figure.kind in ("heat_map", "depth")
-    if shows_signals or any(isinstance(source, Signal) for source in sources):
+    if shows_signals or any(isinstance(source, SignalSource) for source in sources):
         needed.append(folder / "signals.parquet")
     return all(path.exists() for path in needed)
 
 
 def _raise_unless_done(entry: ClaimFile, plan: Plan, outcomes: Sequence[Outcome], console: Console) -> None:
-    """Raises where not all is done: Stopped where somebody asked for it, SweepFailed where runs failed."""
+    """Raises where not all is done: ClaimInterrupted after an interrupt, SweepFailed where runs failed."""
     if {outcome.status for outcome in outcomes} & {"interrupted", "unstarted"}:
         raise ClaimInterrupted(
             f"claim {entry.name}: stopped; the same command goes on, nothing finished is run twice"
@@ -167,7 +168,7 @@ class TuningOutcome:
         return self.candidates[self.accuracies.index(max(self.accuracies))]
 
 
-def tune_arms(entry: ClaimFile, bench: ExecutionContext) -> tuple[ClaimFile, dict[str, TuningOutcome]]:
+def tune_arms(entry: ClaimFile, context: ExecutionContext) -> tuple[ClaimFile, dict[str, TuningOutcome]]:
     """The claim with the best candidate added to each tuned arm, and how each was chosen.
 
     Raises:
@@ -177,25 +178,30 @@ def tune_arms(entry: ClaimFile, bench: ExecutionContext) -> tuple[ClaimFile, dic
     if tune is None or not arms:
         return entry, {}
     seeds = range(TUNING_SEED, TUNING_SEED + tune.seeds)
-    jobs = bench.composer.tuning_jobs(entry, bench.setup.profile, seeds, *bench.setup.overrides())
-    measured = _evaluate_candidates(entry, jobs, bench)
-    choices = {}
+    jobs = context.composer.tuning_jobs(entry, context.options.profile, seeds, *context.options.overrides())
+    measured = _evaluate_candidates(entry, jobs, context)
+    outcomes = {}
     for arm in arms:
-        of_arm = [measured[arm, i] for i in range(len(tune.candidates))]
-        choices[arm] = TuningOutcome(tune.candidates, [a for a, _ in of_arm], sum(s for _, s in of_arm))
-    chosen = {
-        arm: [*lines, *choices[arm].best] if arm in choices else lines
+        candidates = [measured[arm, i] for i in range(len(tune.candidates))]
+        accuracies, seconds = zip(*candidates, strict=True)
+        outcomes[arm] = TuningOutcome(tune.candidates, list(accuracies), sum(seconds))
+    best = {
+        arm: [*lines, *outcomes[arm].best] if arm in outcomes else lines
         for arm, lines in entry.claim.arms.items()
     }
-    return replace(entry, claim=entry.claim.model_copy(update={"arms": chosen})), choices
+    return replace(entry, claim=entry.claim.model_copy(update={"arms": best})), outcomes
 
 
 def _evaluate_candidates(
-    entry: ClaimFile, jobs: Mapping[tuple[str, int], Sequence[ArmJob]], bench: ExecutionContext
+    entry: ClaimFile, jobs: Mapping[tuple[str, int], Sequence[ArmJob]], context: ExecutionContext
 ) -> dict[tuple[str, int], tuple[float, float]]:
     """Mean validation accuracy and seconds of each arm's candidate; what diverged is chosen last."""
-    flat = [replace(job, arm=f"{arm}, candidate {i + 1}") for (arm, i), of in jobs.items() for job in of]
-    folders = run_jobs(entry, flat, bench)
+    flat = [
+        replace(job, arm=f"{arm}, candidate {i + 1}")
+        for (arm, i), candidate_jobs in jobs.items()
+        for job in candidate_jobs
+    ]
+    folders = run_jobs(entry, flat, context)
     found = {}
     for arm, i in jobs:
         results = [RunFolder(folder).result() for folder in folders[f"{arm}, candidate {i + 1}"].values()]

@@ -1,10 +1,17 @@
 """What is expected of a claim's arms, and of which numbers: one class a kind, named in the file by `kind`."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
-from trainlab.claims.sources import Signal, Source, StrictModel, Theory, needs_run
+from trainlab.claims.sources import (
+    BaseSource,
+    SignalSource,
+    Source,
+    StrictModel,
+    TheorySource,
+    needs_run,
+)
 
 NonEmptyStr = Annotated[str, Field(min_length=1)]
 FiniteFloat = Annotated[float, Field(allow_inf_nan=False)]
@@ -12,11 +19,10 @@ ArmName = str
 
 
 def _check_run_override(override: str) -> str:
-    """A setting of a run. What this machine does with runs is not a claim's to say, whoever wrote it."""
+    """An override of a run's own settings: what this machine does with runs is not for a claim to decide."""
     key = override.lstrip("+~").partition("=")[0].strip()
-    if key.partition(".")[0].partition("@")[0].partition("/")[0] in FORBIDDEN_GROUPS or key.startswith(
-        "logger."
-    ):
+    group = key.partition(".")[0].partition("@")[0].partition("/")[0]
+    if group in FORBIDDEN_GROUPS or key.startswith("logger."):
         raise ValueError(f"{key} is not for a claim to set: expected settings of the run itself")
     if "${" in override:
         raise ValueError(f"{key} is an interpolation: expected a plain value")
@@ -27,27 +33,31 @@ FORBIDDEN_GROUPS = ("paths", "hydra", "sweep")
 Overrides = list[Annotated[str, AfterValidator(_check_run_override)]]
 
 
-class _Expectation(StrictModel):
-    says: NonEmptyStr
-    """The expectation in words, for people."""
+class BaseExpectation(StrictModel):
+    """What all expectations have. `description` (`says` in the file) is the expectation in words."""
+
+    description: NonEmptyStr = Field(alias="says")
 
     def arms(self) -> list[ArmName]:
         """The arms that it looks at."""
         raise NotImplementedError
 
-    def sources(self) -> list[Any]:
-        """What it measures of each."""
-        return [self.of] if hasattr(self, "of") else []
+    def sources(self) -> list[BaseSource]:
+        """What it measures of each arm."""
+        return []
 
 
-class _MeanExpectation(_Expectation):
+class MeanExpectation(BaseExpectation):
     """An expectation on the mean over seeds; `bootstrap` for values that are far from normal."""
 
     of: Source
     interval: Literal["t", "bootstrap"] = "t"
 
+    def sources(self) -> list[BaseSource]:
+        return [self.of]
 
-class GreaterBy(_MeanExpectation):
+
+class GreaterBy(MeanExpectation):
     """`more` exceeds `than` by at least `by` (the minimum effect), seeds paired."""
 
     kind: Literal["more"]
@@ -56,11 +66,10 @@ class GreaterBy(_MeanExpectation):
     by: float = 0.0
 
     def arms(self) -> list[ArmName]:
-        """The two."""
         return [self.more, self.than]
 
 
-class Ordered(_MeanExpectation):
+class Ordered(MeanExpectation):
     """Each arm exceeds the next by at least `by`."""
 
     kind: Literal["order"]
@@ -68,11 +77,10 @@ class Ordered(_MeanExpectation):
     by: float = 0.0
 
     def arms(self) -> list[ArmName]:
-        """The highest first."""
         return self.order
 
 
-class Interaction(_MeanExpectation):
+class Interaction(MeanExpectation):
     """(a − b) − (c − d) is at least `by`: what one factor does depends on the other."""
 
     kind: Literal["interaction"]
@@ -81,11 +89,10 @@ class Interaction(_MeanExpectation):
     by: float = 0.0
 
     def arms(self) -> list[ArmName]:
-        """a, b, c, d."""
         return [*self.pair, *self.against]
 
 
-class Equivalent(_MeanExpectation):
+class Equivalent(MeanExpectation):
     """The two arms differ by less than `within` (two one-sided tests)."""
 
     kind: Literal["same"]
@@ -93,11 +100,10 @@ class Equivalent(_MeanExpectation):
     within: Annotated[float, Field(gt=0)]
 
     def arms(self) -> list[ArmName]:
-        """The two."""
         return self.same
 
 
-class Threshold(_MeanExpectation):
+class Threshold(MeanExpectation):
     """The mean over seeds of one arm is at least, or at most, a number."""
 
     kind: Literal["bound"]
@@ -106,18 +112,17 @@ class Threshold(_MeanExpectation):
     at_most: float | None = None
 
     @model_validator(mode="after")
-    def _one(self) -> "Threshold":
+    def _has_one_bound(self) -> "Threshold":
         if (self.at_least is None) == (self.at_most is None):
             raise ValueError("expected one of at_least and at_most")
         return self
 
     def arms(self) -> list[ArmName]:
-        """The one."""
         return [self.arm]
 
 
-class ApproxEqual(_MeanExpectation):
-    """The mean over seeds of one arm is a number, give or take a share of it, `within`; or, for each of these
+class ApproxEqual(MeanExpectation):
+    """The mean over seeds of one arm is a number, to within a share of it, `within`; or, for each of these
     layers of the source, its own number (two one-sided tests each)."""
 
     kind: Literal["near"]
@@ -126,28 +131,27 @@ class ApproxEqual(_MeanExpectation):
     within: Annotated[float, Field(gt=0, lt=1)]
 
     @model_validator(mode="after")
-    def _of_layers(self) -> "ApproxEqual":
-        if 0 in self.wanted.values():
+    def _is_by_layer(self) -> "ApproxEqual":
+        if 0 in self.targets.values():
             raise ValueError("equals: 0 has no shares; say it with two bounds")
-        if isinstance(self.equals, dict) and not isinstance(self.of, Signal | Theory):
+        if isinstance(self.equals, dict) and not isinstance(self.of, SignalSource | TheorySource):
             raise ValueError("equals: numbers by layer need a source of layers: signal or theory")
         return self
 
     @property
-    def wanted(self) -> dict[str, float]:
-        """The number of each layer; of a single number, of the source's own (named '')."""
+    def targets(self) -> dict[str, float]:
+        """The number of each layer; a single number is of the source's own layer, named ''."""
         return self.equals if isinstance(self.equals, dict) else {"": self.equals}
 
-    def source(self, layer: str) -> Any:
-        """The source for a layer of `wanted`."""
+    def source_of_layer(self, layer: str) -> BaseSource:
+        """The source for a layer of `targets`."""
         return self.of if layer == "" else self.of.model_copy(update={"layer": layer})
 
     def arms(self) -> list[ArmName]:
-        """The one."""
         return [self.arm]
 
 
-class Learns(_Expectation):
+class Learns(BaseExpectation):
     """`arm` learns; with `unlike`, more often than that one, which does not (Fisher's exact test)."""
 
     kind: Literal["learns"]
@@ -155,42 +159,43 @@ class Learns(_Expectation):
     unlike: ArmName | None = None
 
     def arms(self) -> list[ArmName]:
-        """One or two."""
         return [self.arm] if self.unlike is None else [self.arm, self.unlike]
 
 
-class AtChance(_Expectation):
+class AtChance(BaseExpectation):
     """`arm` does not learn: it stays at chance."""
 
     kind: Literal["chance"]
     arm: ArmName
 
     def arms(self) -> list[ArmName]:
-        """The one."""
         return [self.arm]
 
 
-class Exact(_Expectation):
+class Exact(BaseExpectation):
     """A fact: equal to a number (within `within`), a shape, or one of these for each named layer."""
 
     kind: Literal["exact"]
     of: Source
     arm: ArmName | None = None
-    equals: Any
+    equals: object
     within: Annotated[float, Field(ge=0)] = 0.0
 
     @model_validator(mode="after")
-    def _fixed(self) -> "Exact":
+    def _needs_no_run(self) -> "Exact":
         if needs_run(self.of):
             raise ValueError("exact: expected a source of anatomy or theory; of runs, use same or bound")
         return self
 
     def arms(self) -> list[ArmName]:
-        """The one, or none where the source needs no network."""
+        """None where the source needs no network."""
         return [] if self.arm is None else [self.arm]
 
+    def sources(self) -> list[BaseSource]:
+        return [self.of]
 
-class PhaseBoundary(_Expectation):
+
+class PhaseBoundary(BaseExpectation):
     """Of a claim with a `grid`: theory's depth scale ξ says which of its cells learn.
 
     `agreement`: the mean of two shares, of the cells that learn those with depth ≤ `rule` · ξ, and of those
@@ -209,16 +214,9 @@ class PhaseBoundary(_Expectation):
         return []
 
 
+Contrast = GreaterBy | Ordered | Interaction | Equivalent | Threshold
+"""The expectations on one mean, or on differences of means, over paired seeds."""
+
 Expectation = Annotated[
-    GreaterBy
-    | Ordered
-    | Interaction
-    | Equivalent
-    | Threshold
-    | ApproxEqual
-    | Learns
-    | AtChance
-    | Exact
-    | PhaseBoundary,
-    Field(discriminator="kind"),
+    Contrast | ApproxEqual | Learns | AtChance | Exact | PhaseBoundary, Field(discriminator="kind")
 ]

@@ -4,7 +4,6 @@ import html
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from trainlab.claims.claim_page import (
     FIGURE_FILE,
@@ -13,6 +12,7 @@ from trainlab.claims.claim_page import (
     format_p_value,
     provenance,
 )
+from trainlab.claims.claim_record import ClaimRecord, ExpectationRecord
 from trainlab.claims.collection_pages import (
     COLLECTION_PAGES,
     NOT_RUN,
@@ -21,7 +21,7 @@ from trainlab.claims.collection_pages import (
     read_records,
     verdicts_by_claim,
 )
-from trainlab.claims.judge import format_in_unit
+from trainlab.claims.judge import AdjustedVerdict, format_in_unit
 from trainlab.claims.registry import ClaimFile
 from trainlab.claims.safe_html import extra_pages, image_tag, inline_svg, read_svg
 from trainlab.runs.safe_files import write_atomically
@@ -41,8 +41,8 @@ h1,h2{overflow-wrap:anywhere}}
 .supported{color:#00664b;font-weight:600}.refuted{color:#a34700;font-weight:600}
 .open{color:#555;font-weight:600}
 @media print{h2{break-before:page}}"""
-FOREST_COLUMNS = ("estimate", "low", "high", "bound", "verdict")
-"""Of a finding, in the forest plot."""
+FOREST_COLUMNS = {"estimate", "low", "high", "bound", "verdict"}
+"""Of an expectation, in the forest plot."""
 _CLASSES = {"supported": "supported", "refuted": "refuted"}
 
 
@@ -56,8 +56,9 @@ def write_report(path: Path, entries: Sequence[ClaimFile], folder: Path | None =
 def report_html(entries: Sequence[ClaimFile], folder: Path | None = None) -> str:
     """The whole report: of each collection the summary, the forest plot, and a section for each claim; then
     what stands beside the claims in `folder`."""
-    body = [part for name, of in group_by_collection(entries).items() for part in _collection_html(name, of)]
-    body += [f"<article>{part}</article>" for part in (extra_pages(folder) if folder is not None else [])]
+    groups = group_by_collection(entries)
+    body = [part for name, group in groups.items() for part in _collection_html(name, group)]
+    body += [f"<article>{page}</article>" for page in (extra_pages(folder) if folder is not None else [])]
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width"><title>trainlab: claims</title>'
@@ -66,72 +67,73 @@ def report_html(entries: Sequence[ClaimFile], folder: Path | None = None) -> str
 
 
 def _collection_html(name: str, entries: Sequence[ClaimFile]) -> list[str]:
-    found = read_records(entries)
-    judged = verdicts_by_claim(found)
+    records = read_records(entries)
+    verdicts = verdicts_by_claim(records)
     sections = [
-        _claim_html(entry, found[entry.name], judged[entry.name]) for entry in entries if entry.name in found
+        _claim_html(entry, records[entry.name], verdicts[entry.name])
+        for entry in entries
+        if entry.name in records
     ]
     return [
         f"<h1>{html.escape(COLLECTION_PAGES[name].title)}</h1>",
-        f"<p>{_code_spans(html.escape(provenance_paragraph(found)))}</p>",
-        _summary_table(entries, judged),
-        inline_svg(forest_plot_svg(found)) if found else "",
+        f"<p>{_code_spans(html.escape(provenance_paragraph(records.values())))}</p>",
+        _summary_table(entries, verdicts),
+        inline_svg(forest_plot_svg(records)) if records else "",
         *sections,
     ]
 
 
-def forest_plot_svg(found: Mapping[str, Mapping[str, Any]]) -> str:
+def forest_plot_svg(records: Mapping[str, ClaimRecord]) -> str:
     """The forest plot of all expectations on shares, as SVG; empty where there is none."""
     rows = [
-        {"name": f"{name} ({i})", **{key: finding[key] for key in FOREST_COLUMNS}}
-        for name, record in found.items()
-        for i, finding in enumerate(record["findings"], start=1)
-        if finding["unit"] in ("share", "points") and finding["low"] is not None
-        and finding["kind"] != "boundary"  # of runs, not of images
+        {"name": f"{name} ({i})", **expectation.model_dump(include=FOREST_COLUMNS)}
+        for name, record in records.items()
+        for i, expectation in enumerate(record.expectations, start=1)
+        if expectation.unit in ("share", "points") and expectation.low is not None
+        and expectation.kind != "boundary"  # of runs, not of images
     ]  # fmt: skip
     if not rows:
         return ""
-    from trainlab.figures import interval_plots as forest_plot
+    from trainlab.figures.interval_plots import forest_plot
     from trainlab.figures.style import to_svg
 
-    return to_svg(
-        forest_plot.forest_plot(rows, "Every expectation on a share of images, and its minimum effect")
-    )
+    return to_svg(forest_plot(rows, "Every expectation on a share of images, and its minimum effect"))
 
 
-def _summary_table(entries: Sequence[ClaimFile], judged: Mapping[str, tuple[str, float]]) -> str:
+def _summary_table(entries: Sequence[ClaimFile], verdicts: Mapping[str, AdjustedVerdict]) -> str:
     rows = []
     for entry in entries:
-        verdict, p = judged.get(entry.name, (NOT_RUN, 1.0))
-        shown = format_p_value(p) if entry.name in judged else "–"
-        name = html.escape(entry.name)
-        link = f'<a href="#{name}">{name}</a>' if entry.name in judged else name
-        question = html.escape(entry.claim.question)
-        rows.append(
-            f"<tr><td>{link}</td><td>{question}</td><td>{_verdict_span(verdict)}</td><td>{html.escape(shown)}</td></tr>"
-        )
+        name, adjusted = html.escape(entry.name), verdicts.get(entry.name)
+        if adjusted is None:
+            link, verdict, p_value = name, NOT_RUN, "–"
+        else:
+            link = f'<a href="#{name}">{name}</a>'
+            verdict, p_value = adjusted.verdict, format_p_value(adjusted.p_value)
+        cells = (link, html.escape(entry.claim.question), _verdict_span(verdict), html.escape(p_value))
+        rows.append(f"<tr>{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>")
     head = "<tr><th>claim</th><th>question</th><th>verdict</th><th>p, Holm-adjusted</th></tr>"
     return f"<table>{head}{''.join(rows)}</table>"
 
 
-def _claim_html(entry: ClaimFile, record: Mapping[str, Any], judged: tuple[str, float]) -> str:
+def _claim_html(entry: ClaimFile, record: ClaimRecord, adjusted: AdjustedVerdict) -> str:
     e = html.escape
     path = entry.folder / FIGURE_FILE
-    picture = "" if read_svg(path) is None else image_tag(path, record["question"])
+    picture = "" if read_svg(path) is None else image_tag(path, record.question)
     rows = "".join(
-        f"<tr><td>{_verdict_span(f['verdict'])}</td><td>{e(f['says'])}</td><td>{e(f['saw'])}</td>"
-        f"<td>{e(_bound_text(f))}</td></tr>"
-        for f in record["findings"]
+        f"<tr><td>{_verdict_span(one.verdict)}</td><td>{e(one.description)}</td><td>{e(one.observed)}</td>"
+        f"<td>{e(_bound_text(one))}</td></tr>"
+        for one in record.expectations
     )
     return (
-        f'<h2 id="{e(entry.name)}">{e(record["question"])}</h2>'
-        f"<blockquote>{e(record['statement'])}<br><small>{e(record['source'])}</small></blockquote>"
-        f"<p>{_verdict_span(judged[0])} in this report, {e(format_p_equation(judged[1]))} over all claims; "
-        f"by itself {e(record['verdict'])}, {e(certainty_text(record))}.</p>"
+        f'<h2 id="{e(entry.name)}">{e(record.question)}</h2>'
+        f"<blockquote>{e(record.statement)}<br><small>{e(record.source)}</small></blockquote>"
+        f"<p>{_verdict_span(adjusted.verdict)} in this report, "
+        f"{e(format_p_equation(adjusted.p_value))} over all claims; "
+        f"by itself {e(record.verdict)}, {e(certainty_text(record))}.</p>"
         f"<table><tr><th></th><th>expected</th><th>seen</th><th>bound</th></tr>{rows}</table>{picture}"
-        f"<p><b>Scale.</b> {e(record['scale'])} <b>Unlike the source.</b> {e(record['differs'])}</p>"
-        f"<p><b>Try.</b> {e(record['try'])}</p>"
-        f"<p><small><code>trainlab claims run {e(record['name'])}</code> {e(provenance(record))}</small></p>"
+        f"<p><b>Scale.</b> {e(record.scale)} <b>Unlike the source.</b> {e(record.differs)}</p>"
+        f"<p><b>Try.</b> {e(record.suggestion)}</p>"
+        f"<p><small><code>trainlab claims run {e(record.name)}</code> {e(provenance(record))}</small></p>"
     )
 
 
@@ -140,8 +142,8 @@ def _code_spans(escaped: str) -> str:
     return re.sub("`([^`]*)`", r"<code>\1</code>", escaped)
 
 
-def _bound_text(finding: Mapping[str, Any]) -> str:
-    return "" if finding["bound"] is None else format_in_unit(finding["bound"], finding["unit"])
+def _bound_text(expectation: ExpectationRecord) -> str:
+    return "" if expectation.bound is None else format_in_unit(expectation.bound, expectation.unit)
 
 
 def _verdict_span(verdict: str) -> str:

@@ -11,7 +11,7 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.types import Override
 
 from trainlab.claims.registry import ClaimFile
-from trainlab.claims.sources import Shift
+from trainlab.claims.sources import ShiftSource
 from trainlab.config.composer import BulkComposer
 from trainlab.config.options import package_conf
 from trainlab.errors import RequestError
@@ -24,7 +24,7 @@ DEFAULT_OVERRIDES = ("logger=none", "checkpoint=none", "signals=on", "trainer.th
 
 @dataclass(frozen=True)
 class ArmJob:
-    """One run of a claim."""
+    """One run of an arm."""
 
     arm: str
     seed: int
@@ -32,7 +32,7 @@ class ArmJob:
 
 
 class ClaimComposer:
-    """Turns the lines of claims into jobs and settings; made by `composer()`."""
+    """Turns the overrides of claims into jobs and settings; made by `claim_composer`."""
 
     def __init__(self, loader: Any):
         self._loader = loader
@@ -86,12 +86,11 @@ class ClaimComposer:
 def arm_overrides(entry: ClaimFile, profile: str, arm: str, *more: str) -> list[str]:
     """The overrides of an arm, the most particular last."""
     claim = entry.claim
-    needs_weights = any(isinstance(source, Shift) for source in claim.all_sources)
-    evidence = ["checkpoint=last"] if needs_weights else []
-    budget = getattr(claim.profiles, profile).overrides
+    needs_weights = any(isinstance(source, ShiftSource) for source in claim.all_sources)
+    checkpoint = ["checkpoint=last"] if needs_weights else []
     return [
-        *DEFAULT_OVERRIDES, *evidence, f"group=claim-{entry.name}",
-        *budget, *claim.common, *claim.arms[arm], *more,
+        *DEFAULT_OVERRIDES, *checkpoint, f"group=claim-{entry.name}",
+        *claim.profile(profile).overrides, *claim.common, *claim.arms[arm], *more,
     ]  # fmt: skip
 
 

@@ -1,16 +1,17 @@
-"""Expectations become findings, findings the verdict on a claim, claims the verdicts of a report.
+"""Expectations are judged one by one, then each claim as a whole, then all claims of a report together.
 
 A claim is a conjunction. It is supported where each of its expectations is at level α: the intersection-union
 test needs no correction for their number (Berger 1982, Technometrics 24). It is refuted where one of them is
-refuted, which Bonferroni corrects for. A second look, after seeds were added, doubles every p-value, so that
-looking again is paid for. Over the claims of a report Holm's method keeps the chance of any false verdict; a
-claim is either true or false, so that only one of its two verdicts can be, and the clearer one is what counts
-(Shaffer 1980, Annals of Statistics 8).
+refuted, which Bonferroni corrects for. A second analysis, after seeds were added, doubles every p-value
+(Bonferroni over the interim analyses). Over the claims of a report Holm's method keeps the chance of any
+false verdict; a claim is either true or false, so that only one of its two verdicts can be, and the clearer
+one is what counts (Shaffer 1980, Annals of Statistics 8).
 """
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
 from scipy import stats
@@ -19,6 +20,7 @@ from trainlab.analysis.phase_diagram import PhasePoint
 from trainlab.claims.expectations import (
     ApproxEqual,
     AtChance,
+    Contrast,
     Equivalent,
     Exact,
     GreaterBy,
@@ -28,8 +30,17 @@ from trainlab.claims.expectations import (
     PhaseBoundary,
     Threshold,
 )
-from trainlab.stats import hypothesis_tests
-from trainlab.stats.hypothesis_tests import OneSidedPValues, bonferroni
+from trainlab.stats.hypothesis_tests import (
+    OneSidedPValues,
+    all_hold,
+    bonferroni,
+    contrast_test,
+    equivalence_test,
+    holm_adjust,
+    majority_test,
+    mean_test,
+)
+from trainlab.stats.intervals import Interval, mean_interval
 
 ALPHA = 0.05
 SUPPORTED, REFUTED, UNDECIDED = "supported", "refuted", "not enough evidence"
@@ -37,21 +48,24 @@ SUPPORTED, REFUTED, UNDECIDED = "supported", "refuted", "not enough evidence"
 SeedValues = Mapping[str, Mapping[int, float]]
 """A number for each arm and seed."""
 
+Fact = float | Sequence[int] | Mapping[str, "Fact"]
+"""A number, a shape, or one of these for each of some layers."""
+
 
 @dataclass(frozen=True)
 class ExpectationResult:
     """What came of one expectation.
 
     `estimate`, `low`, `high` (95% interval) and `bound` are of what was compared, in `unit`; None where the
-    expectation is not about a mean. `n` seeds. `saw` tells it in words.
+    expectation is not about a mean. `n` seeds. `observed` is the outcome in words.
     """
 
-    says: str
+    description: str
     kind: str
     verdict: str
     p_for: float
     p_against: float
-    saw: str
+    observed: str
     estimate: float | None = None
     low: float | None = None
     high: float | None = None
@@ -60,159 +74,158 @@ class ExpectationResult:
     n: int = 0
 
 
-def verdict_from_p_values(sides: OneSidedPValues, alpha: float = ALPHA) -> str:
+class AdjustedVerdict(NamedTuple):
+    """The verdict on a claim among others, and its p-value, adjusted for their number."""
+
+    verdict: str
+    p_value: float
+
+
+def verdict_from_p_values(p_values: OneSidedPValues, alpha: float = ALPHA) -> str:
     """Supported, refuted, or neither."""
-    if sides.p_for <= alpha:
+    if p_values.p_for <= alpha:
         return SUPPORTED
-    return REFUTED if sides.p_against <= alpha else UNDECIDED
+    return REFUTED if p_values.p_against <= alpha else UNDECIDED
 
 
-def judge_mean(expectation: Any, values: SeedValues, looks: int = 1) -> ExpectationResult:
-    """One expectation on a mean over seeds, judged; `looks` is how often the claim may be judged in all."""
+def judge_mean(expectation: Contrast, values: SeedValues, analyses: int = 1) -> ExpectationResult:
+    """One expectation on a mean over seeds; `analyses` is how often the claim may be judged in all."""
     contrasts, bound = build_contrasts(expectation, values)
     if len(contrasts[0]) < 2:
-        saw = f"{len(contrasts[0])} seeds have a value in every arm"
-        return ExpectationResult(expectation.says, expectation.kind, UNDECIDED, 1.0, 1.0, saw, bound=bound)
+        observed = f"{len(contrasts[0])} seeds have a value in every arm"
+        return ExpectationResult(
+            expectation.description, expectation.kind, UNDECIDED, 1.0, 1.0, observed, bound=bound
+        )
     method = expectation.interval
     if isinstance(expectation, Equivalent):
-        sides = hypothesis_tests.equivalence_test(contrasts[0], bound, method)
+        p_values = equivalence_test(contrasts[0], bound, method)
     elif isinstance(expectation, Threshold) and expectation.at_most is not None:
-        sides = OneSidedPValues(*reversed(hypothesis_tests.mean_test(contrasts[0], bound, method)))
+        p_values = mean_test(contrasts[0], bound, method).reversed()
     else:
-        each = [hypothesis_tests.mean_test(contrast, bound, method) for contrast in contrasts]
-        against = min(1.0, len(each) * min(side.p_against for side in each))
-        sides = OneSidedPValues(max(side.p_for for side in each), against)
-    sides = bonferroni(sides, looks)
-    intervals = [hypothesis_tests.interval_of_mean(contrast, method) for contrast in contrasts]
-    shown = min(intervals, key=lambda i: i.value or 0.0)  # of an order: the step that is least sure of itself
+        p_values = all_hold([mean_test(contrast, bound, method) for contrast in contrasts])
+    p_values = bonferroni(p_values, analyses)
+    intervals = [mean_interval(contrast, method=method) for contrast in contrasts]
+    shown = min(intervals, key=lambda i: i.value or 0.0)  # of an order: the step that is least certain
     unit = _contrast_unit(expectation)
-    saw = "; ".join(_format_interval(i.value, i.low, i.high, unit) for i in intervals)
+    observed = "; ".join(_format_interval(interval, unit) for interval in intervals)
     return ExpectationResult(
-        expectation.says, expectation.kind, verdict_from_p_values(sides), *sides, saw,
+        expectation.description, expectation.kind, verdict_from_p_values(p_values), *p_values, observed,
         shown.value, shown.low, shown.high, bound, unit, shown.n,
     )  # fmt: skip
 
 
-def build_contrasts(expectation: Any, values: SeedValues) -> tuple[list[list[float]], float]:
+def build_contrasts(expectation: Contrast, values: SeedValues) -> tuple[list[list[float]], float]:
     """What is tested, seed by seed (paired over the seeds that all arms have), and against which bound."""
     seeds = sorted(set.intersection(*(set(values[arm]) for arm in expectation.arms())))
 
-    def of(arm: str) -> np.ndarray:
+    def values_of(arm: str) -> np.ndarray:
         return np.array([values[arm][seed] for seed in seeds])
 
-    if isinstance(expectation, GreaterBy):
-        return [(of(expectation.more) - of(expectation.than)).tolist()], expectation.by
-    if isinstance(expectation, Equivalent):
-        first, second = expectation.same
-        return [(of(first) - of(second)).tolist()], expectation.within
-    if isinstance(expectation, Ordered):
-        pairs = zip(expectation.order, expectation.order[1:], strict=False)
-        return [(of(high) - of(low)).tolist() for high, low in pairs], expectation.by
-    if isinstance(expectation, Interaction):
-        (a, b), (c, d) = expectation.pair, expectation.against
-        return [(of(a) - of(b) - of(c) + of(d)).tolist()], expectation.by
-    bound = expectation.at_least if expectation.at_least is not None else expectation.at_most
-    return [of(expectation.arm).tolist()], bound
+    match expectation:
+        case GreaterBy():
+            return [(values_of(expectation.more) - values_of(expectation.than)).tolist()], expectation.by
+        case Equivalent():
+            first, second = expectation.same
+            return [(values_of(first) - values_of(second)).tolist()], expectation.within
+        case Ordered():
+            pairs = itertools.pairwise(expectation.order)
+            return [(values_of(high) - values_of(low)).tolist() for high, low in pairs], expectation.by
+        case Interaction():
+            a, b, c, d = (values_of(arm) for arm in expectation.arms())
+            return [(a - b - c + d).tolist()], expectation.by
+        case Threshold():
+            bound = expectation.at_most if expectation.at_least is None else expectation.at_least
+            return [values_of(expectation.arm).tolist()], bound or 0.0
 
 
 def judge_learning(
-    expectation: Learns | AtChance, learned: Mapping[str, Mapping[int, bool]], looks: int = 1
+    expectation: Learns | AtChance, learned: Mapping[str, Mapping[int, bool]], analyses: int = 1
 ) -> ExpectationResult:
     """One expectation on whether runs learn, judged by counts."""
     count, n = _count_learned(learned[expectation.arm])
-    saw = f"{expectation.arm}: {count} of {n} learned"
+    observed = f"{expectation.arm}: {count} of {n} learned"
     if isinstance(expectation, AtChance):
-        sides = OneSidedPValues(*reversed(hypothesis_tests.majority_test(count, n)))
+        p_values = majority_test(count, n).reversed()
     elif expectation.unlike is None:
-        sides = hypothesis_tests.majority_test(count, n)
+        p_values = majority_test(count, n)
     else:
         other, other_n = _count_learned(learned[expectation.unlike])
-        sides = hypothesis_tests.contrast_test(count, n, other, other_n)
-        saw += f"; {expectation.unlike}: {other} of {other_n}"
-    sides = bonferroni(sides, looks)
-    return ExpectationResult(
-        expectation.says, expectation.kind, verdict_from_p_values(sides), *sides, saw, n=n
-    )
+        p_values = contrast_test(count, n, other, other_n)
+        observed += f"; {expectation.unlike}: {other} of {other_n}"
+    p_values = bonferroni(p_values, analyses)
+    verdict = verdict_from_p_values(p_values)
+    return ExpectationResult(expectation.description, expectation.kind, verdict, *p_values, observed, n=n)
 
 
 def judge_approx_equal(
-    expectation: ApproxEqual, values: Mapping[str, Sequence[float]], looks: int = 1
+    expectation: ApproxEqual, values: Mapping[str, Sequence[float]], analyses: int = 1
 ) -> ExpectationResult:
-    """Numbers that are near their own, judged layer by layer; `values` over seeds, by layer of `wanted`.
-
-    All must hold, so that the largest p-value is for it; against it, the least, times their number.
-    """
-    says, kind = expectation.says, expectation.kind
-    off = {
-        layer: [value / wanted - 1 for value in values[layer]] for layer, wanted in expectation.wanted.items()
+    """Numbers that should be near their targets, judged layer by layer; `values` over seeds, by layer."""
+    description, kind, method = expectation.description, expectation.kind, expectation.interval
+    targets, unit = expectation.targets, expectation.of.unit()
+    relative_errors = {
+        layer: [value / target - 1 for value in values[layer]] for layer, target in targets.items()
     }
-    if min(map(len, off.values())) < 2:
-        return ExpectationResult(says, kind, UNDECIDED, 1.0, 1.0, "fewer than 2 seeds have a value")
-    each = [
-        hypothesis_tests.equivalence_test(shares, expectation.within, expectation.interval)
-        for shares in off.values()
-    ]
-    against = min(1.0, len(each) * min(side.p_against for side in each))
-    sides = bonferroni(OneSidedPValues(max(side.p_for for side in each), against), looks)
-    saw = ", ".join(
-        f"{_layer_prefix(layer)}"
-        f"{format_in_unit(sum(values[layer]) / len(values[layer]), expectation.of.unit())} "
-        f"({format_in_unit(wanted, expectation.of.unit())})"
-        for layer, wanted in expectation.wanted.items()
+    if min(map(len, relative_errors.values())) < 2:
+        return ExpectationResult(description, kind, UNDECIDED, 1.0, 1.0, "fewer than 2 seeds have a value")
+    tests = [equivalence_test(errors, expectation.within, method) for errors in relative_errors.values()]
+    p_values = bonferroni(all_hold(tests), analyses)
+    observed = ", ".join(
+        f"{_layer_prefix(layer)}{format_in_unit(sum(values[layer]) / len(values[layer]), unit)} "
+        f"({format_in_unit(target, unit)})"
+        for layer, target in targets.items()
     )
     intervals = [
-        hypothesis_tests.interval_of_mean([100 * x for x in shares], expectation.interval)
-        for shares in off.values()
+        mean_interval([100 * error for error in errors], method=method) for errors in relative_errors.values()
     ]
-    worst = max(intervals, key=lambda i: abs(i.value or 0.0))
-    saw += f"; off by {_format_interval(worst.value, worst.low, worst.high, '%')} at most"
+    worst = max(intervals, key=lambda interval: abs(interval.value or 0.0))
+    observed += f"; off by {_format_interval(worst, '%')} at most"
     return ExpectationResult(
-        says, kind, verdict_from_p_values(sides), *sides, saw,
+        description, kind, verdict_from_p_values(p_values), *p_values, observed,
         worst.value, worst.low, worst.high, 100 * expectation.within, "%", worst.n,
     )  # fmt: skip
 
 
 def judge_phase_boundary(
-    expectation: PhaseBoundary, values: Sequence[float], looks: int = 1
+    expectation: PhaseBoundary, values: Sequence[float], analyses: int = 1
 ) -> ExpectationResult:
     """How well theory's boundary agrees with what learned, a number a seed."""
-    sides = bonferroni(hypothesis_tests.mean_test(values, expectation.at_least, expectation.interval), looks)
-    interval = hypothesis_tests.interval_of_mean(values, expectation.interval)
+    p_values = bonferroni(mean_test(values, expectation.at_least, expectation.interval), analyses)
+    interval = mean_interval(values, method=expectation.interval)
     unit = "share" if expectation.measure == "agreement" else ""
     return ExpectationResult(
-        expectation.says, expectation.kind, verdict_from_p_values(sides), *sides,
-        _format_interval(interval.value, interval.low, interval.high, unit),
+        expectation.description, expectation.kind, verdict_from_p_values(p_values), *p_values,
+        _format_interval(interval, unit),
         interval.value, interval.low, interval.high, expectation.at_least, unit, interval.n,
     )  # fmt: skip
 
 
-def judge_exact(expectation: Exact, value: Any) -> ExpectationResult:
+def judge_exact(expectation: Exact, value: Fact) -> ExpectationResult:
     """A fact, which is so or not."""
-    holds = _matches(value, expectation.equals, expectation.within)
-    sides = OneSidedPValues(0.0, 1.0) if holds else OneSidedPValues(1.0, 0.0)
-    saw = (
-        f"{_format_fact(value)}"
-        if holds
-        else f"{_format_fact(value)}, expected {_format_fact(expectation.equals)}"
+    is_so = _matches(value, expectation.equals, expectation.within)
+    p_values = OneSidedPValues(0.0, 1.0) if is_so else OneSidedPValues(1.0, 0.0)
+    observed = _format_fact(value)
+    if not is_so:
+        observed += f", expected {_format_fact(expectation.equals)}"
+    return ExpectationResult(
+        expectation.description, expectation.kind, verdict_from_p_values(p_values), *p_values, observed
     )
-    return ExpectationResult(expectation.says, expectation.kind, verdict_from_p_values(sides), *sides, saw)
 
 
-def claim_p_values(findings: Sequence[ExpectationResult]) -> OneSidedPValues:
+def claim_p_values(results: Sequence[ExpectationResult]) -> OneSidedPValues:
     """The p-values of a claim: all of its expectations hold, or one of them does not."""
-    p_against = min(1.0, len(findings) * min(finding.p_against for finding in findings))
-    return OneSidedPValues(max(finding.p_for for finding in findings), p_against)
+    return all_hold([OneSidedPValues(result.p_for, result.p_against) for result in results])
 
 
 def adjusted_verdicts(
     claims: Mapping[str, OneSidedPValues], alpha: float = ALPHA
-) -> dict[str, tuple[str, float]]:
-    """Verdict and adjusted p-value of each claim of a report: Holm over the p-value of its clearer side."""
-    adjusted = hypothesis_tests.holm_adjust([min(sides) for sides in claims.values()])
+) -> dict[str, AdjustedVerdict]:
+    """The verdict on each claim of a report: Holm's method over the p-value of its clearer side."""
+    adjusted = holm_adjust([min(p_values) for p_values in claims.values()])
     verdicts = {}
-    for (name, sides), p in zip(claims.items(), adjusted, strict=True):
-        side = SUPPORTED if sides.p_for <= sides.p_against else REFUTED
-        verdicts[name] = (side if p <= alpha else UNDECIDED, p)
+    for (name, p_values), p in zip(claims.items(), adjusted, strict=True):
+        clearer = SUPPORTED if p_values.p_for <= p_values.p_against else REFUTED
+        verdicts[name] = AdjustedVerdict(clearer if p <= alpha else UNDECIDED, p)
     return verdicts
 
 
@@ -220,7 +233,7 @@ def _layer_prefix(layer: str) -> str:
     return f"{layer} " if layer else ""
 
 
-def _contrast_unit(expectation: Any) -> str:
+def _contrast_unit(expectation: Contrast) -> str:
     """Shares are percentages; their differences are percentage points."""
     unit = expectation.of.unit()
     return "points" if unit == "share" and not isinstance(expectation, Threshold) else unit
@@ -230,30 +243,37 @@ def _count_learned(learned: Mapping[int, bool]) -> tuple[int, int]:
     return sum(learned.values()), len(learned)
 
 
-def _matches(value: Any, expected: Any, within: float) -> bool:
+def _matches(value: object, expected: object, within: float) -> bool:
     if isinstance(expected, Mapping):
         return isinstance(value, Mapping) and all(
             name in value and _matches(value[name], part, within) for name, part in expected.items()
         )
     if isinstance(expected, list):
-        return list(value) == expected
-    return abs(value - expected) <= within
+        return isinstance(value, list | tuple) and list(value) == expected
+    return (
+        isinstance(value, int | float)
+        and isinstance(expected, int | float)
+        and abs(value - expected) <= within
+    )
 
 
-def _format_fact(value: Any) -> str:
+def _format_fact(value: object) -> str:
     if isinstance(value, Mapping):
         return ", ".join(f"{name} {_format_fact(part)}" for name, part in value.items())
     if isinstance(value, list | tuple):
         return " × ".join(map(str, value))
-    return f"{value:,}" if isinstance(value, int) else f"{value:.6g}"
+    return (
+        f"{value:.6g}" if isinstance(value, float) else f"{value:,}" if isinstance(value, int) else str(value)
+    )
 
 
-def _format_interval(value: float | None, low: float | None, high: float | None, unit: str) -> str:
+def _format_interval(interval: Interval, unit: str) -> str:
     """`4.31 points (2.10 … 6.52)`."""
-    if value is None or low is None or high is None:
-        return format_in_unit(value, unit)
-    bounds = (format_in_unit(bound, unit).split(" ")[0] for bound in (low, high))
-    return f"{format_in_unit(value, unit)} ({' … '.join(bounds)})"
+    text = format_in_unit(interval.value, unit)
+    if interval.value is None or interval.low is None or interval.high is None:
+        return text
+    low, high = (format_in_unit(bound, unit).split(" ")[0] for bound in (interval.low, interval.high))
+    return f"{text} ({low} … {high})"
 
 
 def format_in_unit(value: float | None, unit: str) -> str:
@@ -267,37 +287,37 @@ def format_in_unit(value: float | None, unit: str) -> str:
     return f"{value:.3g} {unit}".strip()
 
 
-def phase_boundary_by_seed(expectation: PhaseBoundary, places: Sequence[PhasePoint]) -> list[float]:
+def phase_boundary_by_seed(expectation: PhaseBoundary, points: Sequence[PhasePoint]) -> list[float]:
     """The expectation's measure of each seed's cells, in the order of the seeds."""
-    seeds = sorted({place.seed for place in places})
-    of_seed = [[place for place in places if place.seed == seed] for seed in seeds]
+    seeds = sorted({point.seed for point in points})
+    by_seed = [[point for point in points if point.seed == seed] for seed in seeds]
     if expectation.measure == "agreement":
-        return [theory_balanced_accuracy(cells, expectation.rule) for cells in of_seed]
-    return [depth_rank_correlation(cells) for cells in of_seed]
+        return [theory_balanced_accuracy(cells, expectation.rule) for cells in by_seed]
+    return [depth_rank_correlation(cells) for cells in by_seed]
 
 
-def theory_balanced_accuracy(places: Sequence[PhasePoint], rule: float) -> float:
+def theory_balanced_accuracy(points: Sequence[PhasePoint], rule: float) -> float:
     """Of the runs that learned the share with depth ≤ rule · ξ, of the others that with more; their mean.
 
     A half is what guessing gives, and what a diagram gives in which all or none learned.
     """
-    said = np.array([place.depth <= rule * (place.xi or 0.0) for place in places], dtype=bool)
-    learned = np.array([place.learned for place in places], dtype=bool)
+    predicted = np.array([point.depth <= rule * (point.xi or 0.0) for point in points], dtype=bool)
+    learned = np.array([point.learned for point in points], dtype=bool)
     if learned.all() or not learned.any():
         return 0.5
-    return float((said[learned].mean() + (~said[~learned]).mean()) / 2)
+    return float((predicted[learned].mean() + (~predicted[~learned]).mean()) / 2)
 
 
-def depth_rank_correlation(places: Sequence[PhasePoint]) -> float:
+def depth_rank_correlation(points: Sequence[PhasePoint]) -> float:
     """Spearman's correlation, over the scales, of ξ with the deepest that learned (0 where none did).
 
     0 where the depth, or ξ, is the same everywhere.
     """
-    scales = sorted({place.scale for place in places})
+    scales = sorted({point.scale for point in points})
     deepest = [
-        max((p.depth for p in places if p.scale == scale and p.learned), default=0) for scale in scales
+        max((p.depth for p in points if p.scale == scale and p.learned), default=0) for scale in scales
     ]
-    xi = [next(p.xi or 0.0 for p in places if p.scale == scale) for scale in scales]
+    xi = [next(p.xi or 0.0 for p in points if p.scale == scale) for scale in scales]
     if np.ptp(deepest) == 0 or len(set(xi)) == 1:
         return 0.0
     return float(stats.spearmanr(xi, deepest).statistic)

@@ -1,13 +1,13 @@
-"""What needs torch and is said of a claim's networks and runs, each called in a process of its own.
+"""Facts of a network that need torch and no trained run: its layers, mean-field theory, the phase diagram.
 
-torch is imported there: nothing at the top of this module brings it into the process that runs the claims.
+Called in a process of its own; torch is imported inside the functions, so that the caller does without it.
+All raise RequestError for what cannot be built or predicted.
 """
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from trainlab.analysis.phase_diagram import PhaseDiagram
 from trainlab.errors import RequestError
@@ -18,13 +18,42 @@ ACTIVATIONS = (
 )  # fmt: skip
 """The functions of torch and torch.nn.functional that a claim may ask theory about."""
 
+Size = tuple[int, ...]
 
-def network_layers(frozen: str) -> dict[str, Any]:
-    """The anatomy of the network of frozen settings, a row a layer, on the meta device: any size will do.
 
-    Raises:
-        RequestError: it cannot be built.
-    """
+@dataclass(frozen=True)
+class LayerFacts:
+    """What a claim may ask of one layer; kernel, stride and padding are None where a layer has none."""
+
+    name: str
+    kernel: Size | None
+    stride: Size | None
+    padding: Size | None
+    out_shape: Size
+    parameters: int
+    multiply_adds: int
+
+
+@dataclass(frozen=True)
+class NetworkFacts:
+    """The layers of a network, in the order in which an image of shape `in_shape` passes them."""
+
+    in_shape: Size
+    layers: tuple[LayerFacts, ...]
+
+
+@dataclass(frozen=True)
+class LayerTheory:
+    """What mean-field theory predicts of one layer; None where it says nothing."""
+
+    name: str
+    scale: float | None
+    correlation: float | None
+    gradient: float | None
+
+
+def network_facts(frozen: str) -> NetworkFacts:
+    """The layers of the network of frozen settings, on the meta device: any size will do."""
     import torch
 
     from trainlab.build import networks
@@ -34,55 +63,47 @@ def network_layers(frozen: str) -> dict[str, Any]:
     shape = networks.input_shape_CHW(settings)
     with torch.device("meta"):
         network = networks.build_network(settings, shape, settings["data"]["num_classes"])
-    return {"in_shape": shape, "rows": [asdict(row) for row in anatomy(network, shape)]}
+    layers = [
+        LayerFacts(
+            row.name, row.kernel, row.stride, row.padding, row.out_shape, row.parameters, row.multiply_adds
+        )
+        for row in anatomy(network, shape)
+    ]
+    return NetworkFacts(tuple(shape), tuple(layers))
 
 
-def theory_layers(frozen: str) -> list[dict[str, Any]]:
-    """What mean-field theory says of the network of identified settings, a row a layer.
-
-    Raises:
-        RequestError: the network cannot be built, or is no chain of layers.
-    """
+def theory_layers(frozen: str) -> list[LayerTheory]:
+    """What mean-field theory says of the network of identified settings, layer by layer."""
     from trainlab.forecast.run_forecast import theory_for_run
 
     theory = theory_for_run(json.loads(frozen))
     if not theory:
         raise RequestError("theory: the network is no chain of layers")
-    return theory["layers"]
+    return [
+        LayerTheory(row["name"], row["scale"], row["correlation"], row["gradient"])
+        for row in theory["layers"]
+    ]
 
 
-def mean_field_value(name: str, arguments: Mapping[str, Any]) -> float:
-    """A function of `trainlab.theory.mean_field`; `phi` is the name of an activation of torch.nn or torch.
-
-    Raises:
-        RequestError: no such activation, or arguments that the function does not take.
-    """
+def mean_field_value(name: str, arguments: Mapping[str, str | float | None]) -> float:
+    """A function of `trainlab.theory.mean_field`; `phi` is the name of an activation of torch.nn or torch."""
     import torch
 
-    from trainlab.theory import mean_field as theory
+    from trainlab.theory import mean_field
 
     phi = str(arguments.get("phi", "relu"))
     if phi not in ACTIVATIONS:
         raise RequestError(f"theory {name}: unknown phi '{phi}': available: {', '.join(ACTIVATIONS)}")
     function = getattr(torch, phi, None) or getattr(torch.nn.functional, phi)
-    rest = {key: value for key, value in arguments.items() if key != "phi"}
+    others = {key: value for key, value in arguments.items() if key != "phi"}
     try:
-        return getattr(theory, name)(function, **rest)
+        return getattr(mean_field, name)(function, **others)
     except (RequestError, TypeError) as error:
         raise RequestError(f"theory {name}: {error}") from None
 
 
-def phase_diagram(folders: Sequence[str], scale: str) -> PhaseDiagram:
-    """The phase diagram of these runs, theory's curve with it; no forecast is asked. Raises RequestError."""
+def phase_diagram(folders: Sequence[Path], scale: str) -> PhaseDiagram:
+    """The phase diagram of these runs with theory's curve; no run is forecast."""
     from trainlab.forecast.phase_diagram_builder import build_phase_diagram
 
-    return build_phase_diagram(map(Path, folders), scale, processes=0)
-
-
-def shift_evaluations(
-    folders: Sequence[str], shifts: Sequence[Mapping[str, Any]]
-) -> dict[str, dict[str, dict[str, float]]]:
-    """By run folder and by shift (as JSON): accuracy, loss, agreement. Raises RequestError."""
-    from trainlab.claims.shift_evaluation import evaluate_shifts
-
-    return evaluate_shifts(folders, shifts)
+    return build_phase_diagram(folders, scale, processes=0)

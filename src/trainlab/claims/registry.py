@@ -1,12 +1,13 @@
-"""The claims that there are: `experiments/<name>/claim.yaml`, in the order of their collections, read with
-all
-faults of a file in one line."""
+"""The claims that there are: `experiments/<name>/claim.yaml`, in the order of their collections.
+
+All faults of a file are reported in one line.
+"""
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
 
 import trainlab
 from trainlab.claims import expectations as kinds
@@ -38,9 +39,8 @@ class ClaimFile:
 def default_claims_folder() -> Path:
     """`./experiments` where that has claims, else the checkout's."""
     here = Path("experiments")
-    return (
-        here if any(here.glob(f"*/{CLAIM_FILE_NAME}")) else Path(trainlab.__file__).parents[2] / "experiments"
-    )
+    has_claims = any(here.glob(f"*/{CLAIM_FILE_NAME}"))
+    return here if has_claims else Path(trainlab.__file__).parents[2] / "experiments"
 
 
 def claim_names(folder: Path) -> list[str]:
@@ -86,7 +86,7 @@ def _sort_key(entry: ClaimFile) -> tuple[int, int, str]:
     return COLLECTION_NAMES.index(entry.claim.collection), entry.claim.order, entry.name
 
 
-def _read_yaml(folder: Path) -> Any:
+def _read_yaml(folder: Path) -> object:
     try:
         return parse_bounded_yaml(read_bounded(folder / CLAIM_FILE_NAME))
     except ValueError as error:
@@ -95,7 +95,7 @@ def _read_yaml(folder: Path) -> Any:
         raise RequestError(f"claim {folder.name}: cannot be read ({error.strerror})") from None
 
 
-def parse_claim(content: Any, name: str) -> Claim:
+def parse_claim(content: object, name: str) -> Claim:
     """The claim of a parsed file.
 
     Raises:
@@ -106,11 +106,11 @@ def parse_claim(content: Any, name: str) -> Claim:
     try:
         return Claim.model_validate(content)
     except ValidationError as error:
-        faults = dict.fromkeys(_describe_error(dict(fault), content) for fault in error.errors())
+        faults = dict.fromkeys(_describe_error(fault, content) for fault in error.errors())
         raise RequestError(f"claim {name}: {'; '.join(faults)}") from None
 
 
-def _describe_error(fault: dict[str, Any], content: Any) -> str:
+def _describe_error(fault: ErrorDetails, content: object) -> str:
     place = _error_path(fault["loc"], content)
     if fault["type"] == "extra_forbidden":
         return f"unknown key '{place}'{_suggest_key(fault['loc'])}"
@@ -124,22 +124,24 @@ def _describe_error(fault: dict[str, Any], content: Any) -> str:
     return f"{place}={fault['input']!r}: expected {message}"
 
 
-def _describe_tag_error(fault: dict[str, Any], message: str) -> str:
+def _describe_tag_error(fault: ErrorDetails, message: str) -> str:
     if fault["type"] != "union_tag_invalid":
         return message if fault["type"] == "source" else "kind is missing"
-    available = fault["ctx"]["expected_tags"].replace("'", "").split(", ")
-    near = closest_name(fault["ctx"]["tag"], available)
+    context = fault.get("ctx", {})
+    available = context["expected_tags"].replace("'", "").split(", ")
+    near = closest_name(context["tag"], available)
     hint = f"did you mean '{near}'? " if near else ""
-    return f"unknown kind '{fault['ctx']['tag']}': {hint}available: {', '.join(available)}"
+    return f"unknown kind '{context['tag']}': {hint}available: {', '.join(available)}"
 
 
-def _error_path(loc: tuple[str | int, ...], content: Any) -> str:
+def _error_path(loc: tuple[str | int, ...], content: object) -> str:
     """The path to a fault as it is written in the file: pydantic puts the names of union members between."""
-    words, node = [], content
+    words: list[str] = []
+    node = content
     before: str | int = ""
     for part in loc:
-        of_expectation = isinstance(before, int) and isinstance(node, dict) and part == node.get("kind")
-        if of_expectation or before in ("of", "minus", "over"):
+        is_kind = isinstance(before, int) and isinstance(node, dict) and part == node.get("kind")
+        if is_kind or before in ("of", "minus", "over"):
             before = ""  # the member's name
             continue
         before = part
@@ -164,7 +166,7 @@ def _model_keys(model: type[BaseModel]) -> list[str]:
 
 
 _MODELS = (
-    Claim, Profiles, Profile, SeedCounts, FigureSpec, PhaseGrid, Tuning, kinds.GreaterBy, kinds.Ordered,
-    kinds.Interaction,
-    kinds.Equivalent, kinds.Threshold, kinds.ApproxEqual, kinds.Learns, kinds.Exact, kinds.PhaseBoundary,
+    Claim, Profiles, Profile, SeedCounts, FigureSpec, PhaseGrid, Tuning,
+    kinds.GreaterBy, kinds.Ordered, kinds.Interaction, kinds.Equivalent, kinds.Threshold, kinds.ApproxEqual,
+    kinds.Learns, kinds.Exact, kinds.PhaseBoundary,
 )  # fmt: skip

@@ -1,14 +1,19 @@
-"""One claim, start to end: sweep what is missing, judge, add seeds where it is undecided, judge again."""
+"""One claim, start to end: run what is missing, judge, add seeds where it is undecided, judge again."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from rich.console import Console
 
-from trainlab.claims import execution
-from trainlab.claims.execution import ClaimOptions, ExecutionContext, TuningOutcome, run_jobs
-from trainlab.claims.expectations import ApproxEqual, AtChance, Exact, Learns, PhaseBoundary
+from trainlab.claims.execution import ClaimOptions, ExecutionContext, TuningOutcome, run_jobs, tune_arms
+from trainlab.claims.expectations import (
+    ApproxEqual,
+    AtChance,
+    Exact,
+    Expectation,
+    Learns,
+    PhaseBoundary,
+)
 from trainlab.claims.jobs import ClaimComposer
 from trainlab.claims.judge import (
     UNDECIDED,
@@ -24,32 +29,33 @@ from trainlab.claims.judge import (
 )
 from trainlab.claims.registry import ClaimFile
 from trainlab.claims.source_evaluator import SourceEvaluator
-from trainlab.claims.sources import Shift
+from trainlab.claims.sources import BaseSource, ShiftSource
 from trainlab.sweeps.forkserver import ForkServer
 
 
 @dataclass(frozen=True)
 class ClaimResult:
-    """What came of a claim: findings in the file's order, and what they rest on.
+    """What came of a claim: the result of each expectation in the file's order, and what they rest on.
 
-    `entry` has the arms as they were run; `choices` is how the tuned ones got their settings.
+    `entry` has the arms as they were run; `tuning` says how the tuned ones got their settings. `analyses` is
+    how often the claim could be judged in all.
     """
 
     entry: ClaimFile
-    setup: ClaimOptions
-    findings: Sequence[ExpectationResult]
-    evidence: SourceEvaluator
-    looks: int
-    choices: Mapping[str, TuningOutcome] = field(default_factory=dict)
+    options: ClaimOptions
+    expectations: Sequence[ExpectationResult]
+    evaluator: SourceEvaluator
+    analyses: int
+    tuning: Mapping[str, TuningOutcome] = field(default_factory=dict)
 
     @property
     def verdict(self) -> str:
-        """Of the claim alone."""
-        return verdict_from_p_values(claim_p_values(self.findings))
+        """Of the claim by itself."""
+        return verdict_from_p_values(claim_p_values(self.expectations))
 
 
 def run_claim(
-    entry: ClaimFile, setup: ClaimOptions, composer: ClaimComposer, server: ForkServer, console: Console
+    entry: ClaimFile, options: ClaimOptions, composer: ClaimComposer, server: ForkServer, console: Console
 ) -> ClaimResult:
     """Runs what is missing and judges, with more seeds where it is undecided and the claim allows it.
 
@@ -57,65 +63,69 @@ def run_claim(
         RequestError: the claim cannot be run as it stands; nothing was started.
         SweepFailed: a run failed or was interrupted, and has been named.
     """
-    bench = ExecutionContext(setup, composer, server, console)
-    entry, choices = execution.tune_arms(entry, bench)
-    looks = getattr(entry.claim.profiles, setup.profile).seeds.looks()
-    facts = {
-        arm: composer.settings(entry, setup.profile, arm, *setup.overrides()) for arm in entry.claim.arms
-    }
+    context = ExecutionContext(options, composer, server, console)
+    entry, tuning = tune_arms(entry, context)
+    seed_counts = entry.claim.profile(options.profile).seeds.interim_analyses()
     if not entry.claim.trained_arms:
-        looks = [0]
-    for number, count in enumerate(looks, start=1):
-        jobs = composer.jobs(entry, setup.profile, range(count), *setup.overrides())
-        runs = run_jobs(entry, jobs, bench) if jobs else {}
-        evidence = SourceEvaluator(runs, facts, server)
-        judged = ClaimResult(
-            entry, setup, judge_claim(entry, evidence, len(looks)), evidence, len(looks), choices
-        )
-        if judged.verdict != UNDECIDED or number == len(looks):
-            return judged
-        console.print(f"undecided with {count} seeds: up to {looks[number]}", highlight=False)
+        seed_counts = [0]
+    settings = {
+        arm: composer.settings(entry, options.profile, arm, *options.overrides()) for arm in entry.claim.arms
+    }
+    analyses = len(seed_counts)
+    for number, count in enumerate(seed_counts, start=1):
+        jobs = composer.jobs(entry, options.profile, range(count), *options.overrides())
+        evaluator = SourceEvaluator(run_jobs(entry, jobs, context) if jobs else {}, settings, server)
+        expectations = judge_claim(entry, evaluator, analyses)
+        result = ClaimResult(entry, options, expectations, evaluator, analyses, tuning)
+        if result.verdict != UNDECIDED or number == analyses:
+            return result
+        console.print(f"undecided with {count} seeds: up to {seed_counts[number]}", highlight=False)
     raise AssertionError
 
 
-def judge_claim(entry: ClaimFile, evidence: SourceEvaluator, looks: int) -> list[ExpectationResult]:
-    """Every expectation of a claim on what its runs came to."""
-    evidence.evaluate_ahead(_shifts_by_arm(entry))
+def judge_claim(entry: ClaimFile, evaluator: SourceEvaluator, analyses: int) -> list[ExpectationResult]:
+    """Every expectation of a claim judged on its runs."""
+    evaluator.evaluate_ahead(_shifts_by_arm(entry))
     return [
-        _judge_expectation(entry, expectation, evidence, looks) for expectation in entry.claim.expectations
+        _judge_expectation(entry, expectation, evaluator, analyses)
+        for expectation in entry.claim.expectations
     ]
 
 
 def _judge_expectation(
-    entry: ClaimFile, expectation: Any, evidence: SourceEvaluator, looks: int
+    entry: ClaimFile, expectation: Expectation, evaluator: SourceEvaluator, analyses: int
 ) -> ExpectationResult:
-    if isinstance(expectation, Learns | AtChance):
-        return judge_learning(expectation, evidence.learned(expectation.arms()), looks)
-    if isinstance(expectation, Exact):
-        by_layer = isinstance(expectation.equals, dict)
-        names = list(expectation.equals) if by_layer else None
-        return judge_exact(expectation, evidence.fact(expectation.of, expectation.arm, names))
-    if isinstance(expectation, ApproxEqual):
-        arm = expectation.arm
-        by_layer = {
-            layer: list(evidence.values(expectation.source(layer), [arm])[arm].values())
-            for layer in expectation.wanted
-        }
-        return judge_approx_equal(expectation, by_layer, looks)
-    if isinstance(expectation, PhaseBoundary):
-        places = evidence.diagram(entry.claim.grid, list(entry.claim.cells)).points
-        return judge_phase_boundary(expectation, phase_boundary_by_seed(expectation, places), looks)
-    return judge_mean(expectation, evidence.values(expectation.of, expectation.arms()), looks)
+    match expectation:
+        case Learns() | AtChance():
+            return judge_learning(expectation, evaluator.learned(expectation.arms()), analyses)
+        case Exact(equals=dict() as by_layer):
+            facts = evaluator.facts_by_layer(expectation.of, expectation.arm, list(by_layer))
+            return judge_exact(expectation, facts)
+        case Exact():
+            return judge_exact(expectation, evaluator.fact(expectation.of, expectation.arm))
+        case ApproxEqual():
+            values_by_layer = {
+                layer: _values_of_arm(evaluator, expectation.source_of_layer(layer), expectation.arm)
+                for layer in expectation.targets
+            }
+            return judge_approx_equal(expectation, values_by_layer, analyses)
+        case PhaseBoundary():
+            points = evaluator.phase_diagram(entry.claim.grid, list(entry.claim.cells)).points
+            return judge_phase_boundary(expectation, phase_boundary_by_seed(expectation, points), analyses)
+        case _:
+            return judge_mean(expectation, evaluator.values(expectation.of, expectation.arms()), analyses)
 
 
-def _shifts_by_arm(entry: ClaimFile) -> dict[str, list[dict[str, Any]]]:
+def _values_of_arm(evaluator: SourceEvaluator, source: BaseSource, arm: str) -> list[float]:
+    return list(evaluator.values(source, [arm])[arm].values())
+
+
+def _shifts_by_arm(entry: ClaimFile) -> dict[str, list[ShiftSource]]:
     """The shifts that each arm is evaluated under."""
-    wanted: dict[str, list[dict[str, Any]]] = {}
-    asked = [(source, e.arms()) for e in entry.claim.expectations for source in e.sources()]
-    figure = entry.claim.figure
-    asked += [(source, entry.claim.shown_arms) for source in figure.sources()]
-    for source, arms in asked:
-        shifts = [part.shift for part in source.parts() if isinstance(part, Shift)]
+    measured = [(source, e.arms()) for e in entry.claim.expectations for source in e.sources()]
+    measured += [(source, entry.claim.shown_arms) for source in entry.claim.figure.sources()]
+    shifts: dict[str, list[ShiftSource]] = {}
+    for source, arms in measured:
         for arm in arms:
-            wanted.setdefault(arm, []).extend(shifts)
-    return wanted
+            shifts.setdefault(arm, []).extend(p for p in source.parts() if isinstance(p, ShiftSource))
+    return shifts

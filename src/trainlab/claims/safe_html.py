@@ -1,9 +1,9 @@
 """Pictures and pages in a folder, whoever made them, as they may stand in a page of ours.
 
 A picture becomes an `<img>` whose address holds it whole: shown like this, a browser runs no script, follows
-no
-link and fetches nothing. Markdown becomes HTML without any tags of its author, and without pictures from
-elsewhere."""
+no link and fetches nothing. Markdown becomes HTML without any tags of its author, and without pictures from
+elsewhere.
+"""
 
 import base64
 import html
@@ -22,22 +22,22 @@ IMAGE_TYPES = {
 }  # fmt: skip
 
 
-def image_tag(path: Path, says: str) -> str:
-    """The picture in a file as HTML; its words where there is none, or something else."""
+def image_tag(path: Path, description: str) -> str:
+    """The picture in a file as HTML; its description where there is none, or something else."""
     kind = IMAGE_TYPES.get(path.suffix.lower())
     try:
         content = read_bounded(path, MAX_IMAGE_BYTES) if kind else b""
     except OSError:
         content = b""
     if not content.strip():
-        return f"<em>{html.escape(says)}</em>"
-    return inline_image(content, str(kind), says)
+        return f"<em>{html.escape(description)}</em>"
+    return inline_image(content, str(kind), description)
 
 
-def inline_image(content: bytes, kind: str, says: str) -> str:
+def inline_image(content: bytes, kind: str, description: str) -> str:
     """A picture whole in its own address, shown as a picture only."""
     data = base64.b64encode(content).decode()
-    return f'<img alt="{html.escape(says)}" src="data:image/{kind};base64,{data}">'
+    return f'<img alt="{html.escape(description)}" src="data:image/{kind};base64,{data}">'
 
 
 def read_svg(path: Path) -> str | None:
@@ -55,17 +55,14 @@ EXTRA_PAGES = ("grid", "forecast")
 
 def extra_pages(folder: Path) -> list[str]:
     """The pages that there are, as HTML. Raises OSError where one cannot be read."""
-    return [
-        page_as_html(folder / name / PAGE_FILE)
-        for name in EXTRA_PAGES
-        if (folder / name / PAGE_FILE).exists()
-    ]
+    pages = [folder / name / PAGE_FILE for name in EXTRA_PAGES]
+    return [page_as_html(page) for page in pages if page.exists()]
 
 
 def page_as_html(page: Path) -> str:
-    """One page as HTML that needs nothing beside it: pictures inline, links to files as their words.
+    """One page as HTML that needs nothing beside it: pictures inline, links to files as their text.
 
-    Whoever wrote it: no HTML of theirs but the frame of what is folded away, and no picture from elsewhere.
+    Of the author's own HTML only `<details>` and `<summary>` are kept, and no picture from elsewhere.
     """
     content = read_bounded(page).decode(errors="replace")
     text = MarkdownIt("commonmark", {"html": False}).enable("table").render(content)
@@ -80,11 +77,11 @@ def page_as_html(page: Path) -> str:
 _DETAILS_TAGS = {html.escape(tag): tag for tag in ("<details>", "</details>", "<summary>", "</summary>")}
 
 
-def _page_image(folder: Path, name: str, says: str) -> str:
-    """The picture itself in the place of its address; its words where it is not there, beside the page."""
+def _page_image(folder: Path, name: str, description: str) -> str:
+    """The picture in the place of its address; its description where no file beside the page has it."""
     path = folder / html.unescape(name)
     is_beside = Path(os.path.abspath(path)).is_relative_to(os.path.abspath(folder))  # noqa: PTH100
-    return image_tag(path if is_beside else Path(), html.unescape(says))
+    return image_tag(path if is_beside else Path(), html.unescape(description))
 
 
 def inline_svg(svg: str) -> str:

@@ -1,129 +1,57 @@
-"""A trained network evaluated under distribution shifts: changed images, input statistics or BatchNorm mode.
+"""Trained runs evaluated under distribution shifts, each once: what was measured is kept beside the run.
 
-Legend: N images, C channels, H × W pixels; pixels 0..255. Brightness and contrast are not clipped to 0..255,
-as a camera would: a claim on a·x + b is about a·x + b."""
+Called in a process of its own; torch is imported where something has to be measured.
+"""
 
-import copy
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
-import torch
-import torch.nn.functional as F
-from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
-
-from trainlab.build.data import describe_data_change, load_data
-from trainlab.data.loader import BatchLoader
+from trainlab.claims.sources import ShiftAmount, ShiftMeasures
 from trainlab.errors import RequestError
-from trainlab.nn.normalization import with_statistics
 from trainlab.runs.safe_files import read_bounded, write_atomically
-from trainlab.serving.saved_model import load_run_model
-
-Evaluations = dict[str, dict[str, dict[str, float]]]
-"""By run folder and by shift (as JSON): accuracy, loss, agreement."""
-
-MID_GREY = 127.5
-EVALUATION_BATCH_SIZE = 512
-
-PixelShift = Callable[[Tensor], list[Tensor]]
-"""Pixels x_NCHW become one or several versions of them, over which accuracy is averaged."""
-
-
-def pixel_shift(name: str, amount: float) -> PixelShift:
-    """The change of pixels of an image shift; the identity for a shift of the model."""
-    if name == "brightness":
-        return lambda x_NCHW: [x_NCHW.float() + amount]
-    if name == "contrast":
-        return lambda x_NCHW: [MID_GREY + amount * (x_NCHW.float() - MID_GREY)]
-    if name == "translation":
-        d = int(amount)
-        return lambda x_NCHW: [translate(x_NCHW, *by) for by in ((d, 0), (-d, 0), (0, d), (0, -d))]
-    return lambda x_NCHW: [x_NCHW]
-
-
-def translate(x_NCHW: Tensor, down: int, right: int) -> Tensor:
-    """The images moved by whole pixels; what comes in from outside is black."""
-    H, W = x_NCHW.shape[-2:]
-    top, left = max(down, 0), max(right, 0)
-    bottom, far = max(-down, 0), max(-right, 0)
-    padded = F.pad(x_NCHW, (left, far, top, bottom))
-    return padded[..., bottom : bottom + H, far : far + W]
-
-
-def model_shift(model: nn.Module, name: str, amount: object) -> tuple[nn.Module, int]:
-    """The model with which a shift is measured, and the batch size; the model itself is left as it is.
-
-    Raises:
-        RequestError: statistics for a normalization that uses none, or batch statistics without BatchNorm.
-    """
-    if name == "statistics":
-        return with_statistics(model, [amount["mean"]], [amount["std"]]), EVALUATION_BATCH_SIZE  # type: ignore
-    if name == "batch_statistics":
-        model = copy.deepcopy(model)
-        layers = [module for module in model.modules() if isinstance(module, _BatchNorm)]
-        if not layers:
-            raise RequestError("shift batch_statistics: the network has no BatchNorm")
-        for layer in layers:
-            layer.train()
-        return model, int(amount)  # type: ignore[call-overload]
-    return model, EVALUATION_BATCH_SIZE
-
-
-@torch.inference_mode()
-def measure_shift(
-    model: nn.Module, x_NCHW: Tensor, y_N: Tensor, name: str, amount: object, clean_N: Tensor
-) -> dict[str, float]:
-    """Accuracy, loss (nats) and agreement with the predictions `clean_N` under a shift, over all images."""
-    images = pixel_shift(name, amount if isinstance(amount, int | float) else 0)
-    model, batch_size = model_shift(model, name, amount)
-    correct = agreeing = seen = 0
-    loss = 0.0
-    for start in range(0, len(x_NCHW), batch_size):
-        part = slice(start, start + batch_size)
-        for version_NCHW in images(x_NCHW[part]):
-            logits_NK = model(version_NCHW).float()
-            predicted_N = logits_NK.argmax(dim=1)
-            correct += int((predicted_N == y_N[part]).sum())
-            agreeing += int((predicted_N == clean_N[part]).sum())
-            loss += F.cross_entropy(logits_NK, y_N[part], reduction="sum").item()
-            seen += len(predicted_N)
-    return {"accuracy": correct / seen, "loss": loss / seen, "agreement": agreeing / seen}
-
-
-@torch.inference_mode()
-def predict_classes(model: nn.Module, x_NCHW: Tensor) -> Tensor:
-    """The predicted classes of unshifted images."""
-    batches = x_NCHW.split(EVALUATION_BATCH_SIZE)
-    return torch.cat([model(batch).float().argmax(dim=1) for batch in batches])
-
 
 CACHE_FILE = "shifts.json"
-"""Beside the run's record: what its checkpoint came to under each shift that was asked for."""
+"""Beside the run's record: what was measured of its checkpoint under each shift."""
 
 
-def evaluate_shifts(folders: Sequence[str], asked: Sequence[Mapping[str, Any]]) -> Evaluations:
-    """For each run folder: {shift as JSON: {accuracy, loss, agreement}}, from its cache where that is new.
+Shift = Mapping[str, ShiftAmount]
+"""{name: amount}, as a claim's file has it."""
+
+
+def shift_key(shift: Mapping[str, object]) -> str:
+    """A shift as text, the same for equal ones."""
+    return json.dumps(shift, sort_keys=True)
+
+
+def evaluate_shifts(folders: Sequence[Path], shifts: Sequence[Shift]) -> dict[Path, dict[str, ShiftMeasures]]:
+    """For each run folder what was measured under each shift, by `shift_key`; from its cache where it can be.
 
     Raises:
-        RequestError: a run without its checkpoint, data that have changed, a shift that is not the model's.
+        RequestError: a checkpoint or its data cannot be read, or the data have changed.
     """
-    return {folder: _evaluate_run(Path(folder), asked) for folder in folders}
+    return {folder: _evaluate_run(folder, shifts) for folder in folders}
 
 
-def _evaluate_run(folder: Path, asked: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, float]]:
-    keys = {json.dumps(shift, sort_keys=True): shift for shift in asked}
+def _evaluate_run(folder: Path, shifts: Sequence[Shift]) -> dict[str, ShiftMeasures]:
+    by_key = {shift_key(shift): shift for shift in shifts}
     known = _read_cache(folder)
-    missing = {key: shift for key, shift in keys.items() if key not in known}
+    missing = {key: shift for key, shift in by_key.items() if key not in known}
     if missing:
         known |= _measure_shifts(folder, missing)
-        stamp = {"checkpoint": _checkpoint_stamp(folder), "shifts": known}
-        write_atomically(folder / CACHE_FILE, json.dumps(stamp, indent=1) + "\n")
-    return {key: known[key] for key in keys}
+        content = {"checkpoint": _checkpoint_stamp(folder), "shifts": known}
+        write_atomically(folder / CACHE_FILE, json.dumps(content, indent=1) + "\n")
+    return {key: known[key] for key in by_key}
 
 
-def _measure_shifts(folder: Path, missing: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, float]]:
+def _measure_shifts(folder: Path, shifts: Mapping[str, Shift]) -> dict[str, ShiftMeasures]:
+    import torch
+
+    from trainlab.build.data import describe_data_change, load_data
+    from trainlab.claims.distribution_shifts import measure_shift, predict_classes
+    from trainlab.data.loader import BatchLoader
+    from trainlab.serving.saved_model import load_run_model
+
     torch.set_num_threads(1)
     model, description = load_run_model(folder)
     images = load_data(description["settings"])
@@ -134,11 +62,11 @@ def _measure_shifts(folder: Path, missing: Mapping[str, Mapping[str, Any]]) -> d
     clean_N = predict_classes(model, x_NCHW)
     return {
         key: measure_shift(model, x_NCHW, y_N, *next(iter(shift.items())), clean_N)
-        for key, shift in missing.items()
+        for key, shift in shifts.items()
     }
 
 
-def _read_cache(folder: Path) -> dict[str, dict[str, float]]:
+def _read_cache(folder: Path) -> dict[str, ShiftMeasures]:
     try:
         stored = json.loads(read_bounded(folder / CACHE_FILE))
         known, stamp = stored["shifts"], stored["checkpoint"]
@@ -148,7 +76,7 @@ def _read_cache(folder: Path) -> dict[str, dict[str, float]]:
     return known if is_whole and stamp == _checkpoint_stamp(folder) else {}
 
 
-def _is_evaluation(value: Any) -> bool:
+def _is_evaluation(value: object) -> bool:
     return isinstance(value, dict) and all(isinstance(number, int | float) for number in value.values())
 
 

@@ -6,19 +6,31 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar, cast
 
 import polars as pl
 
 from trainlab.analysis.phase_diagram import PhaseDiagram
 from trainlab.claims.network_facts import (
+    LayerFacts,
+    LayerTheory,
+    NetworkFacts,
     mean_field_value,
-    network_layers,
+    network_facts,
     phase_diagram,
-    shift_evaluations,
     theory_layers,
 )
-from trainlab.claims.sources import Anatomy, Metric, Shift, Signal, Theory, needs_run
+from trainlab.claims.shift_evaluation import Shift, evaluate_shifts, shift_key
+from trainlab.claims.sources import (
+    AnatomySource,
+    BaseSource,
+    MetricSource,
+    ShiftMeasures,
+    ShiftSource,
+    SignalSource,
+    TheorySource,
+    needs_run,
+)
 from trainlab.claims.spec import PhaseGrid
 from trainlab.errors import RequestError
 from trainlab.runs import Result, RunFolder, read_signals
@@ -27,6 +39,7 @@ from trainlab.sweeps.forkserver import ForkServer
 
 P = ParamSpec("P")
 R = TypeVar("R")
+Layer = TypeVar("Layer", LayerFacts, LayerTheory)
 
 RunFolders = Mapping[str, Mapping[int, Path]]
 """The folder of each arm's run of each seed."""
@@ -34,91 +47,103 @@ RunFolders = Mapping[str, Mapping[int, Path]]
 
 @dataclass
 class SourceEvaluator:
-    """What the runs of a claim, and the networks of its arms, have to say.
+    """Evaluates sources on the runs of a claim and the networks of its arms.
 
-    `settings` are those of each arm; of an arm that is trained, identified ones.
+    `settings` are those of each arm; of an arm that is trained, identified ones. What needs torch is
+    called in a process of `server`, once.
     """
 
     runs: RunFolders
     settings: Mapping[str, Mapping[str, Any]]
     server: ForkServer
-    _answers: dict[str, Any] = field(default_factory=dict)
+    _answers: dict[str, object] = field(default_factory=dict)
+    _signal_tables: dict[Path, pl.DataFrame] = field(default_factory=dict)
+    _shift_measures: dict[tuple[Path, str], ShiftMeasures] = field(default_factory=dict)
 
     @cached_property
     def results(self) -> dict[str, dict[int, Result]]:
         """The record of every run."""
         return {
-            arm: {seed: _finished_result(path) for seed, path in of.items()} for arm, of in self.runs.items()
+            arm: {seed: _finished_result(path) for seed, path in folders.items()}
+            for arm, folders in self.runs.items()
         }
 
     def learned(self, arms: Sequence[str]) -> dict[str, dict[int, bool]]:
-        """Whether each run learned, as its own verdict has it."""
+        """Whether each run learned, by its own verdict."""
         return {
             arm: {seed: result.verdict.learned is True for seed, result in self.results[arm].items()}
             for arm in arms
         }
 
-    def values(self, source: Any, arms: Sequence[str]) -> dict[str, dict[int, float]]:
+    def values(self, source: BaseSource, arms: Sequence[str]) -> dict[str, dict[int, float]]:
         """The source's finite values; a run that has none is left out.
 
         Raises:
-            RequestError: what is asked for was not recorded, or cannot be evaluated.
+            RequestError: a quantity was not recorded, or cannot be evaluated.
         """
-        return {
-            arm: {seed: value for seed in self.runs[arm] if (value := self._value(source, arm, seed))
-                  is not None and math.isfinite(value)}
-            for arm in arms
-        }  # fmt: skip
+        found: dict[str, dict[int, float]] = {arm: {} for arm in arms}
+        for arm in arms:
+            for seed in self.runs[arm]:
+                value = self._value(source, arm, seed)
+                if value is not None and math.isfinite(value):
+                    found[arm][seed] = value
+        return found
 
-    def fact(self, source: Any, arm: str | None, names: Sequence[str] | None = None) -> Any:
-        """The value of a source that needs no run; with `names`, of each of these layers."""
-        if names is not None:
-            return {name: self.fact(source.model_copy(update={"layer": name}), arm) for name in names}
-        if isinstance(source, Anatomy):
-            value = self._anatomy(source, self._arm(arm, source))
-        else:
+    def number(self, source: BaseSource, arm: str | None) -> float:
+        """The value of a source that needs no run and is a single number."""
+        value = self.fact(source, arm)
+        if not isinstance(value, int | float):
+            raise RequestError(f"{source.kind}: got {value}, expected a single number")
+        return float(value)
+
+    def fact(self, source: BaseSource, arm: str | None) -> float | list[int]:
+        """The value of a source that needs no run: a number, or a shape."""
+        if isinstance(source, AnatomySource):
+            value = self._anatomy(source, _require_arm(arm, source))
+            if isinstance(value, list):
+                return value
+        elif isinstance(source, TheorySource):
             value = self._theory(source, arm)
-        return self._related(source, value, lambda other: self.fact(other, arm))
+        else:
+            raise TypeError(f"{source.kind} is not a fact")
+        related = _relate(source, value, lambda other: self.number(other, arm))
+        return math.nan if related is None else related
 
-    def _value(self, source: Any, arm: str, seed: int) -> float | None:
+    def facts_by_layer(
+        self, source: BaseSource, arm: str | None, layers: Sequence[str]
+    ) -> dict[str, float | list[int]]:
+        """The value of a source that needs no run, of each of these layers in its place."""
+        return {name: self.fact(source.model_copy(update={"layer": name}), arm) for name in layers}
+
+    def _value(self, source: BaseSource, arm: str, seed: int) -> float | None:
         if not needs_run(source):
-            return float(self.fact(source, arm))
-        if isinstance(source, Metric):
+            return self.number(source, arm)
+        if isinstance(source, MetricSource):
             value = self._metric(source, arm, seed)
-        elif isinstance(source, Signal):
+        elif isinstance(source, SignalSource):
             value = self._signal(source, arm, seed)
-        elif isinstance(source, Shift):
+        elif isinstance(source, ShiftSource):
             value = self._shifted(source, arm, seed)
         else:
-            value = float(self.fact(source.model_copy(update={"minus": None, "over": None}), arm))
-        return self._related(source, value, lambda other: self._value(other, arm, seed))
-
-    def _related(self, source: Any, value: Any, other: Any) -> Any:
-        """The value less, or over, that of another source; its logarithm where that is asked for."""
-        if value is None:
-            return None
-        if source.minus is not None:
-            subtracted = other(source.minus)
-            value = None if subtracted is None else value - subtracted
-        if source.over is not None and value is not None:
-            divisor = other(source.over)
-            value = None if not divisor else value / divisor
-        if source.log10 and value is not None:
-            value = math.log10(value) if value > 0 else -math.inf
-        return value
+            value = self.number(source.model_copy(update={"minus": None, "over": None, "log10": False}), arm)
+        return _relate(source, value, lambda other: self._value(other, arm, seed))
 
     # Of a run
 
-    def _metric(self, source: Metric, arm: str, seed: int) -> float | None:
+    def _metric(self, source: MetricSource, arm: str, seed: int) -> float | None:
         result = self.results[arm][seed]
         value = result.metrics.get(source.metric)
         if value is None and source.metric in ("seconds", "parameters", "epochs", "steps"):
             return getattr(result, source.metric)
         if value is None and result.status == "diverged" and source.metric.endswith("/acc"):
-            return 1 / self.settings[arm]["data"]["num_classes"]
+            return self._chance(arm)
         return value
 
-    def _signal(self, source: Signal, arm: str, seed: int) -> float | None:
+    def _chance(self, arm: str) -> float:
+        """The accuracy of guessing."""
+        return 1 / self.settings[arm]["data"]["num_classes"]
+
+    def _signal(self, source: SignalSource, arm: str, seed: int) -> float | None:
         rows = self._signals(self.runs[arm][seed]).filter(pl.col("quantity") == source.signal)
         if rows.is_empty():
             raise RequestError(f"arm '{arm}': no {source.signal} was recorded")
@@ -133,100 +158,111 @@ class SourceEvaluator:
         return rows["value"][layers.index(layer)]
 
     def _signals(self, folder: Path) -> pl.DataFrame:
-        key = f"signals {folder}"
-        if key not in self._answers:
-            self._answers[key] = read_signals(folder)
-        return self._answers[key]
+        if folder not in self._signal_tables:
+            self._signal_tables[folder] = read_signals(folder)
+        return self._signal_tables[folder]
 
-    def _shifted(self, source: Shift, arm: str, seed: int) -> float | None:
+    def _shifted(self, source: ShiftSource, arm: str, seed: int) -> float | None:
         if self.results[arm][seed].status == "diverged":
-            return 1 / self.settings[arm]["data"]["num_classes"] if source.measure == "accuracy" else None
-        folder = str(self.runs[arm][seed])
-        key = json.dumps(source.shift, sort_keys=True)
-        if f"{folder} {key}" not in self._answers:
-            self._evaluate([source.shift], arm)
-        return self._answers[f"{folder} {key}"][source.measure]
+            return self._chance(arm) if source.measure == "accuracy" else None
+        key = self.runs[arm][seed], shift_key(source.shift)
+        if key not in self._shift_measures:
+            self.evaluate_ahead({arm: [source]})
+        return self._shift_measures[key][source.measure]
 
-    def evaluate_ahead(self, wanted: Mapping[str, Sequence[Mapping[str, Any]]]) -> None:
+    def evaluate_ahead(self, sources: Mapping[str, Sequence[ShiftSource]]) -> None:
         """Evaluates the shifts of each arm in one process an arm, so that images are read once."""
-        for arm, shifts in wanted.items():
-            if shifts:
-                self._evaluate(shifts, arm)
-
-    def _evaluate(self, shifts: Sequence[Mapping[str, Any]], arm: str) -> None:
-        done = [str(path) for seed, path in self.runs[arm].items()
-                if self.results[arm][seed].status != "diverged"]  # fmt: skip
-        for folder, answers in self._call_once(shift_evaluations, done, list(shifts)).items():
-            self._answers |= {f"{folder} {key}": measured for key, measured in answers.items()}
+        for arm, shift_sources in sources.items():
+            if not shift_sources:
+                continue
+            shifts: list[Shift] = [dict([source.name_and_amount]) for source in shift_sources]
+            results = self.results[arm]
+            done = [path for seed, path in self.runs[arm].items() if results[seed].status != "diverged"]
+            for folder, by_shift in self._call_once(evaluate_shifts, done, shifts).items():
+                self._shift_measures |= {(folder, key): measures for key, measures in by_shift.items()}
 
     # Of a network
 
-    def _anatomy(self, source: Anatomy, arm: str) -> Any:
-        table = self._call_once(network_layers, json.dumps(self.settings[arm]))
-        rows = table["rows"]
-        if source.anatomy == "size_formula_failures":
-            return size_formula_failures(table["in_shape"], rows)
-        if source.layer is None:
-            if source.anatomy == "out_shape":
-                return list(rows[-1]["out_shape"])
-            return sum(row[source.anatomy] for row in rows)
-        found = _layer_row(rows, source.layer, arm)[source.anatomy]
-        return list(found) if source.anatomy == "out_shape" else found
+    def network_facts(self, arm: str) -> NetworkFacts:
+        """The layers of an arm's network."""
+        return self._call_once(network_facts, json.dumps(self.settings[arm]))
 
-    def layer_rows(self, arm: str) -> list[dict[str, Any]]:
-        """The layer table of an arm."""
-        return self._call_once(network_layers, json.dumps(self.settings[arm]))["rows"]
-
-    def theory_rows(self, arm: str) -> list[dict[str, Any]]:
-        """What theory says of the layers of an arm: name, scale, correlation, gradient."""
+    def theory_layers(self, arm: str) -> list[LayerTheory]:
+        """What theory says of the layers of an arm."""
         return self._call_once(theory_layers, json.dumps(self.settings[arm]))
 
-    def diagram(self, grid: PhaseGrid | None, cells: Sequence[str]) -> PhaseDiagram:
+    def phase_diagram(self, grid: PhaseGrid | None, cells: Sequence[str]) -> PhaseDiagram:
         """What became of each cell of a grid, seed by seed, and what theory says of it."""
         if grid is None:
             raise RequestError("a boundary is of a grid: expected `grid`")
-        folders = [str(path) for arm in cells for path in self.runs[arm].values()]
+        folders = [path for arm in cells for path in self.runs[arm].values()]
         return self._call_once(phase_diagram, folders, grid.scale)
 
-    def _theory(self, source: Theory, arm: str | None) -> Any:
+    def _anatomy(self, source: AnatomySource, arm: str) -> float | list[int]:
+        network = self.network_facts(arm)
+        if source.anatomy == "size_formula_failures":
+            return size_formula_failures(network)
+        layers = network.layers if source.layer is None else [_find_layer(network.layers, source.layer, arm)]
+        if source.anatomy == "out_shape":
+            return list(layers[-1].out_shape)
+        if source.anatomy == "parameters":
+            return sum(layer.parameters for layer in layers)
+        return sum(layer.multiply_adds for layer in layers)
+
+    def _theory(self, source: TheorySource, arm: str | None) -> float:
         if source.arguments is not None:
             return self._call_once(mean_field_value, source.theory, source.arguments)
-        rows = self.theory_rows(self._arm(arm, source))
-        return _layer_row([row for row in rows if row[source.theory] is not None], str(source.layer), arm)[
-            source.theory
-        ]
-
-    def _arm(self, arm: str | None, source: Any) -> str:
-        if arm is None:
-            raise RequestError(f"{type(source).__name__.lower()}: expected an arm, whose network is meant")
-        return arm
+        layers = self.theory_layers(_require_arm(arm, source))
+        predicted = [layer for layer in layers if getattr(layer, source.theory) is not None]
+        return getattr(_find_layer(predicted, str(source.layer), arm), source.theory)
 
     def _call_once(self, function: Callable[P, R], *arguments: P.args, **keywords: P.kwargs) -> R:
         """What a function returns that is called in a process of its own, once. Raises RequestError."""
         key = f"{function.__qualname__} {arguments}"
         if key not in self._answers:
             self._answers[key] = self.server.call(function, *arguments, **keywords)
-        return self._answers[key]
+        return cast(R, self._answers[key])
 
 
-def size_formula_failures(in_shape: Sequence[int], rows: Sequence[Mapping[str, Any]]) -> int:
+def size_formula_failures(network: NetworkFacts) -> int:
     """How many windowed layers have another output size than ⌊(n + 2p − k)/s⌋ + 1 in each direction."""
-    failures, before = 0, tuple(in_shape)
-    for row in rows:
-        if row["kernel"] is not None and len(before) == 3:
-            sizes = zip(before[1:], row["kernel"], row["stride"], row["padding"], strict=True)
-            failures += tuple((n + 2 * p - k) // s + 1 for n, k, s, p in sizes) != row["out_shape"][1:]
-        before = row["out_shape"]
+    failures, before = 0, network.in_shape
+    for layer in network.layers:
+        if layer.kernel is not None and layer.stride and layer.padding and len(before) == 3:
+            sizes = zip(before[1:], layer.kernel, layer.stride, layer.padding, strict=True)
+            failures += tuple((n + 2 * p - k) // s + 1 for n, k, s, p in sizes) != layer.out_shape[1:]
+        before = layer.out_shape
     return failures
 
 
-def _layer_row(rows: Sequence[Mapping[str, Any]], layer: str, arm: str | None) -> Mapping[str, Any]:
-    named = {row["name"]: row for row in rows}
-    if rows and layer in ("first", "last"):
-        return rows[0 if layer == "first" else -1]
-    if layer not in named:
-        raise RequestError(f"arm '{arm}': no layer '{layer}'; its layers: {', '.join(named)}")
-    return named[layer]
+def _relate(
+    source: BaseSource, value: float | None, evaluate: Callable[[BaseSource], float | None]
+) -> float | None:
+    """The value less, or over, that of another source; its logarithm where that is asked for."""
+    if source.minus is not None and value is not None:
+        subtracted = evaluate(source.minus)
+        value = None if subtracted is None else value - subtracted
+    if source.over is not None and value is not None:
+        divisor = evaluate(source.over)
+        value = None if not divisor else value / divisor
+    if source.log10 and value is not None:
+        value = math.log10(value) if value > 0 else -math.inf
+    return value
+
+
+def _require_arm(arm: str | None, source: BaseSource) -> str:
+    if arm is None:
+        raise RequestError(f"{source.kind}: expected an arm, whose network is meant")
+    return arm
+
+
+def _find_layer(layers: Sequence[Layer], name: str, arm: str | None) -> Layer:
+    if layers and name in ("first", "last"):
+        return layers[0 if name == "first" else -1]
+    named = {layer.name: layer for layer in layers}
+    if name not in named:
+        raise RequestError(f"arm '{arm}': no layer '{name}'; its layers: {', '.join(named)}")
+    return named[name]
 
 
 def _finished_result(path: Path) -> Result:

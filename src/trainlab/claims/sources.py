@@ -8,8 +8,8 @@ A source is a mapping with one key that says what it is, and perhaps two that re
     {anatomy: parameters}     {theory: gradient, layer: first}     {theory: chi1, arguments: {…}}
 """
 
-from collections.abc import Iterator
-from typing import Annotated, Any, Literal
+from collections.abc import Collection, Iterator, Mapping
+from typing import Annotated, ClassVar, Literal, TypedDict, cast
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
 
@@ -33,7 +33,19 @@ LAYER_PREDICTIONS = ("scale", "correlation", "gradient")
 MEAN_FIELD_FUNCTIONS = ("chi1", "critical_sigma_w2", "fixed_point", "batchnorm_gradient_growth")
 
 
-def require_known(kind: str, got: str, available: Any) -> str:
+ShiftAmount = float | Mapping[str, float]
+"""How much of a shift; of `statistics`, {mean, std}."""
+
+
+class ShiftMeasures(TypedDict):
+    """Accuracy and agreement with the unshifted predictions (shares), loss in nats."""
+
+    accuracy: float
+    loss: float
+    agreement: float
+
+
+def require_known(kind: str, got: str, available: Collection[str]) -> str:
     """`got`, if it is available; a ValueError with the closest name if not."""
     if got not in available:
         near = closest_name(got, available)
@@ -48,14 +60,18 @@ class StrictModel(BaseModel):
     model_config = ConfigDict(strict=True, extra="forbid", populate_by_name=True)
 
 
-class _Source(StrictModel):
-    """What all sources have: another one to subtract or divide by, and a logarithm (base 10) at the end."""
+class BaseSource(StrictModel):
+    """What all sources have: another one to subtract or divide by, and a logarithm (base 10) at the end.
 
+    `kind`: the key that the source is recognized by in the file.
+    """
+
+    kind: ClassVar[str] = ""
     minus: "Source | None" = None
     over: "Source | None" = None
     log10: bool = False
 
-    def parts(self) -> Iterator[Any]:
+    def parts(self) -> Iterator["BaseSource"]:
         """This source and those that it is related to."""
         yield self
         for other in (self.minus, self.over):
@@ -69,17 +85,18 @@ class _Source(StrictModel):
     def _share(self) -> str:
         """The unit of a share, as long as it is one: less another one it is points, over it a mere number."""
         if self.over is not None or self.log10:
-            return _Source.unit(self)
+            return BaseSource.unit(self)
         return "points" if self.minus is not None else "share"
 
 
-class Metric(_Source):
-    """A metric of the run's record. A diverged run predicts nothing: its accuracy counts as guessing's."""
+class MetricSource(BaseSource):
+    """A metric of the run's record. A diverged run predicts nothing: its accuracy is that of guessing."""
 
+    kind: ClassVar[str] = "metric"
     metric: str
 
     @model_validator(mode="after")
-    def _known(self) -> "Metric":
+    def _known(self) -> "MetricSource":
         require_known("metric", self.metric, (*STANDARD_METRICS, *OTHER_METRICS))
         return self
 
@@ -88,30 +105,31 @@ class Metric(_Source):
         return self._share() if self.metric.endswith("/acc") else super().unit()
 
 
-class Signal(_Source):
+class SignalSource(BaseSource):
     """A quantity of `signals.parquet`, of a layer, at the measured step that is nearest (−1: the last)."""
 
+    kind: ClassVar[str] = "signal"
     signal: str
     layer: LayerName = NETWORK
     step: int = 0
 
     @model_validator(mode="after")
-    def _known(self) -> "Signal":
-        require_known(
-            "signal", self.signal, NETWORK_QUANTITIES if self.layer == NETWORK else LAYER_QUANTITIES
-        )
+    def _known(self) -> "SignalSource":
+        quantities = NETWORK_QUANTITIES if self.layer == NETWORK else LAYER_QUANTITIES
+        require_known("signal", self.signal, quantities)
         return self
 
 
-class Shift(_Source):
+class ShiftSource(BaseSource):
     """The run's last checkpoint, tested on images under a named shift."""
 
-    shift: dict[str, Any] = Field(min_length=1, max_length=1)
+    kind: ClassVar[str] = "shift"
+    shift: dict[str, object] = Field(min_length=1, max_length=1)
     measure: Literal["accuracy", "loss", "agreement"] = "accuracy"
 
     @model_validator(mode="after")
-    def _known(self) -> "Shift":
-        name, amount = self.named
+    def _known(self) -> "ShiftSource":
+        name, amount = next(iter(self.shift.items()))
         require_known("shift", name, SHIFTS)
         if name == "statistics":
             if not isinstance(amount, dict) or set(amount) != {"mean", "std"}:
@@ -121,36 +139,36 @@ class Shift(_Source):
         return self
 
     @property
-    def named(self) -> tuple[str, Any]:
-        """The shift's name and its amount."""
-        return next(iter(self.shift.items()))
+    def name_and_amount(self) -> tuple[str, ShiftAmount]:
+        """What is changed, and by how much."""
+        name, amount = next(iter(self.shift.items()))
+        return name, cast(ShiftAmount, amount)
 
     def unit(self) -> str:
         """Accuracy and agreement are shares."""
         return self._share() if self.measure != "loss" else super().unit()
 
 
-class Anatomy(_Source):
+class AnatomySource(BaseSource):
     """A fact of the arm's network: of one layer, or summed over all (`out_shape` needs a layer)."""
 
+    kind: ClassVar[str] = "anatomy"
     anatomy: Literal["parameters", "multiply_adds", "out_shape", "size_formula_failures"]
     layer: LayerName | None = None
 
 
-class Theory(_Source):
+class TheorySource(BaseSource):
     """A prediction for a layer of the arm's network, or a function of `trainlab.theory.mean_field`."""
 
+    kind: ClassVar[str] = "theory"
     theory: str
     layer: LayerName | None = None
     arguments: dict[str, str | float | int | None] | None = None
 
     @model_validator(mode="after")
-    def _known(self) -> "Theory":
-        require_known(
-            "prediction of theory",
-            self.theory,
-            MEAN_FIELD_FUNCTIONS if self.arguments is not None else LAYER_PREDICTIONS,
-        )
+    def _known(self) -> "TheorySource":
+        predictions = LAYER_PREDICTIONS if self.arguments is None else MEAN_FIELD_FUNCTIONS
+        require_known("prediction of theory", self.theory, predictions)
         if self.arguments is None and self.layer is None:
             raise ValueError(f"theory {self.theory}: expected a layer")
         return self
@@ -159,28 +177,28 @@ class Theory(_Source):
 _KINDS = ("metric", "signal", "shift", "anatomy", "theory")
 
 
-def _kind(value: Any) -> str | None:
-    if isinstance(value, BaseModel):
-        return type(value).__name__.lower()
+def _kind(value: object) -> str | None:
+    if isinstance(value, BaseSource):
+        return value.kind
     return next((name for name in _KINDS if isinstance(value, dict) and name in value), None)
 
 
 Source = Annotated[
-    Annotated[Metric, Tag("metric")]
-    | Annotated[Signal, Tag("signal")]
-    | Annotated[Shift, Tag("shift")]
-    | Annotated[Anatomy, Tag("anatomy")]
-    | Annotated[Theory, Tag("theory")],
+    Annotated[MetricSource, Tag("metric")]
+    | Annotated[SignalSource, Tag("signal")]
+    | Annotated[ShiftSource, Tag("shift")]
+    | Annotated[AnatomySource, Tag("anatomy")]
+    | Annotated[TheorySource, Tag("theory")],
     Discriminator(
         _kind,
         custom_error_type="source",
         custom_error_message=f"expected a source: a mapping with one of {', '.join(_KINDS)}",
     ),
 ]
-for _model in (_Source, Metric, Signal, Shift, Anatomy, Theory):
+for _model in (BaseSource, MetricSource, SignalSource, ShiftSource, AnatomySource, TheorySource):
     _model.model_rebuild()
 
 
-def needs_run(source: Any) -> bool:
-    """Whether it needs the arm trained."""
-    return any(isinstance(part, Metric | Signal | Shift) for part in source.parts())
+def needs_run(source: BaseSource) -> bool:
+    """Whether the arm has to be trained for it."""
+    return any(isinstance(part, MetricSource | SignalSource | ShiftSource) for part in source.parts())

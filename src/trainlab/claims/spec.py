@@ -4,12 +4,12 @@ Everything is checked here that can be checked without composing a run: types, r
 """
 
 from collections.abc import Iterator
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, ValidationError, model_validator
 
 from trainlab.claims.expectations import ArmName, Expectation, NonEmptyStr, Overrides, PhaseBoundary
-from trainlab.claims.sources import Source, StrictModel, needs_run, require_known
+from trainlab.claims.sources import BaseSource, Source, StrictModel, needs_run, require_known
 from trainlab.signals.catalogue import LAYER_QUANTITIES
 
 COLLECTION_NAMES = ("course", "papers")
@@ -32,8 +32,8 @@ class SeedCounts(StrictModel):
             raise ValueError(f"most={self.most}: expected at least first={self.first}")
         return self
 
-    def looks(self) -> list[int]:
-        """After how many seeds it is judged: twice at most, since each look costs certainty."""
+    def interim_analyses(self) -> list[int]:
+        """After how many seeds it is judged: twice at most, since each analysis costs certainty."""
         return [self.first] if self.most == self.first else [self.first, self.most]
 
 
@@ -68,9 +68,9 @@ class FigureSpec(StrictModel):
             raise ValueError("figure: sources needs `rows`, a source for each label")
         return self
 
-    def sources(self) -> list[Any]:
+    def sources(self) -> list[BaseSource]:
         """What it shows, where that is sources."""
-        return [*self.rows.values(), *([self.of] if self.of is not None else [])]
+        return [*self.rows.values(), *([] if self.of is None else [self.of])]
 
 
 class PhaseGrid(StrictModel):
@@ -84,15 +84,15 @@ class PhaseGrid(StrictModel):
     def cells(self) -> dict[ArmName, Overrides]:
         """The arms, by depth, then scale."""
         return {
-            self.name(scale, depth): [f"{self.scale}={scale:g}", f"depth={depth}"]
+            cell_name(scale, depth): [f"{self.scale}={scale:g}", f"depth={depth}"]
             for depth in self.depths
             for scale in self.scales
         }
 
-    @staticmethod
-    def name(scale: float, depth: int) -> ArmName:
-        """What a cell is called."""
-        return f"{scale:g} × {depth}"
+
+def cell_name(scale: float, depth: int) -> ArmName:
+    """What a cell of a grid is called."""
+    return f"{scale:g} × {depth}"
 
 
 class Tuning(StrictModel):
@@ -113,7 +113,7 @@ class Profiles(StrictModel):
 
 
 class Claim(StrictModel):
-    """One claim. `order` is its place in its collection; `attempt` (`try` in the file) what to try next."""
+    """One claim. `order`: its place in its collection; `suggestion` (`try` in the file): what to try next."""
 
     collection: Literal["course", "papers"] = "course"
 
@@ -129,18 +129,20 @@ class Claim(StrictModel):
     profiles: Profiles
     expectations: list[Expectation] = Field(min_length=1)
     differs: NonEmptyStr
-    attempt: NonEmptyStr = Field(alias="try")
+    suggestion: NonEmptyStr = Field(alias="try")
     figure: FigureSpec
 
     @model_validator(mode="before")
     @classmethod
-    def _with_cells(cls, content: Any) -> Any:
-        """The cells of a grid become arms where it can be read; its faults are told with the others."""
+    def _with_cells(cls, content: object) -> object:
+        """The cells of a grid become arms where it can be read; its faults are reported with the others."""
+        if not isinstance(content, dict):
+            return content
         try:
             cells = PhaseGrid.model_validate(content["grid"]).cells()
+            return {**content, "arms": {**content.get("arms", {}), **cells}}
         except (KeyError, TypeError, ValidationError):
             return content
-        return {**content, "arms": {**content.get("arms", {}), **cells}}
 
     @model_validator(mode="after")
     def _consistent(self) -> "Claim":
@@ -151,8 +153,8 @@ class Claim(StrictModel):
         if unused:
             raise ValueError(f"arm '{min(unused)}' is in no expectation and no figure")
         for profile in (self.profiles.cpu, self.profiles.gpu):
-            few = profile.seeds.first < MIN_SEEDS_FOR_BOOTSTRAP
-            if few and any(getattr(e, "interval", "t") == "bootstrap" for e in self.expectations):
+            has_few_seeds = profile.seeds.first < MIN_SEEDS_FOR_BOOTSTRAP
+            if has_few_seeds and any(getattr(e, "interval", "t") == "bootstrap" for e in self.expectations):
                 raise ValueError(
                     f"bootstrap of {profile.seeds.first} seeds: expected seeds.first ≥ "
                     f"{MIN_SEEDS_FOR_BOOTSTRAP}"
@@ -161,6 +163,10 @@ class Claim(StrictModel):
         if self.grid is None and (needs_grid or self.figure.kind == "phase_diagram"):
             raise ValueError("a boundary and a phase diagram are of a grid: expected `grid`")
         return self
+
+    def profile(self, name: str) -> Profile:
+        """The budget of this name."""
+        return self.profiles.gpu if name == "gpu" else self.profiles.cpu
 
     def _named_arms(self) -> Iterator[tuple[str, list[ArmName]]]:
         for number, expectation in enumerate(self.expectations, start=1):
@@ -191,8 +197,8 @@ class Claim(StrictModel):
         runs, looks at."""
         wanted: set[ArmName] = set()
         for expectation in self.expectations:
-            of_runs = [needs_run(source) for source in expectation.sources()] or [True]
-            if any(of_runs):
+            sources = expectation.sources()
+            if not sources or any(needs_run(source) for source in sources):
                 wanted |= set(expectation.arms())
             if isinstance(expectation, PhaseBoundary):
                 wanted |= set(self.cells)
@@ -201,8 +207,8 @@ class Claim(StrictModel):
         return [arm for arm in self.arms if arm in wanted]
 
     @property
-    def all_sources(self) -> list[Any]:
-        """Every source of every expectation and of the figure, with what they are related to."""
-        own = [source for expectation in self.expectations for source in expectation.sources()]
-        own += self.figure.sources()
-        return [part for source in own for part in source.parts()]
+    def all_sources(self) -> list[BaseSource]:
+        """Every source of every expectation and of the figure, with those that they are related to."""
+        sources = [source for expectation in self.expectations for source in expectation.sources()]
+        sources += self.figure.sources()
+        return [part for source in sources for part in source.parts()]

@@ -45,7 +45,12 @@ def claims_list(collection: InCollection = None, experiments: Experiments = None
     verdicts = verdicts_by_claim(read_records(registry.load_claims(claims_folder)))
     entries = registry.load_claims(claims_folder, collection=collection)
     rows = [
-        (e.claim.collection, e.name, e.claim.question, verdicts[e.name][0] if e.name in verdicts else NOT_RUN)
+        (
+            e.claim.collection,
+            e.name,
+            e.claim.question,
+            verdicts[e.name].verdict if e.name in verdicts else NOT_RUN,
+        )
         for e in entries
     ]
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
@@ -151,9 +156,9 @@ def _write_outcome(result: "ClaimResult") -> None:
     save_figure(claim_figure.draw_claim_figure(result), folder / claim_page.FIGURE_FILE)
     claim_record.write_record(folder, record)
     path = claim_page.write_claim_page(folder, record, has_figure=True)
-    colour = {"supported": "green", "refuted": "red"}.get(record["verdict"], "yellow")
-    console.print(markup_text(f"[bold {colour}]{{}}[/]: {{}}", record["verdict"], record["statement"]))
-    for finding in record["findings"]:
-        console.print(f"  {finding['verdict']}: {finding['says']}", soft_wrap=True)
-        console.print(f"    {finding['saw']}", style="dim", soft_wrap=True)
+    colour = {"supported": "green", "refuted": "red"}.get(record.verdict, "yellow")
+    console.print(markup_text(f"[bold {colour}]{{}}[/]: {{}}", record.verdict, record.statement))
+    for expectation in record.expectations:
+        console.print(f"  {expectation.verdict}: {expectation.description}", soft_wrap=True)
+        console.print(f"    {expectation.observed}", style="dim", soft_wrap=True)
     console.print(str(path), soft_wrap=True)

@@ -69,6 +69,22 @@ def describe_host(machine: Mapping[str, Any]) -> str:
     return f"{machine['processor']}, {machine.get('cores')} cores"
 
 
+def describe_commit(git: Mapping[str, Any]) -> str:
+    """The commit of a run's record, in seven digits, and whether the code was changed."""
+    commit = git.get("commit")
+    return f"{commit[:7]}{' (with changes)' if git.get('dirty') else ''}" if commit else "no commit"
+
+
+def describe_device(machine: Mapping[str, Any]) -> str:
+    """Device and threads of the run of a record."""
+    return f"{machine['device']}, {machine['threads']} thread(s) a run"
+
+
+def describe_data(data: Mapping[str, Any]) -> str:
+    """The data set of a run's record, and which copy of it."""
+    return f"{data['name']}: {data['copy']}"
+
+
 def _git(folder: Path | str, timeout_seconds: float, *command: str) -> str:
     """What git answers in `folder`; empty where it refuses, is not there, or takes too long."""
     environment = os.environ | {"GIT_OPTIONAL_LOCKS": "0"}  # many runs ask at once; none may hold up another

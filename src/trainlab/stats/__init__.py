@@ -2,4 +2,5 @@
 
 - `intervals`: confidence intervals of a mean, of any statistic, of a share
 - `hypothesis_tests`: one-sided tests, equivalence, corrections for several tests
-- `anova`: how the variance of a response falls to the axes of a grid; `wild_bootstrap`: its intervals"""
+- `anova`: how the variance of a response falls to the axes of a grid; `wild_bootstrap`: its intervals
+"""

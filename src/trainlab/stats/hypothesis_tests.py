@@ -2,28 +2,33 @@
 
 Every test is one-sided and comes twice: for the hypothesis and against it, so that "not enough evidence" is
 an answer. `p_for` is the probability of data at least as clear if the hypothesis were false, `p_against` if
-it
-were true."""
+it were true.
+"""
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 from scipy import stats
 
-from trainlab.stats.intervals import Interval, bootstrap_interval, mean_interval
-
 RESAMPLES = 10_000
+
+Method = Literal["t", "bootstrap"]
+"""Student's t, or the percentile bootstrap for values that are far from normal."""
 
 
 class OneSidedPValues(NamedTuple):
-    """The two p-values of one expectation."""
+    """The two p-values of one hypothesis."""
 
     p_for: float
     p_against: float
 
+    def reversed(self) -> "OneSidedPValues":
+        """Those of the contrary hypothesis."""
+        return OneSidedPValues(self.p_against, self.p_for)
 
-def mean_test(values: Sequence[float], bound: float, method: str = "t") -> OneSidedPValues:
+
+def mean_test(values: Sequence[float], bound: float, method: Method = "t") -> OneSidedPValues:
     """Whether the mean of independent `values` lies above `bound`.
 
     Student's one-sample t test, of paired differences the paired t test; or the share of bootstrap means on
@@ -47,27 +52,19 @@ def _degenerate_p_values(above: float) -> OneSidedPValues:
 
 
 def _bootstrap_p_values(x_N: np.ndarray, bound: float) -> OneSidedPValues:
-    random = np.random.default_rng(0)
-    means = x_N[random.integers(0, len(x_N), (RESAMPLES, len(x_N)))].mean(axis=1)
-    return OneSidedPValues(
-        *((1 + int(wrong.sum())) / (1 + RESAMPLES) for wrong in (means <= bound, means >= bound))
-    )
+    rng = np.random.default_rng(0)
+    means = x_N[rng.integers(0, len(x_N), (RESAMPLES, len(x_N)))].mean(axis=1)
+    wrong_side = (means <= bound, means >= bound)
+    return OneSidedPValues(*((1 + int(wrong.sum())) / (1 + RESAMPLES) for wrong in wrong_side))
 
 
-def equivalence_test(values: Sequence[float], margin: float, method: str = "t") -> OneSidedPValues:
-    """Whether the mean of `values` lies within ±`margin`: two one-sided tests (Schuirmann 1987).
+def equivalence_test(values: Sequence[float], margin: float, method: Method = "t") -> OneSidedPValues:
+    """Whether the mean of `values` lies within ±`margin`: two one-sided tests (TOST, Schuirmann 1987).
 
     Against it: outside on either side, each tested at half the level.
     """
     above, below = mean_test(values, -margin, method), mean_test(values, margin, method)
     return OneSidedPValues(max(above.p_for, below.p_against), min(1.0, 2 * min(above.p_against, below.p_for)))
-
-
-def interval_of_mean(values: Sequence[float], method: str = "t", level: float = 0.95) -> Interval:
-    """The mean with its interval, by the same method as the test."""
-    if method == "bootstrap":
-        return bootstrap_interval(values, level=level)
-    return mean_interval(values, level)
 
 
 def majority_test(count: int, n: int) -> OneSidedPValues:
@@ -86,9 +83,22 @@ def contrast_test(count: int, n: int, other: int, other_n: int) -> OneSidedPValu
     """
     table = [[count, n - count], [other, other_n - other]]
     p_for = float(stats.fisher_exact(table, alternative="greater").pvalue)
-    return OneSidedPValues(
-        p_for, min(1.0, 2 * min(majority_test(count, n).p_against, majority_test(other, other_n).p_for))
-    )
+    p_against = min(majority_test(count, n).p_against, majority_test(other, other_n).p_for)
+    return OneSidedPValues(p_for, min(1.0, 2 * p_against))
+
+
+def all_hold(tests: Sequence[OneSidedPValues]) -> OneSidedPValues:
+    """The p-values of a conjunction of hypotheses.
+
+    For: the largest (intersection-union test, Berger 1982). Against: the smallest, Bonferroni-corrected.
+    """
+    against = min(1.0, len(tests) * min(test.p_against for test in tests))
+    return OneSidedPValues(max(test.p_for for test in tests), against)
+
+
+def bonferroni(p_values: OneSidedPValues, tests: int) -> OneSidedPValues:
+    """p-values adjusted for `tests` tests, of which these are the clearest: each times their number."""
+    return OneSidedPValues(*(min(1.0, p * tests) for p in p_values))
 
 
 def holm_adjust(p_values: Sequence[float]) -> list[float]:
@@ -98,8 +108,3 @@ def holm_adjust(p_values: Sequence[float]) -> list[float]:
     adjusted = np.empty(len(p_values))
     adjusted[order] = np.minimum(1.0, np.maximum.accumulate(steps)) if len(p_values) else []
     return adjusted.tolist()
-
-
-def bonferroni(sides: OneSidedPValues, looks: int) -> OneSidedPValues:
-    """p-values where a claim may be judged `looks` times (Bonferroni over the looks)."""
-    return OneSidedPValues(*(min(1.0, p * looks) for p in sides))

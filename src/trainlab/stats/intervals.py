@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
+from typing import Literal
 
 import numpy as np
 
@@ -18,12 +19,17 @@ class Interval:
     n: int
 
 
-def mean_interval(values: Sequence[float], level: float = 0.95) -> Interval:
+def mean_interval(
+    values: Sequence[float], level: float = 0.95, method: Literal["t", "bootstrap"] = "t"
+) -> Interval:
     """The mean with Student's t interval: x̄ ± t_{(1+level)/2, n−1} · s/√n, s with n − 1 in the denominator.
 
-    Right for means of independent, roughly normal values (Student 1908, "The probable error of a mean").
-    One value has no interval. Raises ValueError for a level outside (0, 1) or values that are not finite.
+    Right for means of independent, roughly normal values (Student 1908, "The probable error of a mean"); for
+    others, `method="bootstrap"`. One value has no interval. Raises ValueError for a level outside (0, 1) or
+    values that are not finite.
     """
+    if method == "bootstrap":
+        return bootstrap_interval(values, level=level)
     _check_level(level)
     x_N = _finite(values)
     if len(x_N) == 0:
@@ -64,8 +70,6 @@ def bootstrap_interval(
 def wilson_interval(successes: int, n: int, level: float = 0.95) -> Interval:
     """A share with Wilson's score interval: right for few trials and for shares near 0 and 1.
 
-    (p + z²/2n ± z √(p(1−p)/n + z²/4n²)) / (1 + z²/n), z the normal quantile of (1+level)/2
-    (Wilson 1927, "Probable inference, the law of succession, and statistical inference").
     Raises ValueError unless 0 ≤ successes ≤ n.
     """
     _check_level(level)
@@ -73,11 +77,21 @@ def wilson_interval(successes: int, n: int, level: float = 0.95) -> Interval:
         raise ValueError(f"got {successes} successes of {n}, expected 0 ≤ successes ≤ n")
     if n == 0:
         return Interval(None, None, None, 0)
-    share, z = successes / n, NormalDist().inv_cdf((1 + level) / 2)
-    centre = share + z**2 / (2 * n)
-    margin = z * math.sqrt(share * (1 - share) / n + z**2 / (4 * n**2))
-    scale = 1 + z**2 / n
-    return Interval(share, max(0.0, (centre - margin) / scale), min(1.0, (centre + margin) / scale), n)
+    low, high = wilson_bounds(successes, n, NormalDist().inv_cdf((1 + level) / 2))
+    return Interval(successes / n, max(0.0, low), min(1.0, high), n)
+
+
+def wilson_bounds(successes: int, n: int, z: float) -> tuple[float, float]:
+    """The ends of Wilson's score interval of a share, z the normal quantile of (1 + level) / 2; n ≥ 1.
+
+    (p + z²/2n ± z √(p(1−p)/n + z²/4n²)) / (1 + z²/n)
+    (Wilson 1927, "Probable inference, the law of succession, and statistical inference", Eq. 6).
+    """
+    share = successes / n
+    centre = share + z * z / (2 * n)
+    margin = z * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
+    scale = 1 + z * z / n
+    return (centre - margin) / scale, (centre + margin) / scale
 
 
 def _t_quantile(probability: float, degrees_of_freedom: int) -> float:
@@ -98,13 +112,10 @@ def _check_level(level: float) -> None:
         raise ValueError(f"level is {level}, expected a share between 0 and 1")
 
 
-# Two-sided 99%: among the runs of a large sweep, few are called learners by luck.
 Z_99 = 2.5758
+"""The normal quantile of a two-sided 99% interval."""
 
 
-def wilson_lower_bound(successes: int, trials: int, z: float = Z_99) -> float:
-    """Lower end of the Wilson score interval of a share (0..1)."""
-    p = successes / trials
-    centre = p + z * z / (2 * trials)
-    spread = z * math.sqrt(p * (1 - p) / trials + z * z / (4 * trials * trials))
-    return (centre - spread) / (1 + z * z / trials)
+def wilson_lower_bound(successes: int, n: int, z: float = Z_99) -> float:
+    """The lower end of Wilson's score interval of a share (0..1)."""
+    return wilson_bounds(successes, n, z)[0]

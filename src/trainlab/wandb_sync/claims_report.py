@@ -14,7 +14,7 @@ from trainlab.claims import collection_pages
 from trainlab.claims.claim_page import (
     FIGURE_FILE,
     certainty_text,
-    findings_table,
+    expectations_table,
     format_p_equation,
     provenance,
 )
@@ -45,29 +45,28 @@ def report_sections(entries: Sequence[ClaimFile]) -> list[ReportSection]:
     Raises:
         RequestError: none has been run.
     """
-    found = collection_pages.read_records(entries)
-    if not found:
+    records = collection_pages.read_records(entries)
+    if not records:
         raise RequestError("none of these claims has been run: `trainlab claims run NAME` first")
-    judged = collection_pages.verdicts_by_claim(found)
-    told = []
+    verdicts = collection_pages.verdicts_by_claim(records)
+    sections = []
     for entry in entries:
-        if entry.name not in found:
+        if entry.name not in records:
             continue
-        record, (verdict, p) = found[entry.name], judged[entry.name]
+        record, (verdict, p) = records[entry.name], verdicts[entry.name]
         text = [
-            f"> {record['statement']}\n>\n> — {record['source']}",
-            f"**{verdict.capitalize()}** among all claims, {format_p_equation(p)}; by itself "
-            f"{record['verdict']}, "
-            f"{certainty_text(record)}.",
-            findings_table(record),
+            f"> {record.statement}\n>\n> — {record.source}",
+            f"**{verdict.capitalize()}** among all claims, {format_p_equation(p)}; "
+            f"by itself {record.verdict}, {certainty_text(record)}.",
+            expectations_table(record),
             f"`trainlab claims run {entry.name}` {provenance(record)}",
         ]
         figure = entry.folder / FIGURE_FILE
-        run_ids = tuple(run_id for arm in record["arms"] for run_id in arm["runs"].values())
-        told.append(
-            ReportSection(record["question"], "\n\n".join(text), figure if figure.exists() else None, run_ids)
+        run_ids = tuple(run_id for arm in record.arms for run_id in arm.runs.values())
+        sections.append(
+            ReportSection(record.question, "\n\n".join(text), figure if figure.exists() else None, run_ids)
         )
-    return told
+    return sections
 
 
 def report_markdown(told: Sequence[ReportSection], folder: Path) -> str:

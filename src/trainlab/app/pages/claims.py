@@ -21,6 +21,7 @@ from trainlab.app.widgets import (
     url_control,
 )
 from trainlab.claims import claim_page, claim_record, collection_pages, registry
+from trainlab.claims.claim_record import ClaimRecord
 from trainlab.claims.judge import REFUTED, SUPPORTED
 from trainlab.claims.registry import ClaimFile
 from trainlab.claims.safe_html import read_svg
@@ -47,7 +48,7 @@ def show() -> None:
     found, broken = _read(entries)
     for line in broken:
         st.warning(escape_markdown(line))
-    judged = collection_pages.verdicts_by_claim(found)
+    adjusted = collection_pages.verdicts_by_claim(found)
     collections = collection_pages.group_by_collection(entries)
     of = {entry.name: entry.claim.collection for entry in entries}
     first = of.get(st.query_params.get("claim", ""), next(iter(collections)))  # a link to a claim suffices
@@ -56,8 +57,10 @@ def show() -> None:
         key="collection", format_func=str.capitalize, label_visibility="collapsed", on_change=_all_of_it,
     )  # fmt: skip
     shown = collections[chosen or first]
-    unjudged = (collection_pages.NOT_RUN, 1.0)
-    verdicts = {entry.name: judged.get(entry.name, unjudged)[0] for entry in shown}
+    verdicts = {
+        entry.name: adjusted[entry.name].verdict if entry.name in adjusted else collection_pages.NOT_RUN
+        for entry in shown
+    }
     kept = _filter(verdicts)
     offered = {e.name: f"{e.name} · {e.claim.question}" for e in shown if verdicts[e.name] in kept}
     one = select_from_url("One of them", offered, "claim", None)
@@ -71,21 +74,16 @@ def show() -> None:
     _watch(where, seen)
 
 
-def _read(entries: Sequence[ClaimFile]) -> tuple[dict[str, dict[str, Any]], list[str]]:
+def _read(entries: Sequence[ClaimFile]) -> tuple[dict[str, ClaimRecord], list[str]]:
     """The records by claim, and a line for each that cannot be read."""
     found, broken = {}, []
     for entry in entries:
         try:
-            content = claim_record.read_record(entry.folder)
-            if content is not None:
-                claim_page.claim_page(content, has_figure=False)  # everything that is shown is there
-                found[entry.name] = content
+            record = claim_record.read_record(entry.folder)
+            if record is not None:
+                found[entry.name] = record
         except RequestError as error:
             broken.append(str(error))
-        except (KeyError, TypeError, AttributeError, StopIteration) as error:
-            broken.append(
-                f"{entry.folder / claim_record.RESULT_FILE} is no record of a claim ({error!r}); run it again"
-            )
     return found, broken
 
 
@@ -107,7 +105,7 @@ def _all_of_it() -> None:
         del st.query_params["claim"]
 
 
-def _claim(entry: ClaimFile, content: Mapping[str, Any] | None, verdict: str) -> None:
+def _claim(entry: ClaimFile, record: ClaimRecord | None, verdict: str) -> None:
     """A card: question, verdict, statement and command; its picture beside them; its numbers below."""
     colour = COLOURS.get(verdict, "gray")
     with st.container(border=True, key=f"claim.{entry.name}"), show_errors():
@@ -117,19 +115,19 @@ def _claim(entry: ClaimFile, content: Mapping[str, Any] | None, verdict: str) ->
             st.badge(f"{MARKS.get(verdict, '?')} {escape_markdown(verdict)}", color=colour)
             st.markdown(escape_markdown(entry.claim.statement))
             st.caption(escape_markdown(entry.claim.source))
-            if content is None:
+            if record is None:
                 st.markdown("It has not been run yet. This runs it and says what came of it:")
-            show_command(_command(entry, content))
+            show_command(_command(entry, record))
         with picture:
-            _picture(entry, content)
-        if content is not None:
+            _picture(entry, record)
+        if record is not None:
             with st.expander("Numbers, scale and settings"):
-                _numbers(content)
+                _numbers(record)
 
 
-def _command(entry: ClaimFile, content: Mapping[str, Any] | None) -> str:
+def _command(entry: ClaimFile, record: ClaimRecord | None) -> str:
     """What runs the claim as it was run; the folder is said where it is not the usual one."""
-    profile = [] if content is None else ["--profile", content["profile"]]
+    profile = [] if record is None else ["--profile", record.profile]
     return _claims("run", entry.name, *profile)
 
 
@@ -139,30 +137,30 @@ def _claims(*words: str) -> str:
     return trainlab_command_line("claims", *words, *where)
 
 
-def _picture(entry: ClaimFile, content: Mapping[str, Any] | None) -> None:
+def _picture(entry: ClaimFile, record: ClaimRecord | None) -> None:
     path = entry.folder / claim_page.FIGURE_FILE
-    if content is not None and (svg := read_svg(path)) is not None:
+    if record is not None and (svg := read_svg(path)) is not None:
         drawn = themed_svg(svg)
         st.image(drawn, width="stretch", alt=entry.claim.question)
     else:
         st.caption("No picture yet.")
 
 
-def _numbers(content: Mapping[str, Any]) -> None:
+def _numbers(record: ClaimRecord) -> None:
     """Of each expectation what was seen, of each arm what came of it; how, and on what."""
-    _said(f"**{content['verdict'].capitalize()}** by itself ({claim_page.certainty_text(content)}).")
-    _said(claim_page.findings_table(content))
-    if content.get("grid"):
-        _said(claim_page.grid_table(content))
-    elif content["arms"]:
-        _said(claim_page.arms_table(content))
-    if content.get("tuned"):
-        _said(claim_page.tuning_table(content))
+    _said(f"**{record.verdict.capitalize()}** by itself ({claim_page.certainty_text(record)}).")
+    _said(claim_page.expectations_table(record))
+    if record.grid is not None:
+        _said(claim_page.grid_table(record))
+    elif record.arms:
+        _said(claim_page.arms_table(record))
+    if record.tuned:
+        _said(claim_page.tuning_table(record))
     _said(
-        f"**Scale.** {content['scale']}\n\n**How this differs from the source.** {content['differs']}"
-        f"\n\n**Try.** {content['try']}"
+        f"**Scale.** {record.scale}\n\n**How this differs from the source.** {record.differs}"
+        f"\n\n**Try.** {record.suggestion}"
     )
-    st.caption(escape_markdown(claim_page.provenance(content)))
+    st.caption(escape_markdown(claim_page.provenance(record)))
 
 
 def _said(markdown: str) -> None:

@@ -10,7 +10,7 @@ from tiny import claim, put
 
 from trainlab.claims import claim_page, claim_record, collection_pages, html_report
 from trainlab.claims import registry as claims
-from trainlab.claims.spec import PhaseGrid
+from trainlab.claims.spec import cell_name
 from trainlab.errors import RequestError
 from trainlab.wandb_sync.claims_report import report_sections
 
@@ -51,7 +51,7 @@ def shown(entries) -> None:
     html_report.report_html(entries)
     if found:
         report_sections(entries)
-        collection_pages.provenance_paragraph(found)
+        collection_pages.provenance_paragraph(found.values())
 
 
 def small(name: str) -> dict:
@@ -60,7 +60,7 @@ def small(name: str) -> dict:
     content["findings"] = content["findings"][:1]
     grid = content["grid"] or {"scales": [], "depths": []}
     grid["scales"], grid["depths"] = grid["scales"][:1], grid["depths"][:1]
-    cells = [PhaseGrid.name(scale, depth) for scale in grid["scales"] for depth in grid["depths"]]
+    cells = [cell_name(scale, depth) for scale in grid["scales"] for depth in grid["depths"]]
     arms = [arm for arm in content["arms"] if not cells or arm["arm"] in cells][:1]
     names = [arm["arm"] for arm in arms]
     content |= {"arms": arms, "overrides": {name: content["overrides"][name] for name in names}}

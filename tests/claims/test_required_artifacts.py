@@ -5,10 +5,10 @@ from types import SimpleNamespace
 import pytest
 
 from trainlab.claims.execution import has_required_artifacts
-from trainlab.claims.sources import Shift, Signal
+from trainlab.claims.sources import ShiftSource, SignalSource
 from trainlab.runs import Result, RunFolder
 
-SHIFT, SIGNAL = Shift.model_construct(), Signal.model_construct()
+SHIFT, SIGNAL = ShiftSource.model_construct(), SignalSource.model_construct()
 LAST, SIGNALS = "checkpoints/last.ckpt", "signals.parquet"
 
 

@@ -5,7 +5,8 @@ import pytest
 import torch
 from torch import nn
 
-from trainlab.claims import shift_evaluation
+from trainlab.claims import distribution_shifts
+from trainlab.claims.network_facts import LayerFacts, NetworkFacts
 from trainlab.claims.source_evaluator import size_formula_failures
 from trainlab.errors import RequestError
 from trainlab.nn.normalization import PerImage, Standardize
@@ -37,36 +38,38 @@ def test_a_moved_image_is_what_a_loop_over_pixels_makes(x_NCHW, down, right):
         for j in range(5):
             if 0 <= i - down < 7 and 0 <= j - right < 5:
                 slow[:, :, i, j] = x_NCHW[:, :, i - down, j - right]
-    assert (shift_evaluation.translate(x_NCHW, down, right).numpy() == slow).all()
+    assert (distribution_shifts.translate(x_NCHW, down, right).numpy() == slow).all()
 
 
 def test_translation_is_the_four_directions(x_NCHW):
-    versions = shift_evaluation.pixel_shift("translation", 2)(x_NCHW)
-    expected = [shift_evaluation.translate(x_NCHW, *by) for by in ((2, 0), (-2, 0), (0, 2), (0, -2))]
+    versions = distribution_shifts.pixel_shift("translation", 2)(x_NCHW)
+    expected = [distribution_shifts.translate(x_NCHW, *by) for by in ((2, 0), (-2, 0), (0, 2), (0, -2))]
     assert all(torch.equal(a, b) for a, b in zip(versions, expected, strict=True))
 
 
 def test_brightness_and_contrast_are_a_x_plus_b(x_NCHW):
     slow = x_NCHW.double().numpy()
-    (brighter,) = shift_evaluation.pixel_shift("brightness", 40)(x_NCHW)
-    (fainter,) = shift_evaluation.pixel_shift("contrast", 0.5)(x_NCHW)
+    (brighter,) = distribution_shifts.pixel_shift("brightness", 40)(x_NCHW)
+    (fainter,) = distribution_shifts.pixel_shift("contrast", 0.5)(x_NCHW)
     assert np.allclose(brighter.numpy(), slow + 40)
     assert np.allclose(fainter.numpy(), 127.5 + 0.5 * (slow - 127.5))
 
 
 def test_per_image_normalization_does_not_see_brightness_and_contrast(x_NCHW):
     model = Net(PerImage()).eval()
-    clean_N = shift_evaluation.predict_classes(model, x_NCHW)
+    clean_N = distribution_shifts.predict_classes(model, x_NCHW)
     y_N = torch.arange(6) % 3
     for name, amount in (("brightness", 60), ("contrast", 0.4)):
-        assert shift_evaluation.measure_shift(model, x_NCHW, y_N, name, amount, clean_N)["agreement"] == 1.0
+        assert (
+            distribution_shifts.measure_shift(model, x_NCHW, y_N, name, amount, clean_N)["agreement"] == 1.0
+        )
 
 
 def test_measured_numbers_are_those_of_a_plain_loop(x_NCHW):
     model = Net(Standardize((0.5, 0.5), (0.2, 0.2))).eval()
     y_N = torch.tensor([0, 1, 2, 0, 1, 2])
-    clean_N = shift_evaluation.predict_classes(model, x_NCHW)
-    measured = shift_evaluation.measure_shift(model, x_NCHW, y_N, "brightness", 90, clean_N)
+    clean_N = distribution_shifts.predict_classes(model, x_NCHW)
+    measured = distribution_shifts.measure_shift(model, x_NCHW, y_N, "brightness", 90, clean_N)
     with torch.no_grad():
         logits_NK = model(x_NCHW.float() + 90)
     assert measured["accuracy"] == pytest.approx((logits_NK.argmax(1) == y_N).float().mean().item())
@@ -76,7 +79,7 @@ def test_measured_numbers_are_those_of_a_plain_loop(x_NCHW):
 
 def test_wrong_statistics_are_another_normalization_and_the_model_stays_as_it_was(x_NCHW):
     model = Net(Standardize((0.5, 0.5), (0.2, 0.2))).eval()
-    wrong, _ = shift_evaluation.model_shift(model, "statistics", {"mean": 0.13, "std": 0.38})
+    wrong, _ = distribution_shifts.model_shift(model, "statistics", {"mean": 0.13, "std": 0.38})
     twin = Net(Standardize((0.13, 0.13), (0.38, 0.38))).eval()
     with torch.no_grad():
         assert torch.allclose(wrong(x_NCHW), twin(x_NCHW), atol=1e-6)
@@ -85,7 +88,7 @@ def test_wrong_statistics_are_another_normalization_and_the_model_stays_as_it_wa
 
 def test_batch_statistics_are_those_of_a_network_in_training_and_leave_no_trace(x_NCHW):
     model = Net(Standardize((0.5, 0.5), (0.2, 0.2))).eval()
-    shifted, batch_size = shift_evaluation.model_shift(model, "batch_statistics", 6)
+    shifted, batch_size = distribution_shifts.model_shift(model, "batch_statistics", 6)
     u = (x_NCHW.double() / 255 - 0.5) / 0.2
     mean = u.mean((0, 2, 3), keepdim=True)
     std = (u.var((0, 2, 3), unbiased=False, keepdim=True) + 1e-5).sqrt()
@@ -98,16 +101,20 @@ def test_batch_statistics_are_those_of_a_network_in_training_and_leave_no_trace(
 
 def test_a_shift_that_would_do_nothing_is_refused():
     with pytest.raises(RequestError, match="PerImage uses none"):
-        shift_evaluation.model_shift(Net(PerImage()), "statistics", {"mean": 0, "std": 1})
+        distribution_shifts.model_shift(Net(PerImage()), "statistics", {"mean": 0, "std": 1})
     with pytest.raises(RequestError, match="no BatchNorm"):
-        shift_evaluation.model_shift(nn.Linear(2, 2), "batch_statistics", 8)
+        distribution_shifts.model_shift(nn.Linear(2, 2), "batch_statistics", 8)
 
 
-def row(out_shape, kernel=None, stride=None, padding=None):
-    return {"kernel": kernel, "stride": stride, "padding": padding, "out_shape": out_shape}
+def network(*layers: LayerFacts) -> NetworkFacts:
+    return NetworkFacts((1, 28, 28), layers)
+
+
+def layer(out_shape, kernel=None, stride=None, padding=None) -> LayerFacts:
+    return LayerFacts("layer", kernel, stride, padding, out_shape, parameters=0, multiply_adds=0)
 
 
 def test_the_size_formula_counts_layers_that_break_it():
-    good = [row((6, 28, 28), (5, 5), (1, 1), (2, 2)), row((6, 14, 14), (2, 2), (2, 2), (0, 0)), row((1176,))]
-    assert size_formula_failures((1, 28, 28), good) == 0
-    assert size_formula_failures((1, 28, 28), [row((6, 27, 28), (5, 5), (1, 1), (2, 2))]) == 1
+    convolution, pool = layer((6, 28, 28), (5, 5), (1, 1), (2, 2)), layer((6, 14, 14), (2, 2), (2, 2), (0, 0))
+    assert size_formula_failures(network(convolution, pool, layer((1176,)))) == 0
+    assert size_formula_failures(network(layer((6, 27, 28), (5, 5), (1, 1), (2, 2)))) == 1
