@@ -11,12 +11,14 @@ from benchmarks.contender import Contender
 from benchmarks.measure import Measure
 from benchmarks.rounds import growth_exponent, interleaved, medians
 from benchmarks.workspace import REPOSITORY, Workspace
+from trainlab.settings import SweepSettings
 
 GRID = ("activation=relu,tanh", "init=glorot,kaiming", "depth=2,4,6,8,10")
 """Twenty settings; seeds make them as many as are wanted."""
 SETTINGS_PER_SEED = 20
-SWEEP = {"plan_only": False, "retry_failed": False, "rerun": False, "run_timeout": None, "prune": "none",
-         "audit": 0.0}  # fmt: skip
+SWEEP = SweepSettings(
+    plan_only=False, retry_failed=False, rerun=False, run_timeout=None, prune="none", audit=0.0
+)
 
 
 def measure(workspace: Workspace) -> list[Measure]:

@@ -2,7 +2,6 @@
 
 import itertools
 from collections.abc import Callable
-from typing import Any
 
 from rich.console import Console
 
@@ -22,7 +21,7 @@ def trainer(overrides: list[str]) -> Callable[[], float]:
     console = Console()
 
     def do_round() -> float:
-        settings: dict[str, Any] = identify(compose([*overrides, f"seed={next(seeds)}"]))
+        settings = identify(compose([*overrides, f"seed={next(seeds)}"]))
         rate = train(settings, console).samples_per_second
         assert rate is not None
         return rate

@@ -74,8 +74,9 @@ def call_command(capsys):
 def settings(tmp_path, shared_cache):
     """Frozen, identified settings of a quick run, with overrides."""
     from trainlab.config import compose, identify
+    from trainlab.settings import RunSettings
 
-    def make(*overrides: str) -> dict:
+    def make(*overrides: str) -> RunSettings:
         paths = (f"paths.runs={tmp_path / 'runs'}", f"paths.cache={shared_cache}")
         return identify(compose([*QUICK, *paths, *overrides]))
 

@@ -13,7 +13,9 @@ SOURCE = Path(__file__).parents[1] / "src" / "trainlab"
 
 LAYERS = (
     ("errors", "project", "cores", "units", "json_types", "lazy_imports"),
-    ("terminal", "settings", "instantiate"),
+    ("terminal", "section"),
+    ("settings",),
+    ("instantiate",),
     ("stats",),
     ("signals", "data", "nn", "theory", "runs"),
     ("models", "analysis", "config"),

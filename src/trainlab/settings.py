@@ -1,12 +1,15 @@
 """`Settings`: one run, whole, typed; the type and range of every value, checked without torch.
 
-Option nodes (`activation`, `init`, …) may hold any keys, since a user's own class brings its own; what is
-common to all of them is checked here. Everything else is listed, and a key that is not listed is refused."""
+Component nodes (`activation`, `init`, …) may hold any keys, since a user's own class brings its own; what is
+common to all of them is checked here. Everything else is listed, and a key that is not listed is refused.
+
+Whose settings they are is part of each section (`trainlab.section`).
+"""
 
 import math
-from collections.abc import Iterator
-from types import UnionType
-from typing import Annotated, Any, Literal, Union, get_args, get_origin
+from collections.abc import Collection, Mapping
+from types import NoneType
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     AfterValidator,
@@ -14,9 +17,20 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    ValidationError,
     ValidationInfo,
     field_validator,
 )
+
+from trainlab.errors import RequestError
+from trainlab.section import Component, Section, describe_errors, union_members
+
+ADDED_LATER: dict[str, object] = {"trainer.val_every_epochs": 1}
+"""Settings that came after the first release, with the value that older runs had without knowing it.
+
+Records that lack them are read with it, and at it they are not hashed, so that older runs keep their names.
+Entries are never removed or changed.
+"""
 
 
 def _finite(value: float) -> float:
@@ -43,28 +57,17 @@ Text = Annotated[str, BeforeValidator(_as_text)]
 """A name, an id or a path: text, whatever it looks like."""
 
 
-class _StrictSettings(BaseModel):
-    model_config = ConfigDict(strict=True, extra="forbid")
-
-
-class Component(BaseModel):
-    """An option: `_target_` names what is built of the other keys; null means that nothing is built."""
-
-    model_config = ConfigDict(strict=True, extra="allow")
-    target_: str | None = Field(alias="_target_")
-
-
-class NormLayerSettings(_StrictSettings):
+class NormLayerSettings(Section):
     """A normalization layer and its place beside the activation."""
 
     position: Literal["before_activation", "after_activation"]
     layer: Component | None
 
 
-class DataSettings(BaseModel):
+class DataSettings(Section):
     """A data set and how it is cut; sizes in images. A source's own keys may stand beside these."""
 
-    model_config = ConfigDict(strict=True, extra="allow")
+    model_config = ConfigDict(extra="allow")
     name: Text
     image_size: Annotated[int, Field(ge=4, le=1024)] | None
     channels: Literal[1, 3]
@@ -75,6 +78,7 @@ class DataSettings(BaseModel):
     test_size: Count | None
     split_seed: Seed
     default_epochs: Count
+    source: Component | str
 
 
 class OptimizerSettings(Component):
@@ -85,7 +89,7 @@ class OptimizerSettings(Component):
     weight_decay: NotNegative = 0.0
 
 
-class TrainerSettings(_StrictSettings):
+class TrainerSettings(Section):
     """Hardware and budget of one run."""
 
     accelerator: Literal["auto", "cpu", "gpu", "mps"]
@@ -101,7 +105,7 @@ class TrainerSettings(_StrictSettings):
     progress_bar: bool
 
 
-class PathSettings(_StrictSettings):
+class PathSettings(Section):
     """Where data are, where decoded images are kept, where runs are recorded."""
 
     data: Text
@@ -109,7 +113,7 @@ class PathSettings(_StrictSettings):
     runs: Text
 
 
-class Settings(_StrictSettings):
+class Settings(Section):
     """One run, whole: what a worker needs besides the data."""
 
     activation: Component
@@ -133,10 +137,153 @@ class Settings(_StrictSettings):
     trainer: TrainerSettings
     logger: Component
     paths: PathSettings
-    axes: dict[str, Any]
+    axes: dict[str, bool | int | float | str | None]
+
+    @property
+    def sections(self) -> dict[str, Section]:
+        """The sections by their names."""
+        return {name: value for name, value in self.__dict__.items() if isinstance(value, Section)}
+
+    @property
+    def trusted_sections(self) -> tuple[str, ...]:
+        """The names of the sections that are the user's own."""
+        return tuple(name for name, section in self.sections.items() if section.is_trusted)
+
+    def with_trusted(self, sections: Collection[str]) -> Self:
+        """A copy in which these sections are the user's own, and no others."""
+        copy = self.untrusted()
+        copy._mark_sections(sections)
+        return copy
+
+    def _mark_sections(self, sections: Collection[str]) -> None:
+        for name, section in self.sections.items():
+            if name in sections:
+                section._mark(True)
+
+    @classmethod
+    def composed(cls, values: Mapping[str, Any], trusted: Collection[str] | None = ()) -> Self:
+        """Settings of plain values, of which these sections are the user's own (None: all of them).
+
+        Raises:
+            pydantic.ValidationError: values of the wrong type, out of range, missing, or unknown.
+        """
+        settings = cls.model_validate(values)
+        if trusted is None:
+            settings._mark(True)
+        else:
+            settings._mark_sections(trusted)
+        return settings
+
+    @classmethod
+    def from_json(cls, text: str, trusted: Collection[str] = ()) -> Self:
+        """What `to_json` gave in this program, with its trusted sections. Raises RequestError."""
+        try:
+            settings = cls.model_validate_json(text)
+        except ValidationError as error:
+            raise RequestError(describe_errors(error)) from None
+        settings._mark_sections(trusted)
+        return settings
+
+    def with_value(self, name: str, value: object) -> Self:
+        """A copy with the setting of a dotted name changed: `init.sigma_w2`. Raises as `replace` does."""
+        section, _, key = name.partition(".")
+        if not key:
+            return self.replace(**{section: value})
+        return self.replace(**{section: _with_value(getattr(self, section), key, value)})
 
 
-class SweepSettings(_StrictSettings):
+def _with_value(section: Section, name: str, value: object) -> Section:
+    key, _, rest = name.partition(".")
+    inner = section._values().get(key) if rest else None
+    if isinstance(inner, Section):
+        return section.replace(**{key: _with_value(inner, rest, value)})
+    if rest:
+        raise KeyError(name)
+    return section.replace(**{key: value})
+
+
+class PruningRequest(Section):
+    """What a sweep asks of its runs: by which look they are judged, and the share trained all the same."""
+
+    by: Literal["preflight", "early", "none"]
+    audit: Annotated[float, Field(ge=0, le=1)]
+
+
+class RunSettings(Settings):
+    """The frozen settings of one run, with the fingerprint of its data and the name that follows."""
+
+    user_code: dict[str, str] | None = Field(default=None, alias="own_code")
+    fingerprint: str
+    data_copy: str = Field(alias="copy")
+    run_id: str
+    rerun: bool = False
+    pruning: PruningRequest | None = None
+
+    def unidentified(self) -> Settings:
+        """The settings alone, without what a run adds to them."""
+        values = {key: value for key, value in self._values().items() if key in Settings.model_fields}
+        return Settings.model_validate(values)
+
+    @classmethod
+    def identified(
+        cls, settings: Settings, run_id: str, fingerprint: str, copy: str, user_code: Mapping[str, str]
+    ) -> Self:
+        """Settings with their identity beside them; each section stays whose it is."""
+        values = {key: v for key, v in settings._values().items() if key in Settings.model_fields}
+        values |= {"own_code": dict(user_code)} if user_code else {}
+        frozen = cls.model_validate({**values, "fingerprint": fingerprint, "copy": copy, "run_id": run_id})
+        frozen._is_trusted = settings._is_trusted
+        return frozen
+
+    @classmethod
+    def from_record(cls, record: Mapping[str, Any], source: str = "settings") -> Self:
+        """The settings of a record, of this or an older version; they are nobody's own.
+
+        What an older version did not have is filled in, what another version had besides is left out.
+
+        Raises:
+            RequestError: what is missing or odd, in one line that begins with `source`.
+        """
+        try:
+            return cls.model_validate(_known(cls, _completed(record)))
+        except ValidationError as error:
+            raise RequestError(f"{source}: {describe_errors(error)}") from None
+
+
+def settings_from_json(text: str, trusted: Collection[str] = ()) -> Settings:
+    """Settings that `to_json` gave, of a run or of none. Raises RequestError."""
+    kind = RunSettings if '"run_id":' in text else Settings
+    return kind.from_json(text, trusted)
+
+
+def _completed(record: Mapping[str, Any]) -> dict[str, Any]:
+    """A record with the values of settings that came after it."""
+    completed = dict(record)
+    for name, value in ADDED_LATER.items():
+        section, _, key = name.partition(".")
+        if isinstance(inner := completed.get(section), Mapping):
+            completed[section] = {key: value, **inner}
+    return completed
+
+
+def _known(model: type[BaseModel], values: Mapping[str, Any]) -> dict[str, Any]:
+    """Without keys that strict sections do not have; what can be null, and is missing, is null."""
+    is_open = model.model_config.get("extra") == "allow"
+    fields = {field.alias or name: field for name, field in model.model_fields.items()}
+    nullable = [key for key, field in fields.items() if NoneType in union_members(field.annotation)]
+    kept: dict[str, Any] = {key: None for key in nullable if fields[key].is_required()}
+    for key, value in values.items():
+        if key not in fields:
+            if is_open:
+                kept[key] = value
+            continue
+        kinds = [k for k in union_members(fields[key].annotation) if isinstance(k, type)]
+        section = next((k for k in kinds if issubclass(k, Section)), None)
+        kept[key] = _known(section, value) if section and isinstance(value, Mapping) else value
+    return kept
+
+
+class SweepSettings(Section):
     """How a sweep goes about it; no part of any run."""
 
     plan_only: bool
@@ -158,21 +305,10 @@ def text_setting_names(model: type[BaseModel], prefix: str = "") -> list[str]:
     """The dotted names of all settings that are text, or text among other things, but for what is built."""
     found: list[str] = []
     for name, field in model.model_fields.items():
-        kinds = list(_union_members(field.annotation))
-        if str in kinds and not field.alias:
+        kinds = list(union_members(field.annotation))
+        if str in kinds and not field.alias and Component not in kinds:
             found.append(f"{prefix}{name}")
         for kind in kinds:
             if isinstance(kind, type) and issubclass(kind, BaseModel):
                 found += text_setting_names(kind, f"{prefix}{name}.")
     return found
-
-
-def _union_members(kind: Any) -> Iterator[Any]:
-    """The plain types of an annotation: `Text | None` is str and None."""
-    if get_origin(kind) in (Union, UnionType):
-        for member in get_args(kind):
-            yield from _union_members(member)
-    elif get_origin(kind) is Annotated:
-        yield from _union_members(get_args(kind)[0])
-    else:
-        yield kind

@@ -10,12 +10,13 @@ from trainlab.app.forecast_client import ForecastClient
 from trainlab.errors import RequestError
 from trainlab.forecast.forecast_server import serve
 from trainlab.forecast.run_forecast import forecast_run
-from trainlab.instantiate.trust import trusted_keys
 
 
 def test_it_answers_as_preflight_does_and_goes_on_after_an_error(settings):
     good = settings("trainer.max_steps=100", "trainer.max_epochs=null")
-    questions = io.StringIO("\n".join(["{}", "no json", json.dumps([good, trusted_keys(good)])]) + "\n")
+    questions = io.StringIO(
+        "\n".join(["{}", "no json", json.dumps([good.to_json(), good.trusted_sections])]) + "\n"
+    )
     answers = io.StringIO()
     serve(questions, answers)
     first, second, third = map(json.loads, answers.getvalue().splitlines())
@@ -34,9 +35,8 @@ def test_the_queue_keeps_answers_drops_what_is_out_of_date_and_survives_the_proc
         assert stale.cancelled() and newest.result(120)["layers"]
         assert forecasts.ask(one) is running and running.result(120)["learns"] >= 0
         with pytest.raises(RequestError, match="no_such_folder"):
-            forecasts.ask({**two, "data": {**two["data"], "source": {"_target_": "no_such_folder"}}}).result(
-                120
-            )
+            source = two.data.source.replace(target="no_such_folder")
+            forecasts.ask(two.replace(data=two.data.replace(source=source))).result(120)
         forecasts._process.kill()
         forecasts._process.wait()
         assert forecasts.ask(two).result(120)["learns"] >= 0, "dropped before, asked again, by a new process"

@@ -9,7 +9,8 @@ import pytest
 from pydantic import BaseModel
 
 import trainlab
-from trainlab.settings import Component, NormLayerSettings, Settings, SweepSettings
+from trainlab.section import Component
+from trainlab.settings import NormLayerSettings, Settings, SweepSettings
 from trainlab.sweeps.ray_engine import RaySettings
 from trainlab.sweeps.slots import SlotSettings
 from trainlab.sweeps.submitit_engine import SubmititSettings

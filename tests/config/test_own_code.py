@@ -77,7 +77,7 @@ def test_nothing_of_it_is_imported(project):
 )
 def test_installed_code_counts_by_its_name_alone(target):
     settings = {"activation": {"_target_": target}, "seed": 0}
-    assert UserCodeDigests().beside(settings) == settings
+    assert UserCodeDigests().digests(settings) == {}
 
 
 def test_a_nested_class_and_a_looked_up_function_count(tmp_path, monkeypatch):
@@ -86,14 +86,14 @@ def test_a_nested_class_and_a_looked_up_function_count(tmp_path, monkeypatch):
     nested = {"norm_layer": {"position": "x", "layer": {"_target_": "ours.F"}}}
     looked_up = {"augment": {"f": {"_target_": "hydra.utils.get_method", "path": "ours.f"}}}
     for settings in (nested, looked_up):
-        assert set(UserCodeDigests().beside(settings)["own_code"]) == {"ours"}
+        assert set(UserCodeDigests().digests(settings)) == {"ours"}
 
 
 def test_the_tracker_decides_nothing(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "ours.py").write_text("f = 1\n")
     settings = {"logger": {"_target_": "ours.F"}}
-    assert UserCodeDigests().beside(settings) == settings
+    assert UserCodeDigests().digests(settings) == {}
 
 
 def test_ids_of_settings_without_own_code_are_what_they_were(settings):
@@ -102,5 +102,8 @@ def test_ids_of_settings_without_own_code_are_what_they_were(settings):
     assert run_id({**frozen, "own_code": {}}, frozen["fingerprint"]) == frozen["run_id"]
 
 
-def test_code_that_is_gone_is_forgotten_when_a_run_is_named_again():
-    assert "own_code" not in UserCodeDigests().beside({"own_code": {"gone": "1"}, "seed": 0})
+def test_code_that_is_gone_is_forgotten_when_a_run_is_named_again(settings):
+    before = settings()
+    stale = before.replace(user_code={"gone": "1"})
+    again = identify(stale)
+    assert again.user_code is None and again.run_id == before.run_id

@@ -13,7 +13,7 @@ from trainlab.data import DatasetHandle, Decoded, Examples, build_source, identi
 from trainlab.data import fingerprint as fingerprint_module
 from trainlab.data.dataset_sources import BUILT_IN, Source
 from trainlab.errors import RequestError
-from trainlab.instantiate import mark_trusted
+from trainlab.section import Component
 
 
 class Stripes:
@@ -54,7 +54,7 @@ class Broken(Stripes):
         return Decoded(train[self.fault], decoded.test, decoded.classes)
 
 
-OWN = mark_trusted({"_target_": f"{__name__}.Stripes", "classes": 3, "images": 30})
+OWN = Component.model_validate({"_target_": f"{__name__}.Stripes", "classes": 3, "images": 30}).trusted()
 
 
 def test_a_source_of_ones_own_works_by_name_and_as_object(root, cache):
@@ -65,7 +65,7 @@ def test_a_source_of_ones_own_works_by_name_and_as_object(root, cache):
     assert named.copy == "stripes"
     assert load_images(Stripes(3, 30), root, cache).fingerprint == named.fingerprint
     assert identify_dataset(OWN, root, cache)[:2] == (named.fingerprint, "stripes")
-    assert identify_dataset(OWN | {"images": 40}, root, cache)[0] != named.fingerprint
+    assert identify_dataset(OWN.replace(images=40), root, cache)[0] != named.fingerprint
 
 
 @pytest.mark.parametrize(
@@ -97,7 +97,8 @@ def test_what_a_source_gets_wrong_is_told(fault, message, root, cache):
 )
 def test_what_is_no_source_is_refused_in_one_line(source, message, root, cache):
     with pytest.raises(RequestError, match=message) as told:
-        load_images(mark_trusted(source), root, cache)
+        node = source if isinstance(source, str) else Component.model_validate(source).trusted()
+        load_images(node, root, cache)
     assert "\n" not in str(told.value)
 
 

@@ -23,13 +23,11 @@ from trainlab.build.optimizer import optimizer_factory
 from trainlab.claims.shift_evaluation import evaluate_shifts
 from trainlab.errors import RequestError
 from trainlab.instantiate import (
-    Trusted,
     allowing,
     allowlist,
     check_node,
     instantiate,
     resolve_paths,
-    to_plain,
 )
 from trainlab.instantiate.parts import (
     ACTIVATION,
@@ -44,10 +42,11 @@ from trainlab.instantiate.parts import (
     SCHEDULER,
     SOURCE,
 )
-from trainlab.instantiate.trust import restore_trust, trusted_digests, with_trusted, worker_environment
+from trainlab.instantiate.trust import restore_trust, trusted_digests, worker_environment
 from trainlab.runs import RunFolder
-from trainlab.runs.frozen_settings import read_settings, settings_yaml
+from trainlab.runs.frozen_settings import settings_yaml
 from trainlab.serving.saved_model import load_model
+from trainlab.settings import RunSettings
 
 INSIDE_THE_OLD_PATTERN = (
     "trainlab.nn.layers.torch.hub.load",
@@ -328,41 +327,42 @@ def test_a_package_that_is_allowed_does_not_allow_what_it_imports(target, tmp_pa
 # The doors
 
 
-def put(settings: dict, part: str, node: object) -> dict:
+def put(settings: RunSettings, part: str, node: object) -> RunSettings:
     """Settings as they come from a file, with a node in their part."""
-    changed = copy.deepcopy(to_plain(settings))
+    changed = copy.deepcopy(settings.to_plain())
     *path, last = part.split(".")
     at = changed
     for key in path:
         at = at[key]
     at[last] = node
-    return changed
+    return RunSettings.from_record(changed)
 
 
-def run_folder(settings: dict, tmp_path: Path) -> Path:
-    folder = RunFolder(tmp_path / "strangers" / settings["run_id"])
+def run_folder(settings: RunSettings, tmp_path: Path) -> Path:
+    folder = RunFolder(tmp_path / "strangers" / settings.run_id)
     folder.write_settings(settings)
     return folder.path
 
 
-def checkpoint(settings: dict, tmp_path: Path) -> Path:
+def checkpoint(settings: RunSettings, tmp_path: Path) -> Path:
     path = run_folder(settings, tmp_path) / "checkpoints" / "last.ckpt"
     path.parent.mkdir(exist_ok=True)
-    said = {"schema": 1, "run_id": settings["run_id"], "settings": settings, "in_shape_CHW": [1, 16, 16]}
+    said = {"schema": 1, "run_id": settings.run_id, "settings": settings.to_plain()}
+    said["in_shape_CHW"] = [1, 16, 16]
     torch.save({"trainlab": said | {"classes": list("0123456789")}, "state_dict": {}}, path)
     return path
 
 
-def by_claims_worker(settings: dict, tmp_path: Path) -> None:
+def by_claims_worker(settings: RunSettings, tmp_path: Path) -> None:
     checkpoint(settings, tmp_path)
-    evaluate_shifts([str(tmp_path / "strangers" / settings["run_id"])], [{"noise": 0.1}])
+    evaluate_shifts([str(tmp_path / "strangers" / settings.run_id)], [{"noise": 0.1}])
 
 
-def by_claims_tables(settings: dict, tmp_path: Path) -> None:
+def by_claims_tables(settings: RunSettings, tmp_path: Path) -> None:
     from trainlab.claims import network_facts
 
-    network_facts.network_layers(json.dumps(settings))
-    network_facts.theory_layers(json.dumps(settings))
+    network_facts.network_layers(settings.to_json())
+    network_facts.theory_layers(settings.to_json())
 
 
 def by_sweeps(settings: dict, tmp_path: Path) -> None:
@@ -372,7 +372,7 @@ def by_sweeps(settings: dict, tmp_path: Path) -> None:
         raise RequestError(fault)
 
 
-def by_worker(settings: dict, tmp_path: Path) -> None:
+def by_worker(settings: RunSettings, tmp_path: Path) -> None:
     from trainlab.training.worker import run_config_file
 
     code = run_config_file(run_folder(settings, tmp_path) / "config.yaml")
@@ -380,22 +380,22 @@ def by_worker(settings: dict, tmp_path: Path) -> None:
     raise RequestError("exit code 2")
 
 
-def by_forecaster(settings: dict, tmp_path: Path) -> None:
+def by_forecaster(settings: RunSettings, tmp_path: Path) -> None:
     from trainlab.forecast.forecast_server import serve
 
     answers = io.StringIO()
-    serve(io.StringIO(json.dumps([settings, []]) + "\n"), answers)
+    serve(io.StringIO(json.dumps([settings.to_json(), []]) + "\n"), answers)
     raise RequestError(json.loads(answers.getvalue())["error"])
 
 
-def by_explain_prove(settings: dict, tmp_path: Path) -> None:
+def by_explain_prove(settings: RunSettings, tmp_path: Path) -> None:
     from trainlab.cli.verify_remedy import comparison_settings
 
-    prepared = comparison_settings(read_settings(run_folder(settings, tmp_path)), [], 10)
+    prepared = comparison_settings(RunFolder(run_folder(settings, tmp_path)).settings(), [], 10)
     by_worker(prepared, tmp_path)
 
 
-def by_app(settings: dict, tmp_path: Path) -> None:
+def by_app(settings: RunSettings, tmp_path: Path) -> None:
     from trainlab.app import model_service
 
     model_service.layer_table(settings, (1, 16, 16))
@@ -476,29 +476,61 @@ def test_a_claim_does_not_say_where_this_machine_writes(line):
 # Whose settings
 
 
+SECTIONS = ("activation", "data", "paths", "optimizer")
+
+
 def test_composed_settings_are_the_users_and_what_is_read_is_not(settings, tmp_path):
     frozen = settings()
-    assert all(isinstance(frozen[key], Trusted) for key in ("activation", "data", "paths", "optimizer"))
+    assert set(SECTIONS) < set(frozen.trusted_sections) and frozen.norm_layer.is_trusted
     text = settings_yaml(frozen)
-    assert yaml.safe_load(text) == to_plain(frozen) and "!!" not in text
-    read = read_settings(run_folder(frozen, tmp_path))
-    assert not any(isinstance(value, Trusted) for value in read.values())
-    assert isinstance(pickle.loads(pickle.dumps(frozen))["activation"], Trusted), "to a process of our own"
+    assert yaml.safe_load(text) == frozen.to_plain() and "!!" not in text
+    read = RunFolder(run_folder(frozen, tmp_path)).settings()
+    assert read.trusted_sections == () and not read.data.source.is_trusted and not read.is_trusted
+    again = pickle.loads(pickle.dumps(frozen))
+    assert again.activation.is_trusted and again.data.source.is_trusted, "to a process of our own"
+
+
+def test_nothing_that_a_file_says_makes_it_the_users(settings, tmp_path):
+    """Trust is no value of the settings: no key of a node, of a section or of the whole is it."""
+    claimed = {"is_trusted": True, "_is_trusted": True, "trusted": True, "_trusted_": True,
+               "__pydantic_private__": {"_is_trusted": True}, "model_config": {}, "__class__": 1}  # fmt: skip
+    plain = settings().to_plain()
+    for part in ("activation", "optimizer", "data"):
+        plain[part] |= claimed
+    plain["data"]["source"] |= claimed
+    for read in (
+        RunSettings.from_record(plain | claimed),
+        RunSettings.from_json(RunSettings.from_record(plain | claimed).to_json()),
+    ):
+        assert read.trusted_sections == () and not read.data.source.is_trusted and not read.is_trusted
+        assert read.activation.model_extra.keys() >= claimed.keys(), "they are arguments like all others"
+
+
+def test_what_is_put_beside_the_users_own_does_not_change_whose_it_is(settings):
+    frozen = settings()
+    changed = frozen.replace(seed=3, trainer=frozen.trainer.replace(threads=2))
+    assert changed.trusted_sections == frozen.trusted_sections
+    stranger = RunSettings.from_record(frozen.to_plain())
+    assert stranger.replace(seed=3).trusted_sections == ()
+    mixed = frozen.replace(activation=stranger.activation)
+    assert not mixed.activation.is_trusted and mixed.init.is_trusted
+    assert frozen.untrusted().trusted_sections == () and frozen.activation.is_trusted, "a copy"
 
 
 def test_a_worker_knows_what_the_user_named_and_nothing_else(settings):
     frozen = settings()
     told = trusted_digests(frozen)
-    back = restore_trust(yaml.safe_load(settings_yaml(frozen)), told)
-    assert all(isinstance(back[key], Trusted) for key in ("activation", "data", "paths", "optimizer"))
-    changed = to_plain(frozen)
+    back = restore_trust(RunSettings.from_record(yaml.safe_load(settings_yaml(frozen))), told)
+    assert set(SECTIONS) < set(back.trusted_sections) and back.data.source.is_trusted
+    changed = frozen.to_plain()
     changed["activation"]["_target_"] = "os.system"
     changed["init"], changed["pool"] = changed["pool"], changed["init"]
-    back = restore_trust(changed, told)
-    assert not any(isinstance(back[key], Trusted) for key in ("activation", "init", "pool"))
-    assert isinstance(back["optimizer"], Trusted)
-    assert trusted_digests(to_plain(frozen)) == frozenset() and worker_environment(to_plain(frozen)) == {}
-    assert with_trusted(to_plain(frozen), ["data"])["data"] == frozen["data"]
+    back = restore_trust(RunSettings.from_record(changed), told)
+    assert not {"activation", "init", "pool"} & set(back.trusted_sections)
+    assert back.optimizer.is_trusted
+    stranger = frozen.untrusted()
+    assert trusted_digests(stranger) == frozenset() and worker_environment(stranger) == {}
+    assert stranger.with_trusted(["data"]).data == frozen.data
 
 
 def test_the_users_own_class_is_built_by_a_worker_only_as_the_user_named_it(settings, tmp_path, monkeypatch):
@@ -531,7 +563,8 @@ def test_nothing_is_downloaded_into_a_strangers_folder(settings, tmp_path, monke
 
     (tmp_path / "theirs").mkdir()
     theirs = put(settings(), "paths", {name: str(tmp_path / "theirs") for name in ("data", "cache", "runs")})
-    theirs["data"]["source"] = {"_target_": "trainlab.data.torchvision_datasets.mnist"}
+    mnist = {"_target_": "trainlab.data.torchvision_datasets.mnist"}
+    theirs = theirs.replace(data=theirs.data.replace(source=mnist))
     monkeypatch.setenv("TRAINLAB_DATA", str(tmp_path / "mine"))
 
     def download(self, root):
@@ -557,7 +590,8 @@ def sound(tmp_path_factory):
     frozen = compose(["model=mlp", "depth=1", "width=3", "data.image_size=8", f"paths.cache={folder}"])
     assert load_images
     model = build_model(frozen, (1, 8, 8), 10, (0.5,), (0.5,))
-    said = {"schema": 1, "run_id": "abc", "settings": to_plain(frozen), "in_shape_CHW": [1, 8, 8]}
+    frozen = RunSettings.identified(frozen, "abc", "0", "embedded", {})
+    said = {"schema": 1, "run_id": "abc", "settings": frozen.to_plain(), "in_shape_CHW": [1, 8, 8]}
     said["classes"] = list("0123456789")
     weights = {f"model.{name}": value for name, value in model.state_dict().items()}
     return {"trainlab": said, "state_dict": weights, "epoch": 1, "global_step": 10}

@@ -30,6 +30,7 @@ from trainlab.runs import (
     safe_files,
     tables_on_disk,
 )
+from trainlab.runs.frozen_settings import read_settings
 from trainlab.runs.provenance import code_state, describe_host, git_state, versions
 from trainlab.runs.result import read_result
 from trainlab.runs.run_folder import run_status
@@ -76,7 +77,7 @@ def test_settings_read_back_as_they_were_written(make_run, settings_of):
     settings = settings_of(
         optimizer__lr=1e-5, trainer__max_steps=10**9, axes={"activation": "none", "data": "no"}
     )
-    assert make_run(settings=settings).settings() == settings
+    assert read_settings(make_run(settings=settings).path) == settings
 
 
 def test_settings_that_are_not_plain_are_refused(tmp_path):

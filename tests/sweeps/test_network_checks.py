@@ -1,6 +1,5 @@
 """A network that ignores what it is swept over: said in one line, whatever its signature claims."""
 
-import json
 from pathlib import Path
 
 import pytest
@@ -9,7 +8,8 @@ from torch import nn
 
 from trainlab.config import compose
 from trainlab.errors import RequestError
-from trainlab.instantiate import mark_trusted
+from trainlab.section import Component
+from trainlab.settings import RunSettings
 from trainlab.sweeps import network_checks
 from trainlab.sweeps.plan import Job, Plan
 
@@ -45,12 +45,13 @@ class Unrunnable(IgnoresPool):
         raise RuntimeError("needs what only a run has")
 
 
-def settings(*overrides: str, model: type | None = None) -> dict:
-    composed = compose([*SMALL, *overrides]) | {"run_id": "r", "fingerprint": "f"}
-    if model is not None:
-        composed["axes"]["model"] = "mine"
-        composed["model"] = mark_trusted({"_target_": f"{__name__}.{model.__name__}", "_partial_": True})
-    return composed
+def settings(*overrides: str, model: type | None = None) -> RunSettings:
+    composed = RunSettings.identified(compose([*SMALL, *overrides]), "r", "f", "copy", {})
+    if model is None:
+        return composed
+    node = {"_target_": f"{__name__}.{model.__name__}", "_partial_": True}
+    mine = Component.model_validate(node).trusted()
+    return composed.replace(model=mine, axes={**composed.axes, "model": "mine"})
 
 
 class ThisProcess:
@@ -65,7 +66,7 @@ def checked(monkeypatch):
     """What the check of a plan of these settings says, with no process of its own."""
 
     def check(*all_settings: dict, swept=("pool",)) -> list[str]:
-        jobs = [Job(str(i), "", (), "absent", json.dumps(s)) for i, s in enumerate(all_settings)]
+        jobs = [Job(str(i), "", (), "absent", s.to_json()) for i, s in enumerate(all_settings)]
         monkeypatch.setattr(Job, "settings", property(lambda job: all_settings[int(job.run_id)]))
         run_ids = [job.run_id for job in jobs]
         return network_checks.check_networks(

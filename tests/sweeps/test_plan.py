@@ -12,23 +12,23 @@ from trainlab.config import compose, identify
 from trainlab.config.composer import BulkComposer
 from trainlab.config.options import package_conf
 from trainlab.errors import RequestError
-from trainlab.instantiate import mark_trusted
 from trainlab.runs import load_runs
 from trainlab.runs.groups import read_group
 from trainlab.runs.result import DONE_STATUSES, Result
 from trainlab.runs.run_folder import RunFolder
+from trainlab.settings import SweepSettings
 from trainlab.sweeps.grid import expand_grid
 from trainlab.sweeps.plan import is_todo, make_plan, record_plan
 from trainlab.sweeps.plan_notes import missing_artifact_lines
 
-SWEEP = {
-    "plan_only": False,
-    "retry_failed": False,
-    "rerun": False,
-    "run_timeout": None,
-    "prune": "none",
-    "audit": 0.0,
-}
+SWEEP = SweepSettings(
+    plan_only=False,
+    retry_failed=False,
+    rerun=False,
+    run_timeout=None,
+    prune="none",
+    audit=0.0,
+)
 
 
 @pytest.fixture
@@ -38,9 +38,8 @@ def planned(tmp_path, shared_cache):
         with initialize_config_dir(str(package_conf()), version_base="1.3"):
             loader = GlobalHydra.instance().hydra.config_loader
             grid = expand_grid([*lines, *paths], {}, loader)
-            composer = BulkComposer(loader)
-            compose = lambda overrides: mark_trusted(composer.compose(overrides))  # noqa: E731
-            return make_plan(grid.jobs(), compose, SWEEP | sweep, grid.swept)
+            composer = BulkComposer(loader, trusted=None)
+            return make_plan(grid.jobs(), composer.compose, SWEEP.replace(**sweep), grid.swept)
 
     return plan
 
@@ -172,6 +171,7 @@ from hydra.core.global_hydra import GlobalHydra
 from trainlab.config.composer import BulkComposer
 from trainlab.config.options import package_conf
 from trainlab.sweeps.grid import expand_grid
+from trainlab.settings import SweepSettings
 from trainlab.sweeps.plan import make_plan
 import hydra_plugins.trainlab.sweeper, hydra_plugins.trainlab.launchers
 import trainlab.sweeps.sweep, trainlab.sweeps.local_engine
@@ -179,7 +179,8 @@ with initialize_config_dir(str(package_conf()), version_base="1.3"):
     loader = GlobalHydra.instance().hydra.config_loader
     lines = ["activation=glob(*)", "paths.runs={tmp_path}", "paths.cache={shared_cache}"]
     grid = expand_grid(lines, {{}}, loader)
-    plan = make_plan(grid.jobs(), BulkComposer(loader).compose, {SWEEP}, grid.swept)
+    sweep = SweepSettings.model_validate({SWEEP.to_plain()})
+    plan = make_plan(grid.jobs(), BulkComposer(loader).compose, sweep, grid.swept)
 assert len(plan.todo) > 10
 assert "torch" not in sys.modules and "lightning" not in sys.modules, "torch was imported"
 """

@@ -28,7 +28,6 @@ class TrainlabSweeper(Sweeper):
 
     def sweep(self, arguments: list[str]) -> Sequence[Any]:
         """Plans and runs the sweep. Raises RequestError, SweepFailed."""
-        from trainlab.instantiate import mark_trusted
         from trainlab.sweeps.external_hydra_plugins import ExternalLauncherEngine, composer_from_hydra
         from trainlab.sweeps.grid import expand_grid
         from trainlab.sweeps.sweep import run_sweep
@@ -40,7 +39,4 @@ class TrainlabSweeper(Sweeper):
         engine = getattr(self.launcher, "engine", None) or ExternalLauncherEngine(self.launcher)
         values: Any = OmegaConf.to_container(self.config.sweep, resolve=True)
 
-        def compose(overrides: Sequence[Any]) -> dict[str, Any]:
-            return mark_trusted(composer.compose(overrides))  # this command line is the user's
-
-        return run_sweep(grid, compose, values, engine, PlainConsole())
+        return run_sweep(grid, composer.compose, values, engine, PlainConsole())

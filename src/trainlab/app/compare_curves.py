@@ -146,7 +146,7 @@ def _chance_accuracy(runs: pl.DataFrame, metric: str) -> float | None:
     """The accuracy of guessing, where all runs are of one data set."""
     if not metric.endswith("acc") or runs["data"].n_unique() != 1:
         return None
-    classes = RunFolder(app_paths().runs / runs["run_id"][0]).settings().get("data", {}).get("num_classes")
+    classes = RunFolder(app_paths().runs / runs["run_id"][0]).settings().data.num_classes
     return 1 / classes if classes else None
 
 

@@ -14,8 +14,7 @@ from trainlab.app.widgets import escape_markdown, select_from_url, show_chart, s
 from trainlab.figures import effect_bars
 from trainlab.figures.parallel_coordinates import parallel_coordinates_plot
 from trainlab.json_types import JsonObject
-from trainlab.runs import RunFolder
-from trainlab.runs.frozen_settings import diff_settings
+from trainlab.runs.frozen_settings import diff_settings, read_settings
 from trainlab.units import format_value
 
 MAX_PARALLEL = 400
@@ -87,7 +86,7 @@ def two_runs_view(runs: pl.DataFrame, comparison: Comparison) -> list[str]:
         st.info("This is one run, twice: choose another.")
         return []
     root = app_paths().runs
-    rows = _differing_settings(RunFolder(root / first).settings(), RunFolder(root / second).settings())
+    rows = _differing_settings(read_settings(root / first), read_settings(root / second))
     if not rows:
         st.info("The two runs have the same settings.")
     else:

@@ -9,12 +9,11 @@ import subprocess
 import sys
 import threading
 from collections import Counter, OrderedDict
-from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 from trainlab.errors import RequestError
-from trainlab.instantiate.trust import trusted_keys
+from trainlab.settings import Settings
 
 MAX_ANSWERS = 256
 
@@ -30,9 +29,9 @@ class ForecastClient:
         self._lock = threading.Lock()
         self._queue.submit(self._start)  # torch is being imported while the person looks
 
-    def ask(self, settings: Mapping[str, Any], instead_of: Future | None = None) -> Future:
+    def ask(self, settings: Settings, instead_of: Future | None = None) -> Future:
         """A future of the forecast as plain values; its `result` raises RequestError for what has none."""
-        question = json.dumps([settings, trusted_keys(settings)], sort_keys=True)
+        question = json.dumps([settings.to_json(), settings.trusted_sections])
         with self._lock:
             for over in [future for future in self._waiting if future.done()]:
                 del self._waiting[over]

@@ -17,6 +17,7 @@ import streamlit as st
 
 from trainlab.build.data import describe_data_change, load_data
 from trainlab.errors import RequestError
+from trainlab.settings import RunSettings, Settings
 
 if TYPE_CHECKING:
     from trainlab.config.composer import BulkComposer
@@ -29,19 +30,18 @@ LOADING_MESSAGE = "PyTorch is being loaded (once, some seconds) …"
 
 
 @st.cache_data(max_entries=MAX_ANSWERS, show_spinner=False)
-def compose_settings(overrides: tuple[str, ...]) -> dict[str, Any]:
+def compose_settings(overrides: tuple[str, ...]) -> Settings:
     """The frozen settings of a run. Raises RequestError."""
     from hydra.core.override_parser.overrides_parser import OverridesParser
     from hydra.errors import HydraException
 
     from trainlab.config.hydra_messages import one_line
     from trainlab.config.overrides import quote_text_values
-    from trainlab.instantiate import mark_trusted
 
     with _LOCK:
         try:
             words = quote_text_values(overrides)
-            return mark_trusted(_composer().compose(OverridesParser.create().parse_overrides(words)))
+            return _composer().compose(OverridesParser.create().parse_overrides(words))
         except HydraException as error:
             raise RequestError(one_line(error)) from None
 
@@ -58,11 +58,11 @@ def _composer() -> "BulkComposer":
     GlobalHydra.instance().clear()
     with initialize_config_dir(str(package_conf()), version_base="1.3"):
         loader: Any = GlobalHydra.instance().config_loader()
-        return BulkComposer(loader)
+        return BulkComposer(loader, trusted=None)
 
 
 @st.cache_data(max_entries=MAX_ANSWERS, show_spinner=LOADING_MESSAGE)
-def predict_theory(settings: Mapping[str, Any]) -> dict[str, Any] | None:
+def predict_theory(settings: Settings) -> dict[str, Any] | None:
     """What mean-field theory says of a run, as plain values; None where the network is no chain.
 
     Raises RequestError.
@@ -87,7 +87,7 @@ def model_depths(model: str) -> list[int]:
 
 
 @st.cache_data(max_entries=MAX_ANSWERS, show_spinner=LOADING_MESSAGE)
-def layer_table(settings: Mapping[str, Any], in_shape_CHW: tuple[int, int, int]) -> list["LayerRow"]:
+def layer_table(settings: Settings, in_shape_CHW: tuple[int, int, int]) -> list["LayerRow"]:
     """The rows of `models.anatomy`. Raises RequestError."""
     with _LOCK:
         import torch
@@ -154,7 +154,7 @@ def prepare_image(source: Any, description: Mapping[str, Any], name: str) -> tup
     return taken, pixels_as_tensor(taken)
 
 
-def test_images(settings: Mapping[str, Any]) -> tuple[Any, Any, tuple[str, ...]]:
+def test_images(settings: RunSettings) -> tuple[Any, Any, tuple[str, ...]]:
     """Test images x_NHWC (uint8), their labels y_N and the names of the classes, of a run's own data.
 
     Raises RequestError where they are not there.
@@ -162,13 +162,13 @@ def test_images(settings: Mapping[str, Any]) -> tuple[Any, Any, tuple[str, ...]]
     return _load_test_images(settings)[:3]
 
 
-def data_mismatch(settings: Mapping[str, Any]) -> str | None:
+def data_mismatch(settings: RunSettings) -> str | None:
     """That the data that are there are not those of the run; None where they are. Raises RequestError."""
     return _load_test_images(settings)[3]
 
 
 @st.cache_resource(max_entries=MAX_MODELS, show_spinner="The test images are being read …")
-def _load_test_images(settings: Mapping[str, Any]) -> tuple[Any, Any, tuple[str, ...], str | None]:
+def _load_test_images(settings: RunSettings) -> tuple[Any, Any, tuple[str, ...], str | None]:
     with _LOCK:
         data = load_data(settings)
         change = describe_data_change(settings, data)
@@ -184,7 +184,7 @@ def use_one_thread() -> None:
 
 
 @st.cache_data(max_entries=MAX_ANSWERS, show_spinner=False)
-def retry_command(settings: Mapping[str, Any], change: str, runs: Path) -> str:
+def retry_command(settings: Settings, change: str, runs: Path) -> str:
     """The command that makes a run with a change, into a folder of runs. Raises RequestError."""
     from trainlab.config.command_line import command_line_for_run
 

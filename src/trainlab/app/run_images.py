@@ -1,7 +1,7 @@
 """Parts of the page Inside a run that need its network: feature maps of a test image, and top errors."""
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import streamlit as st
@@ -11,6 +11,7 @@ from trainlab.app.widgets import escape_markdown, show_chart, show_errors, url_c
 from trainlab.diagnosis import run_diagnosis
 from trainlab.figures import confusion_matrix, image_tiles
 from trainlab.runs import RunFolder
+from trainlab.settings import RunSettings
 
 if TYPE_CHECKING:
     from trainlab.models.feature_maps import ConvolutionView
@@ -90,7 +91,7 @@ def _position_slider(label: str, count: int, key: str) -> int:
     return url_control(st.slider, label, 0, count - 1, count // 2, key=key)
 
 
-def warn_of_data_mismatch(settings: Mapping[str, Any]) -> None:
+def warn_of_data_mismatch(settings: RunSettings) -> None:
     """A warning where the data on disk are not those of the run: other test images are shown."""
     if mismatch := model_service.data_mismatch(settings):
         st.warning(escape_markdown(f"Not the images of this run. {mismatch}"))

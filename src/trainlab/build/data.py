@@ -1,9 +1,8 @@
 """The images of a run's settings: decoded, split, in batches, augmented."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -14,11 +13,10 @@ from trainlab.data.datamodule import ImageDataModule
 from trainlab.data.dataset_sources import with_data_paths
 from trainlab.instantiate import instantiate
 from trainlab.instantiate.parts import AUGMENT
+from trainlab.settings import RunSettings, Settings
 
 
-def load_data(
-    settings: Mapping[str, Any], data_folder: Path | None = None, cache: Path | None = None
-) -> ImageData:
+def load_data(settings: Settings, data_folder: Path | None = None, cache: Path | None = None) -> ImageData:
     """The data set, decoded (the first time) and cut as the settings say.
 
     data_folder, cache: where the user says, here and now, that the data lie and decoded images are kept. Else
@@ -33,7 +31,7 @@ def load_data(
     return with_data_paths(settings, load, data_folder, cache)
 
 
-def describe_data_change(settings: Mapping[str, Any], images: ImageData) -> str | None:
+def describe_data_change(settings: RunSettings, images: ImageData) -> str | None:
     """That these are not the data of the run, with both fingerprints; None where they are."""
     recorded = settings.get("fingerprint")
     if recorded is None or recorded == images.fingerprint:
@@ -44,7 +42,7 @@ def describe_data_change(settings: Mapping[str, Any], images: ImageData) -> str 
     )
 
 
-def build_augmentation(settings: Mapping[str, Any]) -> Callable[[Tensor, torch.Generator], Tensor] | None:
+def build_augmentation(settings: Settings) -> Callable[[Tensor, torch.Generator], Tensor] | None:
     """The function of (x_NCHW, generator) that augments each training batch; None where it would do nothing.
 
     Called at every step: the plain function, since Hydra's own partials, which the user's settings come to,
@@ -57,6 +55,6 @@ def build_augmentation(settings: Mapping[str, Any]) -> Callable[[Tensor, torch.G
     return built
 
 
-def build_datamodule(settings: Mapping[str, Any], images: ImageData) -> ImageDataModule:
+def build_datamodule(settings: Settings, images: ImageData) -> ImageDataModule:
     """Batches of the three splits, the training order by the run's seed."""
     return ImageDataModule(images, settings["data"]["batch_size"], seed=seed_for(settings["seed"], "order"))

@@ -27,6 +27,7 @@ from trainlab.instantiate.parts import (
     Part,
     expected_call,
 )
+from trainlab.settings import Settings
 
 MODEL_ARGUMENTS = ("in_shape_CHW", "num_classes", "activation", "norm_layer", "pool")
 
@@ -47,7 +48,7 @@ _CHEAP_PARTS = frozenset({"activation", "pool", "norm_layer", "normalization"})
 """Parts that cost nothing to build: a module without an `__init__` of its own has a signature that lies."""
 
 
-def validate_calls(settings: Mapping[str, Any]) -> None:
+def validate_calls(settings: Settings) -> None:
     """Binds each option's arguments, and calls those that cost nothing.
 
     Raises:
@@ -91,7 +92,7 @@ def _call_signature(built: Any) -> inspect.Signature:
     return inspect.Signature([inspect.Parameter(name, kind) for name, kind in anything])
 
 
-def validate_build(settings: Mapping[str, Any], networks: MetaNetworks | None = None) -> None:
+def validate_build(settings: Settings, networks: MetaNetworks | None = None) -> None:
     """Refuses what cannot be built or trained, before any data are read: builds it on the meta device.
 
     `networks`, where many settings are checked, builds the network of several of them once.
@@ -112,7 +113,7 @@ def validate_build(settings: Mapping[str, Any], networks: MetaNetworks | None = 
         raise RequestError(f"optimizer or scheduler: {root_cause_message(error)}") from error
 
 
-def validate_batch_size(settings: Mapping[str, Any], built: nn.Module) -> None:
+def validate_batch_size(settings: Settings, built: nn.Module) -> None:
     """A batch of one has no variance over the batch: BatchNorm cannot train on it."""
     per_device = settings["data"]["batch_size"] // settings["trainer"]["devices"]
     if per_device < 1:

@@ -1,8 +1,7 @@
 """The network of a run's settings, with its input normalization and its initial weights."""
 
 import json
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import torch
 from torch import nn
@@ -13,17 +12,17 @@ from trainlab.data.loader import BatchLoader
 from trainlab.errors import RequestError
 from trainlab.instantiate import instantiate, root_cause_message
 from trainlab.instantiate.parts import ACTIVATION, INIT, MODEL, NORM_LAYER, NORMALIZATION, POOL, expected_call
-from trainlab.instantiate.trust import trusted_keys
 from trainlab.nn.initializers import initialize
 from trainlab.nn.norm_layers import NormLayer
 from trainlab.nn.normalization import NormalizedNetwork
+from trainlab.settings import Settings
 
 # Images on which LSUV measures a layer's variance (Mishkin & Matas 2016 use a training batch)
 LSUV_BATCH_SIZE = 256
 NETWORK_PARTS = (MODEL, ACTIVATION, NORM_LAYER, POOL)
 
 
-def build_network(settings: Mapping[str, Any], in_shape_CHW: Sequence[int], num_classes: int) -> nn.Module:
+def build_network(settings: Settings, in_shape_CHW: Sequence[int], num_classes: int) -> nn.Module:
     """The network of these settings, with torch's own initial weights.
 
     Raises:
@@ -50,17 +49,17 @@ class MetaNetworks:
     def __init__(self) -> None:
         self._built: dict[str, nn.Module] = {}
 
-    def get(self, settings: Mapping[str, Any]) -> nn.Module | None:
+    def get(self, settings: Settings) -> nn.Module | None:
         """The network of these settings; None where its input is known once the data have been read.
 
         Raises:
             RequestError: it cannot be built.
         """
-        data = settings["data"]
+        data, plain = settings["data"], settings.to_plain()
         if data["image_size"] is None or data["num_classes"] is None:
             return None
-        key = json.dumps([settings[part.name] for part in NETWORK_PARTS] + [[*input_shape_CHW(settings)]])
-        key = f"{key} {data['num_classes']} {trusted_keys(settings)}"
+        key = json.dumps([plain[part.name] for part in NETWORK_PARTS] + [[*input_shape_CHW(settings)]])
+        key = f"{key} {data['num_classes']} {settings.trusted_sections}"
         if key not in self._built:
             with torch.device("meta"):
                 self._built[key] = build_network(settings, input_shape_CHW(settings), data["num_classes"])
@@ -68,7 +67,7 @@ class MetaNetworks:
 
 
 def build_model(
-    settings: Mapping[str, Any],
+    settings: Settings,
     in_shape_CHW: Sequence[int],
     num_classes: int,
     mean_C: Sequence[float],
@@ -84,7 +83,7 @@ def build_model(
     return built
 
 
-def build_initialized_model(settings: Mapping[str, Any], images: ImageData) -> NormalizedNetwork:
+def build_initialized_model(settings: Settings, images: ImageData) -> NormalizedNetwork:
     """The model at step 0: built and initialized from the run's seed; LSUV gets a batch of real images."""
     seed_everything(seed_for(settings["seed"], "init"))
     built = build_model(settings, images.in_shape_CHW, images.num_classes, images.mean_C, images.std_C)
@@ -95,7 +94,7 @@ def build_initialized_model(settings: Mapping[str, Any], images: ImageData) -> N
     return built
 
 
-def input_shape_CHW(settings: Mapping[str, Any]) -> tuple[int, int, int]:
+def input_shape_CHW(settings: Settings) -> tuple[int, int, int]:
     """The network's input by the settings alone, with no data present."""
     data = settings["data"]
     return data["channels"], data["image_size"], data["image_size"]

@@ -1,8 +1,7 @@
 """The optimizer of a run's settings, and the number of steps that it takes."""
 
 import math
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from collections.abc import Callable, Iterable
 
 from torch import nn
 from torch.optim import Optimizer
@@ -11,12 +10,13 @@ from trainlab.build.data import build_datamodule
 from trainlab.data import ImageData
 from trainlab.instantiate import instantiate
 from trainlab.instantiate.parts import OPTIMIZER
+from trainlab.settings import Settings
 
 # One pass over each tensor instead of a dozen operations: 0.1 ms a step and not 0.3 for LeNet-5 (SGD: slower)
 FUSED_ON_CPU = ("torch.optim.Adam", "torch.optim.AdamW")
 
 
-def optimizer_factory(settings: Mapping[str, Any]) -> Callable[[Iterable[nn.Parameter]], Optimizer]:
+def optimizer_factory(settings: Settings) -> Callable[[Iterable[nn.Parameter]], Optimizer]:
     """What makes the optimizer of given parameters; on a CPU by torch's fused kernel where that is faster."""
     node = settings["optimizer"]
     built = instantiate(node, OPTIMIZER)
@@ -31,7 +31,7 @@ def optimizer_factory(settings: Mapping[str, Any]) -> Callable[[Iterable[nn.Para
     return fused_on_cpu
 
 
-def total_steps(settings: Mapping[str, Any], images: ImageData) -> int:
+def total_steps(settings: Settings, images: ImageData) -> int:
     """Optimizer steps of the whole run, by its budget."""
     budget = settings["trainer"]
     by_epochs = (budget["max_epochs"] or math.inf) * len(

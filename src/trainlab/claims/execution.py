@@ -86,7 +86,7 @@ def run_jobs(
     console.print(line, highlight=False, soft_wrap=True)
     _raise_unless_done(entry, plan, _run_plan(plan, settings, context), console)
     rerun = replace(plan, todo=again)
-    _raise_unless_done(entry, rerun, _run_plan(rerun, settings | {"rerun": True}, context), console)
+    _raise_unless_done(entry, rerun, _run_plan(rerun, settings.replace(rerun=True), context), console)
     folders: dict[str, dict[int, Path]] = {}
     for job, run_id in zip(jobs, plan.requested, strict=True):
         folders.setdefault(job.arm, {})[job.seed] = plan.runs / run_id
@@ -104,7 +104,7 @@ def _plan_summary(plan: Plan, again: int) -> str:
     return f"{pluralize(len(plan.jobs), 'run')}, {len(plan.jobs) - todo} done before, {todo} to do"
 
 
-def _run_plan(plan: Plan, settings: dict[str, object], context: ExecutionContext) -> list[Outcome]:
+def _run_plan(plan: Plan, settings: SweepSettings, context: ExecutionContext) -> list[Outcome]:
     if not plan.todo:
         return []
     engine = LocalEngine(SlotSettings(slots=context.options.slots))

@@ -15,7 +15,7 @@ from trainlab.claims.sources import ShiftSource
 from trainlab.config.composer import BulkComposer
 from trainlab.config.options import package_conf
 from trainlab.errors import RequestError
-from trainlab.instantiate import mark_trusted
+from trainlab.settings import Settings
 from trainlab.sweeps.grid import expand_grid
 
 DEFAULT_OVERRIDES = ("logger=none", "checkpoint=none", "signals=on", "trainer.threads=1")
@@ -36,17 +36,16 @@ class ClaimComposer:
 
     def __init__(self, loader: Any):
         self._loader = loader
-        self._bulk = BulkComposer(loader)
+        self._bulk = BulkComposer(loader, trusted=("paths",))
 
-    def compose(self, overrides: Sequence[Override]) -> dict[str, Any]:
+    def compose(self, overrides: Sequence[Override]) -> Settings:
         """The frozen settings of one job. Raises RequestError.
 
         The claim is whoever's it is, and so is what it names; where things lie is the user's to say.
         """
-        settings = self._bulk.compose(overrides)
-        return settings | {"paths": mark_trusted(settings["paths"])}
+        return self._bulk.compose(overrides)
 
-    def settings(self, entry: ClaimFile, profile: str, arm: str, *more: str) -> dict[str, Any]:
+    def settings(self, entry: ClaimFile, profile: str, arm: str, *more: str) -> Settings:
         """The frozen settings of an arm, with its default seed. Raises RequestError naming claim and arm."""
         try:
             return self.compose(self._single(arm_overrides(entry, profile, arm, *more), arm))

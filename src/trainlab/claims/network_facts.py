@@ -4,13 +4,13 @@ Called in a process of its own; torch is imported inside the functions, so that 
 All raise RequestError for what cannot be built or predicted.
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from trainlab.analysis.phase_diagram import PhaseDiagram
 from trainlab.errors import RequestError
+from trainlab.settings import settings_from_json
 
 ACTIVATIONS = (
     "celu", "elu", "erf", "gelu", "hardsigmoid", "hardswish", "hardtanh", "leaky_relu", "logsigmoid", "mish",
@@ -59,7 +59,7 @@ def network_facts(frozen: str) -> NetworkFacts:
     from trainlab.build import networks
     from trainlab.models import anatomy
 
-    settings = json.loads(frozen)
+    settings = settings_from_json(frozen)
     shape = networks.input_shape_CHW(settings)
     with torch.device("meta"):
         network = networks.build_network(settings, shape, settings["data"]["num_classes"])
@@ -76,7 +76,7 @@ def theory_layers(frozen: str) -> list[LayerTheory]:
     """What mean-field theory says of the network of identified settings, layer by layer."""
     from trainlab.forecast.run_forecast import theory_for_run
 
-    theory = theory_for_run(json.loads(frozen))
+    theory = theory_for_run(settings_from_json(frozen))
     if not theory:
         raise RequestError("theory: the network is no chain of layers")
     return [

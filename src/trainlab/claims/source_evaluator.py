@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, ParamSpec, TypeVar, cast
+from typing import ParamSpec, TypeVar, cast
 
 import polars as pl
 
@@ -34,6 +34,7 @@ from trainlab.claims.sources import (
 from trainlab.claims.spec import PhaseGrid
 from trainlab.errors import RequestError
 from trainlab.runs import Result, RunFolder, read_signals
+from trainlab.settings import Settings
 from trainlab.signals.catalogue import NETWORK
 from trainlab.sweeps.forkserver import ForkServer
 
@@ -54,7 +55,7 @@ class SourceEvaluator:
     """
 
     runs: RunFolders
-    settings: Mapping[str, Mapping[str, Any]]
+    settings: Mapping[str, Settings]
     server: ForkServer
     _answers: dict[str, object] = field(default_factory=dict)
     _signal_tables: dict[Path, pl.DataFrame] = field(default_factory=dict)

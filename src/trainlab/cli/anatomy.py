@@ -1,9 +1,7 @@
 """`trainlab anatomy`: what a network is made of, without training it."""
 
 import json
-from collections.abc import Mapping
 from dataclasses import asdict
-from typing import Any
 
 from rich.table import Table
 
@@ -12,6 +10,7 @@ from trainlab.cli.command_app import command_app
 from trainlab.cli.settings_command import SettingsCommand
 from trainlab.config import compose
 from trainlab.errors import RequestError
+from trainlab.settings import Settings
 from trainlab.terminal import PlainConsole, markup_text
 
 cli = command_app()
@@ -63,7 +62,7 @@ def anatomy(overrides: Overrides = None, as_json: AsJson = False) -> None:
     )
 
 
-def _title(settings: Mapping[str, Any]) -> str:
+def _title(settings: Settings) -> str:
     channels, height, width = (settings["data"][k] for k in ("channels", "image_size", "image_size"))
     depth = f" depth={settings['depth']}" if settings["depth"] else ""
     shape = f"{channels}×{height}×{width}"

@@ -22,6 +22,7 @@ from trainlab.config import compose, one_line
 from trainlab.config.options import package_conf
 from trainlab.errors import RequestError
 from trainlab.forecast.answer import Forecast, LayerReport, format_by_steps
+from trainlab.settings import Settings
 from trainlab.terminal import PlainConsole
 from trainlab.units import format_probability
 
@@ -31,7 +32,7 @@ EDGE_OF_CHAOS_LAYERS = 10_000
 Theory = Mapping[str, Any]
 """What the theory of signal propagation says: chi1, reach_layers, depth, layers and notes."""
 
-Configuration = tuple[str, dict[str, Any]]
+Configuration = tuple[str, Settings]
 """The overrides that tell a configuration from the others of its grid, and its frozen settings."""
 
 cli = command_app()
@@ -70,17 +71,16 @@ def preflight(
 def _compose_grid(overrides: list[str], params: Mapping[str, Any]) -> Iterator[Configuration]:
     """Every configuration of the grid, as `trainlab train -m` would run it."""
     from trainlab.config.composer import BulkComposer
-    from trainlab.instantiate import mark_trusted
     from trainlab.sweeps.grid import expand_grid
 
     GlobalHydra.instance().clear()
     with initialize_config_dir(str(package_conf()), version_base="1.3"):
         loader: Any = GlobalHydra.instance().config_loader()
         grid = expand_grid(overrides, params, loader)
-        composer = BulkComposer(loader)
+        composer = BulkComposer(loader, trusted=None)
         for job in grid.jobs():
             words = [o.input_line or "" for o in job if o.get_key_element().lstrip("+") in grid.swept]
-            yield " ".join(words) or "the run", mark_trusted(composer.compose(job))
+            yield " ".join(words) or "the run", composer.compose(job)
 
 
 def _preset_grid(overrides: Sequence[str]) -> Mapping[str, Any]:
@@ -111,7 +111,7 @@ class Answer:
         return {"theory": self.theory} if self.forecast is None else self.forecast.plain()
 
 
-def _answer(configuration: str, settings: Mapping[str, Any], theory_only: bool) -> Answer:
+def _answer(configuration: str, settings: Settings, theory_only: bool) -> Answer:
     from trainlab.forecast.run_forecast import forecast_run, theory_for_run
 
     if theory_only:

@@ -16,7 +16,8 @@ from trainlab.cli.settings_command import settings_help
 from trainlab.config.command_line import trainlab_command_line
 from trainlab.config.options import package_conf
 from trainlab.errors import RequestError
-from trainlab.instantiate.trust import mark_trusted, worker_environment
+from trainlab.instantiate.trust import worker_environment
+from trainlab.settings import RunSettings
 from trainlab.terminal import PlainConsole, markup_text
 
 if TYPE_CHECKING:
@@ -150,11 +151,13 @@ def _run_unless_done(composed: "DictConfig", choices: Mapping[str, str]) -> None
     from trainlab.runs.groups import add_to_group, group_file
     from trainlab.runs.result import DONE_STATUSES
     from trainlab.runs.run_folder import missing_artifacts, rerun_hint
+    from trainlab.settings import PruningRequest
 
-    sweep = validate_sweep_settings(OmegaConf.to_container(composed.sweep))
-    settings = identify(mark_trusted(freeze(composed, choices)))
+    values: Any = OmegaConf.to_container(composed.sweep)
+    sweep = validate_sweep_settings(values)
+    settings = identify(freeze(composed, choices, trusted=None))
     if sweep["prune"] != "none":
-        settings["pruning"] = {"by": sweep["prune"], "audit": sweep["audit"]}
+        settings = settings.replace(pruning=PruningRequest(by=sweep.prune, audit=sweep.audit))
     runs = Path(settings["paths"]["runs"])
     if settings["group"]:
         group_file(runs, settings["group"])  # refused now, and not once it is trained
@@ -178,10 +181,10 @@ def _run_unless_done(composed: "DictConfig", choices: Mapping[str, str]) -> None
         _print_result(done, folder.path, console)
 
 
-def _train_run(settings: Mapping[str, Any], folder: "RunFolder", console: PlainConsole, afresh: bool) -> None:
+def _train_run(settings: RunSettings, folder: "RunFolder", console: PlainConsole, afresh: bool) -> None:
     """Trains in this process, or with several devices in a process that starts one for each."""
     if afresh:
-        settings = {**settings, "rerun": True}
+        settings = settings.replace(rerun=True)
     from trainlab.training import preconditions
     from trainlab.training.environment import configure_process
 
@@ -205,7 +208,7 @@ def _train_run(settings: Mapping[str, Any], folder: "RunFolder", console: PlainC
         raise typer.Exit(code)
 
 
-def _train_on_devices(settings: Mapping[str, Any]) -> int:
+def _train_on_devices(settings: RunSettings) -> int:
     """The exit code of a process that trains the run: Lightning starts a child for each further device from
     that process's command line, so it has to name this run and nothing else.
 

@@ -1,9 +1,7 @@
 """`trainlab explain RUN --prove`: a run with and without its remedy, for a short budget, as ordinary runs."""
 
-import copy
 import subprocess
 import sys
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +19,8 @@ from trainlab.instantiate import resolve_paths
 from trainlab.runs import Result, RunFolder
 from trainlab.runs.groups import add_to_group
 from trainlab.runs.result import DONE_STATUSES
+from trainlab.section import NOTHING
+from trainlab.settings import RunSettings, Settings
 from trainlab.terminal import markup_text
 
 MAX_STEPS = 300
@@ -104,63 +104,56 @@ def verify_remedy(run: RunFolder, diagnosis: Diagnosis, quiet: bool) -> RemedyCo
     for name, changes in (("as it was", []), (overrides, overrides.split())):
         prepared = comparison_settings(settings, changes, steps, longer_by)
         if not quiet:
-            print(f"running {name}, {prepared['trainer']['max_steps']} steps …", flush=True)
+            print(f"running {name}, {prepared.trainer.max_steps} steps …", flush=True)
         arms.append(_compared_run(name, _run_to_end(prepared, run.path.parent)))
     add_to_group(run.path.parent, f"prove-{run.run_id}", [arm.folder.run_id for arm in arms])
     return RemedyComparison(*arms, figure=_save_figure(run, *arms))
 
 
 def comparison_settings(
-    settings: Mapping[str, Any], overrides: list[str], steps: int, longer_by: float = 2.0
-) -> dict[str, Any]:
+    settings: RunSettings, overrides: list[str], steps: int, longer_by: float = 2.0
+) -> RunSettings:
     """Frozen settings of the run with `overrides`, ending after `steps`; `longer_by` times that where they
     ask for more.
 
     Raises RequestError for settings that are refused.
     """
     from trainlab.config import identify
-    from trainlab.config.validation import validate_settings
 
-    of_the_run = ("run_id", "fingerprint", "copy", "own_code", "pruning")
-    prepared = {name: copy.deepcopy(value) for name, value in settings.items() if name not in of_the_run}
+    prepared = settings.unidentified()
     longer = any(override.startswith(("trainer.max_epochs", "trainer.max_steps")) for override in overrides)
     for override in overrides:
-        _apply_override(prepared, *override.split("=", 1))
-    prepared["trainer"] |= {
-        "max_steps": round(steps * (longer_by if longer else 1)),
-        "max_epochs": None,
-        "progress_bar": False,
-    }
-    prepared |= {"group": None, "early_stop": None, "checkpoint": "none", "signals": True, "resume": True}
-    prepared["logger"] = {"_target_": None}
-    prepared["paths"] = {**resolve_paths(settings), "data": settings["paths"]["data"]}
-    return identify(validate_settings(prepared))
+        prepared = _apply_override(prepared, *override.split("=", 1))
+    max_steps = round(steps * (longer_by if longer else 1))
+    trainer = prepared.trainer.replace(max_steps=max_steps, max_epochs=None, progress_bar=False)
+    paths = resolve_paths(settings).replace(data=settings.paths.data).untrusted()
+    prepared = prepared.replace(
+        trainer=trainer, logger=NOTHING, paths=paths, group=None, early_stop=None, checkpoint="none",
+        signals=True, resume=True,
+    )  # fmt: skip
+    return identify(prepared)
 
 
-def _apply_override(settings: dict[str, Any], key: str, value: str) -> None:
+def _apply_override(settings: Settings, key: str, value: str) -> Settings:
     """One override, on settings that are composed already: an axis's option is composed on its own."""
     from trainlab.config import AXES, compose
 
     if key in AXES:
         option = compose([f"{key}={value}"])
-        settings[key], settings["axes"][key] = option[key], option["axes"][key]
-        return
+        section = getattr(option, key).untrusted()
+        return settings.replace(**{key: section, "axes": {**settings.axes, key: option.axes[key]}})
     plain = yaml.safe_load(value)
     if key == "depth":
-        settings["depth"] = settings["axes"]["depth"] = settings["model"]["depth"] = plain
-        return
-    *path, name = key.split(".")
-    node = settings
-    for part in path:
-        node = node[part]
-    node[name] = float(plain) if name in ("lr", "gradient_clip") else plain
+        axes, model = {**settings.axes, "depth": plain}, settings.model.replace(depth=plain)
+        return settings.replace(depth=plain, axes=axes, model=model)
+    return settings.with_value(key, float(plain) if key.endswith(("lr", "gradient_clip")) else plain)
 
 
-def _run_to_end(settings: Mapping[str, Any], runs: Path) -> RunFolder:
+def _run_to_end(settings: RunSettings, runs: Path) -> RunFolder:
     """The run of these settings in a process of its own, unless it is done. Exits 1 where it failed."""
-    folder = RunFolder(runs / settings["run_id"])
+    folder = RunFolder(runs / settings.run_id)
     if folder.status() not in DONE_STATUSES:
-        folder.write_settings({**settings, "paths": {**settings["paths"], "runs": str(runs.resolve())}})
+        folder.write_settings(settings.replace(paths=settings.paths.replace(runs=str(runs.resolve()))))
         command = [sys.executable, "-m", "trainlab.training", str(folder.path / "config.yaml")]
         done = subprocess.run(command, check=False, capture_output=True, text=True)
         if done.returncode == 2:

@@ -8,13 +8,13 @@ import json
 import os
 import re
 import shlex
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 from trainlab.config.options import package_conf
 from trainlab.errors import RequestError
 from trainlab.runs.identity import flatten
+from trainlab.settings import Settings
 
 OMITTED = (
     "paths.", "axes.", "logger.", "pruning.", "trainer.accelerator", "trainer.strategy", "trainer.threads",
@@ -91,7 +91,7 @@ def strip_needless_quotes(value: str) -> str:
 
 
 def command_line_for_run(
-    settings: Mapping[str, Any], change: str = "", runs: Path | str | None = None, *, sweep: bool = False
+    settings: Settings, change: str = "", runs: Path | str | None = None, *, sweep: bool = False
 ) -> str:
     """`python train.py …` with the overrides of the run, and `change` in the place of what it changes.
 
@@ -102,15 +102,15 @@ def command_line_for_run(
 
     flags = ["-m"] if sweep else []
     changed = {override.partition("=")[0] for override in change.split()}
-    axes = {axis: name for axis, name in settings["axes"].items() if axis != "depth"}
+    axes = {axis: name for axis, name in settings.axes.items() if axis != "depth"}
     try:
-        defaults = compose([f"model={axes['model']}"])["axes"] | {"model": compose()["axes"]["model"]}
+        defaults = compose([f"model={axes['model']}"]).axes | {"model": compose().axes["model"]}
         named = [f"{axis}={name}" for axis, name in axes.items() if name != defaults[axis]]
-        base = flatten(compose(named))
+        base = flatten(compose(named).to_plain())
     except RequestError:
         return train_command_line([*flags, "…", *change.split()], runs)
     overrides = [override for override in named if override.partition("=")[0] not in changed]
-    for key, value in flatten(settings).items():
+    for key, value in flatten(settings.to_plain()).items():
         of_changed_axis = key.partition(".")[0] in changed and key.partition(".")[0] in axes
         by_steps = key == "trainer.max_epochs" and value is None  # what trainer.max_steps alone makes of it
         known = base.get(key) == value or by_steps
@@ -122,12 +122,11 @@ def command_line_for_run(
     return train_command_line([*flags, *overrides, *change.split()], runs)
 
 
-def _data_override(settings: Mapping[str, Any]) -> list[str]:
+def _data_override(settings: Settings) -> list[str]:
     """`paths.data=…` where the run found its data elsewhere than a command would look, and they are there."""
-    paths = settings.get("paths")
-    place = paths.get("data") if isinstance(paths, Mapping) else None
+    place = settings.paths.data
     usual = os.environ.get("TRAINLAB_DATA") or "data"
-    if not isinstance(place, str) or Path(place) == Path(usual).absolute() or not Path(place).is_dir():
+    if Path(place) == Path(usual).absolute() or not Path(place).is_dir():
         return []
     return [f"paths.data={quote_for_hydra(_shortest_path(place))}"]
 

@@ -9,7 +9,7 @@ once; merging, overriding and resolving them is then a fraction of a millisecond
 
 import itertools
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,6 +26,7 @@ from trainlab.config.hydra_messages import COMPOSITION_ERRORS, one_line
 from trainlab.config.options import AXES
 from trainlab.config.synonyms import unknown_option
 from trainlab.errors import RequestError
+from trainlab.settings import Settings
 
 Choices = Mapping[str, str | None]
 """The option of each group, by the group's override key."""
@@ -61,8 +62,14 @@ class BulkComposer:
     """Composes jobs that have most in common, each as `trainlab.config.composition` composes it alone."""
 
     def __init__(
-        self, loader: ConfigLoaderImpl, config_name: str = "train", hydra_overrides: Sequence[str] = ()
+        self,
+        loader: ConfigLoaderImpl,
+        config_name: str = "train",
+        hydra_overrides: Sequence[str] = (),
+        trusted: Collection[str] | None = (),
     ):
+        """`trusted`: the sections that are the user's own, None for all; of a stranger's lines, none is."""
+        self._trusted = trusted
         self._loader = loader
         self._config_name = config_name
         self._hydra_overrides = list(hydra_overrides)
@@ -77,7 +84,7 @@ class BulkComposer:
         self._environment: dict[str, Any] = {}
         self._unknown_keys: dict[tuple, RequestError] = {}
 
-    def compose(self, overrides: Sequence[Override]) -> dict[str, Any]:
+    def compose(self, overrides: Sequence[Override]) -> Settings:
         """The frozen settings of one job; its overrides have single values.
 
         Raises:
@@ -99,7 +106,7 @@ class BulkComposer:
             settings = self._assembled(entries, values, known)
         except _NotPlain:
             return self._refused_or_in_full(overrides, values, known)
-        return complete(settings, {key: str(value) for key, value in known.items()})
+        return complete(settings, {key: str(value) for key, value in known.items()}, self._trusted)
 
     def _chooses(self, override: Override) -> bool:
         """Whether it names an option of a group, as Hydra decides it."""
@@ -220,7 +227,7 @@ class BulkComposer:
 
     def _refused_or_in_full(
         self, overrides: Sequence[Override], values: Sequence[Override], known: Choices
-    ) -> dict[str, Any]:
+    ) -> Settings:
         """In full; where a setting is unknown, jobs that have it too fail without being composed again."""
         name = (
             tuple((v.type, v.key_or_group) for v in values),
@@ -235,13 +242,13 @@ class BulkComposer:
                 self._unknown_keys[name] = error
             raise
 
-    def _in_full(self, overrides: Sequence[Override]) -> dict[str, Any]:
+    def _in_full(self, overrides: Sequence[Override]) -> Settings:
         lines = [*self._hydra_overrides, *(o.input_line or "" for o in overrides)]
         try:
             config = self._loader.load_configuration(self._config_name, lines, RunMode.RUN)
         except COMPOSITION_ERRORS as error:
             raise RequestError(one_line(error)) from None
-        return freeze(config, config.hydra.runtime.choices)
+        return freeze(config, config.hydra.runtime.choices, self._trusted)
 
 
 def _unknown_option_error(override: Override) -> RequestError:

@@ -1,7 +1,7 @@
 """A composed configuration becomes the checked, frozen settings of a run."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,8 +20,8 @@ from trainlab.config.validation import validate_settings
 from trainlab.data.dataset_sources import with_data_paths
 from trainlab.data.fingerprint import identify_dataset
 from trainlab.errors import RequestError
-from trainlab.instantiate import mark_trusted
-from trainlab.runs.identity import run_id
+from trainlab.runs.identity import USER_CODE, run_id
+from trainlab.settings import RunSettings, Settings
 
 # The axes whose option names are recorded, for people; identity goes by content.
 NAMED_AXES = (
@@ -32,8 +32,8 @@ NAMED_AXES = (
 NOT_RUN_SETTINGS = ("hydra", "sweep", "debug", "experiment")
 
 
-def compose(overrides: Sequence[str] = ()) -> dict[str, Any]:
-    """The frozen settings of one run of the user's own, by Hydra's own composition (about 0.2 s).
+def compose(overrides: Sequence[str] = ()) -> Settings:
+    """The settings of one run of the user's own, by Hydra's own composition (about 0.2 s).
 
     Raises:
         RequestError: an override that does not parse, names nothing that exists, or is out of range.
@@ -45,14 +45,13 @@ def compose(overrides: Sequence[str] = ()) -> dict[str, Any]:
             config = hydra_compose("train", quote_text_values(overrides), return_hydra_config=True)
         except COMPOSITION_ERRORS as error:
             raise RequestError(one_line(error)) from None
-        return mark_trusted(freeze(config, config.hydra.runtime.choices))
+        return freeze(config, config.hydra.runtime.choices, trusted=None)
 
 
-def freeze(config: DictConfig, choices: Mapping[str, str]) -> dict[str, Any]:
-    """A composed config as plain settings: resolved, checked, with canonical option names in `axes`.
+def freeze(config: DictConfig, choices: Mapping[str, str], trusted: Collection[str] | None = ()) -> Settings:
+    """A composed config as settings: resolved, checked, with canonical option names in `axes`.
 
-    Nobody's own yet: whoever knows that the overrides are the user's marks them so
-    (`trainlab.instantiate.mark_trusted`).
+    `trusted`: the sections that are the user's own, None for all; by itself, none is.
 
     Raises:
         RequestError: a value of the wrong type or out of range, or an interpolation that leads nowhere.
@@ -65,7 +64,7 @@ def freeze(config: DictConfig, choices: Mapping[str, str]) -> dict[str, Any]:
     except OmegaConfBaseException as error:
         raise RequestError(one_line(error)) from None
     assert isinstance(settings, dict)
-    return complete({str(k): v for k, v in settings.items()}, choices)
+    return complete({str(k): v for k, v in settings.items()}, choices, trusted)
 
 
 def check_global_package(config: Mapping[str, Any], choices: Mapping[str, str | None]) -> None:
@@ -84,40 +83,47 @@ def check_global_package(config: Mapping[str, Any], choices: Mapping[str, str | 
             )
 
 
-def complete(settings: dict[str, Any], choices: Mapping[str, str]) -> dict[str, Any]:
-    """Resolved settings, checked and completed: names of the options, budget, absolute paths."""
-    settings["axes"] = {axis: canonical_option(axis, choices[axis]) for axis in NAMED_AXES}
-    settings = validate_settings(settings)
-    settings["axes"]["depth"] = settings["depth"]
+def complete(
+    values: dict[str, Any], choices: Mapping[str, str], trusted: Collection[str] | None = ()
+) -> Settings:
+    """Resolved values, completed and checked: names of the options, budget, absolute paths."""
+    named = {axis: canonical_option(axis, choices[axis]) for axis in NAMED_AXES}
+    values["axes"] = {**named, "depth": values.get("depth")}
+    trainer, data, paths = (values.get(name) for name in ("trainer", "data", "paths"))
+    if isinstance(trainer, dict) and isinstance(data, dict):
+        has_budget = trainer.get("max_epochs") is not None or trainer.get("max_steps") is not None
+        values["trainer"] = trainer if has_budget else {**trainer, "max_epochs": data.get("default_epochs")}
+    if isinstance(paths, dict):
+        values["paths"] = {key: _absolute(path) for key, path in paths.items()}
+    settings = validate_settings(values, trusted)
     _check_size_axes(settings)
-    trainer = settings["trainer"]
-    if trainer["max_epochs"] is None and trainer["max_steps"] is None:
-        trainer["max_epochs"] = settings["data"]["default_epochs"]
-    settings["paths"] = {
-        k: os.path.abspath(Path(v).expanduser())  # noqa: PTH100 - symbolic links stay as the user named them
-        for k, v in settings["paths"].items()
-    }
     return settings
 
 
-def _check_size_axes(settings: dict[str, Any]) -> None:
+def _absolute(path: object) -> object:
+    """A path as the user named it, symbolic links as they are; numbers are names too."""
+    text = str(path) if isinstance(path, int) and not isinstance(path, bool) else path
+    return os.path.abspath(Path(text).expanduser()) if isinstance(text, str) else path  # noqa: PTH100
+
+
+def _check_size_axes(settings: Settings) -> None:
     """`depth` and `width` are for models that have them: never silently nothing."""
-    for axis in ("depth", "width"):
-        has_it = axis in settings["model"]
-        if settings[axis] is not None and not has_it:
+    model = settings.axes["model"]
+    for axis, value in (("depth", settings.depth), ("width", settings.width)):
+        has_it = axis in (settings.model.model_extra or {})
+        if value is not None and not has_it:
             having = [
                 name for name, o in catalogue("model").items() if f"{axis}: ${{{axis}}}" in o.path.read_text()
             ]
             raise RequestError(
-                f"{axis}={settings[axis]}: {settings['axes']['model']} has no {axis}; "
-                f"models that have one: {', '.join(having)}"
+                f"{axis}={value}: {model} has no {axis}; models that have one: {', '.join(having)}"
             )
-        if has_it and settings[axis] is None:
-            raise RequestError(f"{axis}=null: {settings['axes']['model']} needs a {axis}, an integer from 1")
+        if has_it and value is None:
+            raise RequestError(f"{axis}=null: {model} needs a {axis}, an integer from 1")
 
 
-def identify(settings: dict[str, Any]) -> dict[str, Any]:
-    """The settings with `fingerprint`, `copy` (of the data), `own_code` and `run_id` beside them.
+def identify(settings: Settings) -> RunSettings:
+    """The settings with the fingerprint of their data, the digests of the user's code, and their `run_id`.
 
     Raises:
         RequestError: the data are missing, with what was looked for and where.
@@ -126,9 +132,11 @@ def identify(settings: dict[str, Any]) -> dict[str, Any]:
     return with_identity(settings, data.fingerprint, data.copy, UserCodeDigests())
 
 
-def with_identity(
-    settings: dict[str, Any], fingerprint: str, copy: str, own_code: UserCodeDigests
-) -> dict[str, Any]:
+def with_identity(settings: Settings, fingerprint: str, copy: str, user_code: UserCodeDigests) -> RunSettings:
     """The same where the data are known already, and perhaps the code."""
-    settings = own_code.beside(settings)
-    return {**settings, "fingerprint": fingerprint, "copy": copy, "run_id": run_id(settings, fingerprint)}
+    plain = settings.to_plain()
+    plain.pop(USER_CODE, None)
+    digests = user_code.digests(plain)
+    if digests:
+        plain[USER_CODE] = digests
+    return RunSettings.identified(settings, run_id(plain, fingerprint), fingerprint, copy, digests)

@@ -12,7 +12,7 @@ from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 from typing import Any
 
-from trainlab.runs.identity import AXES, USER_CODE
+from trainlab.runs.identity import AXES
 
 _NOT_USER_CODE = (
     frozenset({"trainlab", "hydra_plugins", "torch", "torchvision", "hydra"}) | sys.stdlib_module_names
@@ -29,16 +29,13 @@ class UserCodeDigests:
     def __init__(self) -> None:
         self._digests: dict[str, tuple[str, str] | None] = {}
 
-    def beside(self, settings: Mapping[str, Any]) -> dict[str, Any]:
-        """The settings with the digest of each own module that their options name, by the module's name.
+    def digests(self, settings: Mapping[str, Any]) -> dict[str, str]:
+        """The digest of each module of the user's that these plain settings name, by the module's name.
 
-        A module counts with all modules of the user's that it imports, anywhere in it. Settings that name no
-        code of the user's are as they were.
+        A module counts with all modules of the user's that it imports, anywhere in it.
         """
-        found = {k: v for k, v in settings.items() if k != USER_CODE}
         targets = dict.fromkeys(target for axis in AXES for target in _targets(settings.get(axis)))
-        digests = dict(known for target in targets if (known := self._known(target)))
-        return {**found, USER_CODE: digests} if digests else found
+        return dict(known for target in targets if (known := self._known(target)))
 
     def _known(self, target: str) -> tuple[str, str] | None:
         if target not in self._digests:

@@ -47,7 +47,7 @@ from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol, TypeVar, runtime_checkable
+from typing import Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 from PIL import Image
@@ -56,6 +56,7 @@ from trainlab.data.image_conversion import BitDepth, ShapeHWC
 from trainlab.errors import RequestError, unknown_name
 from trainlab.instantiate import instantiate, resolve_paths
 from trainlab.instantiate.parts import SOURCE
+from trainlab.settings import Settings
 
 BUILT_IN = {
     "digits": "trainlab.data.digits.Digits",
@@ -173,7 +174,7 @@ def may_download() -> bool:
 
 
 def with_data_paths(
-    settings: Mapping[str, Any],
+    settings: Settings,
     use: Callable[[str, str], Result],
     data_folder: Path | None = None,
     cache: Path | None = None,
@@ -186,11 +187,11 @@ def with_data_paths(
     gives them, go before both.
     """
     own_paths = resolve_paths(settings)
-    cache_folder = own_paths["cache"] if cache is None else str(cache)
+    cache_folder = own_paths.cache if cache is None else str(cache)
     if data_folder is not None:
         return use(str(data_folder), cache_folder)
-    recorded = settings["paths"]["data"]
-    if recorded != own_paths["data"] and Path(recorded).is_dir():
+    recorded = settings.paths.data
+    if recorded != own_paths.data and Path(recorded).is_dir():
         with suppress(DatasetNotFound), no_downloads():
             return use(recorded, cache_folder)
-    return use(own_paths["data"], cache_folder)
+    return use(own_paths.data, cache_folder)

@@ -19,6 +19,7 @@ from trainlab.runs import (
     read_metrics,
     read_signals,
 )
+from trainlab.runs.frozen_settings import read_settings
 from trainlab.runs.resolve_runs import resolve_runs
 from trainlab.runs.result import DONE_STATUSES
 
@@ -100,7 +101,7 @@ def load_evidence(folder: RunFolder, tables: RunTables | None = None) -> Evidenc
     return _evidence(
         tables.signals,
         tables.metrics,
-        folder.settings(),
+        read_settings(folder.path),
         confusion_matrix(tables.confusion),
         (result.stopped or {}).get("step") if result and result.status == "diverged" else None,
         result.verdict.reference if result else None,

@@ -7,9 +7,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from trainlab.errors import RequestError
-from trainlab.instantiate import mark_trusted, resolve_paths
-from trainlab.runs import CorruptRunError
-from trainlab.runs.frozen_settings import read_settings
+from trainlab.instantiate import resolve_paths
+from trainlab.runs import CorruptRunError, RunFolder
 
 
 class RunForecast(NamedTuple):
@@ -52,11 +51,9 @@ def _forecast(task: tuple[Path, dict[str, str]]) -> tuple[str, RunForecast | Non
     folder, paths = task
     torch.set_num_threads(1)
     try:
-        settings = read_settings(folder)
-        settings["paths"] = mark_trusted(
-            {**resolve_paths(settings), "data": settings["paths"]["data"], **paths}
-        )
-        settings["trainer"] = settings["trainer"] | {"threads": 1}
+        settings = RunFolder(folder).settings()
+        places = resolve_paths(settings).replace(**{"data": settings.paths.data, **paths})
+        settings = settings.replace(paths=places.trusted(), trainer=settings.trainer.replace(threads=1))
         start = time.process_time()
         forecast = forecast_run(settings)
     except (RequestError, CorruptRunError):

@@ -10,7 +10,7 @@ import sys
 from typing import Any, TextIO
 
 from trainlab.errors import error_message
-from trainlab.instantiate.trust import with_trusted
+from trainlab.settings import settings_from_json
 
 
 def serve(questions: TextIO, answers: TextIO) -> None:
@@ -26,8 +26,9 @@ def serve(questions: TextIO, answers: TextIO) -> None:
 
 def _answer(line: str, forecast_run: Any) -> dict[str, Any]:
     try:
-        settings = with_trusted(*json.loads(line))
-        settings["trainer"] = {**settings["trainer"], "threads": 1}
+        text, trusted = json.loads(line)
+        settings = settings_from_json(text, trusted)
+        settings = settings.replace(trainer=settings.trainer.replace(threads=1))
         return {"forecast": forecast_run(settings).plain()}
     except Exception as error:  # whatever it was, whoever asked is told, and the next question is answered
         return {"error": error_message(error)}

@@ -20,8 +20,8 @@ from trainlab.instantiate.parts import ACTIVATION, INIT
 from trainlab.nn.initializers import MeanField, Normal, VarianceScaling, negative_slopes
 from trainlab.nn.layers import fans, weight_layers
 from trainlab.runs import RunFolder
-from trainlab.runs.frozen_settings import read_settings
 from trainlab.runs.identity import flatten
+from trainlab.settings import Settings
 from trainlab.theory import mean_field
 
 CURVE_POINTS = 60
@@ -47,15 +47,15 @@ def build_phase_diagram(
     fates = {
         f: phase_diagram.run_outcome(r.status, r.verdict.learned) for f, r in done.items() if r is not None
     }
-    settings = {folder: read_settings(folder) for folder, fate in fates.items() if fate is not None}
+    settings = {folder: RunFolder(folder).settings() for folder, fate in fates.items() if fate is not None}
     scale = scale or _swept_scale(list(settings.values()))
-    values: dict[Path, Any] = {folder: flatten(of).get(scale) for folder, of in settings.items()}
+    values: dict[Path, Any] = {folder: flatten(of.to_plain()).get(scale) for folder, of in settings.items()}
     wrong = next((value for value in values.values() if not _is_number(value)), 0)
     if not _is_number(wrong):
         raise RequestError(f"phase diagram: {scale}={wrong}, expected a number in every run")
-    if without := [of["axes"]["model"] for of in settings.values() if of["depth"] is None]:
+    if without := [of.axes["model"] for of in settings.values() if of.depth is None]:
         raise RequestError(f"phase diagram: model={without[0]} has no depth, expected one in every run")
-    if len({of["depth"] for of in settings.values()}) < 2 or len(set(values.values())) < 2:
+    if len({of.depth for of in settings.values()}) < 2 or len(set(values.values())) < 2:
         raise RequestError(f"phase diagram: expected runs of several depths and several {scale}")
     if learns is None:
         said = forecasts(settings, processes, paths, each) if processes else {}
@@ -66,7 +66,7 @@ def build_phase_diagram(
         curve = _curve(next(iter(settings.values())), scale, sorted(xi))
     places = [
         PhasePoint(
-            float(values[folder]), int(of["depth"]), int(of["seed"]), str(fates[folder]), xi[values[folder]],
+            float(values[folder]), of.depth or 0, of.seed, str(fates[folder]), xi[values[folder]],
             learns.get(folder.name),
         )
         for folder, of in settings.items()
@@ -85,7 +85,7 @@ def _one_thread() -> Iterator[None]:
         torch.set_num_threads(threads)
 
 
-def run_depth_scale(settings: Mapping[str, Any]) -> float | None:
+def run_depth_scale(settings: Settings) -> float | None:
     """ξ of a hidden layer of these settings, in layers: how deep a signal or a gradient gets.
 
     ξ_c, over which inputs become alike (or unlike); where they never do (ReLU above its critical scale, whose
@@ -103,7 +103,7 @@ def run_depth_scale(settings: Mapping[str, Any]) -> float | None:
     return xi
 
 
-def hidden_variances(settings: Mapping[str, Any]) -> tuple[float, float] | None:
+def hidden_variances(settings: Settings) -> tuple[float, float] | None:
     """(σw², σb²) of the middle hidden layer: fan-in times the variance of its weights, that of its biases."""
     if settings["norm_layer"]["layer"] is not None:
         return None
@@ -126,27 +126,22 @@ def _std(initializer: Any, layer: nn.Module, negative_slope: float) -> float | N
     return initializer.std if isinstance(initializer, Normal) else None
 
 
-def _curve(settings: Mapping[str, Any], scale: str, values: Sequence[float]) -> list[tuple[float, float]]:
+def _curve(settings: Settings, scale: str, values: Sequence[float]) -> list[tuple[float, float]]:
     """(scale, ξ) at these values and evenly between them, to half a step beyond the outermost."""
     least = max(1.5 * values[0] - 0.5 * values[1], 0.0)
     most = 1.5 * values[-1] - 0.5 * values[-2]
     between = [least + (most - least) * i / CURVE_POINTS for i in range(CURVE_POINTS + 1)]
     found = []
     for value in sorted({*between, *values}):
-        xi = run_depth_scale(_with_setting(settings, scale, value))
+        xi = run_depth_scale(settings.with_value(scale, value))
         if xi is not None:
             found.append((value, xi))
     return found
 
 
-def _with_setting(settings: Mapping[str, Any], name: str, value: float) -> dict[str, Any]:
-    first, _, rest = name.partition(".")
-    return {**settings, first: _with_setting(settings[first], rest, value) if rest else value}
-
-
-def _swept_scale(settings: Sequence[Mapping[str, Any]]) -> str:
+def _swept_scale(settings: Sequence[Settings]) -> str:
     """The one setting of the initializer that differs. Raises RequestError for none or several."""
-    flats = [flatten(of) for of in settings]
+    flats = [flatten(of.to_plain()) for of in settings]
     names = sorted(name for name in set().union(*flats) if name.startswith("init."))
     differ = [name for name in names if len({of.get(name) for of in flats}) > 1]
     if len(differ) != 1:

@@ -1,6 +1,6 @@
 """A run's forecast: its own network, batches, optimizer, schedule and budget, and no step of training."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -18,12 +18,13 @@ from trainlab.forecast.chain_theory import chain_theory, theory_as_dict
 from trainlab.forecast.functional_model import FunctionalModel
 from trainlab.instantiate import instantiate
 from trainlab.instantiate.parts import SCHEDULER
+from trainlab.settings import Settings
 
 THEORY_IMAGES = 64
 """From which the theory takes the input's second moment and correlation."""
 
 
-def forecast_run(settings: Mapping[str, Any]) -> Forecast:
+def forecast_run(settings: Settings) -> Forecast:
     """What will become of the run of these frozen settings: initialized as it would be, fed as it would be.
 
     Takes seconds, trains nothing, writes nothing.
@@ -48,7 +49,7 @@ def forecast_run(settings: Mapping[str, Any]) -> Forecast:
 
 
 def normalized_batches(
-    settings: Mapping[str, Any], images: ImageData, normalization: nn.Module
+    settings: Settings, images: ImageData, normalization: nn.Module
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """The run's first training batches as its network sees them; an epoch of them, then no more."""
     for x_NCHW, y_N in build_datamodule(settings, images).train_dataloader():
@@ -57,7 +58,7 @@ def normalized_batches(
         yield x_NCHW, y_N
 
 
-def theory_for_run(settings: Mapping[str, Any]) -> dict[str, Any] | None:
+def theory_for_run(settings: Settings) -> dict[str, Any] | None:
     """What mean-field theory says of this run's network, for its images; None where it is no chain of layers.
 
     Raises:

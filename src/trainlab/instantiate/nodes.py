@@ -9,7 +9,8 @@ from trainlab.errors import RequestError, describe_value, error_message
 from trainlab.instantiate.allowlist import resolve_permitted
 from trainlab.instantiate.parts import TARGET, Part, expected_call
 from trainlab.instantiate.renamed import with_current_names
-from trainlab.instantiate.trust import Trusted, to_plain
+from trainlab.instantiate.trust import to_plain
+from trainlab.section import Section
 
 MAX_LEVELS, MAX_VALUES = 20, 10_000
 """Levels and values of a stranger's option that are read; ours have four levels and a dozen values."""
@@ -31,9 +32,9 @@ def instantiate(node: Mapping[str, Any] | None, part: Part, *args: Any, **kwargs
         raise RequestError(f"{part.name}: got a {type(node).__name__}, expected settings with {TARGET}")
     if node.get(TARGET) is None:
         return None
-    if isinstance(node, Trusted):
+    if isinstance(node, Section) and node.is_trusted:
         return _instantiate_with_hydra(node, part, args, kwargs)
-    found = check_node(node, part)
+    found = _NodeChecker(part).value(node.to_plain() if isinstance(node, Section) else node)
     try:
         return found.made(args, kwargs)
     except RequestError:
@@ -53,7 +54,9 @@ def check_node(node: Any, part: Part) -> Any:
     Raises:
         RequestError: it names what may not be built (says how to allow it), or holds what is not plain.
     """
-    return None if isinstance(node, Trusted) else _NodeChecker(part).value(node)
+    if isinstance(node, Section) and node.is_trusted:
+        return None
+    return _NodeChecker(part).value(node.to_plain() if isinstance(node, Section) else node)
 
 
 def check_bounded(value: Any, name: str) -> None:
@@ -85,7 +88,7 @@ def _expected_call(error: BaseException, node: Mapping[str, Any], part: Part) ->
 
 
 def _instantiate_with_hydra(
-    node: Trusted, part: Part, args: tuple[Any, ...], kwargs: Mapping[str, Any]
+    node: Section, part: Part, args: tuple[Any, ...], kwargs: Mapping[str, Any]
 ) -> Any:
     """By Hydra, which has its own idea of what nobody can have meant (`os.system`)."""
     from hydra.errors import InstantiationException

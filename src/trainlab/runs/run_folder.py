@@ -17,6 +17,7 @@ from trainlab.runs.frozen_settings import SETTINGS_FILE, read_settings, settings
 from trainlab.runs.locks import LockHeldError, hold_lock, is_lock_held
 from trainlab.runs.result import DONE_STATUSES, RESULT_FILE, CorruptRunError, Result, read_result
 from trainlab.runs.safe_files import write_atomically
+from trainlab.settings import RunSettings
 
 LOCK_FILE = ".lock"
 _TABLES = (tables_on_disk.METRICS, tables_on_disk.SIGNALS, tables_on_disk.CONFUSION)
@@ -104,9 +105,12 @@ class RunFolder:
         except OSError as error:
             raise self._cannot_write(error) from error
 
-    def settings(self) -> dict:
-        """The frozen settings. Raises BrokenRun."""
-        return read_settings(self.path)
+    def settings(self) -> RunSettings:
+        """The frozen settings, which are nobody's own. Raises CorruptRunError where they are not whole."""
+        try:
+            return RunSettings.from_record(read_settings(self.path), SETTINGS_FILE)
+        except RequestError as error:
+            raise CorruptRunError(self.path, str(error)) from None
 
     def metrics_log(self) -> tables_on_disk.RowLog:
         """The log of (step, epoch, name, value) rows."""

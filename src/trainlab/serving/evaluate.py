@@ -1,9 +1,9 @@
 """How well a saved run's network does on its own data, and the images that it gets most confidently wrong."""
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -14,6 +14,7 @@ from trainlab.build.data import describe_data_change, load_data
 from trainlab.data import Split
 from trainlab.data.loader import BatchLoader
 from trainlab.errors import RequestError
+from trainlab.settings import RunSettings
 
 log = logging.getLogger(__name__)
 
@@ -21,7 +22,7 @@ log = logging.getLogger(__name__)
 @torch.inference_mode()
 def evaluate(
     model: nn.Module,
-    settings: Mapping[str, Any],
+    settings: RunSettings,
     data_folder: Path | None = None,
     batch_size: int = 512,
     cache: Path | None = None,

@@ -13,9 +13,10 @@ from torch import Tensor, nn
 
 from trainlab.build import networks
 from trainlab.errors import RequestError, describe_value
-from trainlab.instantiate import allowing, check_node, to_plain
+from trainlab.instantiate import allowing, check_node
 from trainlab.instantiate.parts import ACTIVATION, MODEL, NORM_LAYER, NORMALIZATION, POOL
 from trainlab.runs.run_folder import checkpoint_path
+from trainlab.settings import RunSettings, Settings
 from trainlab.training.checkpoint import damaged_checkpoint_error, first_line, read_checkpoint
 
 MODEL_PARTS = {
@@ -53,14 +54,14 @@ def load_model(path: Path, allow: Iterable[str] = ()) -> tuple[nn.Module, dict[s
     return model.eval(), description
 
 
-def check_model_allowed(settings: Mapping[str, Any]) -> None:
+def check_model_allowed(settings: Settings) -> None:
     """Refuses settings whose model names a class or function that is not on the allow-list.
 
     Raises:
         RequestError: naming it and how to allow it.
     """
     for name, part in MODEL_PARTS.items():
-        check_node(to_plain(settings.get(name)), part)
+        check_node(settings.get(name), part)
 
 
 def _build_blank_model(path: Path, description: Mapping[str, Any]) -> nn.Module:
@@ -94,7 +95,8 @@ def _read_description(path: Path, checkpoint: Mapping[str, Any]) -> dict[str, An
         raise RequestError(
             f"{path}: damaged, or not a checkpoint of trainlab ({', '.join(wrong)} missing or odd)"
         )
-    return {**description, "settings": to_plain(settings), "classes": [str(name) for name in classes]}
+    frozen = RunSettings.from_record(settings, f"{path}: damaged, or not a checkpoint of trainlab")
+    return {**description, "settings": frozen, "classes": [str(name) for name in classes]}
 
 
 def _read_weights(path: Path, checkpoint: Mapping[str, Any]) -> dict[str, Tensor]:

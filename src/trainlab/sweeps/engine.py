@@ -3,9 +3,10 @@
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 from trainlab.errors import RequestError
+from trainlab.settings import SweepSettings
 from trainlab.sweeps.forkserver import ForkServer
 from trainlab.sweeps.outcome import Outcome
 from trainlab.sweeps.plan import Job, Plan
@@ -104,7 +105,7 @@ class Engine(Protocol):
         ...
 
     def run(
-        self, plan: Plan, sweep: dict[str, Any], server: ForkServer, watcher: SweepObserver
+        self, plan: Plan, sweep: SweepSettings, server: ForkServer, watcher: SweepObserver
     ) -> list[Outcome]:
         """Does what is to do and returns how each run ended."""
         ...

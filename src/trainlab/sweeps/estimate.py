@@ -4,16 +4,17 @@ import json
 import sys
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 
 from trainlab.errors import RequestError
 from trainlab.instantiate.trust import trusted_digests
 from trainlab.runs.run_folder import RunFolder
+from trainlab.section import NOTHING
+from trainlab.settings import RunSettings, Settings
 from trainlab.signals.measured_steps import measured_steps
 from trainlab.sweeps.forkserver import ForkServer
 from trainlab.sweeps.plan import Job, Plan
@@ -70,10 +71,11 @@ def print_estimate(plan: Plan, slots: int, server: ForkServer, console: Console)
     )
 
 
-def _cost_key(settings: Mapping[str, Any]) -> str:
+def _cost_key(settings: Settings) -> str:
     """Runs of one kind cost about the same."""
-    parts = [settings[part] for part in _COST_PARTS]
-    return json.dumps([parts, settings["trainer"]["max_epochs"]], sort_keys=True)
+    plain = settings.to_plain()
+    parts = [plain[part] for part in _COST_PARTS]
+    return json.dumps([parts, settings.trainer.max_epochs], sort_keys=True)
 
 
 def _evenly_spaced(kinds: Sequence[str], most: int) -> list[str]:
@@ -82,31 +84,27 @@ def _evenly_spaced(kinds: Sequence[str], most: int) -> list[str]:
     return [kinds[i * (len(kinds) - 1) // max(1, count - 1)] for i in range(count)]
 
 
-def time_trial(settings: dict[str, Any]) -> TrialRun | None:
+def time_trial(settings: RunSettings) -> TrialRun | None:
     """Times the beginning of a run in this process, which is warm and of its own; None where it fails."""
     with tempfile.TemporaryDirectory() as folder:
         return _timed_trial(settings, Path(folder))
 
 
-def _timed_trial(settings: dict[str, Any], folder: Path) -> TrialRun | None:
+def _timed_trial(settings: RunSettings, folder: Path) -> TrialRun | None:
     from trainlab.build.data import load_data
     from trainlab.build.optimizer import total_steps
     from trainlab.training.worker import run_config_file
 
-    trainer = settings["trainer"]
     total = total_steps(settings, load_data(settings))
-    begun = {**trainer, "max_epochs": None, "max_steps": TRIAL_STEPS, "progress_bar": False, "devices": 1}
-    begun |= {"threads": trainer["threads"] or 1, "strategy": "auto"}
-    begun_settings = {
-        **settings,
-        "trainer": begun,
-        "logger": {"_target_": None},
-        "checkpoint": "none",
-        "resume": False,
-        "signals": _trial_signals(settings["signals"], total),
-        "paths": settings["paths"] | {"runs": str(folder)},
-    }
-    run = RunFolder(folder / settings["run_id"])
+    trainer = settings.trainer.replace(
+        max_epochs=None, max_steps=TRIAL_STEPS, progress_bar=False, devices=1, strategy="auto",
+        threads=settings.trainer.threads or 1,
+    )  # fmt: skip
+    begun_settings = settings.replace(
+        trainer=trainer, logger=NOTHING, checkpoint="none", resume=False,
+        signals=_trial_signals(settings.signals, total), paths=settings.paths.replace(runs=str(folder)),
+    )  # fmt: skip
+    run = RunFolder(folder / settings.run_id)
     run.write_settings(begun_settings)
     since = time.perf_counter()
     if run_config_file(run.path / "config.yaml", own=trusted_digests(begun_settings), is_checked=True) != 0:

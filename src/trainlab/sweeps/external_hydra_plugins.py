@@ -14,9 +14,9 @@ from omegaconf import DictConfig, OmegaConf
 
 from trainlab.config.composer import BulkComposer
 from trainlab.config.overrides import quote_text_values
-from trainlab.instantiate import mark_trusted
 from trainlab.runs.result import DONE_STATUSES, ResultStamp
 from trainlab.runs.run_folder import RunFolder
+from trainlab.settings import SweepSettings
 from trainlab.sweeps.engine import NullObserver, SweepObserver
 from trainlab.sweeps.forkserver import ForkServer
 from trainlab.sweeps.outcome import Outcome, read_outcome
@@ -34,7 +34,7 @@ class ExternalLauncherEngine:
         return 1
 
     def run(
-        self, plan: Plan, sweep: dict[str, Any], server: ForkServer, watcher: SweepObserver
+        self, plan: Plan, sweep: SweepSettings, server: ForkServer, watcher: SweepObserver
     ) -> list[Outcome]:
         """Launches all runs at once and reads what they have recorded."""
         passed_on = ("rerun", "prune", "audit")
@@ -82,7 +82,7 @@ def launch_for_external_sweeper(
     jobs = [[o for o in overrides if o.key_or_group.split(".")[0] != "sweep"] for overrides in parsed]
     composer = composer_from_hydra(context, config)
     sweep: Any = OmegaConf.to_container(config.sweep, resolve=True)
-    plan = make_plan(jobs, lambda overrides: mark_trusted(composer.compose(overrides)), sweep)
+    plan = make_plan(jobs, composer.compose, sweep)
     record_plan(plan)
     failed: dict[str, Outcome] = {}
     if plan.todo:
@@ -99,7 +99,8 @@ def composer_from_hydra(context: HydraContext, config: DictConfig) -> BulkCompos
     hydra_overrides: Any = OmegaConf.to_container(config.hydra.overrides.hydra)
     loader = context.config_loader
     assert isinstance(loader, ConfigLoaderImpl)
-    return BulkComposer(loader, config.hydra.job.config_name, hydra_overrides)
+    # this command line is the user's
+    return BulkComposer(loader, config.hydra.job.config_name, hydra_overrides, trusted=None)
 
 
 def _job_return(folder: Path, overrides: Sequence[str], failed: Outcome | None) -> JobReturn:

@@ -5,11 +5,11 @@ from collections.abc import Collection, Sequence
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
-from typing import Any
 
 from trainlab.cores import available_cores
 from trainlab.errors import RequestError
 from trainlab.instantiate import trust
+from trainlab.settings import SweepSettings
 from trainlab.sweeps.dispatcher import Dispatcher
 from trainlab.sweeps.engine import ProcessExit, SweepObserver
 from trainlab.sweeps.forkserver import ForkServer, kill_process_group
@@ -111,7 +111,7 @@ class LocalEngine:
         return max_concurrent_runs(self._settings, self._places(plan))
 
     def run(
-        self, plan: Plan, sweep: dict[str, Any], server: ForkServer, watcher: SweepObserver
+        self, plan: Plan, sweep: SweepSettings, server: ForkServer, watcher: SweepObserver
     ) -> list[Outcome]:
         """Does what is to do and returns how each run ended."""
         handover = RunReservations.of(plan, sweep)

@@ -4,11 +4,12 @@ What cannot be built is refused; a swept axis that a network makes no use of is 
 """
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from trainlab.errors import RequestError
+from trainlab.settings import RunSettings, Settings
 from trainlab.sweeps.forkserver import ForkServer
 from trainlab.sweeps.plan import Job, Plan, format_faults
 
@@ -67,7 +68,7 @@ def _raise_faults(faults: Iterable[str | None]) -> None:
         raise RequestError(format_faults(found))
 
 
-def _distinct_architectures(jobs: Iterable[Job]) -> list[dict[str, Any]]:
+def _distinct_architectures(jobs: Iterable[Job]) -> list[RunSettings]:
     """The settings of one job of each architecture."""
     distinct: dict[str, Job] = {}
     for job in jobs:
@@ -75,8 +76,9 @@ def _distinct_architectures(jobs: Iterable[Job]) -> list[dict[str, Any]]:
     return [job.settings for job in distinct.values()]
 
 
-def _architecture_key(settings: Mapping[str, Any]) -> str:
+def _architecture_key(frozen: RunSettings) -> str:
     """Everything that decides whether a run can be built and started, as one text."""
+    settings = frozen.to_plain()
     trainer = settings["trainer"]
     checked = {name: value for name, value in settings.items() if name not in _NOT_CHECKED}
     if isinstance(settings["resume"], str):
@@ -89,11 +91,11 @@ def _architecture_key(settings: Mapping[str, Any]) -> str:
 # What is compared
 
 
-def _networks_to_compare(plan: Plan) -> tuple[list[dict[str, Any]], list[tuple[str, Indices]]]:
+def _networks_to_compare(plan: Plan) -> tuple[list[RunSettings], list[tuple[str, Indices]]]:
     """Settings of distinct networks, and by swept part the indices of those that differ in it alone."""
     if not any(key.partition(".")[0] in (*NETWORK_AXES, "model", "depth", "width") for key in plan.swept):
         return [], []
-    distinct: dict[str, dict[str, Any]] = {}
+    distinct: dict[str, RunSettings] = {}
     for job in plan.jobs[:MAX_JOBS]:
         settings = job.settings
         if settings["data"]["image_size"] is not None and settings["data"]["num_classes"] is not None:
@@ -109,25 +111,26 @@ def _networks_to_compare(plan: Plan) -> tuple[list[dict[str, Any]], list[tuple[s
     return (compared, groups) if groups else ([], [])
 
 
-def _network_parts(settings: Mapping[str, Any]) -> dict[str, Any]:
+def _network_parts(frozen: RunSettings) -> dict[str, Any]:
     """What a network is made of, each by the name under which it is swept."""
+    settings = frozen.to_plain()
     parts = {axis: settings[axis] for axis in NETWORK_AXES}
     parts |= {f"model.{key}": value for key, value in settings["model"].items()}
     return parts | {f"data.{name}": settings["data"][name] for name in _INPUT_SHAPE}
 
 
-def _network_key(settings: Mapping[str, Any], without: str | None = None) -> str:
+def _network_key(settings: RunSettings, without: str | None = None) -> str:
     return json.dumps({name: part for name, part in _network_parts(settings).items() if name != without})
 
 
-def _varying_parts(compared: Sequence[Mapping[str, Any]]) -> list[str]:
+def _varying_parts(compared: Sequence[RunSettings]) -> list[str]:
     """Names of the parts in which these settings differ, but for those of the data."""
     all_parts = [_network_parts(settings) for settings in compared]
     names = dict.fromkeys(name for parts in all_parts for name in parts if not name.startswith("data."))
     return [name for name in names if len({json.dumps(parts.get(name)) for parts in all_parts}) > 1]
 
 
-def _groups_differing_in(compared: Sequence[Mapping[str, Any]], name: str) -> list[Indices]:
+def _groups_differing_in(compared: Sequence[RunSettings], name: str) -> list[Indices]:
     """Indices of settings that differ in this part alone, where there are several."""
     groups: dict[str, Indices] = {}
     for index, settings in enumerate(compared):
@@ -135,7 +138,7 @@ def _groups_differing_in(compared: Sequence[Mapping[str, Any]], name: str) -> li
     return [members for members in groups.values() if len(members) > 1]
 
 
-def _unused_axis_line(name: str, same: Sequence[Mapping[str, Any]]) -> str:
+def _unused_axis_line(name: str, same: Sequence[Settings]) -> str:
     axis = name.removeprefix("model.")
     values = [
         settings["axes"][name] if name in NETWORK_AXES else settings["model"][axis] for settings in same
@@ -161,8 +164,8 @@ class NetworkReport:
 
 
 def inspect_networks(
-    architectures: Sequence[Mapping[str, Any]],
-    compared: Sequence[Mapping[str, Any]],
+    architectures: Sequence[RunSettings],
+    compared: Sequence[RunSettings],
     groups: Sequence[Indices],
 ) -> NetworkReport:
     """Checks these architectures, and finds identical networks in each group of `compared`.
@@ -191,7 +194,7 @@ def inspect_networks(
     return NetworkReport(faults, [_identical(group, descriptions, outputs) for group in groups])
 
 
-def _fault(settings: Mapping[str, Any], networks: "MetaNetworks") -> str | None:
+def _fault(settings: RunSettings, networks: "MetaNetworks") -> str | None:
     from trainlab.training.preconditions import check_settings
 
     try:
@@ -201,7 +204,7 @@ def _fault(settings: Mapping[str, Any], networks: "MetaNetworks") -> str | None:
     return None
 
 
-def _description(settings: Mapping[str, Any], networks: "MetaNetworks") -> str | None:
+def _description(settings: RunSettings, networks: "MetaNetworks") -> str | None:
     """The modules of a network and the shapes of its tensors; None where it cannot be built."""
     try:
         network = networks.get(settings)
@@ -228,7 +231,7 @@ def _identical(group: Indices, descriptions: Sequence[str | None], outputs: "_Ou
 class _Outputs:
     """What networks of the same initial weights answer to the same two images of noise."""
 
-    def __init__(self, compared: Sequence[Mapping[str, Any]]) -> None:
+    def __init__(self, compared: Sequence[RunSettings]) -> None:
         self._compared = compared
         self._known: dict[int, Tensor | None] = {}
 
@@ -245,7 +248,7 @@ class _Outputs:
                 self._known[index] = None
         return self._known[index]
 
-    def _compute(self, settings: Mapping[str, Any]) -> "Tensor":
+    def _compute(self, settings: RunSettings) -> "Tensor":
         import torch
 
         from trainlab.build.networks import build_network, input_shape_CHW

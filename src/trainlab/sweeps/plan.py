@@ -1,12 +1,10 @@
 """A grid becomes a plan: every job checked, named, looked up on disk; what is left to do."""
 
 import hashlib
-import json
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from hydra.core.override_parser.types import Override
 
@@ -14,11 +12,11 @@ from trainlab.config import identify
 from trainlab.config.composition import with_identity
 from trainlab.config.user_code import UserCodeDigests
 from trainlab.errors import RequestError
-from trainlab.instantiate.trust import trusted_keys, with_trusted
 from trainlab.runs.groups import add_to_group
 from trainlab.runs.identity import flatten
 from trainlab.runs.result import DONE_STATUSES
 from trainlab.runs.run_folder import run_status
+from trainlab.settings import RunSettings, Settings, SweepSettings
 
 MAX_FAULTS = 50
 """So many faults are worth listing; a request with more has one cause."""
@@ -36,9 +34,9 @@ class Job:
     own: tuple[str, ...] = ()
 
     @property
-    def settings(self) -> dict[str, Any]:
-        """The frozen settings, with `run_id`, `fingerprint`, `copy`; the keys `own` are the user's."""
-        return with_trusted(json.loads(self.frozen), self.own)
+    def settings(self) -> RunSettings:
+        """The frozen settings; the sections `own` are the user's."""
+        return RunSettings.from_json(self.frozen, self.own)
 
 
 @dataclass(frozen=True)
@@ -70,7 +68,7 @@ class Plan:
         return f"{len(self.jobs)} run{'s' * (len(self.jobs) != 1)}{dropped}: {', '.join(parts)}"
 
 
-def is_todo(status: str, sweep: Mapping[str, Any]) -> bool:
+def is_todo(status: str, sweep: SweepSettings) -> bool:
     """Whether a run of this status is run, by the table in the README."""
     if sweep["rerun"]:
         return True
@@ -79,10 +77,10 @@ def is_todo(status: str, sweep: Mapping[str, Any]) -> bool:
 
 def make_plan(
     jobs: Iterable[Sequence[Override]],
-    compose: Callable[[Sequence[Override]], dict[str, Any]],
-    sweep: Mapping[str, Any],
+    compose: Callable[[Sequence[Override]], Settings],
+    sweep: SweepSettings,
     swept: Sequence[str] = (),
-    on_first_todo: Callable[[Mapping[str, Any]], None] | None = None,
+    on_first_todo: Callable[[RunSettings], None] | None = None,
     clashes_matter: bool = True,
 ) -> Plan:
     """Resolves, checks and names every job before anything starts, without torch.
@@ -117,7 +115,7 @@ def make_plan(
         state = run_status(Path(settings["paths"]["runs"]) / name)
         lines = tuple(o.input_line or "" for o in overrides)
         found[name] = Job(
-            name, _job_label(overrides, swept), lines, state, json.dumps(settings), trusted_keys(settings)
+            name, _job_label(overrides, swept), lines, state, settings.to_json(), settings.trusted_sections
         )
         if waiting and not faults and is_todo(state, sweep):
             waiting(settings)
@@ -130,9 +128,9 @@ def make_plan(
     return _grouped_plan(list(found.values()), swept, requested, sweep)
 
 
-def _conflict(first: Mapping[str, Any], second: Mapping[str, Any]) -> str | None:
+def _conflict(first: Settings, second: Settings) -> str | None:
     """What two jobs that are one run ask for differently; None where they are the same in all."""
-    before, after = flatten(first), flatten(second)
+    before, after = flatten(first.to_plain()), flatten(second.to_plain())
     unequal = [key for key in {**before, **after} if before.get(key) != after.get(key)]
     if not unequal:
         return None
@@ -155,12 +153,12 @@ class _RunIdentifier:
         self._known: dict[str, tuple[str, str] | RequestError] = {}
         self._own_code = UserCodeDigests()
 
-    def of(self, settings: dict[str, Any]) -> dict[str, Any]:
-        key = json.dumps([settings["data"], settings["paths"]], sort_keys=True)
+    def of(self, settings: Settings) -> RunSettings:
+        key = settings.data.to_json() + settings.paths.to_json()
         if key not in self._known:
             try:
                 identified = identify(settings)
-                self._known[key] = identified["fingerprint"], identified["copy"]
+                self._known[key] = identified.fingerprint, identified.data_copy
             except RequestError as error:
                 self._known[key] = error
         known = self._known[key]
@@ -170,7 +168,7 @@ class _RunIdentifier:
 
 
 def _grouped_plan(
-    jobs: list[Job], swept: Sequence[str], requested: Sequence[str], sweep: Mapping[str, Any]
+    jobs: list[Job], swept: Sequence[str], requested: Sequence[str], sweep: SweepSettings
 ) -> Plan:
     first = jobs[0].settings
     runs = Path(first["paths"]["runs"])

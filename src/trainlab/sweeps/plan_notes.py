@@ -1,6 +1,5 @@
 """What is worth knowing about a plan: oddities of its data, and what finished runs have not kept."""
 
-import json
 from collections import Counter
 from collections.abc import Iterator
 from functools import partial
@@ -39,8 +38,8 @@ class DataNotes:
         """A job of each data set; where there is one, of those that are to do."""
         seen: set[str] = set()
         for job in self._plan.todo or self._plan.jobs:
-            settings = json.loads(job.frozen)
-            key = json.dumps([settings["data"], settings["paths"]["data"]], sort_keys=True)
+            settings = job.settings
+            key = settings.data.to_json() + settings.paths.data
             if key not in seen:
                 seen.add(key)
                 yield job

@@ -24,6 +24,7 @@ from trainlab.runs.frozen_settings import SETTINGS_FILE
 from trainlab.runs.result import DONE_STATUSES, RESULT_FILE, ResultStamp
 from trainlab.runs.run_folder import EARLIER_FOLDER, RunFolder
 from trainlab.runs.safe_files import atomic_replacement
+from trainlab.settings import RunSettings, SweepSettings
 from trainlab.sweeps.dispatcher import Dispatcher
 from trainlab.sweeps.engine import ProcessExit, SweepObserver, require_package
 from trainlab.sweeps.forkserver import ForkServer, kill_process_group
@@ -61,7 +62,7 @@ class RayEngine:
         return self._settings.num_cpus or float(self._settings.threads or 1)
 
     def run(
-        self, plan: Plan, sweep: dict[str, Any], server: ForkServer, watcher: SweepObserver
+        self, plan: Plan, sweep: SweepSettings, server: ForkServer, watcher: SweepObserver
     ) -> list[Outcome]:
         """Does what is to do and returns how each run ended."""
         handover = RunReservations.of(plan, sweep)
@@ -178,8 +179,9 @@ def run_on_ray_worker(
     """
     path = Path(config)
     shared = path.is_file() and path.read_text(encoding="utf-8") == text
-    settings = trust.restore_trust(yaml.safe_load(text), own)
+    settings = trust.restore_trust(RunSettings.from_record(yaml.safe_load(text)), own)
     if not shared:
+        settings = _with_places_here(settings)
         path = _materialize_config(settings)
     before = ResultStamp.of(path.parent)
     place = {k: v for k, v in os.environ.items() if k == "CUDA_VISIBLE_DEVICES"}
@@ -208,12 +210,19 @@ def _worker_forkserver() -> ForkServer:
     return ForkServer()
 
 
-def _materialize_config(settings: dict[str, Any]) -> Path:
-    """The settings in a folder of this machine, with its own places where the sender's do not exist here."""
-    for place, variable in trust.PATH_VARIABLES.items():
-        if variable in os.environ and not Path(settings["paths"][place]).exists():
-            settings["paths"][place] = os.environ[variable]
-    folder = RunFolder(Path(settings["paths"]["runs"]) / settings["run_id"])
+def _with_places_here(settings: RunSettings) -> RunSettings:
+    """The settings with this machine's own places where the sender's do not exist here."""
+    here = {
+        place: os.environ[variable]
+        for place, variable in trust.PATH_VARIABLES.items()
+        if variable in os.environ and not Path(getattr(settings.paths, place)).exists()
+    }
+    return settings.replace(paths=settings.paths.replace(**here))
+
+
+def _materialize_config(settings: RunSettings) -> Path:
+    """The settings in a folder of this machine."""
+    folder = RunFolder(Path(settings.paths.runs) / settings.run_id)
     folder.write_settings(settings)
     return folder.path / "config.yaml"
 

@@ -1,14 +1,14 @@
 """From a plan to a worker: the run is reserved, looked up once more, and its settings are frozen on disk."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from trainlab.runs.locks import LockHeldError, hold_lock
 from trainlab.runs.result import DONE_STATUSES
 from trainlab.runs.run_folder import RunFolder
+from trainlab.settings import PruningRequest, RunSettings, SweepSettings
 from trainlab.sweeps.outcome import Outcome, read_outcome
 from trainlab.sweeps.plan import Job, Plan
 from trainlab.sweeps.process_main import PID_FILE
@@ -31,13 +31,13 @@ class RunReservations:
     runs: Path
     group: str
     rerun: bool = False
-    pruning: Mapping[str, Any] | None = None
+    pruning: PruningRequest | None = None
 
     @classmethod
-    def of(cls, plan: Plan, sweep: Mapping[str, Any]) -> "RunReservations":
+    def of(cls, plan: Plan, sweep: SweepSettings) -> "RunReservations":
         """As the sweep's own settings have it."""
-        pruning = {"by": sweep["prune"], "audit": sweep["audit"]} if sweep["prune"] != "none" else None
-        return cls(plan.runs, plan.group, sweep["rerun"], pruning)
+        pruning = PruningRequest(by=sweep.prune, audit=sweep.audit) if sweep.prune != "none" else None
+        return cls(plan.runs, plan.group, sweep.rerun, pruning)
 
     def folder(self, job: Job) -> RunFolder:
         """The run's folder."""
@@ -74,14 +74,11 @@ class RunReservations:
         (folder.path / PID_FILE).unlink(missing_ok=True)
         return folder.path / "config.yaml"
 
-    def _worker_settings(self, job: Job, threads: int) -> dict[str, Any]:
+    def _worker_settings(self, job: Job, threads: int) -> RunSettings:
         """The run's settings with what its place in the sweep adds; nothing of it is part of its identity."""
         settings = job.settings
-        settings["group"] = self.group
-        settings["trainer"]["threads"] = settings["trainer"]["threads"] or threads
-        settings["trainer"]["progress_bar"] = False
+        trainer = settings.trainer.replace(threads=settings.trainer.threads or threads, progress_bar=False)
+        settings = settings.replace(group=self.group, trainer=trainer)
         if self.rerun:
-            settings["rerun"] = True
-        if self.pruning:
-            settings["pruning"] = dict(self.pruning)
-        return settings
+            settings = settings.replace(rerun=True)
+        return settings.replace(pruning=self.pruning) if self.pruning else settings

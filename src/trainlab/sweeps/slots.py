@@ -39,7 +39,7 @@ class Slot:
 def validate_launcher_settings(model: type[Settings], values: Mapping[str, Any]) -> Settings:
     """A launcher's settings, checked. Raises RequestError naming `hydra.launcher.…` in one line."""
     try:
-        return model(**validate_model(model, dict(values)))
+        return validate_model(model, values)
     except RequestError as error:
         fault = str(error).replace("unknown setting '", "unknown setting 'hydra.launcher.")
         prefix = "" if fault.startswith("unknown") else "hydra.launcher."

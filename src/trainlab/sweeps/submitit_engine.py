@@ -13,6 +13,7 @@ from pydantic import Field
 from trainlab.cores import available_cores
 from trainlab.errors import RequestError, error_message
 from trainlab.instantiate import trust
+from trainlab.settings import SweepSettings
 from trainlab.sweeps.dispatcher import Dispatcher
 from trainlab.sweeps.engine import ProcessExit, SweepObserver, require_package
 from trainlab.sweeps.forkserver import ForkServer
@@ -61,7 +62,7 @@ class SubmititEngine:
         return self._settings.slots or most
 
     def run(
-        self, plan: Plan, sweep: dict[str, Any], server: ForkServer, watcher: SweepObserver
+        self, plan: Plan, sweep: SweepSettings, server: ForkServer, watcher: SweepObserver
     ) -> list[Outcome]:
         """Does what is to do and returns how each run ended."""
         handover = RunReservations.of(plan, sweep)

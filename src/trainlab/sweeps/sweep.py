@@ -8,6 +8,7 @@ from rich.console import Console
 
 from trainlab.config.validation import validate_sweep_settings
 from trainlab.errors import RequestError
+from trainlab.settings import Settings, SweepSettings
 from trainlab.sweeps import summary
 from trainlab.sweeps.display import SweepDisplay
 from trainlab.sweeps.engine import Engine
@@ -27,7 +28,7 @@ TRACKER_MODULES = {"wandb": ("wandb", "wandb.sdk.launch.inputs.internal")}
 `wandb.init` itself imports the second module, its largest: a second of CPU time.
 """
 
-Compose = Callable[[Sequence[Override]], dict[str, Any]]
+Compose = Callable[[Sequence[Override]], Settings]
 
 
 def run_sweep(
@@ -54,7 +55,7 @@ def run_sweep(
 def _plan_and_run(
     grid: Grid,
     compose: Compose,
-    settings: dict[str, Any],
+    settings: SweepSettings,
     engine: Engine,
     server: ForkServer,
     console: Console,

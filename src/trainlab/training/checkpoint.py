@@ -4,7 +4,6 @@ They are read with `weights_only`, so that nothing in them is executed, and how 
 looked up before it is unpacked."""
 
 import zipfile
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ import torch
 
 from trainlab.errors import RequestError, describe_value
 from trainlab.instantiate import to_plain
+from trainlab.settings import RunSettings
 
 SCHEMA = 1
 
@@ -23,7 +23,7 @@ MAX_PICKLE_BYTES = 16 * 2**20
 class DescribeModel(L.Callback):
     """Puts into each checkpoint what is needed to rebuild its model and to name its classes."""
 
-    def __init__(self, settings: Mapping[str, Any], images: Any):
+    def __init__(self, settings: RunSettings, images: Any):
         self.description = {
             "schema": SCHEMA,
             "run_id": settings["run_id"],

@@ -3,8 +3,8 @@
 Shapes: x_NCHW pixels 0..255 (uint8), y_N class indices (int64), logits_NK.
 """
 
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any, TypedDict
+from collections.abc import Callable, Iterable
+from typing import TypedDict
 
 import torch
 import torch.nn.functional as F
@@ -25,6 +25,7 @@ from trainlab.instantiate import instantiate
 from trainlab.instantiate.parts import SCHEDULER
 from trainlab.nn.norm_layers import synchronize_batchnorm
 from trainlab.nn.normalization import NormalizedNetwork
+from trainlab.settings import Settings
 from trainlab.training.lightning_internals import CheckpointDict, FastModule
 from trainlab.training.step_meter import StepMeter, first_not_finite
 
@@ -199,7 +200,7 @@ class Classifier(FastModule):
             torch.set_rng_state(state.cpu())
 
 
-def build_classifier(settings: Mapping[str, Any], images: ImageData) -> Classifier:
+def build_classifier(settings: Settings, images: ImageData) -> Classifier:
     """The LightningModule around an initialized model, with optimizer, schedule and augmentation."""
     model = build_initialized_model(settings, images)
     if settings["trainer"]["devices"] > 1:

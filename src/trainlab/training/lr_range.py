@@ -1,7 +1,6 @@
 """Loss against learning rate in one short run (Smith 2017, arXiv:1506.01186, section 3.3)."""
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +12,7 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from trainlab.build.data import build_datamodule, load_data
 from trainlab.build.dry_run import validate_build
+from trainlab.settings import Settings
 from trainlab.training.classifier import build_classifier
 
 # Weight of the past in the smoothed loss; fastai's choice
@@ -53,7 +53,7 @@ class _LossCollector(Logger):
         self.losses.extend(losses)
 
 
-def lr_range(settings: Mapping[str, Any], steps: int, smallest: float, largest: float) -> LrRangeResult:
+def lr_range(settings: Settings, steps: int, smallest: float, largest: float) -> LrRangeResult:
     """Trains `steps` steps while the rate grows geometrically from `smallest` to `largest`.
 
     Raises:

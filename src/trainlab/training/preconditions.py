@@ -13,11 +13,12 @@ from trainlab.errors import RequestError
 from trainlab.instantiate import instantiate
 from trainlab.instantiate.parts import LOGGER
 from trainlab.runs.groups import group_file
+from trainlab.settings import RunSettings
 from trainlab.training import resume
 from trainlab.training.tracking import check_tracker
 
 
-def check_settings(settings: Mapping[str, Any], networks: MetaNetworks | None = None) -> None:
+def check_settings(settings: RunSettings, networks: MetaNetworks | None = None) -> None:
     """Refuses what cannot be built, started or recorded, wherever it is going to run.
 
     `networks`, where many settings are checked, builds the network of several of them once.
@@ -71,7 +72,7 @@ def check_precision(precision: str) -> None:
         )
 
 
-def check_data(settings: Mapping[str, Any], images: ImageData) -> None:
+def check_data(settings: RunSettings, images: ImageData) -> None:
     """Refuses data that have changed since the run was named after them.
 
     Raises:

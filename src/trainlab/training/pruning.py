@@ -5,7 +5,6 @@ that is measured. What they say is in the record (`pruning`) of every run that w
 `sweep.audit` lets a share of those runs go on to their end all the same, to see how often that was wrong.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +16,7 @@ from trainlab.diagnosis.run_diagnosis import load_evidence
 from trainlab.errors import RequestError
 from trainlab.forecast.logistic_model import WILL_NOT_LEARN
 from trainlab.runs import RunFolder, Verdict
+from trainlab.settings import RunSettings
 from trainlab.signals.measured_steps import measured_steps
 from trainlab.training.classifier import Classifier
 
@@ -41,14 +41,14 @@ class Pruning:
     verdict: Verdict | None = None
 
     @classmethod
-    def of(cls, settings: Mapping[str, Any]) -> "Pruning":
+    def of(cls, settings: RunSettings) -> "Pruning":
         """What the frozen settings ask for. Which runs are audited is a matter of their id alone."""
         asked = settings.get("pruning") or {"by": "none", "audit": 0.0}
         if asked["by"] == "early" and settings["signals"] is False:
             raise RequestError("sweep.prune=early looks at the signals: expected signals=on, got off")
         return cls(asked["by"], audited=_is_audited(settings["run_id"], asked["audit"]))
 
-    def foresee(self, settings: Mapping[str, Any]) -> None:
+    def foresee(self, settings: RunSettings) -> None:
         """Asks the forecast, if that is wanted. Raises Pruned where its answer is "will not learn"."""
         if self.by != "preflight":
             return

@@ -11,7 +11,6 @@ Legend: N images, D features, K classes."""
 import hashlib
 import json
 import logging
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +25,7 @@ from trainlab.instantiate import instantiate
 from trainlab.instantiate.parts import NORMALIZATION
 from trainlab.runs import json_nonfinite
 from trainlab.runs.safe_files import write_atomically
+from trainlab.settings import Settings
 
 log = logging.getLogger(__name__)
 
@@ -60,7 +60,7 @@ SPLIT_SETTINGS = (
 )
 
 
-def load_or_fit_reference(settings: Mapping[str, Any], images: ImageData) -> dict[str, Any] | None:
+def load_or_fit_reference(settings: Settings, images: ImageData) -> dict[str, Any] | None:
     """The reference of a run's data, from the cache where it is; None, and a warning, where it cannot be
     had."""
     path = _cache_path(settings, images)
@@ -87,11 +87,11 @@ def _read_cached(path: Path) -> dict[str, Any] | None:
     return known if isinstance(known, dict) else None
 
 
-def _cache_path(settings: Mapping[str, Any], images: ImageData) -> Path:
+def _cache_path(settings: Settings, images: ImageData) -> Path:
     decides = {
         "fingerprint": images.fingerprint,
         "cut": {name: settings["data"].get(name) for name in SPLIT_SETTINGS},
-        "normalization": settings["normalization"],
+        "normalization": settings.normalization.to_plain(),
     }
     text = json.dumps(decides, sort_keys=True, default=str)
     key = hashlib.sha256(text.encode()).hexdigest()[:16]
@@ -99,7 +99,7 @@ def _cache_path(settings: Mapping[str, Any], images: ImageData) -> Path:
 
 
 @torch.no_grad()
-def fit_reference(settings: Mapping[str, Any], images: ImageData) -> dict[str, Any]:
+def fit_reference(settings: Settings, images: ImageData) -> dict[str, Any]:
     """Fits and tests the models.
 
     accuracy: the linear model's, on test images. best_accuracy, permuted_accuracy: the better model's on

@@ -18,6 +18,7 @@ from trainlab.diagnosis.run_diagnosis import diagnose_at_end
 from trainlab.runs import Result, RunFolder, Verdict
 from trainlab.runs.provenance import code_state, processor_name, versions
 from trainlab.runs.result import DONE_STATUSES
+from trainlab.settings import RunSettings
 from trainlab.training.classifier import Classifier
 from trainlab.training.interruption import Interruption
 from trainlab.training.lightning_internals import is_rank_zero
@@ -41,7 +42,7 @@ class ResultWriter:
     def __init__(
         self,
         folder: RunFolder,
-        settings: Mapping[str, Any],
+        settings: RunSettings,
         pruning: Pruning,
         interruption: Interruption,
         say: Callable[[str], None] = log.warning,
@@ -180,7 +181,7 @@ def _count_parameters(classifier: Classifier | None) -> int | None:
     return sum(p.numel() for p in classifier.model.parameters()) if classifier else None
 
 
-def _describe_machine(settings: Mapping[str, Any], classifier: Classifier | None) -> dict[str, Any]:
+def _describe_machine(settings: RunSettings, classifier: Classifier | None) -> dict[str, Any]:
     device = classifier.device if classifier else torch.device("cpu")
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.machine()
     return {

@@ -14,6 +14,7 @@ from trainlab.build.networks import MetaNetworks, build_network
 from trainlab.errors import RequestError
 from trainlab.runs import RunFolder
 from trainlab.runs.resolve_runs import resolve_runs
+from trainlab.settings import RunSettings
 from trainlab.training.checkpoint import read_checkpoint, read_progress
 from trainlab.training.classifier import Classifier
 from trainlab.training.lightning_internals import CheckpointDict, is_in_mid_epoch
@@ -37,7 +38,7 @@ class StartingPoint:
     is_foreign: bool = False
 
 
-def find_starting_point(settings: Mapping[str, Any], folder: RunFolder) -> StartingPoint:
+def find_starting_point(settings: RunSettings, folder: RunFolder) -> StartingPoint:
     """`resume=true`: this run's last checkpoint if there is one; `false`: the beginning; a name: that run's.
 
     A run that is to be trained anew (`sweep.rerun`) passes its own checkpoint by.
@@ -57,7 +58,7 @@ def find_starting_point(settings: Mapping[str, Any], folder: RunFolder) -> Start
 
 
 def check_resume(
-    settings: Mapping[str, Any],
+    settings: RunSettings,
     in_shape_CHW: Sequence[int] | None = None,
     networks: MetaNetworks | None = None,
 ) -> None:
@@ -85,7 +86,7 @@ def check_resume(
 
 
 def _meta_network(
-    settings: Mapping[str, Any], in_shape_CHW: Sequence[int] | None, networks: MetaNetworks
+    settings: RunSettings, in_shape_CHW: Sequence[int] | None, networks: MetaNetworks
 ) -> nn.Module | None:
     """The network of these settings, for its shapes; None where its input is not known yet."""
     num_classes = settings["data"]["num_classes"]
@@ -96,7 +97,7 @@ def _meta_network(
 
 
 def _check_same_network(
-    settings: Mapping[str, Any], named: str, checkpoint: CheckpointDict, network: nn.Module
+    settings: RunSettings, named: str, checkpoint: CheckpointDict, network: nn.Module
 ) -> None:
     _check_shapes_match(
         named, _shapes(checkpoint["state_dict"], "model.network."), _shapes(network.state_dict())
@@ -133,13 +134,13 @@ def adopt_checkpoint(checkpoint: CheckpointDict, classifier: Classifier, warn: C
     checkpoint["lr_schedulers"] = [] if schedule is None else [schedule.state_dict()]
 
 
-def _own_checkpoint(settings: Mapping[str, Any], folder: RunFolder) -> Path | None:
+def _own_checkpoint(settings: RunSettings, folder: RunFolder) -> Path | None:
     own = folder.checkpoints / "last.ckpt"
     is_wanted = settings["resume"] is not False and not settings.get("rerun")
     return own if is_wanted and own.exists() else None
 
 
-def _other_run_checkpoint(settings: Mapping[str, Any], named: str) -> Path:
+def _other_run_checkpoint(settings: RunSettings, named: str) -> Path:
     path = Path(named)
     if path.suffix != ".ckpt":
         try:
@@ -177,7 +178,7 @@ def _format_shape(shape: tuple[int, ...] | None) -> str:
     return "missing" if shape is None else "×".join(map(str, shape)) or "a number"
 
 
-def _check_position(settings: Mapping[str, Any], named: str, checkpoint: CheckpointDict) -> None:
+def _check_position(settings: RunSettings, named: str, checkpoint: CheckpointDict) -> None:
     """A place in mid-epoch is one among the same batches."""
     other = checkpoint["trainlab"]["settings"]
     is_same = settings["fingerprint"] == other.get("fingerprint") and all(

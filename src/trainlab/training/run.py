@@ -19,6 +19,7 @@ from trainlab.data.datamodule import ImageDataModule
 from trainlab.instantiate import instantiate
 from trainlab.instantiate.parts import LOGGER
 from trainlab.runs import Result, RunFolder
+from trainlab.settings import RunSettings
 from trainlab.terminal import markup_text
 from trainlab.training import preconditions, resume
 from trainlab.training.checkpoint import DescribeModel
@@ -36,7 +37,7 @@ from trainlab.training.tracking import RecordLogger, open_tracker, run_context
 log = logging.getLogger(__name__)
 
 
-def train(settings: Mapping[str, Any], console: Console | None = None, *, is_checked: bool = False) -> Result:
+def train(settings: RunSettings, console: Console | None = None, *, is_checked: bool = False) -> Result:
     """Trains, validates and tests one run of frozen, identified settings; its folder holds all that it was.
 
     With a `console` it shows what it does. A loss that turns NaN or infinite is a result (`diverged`).
@@ -98,7 +99,7 @@ def train(settings: Mapping[str, Any], console: Console | None = None, *, is_che
             return recorder.finish(trainer)
 
 
-def _last_checkpoint_path(settings: Mapping[str, Any], folder: RunFolder) -> Path | None:
+def _last_checkpoint_path(settings: RunSettings, folder: RunFolder) -> Path | None:
     """Where an interrupted run leaves its state; None when the user wants no checkpoint."""
     return None if settings["checkpoint"] == "none" else folder.checkpoints / "last.ckpt"
 
@@ -120,7 +121,7 @@ def _evaluate_final_weights(trainer: L.Trainer, classifier: Classifier, loaders:
 
 
 def _build_trainer(
-    settings: Mapping[str, Any], folder: RunFolder, callbacks: list[Callback], loggers: list[Logger]
+    settings: RunSettings, folder: RunFolder, callbacks: list[Callback], loggers: list[Logger]
 ) -> L.Trainer:
     hardware = settings["trainer"]
     return L.Trainer(
@@ -156,14 +157,14 @@ def _on_gpu(hardware: Mapping[str, Any]) -> bool:
     return hardware["accelerator"] in ("auto", "gpu") and torch.cuda.is_available()
 
 
-def _signal_callbacks(settings: Mapping[str, Any], folder: RunFolder, pruning: Pruning) -> list[Callback]:
+def _signal_callbacks(settings: RunSettings, folder: RunFolder, pruning: Pruning) -> list[Callback]:
     measured: list[Callback] = [SignalCallback(folder, settings["signals"])] if settings["signals"] else []
     if pruning.by == "early" and settings["trainer"]["devices"] == 1:  # one of several cannot stop alone
         measured.append(EarlyPruning(folder, settings["signals"], pruning))
     return measured
 
 
-def _checkpoint_callbacks(settings: Mapping[str, Any], folder: RunFolder) -> list[Callback]:
+def _checkpoint_callbacks(settings: RunSettings, folder: RunFolder) -> list[Callback]:
     """`last.ckpt` is kept while the run goes, to go on from; `best.ckpt` where it was asked for."""
     wanted = settings["checkpoint"]
     every_epoch: dict[str, Any] = {
@@ -177,7 +178,7 @@ def _checkpoint_callbacks(settings: Mapping[str, Any], folder: RunFolder) -> lis
     return callbacks
 
 
-def _early_stopping(settings: Mapping[str, Any]) -> list[Callback]:
+def _early_stopping(settings: RunSettings) -> list[Callback]:
     if settings["early_stop"] is None:
         return []
     # in epochs; Lightning counts looks at the validation split, of which there may be one in several epochs
@@ -187,7 +188,7 @@ def _early_stopping(settings: Mapping[str, Any]) -> list[Callback]:
 
 
 def _progress_callbacks(
-    settings: Mapping[str, Any], throughput: Throughput, total_steps: int, console: Console | None
+    settings: RunSettings, throughput: Throughput, total_steps: int, console: Console | None
 ) -> list[Callback]:
     if console is None:
         return []

@@ -17,6 +17,7 @@ import torch.nn.functional as F
 from trainlab.build.data import build_datamodule
 from trainlab.cores import available_cores
 from trainlab.data import ImageData
+from trainlab.settings import Settings
 from trainlab.training.classifier import Classifier
 
 DEFAULT_THREADS = 1
@@ -47,7 +48,7 @@ def is_on_cpu(trainer: Mapping[str, Any]) -> bool:
     return trainer["accelerator"] == "cpu" or (trainer["accelerator"] == "auto" and not has_gpu)
 
 
-def suggest_threads(settings: Mapping[str, Any], classifier: Classifier, images: ImageData) -> str | None:
+def suggest_threads(settings: Settings, classifier: Classifier, images: ImageData) -> str | None:
     """That more threads would train this network faster, from a step or two with either; None where not.
 
     Only of a long run that says nothing of threads, on a machine with more than one core.
@@ -67,7 +68,7 @@ def suggest_threads(settings: Mapping[str, Any], classifier: Classifier, images:
     )
 
 
-def _time_step(settings: Mapping[str, Any], classifier: Classifier, images: ImageData, threads: int) -> float:
+def _time_step(settings: Settings, classifier: Classifier, images: ImageData, threads: int) -> float:
     """The faster of a step or two, forward and backward, of a copy; nothing of the run is touched."""
     before = torch.get_num_threads()
     model = copy.deepcopy(classifier.model).train()

@@ -20,6 +20,7 @@ from trainlab.instantiate import to_plain
 from trainlab.instantiate.renamed import current_name
 from trainlab.runs import RunFolder, read_metrics
 from trainlab.runs.identity import run_name
+from trainlab.settings import RunSettings
 from trainlab.training import wandb_connection
 from trainlab.training.lightning_internals import is_rank_zero
 
@@ -52,7 +53,7 @@ class RunContext:
 
 
 def run_context(
-    settings: Mapping[str, Any],
+    settings: RunSettings,
     folder: Path,
     resumes: bool = False,
     warn: Callable[[str], None] = log.warning,

@@ -4,16 +4,16 @@ import errno
 import logging
 import sys
 import traceback
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 
 from trainlab.errors import RequestError
-from trainlab.instantiate.trust import Trusted, default_path, digests_from_environment, restore_trust
+from trainlab.instantiate.trust import default_path, digests_from_environment, restore_trust
 from trainlab.runs.frozen_settings import read_settings_file
 from trainlab.runs.result import CorruptRunError
+from trainlab.settings import PathSettings, RunSettings
 from trainlab.training.environment import configure_process
 from trainlab.training.interruption import Interrupted
 from trainlab.training.pruning import Pruned
@@ -45,9 +45,7 @@ def run_config_file(
     return run_settings(settings, console, is_checked=is_checked)
 
 
-def run_settings(
-    settings: Mapping[str, Any], console: Console | None = None, *, is_checked: bool = False
-) -> int:
+def run_settings(settings: RunSettings, console: Console | None = None, *, is_checked: bool = False) -> int:
     """The same for settings that have no file yet: a run that is refused leaves no folder behind."""
     configure_process()
     try:
@@ -82,19 +80,21 @@ def _find_disk_full_error(error: BaseException | None) -> OSError | None:
     return None
 
 
-def _read_trusted_settings(config: Path, known: Collection[str]) -> dict[str, Any]:
+def _read_trusted_settings(config: Path, known: Collection[str]) -> RunSettings:
     """Frozen settings and whose they are; a stranger's file does not say where this machine writes.
 
     Raises:
         RequestError: no settings that can be read.
     """
     try:
-        settings = restore_trust(read_settings_file(config), known)
+        record = read_settings_file(config)
     except CorruptRunError as error:
         raise RequestError(str(error)) from None
-    if not isinstance(settings.get("paths"), Trusted):
-        in_place = config.parent.name == settings.get("run_id")
-        runs = str(config.absolute().parents[1]) if in_place else default_path("runs")
-        data = str((settings.get("paths") or {}).get("data") or default_path("data"))
-        settings["paths"] = {"data": data, "cache": default_path("cache"), "runs": runs}
-    return settings
+    settings = restore_trust(RunSettings.from_record(record, str(config)), known)
+    if settings.paths.is_trusted:
+        return settings
+    in_place = config.parent.name == settings.run_id
+    runs = str(config.absolute().parents[1]) if in_place else default_path("runs")
+    return settings.replace(
+        paths=PathSettings(data=settings.paths.data, cache=default_path("cache"), runs=runs)
+    )

@@ -22,6 +22,7 @@ from trainlab.app.widgets import (
 from trainlab.config.options import catalogue
 from trainlab.errors import RequestError
 from trainlab.figures import layer_profiles
+from trainlab.settings import Settings
 
 FIRST: dict[str, Any] = {"activation": "sigmoid", "depth": 12, "optimizer": "sgd_momentum"}
 """What the page opens with where that is not the default: a network that will not learn, and says why."""
@@ -114,7 +115,7 @@ def _text(value: object) -> str:
 
 
 @st.cache_data(show_spinner=False)
-def _defaults() -> dict[str, Any]:
+def _defaults() -> Settings:
     return model_service.compose_settings(())
 
 
