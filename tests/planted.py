@@ -146,7 +146,7 @@ def train(
         axes, num_classes=int(images[1].max()) + 1, batch_size=batch_size, lr=lr, max_steps=steps,
         gradient_clip=clip, weight_decay=weight_decay,
     )  # fmt: skip
-    return Evidence.of(signals, metrics, confusion_KK, setup, diverged)
+    return Evidence.from_tables(signals, metrics, confusion_KK, setup, diverged)
 
 
 @torch.no_grad()

@@ -7,7 +7,7 @@ from typing import Any
 
 import polars as pl
 
-from trainlab.forecast.batch_forecast import RunForecast, forecasts
+from trainlab.forecast.batch_forecast import RunForecast, forecast_runs
 from trainlab.runs import Result, RunFolder, identity
 from trainlab.runs.frozen_settings import read_settings
 from trainlab.runs.groups import groups, read_group
@@ -49,7 +49,7 @@ def measure(
             _write(rows.values(), table)
             print(f"{done} of {len(todo)}", flush=True)
 
-    forecasts(todo, processes, places_here(), keep)
+    forecast_runs(todo, processes, places_here(), keep)
     return load(table)
 
 

@@ -14,7 +14,7 @@ from experiments.preflight.table import TABLE as ZOO
 from experiments.rendering import render_template, round_numbers
 from trainlab.figures.reliability_diagram import reliability_plot
 from trainlab.figures.style import save_figure as save
-from trainlab.forecast.logistic_model import threshold
+from trainlab.forecast.logistic_model import decision_threshold
 from trainlab.stats.intervals import wilson_interval
 
 HERE = Path(__file__).parent
@@ -46,7 +46,7 @@ def prepared(runs: pl.DataFrame, collections: Mapping[str, str] | None = None) -
     collections = collections_of(runs) if collections is None else collections
     return runs.with_columns(
         pl.col("learns").alias("probability"),
-        pl.lit(threshold()).alias("threshold"),
+        pl.lit(decision_threshold()).alias("threshold"),
         cross_validation.depth_range(DEPTHS, "49 and more").alias("depth range"),
         pl.col("group").replace_strict(collections, default="other runs").alias("made for"),
     )
@@ -65,7 +65,7 @@ def scored(runs: pl.DataFrame) -> dict[str, Any]:
     return {
         "runs": len(runs),
         "learned": int(runs["learned"].sum()),
-        "threshold": threshold(),
+        "threshold": decision_threshold(),
         "all": _judged(runs),
         "by": {name: _by(runs, "depth range" if name == "depth" else name) for name in BY},
         "worst": _worst(runs),

@@ -86,13 +86,13 @@ def test_a_sweep_asks_the_same(settings, preflight):
     forecast = forecast_run(frozen)
     assert not forecast.will_learn and forecast.cause == "learning_rate_too_low"
     assert float(forecast.remedy.partition("=")[2]) > 1e-8
-    json.dumps(forecast.plain())
+    json.dumps(forecast.to_dict())
 
 
 def test_at_the_border_the_steps_are_said(preflight, monkeypatch):
     """One answer beside the probability, and how many steps it takes."""
     for module in ("logistic_model", "preflight"):
-        monkeypatch.setattr(f"trainlab.forecast.{module}.border", lambda: (1e-6, 1 - 1e-6))
+        monkeypatch.setattr(f"trainlab.forecast.{module}.no_answer_interval", lambda: (1e-6, 1 - 1e-6))
     code, out, _ = preflight("optimizer=sgd", "optimizer.lr=1e-3")
     assert code == 0 and "cannot tell" in out and "steps: " in out and "% in 100 steps, " in out
     code, out, _ = preflight("-m", "optimizer=sgd", "optimizer.lr=1e-3,1e-2")

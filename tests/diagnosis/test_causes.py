@@ -134,7 +134,7 @@ def test_networks_that_have_it(cause, name):
 
 @pytest.mark.parametrize(("cause", "name"), [(c, n) for c, names in HAVE_NOT.items() for n in names])
 def test_networks_that_do_not_have_it(cause, name):
-    assert cause not in causes(name), [f.says for f in rank_findings(evidence(name))]
+    assert cause not in causes(name), [f.description for f in rank_findings(evidence(name))]
 
 
 @pytest.mark.parametrize("name", SOUND)
@@ -155,7 +155,7 @@ def test_what_was_planted_is_what_keeps_them_from_learning():
 def test_every_finding_says_where_since_when_and_in_numbers(name):
     told = evidence(name)
     for finding in rank_findings(told):
-        assert finding.numbers and finding.says and "nan" not in finding.says
+        assert finding.numbers and finding.description and "nan" not in finding.description
         assert finding.layer is None or finding.layer in told.signals.layers
         assert finding.since_step is None or 0 <= finding.since_step < told.steps
 
@@ -165,7 +165,7 @@ def test_the_layer_is_the_one_that_was_spoilt():
     (dead,) = [f for f in rank_findings(evidence("dead mlp D")) if f.cause == "dead_units"]
     assert dead.layer == "hidden.1.linear" and dead.since_step == 0 and dead.numbers["dead"] == 1
     collapse = rank_findings(evidence("sigmoid 12 mlp D"))[0]
-    correlation = evidence("sigmoid 12 mlp D").signals.of_layers("correlation")
+    correlation = evidence("sigmoid 12 mlp D").signals.by_layer("correlation")
     before = evidence("sigmoid 12 mlp D").signals.layers.index(collapse.layer) - 1
     assert 1 - list(correlation.values())[before][0] > 1e-3 > 1 - correlation[collapse.layer][0]
 

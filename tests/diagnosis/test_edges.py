@@ -19,6 +19,7 @@ from trainlab.diagnosis.evidence import (
 from trainlab.diagnosis.explain import CHECKS, diagnose, rank_findings
 from trainlab.diagnosis.presentation import summarize_layers
 from trainlab.diagnosis.verdict import RULES_VERSION
+from trainlab.runs import Verdict
 
 AT_CHANCE = [[0, 10], [0, 10]]
 
@@ -26,7 +27,7 @@ AT_CHANCE = [[0, 10], [0, 10]]
 def test_nothing_known_gives_no_verdict():
     diagnosis = diagnose(Evidence())
     assert diagnosis.learned is None and diagnosis.findings == [] and diagnosis.remedies == {}
-    assert diagnosis.record() == {"learned": None, "level": None, "version": RULES_VERSION, "evidence": None}
+    assert diagnosis.to_verdict() == Verdict(version=RULES_VERSION)
 
 
 def test_without_signals_the_losses_alone_can_still_speak():
@@ -65,7 +66,7 @@ def test_numbers_that_are_not_finite_never_raise(name, bad):
 
 @pytest.mark.parametrize("look", CHECKS)
 def test_no_look_needs_more_than_there_is(look):
-    """Each quantity in turn is missing: a question that cannot be asked finds less, and never fails."""
+    """Each quantity in turn is missing: a question that cannot be run finds less, and never fails."""
     known = evidence("sigmoid 12 mlp D, adam")
     quantities = {q for of in known.signals.table.values() for q in of}
     for missing in quantities:
@@ -142,8 +143,8 @@ def test_the_remedy_of_a_divergence_is_that_of_its_reason():
     told = replace(told, setup=replace(told.setup, axes={"norm_layer": "none"}))
     diagnosis = diagnose(told)
     assert [f.cause for f in diagnosis.findings][:2] == ["diverged", "exploding_gradient"]
-    assert diagnosis.record()["remedy"] == "norm_layer=batchnorm"
-    assert diagnosis.record()["evidence"]["since_step"] == told.diverged
+    assert diagnosis.to_verdict().remedy == "norm_layer=batchnorm"
+    assert diagnosis.to_verdict().evidence["since_step"] == told.diverged_step
 
 
 def test_since_is_the_start_of_what_holds_to_the_end():

@@ -49,7 +49,7 @@ SETUPS = {
 
 @pytest.mark.parametrize("overrides", SETUPS.values(), ids=SETUPS)
 def test_remedies_compose_and_never_ask_for_an_absurd_rate(overrides):
-    setup = SettingsSummary.of(compose(overrides))
+    setup = SettingsSummary.from_settings(compose(overrides))
     for name in CAUSES:
         change = suggest_remedy(name, setup, steps_factor=3.4)
         if change is None:
@@ -91,9 +91,13 @@ def test_a_rate_that_is_as_high_as_its_optimizer_bears_is_not_raised():
     ],
 )  # fmt: skip
 def test_the_remedy_is_of_the_cause(cause, overrides, expected):
-    assert suggest_remedy(cause, SettingsSummary.of(compose(overrides))) == expected
+    assert suggest_remedy(cause, SettingsSummary.from_settings(compose(overrides))) == expected
 
 
 def test_frozen_layers_have_no_setting_that_thaws_them():
     found = diagnose(evidence("all frozen mlp D"))
-    assert found.cause.numbers["layers_frozen"] == 4 and "frozen" in found.cause.says and found.remedies == {}
+    assert (
+        found.cause.numbers["layers_frozen"] == 4
+        and "frozen" in found.cause.description
+        and found.remedies == {}
+    )

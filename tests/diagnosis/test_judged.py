@@ -7,6 +7,7 @@ import pytest
 from trainlab.claims import claim_page
 from trainlab.claims.claim_record import ArmRecord
 from trainlab.diagnosis import presentation
+from trainlab.diagnosis.evidence import ReferenceScores
 from trainlab.diagnosis.run_diagnosis import diagnose_run, load_evidence
 from trainlab.diagnosis.verdict import RULES_VERSION, is_cause_valid, learning_level
 from trainlab.runs import RunFolder
@@ -23,20 +24,20 @@ def confusion(accuracy: float, images: int = 1000, classes: int = 10) -> list[li
     return rows
 
 
-LINEAR = {"accuracy": 0.85}
+LINEAR = 0.85
 
 
 @pytest.mark.parametrize(
-    ("accuracy", "reference", "expected"),
+    ("accuracy", "linear", "expected"),
     [
         (0.10, LINEAR, "not"), (0.12, None, "not"), (0.26, LINEAR, "barely"), (0.46, LINEAR, "barely"),
         (0.60, LINEAR, "poorly"), (0.85, LINEAR, "well"), (0.98, LINEAR, "well"),
         (0.26, None, "barely"), (0.60, None, None), (0.98, None, None),
-        (0.30, {"accuracy": 0.11}, "barely"), (0.60, {}, None), (0.35, {"accuracy": 0.31}, "well"),
+        (0.30, 0.11, "barely"), (0.35, 0.31, "well"),
     ],
 )  # fmt: skip
-def test_how_well(accuracy, reference, expected):
-    assert learning_level(confusion(accuracy), reference) == expected
+def test_how_well(accuracy, linear, expected):
+    assert learning_level(confusion(accuracy), linear) == expected
 
 
 def edited(folder: RunFolder, **verdict) -> None:
@@ -53,7 +54,7 @@ def test_the_record_says_by_which_rules_and_against_what(run):
     assert result.verdict.reference["accuracy"] > 0.5, "digits are learned by a linear model"
     known = diagnose_run(folder)
     assert not known.differs and known.recorded == folder.result().verdict
-    assert known.evidence.reference == result.verdict.reference
+    assert known.evidence.reference == ReferenceScores.from_record(result.verdict.reference)
 
 
 def test_an_older_verdict_stands_beside_todays(run, call_command):
@@ -93,10 +94,10 @@ def test_a_run_that_goes_on_is_not_told_that_it_ended(run, call_command):
     for name in ("result.json", "confusion.parquet"):
         (folder.path / name).unlink()
     with folder.lock():
-        assert load_evidence(folder).running and diagnose_run(folder).today.findings == []
+        assert load_evidence(folder).is_running and diagnose_run(folder).today.findings == []
         _, out, _ = call_command("explain", folder.run_id, "--runs", str(folder.path.parent))
     assert "still running" in out and "too few" not in out and "ended" not in out
-    assert not load_evidence(folder).running
+    assert not load_evidence(folder).is_running
 
 
 def test_levels_and_bounds_in_words(run):

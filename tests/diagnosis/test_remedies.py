@@ -26,7 +26,7 @@ def overrides(request):
 def test_every_remedy_composes_and_changes_the_run(overrides):
     before = compose(overrides)
     for cause in CAUSES:
-        change = suggest_remedy(cause, SettingsSummary.of(before))
+        change = suggest_remedy(cause, SettingsSummary.from_settings(before))
         if change is None:
             continue
         after = compose([*overrides, *change.split()])
@@ -44,13 +44,13 @@ def _at(settings: dict, key: str):
 
 
 def test_the_first_remedy_that_applies():
-    plain = SettingsSummary.of(compose())
+    plain = SettingsSummary.from_settings(compose())
     assert suggest_remedy("vanishing_gradient", plain) == "norm_layer=batchnorm"
-    normed = SettingsSummary.of(compose(["norm_layer=batchnorm", "activation=tanh"]))
+    normed = SettingsSummary.from_settings(compose(["norm_layer=batchnorm", "activation=tanh"]))
     assert suggest_remedy("vanishing_gradient", normed) == "activation=relu", "kaiming it has already"
-    normed = SettingsSummary.of(compose(["norm_layer=batchnorm"]))
+    normed = SettingsSummary.from_settings(compose(["norm_layer=batchnorm"]))
     assert suggest_remedy("vanishing_gradient", normed) == "depth=2"
-    lenet = SettingsSummary.of(compose(["model=lenet5", "norm_layer=batchnorm"]))
+    lenet = SettingsSummary.from_settings(compose(["model=lenet5", "norm_layer=batchnorm"]))
     assert suggest_remedy("vanishing_gradient", lenet) is None, "it has no depth"
 
 

@@ -11,7 +11,7 @@ import torch
 from planted import BATCHNORM, SGD, blobs, cnn, digits, enlarged, lenet, mlp, resnet, shapes, train, vgg
 from torch import nn
 
-from trainlab.diagnosis.evidence import Evidence
+from trainlab.diagnosis.evidence import Evidence, ReferenceScores
 from trainlab.nn.initializers import Glorot, Initializer, Kaiming, Normal, Orthogonal, Zeros
 from trainlab.nn.norm_layers import NormLayer
 
@@ -299,19 +299,14 @@ SOUND = (
 """Networks in which nothing is wrong; most have learned, the rest are slow."""
 
 
-LINEAR = {
-    "accuracy": 0.9,
-    "best_accuracy": 0.9,
-    "permuted_accuracy": 0.1,
-    "images": 1000,
-    "held_images": 500,
-    "classes": 4,
-}
+LINEAR = ReferenceScores(
+    accuracy=0.9, best_accuracy=0.9, permuted_accuracy=0.1, images=1000, held_images=500, classes=4
+)
 """A reference that was fitted to the run's own images, and finds what can be found."""
 
 
 def beside(known: Evidence, **reference) -> Evidence:
-    return replace(known, reference={**LINEAR, **reference})
+    return replace(known, reference=replace(LINEAR, **reference))
 
 
 def permuted_test(name: str, order: Sequence[int] | None = None) -> Evidence:

@@ -12,7 +12,7 @@ from experiments.preflight.table import TABLE as ZOO
 from trainlab.claims import registry as claims
 from trainlab.config import compose
 from trainlab.forecast.batch_forecast import RunForecast
-from trainlab.forecast.logistic_model import threshold
+from trainlab.forecast.logistic_model import decision_threshold
 from trainlab.runs import Result, RunFolder, Verdict
 
 
@@ -49,7 +49,9 @@ def test_the_results_are_those_of_the_table(runs, results):
 
 
 def test_right_is_counted_by_hand(runs, results):
-    right = sum((row["learns"] >= threshold()) == row["learned"] for row in runs.iter_rows(named=True))
+    right = sum(
+        (row["learns"] >= decision_threshold()) == row["learned"] for row in runs.iter_rows(named=True)
+    )
     of = results["all"]
     assert of["right"] == pytest.approx(right / len(runs), abs=1e-4)
     assert of["missed"] + of["alarms"] == len(runs) - right
@@ -138,7 +140,7 @@ def test_two_seeds_of_a_setting_are_measured_and_kept_when_measured_again(tmp_pa
             asked.append(folder.name)
             each(folder.name, RunForecast(0.25, "dead_units", 1.0))
 
-    monkeypatch.setattr(measuring, "forecasts", fake)
+    monkeypatch.setattr(measuring, "forecast_runs", fake)
     table = tmp_path / "runs.csv"
     found = measuring.measure([tmp_path], table=table)
     assert sorted(found["run_id"]) == ["run0", "run1"] == sorted(asked)

@@ -9,6 +9,7 @@ from torch import nn
 from trainlab.forecast.chain_theory import chain_layers, chain_theory
 from trainlab.forecast.functional_model import FunctionalModel
 from trainlab.forecast.image_sample import take_sample
+from trainlab.forecast.isolation import preserve_global_state
 from trainlab.forecast.measurement import StepBudget, measure_at_init
 from trainlab.models import MLP, LeNet5, ResNet
 from trainlab.nn.initializers import Kaiming, initialize
@@ -23,9 +24,9 @@ def test_the_chain_of_a_network_by_hand():
     network = MLP((1, 4, 4), 10, depth=2, width=24, activation=nn.Tanh, norm_layer=BATCHNORM)
     initialize(network, Kaiming())
     x_NCHW = torch.randn(64, 1, 4, 4)
-    subject = FunctionalModel(network)
-    with subject.held():
-        theory = chain_theory(subject, x_NCHW)
+    functional = FunctionalModel(network)
+    with preserve_global_state():
+        theory = chain_theory(functional, x_NCHW)
 
     def variance(name):
         return float(network.get_submodule(name).weight.detach().double().square().mean())
@@ -51,7 +52,7 @@ def test_the_chain_of_a_network_by_hand():
 def test_what_is_no_chain_has_no_theory():
     shortcut = FunctionalModel(ResNet((1, 16, 16), 10, depth=3, width=4))
     straight = FunctionalModel(LeNet5((1, 28, 28), 10))
-    with shortcut.held(), straight.held():
+    with preserve_global_state(), preserve_global_state():
         assert chain_layers(shortcut, torch.randn(2, 1, 16, 16)) == []
         names = [layer.name for layer in chain_layers(straight, torch.randn(2, 1, 28, 28))]
     assert names == ["C1.conv", "C3.conv", "C5.conv", "F6.linear", "output"]
@@ -59,18 +60,18 @@ def test_what_is_no_chain_has_no_theory():
 
 def test_theory_agrees_with_a_wide_network():
     """Measured beside predicted, as `trainlab preflight` shows them: within the scatter of width 300."""
-    from trainlab.forecast.chain_theory import theory_as_dict
+    from trainlab.forecast.chain_theory import theory_report
     from trainlab.forecast.layer_report import report_layers
 
     torch.manual_seed(0)
     network = MLP((1, 12, 12), 10, depth=4, width=300, activation=nn.Tanh)
     initialize(network, Kaiming())
     x_NCHW, y_N = torch.randn(256, 1, 12, 12), torch.arange(256) % 10
-    subject = FunctionalModel(network)
-    with subject.held():
-        taken = take_sample([(x_NCHW, y_N)], subject)
-        found = measure_at_init(subject, taken, partial(torch.optim.SGD, lr=0.1), StepBudget(10))
-        theory = theory_as_dict(chain_theory(subject, taken.first.x_NCHW))
+    functional = FunctionalModel(network)
+    with preserve_global_state():
+        taken = take_sample([(x_NCHW, y_N)], functional)
+        found = measure_at_init(functional, taken, partial(torch.optim.SGD, lr=0.1), StepBudget(10))
+        theory = theory_report(chain_theory(functional, taken.first.x_NCHW))
     for seen, expected in zip(report_layers(found), theory["layers"], strict=True):
         assert seen.name == expected["name"] and seen.scale == pytest.approx(expected["scale"], rel=0.1)
         assert seen.correlation == pytest.approx(expected["correlation"], abs=0.1)

@@ -50,7 +50,7 @@ BALANCING = {
 def test_decay_that_shrinks_is_that_of_the_optimizer(make, gradients, steps):
     """Momentum takes 1/(1 − β) steps to come to its speed, which is a share of a short run."""
     found, expected = (
-        effective_update(make, WEIGHTS, gradients).displaced(WEIGHTS, steps)["w"],
+        effective_update(make, WEIGHTS, gradients).displaced_weights(WEIGHTS, steps)["w"],
         stepped(make, gradients, steps),
     )
     delay = 1 / (1 - make.keywords.get("momentum", 0.0))
@@ -63,10 +63,10 @@ def test_decay_within_the_gradient_ends_where_both_balance(make):
     """A weight goes to −g/λ and no farther, however many the steps; the first are as without decay."""
     update = effective_update(make, WEIGHTS, GRADIENTS)
     target = -(GRADIENTS[0]["w"] + GRADIENTS[1]["w"]) / 2 / 0.1
-    far, expected = update.displaced(WEIGHTS, 1e5)["w"], stepped(make, GRADIENTS, 6000)
+    far, expected = update.displaced_weights(WEIGHTS, 1e5)["w"], stepped(make, GRADIENTS, 6000)
     assert (far - expected).norm() < 0.1 * (expected - WEIGHTS["w"]).norm()
     assert torch.allclose(far, target, rtol=1e-2, atol=1e-2)
-    soon = update.displaced(WEIGHTS, 20)["w"] - WEIGHTS["w"]
+    soon = update.displaced_weights(WEIGHTS, 20)["w"] - WEIGHTS["w"]
     assert (
         torch.nn.functional.cosine_similarity(
             soon.flatten(), (stepped(make, GRADIENTS, 20) - WEIGHTS["w"]).flatten(), dim=0
@@ -74,7 +74,7 @@ def test_decay_within_the_gradient_ends_where_both_balance(make):
         > 0.9
     )
     still = effective_update(make, WEIGHTS, STILL)
-    assert still.displaced(WEIGHTS, 1e6)["w"].abs().max() < 1e-3 * WEIGHTS["w"].abs().max()
+    assert still.displaced_weights(WEIGHTS, 1e6)["w"].abs().max() < 1e-3 * WEIGHTS["w"].abs().max()
 
 
 def test_decay_of_momentum_is_ten_times_that_of_plain_sgd():
@@ -97,7 +97,7 @@ def test_decay_is_that_of_each_weights_own_group():
             [{"params": [w], "weight_decay": 0.5}, {"params": [b], "weight_decay": 0.0}], lr=0.1
         )
 
-    moved = effective_update(make, weights, gradients).displaced(weights, 1000)
+    moved = effective_update(make, weights, gradients).displaced_weights(weights, 1000)
     assert moved["w"].abs().max() < 1e-6 and torch.equal(moved["b"], weights["b"])
 
 
@@ -116,12 +116,12 @@ class Lion(torch.optim.Optimizer):
 
 def test_how_a_strangers_optimizer_decays_is_asked_of_it():
     make = partial(Lion, lr=1e-3, weight_decay=1.0)
-    found = effective_update(make, WEIGHTS, GRADIENTS).displaced(WEIGHTS, 3000)["w"]
+    found = effective_update(make, WEIGHTS, GRADIENTS).displaced_weights(WEIGHTS, 3000)["w"]
     assert (found - stepped(make, GRADIENTS, 3000)).norm() < 0.05
 
 
 def test_momentum_however_heavy_is_at_its_speed_in_a_long_run():
     make = partial(torch.optim.SGD, lr=1e-3, momentum=0.99)
-    found = effective_update(make, WEIGHTS, [GRADIENTS[0]]).displaced(WEIGHTS, 5000)["w"]
+    found = effective_update(make, WEIGHTS, [GRADIENTS[0]]).displaced_weights(WEIGHTS, 5000)["w"]
     way = (stepped(make, [GRADIENTS[0]], 5000) - WEIGHTS["w"]).norm()
     assert (found - WEIGHTS["w"]).norm() == pytest.approx(way, rel=0.25)

@@ -10,7 +10,8 @@ from torch import Tensor, nn
 
 from trainlab.diagnosis import Forecast, preflight
 from trainlab.forecast.functional_model import FunctionalModel
-from trainlab.forecast.logistic_model import answer_for, border
+from trainlab.forecast.isolation import preserve_global_state
+from trainlab.forecast.logistic_model import answer_for, no_answer_interval
 
 SGD = partial(torch.optim.SGD, lr=0.1)
 
@@ -36,10 +37,10 @@ def test_batchnorm_of_a_part_is_that_of_each_batch_by_hand():
     """Two hundred images in batches of eight are twenty-five calls of the network, one after the other."""
     network, x_NCHW = dense(nn.BatchNorm1d(32)), batches(200)[0][0]
     for size, images in ((8, 200), (48, 200), (2, 16), (500, 200)):
-        subject = FunctionalModel(network)
-        subject.batch_size = size
-        with subject.held(), torch.no_grad():
-            found = subject.logits(x_NCHW[:images], seed=1)
+        functional = FunctionalModel(network)
+        functional.batch_size = size
+        with preserve_global_state(), torch.no_grad():
+            found = functional.logits(x_NCHW[:images], seed=1)
             parts = x_NCHW[:images].tensor_split(max(1, round(images / size)))
             expected = torch.cat([network(part) for part in parts])
         assert torch.allclose(found, expected, atol=1e-4)
@@ -47,23 +48,23 @@ def test_batchnorm_of_a_part_is_that_of_each_batch_by_hand():
 
 def test_outside_of_training_batchnorm_takes_all_images_and_dropout_none():
     network, x_NCHW = dense(nn.BatchNorm1d(32), nn.Dropout(0.5)), batches(64)[0][0]
-    subject = FunctionalModel(network)
-    subject.batch_size = 2
-    with subject.held(), torch.no_grad():
-        found = subject.logits(x_NCHW)
+    functional = FunctionalModel(network)
+    functional.batch_size = 2
+    with preserve_global_state(), torch.no_grad():
+        found = functional.logits(x_NCHW)
         for module in network.modules():
             module.training = isinstance(module, nn.BatchNorm1d)
         assert torch.allclose(found, network(x_NCHW), atol=1e-5)
-        assert not torch.equal(subject.logits(x_NCHW, seed=1), subject.logits(x_NCHW, seed=2))
-        assert torch.equal(subject.logits(x_NCHW, seed=1), subject.logits(x_NCHW, seed=1))
+        assert not torch.equal(functional.logits(x_NCHW, seed=1), functional.logits(x_NCHW, seed=2))
+        assert torch.equal(functional.logits(x_NCHW, seed=1), functional.logits(x_NCHW, seed=1))
 
 
 def test_statistics_that_lag_are_those_after_so_many_steps():
     network, x_NCHW = dense(nn.BatchNorm1d(32, momentum=0.01)), batches(64)[0][0]
-    subject = FunctionalModel(network)
-    subject.steps = 40
-    with subject.held(), torch.no_grad():
-        found = subject.logits(x_NCHW)
+    functional = FunctionalModel(network)
+    functional.steps = 40
+    with preserve_global_state(), torch.no_grad():
+        found = functional.logits(x_NCHW)
         for _ in range(40):
             network(x_NCHW)
         # torch's running variance is the unbiased one: 64/63
@@ -178,10 +179,10 @@ def test_longer_runs_are_no_less_likely_to_learn_and_the_steps_are_said(rate):
 
 
 def test_the_answer_is_one_of_three_by_a_border_that_was_measured():
-    low, high = border()
+    low, high = no_answer_interval()
     assert 0 < low < high < 1
     assert [answer_for(p) for p in (0.0, low - 1e-6, low, (low + high) / 2, high - 1e-6, high, 1.0)] == [
         "will not learn", "will not learn", "cannot tell", "cannot tell", "cannot tell", "will learn",
         "will learn",
     ]  # fmt: skip
-    assert foresee(dense()).plain()["answer"] == "will learn"
+    assert foresee(dense()).to_dict()["answer"] == "will learn"

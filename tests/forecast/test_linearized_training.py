@@ -19,13 +19,13 @@ def test_the_linear_run_is_that_of_the_whole_jacobian(tiny, sample, steps):
 
     def jacobian(x_NCHW):
         return torch.autograd.functional.jacobian(
-            lambda vector: tiny.run(x_NCHW, unflat(vector, tiny.weights)), theta
+            lambda vector: tiny.forward(x_NCHW, unflat(vector, tiny.weights)), theta
         ).flatten(0, 1)
 
     x_A = torch.cat([sample.first.x_NCHW, sample.second.x_NCHW])
     y_A = torch.cat([sample.first.y_N, sample.second.y_N])
     J_A, J_B = jacobian(x_A), jacobian(sample.held.x_NCHW)
-    f_A, f_B = tiny.run(x_A), tiny.run(sample.held.x_NCHW)
+    f_A, f_B = tiny.forward(x_A), tiny.forward(sample.held.x_NCHW)
     moved_by = torch.zeros_like(theta)
     for _ in range(steps):
         logits_AK = f_A + (J_A @ moved_by).view_as(f_A)
@@ -58,7 +58,7 @@ def test_adam_is_linear_with_steps_of_its_own_size(tiny, sample):
     D = lr / ((g[0] ** 2 + g[1] ** 2) / 2).sqrt()
     step = -D * (g[0] + g[1]) / 2
     change = torch.autograd.functional.jvp(
-        lambda vector: tiny.run(sample.held.x_NCHW, unflat(vector, tiny.weights)), theta, step
+        lambda vector: tiny.forward(sample.held.x_NCHW, unflat(vector, tiny.weights)), theta, step
     )[1]
     assert found.end.change_rms == pytest.approx(
         float((change - change.mean(0)).square().mean().sqrt()), rel=0.01

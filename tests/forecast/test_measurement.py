@@ -21,6 +21,7 @@ from trainlab.forecast.features import (
 from trainlab.forecast.functional_model import FunctionalModel, displace
 from trainlab.forecast.gradients import centered_one_hot
 from trainlab.forecast.image_sample import count_layer_operations, take_sample
+from trainlab.forecast.isolation import preserve_global_state
 from trainlab.forecast.line_probe import evaluate_logits, probed_steps
 from trainlab.forecast.logistic_model import learning_probability
 from trainlab.forecast.measurement import StepBudget, measure_at_init
@@ -45,13 +46,13 @@ def test_overshoot_and_sharpness_are_those_of_the_whole_hessian(tiny, sample):
     assert found.sharpness <= lr * float(torch.linalg.eigvalsh(H)[-1]) * 1.02
 
 
-def test_signal_share_and_agreement_by_finite_differences(tiny, sample):
+def test_share_of_the_label_gradient_and_agreement_by_finite_differences(tiny, sample):
     found = measured(tiny, sample)
     theta, eps = flat(tiny.weights), 1e-6
 
     def toward_labels(part):
         def agreement(vector):
-            logits_NK = tiny.run(part.x_NCHW, unflat(vector, tiny.weights))
+            logits_NK = tiny.forward(part.x_NCHW, unflat(vector, tiny.weights))
             return -float((logits_NK * centered_one_hot(part.y_N, 3)).sum()) / len(part.y_N)
 
         rows = torch.eye(len(theta), dtype=torch.double)
@@ -61,7 +62,7 @@ def test_signal_share_and_agreement_by_finite_differences(tiny, sample):
 
     first, second = toward_labels(sample.first), toward_labels(sample.second)
     g = torch.autograd.functional.jacobian(loss_of(tiny, sample.first), theta)
-    assert found.signal_share == pytest.approx(float(first.norm() / g.norm()), rel=1e-4)
+    assert found.label_gradient_share == pytest.approx(float(first.norm() / g.norm()), rel=1e-4)
     assert found.agreement == pytest.approx(float(F.cosine_similarity(first, second, dim=0)), abs=1e-4)
 
 
@@ -72,7 +73,7 @@ def test_growth_is_the_signal_at_displaced_weights(tiny, sample):
     downhill = [torch.autograd.functional.jacobian(loss_of(tiny, part), theta) for part in parts]
 
     def signal(vector):
-        logits_NK = tiny.run(sample.second.x_NCHW, unflat(vector, tiny.weights))
+        logits_NK = tiny.forward(sample.second.x_NCHW, unflat(vector, tiny.weights))
         return -(logits_NK * centered_one_hot(sample.second.y_N, 3)).sum() / len(sample.second.y_N)
 
     def size(vector):
@@ -89,14 +90,14 @@ def test_weights_before_a_norm_layer_are_at_right_angles_to_their_gradient():
     along = {}
     for name, norm_layer in (("batchnorm", BATCHNORM), ("none", NormLayer())):
         network = MLP((1, 4, 4), 10, depth=2, width=16, activation=nn.Tanh, norm_layer=norm_layer)
-        subject = FunctionalModel(network)
-        with subject.held():
-            found = measure_at_init(subject, take_sample([(x_NCHW, y_N)], subject), SGD, StepBudget(10))
+        functional = FunctionalModel(network)
+        with preserve_global_state():
+            found = measure_at_init(functional, take_sample([(x_NCHW, y_N)], functional), SGD, StepBudget(10))
         along[name] = [layer.along_itself for layer in found.layers.values()]
     assert max(along["batchnorm"][:-1]) < RIGHT_ANGLE < min(along["none"])
 
 
-def test_the_rays_are_the_network_at_moved_weights(tiny, sample):
+def test_the_lines_are_the_network_at_moved_weights(tiny, sample):
     lr, steps = 0.3, 50
     found = measured(tiny, sample, partial(torch.optim.SGD, lr=lr), steps)
     gradients = [
@@ -104,7 +105,7 @@ def test_the_rays_are_the_network_at_moved_weights(tiny, sample):
         for part in (sample.first, sample.second)
     ]
     end = flat(tiny.weights) - lr * steps * (gradients[0] + gradients[1]) / 2
-    logits_NK = tiny.run(sample.held.x_NCHW, unflat(end, tiny.weights))
+    logits_NK = tiny.forward(sample.held.x_NCHW, unflat(end, tiny.weights))
     assert found.downhill[-1].loss == pytest.approx(
         float(F.cross_entropy(logits_NK, sample.held.y_N)), rel=1e-4
     )
@@ -137,7 +138,7 @@ def test_a_point_by_loops():
     assert point.change_rms == pytest.approx(math.sqrt(sum(c * c for r in change for c in r) / 48))
     assert point.spread == pytest.approx(math.sqrt(sum(c * c for r in z for c in r) / 48))
     assert point.accuracy == sum(int(np.argmax(logits_NK[i])) == y_N[i] for i in range(12)) / 12
-    assert point.commonest == 4 / 12
+    assert point.majority_share == 4 / 12
 
 
 def test_logits_that_are_not_finite_are_the_worst_point():
@@ -194,11 +195,11 @@ def test_weight_decay_is_kept_apart_where_it_is_a_shrinking():
         assert torch.equal(update.steady["w"], plain.steady["w"])
 
 
-def test_weight_decay_shrinks_along_the_ray(tiny, sample):
+def test_weight_decay_shrinks_along_the_line(tiny, sample):
     make = partial(torch.optim.SGD, lr=1e-12, weight_decay=1e11)
     found = measured(tiny, sample, make, steps=20)
     kept = {name: 0.9**20 * w for name, w in tiny.weights.items()}
-    logits_NK = tiny.run(sample.held.x_NCHW, kept)
+    logits_NK = tiny.forward(sample.held.x_NCHW, kept)
     assert found.downhill[-1].loss == pytest.approx(
         float(F.cross_entropy(logits_NK, sample.held.y_N)), abs=1e-6
     )
@@ -220,9 +221,9 @@ def test_the_subject_is_the_network_in_training_mode_without_dropout():
         nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.Dropout(0.5), nn.Flatten(), nn.Linear(144, 3)
     )
     x_NCHW = torch.randn(8, 1, 8, 8)
-    subject = FunctionalModel(network)
-    with subject.held():
-        logits_NK = subject.logits(x_NCHW)
+    functional = FunctionalModel(network)
+    with preserve_global_state():
+        logits_NK = functional.logits(x_NCHW)
     h = network[0](x_NCHW)
     mean, var = h.mean((0, 2, 3), keepdim=True), h.var((0, 2, 3), correction=0, keepdim=True)
     expected = network[4](((h - mean) / (var + 1e-5).sqrt()).flatten(1))
@@ -237,27 +238,27 @@ def test_moved_weights():
 
 def test_multiply_adds_are_those_of_the_layer_table():
     for network in (PlainCNN((3, 16, 16), 10, depth=4), ResNet((3, 16, 16), 10), MLP((3, 16, 16), 10)):
-        subject = FunctionalModel(network)
-        with subject.held():
-            counted, _ = count_layer_operations(subject, torch.randn(2, 3, 16, 16))
+        functional = FunctionalModel(network)
+        with preserve_global_state():
+            counted, _ = count_layer_operations(functional, torch.randn(2, 3, 16, 16))
         assert counted == totals(anatomy(network, (3, 16, 16))).multiply_adds
 
 
 def test_batchnorm_gets_32_images_however_large_the_network_is():
     for norm_layer, fewest in ((NormLayer(), 16), (BATCHNORM, 32)):
         network = PlainCNN((3, 32, 32), 10, depth=4, width=128, norm_layer=norm_layer)
-        subject = FunctionalModel(network)
-        with subject.held():
-            taken = take_sample([(torch.randn(300, 3, 32, 32), torch.arange(300) % 10)], subject)
+        functional = FunctionalModel(network)
+        with preserve_global_state():
+            taken = take_sample([(torch.randn(300, 3, 32, 32), torch.arange(300) % 10)], functional)
         assert len(taken.first.y_N) == len(taken.second.y_N) == len(taken.held.y_N) == fewest
 
 
 def test_parts_do_not_overlap_where_there_are_images_enough():
-    subject = FunctionalModel(MLP((1, 2, 2), 10))
+    functional = FunctionalModel(MLP((1, 2, 2), 10))
     x_NCHW = torch.arange(400.0).view(100, 1, 2, 2)
-    with subject.held():
+    with preserve_global_state():
         taken = take_sample(
-            [(x_NCHW[:30], torch.arange(30) % 10), (x_NCHW[30:], torch.arange(70) % 10)], subject
+            [(x_NCHW[:30], torch.arange(30) % 10), (x_NCHW[30:], torch.arange(70) % 10)], functional
         )
     seen = torch.cat([taken.first.x_NCHW, taken.second.x_NCHW, taken.held.x_NCHW])
     assert len(seen) == 100 and len(seen.unique()) == 400

@@ -8,6 +8,7 @@ from torch import nn
 
 from trainlab.forecast.functional_model import FunctionalModel
 from trainlab.forecast.image_sample import ImagePart, ImageSample
+from trainlab.forecast.isolation import preserve_global_state
 from trainlab.forecast.measurement import StepBudget, measure_at_init
 
 
@@ -46,9 +47,9 @@ def unflat(vector, like) -> dict:
     return {name: part.view_as(w) for (name, w), part in zip(like.items(), parts, strict=True)}
 
 
-def loss_of(subject: FunctionalModel, part: ImagePart):
+def loss_of(functional: FunctionalModel, part: ImagePart):
     def loss(vector):
-        return F.cross_entropy(subject.run(part.x_NCHW, unflat(vector, subject.weights)), part.y_N)
+        return F.cross_entropy(functional.forward(part.x_NCHW, unflat(vector, functional.weights)), part.y_N)
 
     return loss
 
@@ -56,6 +57,6 @@ def loss_of(subject: FunctionalModel, part: ImagePart):
 SGD = partial(torch.optim.SGD, lr=0.3)
 
 
-def measured(subject, sample, make=SGD, steps=50, **more):
-    with subject.held():
-        return measure_at_init(subject, sample, make, StepBudget(steps), **more)
+def measured(functional, sample, make=SGD, steps=50, **more):
+    with preserve_global_state():
+        return measure_at_init(functional, sample, make, StepBudget(steps), **more)

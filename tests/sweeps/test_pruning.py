@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trainlab.forecast.answer import Forecast
-from trainlab.forecast.logistic_model import border
+from trainlab.forecast.logistic_model import no_answer_interval
 from trainlab.runs import load_runs
 from trainlab.runs.result import Result, Verdict
 from trainlab.runs.run_folder import RunFolder
@@ -110,7 +110,7 @@ def test_a_single_run_refuses_the_same(train, tmp_path):
 
 @pytest.mark.parametrize("answer", ["will not learn", "cannot tell", "will learn"])
 def test_only_what_will_not_learn_is_condemned(answer, monkeypatch):
-    low, high = border()
+    low, high = no_answer_interval()
     chances = {"will not learn": low / 2, "cannot tell": (low + high) / 2, "will learn": (high + 1) / 2}
     learns = chances[answer]
     forecast = Forecast(learns, cause="learning_rate_too_low")

@@ -17,6 +17,7 @@ import streamlit as st
 
 from trainlab.build.data import describe_data_change, load_data
 from trainlab.errors import RequestError
+from trainlab.forecast.answer import TheoryReport
 from trainlab.settings import RunSettings, Settings
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ def _composer() -> "BulkComposer":
 
 
 @st.cache_data(max_entries=MAX_ANSWERS, show_spinner=LOADING_MESSAGE)
-def predict_theory(settings: Settings) -> dict[str, Any] | None:
+def predict_theory(settings: Settings) -> TheoryReport | None:
     """What mean-field theory says of a run, as plain values; None where the network is no chain.
 
     Raises RequestError.

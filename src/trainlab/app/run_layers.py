@@ -119,7 +119,7 @@ def _show_theory(runs: Sequence[RunFolder], tables: Mapping[str, pl.DataFrame]) 
     for run in runs:
         with show_errors():
             if (theory := model_service.predict_theory(run.settings())) is not None:
-                predictions[run.run_id] = theory["layers"]
+                predictions[run.run_id] = [*theory["layers"]]
             else:
                 name = escape_markdown(run.run_id)
                 st.caption(f"{name}: the network is no chain of layers, which theory needs.")

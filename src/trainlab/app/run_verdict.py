@@ -60,7 +60,7 @@ def _show_progress(run: RunFolder, evidence: Evidence, diagnosis: Diagnosis) -> 
     _show_badge(run, "is training", "blue", ":material/progress_activity:")
     st.markdown(escape_markdown(presentation.describe_status("running", None) or ""))
     if evidence.losses:
-        step, loss = max(evidence.losses), evidence.late_loss()
+        step, loss = max(evidence.losses), evidence.final_loss()
         st.markdown(
             f"After step {step:,} the training loss is **{loss:.3f}**; guessing gives "
             f"{evidence.chance_loss:.3f}."
@@ -68,7 +68,7 @@ def _show_progress(run: RunFolder, evidence: Evidence, diagnosis: Diagnosis) -> 
     findings = [finding for finding in diagnosis.findings if finding.cause not in CAUSES_DECIDED_AT_END]
     if findings:
         cause = escape_markdown(presentation.describe_finding(findings[0]))
-        st.markdown(f"Seen so far: **{cause}**. Evidence: {escape_markdown(findings[0].says)}.")
+        st.markdown(f"Seen so far: **{cause}**. Evidence: {escape_markdown(findings[0].description)}.")
 
 
 def _show_cause(run: RunFolder, diagnosis: Diagnosis) -> None:
@@ -76,7 +76,7 @@ def _show_cause(run: RunFolder, diagnosis: Diagnosis) -> None:
     finding = diagnosis.findings[0]
     section_heading(escape_markdown(_capitalize(presentation.describe_finding(finding))))
     sentence = escape_markdown(_capitalize(cause_sentence(finding)))
-    st.markdown(f"{sentence}. Evidence: {escape_markdown(finding.says)}.")
+    st.markdown(f"{sentence}. Evidence: {escape_markdown(finding.description)}.")
     if remedy := diagnosis.remedies.get(finding.cause):
         st.markdown("Try next:")
         show_command(model_service.retry_command(run.settings(), remedy, run.path.parent))
@@ -84,7 +84,7 @@ def _show_cause(run: RunFolder, diagnosis: Diagnosis) -> None:
         with st.expander(f"also found: {len(others)}"):
             for other in others:
                 cause = escape_markdown(presentation.describe_finding(other))
-                st.markdown(f"**{cause}**: {escape_markdown(other.says)}")
+                st.markdown(f"**{cause}**: {escape_markdown(other.description)}")
 
 
 def _capitalize(text: str) -> str:

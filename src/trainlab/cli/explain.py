@@ -89,7 +89,7 @@ def as_dict(run: RunFolder, diagnosed: RunDiagnosis, rows: Sequence[LayerSummary
                 "sentence": cause_sentence(finding),
                 "layer": finding.layer,
                 "since_step": finding.since_step,
-                "says": finding.says,
+                "says": finding.description,
                 "evidence": dict(finding.numbers),
                 "remedy": diagnosis.remedies.get(finding.cause),
             }
@@ -136,7 +136,7 @@ def _print_cause(run: RunFolder, finding: Finding, diagnosis: Diagnosis, is_prov
     found = [
         ("cause", markup_text("[bold]{}[/bold]", presentation.describe_finding(finding))),
         ("", cause_sentence(finding)),
-        ("evidence", finding.says),
+        ("evidence", finding.description),
         ("", presentation.format_numbers(finding)),
     ]
     console.print()
@@ -146,7 +146,9 @@ def _print_cause(run: RunFolder, finding: Finding, diagnosis: Diagnosis, is_prov
         if not is_proved:
             command = trainlab_command_line("explain", run.run_id, "--prove", runs=run.path.parent)
             _print_line(f"{'prove it':{LABEL_WIDTH}}{command}")
-    others = [f"{presentation.describe_finding(other)}: {other.says}" for other in diagnosis.findings[1:]]
+    others = [
+        f"{presentation.describe_finding(other)}: {other.description}" for other in diagnosis.findings[1:]
+    ]
     _print_labelled([("" if number else "also", says) for number, says in enumerate(others)])
 
 

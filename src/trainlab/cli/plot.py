@@ -116,7 +116,7 @@ def phase(
         task = progress.add_task("preflight", total=len(folders)) if forecast else None
         diagram = build_phase_diagram(
             folders, scale, processes if forecast else 0,
-            each=None if task is None else lambda *_: progress.advance(task),
+            on_done=None if task is None else lambda *_: progress.advance(task),
         )  # fmt: skip
     subtitle = f"{pluralize(len(diagram.points), 'run')}: {', '.join(runs)}"
     _save(phase_diagram.phase_diagram_plot(diagram, "Where it trains", subtitle), to)

@@ -108,7 +108,7 @@ class Answer:
 
     def as_dict(self) -> dict[str, object]:
         """What `--json` prints."""
-        return {"theory": self.theory} if self.forecast is None else self.forecast.plain()
+        return {"theory": self.theory} if self.forecast is None else self.forecast.to_dict()
 
 
 def _answer(configuration: str, settings: Settings, theory_only: bool) -> Answer:

@@ -44,7 +44,7 @@ class ComparedRun:
         says = "learned" if learned else "did not learn"
         tested = f", test accuracy {accuracy:.1%}" if accuracy is not None else f", {self.result.status}"
         first = next(iter(self.evidence.losses.values()), float("nan"))
-        return f"loss {first:.3g} → {self.evidence.late_loss():.3g}{tested}: {says}"
+        return f"loss {first:.3g} → {self.evidence.final_loss():.3g}{tested}: {says}"
 
 
 @dataclass(frozen=True)

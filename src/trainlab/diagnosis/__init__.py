@@ -1,4 +1,13 @@
-"""From measurements to a verdict: on a run that is over (`explain`), on one that is to come (`preflight`)."""
+"""Why did it not learn? From what is recorded of a run to a verdict, the causes and their remedies.
+
+- `evidence`: what is known of a run, as plain numbers; `run_diagnosis`: from its folder to its verdict
+- `verdict`: did it learn, and how well; `known_causes`: the causes by name, and a finding
+- `causes`: the checks, a group of causes a module; `explain`: the checks in order, the diagnosis
+- `remedy`: the overrides that mend a cause; `presentation`: a diagnosis in words
+- `early_pruning`: whether a run that goes on may be stopped
+
+Needs no torch.
+"""
 
 from typing import TYPE_CHECKING
 
@@ -10,7 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Forecast", "preflight"]
 
-# causes and verdicts need no torch, the forecast does
+# the names that were documented before `trainlab.preflight`; the forecast needs torch, this package does not
 __getattr__, __dir__ = lazy_attributes(
     __name__, {"trainlab.forecast.answer": ["Forecast"], "trainlab.forecast.preflight": ["preflight"]}
 )

@@ -7,7 +7,7 @@ does not mend.
 
 import statistics
 
-from trainlab.diagnosis.causes.labels_and_splits import UNTESTED
+from trainlab.diagnosis.causes.labels_and_splits import UNTESTED_LOSS_SHARE
 from trainlab.diagnosis.evidence import Evidence
 from trainlab.diagnosis.explain import rank_findings
 from trainlab.diagnosis.known_causes import Finding
@@ -34,12 +34,12 @@ def reason_to_stop(evidence: Evidence, step: int, total_steps: int) -> str | Non
     """
     if step < max(FEWEST_STEPS, FAIR_SHARE * total_steps) or not evidence.losses:
         return None
-    if not evidence.late_loss() > UNTESTED * evidence.chance_loss or _falling(evidence):
+    if not evidence.final_loss() > UNTESTED_LOSS_SHARE * evidence.chance_loss or _falling(evidence):
         return None
     hopeless = next((finding for finding in rank_findings(evidence) if _hopeless(finding)), None)
     if hopeless is None:
         return None
-    return f"{hopeless.cause} at step {step}: {hopeless.says}"
+    return f"{hopeless.cause} at step {step}: {hopeless.description}"
 
 
 def _hopeless(finding: Finding) -> bool:

@@ -1,21 +1,27 @@
 """What is known of a run, as plain numbers: its settings, signals, losses, the confusion matrix of its test.
 
-Everything is read as it was recorded; no torch, no run folder. A quantity that was not measured is empty."""
+Everything is read as it was recorded; no torch, no run folder. A quantity that was not measured is empty.
+"""
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import Any
 
+from trainlab.settings import Settings
 from trainlab.signals.catalogue import NETWORK
+from trainlab.stats import confusion
+from trainlab.stats.confusion import ConfusionMatrix
 
 
 @dataclass(frozen=True)
 class SettingsSummary:
-    """`axes`: option names by axis. None: not known, or the run has no such thing."""
+    """How a run was set up, as far as a verdict or a remedy needs it. `axes`: option names by axis.
 
-    axes: Mapping[str, Any] = field(default_factory=dict)
+    None: not known, or the run has no such thing.
+    """
+
+    axes: Mapping[str, object] = field(default_factory=dict)
     depth: int | None = None
     num_classes: int | None = None
     batch_size: int | None = None
@@ -29,22 +35,26 @@ class SettingsSummary:
     max_steps: int | None = None
 
     @classmethod
-    def of(cls, settings: Mapping[str, Any]) -> "SettingsSummary":
-        """From frozen settings; what they lack is None, so that half a record can be explained too."""
-        data, trainer, optimizer = (_mapping_at(settings, name) for name in ("data", "trainer", "optimizer"))
+    def from_settings(cls, settings: Settings) -> "SettingsSummary":
+        return cls.from_record(settings.to_plain())
+
+    @classmethod
+    def from_record(cls, settings: Mapping[str, object]) -> "SettingsSummary":
+        """From a run's `config.yaml`; what it lacks is None, so that half a record can be explained too."""
+        data, trainer, optimizer = (_section(settings, name) for name in ("data", "trainer", "optimizer"))
         return cls(
-            axes=_mapping_at(settings, "axes"),
-            depth=settings.get("depth"),
-            num_classes=data.get("num_classes"),
-            batch_size=data.get("batch_size"),
-            train_size=data.get("train_size"),
-            lr=optimizer.get("lr"),
-            momentum=optimizer.get("momentum"),
-            weight_decay=optimizer.get("weight_decay"),
-            norm_momentum=_mapping_at(_mapping_at(settings, "norm_layer"), "layer").get("momentum"),
-            gradient_clip=trainer.get("gradient_clip"),
-            max_epochs=trainer.get("max_epochs"),
-            max_steps=trainer.get("max_steps"),
+            axes=_section(settings, "axes"),
+            depth=_integer(settings, "depth"),
+            num_classes=_integer(data, "num_classes"),
+            batch_size=_integer(data, "batch_size"),
+            train_size=_integer(data, "train_size"),
+            lr=_number(optimizer, "lr"),
+            momentum=_number(optimizer, "momentum"),
+            weight_decay=_number(optimizer, "weight_decay"),
+            norm_momentum=_number(_section(_section(settings, "norm_layer"), "layer"), "momentum"),
+            gradient_clip=_number(trainer, "gradient_clip"),
+            max_epochs=_integer(trainer, "max_epochs"),
+            max_steps=_integer(trainer, "max_steps"),
         )
 
     @property
@@ -58,13 +68,70 @@ class SettingsSummary:
         return str(self.axes.get("optimizer") or "").startswith(("adam", "rmsprop"))
 
 
-def _mapping_at(settings: Mapping[str, Any], name: str) -> Mapping[str, Any]:
-    part = settings.get(name)
-    return part if isinstance(part, Mapping) else {}
+@dataclass(frozen=True)
+class ReferenceScores:
+    """What simple models, fitted to the same images, make of them; None where it is not known.
+
+    accuracy: the linear model's, on test images. best_accuracy, permuted_accuracy: the better model's on
+    `held_images` other images, by the labels as they are and by permuted ones; `images` were fitted, of
+    `classes` classes. test_in_training: share of the test images that are training images too. rarest_…: the
+    rarest class of the training images: its number, its share of them, its name.
+    """
+
+    accuracy: float | None = None
+    best_accuracy: float | None = None
+    permuted_accuracy: float | None = None
+    images: int | None = None
+    held_images: int | None = None
+    classes: int | None = None
+    test_in_training: float | None = None
+    rarest_class: int | None = None
+    rarest_share: float | None = None
+    rarest_name: str | None = None
+
+    @classmethod
+    def from_record(cls, record: Mapping[str, object] | None) -> "ReferenceScores | None":
+        """From a run's record (`verdict.reference`); what is no number there is not known."""
+        if record is None:
+            return None
+        name = record.get("rarest_name")
+        return cls(
+            accuracy=_number(record, "accuracy"),
+            best_accuracy=_number(record, "best_accuracy"),
+            permuted_accuracy=_number(record, "permuted_accuracy"),
+            images=_integer(record, "images"),
+            held_images=_integer(record, "held_images"),
+            classes=_integer(record, "classes"),
+            test_in_training=_number(record, "test_in_training"),
+            rarest_class=_integer(record, "rarest_class"),
+            rarest_share=_number(record, "rarest_share"),
+            rarest_name=None if name is None else str(name),
+        )
+
+
+def _section(settings: Mapping[str, object], name: str) -> Mapping[str, object]:
+    value = settings.get(name)
+    return value if isinstance(value, Mapping) else {}
+
+
+def _number(values: Mapping[str, object], name: str) -> float | None:
+    value = values.get(name)
+    return value if isinstance(value, int | float) and not isinstance(value, bool) else None
+
+
+def _integer(values: Mapping[str, object], name: str) -> int | None:
+    value = values.get(name)
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
 Series = Mapping[int, float]
 """Values by step, in the order of steps."""
+
+SignalRow = tuple[int, str, str, float | None]
+"""(step, layer, quantity, value), as in `signals.parquet`."""
+
+MetricRow = tuple[int, int, str, float | None]
+"""(step, epoch, name, value), as in `metrics.parquet`."""
 
 
 @dataclass(frozen=True)
@@ -74,8 +141,8 @@ class RecordedSignals:
     table: Mapping[str, Mapping[str, Series]] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, rows: Iterable[tuple[int, str, str, float | None]]) -> "RecordedSignals":
-        """From rows (step, layer, quantity, value), in the order in which they were measured."""
+    def from_rows(cls, rows: Iterable[SignalRow]) -> "RecordedSignals":
+        """From rows in the order in which they were measured."""
         table: dict[str, dict[str, dict[int, float]]] = {}
         for step, layer, quantity, value in rows:
             series = table.setdefault(layer, {}).setdefault(quantity, {})
@@ -88,19 +155,19 @@ class RecordedSignals:
         return [layer for layer in self.table if layer != NETWORK]
 
     @property
-    def steps(self) -> list[int]:
-        """The measured steps."""
-        return sorted({step for of in self.table.values() for series in of.values() for step in series})
+    def measured_steps(self) -> list[int]:
+        quantities = [series for layer in self.table.values() for series in layer.values()]
+        return sorted({step for series in quantities for step in series})
 
     def series(self, layer: str, quantity: str) -> Series:
         """The values of a layer's quantity by step; empty where it was not measured."""
         return self.table.get(layer, {}).get(quantity, {})
 
-    def network(self, quantity: str) -> Series:
+    def network_series(self, quantity: str) -> Series:
         """The values of a quantity of the network as a whole by step."""
         return self.series(NETWORK, quantity)
 
-    def of_layers(self, quantity: str) -> dict[str, Series]:
+    def by_layer(self, quantity: str) -> dict[str, Series]:
         """The series of every layer that has this quantity, in forward order."""
         return {layer: series for layer in self.layers if (series := self.series(layer, quantity))}
 
@@ -110,59 +177,55 @@ class Evidence:
     """A run, or the part of one that has been.
 
     `losses`: the training loss by step, nats. `metrics`: the last value of each metric (`train/acc`, …).
-    `confusion_KK`: images by true class (row) and predicted class, None before the test. `diverged`: the
+    `confusion_KK`: images by true class (row) and predicted class, None before the test. `diverged_step`: the
     step at which a loss was not finite, by the run's own record. `reference`: what simple models make of the
-    same images (`training.reference`), None where none was fitted. `running`: it has not ended yet.
+    same images (`training.reference_model`), None where none was fitted. `is_running`: it has not ended yet.
     """
 
     signals: RecordedSignals = field(default_factory=RecordedSignals)
     losses: Series = field(default_factory=dict)
     metrics: Mapping[str, float] = field(default_factory=dict)
-    confusion_KK: Sequence[Sequence[int]] | None = None
-    diverged: int | None = None
+    confusion_KK: ConfusionMatrix | None = None
+    diverged_step: int | None = None
     setup: SettingsSummary = field(default_factory=SettingsSummary)
-    reference: Mapping[str, Any] | None = None
-    running: bool = False
+    reference: ReferenceScores | None = None
+    is_running: bool = False
 
     @classmethod
-    def of(
+    def from_tables(
         cls,
-        signals: Iterable[tuple[int, str, str, float | None]],
-        metrics: Iterable[tuple[int, int, str, float | None]],
-        confusion_KK: Sequence[Sequence[int]] | None,
+        signals: Iterable[SignalRow],
+        metrics: Iterable[MetricRow],
+        confusion_KK: ConfusionMatrix | None,
         setup: SettingsSummary,
-        diverged: int | None = None,
-        reference: Mapping[str, Any] | None = None,
-        running: bool = False,
+        diverged_step: int | None = None,
+        reference: ReferenceScores | None = None,
+        is_running: bool = False,
     ) -> "Evidence":
-        """From the rows of a run's tables: (step, layer, quantity, value) and (step, epoch, name, value)."""
-        measured, losses, latest = RecordedSignals.of(signals), dict[int, float](), dict[str, float]()
+        """From the rows of a run's tables."""
+        recorded, losses, latest = RecordedSignals.from_rows(signals), dict[int, float](), dict[str, float]()
         for step, _, name, value in metrics:
             if name == "train/loss_step":
                 losses[step] = math.nan if value is None else value
             elif value is not None:
                 latest[name] = value
-        losses = losses or dict(measured.network("loss"))
-        return cls(measured, losses, latest, confusion_KK, diverged, setup, reference, running)
+        losses = losses or dict(recorded.network_series("loss"))
+        return cls(recorded, losses, latest, confusion_KK, diverged_step, setup, reference, is_running)
 
     @property
     def steps(self) -> int:
         """How many steps the run has made, as far as it is recorded."""
-        return max([-1, *self.losses, *self.signals.steps]) + 1
+        return max([-1, *self.losses, *self.signals.measured_steps]) + 1
 
     @property
     def test_accuracy(self) -> float:
-        """Share of the test images that were classified rightly; NaN before a test."""
-        confusion_KK = self.confusion_KK or ()
-        total = sum(map(sum, confusion_KK))
-        return sum(row[k] for k, row in enumerate(confusion_KK)) / total if total else math.nan
+        """Share of the test images that were classified correctly; NaN before a test."""
+        return confusion.accuracy(self.confusion_KK or ())
 
     @property
-    def commonest_class(self) -> float:
-        """Share of the test images that are of the commonest class, which guessing gets; NaN before a
-        test."""
-        counts = [sum(row) for row in self.confusion_KK or ()]
-        return max(counts) / sum(counts) if sum(counts) else math.nan
+    def majority_share(self) -> float:
+        """Share of the test images that are of the most common class, NaN before a test."""
+        return confusion.majority_share(self.confusion_KK or ())
 
     @property
     def chance_loss(self) -> float:
@@ -170,13 +233,12 @@ class Evidence:
 
         H = −Σ p_k ln p_k over the test's classes; ln K before there is a test; NaN where K is not known.
         """
-        total = sum(map(sum, self.confusion_KK or ()))
-        if total:
-            shares = [sum(row) / total for row in self.confusion_KK or ()]
-            return -sum(p * math.log(p) for p in shares if p)
-        return math.log(self.setup.num_classes) if self.setup.num_classes else math.nan
+        entropy = confusion.class_entropy(self.confusion_KK or ())
+        if math.isfinite(entropy) or not self.setup.num_classes:
+            return entropy
+        return math.log(self.setup.num_classes)
 
-    def late_loss(self) -> float:
+    def final_loss(self) -> float:
         """Mean training loss of the last tenth of the steps (five at least); NaN where none is recorded."""
         last = [value for _, value in sorted(self.losses.items())][-max(5, len(self.losses) // 10) :]
         return sum(last) / len(last) if last else math.nan
@@ -197,15 +259,15 @@ def path_length(ratios: Series) -> float:
     return between + (known[0][1] + known[-1][1]) / 2
 
 
-def first_sustained_step(series: Series, holds: Callable[[float], bool]) -> int | None:
-    """The first step from which on `holds` is true of every value, None where it is not at the end.
+def first_sustained_step(series: Series, condition: Callable[[float], bool]) -> int | None:
+    """The first step from which on `condition` is true of every value, None where it is not at the end.
 
     A value that is not finite (a comparison with NaN is false) ends it, so that what came after a divergence
     is never taken for a cause.
     """
     start = None
     for step in sorted(series, reverse=True):
-        if not holds(series[step]):
+        if not condition(series[step]):
             break
         start = step
     return start

@@ -1,21 +1,21 @@
 """From the evidence of a run to a verdict: learned or not, and if not, the causes, the first one first.
 
-The order is that of the story, since what comes earlier explains what comes later: the data; the wiring; the
-network's signal and gradient at the first step; the size of the steps; what came up only in training (units
-that died, z that saturated); the batch; the length of the run; the labels. A loss that is not finite stands
-first of all but the data: it is what happened, and what follows it in the list says why.
+The order is that in which things happen, since what comes earlier explains what comes later: the data; the
+wiring; the network's signal and gradient at the first step; the size of the steps; what came up only in
+training (units that died, z that saturated); the batch; the length of the run; the labels. A loss that is
+not finite stands first of all but the data: it is what happened, and what follows it in the list says why.
 """
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 from trainlab.diagnosis import verdict
 from trainlab.diagnosis.causes import (
     batch_statistics,
     gradient_flow,
     hidden_units,
+    input_images,
     labels_and_splits,
     run_length,
     step_size,
@@ -24,14 +24,17 @@ from trainlab.diagnosis.causes import (
 from trainlab.diagnosis.evidence import Evidence, SettingsSummary
 from trainlab.diagnosis.known_causes import CAUSES, Finding
 from trainlab.diagnosis.remedy import suggest_remedy
+from trainlab.runs import Verdict
 from trainlab.runs.result import WEAK_LEVELS
+from trainlab.stats import confusion
 from trainlab.stats.intervals import wilson_lower_bound
 
 Check = Callable[[Evidence], Finding | None]
+"""Looks for one cause in the evidence."""
 
 CHECKS: tuple[Check, ...] = (
     labels_and_splits.one_class,
-    labels_and_splits.constant_input,
+    input_images.constant_input,
     step_size.diverged,
     labels_and_splits.test_classes_permuted,
     wiring_faults.softmax_before_loss,
@@ -40,7 +43,7 @@ CHECKS: tuple[Check, ...] = (
     wiring_faults.gradients_add_up,
     wiring_faults.batchnorm_frozen,
     hidden_units.symmetric_weights,
-    labels_and_splits.input_out_of_scale,
+    input_images.input_out_of_scale,
     hidden_units.saturation,
     hidden_units.dead_units,
     hidden_units.collapsed_correlation,
@@ -54,12 +57,12 @@ CHECKS: tuple[Check, ...] = (
     step_size.schedule_decays_too_early,
     step_size.weight_decay_too_strong,
     step_size.learning_rate_too_low,
-    labels_and_splits.image_axes_scrambled,
+    input_images.image_axes_scrambled,
     labels_and_splits.test_images_in_training,
     labels_and_splits.rare_class,
     gradient_flow.some_without_gradient,
 )
-"""What is asked, in the order of the story."""
+"""What is looked for in a run that did not learn well, in this order."""
 
 FALLBACK_CHECKS: tuple[Check, ...] = (
     labels_and_splits.labels_unlearnable,
@@ -67,7 +70,7 @@ FALLBACK_CHECKS: tuple[Check, ...] = (
     run_length.too_few_steps,
     run_length.not_known,
 )
-"""Asked where nothing else is found: that signal and gradient are sound is part of what they say."""
+"""Looked for where nothing else is found: that signal and gradient are sound is part of what they say."""
 
 EXACT_CHECKS: tuple[Check, ...] = (
     labels_and_splits.test_classes_permuted,
@@ -77,18 +80,18 @@ EXACT_CHECKS: tuple[Check, ...] = (
     wiring_faults.gradients_add_up,
     wiring_faults.batchnorm_frozen,
     hidden_units.symmetric_weights,
-    labels_and_splits.image_axes_scrambled,
+    input_images.image_axes_scrambled,
     labels_and_splits.test_images_in_training,
     labels_and_splits.rare_class,
 )
-"""Asked of a run that learned well too: faults that are counted, and that cost it or its test something."""
+"""Looked for in a run that learned well too: faults that are counted, and that cost it or its test
+something."""
 
 UNIT_CAUSES = ("saturation", "dead_units", "collapsed_correlation")
 """What may come up only in training: then the steps that brought it there stand before it."""
 
 GOOD_UPDATE = 0.01
 """‖Δw‖/‖w‖ of a step in sound training: what a learning rate that is too high should come down to."""
-
 
 GOOD_PATH = 0.5
 """How far weights of a healthy run go, of their length: what a rate that is too low should come up to."""
@@ -98,8 +101,8 @@ GOOD_PATH = 0.5
 class Diagnosis:
     """`learned` is None while it is not known (no test yet). `findings`: the likeliest cause first.
 
-    `numbers` say how well it learned: accuracy, its lower bound, the share of the commonest class, the linear
-    model's accuracy. `level` is one of `verdict.LEVELS`, None where it is not known.
+    `numbers` say how well it learned: accuracy, its lower bound, the share of the most common class, the
+    linear model's accuracy. `level` is one of `verdict.LEVELS`, None where it is not known.
     """
 
     learned: bool | None
@@ -110,52 +113,70 @@ class Diagnosis:
 
     @property
     def cause(self) -> Finding | None:
-        """The first finding."""
+        """The first finding, the likeliest cause."""
         return self.findings[0] if self.findings else None
 
-    def record(self) -> dict[str, Any]:
-        """What goes into the run's record: learned, level, cause, layer, evidence, remedy, version."""
-        known = {"learned": self.learned, "level": self.level, "version": verdict.RULES_VERSION}
+    def to_verdict(self, reference: Mapping[str, object] | None = None) -> Verdict:
+        """As it is recorded; `reference` is what simple models make of the same images."""
         if self.cause is None:
-            return {**known, "evidence": dict(self.numbers) or None}
+            return Verdict(
+                learned=self.learned,
+                level=self.level,
+                evidence=dict(self.numbers) or None,
+                reference=reference,
+                version=verdict.RULES_VERSION,
+            )
         evidence = {**self.numbers, **self.cause.numbers, "since_step": self.cause.since_step}
-        return {
-            **known,
-            "cause": self.cause.cause,
-            "layer": self.cause.layer,
-            "evidence": {name: value for name, value in evidence.items() if value is not None},
-            "remedy": self.remedies.get(self.cause.cause),
-        }
+        return Verdict(
+            learned=self.learned,
+            level=self.level,
+            cause=self.cause.cause,
+            layer=self.cause.layer,
+            evidence={name: value for name, value in evidence.items() if value is not None},
+            remedy=self.remedies.get(self.cause.cause),
+            reference=reference,
+            version=verdict.RULES_VERSION,
+        )
 
 
 def diagnose(evidence: Evidence) -> Diagnosis:
     """The verdict on a run: whether and how well it learned, and where that is less than well, why.
 
-    Of a run that learned well, or of which it is not known how well, only what is exact is asked.
+    In a run that learned well, or of which it is not known how well, only exact faults are looked for.
     """
-    numbers = accuracy_numbers(evidence)
     learned = None if evidence.confusion_KK is None else verdict.has_learned(evidence.confusion_KK)
     if learned is None and step_size.diverged(evidence) is not None:
         learned = False
     level = _level(evidence, learned)
-    on_its_way = learned is None and evidence.late_loss() < labels_and_splits.UNTESTED * evidence.chance_loss
-    if on_its_way or (learned and level not in WEAK_LEVELS):
-        findings = [finding for look in EXACT_CHECKS if (finding := look(evidence))]
+    threshold = labels_and_splits.UNTESTED_LOSS_SHARE * evidence.chance_loss
+    is_learning = learned is None and evidence.final_loss() < threshold
+    if is_learning or (learned and level not in WEAK_LEVELS):
+        findings = run_checks(EXACT_CHECKS, evidence)
     else:
         findings = rank_findings(evidence)
-    return Diagnosis(learned, findings, numbers, find_remedies(findings, evidence), level)
+    numbers, remedies = accuracy_numbers(evidence), find_remedies(findings, evidence)
+    return Diagnosis(learned, findings, numbers, remedies, level)
+
+
+def run_checks(checks: Iterable[Check], evidence: Evidence) -> list[Finding]:
+    """What these checks find, in their order."""
+    return [finding for check in checks if (finding := check(evidence))]
 
 
 def _level(evidence: Evidence, learned: bool | None) -> str | None:
     if learned is None or evidence.confusion_KK is None:
         return None if learned is None else "not"
-    return verdict.learning_level(evidence.confusion_KK, evidence.reference)
+    reference = evidence.reference
+    return verdict.learning_level(evidence.confusion_KK, reference.accuracy if reference else None)
 
 
 def rank_findings(evidence: Evidence) -> list[Finding]:
-    """All causes that the evidence shows, in the order of the story."""
-    found = [finding for look in CHECKS if (finding := look(evidence))]
-    start = min(evidence.signals.steps, default=0)
+    """All causes that the evidence shows, the first one first.
+
+    What units suffered only in training stands behind a learning rate that brought it there.
+    """
+    found = run_checks(CHECKS, evidence)
+    start = min(evidence.signals.measured_steps, default=0)
     late = [f for f in found if f.cause in UNIT_CAUSES and f.since_step is not None and f.since_step > start]
     early = [f for f in found if f not in late]
     late.sort(key=lambda f: f.since_step or 0)
@@ -164,7 +185,7 @@ def rank_findings(evidence: Evidence) -> list[Finding]:
     if "learning_rate_too_high" in causes:
         place = causes.index("learning_rate_too_high") + 1
     found = [*early[:place], *late, *early[place:]]
-    return found or [finding for look in FALLBACK_CHECKS if (finding := look(evidence))][:1]
+    return found or run_checks(FALLBACK_CHECKS, evidence)[:1]
 
 
 def find_remedies(findings: list[Finding], evidence: Evidence) -> dict[str, str]:
@@ -196,17 +217,18 @@ def _lr_factor(finding: Finding) -> float | None:
 
 
 def accuracy_numbers(evidence: Evidence) -> dict[str, float]:
-    """Accuracy on the test, the lower end of its interval, and what guessing the commonest class gives."""
-    total = sum(map(sum, evidence.confusion_KK or ()))
-    if not total or evidence.confusion_KK is None:
+    """Accuracy on the test, the lower end of its interval, and what guessing the most common class gives."""
+    confusion_KK = evidence.confusion_KK or ()
+    total = confusion.total_count(confusion_KK)
+    if not total:
         return {}
-    correct = sum(row[k] for k, row in enumerate(evidence.confusion_KK))
-    linear = verdict.attainable_accuracy(evidence.reference, max(map(sum, evidence.confusion_KK)) / total)
+    guessing, reference = evidence.majority_share, evidence.reference
+    linear = verdict.attainable_accuracy(reference.accuracy if reference else None, guessing)
     return {
         **({} if linear is None else {"linear_accuracy": linear}),
-        "accuracy": correct / total,
-        "accuracy_at_least": wilson_lower_bound(correct, total),
-        "commonest_class": max(map(sum, evidence.confusion_KK)) / total,
+        "accuracy": evidence.test_accuracy,
+        "accuracy_at_least": wilson_lower_bound(confusion.correct_count(confusion_KK), total),
+        "commonest_class": guessing,
         "images": float(total),
     }
 

@@ -1,7 +1,8 @@
 """The causes by name: what each means and what mends it; and a finding, one cause shown by one run.
 
 Needs no torch. The same names stand in a run's record, in `trainlab explain`, in `trainlab preflight` and in
-the table of runs that the forecast was fitted on."""
+the table of runs that the forecast was fitted on.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -13,7 +14,7 @@ from trainlab.errors import unknown_name
 class Cause:
     """One cause: its name, one plain sentence, and the overrides that mend it, the first choice first.
 
-    Overrides hold places that `remedy` fills from a run's own settings: {tenth_lr}, {higher_lr},
+    Overrides hold places that `suggest_remedy` fills from a run's own settings: {tenth_lr}, {higher_lr},
     {half_depth}, {usual_momentum}; {more_epochs}, {more_steps}: what the evidence asks for, or twice as many.
     """
 
@@ -198,13 +199,13 @@ def find_cause(name: str) -> Cause:
 
 @dataclass(frozen=True)
 class Finding:
-    """A cause that the evidence shows. `says` is the evidence in words, `numbers` by quantity.
+    """A cause that the evidence shows. `description` is the evidence in words, `numbers` by quantity.
 
     `since_step` is the first measured step from which on it holds to the end; None where it has no step.
     """
 
     cause: str
-    says: str
+    description: str
     numbers: Mapping[str, float] = field(default_factory=dict)
     layer: str | None = None
     since_step: int | None = None

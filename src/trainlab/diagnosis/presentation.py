@@ -10,8 +10,9 @@ from trainlab.runs import Result, Verdict
 
 
 class LayerSummary(NamedTuple):
-    """One weight layer. Pairs are the first and the last measured step; None where it was not measured.
+    """How signal and gradient went through one weight layer.
 
+    Pairs are the first and the last measured step; None where it was not measured.
     gradient: norm of ∂loss/∂z. moved: Σ ‖Δw‖/‖w‖ over the run. signal: standard deviation of z.
     correlation: cosine between the z of different images. saturated, dead: shares 0..1.
     """
@@ -30,18 +31,18 @@ def summarize_layers(signals: RecordedSignals) -> list[LayerSummary]:
     return [
         LayerSummary(
             layer,
-            gradient=_first_and_last(signals.series(layer, "preactivation_grad_norm")),
+            gradient=_ends(signals.series(layer, "preactivation_grad_norm")),
             moved=path_length(ratios) if (ratios := signals.series(layer, "update_ratio")) else None,
-            signal=_first_and_last(signals.series(layer, "preactivation_std")),
-            correlation=_first_and_last(signals.series(layer, "correlation")),
-            saturated=_first_and_last(signals.series(layer, "saturated")),
-            dead=_first_and_last(signals.series(layer, "dead")),
+            signal=_ends(signals.series(layer, "preactivation_std")),
+            correlation=_ends(signals.series(layer, "correlation")),
+            saturated=_ends(signals.series(layer, "saturated")),
+            dead=_ends(signals.series(layer, "dead")),
         )
         for layer in signals.layers
     ]
 
 
-def _first_and_last(series: Series) -> tuple[float, float] | None:
+def _ends(series: Series) -> tuple[float, float] | None:
     return first_and_last(series) if series else None
 
 
@@ -63,7 +64,7 @@ _STATUS_TEXT = {
 
 
 def describe_status(status: str, result: Result | None) -> str | None:
-    """What is said of a status other than finished; None of a run that is."""
+    """The status in a sentence; None of a finished run."""
     if status not in _STATUS_TEXT:
         return None
     stopped = (result.stopped if result else None) or {}
@@ -87,13 +88,15 @@ def describe_accuracy(diagnosis: Diagnosis) -> str:
         return "it has not been tested"
     numbers = diagnosis.numbers
     guessing = numbers["commonest_class"]
-    says = f"accuracy {numbers['accuracy']:.1%} on {numbers['images']:,.0f} test images (99% lower bound "
-    says += f"{numbers['accuracy_at_least']:.1%}); always guessing the commonest class gives {guessing:.1%}"
+    description = (
+        f"accuracy {numbers['accuracy']:.1%} on {numbers['images']:,.0f} test images (99% lower bound "
+        f"{numbers['accuracy_at_least']:.1%}); always guessing the commonest class gives {guessing:.1%}"
+    )
     if diagnosis.learned is False and numbers["accuracy"] > guessing:
-        says += f", and to be no luck the bound must be above {guessing + ACCURACY_MARGIN:.1%}"
+        description += f", and to be no luck the bound must be above {guessing + ACCURACY_MARGIN:.1%}"
     if "linear_accuracy" in numbers:
-        says += f", a linear model on pixels {numbers['linear_accuracy']:.1%}"
-    return says
+        description += f", a linear model on pixels {numbers['linear_accuracy']:.1%}"
+    return description
 
 
 def describe_recorded_verdict(verdict: Verdict, version: int) -> str:
@@ -102,8 +105,8 @@ def describe_recorded_verdict(verdict: Verdict, version: int) -> str:
     layer = f" at {verdict.layer}" if verdict.layer else ""
     return (
         f"recorded when it ended, by version {version} of the rules: "
-        f"{describe_outcome(verdict.learned, verdict.level)}{cause}{layer}; version {RULES_VERSION}, "
-        f"today's, says:"
+        f"{describe_outcome(verdict.learned, verdict.level)}{cause}{layer}; "
+        f"version {RULES_VERSION}, today's, says:"
     )
 
 
@@ -113,8 +116,8 @@ def describe_missing_cause(evidence: Evidence) -> str:
         return "no step is recorded, so there is nothing to explain"
     if not evidence.signals.layers:
         return "its signals were not measured (signals=off): signals=on sweep.rerun=true trains it again"
-    late, chance = evidence.late_loss(), evidence.chance_loss
-    return f"no fault shows: the training loss is {late:.3f}, guessing gives {chance:.3f}"
+    loss, guessing = evidence.final_loss(), evidence.chance_loss
+    return f"no fault shows: the training loss is {loss:.3f}, guessing gives {guessing:.3f}"
 
 
 def describe_finding(finding: Finding) -> str:

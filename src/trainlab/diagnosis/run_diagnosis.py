@@ -1,13 +1,13 @@
-"""A run's folder becomes evidence, and its verdict; for a run that is over, and for one that is not."""
+"""From a run's folder to its evidence and its verdict, whether the run is over or goes on."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import polars as pl
 
-from trainlab.diagnosis.evidence import Evidence, SettingsSummary
+from trainlab.diagnosis.evidence import Evidence, ReferenceScores, SettingsSummary
 from trainlab.diagnosis.explain import Diagnosis, diagnose
 from trainlab.errors import RequestError
 from trainlab.runs import (
@@ -22,6 +22,8 @@ from trainlab.runs import (
 from trainlab.runs.frozen_settings import read_settings
 from trainlab.runs.resolve_runs import resolve_runs
 from trainlab.runs.result import DONE_STATUSES
+from trainlab.settings import Settings
+from trainlab.stats.confusion import ConfusionMatrix
 
 
 class RunTables(NamedTuple):
@@ -39,10 +41,10 @@ class RunTables(NamedTuple):
 
 @dataclass(frozen=True)
 class RunDiagnosis:
-    """A run as it was judged when it ended, and as today's rules judge it.
+    """The verdict that was recorded when a run ended, and the one that today's rules give.
 
     `recorded` is None where no verdict was recorded (the run goes on, or failed), `status` and `result` as in
-    the record. The one place that decides which of the two is told: see `differs`.
+    the record. `differs` decides which of the two are shown.
     """
 
     status: str
@@ -61,10 +63,11 @@ class RunDiagnosis:
         """Whether today's rules say something else than what was recorded: then both are shown."""
         if self.recorded is None or self.recorded.learned is None:
             return False
-        said, today = self.recorded, self.today.record()
-        same = all(getattr(said, name) == today.get(name) for name in ("learned", "cause", "layer"))
+        recorded, today = self.recorded, self.today.to_verdict()
+        if (recorded.learned, recorded.cause, recorded.layer) != (today.learned, today.cause, today.layer):
+            return True
         # a verdict of the first version has no level: that alone is no difference
-        return not same or said.level not in (None, today["level"])
+        return recorded.level not in (None, today.level)
 
 
 def explain(run: Path | str, runs: Path | str = "runs") -> Diagnosis:
@@ -98,51 +101,38 @@ def load_evidence(folder: RunFolder, tables: RunTables | None = None) -> Evidenc
     Raises CorruptRunError for a record that cannot be read.
     """
     result, tables = folder.result(), tables or RunTables.read(folder.path)
-    return _evidence(
-        tables.signals,
-        tables.metrics,
-        read_settings(folder.path),
+    return Evidence.from_tables(
+        tables.signals.iter_rows(),
+        tables.metrics.iter_rows(),
         confusion_matrix(tables.confusion),
+        SettingsSummary.from_record(read_settings(folder.path)),
         (result.stopped or {}).get("step") if result and result.status == "diverged" else None,
-        result.verdict.reference if result else None,
-        running=result is None and folder.status() == "running",
+        ReferenceScores.from_record(result.verdict.reference if result else None),
+        is_running=result is None and folder.status() == "running",
     )
 
 
 def diagnose_at_end(
     folder: RunFolder,
-    settings: Mapping[str, Any],
-    confusion_KK: Sequence[Sequence[int]] | None,
-    diverged: int | None,
-    reference: Mapping[str, Any] | None = None,
+    settings: Settings,
+    confusion_KK: ConfusionMatrix | None,
+    diverged_step: int | None,
+    reference: Mapping[str, object] | None = None,
 ) -> Diagnosis:
-    """The verdict at a run's end, before its result is written."""
-    signals, metrics = read_signals(folder.path), read_metrics(folder.path)
-    return diagnose(_evidence(signals, metrics, settings, confusion_KK, diverged, reference))
-
-
-def _evidence(
-    signals: pl.DataFrame,
-    metrics: pl.DataFrame,
-    settings: Mapping[str, Any],
-    confusion_KK: Sequence[Sequence[int]] | None,
-    diverged: int | None,
-    reference: Mapping[str, Any] | None,
-    running: bool = False,
-) -> Evidence:
-    return Evidence.of(
-        signals.iter_rows(),
-        metrics.iter_rows(),
+    """The verdict at a run's end, before its result is written; `reference` as in `Verdict`."""
+    evidence = Evidence.from_tables(
+        read_signals(folder.path).iter_rows(),
+        read_metrics(folder.path).iter_rows(),
         confusion_KK,
-        SettingsSummary.of(settings),
-        diverged,
-        reference,
-        running,
+        SettingsSummary.from_settings(settings),
+        diverged_step,
+        ReferenceScores.from_record(reference),
     )
+    return diagnose(evidence)
 
 
 def confusion_matrix(table: pl.DataFrame) -> list[list[int]] | None:
-    """confusion_KK of the rows (true, predicted, count); None where there are none."""
+    """Counts_KK from the rows (true, predicted, count); None where there are none."""
     if table.is_empty():
         return None
     classes = 1 + max(max(true, predicted) for true, predicted, _ in table.iter_rows())

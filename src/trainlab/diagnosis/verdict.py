@@ -1,9 +1,7 @@
-"""Did it learn, and how well? Better than guessing, by more than chance; against what a linear model
-reaches."""
+"""Did it learn, better than guessing by more than chance? How well, against a linear model?"""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
-
+from trainlab.stats import confusion
+from trainlab.stats.confusion import ConfusionMatrix
 from trainlab.stats.intervals import wilson_lower_bound
 
 RULES_VERSION = 2
@@ -14,11 +12,11 @@ RULES_VERSION = 2
 """
 
 WITHDRAWN_CAUSES = {"labels_unlearnable": 2}
-"""Causes that were said without evidence, and the version from which on they have it: of an older verdict
-they are not repeated."""
+"""Causes that were once given without evidence, and the version from which on they have it: of an older
+verdict they are not repeated."""
 
-# Two points of accuracy above the commonest class: less is not what people call learning.
 ACCURACY_MARGIN = 0.02
+"""Two points of accuracy above the most common class: less is not what people call learning."""
 
 LEVELS = ("not", "barely", "poorly", "well")
 """How well a run learned. `learned` is True of all but the first."""
@@ -33,49 +31,44 @@ BARELY_WITHOUT_REFERENCE = 0.25
 has barely learned. More is not said then, since nobody knows what can be reached."""
 
 
-def has_learned(confusion_KK: Sequence[Sequence[int]], margin: float = ACCURACY_MARGIN) -> bool:
-    """Whether accuracy's lower bound exceeds the share of the commonest class by `margin`.
+def has_learned(confusion_KK: ConfusionMatrix, margin: float = ACCURACY_MARGIN) -> bool:
+    """Whether accuracy's lower bound exceeds the share of the most common class by `margin`.
 
     `confusion_KK` counts images by true class (row) and predicted class (column). The bound is the lower end
     of the Wilson score interval (Wilson 1927, eq. 6): (p + z²/2n − z √(p(1−p)/n + z²/4n²)) / (1 + z²/n).
     The absolute accuracy plays no part: 12% is learning on 50 classes, and is not on MNIST, where one class
     alone makes up 11.4%.
     """
-    total = sum(map(sum, confusion_KK))
+    total = confusion.total_count(confusion_KK)
     if not total:
         return False
-    correct = sum(row[k] for k, row in enumerate(confusion_KK))
-    commonest = max(map(sum, confusion_KK)) / total
-    return wilson_lower_bound(correct, total) > commonest + margin
+    lower_bound = wilson_lower_bound(confusion.correct_count(confusion_KK), total)
+    return lower_bound > confusion.majority_share(confusion_KK) + margin
 
 
-def learning_level(
-    confusion_KK: Sequence[Sequence[int]], reference: Mapping[str, Any] | None = None
-) -> str | None:
+def learning_level(confusion_KK: ConfusionMatrix, linear_accuracy: float | None = None) -> str | None:
     """How well: "not", "barely", "poorly" or "well"; None for a run that learned, of which it is not known.
 
-    Measured against `reference["accuracy"]`, a linear model's on the same images. Without one, or where that
-    is itself no better than guessing, against no error at all: "barely", or None.
+    Measured against `linear_accuracy`, a linear model's on the same images. Without one, or where that is
+    itself no better than guessing, against no error at all: "barely", or None.
     """
     if not has_learned(confusion_KK):
         return "not"
-    total = sum(map(sum, confusion_KK))
-    accuracy = sum(row[k] for k, row in enumerate(confusion_KK)) / total
-    commonest = max(map(sum, confusion_KK)) / total
-    linear = attainable_accuracy(reference, commonest)
+    accuracy, guessing = confusion.accuracy(confusion_KK), confusion.majority_share(confusion_KK)
+    linear = attainable_accuracy(linear_accuracy, guessing)
     if linear is None:
-        return "barely" if accuracy - commonest < BARELY_WITHOUT_REFERENCE * (1 - commonest) else None
-    share = (accuracy - commonest) / (linear - commonest)
+        return "barely" if accuracy - guessing < BARELY_WITHOUT_REFERENCE * (1 - guessing) else None
+    share = (accuracy - guessing) / (linear - guessing)
     return "barely" if share < BARELY else "poorly" if share < WELL else "well"
 
 
-def attainable_accuracy(reference: Mapping[str, Any] | None, commonest: float) -> float | None:
+def attainable_accuracy(linear_accuracy: float | None, majority_share: float) -> float | None:
     """The linear model's accuracy, where there is one that does better than guessing by some margins."""
-    linear = (reference or {}).get("accuracy")
-    return linear if isinstance(linear, int | float) and linear > commonest + 3 * ACCURACY_MARGIN else None
+    if linear_accuracy is None or not linear_accuracy > majority_share + 3 * ACCURACY_MARGIN:
+        return None
+    return linear_accuracy
 
 
 def is_cause_valid(cause: str, version: int | None) -> bool:
-    """Whether a recorded cause is still to be told, by the version of the rules that said it (None: the
-    first)."""
+    """Whether a cause that was recorded by this version of the rules (None: the first) may be repeated."""
     return (version or 1) >= WITHDRAWN_CAUSES.get(cause, 1)

@@ -1,10 +1,10 @@
-"""What a forecast says: the `Forecast`, and its numbers in words."""
+"""The forecast that a user gets: probability, answer, expected cause; its numbers in words."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import TypedDict
 
-from trainlab.forecast.logistic_model import WILL_LEARN, answer_for, threshold
+from trainlab.forecast.logistic_model import WILL_LEARN, answer_for, decision_threshold
 from trainlab.units import format_probability
 
 
@@ -26,15 +26,38 @@ class LayerReport:
     dead: float | None = None
 
 
+class TheoryLayer(TypedDict):
+    """What theory predicts of a layer, under the names of `LayerReport`."""
+
+    name: str
+    scale: float
+    correlation: float | None
+    gradient: float | None
+
+
+class TheoryReport(TypedDict):
+    """What `chain_theory.ChainTheory` holds, as plain values."""
+
+    chi1: float
+    reach_layers: float
+    depth: int
+    notes: list[str]
+    layers: list[TheoryLayer]
+
+
+ProbabilityByStep = Sequence[tuple[int, float]]
+"""(steps, probability of learning within them), both rising."""
+
+
 @dataclass(frozen=True)
 class Forecast:
     """`learns`: probability 0..1 that it learns within its steps with its optimizer, by the platform's rule
     (`diagnosis.verdict`). The rest says why not, and is None or empty where it is expected to learn.
 
-    cause: a name of `diagnosis.causes`. layer: where. evidence: the numbers that show it. says: the same in
-    words. remedy: overrides that mend it. `features` and `layers` are there always, unless the answer was
-    certain without them; `theory` is plain values, None where the network is no chain. notes: what was
-    assumed, and what is worth saying whatever comes.
+    cause: a name of `diagnosis.known_causes`. layer: where. evidence: the numbers that show it. says: these
+    in words. remedy: overrides that mend it. `features` and `layers` are always there, unless the answer was
+    certain without them; `theory` is None where the network is no chain. notes: what was assumed, and what is
+    worth knowing whatever comes.
 
     by_steps: (steps, probability) of this and of longer runs, where it is not expected to learn in these;
     needs_steps: the fewest of them with which it is, None where it is now or where none is enough.
@@ -48,8 +71,8 @@ class Forecast:
     remedy: str | None = None
     features: Mapping[str, float] = field(default_factory=dict)
     layers: Sequence[LayerReport] = ()
-    theory: Mapping[str, Any] | None = None
-    by_steps: Sequence[tuple[int, float]] = ()
+    theory: TheoryReport | None = None
+    by_steps: ProbabilityByStep = ()
     needs_steps: int | None = None
     notes: Sequence[str] = ()
 
@@ -61,15 +84,10 @@ class Forecast:
     @property
     def will_learn(self) -> bool:
         """Whether the probability reaches the threshold that was fixed with the fit."""
-        return self.learns >= threshold()
+        return self.learns >= decision_threshold()
 
-    def plain(self) -> dict[str, Any]:
-        """As JSON takes it."""
+    def to_dict(self) -> dict[str, object]:
         return {**asdict(self), "answer": self.answer, "will_learn": self.will_learn}
-
-
-ProbabilityByStep = Sequence[tuple[int, float]]
-"""(steps, probability of learning within them), both rising."""
 
 
 def steps_needed(by_steps: ProbabilityByStep) -> int | None:
@@ -78,7 +96,7 @@ def steps_needed(by_steps: ProbabilityByStep) -> int | None:
 
 
 def format_by_steps(by_steps: ProbabilityByStep) -> str:
-    """ "64% in 180 steps, 95% in 720": now, and at the end of what was asked."""
+    """ "64% in 180 steps, 95% in 720": of the shortest and the longest of these runs."""
     first, last = by_steps[0], by_steps[-1]
-    said = f"{format_probability(first[1])} in {first[0]:,} steps"
-    return said if first == last else f"{said}, {format_probability(last[1])} in {last[0]:,}"
+    text = f"{format_probability(first[1])} in {first[0]:,} steps"
+    return text if first == last else f"{text}, {format_probability(last[1])} in {last[0]:,}"

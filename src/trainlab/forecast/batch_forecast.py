@@ -19,25 +19,25 @@ class RunForecast(NamedTuple):
     seconds: float
 
 
-def forecasts(
+def forecast_runs(
     folders: Iterable[Path],
     processes: int = 2,
     paths: Mapping[str, str] | None = None,
-    each: Callable[[str, RunForecast | None], object] | None = None,
+    on_done: Callable[[str, RunForecast | None], object] | None = None,
 ) -> dict[str, RunForecast]:
     """By run id, the forecast of each run that has one; a run whose data are gone has none.
 
-    `paths` replaces `paths.data` and `paths.cache` of the settings. `each` is told of every run once it is
-    done.
+    `paths` replaces `paths.data` and `paths.cache` of the settings. `on_done` is called with each run once it
+    is done.
     """
     found: dict[str, RunForecast] = {}
     # spawned: polars has threads by now, and they do not survive a fork
     with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
-        for name, said in pool.map(_forecast, [(folder, dict(paths or {})) for folder in folders]):
-            if said is not None:
-                found[name] = said
-            if each is not None:
-                each(name, said)
+        for name, forecast in pool.map(_forecast, [(folder, dict(paths or {})) for folder in folders]):
+            if forecast is not None:
+                found[name] = forecast
+            if on_done is not None:
+                on_done(name, forecast)
     return found
 
 

@@ -6,11 +6,11 @@ Legend: N images, C channels, H × W pixels.
 import math
 from collections.abc import Sequence, Set
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from trainlab.forecast.answer import TheoryLayer, TheoryReport
 from trainlab.forecast.functional_model import FunctionalModel
 from trainlab.nn.layers import fans, is_activation, weight_layers
 from trainlab.nn.norm_layers import FeatureNorm
@@ -38,12 +38,12 @@ class ChainTheory:
     depth: int
 
 
-def chain_theory(subject: FunctionalModel, x_NCHW: Tensor) -> ChainTheory | None:
+def chain_theory(network: FunctionalModel, x_NCHW: Tensor) -> ChainTheory | None:
     """The theory of the network for images like these, already normalized; None where it is no chain.
 
     Weight variances are those of the weights as they are. Pooling and zero padding are left out.
     """
-    layers = chain_layers(subject, x_NCHW)
+    layers = chain_layers(network, x_NCHW)
     if not layers:
         return None
     x_ND = x_NCHW.flatten(1).double()
@@ -63,7 +63,7 @@ def chain_theory(subject: FunctionalModel, x_NCHW: Tensor) -> ChainTheory | None
 def _typical(hidden: Sequence[Layer]) -> tuple[float, float]:
     """(χ₁, layers it reaches) of the middle hidden layer."""
     layer = hidden[len(hidden) // 2]
-    phi = Elementwise.of(layer.activation or torch.nn.Identity())
+    phi = Elementwise.prepared(layer.activation or torch.nn.Identity())
     if layer.norm in ("batchnorm", "instancenorm"):
         growth = mean_field.batchnorm_gradient_growth(phi) ** 2
         return growth, TRAINABLE_DEPTH_SCALES / max(abs(float(torch.tensor(growth).log())), 1e-9)
@@ -72,15 +72,15 @@ def _typical(hidden: Sequence[Layer]) -> tuple[float, float]:
     return mean_field.chi1(phi, sigma_w2, layer.bias_variance), TRAINABLE_DEPTH_SCALES * scales.xi_c
 
 
-def chain_layers(subject: FunctionalModel, x_NCHW: Tensor) -> list[Layer]:
+def chain_layers(network: FunctionalModel, x_NCHW: Tensor) -> list[Layer]:
     """The weight layers in the order in which they run, each with its activation and norm layer.
 
     Empty where the network is not one chain of modules, each fed by the one before it: a shortcut, a branch,
     a layer that runs twice, an activation that is no elementwise function, two norm layers in a row.
     """
-    order = _execution_order(subject, x_NCHW[:2])
-    names = {module: name for name, module in weight_layers(subject.model)}
-    activations = {m for name, m in subject.model.named_modules() if is_activation(name, m)}
+    order = _execution_order(network, x_NCHW[:2])
+    names = {module: name for name, module in weight_layers(network.model)}
+    activations = {m for name, m in network.model.named_modules() if is_activation(name, m)}
     found: list[Layer] = []
     parts: list[nn.Module] = []
     for module in reversed(order):
@@ -95,16 +95,16 @@ def chain_layers(subject: FunctionalModel, x_NCHW: Tensor) -> list[Layer]:
 
 
 def _layer(
-    name: str, module: nn.Module, following: Sequence[nn.Module], known: Set[nn.Module]
+    name: str, module: nn.Module, following: Sequence[nn.Module], activation_modules: Set[nn.Module]
 ) -> Layer | None:
-    activations = [i for i, m in enumerate(following) if m in known]
+    activations = [i for i, m in enumerate(following) if m in activation_modules]
     norms = [i for i, m in enumerate(following) if _norm_kind(m)]
     if len(activations) > 1 or len(norms) > 1 or any(_is_fixed_map(m) for m in following):
         return None
     weight = module.get_parameter("weight").detach().double()
     bias = module._parameters.get("bias")
     fan_in, fan_out = fans(module)
-    after = bool(norms and activations and norms[0] > activations[0])
+    is_after = bool(norms and activations and norms[0] > activations[0])
     return Layer(
         name=name,
         fan_in=fan_in,
@@ -114,7 +114,7 @@ def _layer(
         width=module.get_parameter("weight").shape[0],
         activation=following[activations[0]] if activations else None,
         norm=_norm_kind(following[norms[0]]) if norms else None,
-        norm_position="after_activation" if after else "before_activation",
+        norm_position="after_activation" if is_after else "before_activation",
     )
 
 
@@ -139,23 +139,23 @@ def _is_fixed_map(module: nn.Module) -> bool:
     return any(value is not None and bool((value != usual).any()) for value, usual in statistics)
 
 
-def _execution_order(subject: FunctionalModel, x_NCHW: Tensor) -> list[nn.Module]:
+def _execution_order(network: FunctionalModel, x_NCHW: Tensor) -> list[nn.Module]:
     """Modules in the order in which they run; none where one takes another tensor than the last one gave."""
     order: list[nn.Module] = []
     x_NCHW = x_NCHW.clone()
     last: list[Tensor] = [x_NCHW]
     is_chain = True
 
-    def look(module: nn.Module, inputs: tuple, output: Tensor) -> None:
+    def check(module: nn.Module, inputs: tuple[object, ...], output: Tensor) -> None:
         nonlocal is_chain
         is_chain &= bool(inputs) and inputs[0] is last[0] and module not in order
         order.append(module)
         last[0] = output
 
-    handles = [m.register_forward_hook(look) for m in _leaf_modules(subject.model)]
+    handles = [m.register_forward_hook(check) for m in _leaf_modules(network.model)]
     try:
         with torch.no_grad():
-            output = subject.given(x_NCHW)
+            output = network.forward_in_place(x_NCHW)
     finally:
         for handle in handles:
             handle.remove()
@@ -167,18 +167,18 @@ def _leaf_modules(module: nn.Module) -> list[nn.Module]:
     children = list(module.children())
     if not children or isinstance(module, FeatureNorm):
         return [module]
-    return [atom for child in children for atom in _leaf_modules(child)]
+    return [leaf for child in children for leaf in _leaf_modules(child)]
 
 
-def theory_as_dict(theory: ChainTheory | None) -> dict[str, Any] | None:
-    """As JSON takes it; None stays None. The layers' keys are those of `LayerView`."""
+def theory_report(theory: ChainTheory | None) -> TheoryReport | None:
+    """As plain values; None stays None."""
     if theory is None:
         return None
     pairs = list(zip(theory.layers, theory.prediction.layers, strict=True))
-    rows, gradient = [], 1.0
-    for index in reversed(range(len(pairs))):
-        layer, predicted = pairs[index]
-        rows.insert(0, _expected_layer(layer, predicted, gradient if layer.activation is not None else None))
+    layers: list[TheoryLayer] = []
+    gradient = 1.0
+    for layer, predicted in reversed(pairs):
+        layers.insert(0, _report_layer(layer, predicted, gradient if layer.activation is not None else None))
         if layer.activation is not None:
             # of the norm over all units and positions, which pooling keeps: not of the mean square
             gradient *= math.sqrt(predicted.gradient_factor * layer.fan_in / layer.fan_out)
@@ -187,16 +187,16 @@ def theory_as_dict(theory: ChainTheory | None) -> dict[str, Any] | None:
         "reach_layers": theory.reach_layers,
         "depth": theory.depth,
         "notes": list(theory.prediction.notes),
-        "layers": rows,
+        "layers": layers,
     }
 
 
-def _expected_layer(layer: Layer, predicted: LayerPrediction, gradient: float | None) -> dict[str, Any]:
-    normalized = layer.norm is not None and layer.norm_position == "before_activation"
-    over_batch = normalized and layer.norm in ("batchnorm", "instancenorm")
+def _report_layer(layer: Layer, predicted: LayerPrediction, gradient: float | None) -> TheoryLayer:
+    is_normalized = layer.norm is not None and layer.norm_position == "before_activation"
+    is_over_batch = is_normalized and layer.norm in ("batchnorm", "instancenorm")
     return {
         "name": layer.name,
-        "scale": 1.0 if normalized else math.sqrt(predicted.variance),
-        "correlation": None if over_batch else predicted.correlation,
+        "scale": 1.0 if is_normalized else math.sqrt(predicted.variance),
+        "correlation": None if is_over_batch else predicted.correlation,
         "gradient": gradient,
     }

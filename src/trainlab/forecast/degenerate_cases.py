@@ -16,22 +16,22 @@ DETACHED = (
 )
 
 
-def certain_forecast(subject: FunctionalModel, sample: ImageSample) -> Forecast | None:
+def certain_forecast(network: FunctionalModel, sample: ImageSample) -> Forecast | None:
     """The forecast where it is certain, else None.
 
     Raises RequestError where the classes do not fit the network's logits.
     """
-    if not subject.weights:
+    if not network.weights:
         return Forecast(0.0, "no weight of the network is trainable", "no_trainable_gradient", remedy=None)
     found = forecast_from_images(sample)
     if found is not None:
         return found
     # a pass as in training: what has no gradient there has none
-    output = subject.run(sample.first.x_NCHW, subject.leaves(), sample.first.seed)
+    output = network.forward(sample.first.x_NCHW, network.leaf_weights(), sample.first.seed)
     if isinstance(output, Tensor) and not output.is_floating_point():
         says = f"the network gives classes ({output.dtype}) and no logits: argmax has no gradient"
         return Forecast(0.0, says, "no_trainable_gradient")
-    logits_NK = subject.checked(output, len(sample.first.y_N))
+    logits_NK = network.check_logits(output, len(sample.first.y_N))
     low, high = int(sample.classes.min()), int(sample.classes.max())
     if low < 0 or high >= logits_NK.shape[1]:
         raise RequestError(f"preflight: got classes {low} to {high} for {logits_NK.shape[1]} logits")

@@ -1,7 +1,7 @@
-"""What an optimizer makes of a gradient: asked of the optimizer itself, on copies of the weights.
+"""What an optimizer makes of a gradient: the optimizer itself is run, on copies of the weights.
 
-It is handed the gradients measured at initialization, over and over, and the network is not looked at
-again: that is not training, it is the optimizer's own answer, whatever its class. So lr/(1 − β) of momentum,
+It is given the gradients measured at initialization, over and over, and the network is not evaluated again:
+that is not training, it is the optimizer's own response, whatever its class. So lr/(1 − β) of momentum,
 Adam's indifference to the gradient's scale, and the ε that ends it, are all in it.
 
 Weight decay pulls against that, the more the farther the weights have gone. With r the share of the way that
@@ -11,7 +11,6 @@ it takes back a step, t steps of u come to u (1 − (1 − r)^t)/r and not to t 
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -19,13 +18,13 @@ from torch.optim import Optimizer
 
 from trainlab.errors import RequestError, error_with_type
 from trainlab.forecast.functional_model import Weights, displace
-from trainlab.forecast.optimizer_factory import MakeOptimizer
+from trainlab.forecast.optimizer_factory import MakeOptimizer, ParamGroup, group_number
 
 UPDATE_STEPS = 20
-"""Times that the optimizer is handed the gradients: momentum 0.9 has then come to 88% of its speed."""
+"""Steps that the optimizer makes with the gradients: momentum 0.9 has then come to 88% of its speed."""
 
-HEAVY, UPDATE_STEPS_OF_HEAVY = 2_000_000, 8
-"""Weights from which on it is asked less often."""
+MANY_WEIGHTS, UPDATE_STEPS_OF_MANY = 2_000_000, 8
+"""Weights from which on it makes fewer steps."""
 
 PROPORTIONAL = 1e-3
 """Relative deviation up to which a step without gradient counts as a shrinking by one factor."""
@@ -46,13 +45,13 @@ class EffectiveUpdate:
     decay: Mapping[str, float | Tensor]
     speed: Mapping[str, float]
 
-    def displaced(self, weights: Weights, steps: float) -> dict[str, Tensor]:
+    def displaced_weights(self, weights: Weights, steps: float) -> dict[str, Tensor]:
         """The weights after so many steps."""
         if not self.decay:
             return displace(weights, self.steady, steps)
-        return {name: self._displaced(name, weights[name], steps) for name in weights}
+        return {name: self._displaced_weight(name, weights[name], steps) for name in weights}
 
-    def _displaced(self, name: str, w: Tensor, steps: float) -> Tensor:
+    def _displaced_weight(self, name: str, w: Tensor, steps: float) -> Tensor:
         update, decay = self.steady[name], self.decay.get(name)
         if decay is None:
             return torch.add(w, update, alpha=steps)
@@ -65,14 +64,15 @@ class EffectiveUpdate:
 def effective_update(
     make: MakeOptimizer, weights: Weights, gradients: Sequence[Weights], steps: int | None = None
 ) -> EffectiveUpdate:
-    """Hands `gradients` in turn to a new optimizer over copies of `weights`, for `steps` steps or `PUSHES`.
+    """Hands `gradients` in turn to a new optimizer over copies of `weights`.
 
-    The steady update is the mean over the second half of the steps.
+    It makes `steps` steps, or UPDATE_STEPS; the steady update is the mean over the second half of them.
 
     Raises RequestError where the optimizer cannot be made or wants more than gradients.
     """
     if steps is None:
-        steps = UPDATE_STEPS if sum(w.numel() for w in weights.values()) <= HEAVY else UPDATE_STEPS_OF_HEAVY
+        is_large = sum(w.numel() for w in weights.values()) > MANY_WEIGHTS
+        steps = UPDATE_STEPS_OF_MANY if is_large else UPDATE_STEPS
     copies = {name: nn.Parameter(w.clone()) for name, w in weights.items()}
     optimizer = make(list(copies.values()))
     groups = _groups(optimizer, copies)
@@ -87,21 +87,17 @@ def effective_update(
     for name in decay:
         groups[name]["weight_decay"] = 0.0
     marks = _weights_after_steps(
-        optimizer, copies, gradients, steps, hold=weights if len(decay) < len(shrinks) else None
+        optimizer, copies, gradients, steps, reset_to=weights if len(decay) < len(shrinks) else None
     )
     first, half, end = marks[0], marks[-2], marks[-1]
     reached = {name: _momentum_reached(group, steps) for name, group in groups.items()}
-    steady = {
-        # however few the pushes and heavy the momentum: as far on its way as 0.9 is after PUSHES
-        name: (end[name] - half[name])
-        / (steps - steps // 2)
-        * max(1.0, REACHED_BY_MOMENTUM_09 / reached.get(name, 1.0))
-        for name in weights
-    }
+    # however few the steps and heavy the momentum: as far on its way as 0.9 is after UPDATE_STEPS
+    catch_up = {name: max(1.0, REACHED_BY_MOMENTUM_09 / reached.get(name, 1.0)) for name in weights}
+    steady = {name: (end[name] - half[name]) / (steps - steps // 2) * catch_up[name] for name in weights}
     for name in shrinks:
         if not shrinks[name]:
             decay[name] = _coupled_decay(
-                steady[name], weights[name], gradients, name, float(groups[name]["weight_decay"])
+                steady[name], weights[name], gradients, name, group_number(groups[name], "weight_decay")
             )
     speed = {name: 1 / max(reached[name], REACHED_BY_MOMENTUM_09) for name in decay}
     return EffectiveUpdate({name: first[name] - weights[name] for name in weights}, steady, decay, speed)
@@ -112,33 +108,33 @@ def _weights_after_steps(
     copies: Mapping[str, nn.Parameter],
     gradients: Sequence[Weights],
     steps: int,
-    hold: Weights | None = None,
+    reset_to: Weights | None = None,
 ) -> list[dict[str, Tensor]]:
-    """The weights after the first, half, and all of the steps; each made from `hold` if given."""
+    """The weights after the first, half, and all of the steps; each made from `reset_to` if given."""
     marks = []
-    gone = {name: torch.zeros_like(copy) for name, copy in copies.items()}
+    moved = {name: torch.zeros_like(copy) for name, copy in copies.items()}
     try:
         for step in range(steps):
             for name, copy in copies.items():
                 copy.grad = gradients[step % len(gradients)][name].clone()
             optimizer.step()
-            if hold is not None:
-                _take_back(copies, hold, gone)
+            if reset_to is not None:
+                _reset(copies, reset_to, moved)
             if step in (0, steps // 2 - 1, steps - 1):
-                marks.append({name: copy.detach() + gone[name] for name, copy in copies.items()})
-    except Exception as error:  # whatever a stranger's optimizer raises
-        raise RequestError(f"preflight: the optimizer cannot be asked: {error_with_type(error)}") from error
+                marks.append({name: copy.detach() + moved[name] for name, copy in copies.items()})
+    except Exception as error:  # whatever a user's optimizer raises
+        raise RequestError(f"preflight: the optimizer cannot be run: {error_with_type(error)}") from error
     return marks
 
 
 @torch.no_grad()
-def _take_back(copies: Mapping[str, nn.Parameter], hold: Weights, gone: Mapping[str, Tensor]) -> None:
+def _reset(copies: Mapping[str, nn.Parameter], reset_to: Weights, moved: Mapping[str, Tensor]) -> None:
     for name, copy in copies.items():
-        gone[name].add_(copy - hold[name])
-        copy.copy_(hold[name])
+        moved[name].add_(copy - reset_to[name])
+        copy.copy_(reset_to[name])
 
 
-def _groups(optimizer: Optimizer, copies: Mapping[str, nn.Parameter]) -> dict[str, dict[str, Any]]:
+def _groups(optimizer: Optimizer, copies: Mapping[str, nn.Parameter]) -> dict[str, ParamGroup]:
     """The group of each weight that the optimizer holds."""
     names = {id(copy): name for name, copy in copies.items()}
     return {
@@ -146,12 +142,12 @@ def _groups(optimizer: Optimizer, copies: Mapping[str, nn.Parameter]) -> dict[st
     }
 
 
-def _has_decay(group: Mapping[str, Any]) -> bool:
-    return float(group.get("weight_decay") or 0.0) > 0 and float(group.get("lr") or 0.0) > 0
+def _has_decay(group: ParamGroup) -> bool:
+    return group_number(group, "weight_decay") > 0 and group_number(group, "lr") > 0
 
 
 def _decay_is_decoupled(
-    optimizer: Optimizer, group: Mapping[str, Any], make: MakeOptimizer, weights: Weights
+    optimizer: Optimizer, group: ParamGroup, make: MakeOptimizer, weights: Weights
 ) -> bool:
     """Whether decay shrinks the weights by one factor a step, whatever the gradient."""
     if isinstance(optimizer, torch.optim.SGD | torch.optim.AdamW):
@@ -162,7 +158,7 @@ def _decay_is_decoupled(
 
 
 def _shrinks_without_gradient(make: MakeOptimizer, weights: Weights) -> bool:
-    """Asked of an optimizer that torch does not know: a step without gradient, weight by weight."""
+    """For an optimizer that is not torch's: seen from a step without gradient, weight by weight."""
     copies = {name: nn.Parameter(w.clone()) for name, w in weights.items()}
     for copy in copies.values():
         copy.grad = torch.zeros_like(copy)
@@ -172,13 +168,13 @@ def _shrinks_without_gradient(make: MakeOptimizer, weights: Weights) -> bool:
     return bool(changed.mean() < 0) and bool(changed.std(correction=0) <= PROPORTIONAL * changed.mean().abs())
 
 
-def _decay_per_step(group: Mapping[str, Any]) -> float:
+def _decay_per_step(group: ParamGroup) -> float:
     """lr λ; times (1 − dampening)/(1 − β) with SGD, which hands decay to momentum with the gradient."""
-    decay = float(group["lr"]) * float(group["weight_decay"])
-    beta = float(group.get("momentum") or 0.0)
+    decay = group_number(group, "lr") * group_number(group, "weight_decay")
+    beta = group_number(group, "momentum")
     if "dampening" not in group or not beta:
         return decay
-    return decay * (1 - float(group["dampening"])) / (1 - beta)
+    return decay * (1 - group_number(group, "dampening")) / (1 - beta)
 
 
 def _coupled_decay(
@@ -189,12 +185,12 @@ def _coupled_decay(
     return torch.where(total != 0, decay * update.abs() / total.abs().clamp(min=1e-38), 0.0)
 
 
-def _momentum_reached(group: Mapping[str, Any], steps: int) -> float:
+def _momentum_reached(group: ParamGroup, steps: int) -> float:
     """How far SGD's momentum has come to its speed in the second half of the steps, on the mean; 1 without.
 
     The same recursion as torch's, for a gradient of 1: b ← β b + (1 − dampening), the first b being 1.
     """
-    beta, dampening = float(group.get("momentum") or 0.0), float(group.get("dampening") or 0.0)
+    beta, dampening = group_number(group, "momentum"), group_number(group, "dampening")
     if "dampening" not in group or not 0 < beta < 1 or dampening >= 1:
         return 1.0
     updates, buffer = [], 1.0

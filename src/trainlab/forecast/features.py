@@ -91,11 +91,11 @@ def _angle(measured: InitialMeasurement) -> dict[str, float]:
         "align_end": labels[-1].change_alignment,
         "angle": measured.linear.change_alignment,
         "gain_downhill": max(0.0, *(p.gain for p in downhill)),
-        "accuracy": max(p.accuracy for p in downhill) - measured.start.commonest,
+        "accuracy": max(p.accuracy for p in downhill) - measured.start.majority_share,
         "difference": differences[-1] if differences else -7.0,
         "least_difference": min(differences, default=-7.0),
         **_linear(measured),
-        "signal_share": clipped_log10(measured.signal_share, -6, 1),
+        "signal_share": clipped_log10(measured.label_gradient_share, -6, 1),
         "agreement": measured.agreement if math.isfinite(measured.agreement) else 0.0,
     }
 
@@ -106,7 +106,7 @@ def _linear(measured: InitialMeasurement) -> dict[str, float]:
     if run is None:
         return {"linear_accuracy": 0.0, "linear_alignment": 0.0, "linear_gain": -1.0, "linear_fit": 0.0}
     return {
-        "linear_accuracy": run.end.accuracy - run.end.commonest,
+        "linear_accuracy": run.end.accuracy - run.end.majority_share,
         "linear_alignment": run.end.alignment,
         "linear_gain": max(run.end.gain, -1.0),
         "linear_fit": clipped_log10(run.fit_loss / max(guessing, 1e-9), -1, 2),
@@ -115,7 +115,7 @@ def _linear(measured: InitialMeasurement) -> dict[str, float]:
 
 def _scale(measured: InitialMeasurement) -> dict[str, float]:
     steps, spread = measured.budget.full_steps, measured.start.spread
-    moves = [clipped_log10(layer.signal_step * steps, -8, 3) for layer in measured.layers.values()] or [-8.0]
+    moves = [clipped_log10(layer.label_step * steps, -8, 3) for layer in measured.layers.values()] or [-8.0]
     linear = measured.linear.change_rms / measured.linear.steps * steps
     end = measured.toward_labels[-1].change_rms
     return {

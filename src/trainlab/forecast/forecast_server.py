@@ -14,7 +14,7 @@ from trainlab.settings import settings_from_json
 
 
 def serve(questions: TextIO, answers: TextIO) -> None:
-    """Answers each question: {"forecast": …} as `Forecast.plain` has it, or {"error": one line}."""
+    """Answers each question: {"forecast": …} as `Forecast.to_dict` has it, or {"error": one line}."""
     import torch
 
     from trainlab.forecast.run_forecast import forecast_run
@@ -29,7 +29,7 @@ def _answer(line: str, forecast_run: Any) -> dict[str, Any]:
         text, trusted = json.loads(line)
         settings = settings_from_json(text, trusted)
         settings = settings.replace(trainer=settings.trainer.replace(threads=1))
-        return {"forecast": forecast_run(settings).plain()}
+        return {"forecast": forecast_run(settings).to_dict()}
     except Exception as error:  # whatever it was, whoever asked is told, and the next question is answered
         return {"error": error_message(error)}
 

@@ -1,10 +1,9 @@
-"""A copy of the network at its initialization, seen from all sides: as it is trained and as it is tested.
+"""A copy of the network at its initialization as a function of its weights, in training and in evaluation.
 
 Legend: N images, K classes, B images of a training batch, C channels.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from functools import partial
 
 import torch
@@ -14,7 +13,7 @@ from torch.func import functional_call
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from trainlab.errors import RequestError, error_with_type
-from trainlab.forecast.isolation import copy_model, preserve_global_state, unwrap_model
+from trainlab.forecast.isolation import copy_model, unwrap_model
 
 Weights = Mapping[str, Tensor]
 """A value for each trainable parameter, by its name in the network."""
@@ -27,11 +26,12 @@ class FunctionalModel:
     """A copy of `model` as a function of its trainable weights.
 
     Each module has the mode in which it was handed over; a network that is wholly in eval mode is taken as
-    one that `train()` is called on before training, which `notes` says. In a pass of training BatchNorm
+    one that `train()` is called on before training, and `notes` tells so. In a pass of training BatchNorm
     normalizes batches of `batch_size` images (None: all at once) and dropout draws from `seed`, the same for
     the same one. In any other pass there is no dropout, and BatchNorm normalizes by all images, which
     stand for its running statistics, as far as these have come in `steps` steps (None: all the way). Every
-    pass gets copies of images and buffers, so that no statistic moves. Use inside `held()`.
+    pass gets copies of images and buffers, so that no statistic moves. Use inside
+    `preserve_global_state()`.
 
     parameters: of the network that was handed over, those that are trained, in the order of `weights`.
     """
@@ -48,7 +48,7 @@ class FunctionalModel:
         self.batch_size: int | None = None
         self.steps: int | None = None
         self._is_training_pass = False
-        self._seen: dict[_BatchNorm, tuple[Tensor, Tensor]] | None = None
+        self._batch_statistics: dict[_BatchNorm, tuple[Tensor, Tensor]] | None = None
         self._set_modes()
 
     def _set_modes(self) -> None:
@@ -69,23 +69,17 @@ class FunctionalModel:
             if module.training and type(module).forward is _BatchNorm.forward:
                 module.forward = partial(_batch_norm_by_batches, module, self)
         # what keeps statistics is tested as it is trained: there are none yet that it could be tested with
-        self._random = [m for m in modules if m.training and not _keeps_statistics(m)]
-
-    @contextmanager
-    def held(self) -> Iterator[None]:
-        """All that belongs to the process is put back at the end: random states, flags, modes of torch."""
-        with preserve_global_state():
-            yield
+        self._mode_dependent = [m for m in modules if m.training and not _keeps_statistics(m)]
 
     def logits(self, x_NCHW: Tensor, weights: Weights | None = None, seed: int | None = None) -> Tensor:
         """Logits_NK at `weights`, or at the model's own; in a pass of training, where `seed` is given.
 
         Raises RequestError where the network does not give (N, K) for such images.
         """
-        return self.checked(self.run(x_NCHW, weights, seed), len(x_NCHW))
+        return self.check_logits(self.forward(x_NCHW, weights, seed), len(x_NCHW))
 
     @staticmethod
-    def checked(logits_NK: object, images: int) -> Tensor:
+    def check_logits(logits_NK: object, images: int) -> Tensor:
         """The network's output, if it is logits of shape (N, K). Raises RequestError where it is not."""
         if not isinstance(logits_NK, Tensor):
             raise RequestError(
@@ -101,22 +95,24 @@ class FunctionalModel:
             )
         return logits_NK.float()
 
-    def run(self, x_NCHW: Tensor, weights: Weights | None = None, seed: int | None = None) -> Tensor:
-        """What the network gives, as it is. Raises RequestError where it cannot be run on such images."""
-        return self.given(x_NCHW.clone(), weights, seed)
+    def forward(self, x_NCHW: Tensor, weights: Weights | None = None, seed: int | None = None) -> Tensor:
+        """The network's raw output. Raises RequestError where it cannot be run on such images."""
+        return self.forward_in_place(x_NCHW.clone(), weights, seed)
 
-    def given(self, x_NCHW: Tensor, weights: Weights | None = None, seed: int | None = None) -> Tensor:
+    def forward_in_place(
+        self, x_NCHW: Tensor, weights: Weights | None = None, seed: int | None = None
+    ) -> Tensor:
         """The same for these very images, which the network may change."""
         used = self.weights if weights is None else weights
-        self._seen = None
-        if seed is None and self.lag > NEGLIGIBLE_LAG:
-            self._seen = {}
-            self._called(x_NCHW.clone(), used, seed)
-        return self._called(x_NCHW, used, seed)
+        self._batch_statistics = None
+        if seed is None and self.statistics_lag > NEGLIGIBLE_LAG:
+            self._batch_statistics = {}
+            self._call(x_NCHW.clone(), used, seed)
+        return self._call(x_NCHW, used, seed)
 
-    def _called(self, x_NCHW: Tensor, used: Weights, seed: int | None) -> Tensor:
+    def _call(self, x_NCHW: Tensor, used: Weights, seed: int | None) -> Tensor:
         buffers = {name: b.clone() for name, b in self.model.named_buffers()}
-        self._turn(seed is not None)
+        self._set_training_pass(seed is not None)
         torch.manual_seed(seed or 0)
         try:
             return functional_call(self.model, {**buffers, **used}, (x_NCHW,))
@@ -125,23 +121,23 @@ class FunctionalModel:
         except Exception as error:
             raise RequestError(f"preflight: {explain_failed_pass(self.model, x_NCHW, error)}") from error
 
-    def _turn(self, is_training_pass: bool) -> None:
+    def _set_training_pass(self, is_training_pass: bool) -> None:
         if is_training_pass != self._is_training_pass:
             self._is_training_pass = is_training_pass
-        for module in self._random:
+        for module in self._mode_dependent:
             module.training = is_training_pass
 
-    def leaves(self, weights: Weights | None = None) -> dict[str, nn.Parameter]:
+    def leaf_weights(self, weights: Weights | None = None) -> dict[str, nn.Parameter]:
         """The weights as leaves that gradients can be taken by; modules still find parameters in them."""
         return {name: nn.Parameter(w.detach()) for name, w in (weights or self.weights).items()}
 
     @property
-    def lag(self) -> float:
+    def statistics_lag(self) -> float:
         """Largest share of their first values in BatchNorm's running statistics after `steps` steps."""
         norms = [m for m in self.model.modules() if isinstance(m, _BatchNorm) and m.training]
         return max((_initial_share(m, self.steps) for m in norms), default=0.0) if self.steps else 0.0
 
-    def normalizes_in(self, images: int) -> int:
+    def batch_count(self, images: int) -> int:
         """Into how many batches BatchNorm parts so many images in the pass that goes on."""
         if not self._is_training_pass or self.batch_size is None:
             return 1
@@ -162,17 +158,19 @@ def _keeps_statistics(module: nn.Module) -> bool:
     return any(b is not None and b.is_floating_point() for b in module._buffers.values())
 
 
-def _batch_norm_by_batches(norm: _BatchNorm, subject: FunctionalModel, x: Tensor) -> Tensor:
+def _batch_norm_by_batches(norm: _BatchNorm, network: FunctionalModel, x: Tensor) -> Tensor:
     """BatchNorm of a part, whose images are normalized in batches as large as those of the training."""
     norm._check_input_dim(x)
-    parts = subject.normalizes_in(len(x))
+    parts = network.batch_count(len(x))
     if parts > 1:
         return _batch_norm_in_parts(norm, x, parts)
-    if subject._seen is not None and subject.steps is not None and norm.running_mean is not None:
-        if norm in subject._seen:
-            return _batch_norm_lagging(norm, x, *subject._seen[norm], _initial_share(norm, subject.steps))
+    if network._batch_statistics is not None and network.steps is not None and norm.running_mean is not None:
+        if norm in network._batch_statistics:
+            return _batch_norm_lagging(
+                norm, x, *network._batch_statistics[norm], _initial_share(norm, network.steps)
+            )
         axes = [axis for axis in range(x.dim()) if axis != 1]
-        subject._seen[norm] = x.mean(axes), x.var(axes, correction=0)
+        network._batch_statistics[norm] = x.mean(axes), x.var(axes, correction=0)
     return _BatchNorm.forward(norm, x)
 
 

@@ -1,4 +1,4 @@
-"""Gradients at the network's own weights and at displaced ones, and what their differences say.
+"""Gradients at the network's own weights and at displaced ones, and the curvature that they show.
 
 Legend: N images, K classes.
 """
@@ -14,35 +14,35 @@ from torch import Tensor
 from trainlab.forecast.functional_model import FunctionalModel, Weights, displace, inner_product
 from trainlab.forecast.image_sample import ImagePart
 
-TINY = 1e-3
+DIFFERENCE_STEP = 1e-3
 """Relative displacement for the difference of two gradients, the product of Hessian and direction."""
 
 
 @dataclass(frozen=True)
 class Gradients:
-    """On one part: of the loss (`downhill`), and toward the labels less their shares (`signal`).
+    """On one part: that of the loss, and that toward the labels less their shares.
 
-    loss: mean cross-entropy, nats. clip_leaves: the share of its length that clipping leaves the loss's.
+    loss: mean cross-entropy, nats. clip_leaves: the share of its length that clipping leaves to the loss's.
     """
 
     loss: float
-    downhill: Weights
-    signal: Weights
+    loss_gradient: Weights
+    label_gradient: Weights
     clip_leaves: float = 1.0
 
 
-def compute_gradients(subject: FunctionalModel, part: ImagePart, clip: float | None = None) -> Gradients:
+def compute_gradients(network: FunctionalModel, part: ImagePart, clip: float | None = None) -> Gradients:
     """Both gradients, by one pass forward and two back; `clip` is the largest norm of the loss's."""
-    leaves = subject.leaves()
-    logits_NK = subject.logits(part.x_NCHW, leaves, part.seed)
-    signal = gradient_by_name(label_objective(logits_NK, part.y_N), leaves, keep=True)
+    leaves = network.leaf_weights()
+    logits_NK = network.logits(part.x_NCHW, leaves, part.seed)
+    label_gradient = gradient_by_name(label_objective(logits_NK, part.y_N), leaves, retain_graph=True)
     # last, so that what hooks see of activations' gradients is the loss's
     loss = F.cross_entropy(logits_NK, part.y_N)
-    downhill = gradient_by_name(loss, leaves)
-    factor = min(1.0, safe_ratio(clip, weights_norm(downhill))) if clip else 1.0
+    loss_gradient = gradient_by_name(loss, leaves)
+    factor = min(1.0, safe_ratio(clip, weights_norm(loss_gradient))) if clip else 1.0
     if factor < 1:
-        signal, downhill = scale_weights(signal, factor), scale_weights(downhill, factor)
-    return Gradients(float(loss.detach()), downhill, signal, factor)
+        loss_gradient, label_gradient = (scale_weights(g, factor) for g in (loss_gradient, label_gradient))
+    return Gradients(float(loss.detach()), loss_gradient, label_gradient, factor)
 
 
 def label_objective(logits_NK: Tensor, y_N: Tensor) -> Tensor:
@@ -50,18 +50,20 @@ def label_objective(logits_NK: Tensor, y_N: Tensor) -> Tensor:
     return -(logits_NK * centered_one_hot(y_N, logits_NK.shape[1])).sum() / len(y_N)
 
 
-def gradient_by_name(of: Tensor, leaves: Mapping[str, Tensor], keep: bool = False) -> dict[str, Tensor]:
-    """By name; zero where a weight has no part in it."""
-    if not of.requires_grad:
+def gradient_by_name(
+    value: Tensor, leaves: Mapping[str, Tensor], retain_graph: bool = False
+) -> dict[str, Tensor]:
+    """∂value/∂leaf by name; zero where a leaf has no part in it."""
+    if not value.requires_grad:
         return {name: torch.zeros_like(leaf) for name, leaf in leaves.items()}
     found = torch.autograd.grad(
-        of, list(leaves.values()), retain_graph=keep, allow_unused=True, materialize_grads=True
+        value, list(leaves.values()), retain_graph=retain_graph, allow_unused=True, materialize_grads=True
     )
     return dict(zip(leaves, (g.detach() for g in found), strict=True))
 
 
 def step_curvature(
-    subject: FunctionalModel, part: ImagePart, first: Weights, downhill: Weights
+    network: FunctionalModel, part: ImagePart, first: Weights, loss_gradient: Weights
 ) -> tuple[float, float]:
     """(overshoot, sharpness) of the first step u.
 
@@ -71,16 +73,16 @@ def step_curvature(
     """
 
     def hessian_times(direction: Weights) -> Weights:
-        by = small_step_scale(subject.weights, direction, TINY)
-        leaves = subject.leaves(displace(subject.weights, direction, by))
+        by = small_step_scale(network.weights, direction, DIFFERENCE_STEP)
+        leaves = network.leaf_weights(displace(network.weights, direction, by))
         there = gradient_by_name(
-            F.cross_entropy(subject.logits(part.x_NCHW, leaves, part.seed), part.y_N), leaves
+            F.cross_entropy(network.logits(part.x_NCHW, leaves, part.seed), part.y_N), leaves
         )
-        return {name: (there[name] - downhill[name]) / by for name in there}
+        return {name: (there[name] - loss_gradient[name]) / by for name in there}
 
-    metric = {name: first[name].abs() / (downhill[name].abs() + 1e-30) for name in first}
+    metric = {name: first[name].abs() / (loss_gradient[name].abs() + 1e-30) for name in first}
     curved = hessian_times(first)
-    overshoot = safe_ratio(inner_product(first, curved), abs(inner_product(first, downhill)))
+    overshoot = safe_ratio(inner_product(first, curved), abs(inner_product(first, loss_gradient)))
     direction = {name: metric[name] * curved[name] for name in curved}
     curved = hessian_times(direction)
     size = sum(
@@ -91,18 +93,18 @@ def step_curvature(
 
 
 def label_gradient_growth(
-    subject: FunctionalModel, part: ImagePart, update: Weights, steps: float, signal: Weights
+    network: FunctionalModel, part: ImagePart, update: Weights, steps: float, label_gradient: Weights
 ) -> float:
-    """Norm of the gradient toward the labels `steps` updates from here, over that of `signal`; inf if lost.
+    """Norm of the label gradient `steps` updates from here, over that of `label_gradient`; inf if lost.
 
     0 where the step has killed the network (dead, saturated), large where the step has thrown it off.
     """
-    leaves = subject.leaves(displace(subject.weights, update, steps))
-    logits_NK = subject.logits(part.x_NCHW, leaves, part.seed)
+    leaves = network.leaf_weights(displace(network.weights, update, steps))
+    logits_NK = network.logits(part.x_NCHW, leaves, part.seed)
     if not torch.isfinite(logits_NK).all():
         return math.inf
     grown = weights_norm(gradient_by_name(label_objective(logits_NK, part.y_N), leaves))
-    return math.inf if math.isnan(grown) else safe_ratio(grown, weights_norm(signal))
+    return math.inf if math.isnan(grown) else safe_ratio(grown, weights_norm(label_gradient))
 
 
 def small_step_scale(weights: Weights, direction: Weights, relative: float) -> float:

@@ -202,16 +202,16 @@ class ImageSample:
         return self.all_y_N.unique()
 
 
-def take_sample(batches: Batches, subject: FunctionalModel) -> ImageSample:
+def take_sample(batches: Batches, network: FunctionalModel) -> ImageSample:
     """The first images of `batches`, as many as can be afforded for this network.
 
     Raises RequestError for fewer than four images, and for what is no batch of images and classes.
     """
     xs, ys, wanted, part, is_affordable = [], [], 4, 1, True
-    for x_NCHW, y_N in read_batches(batches, subject.model):
+    for x_NCHW, y_N in read_batches(batches, network.model):
         if not xs and len(x_NCHW):
             part, held, is_affordable = _affordable_images(
-                subject, x_NCHW[:2].to(subject.device), len(x_NCHW)
+                network, x_NCHW[:2].to(network.device), len(x_NCHW)
             )
             wanted = 2 * part + held
         xs.append(x_NCHW.detach())
@@ -226,9 +226,9 @@ def take_sample(batches: Batches, subject: FunctionalModel) -> ImageSample:
         raise RequestError(
             f"preflight: got images of the shapes {shapes[0]} and {shapes[1]}, expected one shape"
         )
-    x_NCHW, y_N = torch.cat(xs)[:count].to(subject.device), torch.cat(ys)[:count].to(subject.device)
+    x_NCHW, y_N = torch.cat(xs)[:count].to(network.device), torch.cat(ys)[:count].to(network.device)
     # of few images the held ones are fewer, or were seen: BatchNorm needs its 32
-    size = part if count == wanted else max(count // 4, min(_fewest_images(subject), count // 2))
+    size = part if count == wanted else max(count // 4, min(_fewest_images(network), count // 2))
     held = max(count - 2 * size, size)
     return ImageSample(
         ImagePart(x_NCHW[:size], y_N[:size], 1),
@@ -239,17 +239,17 @@ def take_sample(batches: Batches, subject: FunctionalModel) -> ImageSample:
     )
 
 
-def _fewest_images(subject: FunctionalModel) -> int:
-    return FEWEST_WITH_BATCHNORM if subject.has_batch_statistics else FEWEST_IMAGES
+def _fewest_images(network: FunctionalModel) -> int:
+    return FEWEST_WITH_BATCHNORM if network.has_batch_statistics else FEWEST_IMAGES
 
 
-def _affordable_images(subject: FunctionalModel, x_NCHW: Tensor, batch_size: int) -> tuple[int, int, bool]:
+def _affordable_images(network: FunctionalModel, x_NCHW: Tensor, batch_size: int) -> tuple[int, int, bool]:
     """Images of a part, and of those held out; whether they can be afforded."""
-    passes = AFFORDED_MULTIPLY_ADDS / max(image_cost(subject, x_NCHW), 1)
+    passes = AFFORDED_MULTIPLY_ADDS / max(image_cost(network, x_NCHW), 1)
     if passes >= MOST_IMAGES * (PASSES + 4 * PASSES_HELD):
         part = _whole_batches(MOST_IMAGES, batch_size)
         return part, 4 * part, True
-    affordable, fewest = int(passes / (PASSES + 2 * PASSES_HELD)), _fewest_images(subject)
+    affordable, fewest = int(passes / (PASSES + 2 * PASSES_HELD)), _fewest_images(network)
     if affordable < fewest:
         return fewest, fewest, False
     part = _whole_batches(min(affordable, MOST_IMAGES), batch_size)
@@ -261,18 +261,18 @@ def _whole_batches(images: int, batch_size: int) -> int:
     return images // batch_size * batch_size or images
 
 
-def image_cost(subject: FunctionalModel, x_NCHW: Tensor) -> float:
+def image_cost(network: FunctionalModel, x_NCHW: Tensor) -> float:
     """What one image costs, in multiply-adds: those of the weight layers, and what follows each output."""
-    products, outputs = count_layer_operations(subject, x_NCHW)
+    products, outputs = count_layer_operations(network, x_NCHW)
     return products + OF_AN_OUTPUT * outputs
 
 
-def count_layer_operations(subject: FunctionalModel, x_NCHW: Tensor) -> tuple[float, float]:
+def count_layer_operations(network: FunctionalModel, x_NCHW: Tensor) -> tuple[float, float]:
     """(multiply-adds, outputs) of the weight layers for one image, counted in a forward pass of these."""
     products: list[int] = []
     outputs: list[int] = []
     fan_in: Mapping[torch.nn.Module, int] = {
-        layer: fans(layer)[0] for _, layer in weight_layers(subject.model)
+        layer: fans(layer)[0] for _, layer in weight_layers(network.model)
     }
 
     def count(layer: torch.nn.Module, inputs: tuple, output: Tensor) -> None:
@@ -282,7 +282,7 @@ def count_layer_operations(subject: FunctionalModel, x_NCHW: Tensor) -> tuple[fl
     handles = [layer.register_forward_hook(count) for layer in fan_in]
     try:
         with torch.no_grad():
-            subject.run(x_NCHW)
+            network.forward(x_NCHW)
     finally:
         for handle in handles:
             handle.remove()

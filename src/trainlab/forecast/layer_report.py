@@ -1,7 +1,7 @@
 """Each layer as it was measured at initialization, and notes on layers that no step can move."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from torch import nn
 
@@ -9,43 +9,46 @@ from trainlab.forecast.answer import LayerReport
 from trainlab.forecast.measurement import InitialMeasurement
 from trainlab.nn.layers import weight_layers
 
+SHOWN_NAMES = 3
+"""Names of layers in a note."""
+
 
 def report_layers(measured: InitialMeasurement) -> list[LayerReport]:
     """The layers in forward order."""
     table: dict[str, dict[str, float]] = {}
     for layer, quantity, value in measured.rows:
         table.setdefault(layer, {})[quantity] = value
-    names = [name for name in table if "preactivation_std" in table[name]]
+    names = [name for name, quantities in table.items() if "preactivation_std" in quantities]
     hidden = [name for name in names if "activation_grad_norm" in table[name]]
     last = table[hidden[-1]]["activation_grad_norm"] if hidden else None
     return [_layer_report(name, table[name], measured, last) for name in names]
 
 
 def _layer_report(
-    name: str, of: dict[str, float], measured: InitialMeasurement, last: float | None
+    name: str, quantities: Mapping[str, float], measured: InitialMeasurement, last_gradient: float | None
 ) -> LayerReport:
-    moves = measured.layers.get(name)
-    gradient = of.get("activation_grad_norm")
+    movement = measured.layers.get(name)
+    gradient = quantities.get("activation_grad_norm")
     return LayerReport(
         name=name,
-        scale=math.hypot(of["preactivation_mean"], of["preactivation_std"]),
-        correlation=of.get("correlation"),
-        gradient=gradient / last if gradient is not None and last else None,
-        moves=moves.signal_step * measured.budget.full_steps if moves else None,
-        saturated=of.get("saturated"),
-        dead=of.get("dead"),
+        scale=math.hypot(quantities["preactivation_mean"], quantities["preactivation_std"]),
+        correlation=quantities.get("correlation"),
+        gradient=gradient / last_gradient if gradient is not None and last_gradient else None,
+        moves=movement.label_step * measured.budget.full_steps if movement else None,
+        saturated=quantities.get("saturated"),
+        dead=quantities.get("dead"),
     )
-
-
-SHOWN = 3
-"""Names that stand in a note."""
 
 
 def untrained_layer_notes(model: nn.Module, measured: InitialMeasurement) -> list[str]:
     """A line for each kind of weight layer that stays as it is."""
     layers = weight_layers(model)
     frozen = [name for name, layer in layers if not layer.get_parameter("weight").requires_grad]
-    idle = [name for name, of in measured.layers.items() if of.gradient_norm == 0 and of.signal_step == 0]
+    idle = [
+        name
+        for name, movement in measured.layers.items()
+        if movement.gradient_norm == 0 and movement.label_step == 0
+    ]
     lines = []
     if frozen:
         lines.append(f"{len(frozen)} of {len(layers)} weight layers are frozen: {_few(frozen)}")
@@ -61,11 +64,11 @@ def untrained_layer_notes(model: nn.Module, measured: InitialMeasurement) -> lis
 
 
 def _few(names: Sequence[str]) -> str:
-    return ", ".join(names[:SHOWN]) + (", …" if len(names) > SHOWN else "")
+    return ", ".join(names[:SHOWN_NAMES]) + (", …" if len(names) > SHOWN_NAMES else "")
 
 
 def _unregistered(model: nn.Module) -> Iterable[str]:
-    """Modules with weights in plain lists and dicts of the network's modules, by where they are."""
+    """Where modules with weights stand in plain lists and dicts of the network's modules."""
     known = {id(p) for p in model.parameters()}
     for place, module in model.named_modules():
         for name, value in vars(module).items():

@@ -19,15 +19,18 @@ from trainlab.forecast.effective_update import EffectiveUpdate
 from trainlab.forecast.functional_model import FunctionalModel
 from trainlab.forecast.image_sample import ImagePart
 
+PROBE_POINTS = 6
+"""Points along each line, from one step to all of them."""
+
 
 @dataclass(frozen=True)
 class LinePoint:
     """The network `steps` steps along, on held-out images.
 
-    gain: nats by which the centred logits beat the class shares, H(y) − CE(z + log share).
+    gain: nats by which the centered logits beat the class shares, H(y) − CE(z + log share).
     alignment: cosine −1..1 of z with y. change_alignment, change_rms: of z(steps) − z(0).
     spread: root mean square of z. accuracy, loss: of the logits as they are, share 0..1 and nats.
-    commonest, entropy: of the labels alone: share of the commonest class, loss of guessing the shares.
+    majority_share, entropy: of the labels alone: share of the most common class, loss of guessing the shares.
     """
 
     steps: float
@@ -37,7 +40,7 @@ class LinePoint:
     change_rms: float
     spread: float
     accuracy: float
-    commonest: float
+    majority_share: float
     entropy: float
     loss: float
 
@@ -46,9 +49,11 @@ def evaluate_logits(steps: float, logits_NK: Tensor, start_NK: Tensor, y_N: Tens
     """The numbers of one point; where logits are not finite, the worst there are."""
     onehot_NK = F.one_hot(y_N, logits_NK.shape[1]).double()
     y_NK, share_K = centered(onehot_NK), onehot_NK.mean(0).clamp(min=1e-9)
-    commonest, entropy = float(share_K.max()), -float((onehot_NK.mean(0) * share_K.log()).sum())
+    majority_share, entropy = float(share_K.max()), -float((onehot_NK.mean(0) * share_K.log()).sum())
     if not torch.isfinite(logits_NK).all() or not torch.isfinite(start_NK).all():
-        return LinePoint(steps, -math.inf, 0.0, 0.0, math.inf, math.inf, 0.0, commonest, entropy, math.inf)
+        return LinePoint(
+            steps, -math.inf, 0.0, 0.0, math.inf, math.inf, 0.0, majority_share, entropy, math.inf
+        )
     z_NK, z0_NK = centered(logits_NK), centered(start_NK)
     change_NK = z_NK - z0_NK
     return LinePoint(
@@ -59,7 +64,7 @@ def evaluate_logits(steps: float, logits_NK: Tensor, start_NK: Tensor, y_N: Tens
         change_rms=float(change_NK.square().mean().sqrt()),
         spread=float(z_NK.square().mean().sqrt()),
         accuracy=float((logits_NK.argmax(1) == y_N).double().mean()),
-        commonest=commonest,
+        majority_share=majority_share,
         entropy=entropy,
         loss=float(F.cross_entropy(logits_NK.double(), y_N)),
     )
@@ -82,32 +87,30 @@ def probed_steps(steps: int, count: int) -> Sequence[float]:
     return [steps ** (i / (count - 1)) for i in range(count)] if steps > 1 else [1.0]
 
 
-PROBE_POINTS = 6
-"""Places along each ray, from one step to all of them."""
-
-
 class LineProbes:
-    """Held-out images, looked at from displaced weights; each point once."""
+    """What displaced weights do for held-out images; each point is computed once."""
 
-    def __init__(self, subject: FunctionalModel, held: ImagePart) -> None:
-        self.subject, self.held = subject, held
-        self.seen: dict[int, dict[float, LinePoint]] = {}
+    def __init__(self, network: FunctionalModel, held_out: ImagePart) -> None:
+        self.network, self.held_out = network, held_out
+        self.points: dict[int, dict[float, LinePoint]] = {}
         self.start_NK: Tensor | None = None
 
     def start(self) -> LinePoint:
         if self.start_NK is None:
-            self.start_NK = self.subject.logits(self.held.x_NCHW)
-        return evaluate_logits(0.0, self.start_NK, self.start_NK, self.held.y_N)
+            self.start_NK = self.network.logits(self.held_out.x_NCHW)
+        return evaluate_logits(0.0, self.start_NK, self.start_NK, self.held_out.y_N)
 
     def along(self, update: EffectiveUpdate, steps: int) -> list[LinePoint]:
-        """Evenly in the logarithm up to `steps`; of a second run, what the first one saw and its end."""
-        seen = self.seen.setdefault(id(update), {})
-        for count in [steps] if seen else probed_steps(steps, PROBE_POINTS):
-            if count not in seen:
-                seen[count] = self.at(update, count)
-        return [seen[count] for count in sorted(seen) if count <= steps]
+        """Evenly in the logarithm up to `steps`; of a longer run, the points of the first one and its end."""
+        points = self.points.setdefault(id(update), {})
+        for count in [steps] if points else probed_steps(steps, PROBE_POINTS):
+            if count not in points:
+                points[count] = self.at(update, count)
+        return [points[count] for count in sorted(points) if count <= steps]
 
     def at(self, update: EffectiveUpdate, steps: float) -> LinePoint:
-        logits_NK = self.subject.logits(self.held.x_NCHW, update.displaced(self.subject.weights, steps))
+        logits_NK = self.network.logits(
+            self.held_out.x_NCHW, update.displaced_weights(self.network.weights, steps)
+        )
         assert self.start_NK is not None
-        return evaluate_logits(steps, logits_NK, self.start_NK, self.held.y_N)
+        return evaluate_logits(steps, logits_NK, self.start_NK, self.held_out.y_N)

@@ -21,7 +21,7 @@ from trainlab.errors import RequestError
 from trainlab.forecast.effective_update import effective_update
 from trainlab.forecast.functional_model import FunctionalModel, Weights, displace, inner_product
 from trainlab.forecast.gradients import (
-    TINY,
+    DIFFERENCE_STEP,
     Gradients,
     centered_one_hot,
     scale_weights,
@@ -81,11 +81,11 @@ class LinearizedNetwork:
 
 
 def linearize(
-    subject: FunctionalModel, sample: ImageSample, make: MakeOptimizer, one: Gradients, two: Gradients
+    network: FunctionalModel, sample: ImageSample, make: MakeOptimizer, one: Gradients, two: Gradients
 ) -> LinearizedNetwork | None:
     """None where logits or their derivatives are not finite, or nothing moves."""
-    fitted = _Fitted(subject, sample)
-    rate = _rate(make, subject.weights, one.downhill, two.downhill)
+    fitted = _Fitted(network, sample)
+    rate = _rate(make, network.weights, one.loss_gradient, two.loss_gradient)
     basis = _krylov(fitted, rate)
     if basis is None or basis[0].shape[1] == 0:
         return None
@@ -95,17 +95,17 @@ def linearize(
 class _Fitted:
     """Both parts that gradients may be taken from, with the graph of their logits; the part held out."""
 
-    def __init__(self, subject: FunctionalModel, sample: ImageSample) -> None:
-        self.subject, self.x_B = subject, sample.held.x_NCHW
+    def __init__(self, network: FunctionalModel, sample: ImageSample) -> None:
+        self.network, self.x_B = network, sample.held.x_NCHW
         self.x_A = torch.cat([sample.first.x_NCHW, sample.second.x_NCHW])
         self.y_A = torch.cat([sample.first.y_N, sample.second.y_N])
         self._has_tangents = True
         self.depth = DEPTH if sample.is_affordable else DEPTH_OF_HEAVY
-        self.leaves = subject.leaves()
-        self.logits_AK = subject.logits(self.x_A, self.leaves, BOTH_PARTS)
+        self.leaves = network.leaf_weights()
+        self.logits_AK = network.logits(self.x_A, self.leaves, BOTH_PARTS)
         self.start_AK = self.logits_AK.detach().double()
         with torch.no_grad():
-            self.start_BK = subject.logits(self.x_B).double()
+            self.start_BK = network.logits(self.x_B).double()
 
     def residuals(self) -> list[Tensor]:
         classes = self.start_AK.shape[1]
@@ -137,17 +137,17 @@ class _Fitted:
         with torch.no_grad(), forward_ad.dual_level(), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # torch's, about itself, the first time
             dual = {
-                name: forward_ad.make_dual(w, direction[name]) for name, w in self.subject.weights.items()
+                name: forward_ad.make_dual(w, direction[name]) for name, w in self.network.weights.items()
             }
-            primal, tangent = forward_ad.unpack_dual(self.subject.logits(x_NCHW, dual, seed))
+            primal, tangent = forward_ad.unpack_dual(self.network.logits(x_NCHW, dual, seed))
         return torch.zeros_like(primal).double() if tangent is None else tangent.double()
 
     def _difference(self, x_NCHW: Tensor, direction: Weights, seed: int | None) -> Tensor:
-        weights = self.subject.weights
-        by = small_step_scale(weights, direction, TINY)
+        weights = self.network.weights
+        by = small_step_scale(weights, direction, DIFFERENCE_STEP)
         with torch.no_grad():
             ahead, back = (
-                self.subject.logits(x_NCHW, displace(weights, direction, s * by), seed).double()
+                self.network.logits(x_NCHW, displace(weights, direction, s * by), seed).double()
                 for s in (1, -1)
             )
         return (ahead - back) / (2 * by)

@@ -1,4 +1,4 @@
-"""The optimizer and the schedule as they are handed over, turned into ones over copies of the weights.
+"""The user's optimizer and schedule, turned into ones over copies of the weights.
 
 A function of the parameters is called with copies. An optimizer that exists already, over the network's own
 parameters, is copied: its class, groups and state over copies of these. Neither is ever stepped itself.
@@ -10,22 +10,26 @@ import math
 import warnings
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
-from typing import Any
+from typing import SupportsFloat
 
 import torch
 from torch import nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
+from trainlab.diagnosis.evidence import SettingsSummary
 from trainlab.errors import RequestError, error_with_type
 
 MakeOptimizer = Callable[[Iterable[nn.Parameter]], Optimizer]
-"""Of given parameters a new optimizer over them."""
+"""Makes a new optimizer over given parameters."""
+
+ParamGroup = dict[str, object]
+"""One of an optimizer's `param_groups`: its parameters, rate, momentum, …"""
 
 OptimizerLike = Optimizer | type[Optimizer] | MakeOptimizer
 """An optimizer over the network's parameters, an optimizer's class, or a function that makes one."""
 
-ScheduleLike = Callable[[Optimizer, int], Any] | LRScheduler
+ScheduleLike = Callable[[Optimizer, int], LRScheduler | None] | LRScheduler
 """`schedule(optimizer, steps)` gives a torch scheduler or None; or a scheduler. It is advanced every step."""
 
 EXPECTED_OPTIMIZER = (
@@ -36,7 +40,7 @@ EXPECTED_OPTIMIZER = (
 class OptimizerFactory:
     """Makes optimizers over copies of the network's trainable `parameters`, in their order.
 
-    `notes` says what was assumed. Raises RequestError, when it is made or called, for what is no optimizer,
+    `notes` tells what was assumed. Raises RequestError, when it is made or called, for what is no optimizer,
     and for one over other parameters.
     """
 
@@ -44,26 +48,26 @@ class OptimizerFactory:
         self.parameters = list(parameters)
         self.notes: list[str] = []
         self._existing: Optimizer | None = None
-        self._make: Callable[..., Any] | None = None
+        self._make: Callable[..., object] | None = None
         inner = getattr(optimizer, "optimizer", None)  # a trainer's wrapper around one
         if isinstance(inner, Optimizer) and not isinstance(optimizer, Optimizer):
             optimizer = inner
         if isinstance(optimizer, Optimizer):
-            self._existing = self._over_the_network(optimizer)
+            self._existing = self._checked(optimizer)
         elif callable(optimizer):
             self._make = optimizer
         else:
             raise RequestError(f"preflight: optimizer={_described(optimizer)}: {EXPECTED_OPTIMIZER}")
-        self.parts = self._look()
+        self.rate = self._inspect()
 
     def __call__(self, parameters: Iterable[nn.Parameter]) -> Optimizer:
         """An optimizer over these copies."""
-        given = list(parameters)
+        copies = list(parameters)
         if self._existing is not None:
-            return self._twin(self._existing, given)
+            return self._copy_over(self._existing, copies)
         assert self._make is not None
         try:
-            made: Any = self._make(given)
+            made = self._make(copies)
         except RequestError:
             raise
         except Exception as error:
@@ -74,71 +78,61 @@ class OptimizerFactory:
             raise RequestError(
                 f"preflight: got {_described(made)} from the optimizer's function: {EXPECTED_OPTIMIZER}"
             )
-        if _parameter_ids(made) & {id(p) for p in given}:
+        if _parameter_ids(made) & {id(p) for p in copies}:
             return made
-        return self._twin(self._over_the_network(made, "the made optimizer's"), given)
+        return self._copy_over(self._checked(made, "the made optimizer's"), copies)
 
-    def anew(self) -> Optimizer:
+    def make_fresh(self) -> Optimizer:
         """One over copies of the network's parameters."""
-        self._last = [nn.Parameter(p.detach().clone()) for p in self.parameters]
-        return self(self._last)
+        return self([nn.Parameter(p.detach().clone()) for p in self.parameters])
 
-    @property
-    def setup(self) -> dict[str, Any]:
-        """What `Setup` asks of an optimizer: its option's name, rate, momentum and weight decay."""
+    def settings_summary(self) -> SettingsSummary:
+        """The optimizer's option, rate, momentum and weight decay, for the remedies."""
         if not self.parameters:
-            return {}
-        made = self.anew()
-        group = max(made.param_groups, key=lambda g: sum(p.numel() for p in g["params"]))
-        momentum = group.get("momentum")
+            return SettingsSummary()
+        made = self.make_fresh()
+        group = _largest_group(made)
+        momentum, decay = (
+            None if group.get(name) is None else group_number(group, name)
+            for name in ("momentum", "weight_decay")
+        )
         name = type(made).__name__.lower()
         if name == "sgd" and momentum:
             name = "sgd_nesterov" if group.get("nesterov") else "sgd_momentum"
-        return {
-            "axes": {"optimizer": name},
-            "lr": self.rate,
-            "momentum": momentum,
-            "weight_decay": group.get("weight_decay"),
-        }
+        return SettingsSummary(axes={"optimizer": name}, lr=self.rate, momentum=momentum, weight_decay=decay)
 
-    @property
-    def rate(self) -> float | None:
-        """The learning rate of the group that holds most weights."""
-        rate = max(self.parts, key=lambda part: part[1], default=(None, 0))[0]
-        return None if rate is None else float(rate)
-
-    def _look(self) -> list[tuple[Any, int]]:
-        """(rate, weights) of each group; notes what an attentive reader would ask about."""
+    def _inspect(self) -> float | None:
+        """The learning rate of the group with most weights; notes what an attentive reader would ask."""
         if not self.parameters:
-            return []
-        made = self.anew()
-        twins = self._last
-        parts = [(g.get("lr"), sum(p.numel() for p in g["params"])) for g in made.param_groups]
-        held = _parameter_ids(made) & {id(p) for p in twins}
-        if len(held) < len(twins):
+            return None
+        copies = [nn.Parameter(p.detach().clone()) for p in self.parameters]
+        made = self(copies)
+        optimized = _parameter_ids(made) & {id(p) for p in copies}
+        if len(optimized) < len(copies):
             self.notes.append(
-                f"the optimizer holds {len(held)} of the network's {len(twins)} trainable parameters"
+                f"the optimizer holds {len(optimized)} of the network's {len(copies)} trainable parameters"
             )
-        asked = self._make.keywords if isinstance(self._make, partial) else {}
+        given = self._make.keywords if isinstance(self._make, partial) else {}
         kind = self._make.func if isinstance(self._make, partial) else self._make
-        if isinstance(kind, type) and "lr" not in asked and parts[0][0] is not None:
-            self.notes.append(
-                f"{kind.__name__} was given without a rate: its own default, lr={float(parts[0][0]):g}"
-            )
-        return parts
+        first = made.param_groups[0]
+        if isinstance(kind, type) and "lr" not in given and first.get("lr") is not None:
+            rate = group_number(first, "lr")
+            self.notes.append(f"{kind.__name__} was given without a rate: its own default, lr={rate:g}")
+        largest = _largest_group(made)
+        return None if largest.get("lr") is None else group_number(largest, "lr")
 
-    def _over_the_network(self, optimizer: Optimizer, whose: str = "the optimizer's") -> Optimizer:
-        held = _parameter_ids(optimizer)
-        if self.parameters and not held & {id(p) for p in self.parameters}:
+    def _checked(self, optimizer: Optimizer, whose: str = "the optimizer's") -> Optimizer:
+        optimized = _parameter_ids(optimizer)
+        if self.parameters and not optimized & {id(p) for p in self.parameters}:
             raise RequestError(
-                f"preflight: none of {whose} {len(held)} parameters is a trainable one of the network: "
+                f"preflight: none of {whose} {len(optimized)} parameters is a trainable one of the network: "
                 f"{EXPECTED_OPTIMIZER}"
             )
         return optimizer
 
-    def _twin(self, optimizer: Optimizer, given: Sequence[nn.Parameter]) -> Optimizer:
+    def _copy_over(self, optimizer: Optimizer, copies: Sequence[nn.Parameter]) -> Optimizer:
         """Class, groups and state of an optimizer of the network, over these copies."""
-        memo: dict[int, Any] = {id(own): twin for own, twin in zip(self.parameters, given, strict=True)}
+        memo: dict[int, object] = {id(own): twin for own, twin in zip(self.parameters, copies, strict=True)}
         try:
             twin = copy.deepcopy(optimizer, memo)
             for name, value in vars(optimizer).items():
@@ -155,46 +149,48 @@ class OptimizerFactory:
         return twin
 
 
-def schedule_factors(schedule: ScheduleLike | None, make: OptimizerFactory | None, steps: int) -> list[float]:
+def schedule_factors(
+    schedule: ScheduleLike | None, make_optimizer: OptimizerFactory | None, steps: int
+) -> list[float]:
     """What a schedule makes of the rate at each step, in units of the optimizer's own; empty for none.
 
-    Without a `make` it is run on an optimizer of rate 1. Raises RequestError where it cannot be made or
-    advanced.
+    Without a `make_optimizer` it is run on an optimizer of rate 1. Raises RequestError where it cannot be
+    made or advanced.
     """
-    if schedule is None or (make is not None and not make.parameters):
+    if schedule is None or (make_optimizer is not None and not make_optimizer.parameters):
         return []
-    optimizer = make.anew() if make is not None else torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=1.0)
-    group = max(optimizer.param_groups, key=lambda g: sum(p.numel() for p in g["params"]))
-    base = float(group.get("lr") or 0.0)
+    if make_optimizer is not None:
+        optimizer = make_optimizer.make_fresh()
+    else:
+        optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=1.0)
+    group = _largest_group(optimizer)
+    base = group_number(group, "lr")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # that the optimizer makes no step
         try:
             scheduler = _scheduler(schedule, optimizer, steps)
             if scheduler is None or isinstance(scheduler, ReduceLROnPlateau) or base == 0:
                 return []
-            found = []
+            factors = []
             for _ in range(steps):
-                found.append(float(group["lr"]) / base)
+                factors.append(group_number(group, "lr") / base)
                 scheduler.step()
         except RequestError:
             raise
         except Exception as error:
-            raise RequestError(
-                f"preflight: the schedule cannot be asked: {error_with_type(error)}"
-            ) from error
-    if not all(map(math.isfinite, found)):
+            raise RequestError(f"preflight: the schedule cannot be run: {error_with_type(error)}") from error
+    if not all(map(math.isfinite, factors)):
         raise RequestError("preflight: the schedule gives rates that are not finite")
-    return found
+    return factors
 
 
-def _scheduler(schedule: Any, optimizer: Optimizer, steps: int) -> Any:
+def _scheduler(schedule: object, optimizer: Optimizer, steps: int) -> LRScheduler | None:
     if isinstance(schedule, LRScheduler):
         return copy.deepcopy(schedule, {id(schedule.optimizer): _at_its_start(schedule, optimizer)})
     if not callable(schedule):
         raise RequestError(
             f"preflight: schedule={_described(schedule)}: expected a scheduler, or a function of an "
-            f"optimizer "
-            "and the steps"
+            "optimizer and the steps"
         )
     made = schedule(optimizer, steps) if _takes_two_arguments(schedule) else schedule(optimizer)
     if made is None or getattr(made, "optimizer", optimizer) is optimizer:
@@ -213,7 +209,7 @@ def _at_its_start(schedule: LRScheduler, optimizer: Optimizer) -> Optimizer:
     return optimizer
 
 
-def _takes_two_arguments(schedule: Callable[..., Any]) -> bool:
+def _takes_two_arguments(schedule: Callable[..., object]) -> bool:
     """Whether it can be called with an optimizer and a number of steps."""
     try:
         inspect.signature(schedule).bind(None, 1)
@@ -224,10 +220,21 @@ def _takes_two_arguments(schedule: Callable[..., Any]) -> bool:
     return True
 
 
+def _largest_group(optimizer: Optimizer) -> ParamGroup:
+    """The group that holds most weights."""
+    return max(optimizer.param_groups, key=lambda group: sum(p.numel() for p in group["params"]))
+
+
+def group_number(group: ParamGroup, name: str) -> float:
+    """A number of a parameter group; 0 where it is missing or None."""
+    value = group.get(name)
+    return float(value) if isinstance(value, SupportsFloat) else 0.0
+
+
 def _parameter_ids(optimizer: Optimizer) -> set[int]:
     return {id(p) for group in optimizer.param_groups for p in group["params"]}
 
 
-def _described(value: Any) -> str:
+def _described(value: object) -> str:
     text = repr(value) if isinstance(value, str | int | float | None) else type(value).__name__
     return text if len(text) < 60 else text[:57] + "…"

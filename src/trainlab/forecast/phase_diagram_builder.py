@@ -13,8 +13,8 @@ from trainlab.analysis import phase_diagram
 from trainlab.analysis.phase_diagram import PhaseDiagram, PhasePoint
 from trainlab.build import networks
 from trainlab.errors import RequestError
-from trainlab.forecast.batch_forecast import forecasts
-from trainlab.forecast.logistic_model import threshold
+from trainlab.forecast.batch_forecast import RunForecast, forecast_runs
+from trainlab.forecast.logistic_model import decision_threshold
 from trainlab.instantiate import instantiate
 from trainlab.instantiate.parts import ACTIVATION, INIT
 from trainlab.nn.initializers import MeanField, Normal, VarianceScaling, negative_slopes
@@ -33,13 +33,13 @@ def build_phase_diagram(
     scale: str | None = None,
     processes: int = 2,
     paths: Mapping[str, str] | None = None,
-    each: Callable[..., Any] | None = None,
+    on_done: Callable[[str, RunForecast | None], object] | None = None,
     learns: Mapping[str, float] | None = None,
 ) -> PhaseDiagram:
     """The diagram of runs that differ in one number (`init.sigma_w2`, `init.gain`, …), in depth and in seed.
 
-    `scale` None takes the one setting of the initializer that differs. `processes` 0 asks no forecast, which
-    takes seconds a run; nor is one asked where `learns` has what was said before, by run id.
+    `scale` None takes the one setting of the initializer that differs. With `processes` 0 nothing
+    is forecast, which takes seconds a run; nor where `learns` has earlier probabilities, by run id.
 
     Raises RequestError where there is no such number, or depth is the same in all runs.
     """
@@ -58,8 +58,8 @@ def build_phase_diagram(
     if len({of.depth for of in settings.values()}) < 2 or len(set(values.values())) < 2:
         raise RequestError(f"phase diagram: expected runs of several depths and several {scale}")
     if learns is None:
-        said = forecasts(settings, processes, paths, each) if processes else {}
-        learns = {run_id: of.learns for run_id, of in said.items()}
+        forecasts = forecast_runs(settings, processes, paths, on_done) if processes else {}
+        learns = {run_id: forecast.learns for run_id, forecast in forecasts.items()}
     with _one_thread():
         one_of_each = {values[folder]: of for folder, of in settings.items()}
         xi = {value: run_depth_scale(of) for value, of in one_of_each.items()}
@@ -71,7 +71,7 @@ def build_phase_diagram(
         )
         for folder, of in settings.items()
     ]  # fmt: skip
-    return PhaseDiagram(scale, tuple(places), tuple(curve), threshold())
+    return PhaseDiagram(scale, tuple(places), tuple(curve), decision_threshold())
 
 
 @contextmanager

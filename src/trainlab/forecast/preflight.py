@@ -1,13 +1,12 @@
-"""Will it learn? Said before any training, of any network with any optimizer.
+"""Will it learn? Answered before any training, for any network with any optimizer.
 
 Legend: N images, C channels, H × W pixels, K classes.
 """
 
 import math
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any
 
 from torch import nn
 
@@ -15,7 +14,7 @@ from trainlab.diagnosis.evidence import SettingsSummary
 from trainlab.errors import RequestError
 from trainlab.forecast import degenerate_cases
 from trainlab.forecast.answer import Forecast, ProbabilityByStep, format_by_steps, steps_needed
-from trainlab.forecast.chain_theory import chain_theory, theory_as_dict
+from trainlab.forecast.chain_theory import chain_theory, theory_report
 from trainlab.forecast.expected_cause import (
     ForecastCase,
     exact_findings,
@@ -32,11 +31,10 @@ from trainlab.forecast.logistic_model import (
     CANNOT_TELL,
     WILL_LEARN,
     answer_for,
-    border,
     learning_probability,
-    threshold,
+    no_answer_interval,
 )
-from trainlab.forecast.measurement import InitialMeasurer, StepBudget
+from trainlab.forecast.measurement import InitialMeasurement, InitialMeasurer, StepBudget
 from trainlab.forecast.optimizer_factory import (
     OptimizerFactory,
     OptimizerLike,
@@ -45,7 +43,10 @@ from trainlab.forecast.optimizer_factory import (
 )
 
 SCHEDULE_SAMPLES = 30
-"""Steps at which a schedule is looked at: so many from the first on, and so many over the run."""
+"""Steps at which a schedule is sampled: so many from the first on, and so many over the run."""
+
+LONGER_RUNS = (2, 4, 8, 16)
+"""Times the given steps for which the probability is computed too."""
 
 
 def preflight(
@@ -70,79 +71,117 @@ def preflight(
     what is known of the run, for the remedies.
 
     What is handed over stays as it was to the bit, and so do all random states and flags of the process:
-    network and optimizer are copied and the copies asked (hooks of the network run on the copy). Of an
+    network and optimizer are copied and only the copies are run (hooks of the network run on the copy). Of an
     iterator the batches that were read are gone. Each module keeps its mode, but a network that is wholly in
-    eval mode is taken as after `train()`; `notes` says what was assumed.
+    eval mode is taken as after `train()`; `notes` tells what was assumed.
 
     Raises RequestError, in one line, for what cannot be forecast.
     """
     steps = _whole_steps(steps)
     _check_clip(gradient_clip)
     with preserve_global_state(batches):
-        subject = FunctionalModel(model)
-        make = OptimizerFactory(optimizer, subject.parameters)
-        budget = step_budget(steps, schedule, make)
-        sample = take_sample(batches, subject)
-        subject.batch_size, subject.steps = sample.batch_size, steps
-        known = degenerate_cases.certain_forecast(subject, sample)
-        if known is not None:
-            return known
-        measured = InitialMeasurer(subject, sample, make, gradient_clip)
-        now = measured.at(budget)
-        found = compute_features(now)
-        chance = learning_probability(found)
-        setup = setup or SettingsSummary(**make.setup, max_steps=steps, gradient_clip=gradient_clip)
-        told = label_reference(sample, now.linearized)
-        case = ForecastCase(now, found, sample, setup, (), told, subject.lag)
-        doubt = out_of_scope_finding(case) is not None
-        if doubt:  # the fit has seen no such run
-            chance = min(chance, border()[0])
-        view: dict[str, Any] = {
-            "features": found,
-            "layers": report_layers(now),
-            "theory": theory_as_dict(chain_theory(subject, sample.first.x_NCHW)),
-            "notes": (
-                *subject.notes,
-                *make.notes,
-                *untrained_layer_notes(model, now),
-                *(f.says for f in exact_findings(case)),
-            ),
-        }
-        if answer_for(chance) == WILL_LEARN:
-            return Forecast(chance, "expected to learn", **view)
-        view["by_steps"] = [(steps, chance)]
-        if not doubt:
-            view["by_steps"] = probabilities_by_steps(
-                measured, chance, steps, lambda n: step_budget(n, schedule, make)
-            )
-        view["needs_steps"] = steps_needed(view["by_steps"])
-        if chance >= threshold():
-            return Forecast(chance, f"{CANNOT_TELL}: {format_by_steps(view['by_steps'])}", **view)
-        finding, remedy = expected_cause(replace(case, by_steps=view["by_steps"]))
-        return Forecast(
-            chance, finding.says, finding.cause, finding.layer, dict(finding.numbers), remedy, **view
+        network = FunctionalModel(model)
+        make_optimizer = OptimizerFactory(optimizer, network.parameters)
+        budget = step_budget(steps, schedule, make_optimizer)
+        sample = take_sample(batches, network)
+        network.batch_size, network.steps = sample.batch_size, steps
+        certain = degenerate_cases.certain_forecast(network, sample)
+        if certain is not None:
+            return certain
+        measurer = InitialMeasurer(network, sample, make_optimizer, gradient_clip)
+        measured = measurer.measure(budget)
+        if setup is None:
+            setup = replace(make_optimizer.settings_summary(), max_steps=steps, gradient_clip=gradient_clip)
+        return _forecast(
+            network,
+            measurer,
+            measured,
+            setup,
+            notes=(*network.notes, *make_optimizer.notes, *untrained_layer_notes(model, measured)),
+            budget_for=lambda count: step_budget(count, schedule, make_optimizer),
         )
 
 
+def _forecast(
+    network: FunctionalModel,
+    measurer: InitialMeasurer,
+    measured: InitialMeasurement,
+    setup: SettingsSummary,
+    notes: Sequence[str],
+    budget_for: Callable[[int], StepBudget],
+) -> Forecast:
+    """From the measurement to the probability, and to the expected cause where it is needed."""
+    sample, steps = measurer.sample, measured.budget.steps
+    features = compute_features(measured)
+    probability = learning_probability(features)
+    reference = label_reference(sample, measured.linearized)
+    case = ForecastCase(measured, features, sample, setup, (), reference, network.statistics_lag)
+    is_out_of_scope = out_of_scope_finding(case) is not None
+    if is_out_of_scope:
+        probability = min(probability, no_answer_interval()[0])
+    exact = [finding.description for finding in exact_findings(case)]
+    forecast = Forecast(
+        probability,
+        "expected to learn",
+        features=features,
+        layers=report_layers(measured),
+        theory=theory_report(chain_theory(network, sample.first.x_NCHW)),
+        notes=(*notes, *exact),
+    )
+    if forecast.answer == WILL_LEARN:
+        return forecast
+    by_steps: ProbabilityByStep = [(steps, probability)]
+    if not is_out_of_scope:
+        by_steps = probabilities_by_steps(measurer, probability, steps, budget_for)
+    forecast = replace(forecast, by_steps=by_steps, needs_steps=steps_needed(by_steps))
+    if forecast.will_learn:
+        return replace(forecast, says=f"{CANNOT_TELL}: {format_by_steps(by_steps)}")
+    finding, remedy = expected_cause(replace(case, by_steps=by_steps))
+    return replace(
+        forecast,
+        says=finding.description,
+        cause=finding.cause,
+        layer=finding.layer,
+        evidence=dict(finding.numbers),
+        remedy=remedy,
+    )
+
+
 def step_budget(
-    steps: int, schedule: ScheduleLike | None, make: OptimizerFactory | None = None
+    steps: int, schedule: ScheduleLike | None, make_optimizer: OptimizerFactory | None = None
 ) -> StepBudget:
     """Mean and largest factor of a schedule over so many steps, found by running it alone."""
-    found = schedule_factors(schedule, make, steps)
-    if not found:
+    factors = schedule_factors(schedule, make_optimizer, steps)
+    if not factors:
         return StepBudget(steps)
-    some = {round(i * (steps - 1) / (SCHEDULE_SAMPLES - 1)) for i in range(SCHEDULE_SAMPLES)} | set(
-        range(min(steps, SCHEDULE_SAMPLES))
-    )
-    return StepBudget(
-        steps, math.fsum(found) / steps, max(found), [(step, found[step]) for step in sorted(some)]
-    )
+    evenly = {round(i * (steps - 1) / (SCHEDULE_SAMPLES - 1)) for i in range(SCHEDULE_SAMPLES)}
+    sampled = sorted(evenly | set(range(min(steps, SCHEDULE_SAMPLES))))
+    course = [(step, factors[step]) for step in sampled]
+    return StepBudget(steps, math.fsum(factors) / steps, max(factors), course)
 
 
-def _whole_steps(steps: Any) -> int:
+def probabilities_by_steps(
+    measurer: InitialMeasurer, probability: float, steps: int, budget_for: Callable[[int], StepBudget]
+) -> ProbabilityByStep:
+    """The probability within `steps`, and within longer runs until one is expected to learn.
+
+    A run that learns in fewer steps is no worse off with more: where the measurement gives less for more
+    steps (the direction that it follows leads astray), what it gave for fewer stands.
+    """
+    by_steps = [(steps, probability)]
+    for times in LONGER_RUNS:
+        if answer_for(by_steps[-1][1]) == WILL_LEARN:
+            break
+        measured = measurer.measure(budget_for(times * steps))
+        longer = learning_probability(compute_features(measured))
+        by_steps.append((times * steps, max(longer, by_steps[-1][1])))
+    return by_steps
+
+
+def _whole_steps(steps: object) -> int:
     whole = int(steps) if isinstance(steps, float) and steps.is_integer() else steps
     try:
-        count = operator.index(whole)
+        count = operator.index(whole)  # pyrefly: ignore[bad-argument-type]
     except TypeError:
         raise RequestError(f"preflight: steps={steps!r}, expected a whole number, at least 1") from None
     if isinstance(steps, bool) or count < 1:
@@ -150,28 +189,7 @@ def _whole_steps(steps: Any) -> int:
     return count
 
 
-def _check_clip(clip: Any) -> None:
+def _check_clip(clip: object) -> None:
     is_number = isinstance(clip, int | float) and not isinstance(clip, bool)
     if clip is not None and not (is_number and clip > 0):
         raise RequestError(f"preflight: gradient_clip={clip!r}, expected the largest norm, above 0, or None")
-
-
-LONGER_RUNS = (2, 4, 8, 16)
-"""Times the steps that were asked about."""
-
-
-def probabilities_by_steps(
-    measured: InitialMeasurer, chance: float, steps: int, budget_of: Callable[[int], StepBudget]
-) -> ProbabilityByStep:
-    """The probability within `steps`, and within longer runs until one is expected to learn.
-
-    A run that learns in fewer steps is no worse off with more: where the measurement says less for more steps
-    (the direction that it follows leads astray), what it said for fewer stands.
-    """
-    found = [(steps, chance)]
-    for times in LONGER_RUNS:
-        if answer_for(found[-1][1]) == WILL_LEARN:
-            break
-        longer = learning_probability(compute_features(measured.at(budget_of(times * steps))))
-        found.append((times * steps, max(longer, found[-1][1])))
-    return found

@@ -1,7 +1,6 @@
 """A run's forecast: its own network, batches, optimizer, schedule and budget, and no step of training."""
 
 from collections.abc import Iterator
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -11,11 +10,12 @@ from trainlab.build.data import build_datamodule, load_data
 from trainlab.build.dry_run import validate_build
 from trainlab.build.optimizer import optimizer_factory, total_steps
 from trainlab.data import ImageData
-from trainlab.diagnosis import preflight
 from trainlab.diagnosis.evidence import SettingsSummary
-from trainlab.forecast.answer import Forecast
-from trainlab.forecast.chain_theory import chain_theory, theory_as_dict
+from trainlab.forecast.answer import Forecast, TheoryReport
+from trainlab.forecast.chain_theory import chain_theory, theory_report
 from trainlab.forecast.functional_model import FunctionalModel
+from trainlab.forecast.isolation import preserve_global_state
+from trainlab.forecast.preflight import preflight
 from trainlab.instantiate import instantiate
 from trainlab.instantiate.parts import SCHEDULER
 from trainlab.settings import Settings
@@ -32,8 +32,8 @@ def forecast_run(settings: Settings) -> Forecast:
     Raises:
         RequestError: the settings cannot be built, or the data are missing.
     """
-    if settings["trainer"]["threads"]:
-        torch.set_num_threads(settings["trainer"]["threads"])
+    if settings.trainer.threads:
+        torch.set_num_threads(settings.trainer.threads)
     validate_build(settings)
     images = load_data(settings)
     model = networks.build_initialized_model(settings, images)
@@ -42,9 +42,9 @@ def forecast_run(settings: Settings) -> Forecast:
         normalized_batches(settings, images, model.normalization),
         optimizer=optimizer_factory(settings),
         steps=total_steps(settings, images),
-        schedule=instantiate(settings["scheduler"], SCHEDULER),
-        gradient_clip=settings["trainer"]["gradient_clip"],
-        setup=SettingsSummary.of(settings),
+        schedule=instantiate(settings.scheduler, SCHEDULER),
+        gradient_clip=settings.trainer.gradient_clip,
+        setup=SettingsSummary.from_settings(settings),
     )
 
 
@@ -58,7 +58,7 @@ def normalized_batches(
         yield x_NCHW, y_N
 
 
-def theory_for_run(settings: Settings) -> dict[str, Any] | None:
+def theory_for_run(settings: Settings) -> TheoryReport | None:
     """What mean-field theory says of this run's network, for its images; None where it is no chain of layers.
 
     Raises:
@@ -68,6 +68,6 @@ def theory_for_run(settings: Settings) -> dict[str, Any] | None:
     images = load_data(settings)
     model = networks.build_initialized_model(settings, images)
     x_NCHW, _ = next(iter(normalized_batches(settings, images, model.normalization)))
-    subject = FunctionalModel(model.network)
-    with subject.held():
-        return theory_as_dict(chain_theory(subject, x_NCHW[:THEORY_IMAGES]))
+    network = FunctionalModel(model.network)
+    with preserve_global_state():
+        return theory_report(chain_theory(network, x_NCHW[:THEORY_IMAGES]))

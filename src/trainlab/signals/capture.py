@@ -37,7 +37,7 @@ class TensorTap:
     grad_NPF: Tensor | None = None
 
     @classmethod
-    def on(cls, x: Tensor, features_last: bool) -> "TensorTap":
+    def attach(cls, x: Tensor, features_last: bool) -> "TensorTap":
         """Samples x, and its gradient when the backward pass gets there."""
         tap = cls(features_last, _wide_sample(x.detach(), features_last), x.numel())
         if x.requires_grad:
@@ -76,11 +76,11 @@ class LayerCapture:
 
     def see_preactivation(self, z: Tensor) -> None:
         """What enters the activation; of a layer without one, its output."""
-        self.z = TensorTap.on(z, self.features_last)
+        self.z = TensorTap.attach(z, self.features_last)
 
     def see_activation(self, a: Tensor) -> None:
         """What leaves the activation."""
-        self.a = TensorTap.on(a, self.features_last)
+        self.a = TensorTap.attach(a, self.features_last)
         many_NPF = sample_NPF(a.detach(), self.features_last, DEAD_IMAGES, DEAD_OBSERVATIONS)
         self.dead = quantities.dead_fraction(many_NPF)
 

@@ -1,6 +1,7 @@
 """How sure is it? All statistics in one place, on plain numbers and arrays.
 
 - `intervals`: confidence intervals of a mean, of any statistic, of a share
+- `confusion`: accuracy and class shares of a confusion matrix
 - `hypothesis_tests`: one-sided tests, equivalence, corrections for several tests
 - `anova`: how the variance of a response falls to the axes of a grid; `wild_bootstrap`: its intervals
 """

@@ -52,7 +52,7 @@ def batchnorm_gradient_growth(phi: Phi | Elementwise, batch_size: int | None = N
 
     Raises RequestError for a batch size that is not a positive integer.
     """
-    moments = batchnorm_moments(Elementwise.of(phi), batch_size)
+    moments = batchnorm_moments(Elementwise.prepared(phi), batch_size)
     if moments.variance <= 1e-15 * moments.second_moment or moments.second_moment == 0:
         return math.nan
     return math.sqrt(moments.jacobian / moments.variance)

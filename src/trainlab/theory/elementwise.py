@@ -49,7 +49,7 @@ class Elementwise:
         self._narrowest = max(1e-13, 10 * epsilon) if self._differentiable else 4 * _DIFFERENCE
 
     @classmethod
-    def of(cls, phi: "Phi | Elementwise") -> "Elementwise":
+    def prepared(cls, phi: "Phi | Elementwise") -> "Elementwise":
         """`phi` itself when it is prepared already."""
         return phi if isinstance(phi, Elementwise) else cls(phi)
 

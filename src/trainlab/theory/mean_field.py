@@ -66,7 +66,7 @@ def variance_map(phi: Phi | Elementwise, q: float, sigma_w2: float, sigma_b2: fl
     _check(sigma_w2, sigma_b2)
     if not 0 <= q < math.inf:
         raise RequestError(f"q must be a variance, 0 or more and finite, got {q}")
-    return (sigma_w2 * second_moment(Elementwise.of(phi), q) if sigma_w2 > 0 else 0.0) + sigma_b2
+    return (sigma_w2 * second_moment(Elementwise.prepared(phi), q) if sigma_w2 > 0 else 0.0) + sigma_b2
 
 
 def fixed_point(phi: Phi | Elementwise, sigma_w2: float, sigma_b2: float) -> float:
@@ -76,7 +76,7 @@ def fixed_point(phi: Phi | Elementwise, sigma_w2: float, sigma_b2: float) -> flo
     doubling steps, until V(q) − q changes sign, and takes the root. Below 1e-12 and above 1e12 count as 0 and
     inf. Where the iteration cycles, the result is the fixed point it cycles around.
     """
-    phi = Elementwise.of(phi)
+    phi = Elementwise.prepared(phi)
     q = 1.0
     for _ in range(64):
         new_q = variance_map(phi, q, sigma_w2, sigma_b2)
@@ -110,7 +110,7 @@ def chi1(phi: Phi | Elementwise, sigma_w2: float, sigma_b2: float) -> float:
     has σw²/2 whatever q*. For a φ with jumps (sign, Hardshrink) φ' is what backpropagation sees, without the
     delta functions, and the correlation map is infinitely steep at 1.
     """
-    phi = Elementwise.of(phi)
+    phi = Elementwise.prepared(phi)
     q = fixed_point(phi, sigma_w2, sigma_b2)
     slope = sigma_w2 * slope_second_moment(phi, _limit(q))
     return math.inf if q == math.inf and slope > _INFINITE else slope
@@ -125,7 +125,7 @@ def correlation_map(phi: Phi | Elementwise, c: float, sigma_w2: float, sigma_b2:
 
     Raises RequestError unless −1 ≤ c ≤ 1.
     """
-    phi = Elementwise.of(phi)
+    phi = Elementwise.prepared(phi)
     return _correlation_step(phi, fixed_point(phi, sigma_w2, sigma_b2), c, sigma_w2, sigma_b2)
 
 
@@ -133,7 +133,7 @@ def correlations(
     phi: Phi | Elementwise, c: float, sigma_w2: float, sigma_b2: float, depth: int
 ) -> list[float]:
     """The correlation after 1, 2, …, `depth` layers, from c, at the variance q*."""
-    phi = Elementwise.of(phi)
+    phi = Elementwise.prepared(phi)
     q = fixed_point(phi, sigma_w2, sigma_b2)
     after = []
     for _ in range(depth):
@@ -148,13 +148,13 @@ def fixed_correlation(phi: Phi | Elementwise, sigma_w2: float, sigma_b2: float) 
     C is a power series with non-negative coefficients (Daniely et al. 2016, arXiv:1602.05897), so
     (1 − C(c))/(1 − c) increases with c and meets 1 once below c = 1, if at all.
     """
-    phi = Elementwise.of(phi)
+    phi = Elementwise.prepared(phi)
     return _fixed_correlation(phi, fixed_point(phi, sigma_w2, sigma_b2), sigma_w2, sigma_b2)
 
 
 def depth_scales(phi: Phi | Elementwise, sigma_w2: float, sigma_b2: float) -> DepthScales:
     """ξ_q and ξ_c. With SGD and a small budget, networks train up to about 6 ξ_c layers (empirical)."""
-    phi = Elementwise.of(phi)
+    phi = Elementwise.prepared(phi)
     q = _limit(fixed_point(phi, sigma_w2, sigma_b2))
     c = _fixed_correlation(phi, q, sigma_w2, sigma_b2)
     return DepthScales(
@@ -170,7 +170,7 @@ def critical_sigma_w2(phi: Phi | Elementwise, sigma_b2: float) -> float:
     with σw² (GELU and SiLU at σb² = 0: from 0 to inf), χ₁ jumps across 1 with it, and the result is the
     place of that jump.
     """
-    phi = Elementwise.of(phi)
+    phi = Elementwise.prepared(phi)
     _check(1.0, sigma_b2)
 
     def log_chi1(log_sigma_w2: float) -> float:

@@ -171,7 +171,7 @@ def _prepared_activations(layers: Sequence[Layer]) -> list[Elementwise]:
     ready: dict[int, Elementwise] = {}
     for layer in layers:
         if id(layer.activation) not in ready:
-            ready[id(layer.activation)] = Elementwise.of(layer.activation or _identity)
+            ready[id(layer.activation)] = Elementwise.prepared(layer.activation or _identity)
     return [ready[id(layer.activation)] for layer in layers]
 
 

@@ -109,7 +109,7 @@ class EarlyPruning(L.Callback):
         evidence = load_evidence(self.folder)
         reason = reason_to_stop(evidence, trainer.global_step, self._total)
         if reason is not None:
-            self.pruning.prune(reason, trainer.global_step, Verdict(**diagnose(evidence).record()))
+            self.pruning.prune(reason, trainer.global_step, diagnose(evidence).to_verdict())
 
 
 def _is_audited(run_id: str, share: float) -> bool:

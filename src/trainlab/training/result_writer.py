@@ -144,7 +144,7 @@ class ResultWriter:
         step = diverged["step"] if diverged else None
         known = load_or_fit_reference(self.settings, self._images) if self._images is not None else None
         diagnosis = diagnose_at_end(self.folder, self.settings, confusion_KK, step, known)
-        return Verdict(**diagnosis.record(), reference=known)
+        return diagnosis.to_verdict(known)
 
     def _drop_unwanted_checkpoint(self) -> None:
         """`checkpoint=best` needed the last one only to go on from."""

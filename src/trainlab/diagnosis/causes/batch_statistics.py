@@ -6,6 +6,7 @@ import statistics
 from trainlab.diagnosis.causes.labels_and_splits import has_learned_training_images
 from trainlab.diagnosis.evidence import Evidence
 from trainlab.diagnosis.known_causes import Finding
+from trainlab.stats import confusion
 
 FEW_IMAGES = 8
 """A batch of up to this size is small: BatchNorm's own paper on the matter puts the limit there
@@ -26,20 +27,23 @@ def batchnorm_statistics_lag(evidence: Evidence) -> Finding | None:
     confusion_KK, accuracy = evidence.confusion_KK, evidence.metrics.get("train/acc")
     if not evidence.setup.has_batchnorm or not has_learned_training_images(evidence) or not confusion_KK:
         return None
-    total = sum(map(sum, confusion_KK))
-    test_accuracy = sum(row[k] for k, row in enumerate(confusion_KK)) / total
+    total, test_accuracy = confusion.total_count(confusion_KK), evidence.test_accuracy
     answer = max(sum(row[k] for row in confusion_KK) for k in range(len(confusion_KK))) / total
-    if answer < ONE_ANSWER or answer < 2 * max(map(sum, confusion_KK)) / total:
+    if answer < ONE_ANSWER or answer < 2 * evidence.majority_share:
         return None
-    says = f"accuracy is {accuracy:.1%} in training mode and {test_accuracy:.1%} in evaluation, where "
-    says += f"{answer:.0%} of the images get the same answer"
+    description = (
+        f"accuracy is {accuracy:.1%} in training mode and {test_accuracy:.1%} in evaluation, where "
+        f"{answer:.0%} of the images get the same answer"
+    )
     numbers = {"train_acc": accuracy or 0.0, "test_acc": test_accuracy, "one_answer": answer}
     if momentum := evidence.setup.norm_momentum:
         seen = 1 - (1 - momentum) ** evidence.steps
-        says += f"; with momentum {momentum:g} the running statistics hold {seen:.0%} of the data after "
-        says += f"{evidence.steps} steps"
+        description += (
+            f"; with momentum {momentum:g} the running statistics hold {seen:.0%} of the data after "
+        )
+        description += f"{evidence.steps} steps"
         numbers["statistics_seen"] = seen
-    return Finding("batchnorm_statistics_lag", says, numbers)
+    return Finding("batchnorm_statistics_lag", description, numbers)
 
 
 def batch_too_small(evidence: Evidence) -> Finding | None:
@@ -47,7 +51,7 @@ def batch_too_small(evidence: Evidence) -> Finding | None:
 
     For one image the noise cannot be measured, and is taken as such.
     """
-    batch, noise = evidence.setup.batch_size, evidence.signals.network("noise_scale")
+    batch, noise = evidence.setup.batch_size, evidence.signals.network_series("noise_scale")
     if batch is None or batch > FEW_IMAGES or not evidence.signals.layers:
         return None
     known = [value for value in noise.values() if not math.isnan(value)]
@@ -57,5 +61,5 @@ def batch_too_small(evidence: Evidence) -> Finding | None:
     measured = (
         f"its gradient's noise is that of {typical:.3g} images" if known else "too few to tell noise from"
     )
-    says = f"a batch has {batch} image{'s' if batch > 1 else ''}: {measured}"
-    return Finding("batch_too_small", says, {"batch_size": float(batch), "noise_scale": typical})
+    description = f"a batch has {batch} image{'s' if batch > 1 else ''}: {measured}"
+    return Finding("batch_too_small", description, {"batch_size": float(batch), "noise_scale": typical})

@@ -26,7 +26,7 @@ def no_trainable_gradient(evidence: Evidence) -> Finding | None:
     signals = evidence.signals
     if not signals.layers:
         return None
-    of_weights = signals.of_layers("weight_grad_norm").values()
+    of_weights = signals.by_layer("weight_grad_norm").values()
     of_hidden = [signals.series(layer, "preactivation_grad_norm") for layer in signals.layers[:-1]]
     if of_weights and any(value != 0 for series in (*of_weights, *of_hidden) for value in series.values()):
         return None
@@ -34,31 +34,33 @@ def no_trainable_gradient(evidence: Evidence) -> Finding | None:
     kind = "a gradient other than zero" if of_weights else "a gradient: frozen, or cut off from the loss"
     if len(frozen) == len(signals.layers):
         kind = "a gradient: all are frozen (requires_grad=False)"
-    says = f"none of the {len(signals.layers)} weight layers gets {kind}"
+    description = f"none of the {len(signals.layers)} weight layers gets {kind}"
     numbers = {"weight_grad_norm": 0.0, "layers_trained": 0.0, "layers_frozen": float(len(frozen))}
-    return Finding("no_trainable_gradient", says, numbers, signals.layers[0], 0)
+    return Finding("no_trainable_gradient", description, numbers, signals.layers[0], 0)
 
 
 def some_without_gradient(evidence: Evidence) -> Finding | None:
     """Layers that never get a gradient, while others do: frozen by design, or cut off by mistake."""
     signals = evidence.signals
-    trained = signals.of_layers("weight_grad_norm")
+    trained = signals.by_layer("weight_grad_norm")
     others = sum(any(series.values()) for series in trained.values())
     without = [layer for layer in signals.layers if not any(trained.get(layer, {}).values())]
     if not others or not without:
         return None
     frozen = [layer for layer in _frozen(evidence) if layer in without]
-    says = f"{len(without)} of {len(signals.layers)} weight layers never get a gradient, {without[0]} the "
-    says += "first: they stay what they were drawn"
+    description = (
+        f"{len(without)} of {len(signals.layers)} weight layers never get a gradient, {without[0]} the "
+        "first: they stay what they were drawn"
+    )
     if frozen:
-        says += f"; {len(frozen)} of {len(signals.layers)} layers are frozen (requires_grad=False)"
+        description += f"; {len(frozen)} of {len(signals.layers)} layers are frozen (requires_grad=False)"
     numbers = {"weight_grad_norm": 0.0, "layers_trained": float(others), "layers_frozen": float(len(frozen))}
-    return Finding("no_trainable_gradient", says, numbers, without[0], 0)
+    return Finding("no_trainable_gradient", description, numbers, without[0], 0)
 
 
 def _frozen(evidence: Evidence) -> list[str]:
     """The layers whose weights may not be trained; none where it was not recorded."""
-    trainable = evidence.signals.of_layers("trainable")
+    trainable = evidence.signals.by_layer("trainable")
     return [layer for layer, series in trainable.items() if not any(series.values())]
 
 
@@ -74,10 +76,12 @@ def vanishing_gradient(evidence: Evidence) -> Finding | None:
     moved = path_length(evidence.signals.series(layer, "update_ratio"))
     if not (share < SHRINKS and moved < LITTLE):
         return None
-    says = f"the gradient at {layer} is {share:.1g} of that at the last hidden layer; in the whole run its "
-    says += f"weights went {moved:.1g} of their length"
+    description = (
+        f"the gradient at {layer} is {share:.1g} of that at the last hidden layer; in the whole run its "
+        f"weights went {moved:.1g} of their length"
+    )
     numbers = {"gradient_share": share, "moved": moved}
-    return Finding("vanishing_gradient", says, numbers, layer, step)
+    return Finding("vanishing_gradient", description, numbers, layer, step)
 
 
 def exploding_gradient(evidence: Evidence) -> Finding | None:
@@ -90,10 +94,12 @@ def exploding_gradient(evidence: Evidence) -> Finding | None:
     loss = evidence.losses.get(step, math.nan)
     if not (growth > GROWS and (thrown > THROWN or not loss < HUGE_LOSS * evidence.chance_loss)):
         return None
-    says = f"the gradient at {layer} is {growth:.3g} times that at the last hidden layer; the first step "
-    says += f"changes {thrown:.2g} of its weights, the first loss is {loss:.3g}"
+    description = (
+        f"the gradient at {layer} is {growth:.3g} times that at the last hidden layer; the first step "
+        f"changes {thrown:.2g} of its weights, the first loss is {loss:.3g}"
+    )
     numbers = {"gradient_growth": growth, "update_ratio": thrown, "first_loss": loss}
-    return Finding("exploding_gradient", says, numbers, layer, step)
+    return Finding("exploding_gradient", description, numbers, layer, step)
 
 
 def _flow(evidence: Evidence) -> tuple[int, str, float] | None:
@@ -103,7 +109,7 @@ def _flow(evidence: Evidence) -> tuple[int, str, float] | None:
     keeps its norm.
     """
     hidden = evidence.signals.layers[:-1]
-    of_layers = evidence.signals.of_layers("preactivation_grad_norm")
+    of_layers = evidence.signals.by_layer("preactivation_grad_norm")
     reached = [layer for layer in hidden if layer in of_layers]
     if len(reached) < 2:
         return None

@@ -40,15 +40,18 @@ def symmetric_weights(evidence: Evidence) -> Finding | None:
         start = first_sustained_step(spread, lambda value: value < COPIES)
         until = _copies_until(spread)
         if start is not None and len(spread) > 1 and start < max(spread):
-            says = f"the units of {layer} differ in {spread[max(spread)]:.1g} of their weights: they are "
-            says += "copies"
+            description = (
+                f"the units of {layer} differ in {spread[max(spread)]:.1g} of their weights: they are copies"
+            )
         elif until is not None and until >= max(LATE_STEPS, LATE * max(spread)):
             start = min(spread)
-            says = f"the units of {layer} were copies of one another up to step {until}: what sets them "
-            says += "apart since then is rounding"
+            description = (
+                f"the units of {layer} were copies of one another up to step {until}: what sets them "
+                "apart since then is rounding"
+            )
         else:
             continue
-        return Finding("symmetric_weights", says, {"unit_spread": spread[max(spread)]}, layer, start)
+        return Finding("symmetric_weights", description, {"unit_spread": spread[max(spread)]}, layer, start)
     return None
 
 
@@ -65,33 +68,33 @@ def _copies_until(spread: Series) -> int | None:
 def dead_units(evidence: Evidence) -> Finding | None:
     """The first layer most of whose units give the same output for all images, though their z differ."""
     signals = evidence.signals
-    for layer, dead in signals.of_layers("dead").items():
+    for layer, dead in signals.by_layer("dead").items():
         start = first_sustained_step(dead, lambda value: value >= MOST_DEAD)
         correlation = signals.series(layer, "correlation")
         if start is None or not 1 - correlation.get(start, math.nan) > STILL_DIFFERENT:
             continue
         share = dead[max(dead)]
-        says = f"{share:.0%} of the units of {layer} give the same output for every image"
-        return Finding("dead_units", says, {"dead": share}, layer, start)
+        description = f"{share:.0%} of the units of {layer} give the same output for every image"
+        return Finding("dead_units", description, {"dead": share}, layer, start)
     return None
 
 
 def saturation(evidence: Evidence) -> Finding | None:
     """The layer with the most z on the flat tails, where that is more than half."""
     found: list[Finding] = []
-    for layer, saturated in evidence.signals.of_layers("saturated").items():
+    for layer, saturated in evidence.signals.by_layer("saturated").items():
         start = first_sustained_step(saturated, lambda value: value >= MOST_SATURATED)
         if start is not None:
             share = saturated[start]
-            says = f"{share:.0%} of the pre-activations of {layer} lie on the activation's flat tails"
-            found.append(Finding("saturation", says, {"saturated": share}, layer, start))
+            description = f"{share:.0%} of the pre-activations of {layer} lie on the activation's flat tails"
+            found.append(Finding("saturation", description, {"saturated": share}, layer, start))
     return min(found, key=lambda f: (f.since_step, -f.numbers["saturated"]), default=None)
 
 
 def collapsed_correlation(evidence: Evidence) -> Finding | None:
     """From some layer on to the last hidden one, different images look the same; the input's do not."""
     signals = evidence.signals
-    image = signals.network("input_correlation")
+    image = signals.network_series("input_correlation")
     first, deepest = None, None
     for layer in reversed(signals.layers[:-1]):
         correlation = signals.series(layer, "correlation")
@@ -112,10 +115,12 @@ def collapsed_correlation(evidence: Evidence) -> Finding | None:
         "difference": _difference(at_layer[start]),
         "difference_at_last": _difference(at_last[max(at_last)]),
     }
-    says = f"at {layer} different images differ in {numbers['difference']:.1g} of their length, at the last "
-    says += f"hidden layer in {numbers['difference_at_last']:.1g}; as input in "
-    says += f"{_difference(image.get(start, 0.0)):.1g}"
-    return Finding("collapsed_correlation", says, numbers, layer, start)
+    description = (
+        f"at {layer} different images differ in {numbers['difference']:.1g} of their length, at the last "
+        f"hidden layer in {numbers['difference_at_last']:.1g}; as input in "
+        f"{_difference(image.get(start, 0.0)):.1g}"
+    )
+    return Finding("collapsed_correlation", description, numbers, layer, start)
 
 
 def _difference(correlation: float) -> float:

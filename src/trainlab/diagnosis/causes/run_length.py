@@ -1,6 +1,6 @@
-"""The length of the run: it was on its way and ended too soon; or nothing is known but that it did not do.
+"""Causes that lie in the length of the run: it ended too soon, or nothing else is known.
 
-How many steps it takes is said by the trend of the loss, or of the difference between images.
+How many steps it takes is estimated from the trend of the loss, or of the difference between images.
 """
 
 import math
@@ -16,20 +16,20 @@ FALLING, LEAST_FALL, FEWEST_TO_FALL = 4.0, 2e-3, 12
 """To be falling: standard errors of the slope, share of the chance loss that is lost, losses that are
 known."""
 
-GROWTH, DIFFERENT = 3.0, 0.5
+GROWTH, DISTINCT = 3.0, 0.5
 """Times that 1 − correlation grows in the second half; its value where images are told apart."""
 
-MOST_TIMES = 20
-"""Times its steps that a run is asked to make at most: more is another run, not a longer one."""
+MOST_TIMES_LONGER = 20
+"""Times its own steps that are proposed at most: more is another run, not a longer one."""
 
 
 class Trend(NamedTuple):
-    """What shows that a run was on its way: words, numbers, the layer, the steps that it would take."""
+    """What shows that a run was learning when it ended. needed_steps: what it would take in all."""
 
-    says: str
+    description: str
     numbers: dict[str, float]
     layer: str | None
-    needed: float
+    needed_steps: float
 
 
 def too_few_steps(evidence: Evidence) -> Finding | None:
@@ -39,33 +39,35 @@ def too_few_steps(evidence: Evidence) -> Finding | None:
     trend = _falling(evidence) or _growing(evidence) or _hardly_begun(evidence)
     if trend is None:
         return None
-    numbers = {**_numbers(evidence), **trend.numbers, "steps_needed": float(trend.needed)}
-    return Finding("too_few_steps", f"{_said(evidence)}{trend.says}", numbers, trend.layer)
+    numbers = {**_numbers(evidence), **trend.numbers, "steps_needed": float(trend.needed_steps)}
+    return Finding("too_few_steps", f"{_describe_loss(evidence)}{trend.description}", numbers, trend.layer)
 
 
 def not_known(evidence: Evidence) -> Finding | None:
-    """Nothing else was found, and that is all that is known; how many steps would tell."""
+    """Nothing else was found; how many steps would show more."""
     if not _has_ended(evidence):
         return None
     needed = _bounded(4 * evidence.steps, evidence.steps)
-    says = f"{_said(evidence)} and does not fall beyond its noise; {needed:,} steps would tell more"
+    description = (
+        f"{_describe_loss(evidence)} and does not fall beyond its noise; {needed:,} steps would tell more"
+    )
     if follow := evidence_that_labels_follow(evidence):
-        says += f"; the labels do follow from the images: {follow}"
-    return Finding("not_known", says, _numbers(evidence) | {"steps_needed": float(needed)})
+        description += f"; the labels do follow from the images: {follow}"
+    return Finding("not_known", description, _numbers(evidence) | {"steps_needed": float(needed)})
 
 
 def _has_ended(evidence: Evidence) -> bool:
-    """Whether there is anything to say of its end: a run that is going has none yet."""
-    return bool(evidence.losses and evidence.signals.layers) and not evidence.running
+    """Whether there is an end to explain: a run that goes on has none yet."""
+    return bool(evidence.losses and evidence.signals.layers) and not evidence.is_running
 
 
-def _said(evidence: Evidence) -> str:
-    late, chance = evidence.late_loss(), evidence.chance_loss
+def _describe_loss(evidence: Evidence) -> str:
+    late, chance = evidence.final_loss(), evidence.chance_loss
     return f"after {evidence.steps:,} steps the training loss is {late:.3f} (guessing gives {chance:.3f})"
 
 
 def _numbers(evidence: Evidence) -> dict[str, float]:
-    late, chance = evidence.late_loss(), evidence.chance_loss
+    late, chance = evidence.final_loss(), evidence.chance_loss
     return {"steps": float(evidence.steps), "train_loss": late, "chance_loss": chance}
 
 
@@ -74,10 +76,10 @@ def _falling(evidence: Evidence) -> Trend | None:
     fall = _fall(evidence)
     if fall is None:
         return None
-    missing = max(evidence.late_loss() - evidence.chance_loss / 2, 0.0) / fall
+    missing = max(evidence.final_loss() - evidence.chance_loss / 2, 0.0) / fall
     needed = _bounded(evidence.steps + missing, evidence.steps)
-    says = f" and falls by {100 * fall:.2g} in 100 steps: at this rate it takes about {needed:,} steps"
-    return Trend(says, {"fall_per_step": fall}, None, needed)
+    description = f" and falls by {100 * fall:.2g} in 100 steps: at this rate it takes about {needed:,} steps"
+    return Trend(description, {"fall_per_step": fall}, None, needed)
 
 
 def _growing(evidence: Evidence) -> Trend | None:
@@ -95,13 +97,15 @@ def _growing(evidence: Evidence) -> Trend | None:
     last = max(known)
     half = max((step for step in known if step <= last / 2), default=last)
     times = known[last] / known[half]
-    if not (times > GROWTH and known[last] < DIFFERENT / 2):
+    if not (times > GROWTH and known[last] < DISTINCT / 2):
         return None
     doubling = (last - half) / math.log2(times)
-    needed = _bounded(evidence.steps + 2 * doubling * math.log2(DIFFERENT / known[last]), evidence.steps)
-    says = f", but at {layer} the difference between images grew {times:.3g} times in the second half and "
-    says += f"doubles every {doubling:.0f} steps: it takes about {needed:,} steps"
-    return Trend(says, {"growth": times, "doubling_steps": doubling}, layer, needed)
+    needed = _bounded(evidence.steps + 2 * doubling * math.log2(DISTINCT / known[last]), evidence.steps)
+    description = (
+        f", but at {layer} the difference between images grew {times:.3g} times in the second half and "
+        f"doubles every {doubling:.0f} steps: it takes about {needed:,} steps"
+    )
+    return Trend(description, {"growth": times, "doubling_steps": doubling}, layer, needed)
 
 
 def _hardly_begun(evidence: Evidence) -> Trend | None:
@@ -128,7 +132,7 @@ def _fall(evidence: Evidence) -> float | None:
 
 
 def _bounded(needed: float, steps: int) -> int:
-    """A number of steps between 1.5 and MOST_TIMES times those that were made, with two digits."""
-    needed = min(max(needed, 1.5 * steps, 10), MOST_TIMES * max(steps, 10))
+    """A number of steps between 1.5 and MOST_TIMES_LONGER times those that were made, with two digits."""
+    needed = min(max(needed, 1.5 * steps, 10), MOST_TIMES_LONGER * max(steps, 10))
     digit = 10 ** max(0, math.floor(math.log10(needed)) - 1)
     return int(math.ceil(needed / digit) * digit)

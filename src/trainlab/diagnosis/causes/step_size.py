@@ -65,15 +65,15 @@ FEWEST_STEPS = 50
 
 def diverged(evidence: Evidence) -> Finding | None:
     """A loss that is not finite: at which step."""
-    step = evidence.diverged
+    step = evidence.diverged_step
     if step is None:
         step = next((s for s, loss in sorted(evidence.losses.items()) if not math.isfinite(loss)), None)
     if step is None:
         return None
     before = [loss for s, loss in sorted(evidence.losses.items()) if s < step and math.isfinite(loss)]
-    said = f", before that it was {before[-1]:.3g}" if before else ""
+    earlier = f", before that it was {before[-1]:.3g}" if before else ""
     numbers = {"step": float(step)} | ({"last_finite_loss": before[-1]} if before else {})
-    return Finding("diverged", f"the loss was no longer finite at step {step}{said}", numbers, None, step)
+    return Finding("diverged", f"the loss was no longer finite at step {step}{earlier}", numbers, None, step)
 
 
 def learning_rate_too_high(evidence: Evidence) -> Finding | None:
@@ -81,17 +81,17 @@ def learning_rate_too_high(evidence: Evidence) -> Finding | None:
     thrown, jump = _thrown(evidence), _jump(evidence)
     if thrown is None and jump is None:
         return None
-    said, numbers = [], {}
+    parts, numbers = [], {}
     if thrown is not None:
-        said.append(
+        parts.append(
             f"step {thrown[0]} changes the weights of the median layer by {thrown[1]:.2g} of their size"
         )
         numbers["update_ratio"] = thrown[1]
     if jump is not None:
-        said.append(f"at step {jump[0]} the loss is {jump[1]:.3g}")
+        parts.append(f"at step {jump[0]} the loss is {jump[1]:.3g}")
         numbers["loss"] = jump[1]
     start = min(at[0] for at in (thrown, jump) if at is not None)
-    return Finding("learning_rate_too_high", "; ".join(said), numbers, None, start)
+    return Finding("learning_rate_too_high", "; ".join(parts), numbers, None, start)
 
 
 def learning_rate_too_low(evidence: Evidence) -> Finding | None:
@@ -103,7 +103,7 @@ def learning_rate_too_low(evidence: Evidence) -> Finding | None:
     """
     others = (vanishing_gradient, no_trainable_gradient, gradient_clip_too_small, schedule_decays_too_early)
     if (
-        any(look(evidence) for look in others)
+        any(check(evidence) for check in others)
         or not can_rate_be_raised(evidence.setup)
         or _too_early(evidence)
     ):
@@ -112,8 +112,10 @@ def learning_rate_too_low(evidence: Evidence) -> Finding | None:
     if not paths or not all(path < min(LITTLE, USUAL_STEP * evidence.steps) for path in paths.values()):
         return None
     layer = max(paths, key=lambda name: paths[name])
-    says = f"in {evidence.steps} steps no layer moved more than {paths[layer]:.1g} of its length ({layer})"
-    return Finding("learning_rate_too_low", says, {"moved": paths[layer]}, layer, 0)
+    description = (
+        f"in {evidence.steps} steps no layer moved more than {paths[layer]:.1g} of its length ({layer})"
+    )
+    return Finding("learning_rate_too_low", description, {"moved": paths[layer]}, layer, 0)
 
 
 def gradient_clip_too_small(evidence: Evidence) -> Finding | None:
@@ -128,10 +130,12 @@ def gradient_clip_too_small(evidence: Evidence) -> Finding | None:
     moved = max(_paths(evidence).values(), default=math.nan)
     if not (left < CLIPPED and moved < MOVED):
         return None
-    says = f"clipping at {clip:g} leaves {left:.2g} of the gradient's length at the median step; in "
-    says += f"{evidence.steps} steps no layer moved more than {moved:.1g} of its length"
+    description = (
+        f"clipping at {clip:g} leaves {left:.2g} of the gradient's length at the median step; in "
+        f"{evidence.steps} steps no layer moved more than {moved:.1g} of its length"
+    )
     numbers = {"gradient_clip": clip, "gradient_left": left, "moved": moved}
-    return Finding("gradient_clip_too_small", says, numbers, None, min(norms))
+    return Finding("gradient_clip_too_small", description, numbers, None, min(norms))
 
 
 def schedule_decays_too_early(evidence: Evidence) -> Finding | None:
@@ -140,43 +144,47 @@ def schedule_decays_too_early(evidence: Evidence) -> Finding | None:
     By the recorded rate; where there is none, by the length of a step over that of its gradient, where both
     it and the steps themselves fall to next to nothing.
     """
-    rates = evidence.signals.network("learning_rate")
+    rates = evidence.signals.network_series("learning_rate")
     recorded = bool(rates)
     if not recorded:
         rates = _effective_rates(evidence)
         if not rates or not _fades(rates) or not _fades(_median_ratios(evidence)):
             return None
     largest = max(rates.values(), default=0.0)
-    if not largest > 0 or len(rates) < 3 or evidence.running:
+    if not largest > 0 or len(rates) < 3 or evidence.is_running:
         return None
     mean = path_length(rates) / (max(rates) - min(rates) + 1) / largest
     last = rates[max(rates)]
     if not mean < RATE_LEFT:
         return None
     gone = next(step for step in sorted(rates) if all(rates[s] < largest / 10 for s in rates if s >= step))
-    says = (
+    description = (
         f"the schedule: the rate falls below a tenth of its largest value ({largest:.2g}) by step {gone} of "
     )
-    says += f"{evidence.steps} and ends at {last:.2g}; over the run it is {mean:.2g} of that on average"
+    description += (
+        f"{evidence.steps} and ends at {last:.2g}; over the run it is {mean:.2g} of that on average"
+    )
     if not recorded:
-        says += " (by the length of a step over that of its gradient)"
+        description += " (by the length of a step over that of its gradient)"
     numbers = {"mean_rate": mean, "largest_rate": largest, "last_rate": last}
-    return Finding("schedule_decays_too_early", says, numbers, None, gone)
+    return Finding("schedule_decays_too_early", description, numbers, None, gone)
 
 
 def weight_decay_too_strong(evidence: Evidence) -> Finding | None:
     """The weights of the median layer shrink to less than a third, and weight decay is there to do it."""
     decay = evidence.setup.weight_decay
-    norms = [series for series in evidence.signals.of_layers("weight_norm").values() if len(series) > 1]
+    norms = [series for series in evidence.signals.by_layer("weight_norm").values() if len(series) > 1]
     if not decay or decay < STRONG_DECAY or not norms:
         return None
     ends = [first_and_last(series) for series in norms]
     left = statistics.median(last / first if first else 1.0 for first, last in ends)
     if not left < SHRUNK:
         return None
-    says = f"with weight decay {decay:g} the weights of the median layer shrink to {left:.2g} of their length"
+    description = (
+        f"with weight decay {decay:g} the weights of the median layer shrink to {left:.2g} of their length"
+    )
     numbers = {"weight_decay": decay, "weights_left": left}
-    return Finding("weight_decay_too_strong", says, numbers, None, None)
+    return Finding("weight_decay_too_strong", description, numbers, None, None)
 
 
 def can_rate_be_raised(setup: SettingsSummary) -> bool:
@@ -186,25 +194,27 @@ def can_rate_be_raised(setup: SettingsSummary) -> bool:
 
 
 def _paths(evidence: Evidence) -> dict[str, float]:
-    return {name: path_length(s) for name, s in evidence.signals.of_layers("update_ratio").items()}
+    return {name: path_length(s) for name, s in evidence.signals.by_layer("update_ratio").items()}
 
 
 def _too_early(evidence: Evidence) -> bool:
     """Of a run that has just begun, no path says anything yet."""
-    return evidence.running and evidence.steps < FEWEST_STEPS
+    return evidence.is_running and evidence.steps < FEWEST_STEPS
 
 
 def _gradient_norms(evidence: Evidence) -> dict[int, float]:
     """The norm of all weights' gradient by step, where it is finite and not zero; before clipping."""
-    layers = evidence.signals.of_layers("weight_grad_norm").values()
-    norms = {step: math.hypot(*(s.get(step, 0.0) for s in layers)) for step in evidence.signals.steps}
+    layers = evidence.signals.by_layer("weight_grad_norm").values()
+    norms = {
+        step: math.hypot(*(s.get(step, 0.0) for s in layers)) for step in evidence.signals.measured_steps
+    }
     return {step: norm for step, norm in norms.items() if norm > 0 and math.isfinite(norm)}
 
 
 def _effective_rates(evidence: Evidence) -> dict[int, float]:
     """‖Δw‖/‖∂loss/∂w‖ of the median layer by step: SGD's own rate, of another optimizer what acts as it."""
     signals, by_step = evidence.signals, {}
-    for layer, ratios in signals.of_layers("update_ratio").items():
+    for layer, ratios in signals.by_layer("update_ratio").items():
         norms, grads = (signals.series(layer, f"weight_{name}") for name in ("norm", "grad_norm"))
         for step, ratio in ratios.items():
             rate = ratio * norms.get(step, math.nan) / (grads.get(step) or math.nan)
@@ -215,7 +225,7 @@ def _effective_rates(evidence: Evidence) -> dict[int, float]:
 
 def _median_ratios(evidence: Evidence) -> dict[int, float]:
     by_step: dict[int, list[float]] = {}
-    for series in evidence.signals.of_layers("update_ratio").values():
+    for series in evidence.signals.by_layer("update_ratio").values():
         for step, ratio in series.items():
             if math.isfinite(ratio):
                 by_step.setdefault(step, []).append(ratio)
@@ -230,8 +240,8 @@ def _fades(series: Series) -> bool:
 
 def _thrown(evidence: Evidence) -> tuple[int, float] | None:
     """The first measured step at which the median layer's ‖Δw‖/‖w‖ is beyond THROWN."""
-    ratios = evidence.signals.of_layers("update_ratio").values()
-    for step in evidence.signals.steps:
+    ratios = evidence.signals.by_layer("update_ratio").values()
+    for step in evidence.signals.measured_steps:
         # weights that started at zero have an infinite ratio, which says nothing
         known = [series[step] for series in ratios if math.isfinite(series.get(step, math.nan))]
         if known and statistics.median(known) > THROWN:

@@ -1,6 +1,6 @@
 """Causes that lie in how the network, its loss and its loop are put together. All of them are exact.
 
-What they rest on is counted, not judged: they are said of a run that learned as well.
+They rest on counts and not on thresholds of what is usual: they are reported of a run that learned as well.
 """
 
 from trainlab.diagnosis.evidence import Evidence, Series, first_sustained_step
@@ -16,48 +16,56 @@ ADDS_UP = 1.0
 def softmax_before_loss(evidence: Evidence) -> Finding | None:
     """The outputs are probabilities at every measured step: the cross-entropy applies softmax to them
     again."""
-    share = evidence.signals.network("outputs_probabilities")
+    share = evidence.signals.network_series("outputs_probabilities")
     if first_sustained_step(share, lambda value: value > 0.99) != min(share, default=None) or not share:
         return None
-    says = "the outputs of every image are ≥ 0 and sum to 1: probabilities, not logits; the loss applies "
-    says += "softmax itself"
+    description = (
+        "the outputs of every image are ≥ 0 and sum to 1: probabilities, not logits; the loss applies "
+        "softmax itself"
+    )
     return Finding(
-        "softmax_before_loss", says, {"outputs_probabilities": share[max(share)]}, None, min(share)
+        "softmax_before_loss", description, {"outputs_probabilities": share[max(share)]}, None, min(share)
     )
 
 
 def activation_after_last_layer(evidence: Evidence) -> Finding | None:
     """No output is ever below zero, and some are exactly zero: an activation stands after the last layer."""
-    negative, zero = (evidence.signals.network(f"outputs_{name}") for name in ("negative", "zero"))
+    negative, zero = (evidence.signals.network_series(f"outputs_{name}") for name in ("negative", "zero"))
     shared = sorted(negative.keys() & zero.keys())
     if not shared or any(negative[step] > 0 or not zero[step] >= CUT_AT_ZERO for step in shared):
         return None
     last = shared[-1]
-    says = f"a ReLU after the last layer: no logit is ever negative, {zero[last]:.0%} are exactly 0, and "
-    says += "those get no gradient"
-    return Finding("activation_after_last_layer", says, {"outputs_zero": zero[last]}, None, shared[0])
+    description = (
+        f"a ReLU after the last layer: no logit is ever negative, {zero[last]:.0%} are exactly 0, and "
+        "those get no gradient"
+    )
+    return Finding("activation_after_last_layer", description, {"outputs_zero": zero[last]}, None, shared[0])
 
 
 def layers_not_registered(evidence: Evidence) -> Finding | None:
     """Layers with weights run inside the network and are not among its parameters."""
-    count = evidence.signals.network("unregistered_layers")
+    count = evidence.signals.network_series("unregistered_layers")
     if not count:
         return None
     layers, registered = count[max(count)], len(evidence.signals.layers)
-    says = f"{layers:.0f} layers with weights run in the network and are not among its parameters, "
-    says += f"{registered} are: a plain list hides them, ModuleList registers them"
-    return Finding("layers_not_registered", says, {"unregistered_layers": layers}, None, min(count))
+    description = (
+        f"{layers:.0f} layers with weights run in the network and are not among its parameters, "
+        f"{registered} are: a plain list hides them, ModuleList registers them"
+    )
+    return Finding("layers_not_registered", description, {"unregistered_layers": layers}, None, min(count))
 
 
 def gradients_add_up(evidence: Evidence) -> Finding | None:
     """Before a step's backward pass the gradient of earlier steps is still there, and grows."""
-    left = evidence.signals.network("gradient_left_over")
+    left = evidence.signals.network_series("gradient_left_over")
     start = first_sustained_step(left, lambda value: value > ADDS_UP)
     if start is None or len(left) < 3 or _is_one_level(left):
         return None
-    says = f"before the last measured step's backward pass the gradient held {left[max(left)]:.3g} times "
-    says += "what the pass adds: gradients of all steps add up, zero_grad is missing"
-    return Finding("gradients_add_up", says, {"gradient_left_over": left[max(left)]}, None, start)
+    description = (
+        f"before the last measured step's backward pass the gradient held {left[max(left)]:.3g} times "
+        "what the pass adds: gradients of all steps add up, zero_grad is missing"
+    )
+    return Finding("gradients_add_up", description, {"gradient_left_over": left[max(left)]}, None, start)
 
 
 def _is_one_level(left: Series) -> bool:
@@ -67,9 +75,11 @@ def _is_one_level(left: Series) -> bool:
 
 def batchnorm_frozen(evidence: Evidence) -> Finding | None:
     """BatchNorm is in evaluation mode while the network trains, with the statistics it was made with."""
-    share = evidence.signals.network("batchnorm_frozen")
+    share = evidence.signals.network_series("batchnorm_frozen")
     if not share or first_sustained_step(share, lambda value: value > 0) != min(share):
         return None
-    says = f"{share[max(share)]:.0%} of the BatchNorm layers are in evaluation mode while the network "
-    says += "trains, with running statistics of mean 0 and variance 1: they do not normalize"
-    return Finding("batchnorm_frozen", says, {"batchnorm_frozen": share[max(share)]}, None, min(share))
+    description = (
+        f"{share[max(share)]:.0%} of the BatchNorm layers are in evaluation mode while the network "
+        "trains, with running statistics of mean 0 and variance 1: they do not normalize"
+    )
+    return Finding("batchnorm_frozen", description, {"batchnorm_frozen": share[max(share)]}, None, min(share))
