@@ -1,5 +1,4 @@
-"""Faults of a data set that its decoded arrays show: duplicates between splits or classes, empty classes,
-dark pixels."""
+"""Faults of a data set that its decoded arrays show: duplicate images, empty classes, dark pixels."""
 
 import hashlib
 from pathlib import Path
@@ -14,47 +13,44 @@ def quality_notes(
     folder: Path, val_rows: int, classes: tuple[str, ...], histogram_C256: np.ndarray
 ) -> list[str]:
     """Notes on the arrays of a cache that is being written; `val_rows` lie at the training arrays' end."""
-    x, y = (
-        {split: np.load(folder / f"{split}_{of}.npy", mmap_mode="r") for split in ("train", "test")}
-        for of in "xy"
+    train_x, train_y, test_x, test_y = (
+        np.load(folder / f"{name}.npy", mmap_mode="r") for name in ("train_x", "train_y", "test_x", "test_y")
     )
-    rows = len(y["train"]) - val_rows
-    train, val = _image_digests(x["train"][:rows]), _image_digests(x["train"][rows:])
-    test = _image_digests(x["test"])
+    rows = len(train_y) - val_rows
+    train, val, test = map(_image_digests, (train_x[:rows], train_x[rows:], test_x))
     notes = [
         _shared_images_note("test", test, "training", train),
         _shared_images_note("validation", val, "training", train),
+        _shared_images_note("test", test, "validation", val),
+        _conflicting_labels_note([*train, *val], train_y),
+        *_empty_classes_notes(train_y[:rows], test_y, classes),
+        _dark_images_note(histogram_C256),
     ]
-    notes += [_shared_images_note("test", test, "validation", val)]
-    notes += [
-        _conflicting_labels_note([*train, *val], y["train"]),
-        *_empty_classes_notes(y["train"][:rows], y["test"], classes),
-    ]
-    return [note for note in [*notes, _dark_images_note(histogram_C256)] if note]
+    return [note for note in notes if note]
 
 
 def _image_digests(x_NHWC: np.ndarray) -> list[bytes]:
     return [hashlib.blake2b(image.tobytes(), digest_size=12).digest() for image in x_NHWC]
 
 
-def _shared_images_note(name: str, these: list[bytes], other: str, those: list[bytes]) -> str | None:
-    there = set(those)
-    count = sum(digest in there for digest in these)
+def _shared_images_note(name: str, digests: list[bytes], other: str, others: list[bytes]) -> str | None:
+    known = set(others)
+    count = sum(digest in known for digest in digests)
     if not count:
         return None
-    return f"{count:,} of {len(these):,} {name} images are {other} images too"
+    return f"{count:,} of {len(digests):,} {name} images are {other} images too"
 
 
 def _conflicting_labels_note(digests: list[bytes], y_N: np.ndarray) -> str | None:
-    label_of: dict[bytes, int] = {}
-    odd = {
+    labels: dict[bytes, int] = {}
+    conflicting = {
         digest
         for digest, label in zip(digests, y_N.tolist(), strict=True)
-        if label_of.setdefault(digest, label) != label
+        if labels.setdefault(digest, label) != label
     }
-    if not odd:
+    if not conflicting:
         return None
-    return f"{len(odd):,} training images lie in two classes or more"
+    return f"{len(conflicting):,} training images lie in two classes or more"
 
 
 def _empty_classes_notes(train_y_N: np.ndarray, test_y_N: np.ndarray, classes: tuple[str, ...]) -> list[str]:

@@ -7,7 +7,7 @@ from trainlab.data.images import ImageData, Split
 from trainlab.data.loader import Batch, BatchLoader
 
 ON_DEVICE_BYTES = 2 * 1024**3
-"""A split up to this size is held whole in the memory of a CUDA device; a larger one is copied by batches."""
+"""A split up to this size is kept whole in the memory of a CUDA device; a larger one is copied by batches."""
 
 
 class ImageDataModule(LightningDataModule):
@@ -18,7 +18,7 @@ class ImageDataModule(LightningDataModule):
     seed: of the training order (>= 0).
 
     The training loader leaves out the last, shorter batch, unless it is the only one. On a CUDA device a
-    split of up to `ON_DEVICE_BYTES` lies there whole; a larger one comes through page-locked memory.
+    split of up to `ON_DEVICE_BYTES` is stored there whole; a larger one comes through page-locked memory.
     """
 
     def __init__(self, images: ImageData, batch_size: int, *, seed: int = 0) -> None:

@@ -104,7 +104,7 @@ class Decoded:
 
 @dataclass(frozen=True)
 class DatasetHandle:
-    """A data set that is there, not yet read.
+    """A data set that has been found and not yet read.
 
     copy: a short text on which copy it is ("official files"), or a function that opens the files to say it
         (its answer is remembered with the fingerprint).

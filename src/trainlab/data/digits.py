@@ -25,7 +25,7 @@ class Digits:
     """The embedded digits."""
 
     def find(self, root: Path) -> DatasetHandle:
-        """Always there; `root` is not looked at."""
+        """Needs no files; `root` is not used."""
         recipe = f"digits {VERSION}: scikit-learn, {SIZE} × {SIZE}, test {TEST_IMAGES} by seed {SPLIT_SEED}"
         return DatasetHandle(copy="embedded", read=_read, recipe=recipe, shape_HWC=(SIZE, SIZE, 1))
 

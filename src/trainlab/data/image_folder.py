@@ -39,7 +39,7 @@ MAX_NAMED = 8
 
 
 def _folder_hint(root: Path, folder: Path) -> str:
-    """What lies there instead, and what to do about it."""
+    """What the folder holds instead, and what to do about it."""
     if not folder.is_dir():
         kind = "is a file: unpack it if it is an archive" if folder.exists() else "is not there"
         here = folder.relative_to(root) if folder.is_relative_to(root) else folder
@@ -59,8 +59,8 @@ def _folder_hint(root: Path, folder: Path) -> str:
             f"it holds the folders {_first_names(names)}: if these are the classes, move them below "
             f"{folder}/train"
         )
-    there = sorted(p.name for p in folder.iterdir() if not p.name.startswith("."))
-    return f"it holds {_first_names(there) if there else 'nothing'}"
+    content = sorted(p.name for p in folder.iterdir() if not p.name.startswith("."))
+    return f"it holds {_first_names(content) if content else 'nothing'}"
 
 
 def _train_folder_hint(folder: Path, train: Path) -> str:

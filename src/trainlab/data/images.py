@@ -130,10 +130,10 @@ def _split_notes(stored: DecodedArrays, kept: int, train: np.ndarray, val: np.nd
     """What the cuts left without images."""
     notes = []
     own = len(stored.train_y_N) - stored.val_rows
-    there, taken = (
+    available, used = (
         np.bincount(stored.train_y_N[rows], minlength=kept)[:kept] > 0 for rows in (np.arange(own), train)
     )
-    if len(lost := np.flatnonzero(there & ~taken)):
+    if len(lost := np.flatnonzero(available & ~used)):
         names = ", ".join(stored.classes[k] for k in lost[:10])
         notes.append(f"classes without training images after the cuts: {names}")
     if stored.val_rows and len(val) < stored.val_rows:

@@ -44,7 +44,7 @@ OFFICIAL_MD5: dict[str, dict[str, str]] = {
 
 
 def dataset_of_file(name: str, path: Path) -> str | None:
-    """The data set whose official file of this name it is, None where it is nobody's."""
+    """The data set whose official file of this name it is; None where it is not official."""
     return next(
         (data for data, sums in OFFICIAL_MD5.items() if name in sums and sums[name] == _md5(path)), None
     )
@@ -72,8 +72,8 @@ def with_checksums(data: str, handle: DatasetHandle) -> DatasetHandle:
             notes.append(
                 f"{handle.copy}: no checksums are known, whether these are the official images is not checked"
             )
-        elif odd := [name for name, known in OFFICIAL_MD5[data].items() if sums()[name] != known]:
-            notes.append(f"not the official files of {data}, by checksum: {', '.join(odd)}")
+        elif other := [name for name, known in OFFICIAL_MD5[data].items() if sums()[name] != known]:
+            notes.append(f"not the official files of {data}, by checksum: {', '.join(other)}")
         return notes
 
     return replace(handle, copy=copy, notes=notes)

@@ -1,8 +1,8 @@
 """Shapeset-3×2 (Glorot & Bengio 2010, section 2.1), as the authors' generator draws it.
 
 One or two of triangle, parallelogram and ellipse on a 32 × 32 grey image, nine classes: which shapes are
-there. By the generator's own odds a single shape has probability 1/6, a mixed pair 1/9, a pair of one kind
-1/18. Grey 0..1 is stored as 0..255; `normalization=symmetric` gives the paper's −1..1.
+there. The generator draws a single shape with probability 1/6, a mixed pair 1/9, a pair of one kind 1/18.
+Grey 0..1 is stored as 0..255; `normalization=symmetric` gives the paper's −1..1.
 
 Points are (x, y) in pixels, P = number of vertices, M = number of images. Everything is drawn for many
 images at once; a rejected second object is drawn again for those images only.
@@ -41,7 +41,7 @@ class Shapeset:
     seed: int = 0
 
     def find(self, root: Path) -> DatasetHandle:
-        """Always there; `root` is not looked at. RequestError for fewer than one image or a negative seed."""
+        """Needs no files; `root` is not used. RequestError for fewer than one image or a negative seed."""
         for name, least in (("train_images", 1), ("test_images", 1), ("seed", 0)):
             if (got := getattr(self, name)) < least:
                 raise RequestError(f"data.{name}: got {got}, expected an integer of at least {least}")

@@ -1,7 +1,7 @@
 """MNIST, Fashion-MNIST and CIFAR-10: found below paths.data in one of several formats, else downloaded.
 
-What lies there under another name, one folder deeper or unpacked otherwise is read where that is safe; what
-is not read is named, with what to do about it, before anything is downloaded.
+Files under another name, one folder deeper or unpacked otherwise are read where that is safe; files that are
+not read are named, with what to do about them, before anything is downloaded.
 """
 
 from collections.abc import Callable
@@ -49,7 +49,7 @@ UNREAD_FORMAT_HINTS = {
     "*.pt": _OTHER_FORMAT_HINT,
     "*.arff": _OTHER_FORMAT_HINT,
 }
-"""What lies there and is not read, by its name, and what to do about it."""
+"""Files and folders that are not read, by pattern, and what to do about them."""
 
 
 @dataclass(frozen=True)
@@ -74,20 +74,20 @@ class TorchvisionDataset:
     folder_aliases: tuple[str, ...] = ()
 
     def find(self, root: Path) -> DatasetHandle:
-        """What lies below `root`, downloaded first where nothing does. RequestError where neither works."""
+        """The data set below `root`, downloaded first where it is missing. RequestError where that fails."""
         handle = self.find_local(root)
         if handle is not None:
             return handle
-        if there := self._unread_files(root):
+        if unread := self._unread_files(root):
             raise RequestError(
-                f"data set '{self.name}' not found as it is read in {root.absolute()}: {there}"
+                f"data set '{self.name}' not found as it is read in {root.absolute()}: {unread}"
             )
         if not may_download():
             raise DatasetNotFound(f"data set '{self.name}' not found in {root.absolute()}")
         return self._download(root)
 
     def find_local(self, root: Path) -> DatasetHandle | None:
-        """What lies below `root`; None where nothing does. Nothing is downloaded."""
+        """The data set below `root`, None where it is missing. Nothing is downloaded."""
         return self._find_own_files(root) or self._find_copies(root)
 
     def _find_own_files(self, root: Path) -> DatasetHandle | None:
@@ -124,9 +124,9 @@ class TorchvisionDataset:
             _letters_and_digits(name)
             for name in (self.name, outer, self.torchvision_class, *self.folder_aliases)
         ]
-        there = sorted(p for p in root.iterdir() if p.is_dir()) if root.is_dir() else []
+        folders = sorted(p for p in root.iterdir() if p.is_dir()) if root.is_dir() else []
         return sorted(
-            (p for p in there if _letters_and_digits(p.name) in wanted),
+            (p for p in folders if _letters_and_digits(p.name) in wanted),
             key=lambda p: (p.name != self.name, p.name != outer, p.name),
         )
 
@@ -139,7 +139,7 @@ class TorchvisionDataset:
         return list(dict.fromkeys([root / self.folder, *named, *inside, root]))
 
     def _unread_files(self, root: Path) -> str | None:
-        """What of this data set lies below `root` in a form that is not read, and what to do about it."""
+        """Files of this data set below `root` in a form that is not read, and what to do about them."""
         if (loose := self.find_files(root, self.classes)) is not None and _dataset_of_files(loose) is None:
             first = next(iter(loose.files.values()))
             return (
@@ -209,15 +209,15 @@ def _unread_format_hint(path: Path) -> str | None:
 
 def _missing_idx_files(folder: Path) -> str:
     """Which idx files are missing, where some of them are there."""
-    there, _ = idx.find_idx_files(folder)
-    lacking = [name for name in idx.IDX_FILES if name not in there]
-    return f"in {folder} {', '.join(lacking)} is missing; " if there and lacking else ""
+    files, _ = idx.find_idx_files(folder)
+    missing = [name for name in idx.IDX_FILES if name not in files]
+    return f"in {folder} {', '.join(missing)} is missing; " if files and missing else ""
 
 
 def _folder_listing(root: Path) -> str:
-    there = sorted(p.name for p in root.iterdir() if not p.name.startswith(".")) if root.is_dir() else []
-    more = f" and {len(there) - MAX_NAMED} more" if len(there) > MAX_NAMED else ""
-    return f"there lie {', '.join(there[:MAX_NAMED])}{more}; " if there else ""
+    names = sorted(p.name for p in root.iterdir() if not p.name.startswith(".")) if root.is_dir() else []
+    more = f" and {len(names) - MAX_NAMED} more" if len(names) > MAX_NAMED else ""
+    return f"it holds {', '.join(names[:MAX_NAMED])}{more}; " if names else ""
 
 
 _mnist_like = partial(

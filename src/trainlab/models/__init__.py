@@ -10,10 +10,10 @@ A model is called once, with everything by name, and is a module from normalized
 - `pool`: called with nothing, gives a new module; None for none
 - and whatever else its YAML has, as `depth: ${depth}`, `width: ${width}`
 
-It takes all five, also those that it makes no use of; a sweep over one of these says so. A static method
-`depths(limit)` may say which depths there are, ascending, up to `limit` (`allowed_depths`): for the controls
-of the app, and for remedies. One of your own,
-with its two files in your project's folder, is `trainlab train model=two_layers`:
+It takes all five, also those that it does not use; a sweep over one of these says so. A static method
+`depths(limit)` may list the depths that it takes, ascending, up to `limit` (`allowed_depths`): for the
+controls of the app, and for remedies. One of your own, with its two files in your project's folder, is
+`trainlab train model=two_layers`:
 
     # my_models.py
     from torch import nn

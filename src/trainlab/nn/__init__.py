@@ -24,8 +24,8 @@ An activation is called with nothing, once for each of its places, and is a modu
     _partial_: true
     frequency: 1.0
 
-A pooling likewise; one that gives the maps as it got them may ask the convolution before it for a stride by
-its attribute `conv_stride`:
+A pooling is called in the same way; one that leaves the maps as they are may request a stride of the
+convolution before it by its attribute `conv_stride`:
 
     # my_pieces.py
     class Smallest(nn.Module):

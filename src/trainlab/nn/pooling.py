@@ -6,7 +6,7 @@ from torch import nn
 class ConvStride(nn.Identity):
     """No pooling layer: the convolution before it takes stride 2 (Springenberg et al. 2015, Strided-CNN).
 
-    Stands where the pooling would stand, and does nothing there. A 3 × 3 convolution with padding leaves
+    It stands in place of the pooling and does nothing. A 3 × 3 convolution with padding leaves
     ⌈n/2⌉ of n positions, where max and average pooling leave ⌊n/2⌋.
     """
 

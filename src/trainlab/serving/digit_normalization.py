@@ -1,11 +1,11 @@
-"""Someone's digit made like those of a data set: the same box, the same place in it, the same strokes.
+"""A user's digit made like those of a data set: the same box, the same place in it, the same strokes.
 
-A network has seen digits of one making only. LeCun et al. 1998 for MNIST: size normalized into 20 × 20 pixels
-with the proportions kept and grey levels from antialiasing, then the centre of mass put at the centre of
-28 × 28. Alpaydin and Kaynak 1998 for scikit-learn's digits: bitmaps of 32 × 32 normalized by NIST's programs
-(Garris et al. 1994, NISTIR 5469), ink counted in blocks of 4 × 4. The data show what these programs did: all
-digits are 32 high and some 20 wide whatever their proportions ("1" is narrower), upright, and as much ink is
-in a "1" as in an "8": strokes were widened or thinned to it.
+A network has seen digits that were made in one way only. LeCun et al. 1998 for MNIST: size normalized into
+20 × 20 pixels with the proportions kept and grey levels from antialiasing, then the centre of mass put at the
+centre of 28 × 28. Alpaydin and Kaynak 1998 for scikit-learn's digits: bitmaps of 32 × 32 normalized by NIST's
+programs (Garris et al. 1994, NISTIR 5469), ink counted in blocks of 4 × 4. The data show what these programs
+did: all digits are 32 high and some 20 wide whatever their proportions ("1" is narrower), upright, and as
+much ink is in a "1" as in an "8": strokes were widened or thinned to it.
 
 Legend: H × W pixels; ink is 0 (none) to 1, and there is some.
 """
@@ -15,7 +15,7 @@ from PIL import Image
 from scipy import ndimage
 
 MIN_VISIBLE_INK = 0.25
-"""Ink below this is grain of the paper: it does not decide where the digit lies."""
+"""Ink below this is grain of the paper: it does not count for where the digit is."""
 INK_THRESHOLD = 0.5
 """What is ink where a bitmap has only ink and paper."""
 MIN_STROKE_WIDTH = 0.1
@@ -53,7 +53,7 @@ def border_pixels(grey_HW: np.ndarray) -> np.ndarray:
 
 
 def is_dot(ink_HW: np.ndarray) -> bool:
-    """Whether all ink there is (some) is one small round spot: a click, not a digit."""
+    """Whether all of the ink (there is some) is one small round spot: a click, not a digit."""
     left, top, right, bottom = bounding_box(ink_HW)
     height, width = bottom - top, right - left
     is_small = max(height, width) <= MAX_DOT_SIZE * min(ink_HW.shape)
@@ -86,12 +86,12 @@ def to_digits_style(ink_HW: np.ndarray) -> np.ndarray:
 
 def _widen_thin_strokes(ink_HW: np.ndarray) -> np.ndarray:
     """Strokes of a thin pen made as wide as MNIST's thinner ones: shrunk to 20 × 20 they would fade away."""
-    there = ink_HW >= INK_THRESHOLD
-    if not there.any():
+    is_ink_HW = ink_HW >= INK_THRESHOLD
+    if not is_ink_HW.any():
         return ink_HW
     left, top, right, bottom = bounding_box(ink_HW)
     size = max(right - left, bottom - top)
-    inside = np.asarray(ndimage.distance_transform_edt(there))
+    inside = np.asarray(ndimage.distance_transform_edt(is_ink_HW))
     ridge = inside[inside >= ndimage.maximum_filter(inside, 3)]
     width = 2 * float(np.mean(ridge[ridge > 0])) - 1
     lacking = (MIN_STROKE_WIDTH * size - width) / 2
@@ -126,12 +126,13 @@ def _digits_bitmap(ink_HW: np.ndarray) -> np.ndarray:
 
 def _deslant(ink_HW: np.ndarray) -> np.ndarray:
     """The slant taken out as NIST does: sheared until the left ends of the top and the bottom line up."""
-    there = ink_HW >= INK_THRESHOLD
-    rows = np.flatnonzero(there.any(axis=1))
+    is_ink_HW = ink_HW >= INK_THRESHOLD
+    rows = np.flatnonzero(is_ink_HW.any(axis=1))
     top, bottom = rows[0], rows[-1]
     thick = (bottom - top) // 10 + 1
     first = [
-        _leftmost(there[rows]) for rows in (slice(top, top + thick), slice(bottom + 1 - thick, bottom + 1))
+        _leftmost(is_ink_HW[rows])
+        for rows in (slice(top, top + thick), slice(bottom + 1 - thick, bottom + 1))
     ]
     slant = (first[1] - first[0]) / max(bottom - top, 1)
     middle, margin = ink_HW.shape[0] / 2, int(abs(slant) * ink_HW.shape[0] / 2) + 1
@@ -139,14 +140,14 @@ def _deslant(ink_HW: np.ndarray) -> np.ndarray:
     return ndimage.affine_transform(padded, [[1, 0], [slant, 1]], offset=(0, -slant * middle), order=1)
 
 
-def _leftmost(there_HW: np.ndarray) -> int:
-    return int(np.flatnonzero(there_HW.any(axis=0))[0])
+def _leftmost(is_ink_HW: np.ndarray) -> int:
+    return int(np.flatnonzero(is_ink_HW.any(axis=0))[0])
 
 
 def bounding_box(ink_HW: np.ndarray) -> tuple[int, int, int, int]:
     """(left, top, right, bottom) of the rectangle that holds all ink that is not faint."""
-    there = ink_HW >= MIN_VISIBLE_INK
-    rows, columns = np.flatnonzero(there.any(axis=1)), np.flatnonzero(there.any(axis=0))
+    is_ink_HW = ink_HW >= MIN_VISIBLE_INK
+    rows, columns = np.flatnonzero(is_ink_HW.any(axis=1)), np.flatnonzero(is_ink_HW.any(axis=0))
     return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
 
 

@@ -1,4 +1,4 @@
-"""The pen's strokes in a photograph of paper: whatever the light, on ruled paper too, and none where none is.
+"""The pen strokes in a photograph of paper: in any light, on ruled paper too, and none on a blank sheet.
 
 A sheet reflects a share of the light that falls on it, and light changes slowly from place to place, or at
 the edge of a shadow. So ink is what reflects less than the paper right beside it: the paper is estimated
@@ -56,18 +56,18 @@ class RuledLine:
 
 def extract_ink(grey_HW: np.ndarray) -> np.ndarray:
     """Ink of dark strokes on light paper (uint8), 1 at the digit's own darkest; zeros where there is none."""
-    missing_HW, stroke, grain = _absorbed_light(grey_HW)
+    absorbed_HW, stroke, grain = _absorbed_light(grey_HW)
     if stroke is None:
         return np.zeros(grey_HW.shape)
-    there = missing_HW >= max(stroke / 3, 3 * grain)
+    is_ink_HW = absorbed_HW >= max(stroke / 3, 3 * grain)
     for turned in (False, True):
-        there = _remove_rules(there.T).T if turned else _remove_rules(there)
-    digit = _digit_mask(there, missing_HW, stroke)
+        is_ink_HW = _remove_rules(is_ink_HW.T).T if turned else _remove_rules(is_ink_HW)
+    digit = _digit_mask(is_ink_HW, absorbed_HW, stroke)
     if digit is None:
         return np.zeros(grey_HW.shape)
     soft = ndimage.binary_dilation(digit, iterations=1)  # with the grey of its antialiased edge
-    level = float(np.quantile(missing_HW[digit], 0.75))
-    return np.clip(missing_HW / level, 0, 1) * soft
+    level = float(np.quantile(absorbed_HW[digit], 0.75))
+    return np.clip(absorbed_HW / level, 0, 1) * soft
 
 
 def is_dark_on_light(grey_HW: np.ndarray) -> bool:
@@ -96,10 +96,10 @@ def _absorbed_light(grey_HW: np.ndarray) -> tuple[np.ndarray, float | None, floa
     """The share of the paper's light that is missing at each pixel, of strokes, and the paper's own grain."""
     smooth_HW = ndimage.gaussian_filter(grey_HW.astype(np.float32), 0.8) + 1
     sharp_HW = np.asarray(ndimage.gaussian_gradient_magnitude(np.log(smooth_HW), 1.0))
-    missing_HW = 1 - smooth_HW / _paper_level(grey_HW, smooth_HW, sharp_HW)
+    absorbed_HW = 1 - smooth_HW / _paper_level(grey_HW, smooth_HW, sharp_HW)
     # most of a sheet is paper: closing lies above its grain by about what the median tells
-    missing_HW, grain = np.clip(missing_HW - float(np.median(missing_HW)), 0, 1), _paper_grain(missing_HW)
-    return missing_HW, _stroke_level(missing_HW, grain, sharp_HW), grain
+    absorbed_HW, grain = np.clip(absorbed_HW - float(np.median(absorbed_HW)), 0, 1), _paper_grain(absorbed_HW)
+    return absorbed_HW, _stroke_level(absorbed_HW, grain, sharp_HW), grain
 
 
 def _paper_level(grey_HW: np.ndarray, smooth_HW: np.ndarray, sharp_HW: np.ndarray) -> np.ndarray | float:
@@ -118,30 +118,30 @@ def _paper_level(grey_HW: np.ndarray, smooth_HW: np.ndarray, sharp_HW: np.ndarra
     return np.minimum(paper_HW, _inpainted_paper(smooth_HW, first_HW < stroke / 2))
 
 
-def _paper_grain(missing_HW: np.ndarray) -> float:
-    return 1.4826 * float(np.median(np.abs(missing_HW - np.median(missing_HW))))
+def _paper_grain(absorbed_HW: np.ndarray) -> float:
+    return 1.4826 * float(np.median(np.abs(absorbed_HW - np.median(absorbed_HW))))
 
 
 def _inpainted_paper(grey_HW: np.ndarray, is_paper_HW: np.ndarray) -> np.ndarray:
     """The level of the paper, under strokes what is around them lets expect (a normalized convolution)."""
-    away = ndimage.binary_erosion(is_paper_HW, iterations=2, border_value=1)
+    is_sure_paper_HW = ndimage.binary_erosion(is_paper_HW, iterations=2, border_value=1)
     reach = max(2.0, min(grey_HW.shape) / 60)
     weight_HW, sum_HW = np.zeros_like(grey_HW), np.zeros_like(grey_HW)
     for times, share in ((1, 1.0), (4, 1e-4)):  # far away counts only where nothing is near
-        weight_HW += share * ndimage.gaussian_filter(away.astype(np.float32), times * reach)
-        sum_HW += share * ndimage.gaussian_filter(away * grey_HW, times * reach)
+        weight_HW += share * ndimage.gaussian_filter(is_sure_paper_HW.astype(np.float32), times * reach)
+        sum_HW += share * ndimage.gaussian_filter(is_sure_paper_HW * grey_HW, times * reach)
     return np.where(weight_HW > 1e-9, sum_HW / np.maximum(weight_HW, 1e-9), np.inf)
 
 
-def _stroke_level(missing_HW: np.ndarray, grain: float, sharp_HW: np.ndarray) -> float | None:
+def _stroke_level(absorbed_HW: np.ndarray, grain: float, sharp_HW: np.ndarray) -> float | None:
     """How much light the strokes take; None where nothing is darker than the paper's grain.
 
     What is dark counts by how sharp its edge is (H × W): a stroke has one, shade has none.
     """
     least = max(MIN_INK, MIN_SIGNAL_TO_GRAIN * grain)
-    beside_HW = ndimage.maximum_filter(missing_HW, 5)
+    beside_HW = ndimage.maximum_filter(absorbed_HW, 5)
     dark_HW = beside_HW >= least
-    if np.count_nonzero(missing_HW >= least) < 12:
+    if np.count_nonzero(absorbed_HW >= least) < 12:
         return None
     order = np.argsort(beside_HW[dark_HW])
     weight_N = np.cumsum(sharp_HW[dark_HW][order] ** 2)
@@ -151,51 +151,51 @@ def _stroke_level(missing_HW: np.ndarray, grain: float, sharp_HW: np.ndarray) ->
 # Ruled paper
 
 
-def _remove_rules(there: np.ndarray) -> np.ndarray:
+def _remove_rules(is_ink_HW: np.ndarray) -> np.ndarray:
     """Without the lines that run from the left edge to the right one, strokes across them kept whole."""
-    lines = _find_rules(there)
+    lines = _find_rules(is_ink_HW)
     if not lines:
-        return there
-    thick_HW = _vertical_run_lengths(there)
-    x_W, gone = np.arange(there.shape[1]), np.zeros_like(there)
-    reach = max(2, len(there) // 120)
+        return is_ink_HW
+    thick_HW = _vertical_run_lengths(is_ink_HW)
+    x_W, is_rule_HW = np.arange(is_ink_HW.shape[1]), np.zeros_like(is_ink_HW)
+    reach = max(2, len(is_ink_HW) // 120)
     for line in lines:
         for step in range(-reach, reach + 1):
-            y_W, inside_W = line.rows(there.shape, step)
-            on_W = inside_W & there[y_W, x_W]
+            y_W, inside_W = line.rows(is_ink_HW.shape, step)
+            on_W = inside_W & is_ink_HW[y_W, x_W]
             usual = float(np.median(thick_HW[y_W, x_W][on_W])) if on_W.any() else 0.0
             thin_W = on_W & (thick_HW[y_W, x_W] <= max(1.6 * usual, usual + 1.5))
-            gone[y_W[thin_W], x_W[thin_W]] = True
-    return there & ~gone
+            is_rule_HW[y_W[thin_W], x_W[thin_W]] = True
+    return is_ink_HW & ~is_rule_HW
 
 
-def _vertical_run_lengths(there: np.ndarray) -> np.ndarray:
+def _vertical_run_lengths(is_ink_HW: np.ndarray) -> np.ndarray:
     """Of each pixel of ink, how many follow each other up and down through it."""
-    up, down = np.zeros(there.shape, np.int32), np.zeros(there.shape, np.int32)
-    for row in range(len(there)):
-        up[row] = np.where(there[row], up[row - 1] + 1 if row else 1, 0)
-    for row in reversed(range(len(there))):
-        down[row] = np.where(there[row], down[row + 1] + 1 if row + 1 < len(there) else 1, 0)
+    up, down = np.zeros(is_ink_HW.shape, np.int32), np.zeros(is_ink_HW.shape, np.int32)
+    for row in range(len(is_ink_HW)):
+        up[row] = np.where(is_ink_HW[row], up[row - 1] + 1 if row else 1, 0)
+    for row in reversed(range(len(is_ink_HW))):
+        down[row] = np.where(is_ink_HW[row], down[row + 1] + 1 if row + 1 < len(is_ink_HW) else 1, 0)
     return up + down - 1
 
 
-def _find_rules(there: np.ndarray) -> list[RuledLine]:
+def _find_rules(is_ink_HW: np.ndarray) -> list[RuledLine]:
     """The ruled lines, the most marked one first; the others are all but parallel to it."""
-    left, found = there.copy(), []
+    remaining_HW, lines = is_ink_HW.copy(), []
     degrees = np.linspace(-MAX_RULE_DEGREES, MAX_RULE_DEGREES, 65)
-    while len(found) < MAX_RULES and (line := _strongest_line(left, degrees)) is not None:
-        found.append(line)
-        degrees = np.rad2deg(np.arctan(found[0].slope)) + np.linspace(-1, 1, 9)
+    while len(lines) < MAX_RULES and (line := _strongest_line(remaining_HW, degrees)) is not None:
+        lines.append(line)
+        degrees = np.rad2deg(np.arctan(lines[0].slope)) + np.linspace(-1, 1, 9)
         for step in range(-3, 4):
-            y_W, inside_W = line.rows(there.shape, step)
-            left[y_W[inside_W], np.flatnonzero(inside_W)] = False
-    return found
+            y_W, inside_W = line.rows(is_ink_HW.shape, step)
+            remaining_HW[y_W[inside_W], np.flatnonzero(inside_W)] = False
+    return lines
 
 
-def _strongest_line(there: np.ndarray, degrees: np.ndarray) -> RuledLine | None:
+def _strongest_line(is_ink_HW: np.ndarray, degrees: np.ndarray) -> RuledLine | None:
     """The straight line with the most ink on it, if it is a ruled one."""
-    y_P, x_P = np.nonzero(there)
-    if len(y_P) < MIN_RULE_COVERAGE * there.shape[1]:
+    y_P, x_P = np.nonzero(is_ink_HW)
+    if len(y_P) < MIN_RULE_COVERAGE * is_ink_HW.shape[1]:
         return None
     most, line = 0, RuledLine(0.0, 0.0)
     for slope in np.tan(np.deg2rad(degrees)):
@@ -203,16 +203,16 @@ def _strongest_line(there: np.ndarray, degrees: np.ndarray) -> RuledLine | None:
         votes = np.bincount(at_P - at_P.min())
         if votes.max() > most:
             most, line = int(votes.max()), RuledLine(float(slope), float(votes.argmax() + at_P.min()))
-    return line if _crosses_picture(there, line) else None
+    return line if _crosses_picture(is_ink_HW, line) else None
 
 
-def _crosses_picture(there: np.ndarray, line: RuledLine) -> bool:
+def _crosses_picture(is_ink_HW: np.ndarray, line: RuledLine) -> bool:
     """Whether a line crosses the picture, with ink on most of it and near both of its ends."""
-    x_W = np.arange(there.shape[1])
-    on_W, inside_W = np.zeros(len(x_W), bool), line.rows(there.shape)[1]
+    x_W = np.arange(is_ink_HW.shape[1])
+    on_W, inside_W = np.zeros(len(x_W), bool), line.rows(is_ink_HW.shape)[1]
     for step in (-1, 0, 1):
-        y_W, within_W = line.rows(there.shape, step)
-        on_W |= within_W & there[y_W, x_W]
+        y_W, within_W = line.rows(is_ink_HW.shape, step)
+        on_W |= within_W & is_ink_HW[y_W, x_W]
     covered = on_W[inside_W]
     if len(covered) < 0.5 * len(x_W):
         return False
@@ -225,22 +225,24 @@ def _crosses_picture(there: np.ndarray, line: RuledLine) -> bool:
 # Which of what is dark is the digit
 
 
-def _digit_mask(there: np.ndarray, missing_HW: np.ndarray, stroke: float) -> np.ndarray | None:
+def _digit_mask(is_ink_HW: np.ndarray, absorbed_HW: np.ndarray, stroke: float) -> np.ndarray | None:
     """The strokes that are the digit: the most ink in one place, with the parts beside it."""
-    joined = ndimage.binary_dilation(there, iterations=max(1, min(there.shape) // 150))
+    joined = ndimage.binary_dilation(is_ink_HW, iterations=max(1, min(is_ink_HW.shape) // 150))
     labels_HW, count = ndimage.label(joined, np.ones((3, 3)))
     if not count:
         return None
-    labels_HW, parts = np.where(there, labels_HW, 0), np.arange(1, count + 1)
-    ink_P = ndimage.sum_labels(np.minimum(missing_HW, stroke), labels_HW, parts)
-    darkness_P = np.asarray(ndimage.median(missing_HW, labels_HW, parts))
+    labels_HW, parts = np.where(is_ink_HW, labels_HW, 0), np.arange(1, count + 1)
+    ink_P = ndimage.sum_labels(np.minimum(absorbed_HW, stroke), labels_HW, parts)
+    darkness_P = np.asarray(ndimage.median(absorbed_HW, labels_HW, parts))
     boxes_P4 = np.array([(r.start, c.start, r.stop, c.stop) for r, c in ndimage.find_objects(labels_HW)])
     size_P = (boxes_P4[:, 2:] - boxes_P4[:, :2]).max(axis=1)
-    at_edge_P = (boxes_P4[:, :2] == 0).any(axis=1) | (boxes_P4[:, 2:] == there.shape).any(axis=1)
-    area_P = ndimage.sum_labels(there, labels_HW, parts)
-    is_tight_P = (area_P >= BORDER_PART_AREA * there.size) & (darkness_P >= BORDER_PART_INK)
+    at_edge_P = (boxes_P4[:, :2] == 0).any(axis=1) | (boxes_P4[:, 2:] == is_ink_HW.shape).any(axis=1)
+    area_P = ndimage.sum_labels(is_ink_HW, labels_HW, parts)
+    is_tight_P = (area_P >= BORDER_PART_AREA * is_ink_HW.size) & (darkness_P >= BORDER_PART_INK)
     score_P = ink_P * np.sqrt(size_P) * np.where(at_edge_P, 0.1 * is_tight_P, 1.0)
-    score_P[(size_P < MIN_DIGIT_SIZE * min(there.shape)) | (darkness_P < MIN_RELATIVE_DARKNESS * stroke)] = 0
+    score_P[
+        (size_P < MIN_DIGIT_SIZE * min(is_ink_HW.shape)) | (darkness_P < MIN_RELATIVE_DARKNESS * stroke)
+    ] = 0
     main = int(np.argmax(score_P))
     if score_P[main] == 0:
         return None

@@ -1,7 +1,7 @@
 """Class folders: `train/<class>/*.png` and `test/<class>/*.png` (or jpg, …), of any sizes.
 
-Their own order would be by class, so that the first thousand images show one class only: they are read in
-turns instead, the first image of every class, then the second of every class, and so on.
+In alphabetical order the first thousand images would show one class only. They are read round-robin instead:
+the first image of every class, then the second of every class, and so on.
 """
 
 import os
@@ -27,13 +27,13 @@ SPLIT_FOLDER_NAMES = {
     "test": ("test", "testing"),
     "val": ("val", "valid", "validation", "dev"),
 }
-"""What the folder of a split is called, in any capitals; the first is the name that we use."""
+"""What the folder of a split may be called, in any capitals; the first is trainlab's own name."""
 IGNORED_FOLDERS = frozenset({"__MACOSX", "@eaDir", "lost+found", "$RECYCLE.BIN", "System Volume Information"})
 IGNORED_FILES = frozenset({"thumbs.db", "desktop.ini", "icon\r"})
-"""What systems leave in folders: passed over without a word, as everything that begins with a dot."""
+"""What operating systems leave in folders: ignored, as everything that begins with a dot."""
 TEST_SHARE = 0.2
 TEST_SEED = 0
-"""Where only `train` is there: this share of each class becomes the test split, always the same images."""
+"""Without a `test` folder this share of each class becomes the test split, always the same images."""
 MAX_NAMED = 5
 
 Rows: TypeAlias = tuple[list[Path], np.ndarray]

@@ -122,9 +122,9 @@ def _labels(column: "pl.Series", classes: tuple[str, ...]) -> np.ndarray:
         texts = column.cast(pl.String).str.strip_chars().to_list()
         known = {name: label for label, name in enumerate(classes)}
         known |= {str(label): label for label in range(len(classes))}
-        if odd := sorted({text for text in texts if text.lower() not in known})[:5]:
+        if unknown := sorted({text for text in texts if text.lower() not in known})[:5]:
             raise ValueError(
-                f"labels are text: got {', '.join(odd)}, expected {', '.join(classes)} or numbers"
+                f"labels are text: got {', '.join(unknown)}, expected {', '.join(classes)} or numbers"
             )
         return np.array([known[text.lower()] for text in texts], dtype=np.int64)
     if column.dtype.is_float():
