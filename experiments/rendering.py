@@ -2,17 +2,23 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TypeVar, cast
 
 import numpy as np
 
+T = TypeVar("T")
 
-def round_numbers(value: Any) -> Any:
-    """Plain values with five digits, None in the place of NaN: what is recorded is what is shown."""
+
+def round_numbers(content: T) -> T:
+    """Plain data with five digits, None in the place of NaN: what is recorded is what is shown."""
+    return cast(T, _round(content))
+
+
+def _round(value: object) -> object:
     if isinstance(value, Mapping):
-        return {str(k): round_numbers(v) for k, v in value.items()}
+        return {str(key): _round(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [round_numbers(v) for v in value]
+        return [_round(item) for item in value]
     if isinstance(value, float | np.floating):
         return None if np.isnan(value) else float(f"{value:.5g}")
     return value

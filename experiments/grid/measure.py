@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 import polars as pl
 
@@ -14,13 +14,21 @@ from experiments.grid.rules import AXES
 from trainlab.analysis.phase_diagram import PhaseDiagram, PhasePoint
 from trainlab.runs import Result, RunFolder
 from trainlab.runs.groups import read_group
-from trainlab.runs.provenance import describe_host
+from trainlab.runs.provenance import describe_commit, describe_data, describe_device, describe_host
 
 HERE = Path(__file__).parent
 TABLE, PHASE = HERE / "runs.csv", HERE / "phase.json"
 GROUP, PHASE_GROUP = "grid", "phase-tanh"
 GUESSING = 0.1
 """Accuracy of guessing among ten classes: what a diverged run counts with."""
+
+
+class Provenance(TypedDict):
+    """Commits, machines and data copies of some runs, each different one once."""
+
+    commit: list[str]
+    machine: list[str]
+    data: list[str]
 
 
 def measure(runs: Path) -> None:
@@ -31,9 +39,8 @@ def measure(runs: Path) -> None:
     """
     results = _results(runs, GROUP)
     pl.DataFrame([_row(result) for result in results]).sort(*AXES, "seed").write_csv(TABLE)
-    PHASE.write_text(
-        json.dumps(_measure_phase_diagram(runs), indent=1, ensure_ascii=False) + "\n", encoding="utf-8"
-    )
+    content = json.dumps(_measure_phase_diagram(runs), indent=1, ensure_ascii=False)
+    PHASE.write_text(content + "\n", encoding="utf-8")
 
 
 def load_table() -> pl.DataFrame:
@@ -42,21 +49,21 @@ def load_table() -> pl.DataFrame:
     return pl.read_csv(TABLE, infer_schema_length=None).with_columns(guessed.alias("test/acc"))
 
 
-def load_phase_diagram() -> tuple[PhaseDiagram, dict[str, Any]]:
+def load_phase_diagram() -> tuple[PhaseDiagram, Provenance]:
     """The phase diagram, and on what it was measured."""
     content = json.loads(PHASE.read_text(encoding="utf-8"))
-    drawn = content["diagram"]
-    points = tuple(PhasePoint(**point) for point in drawn["points"])
-    curve = tuple((x, xi) for x, xi in drawn["curve"])
-    return PhaseDiagram(drawn["scale"], points, curve, drawn["threshold"]), content["measured"]
+    diagram = content["diagram"]
+    points = tuple(PhasePoint(**point) for point in diagram["points"])
+    curve = tuple((x, xi) for x, xi in diagram["curve"])
+    return PhaseDiagram(diagram["scale"], points, curve, diagram["threshold"]), content["measured"]
 
 
 def _results(runs: Path, group: str) -> list[Result]:
-    found = (RunFolder(runs / run_id).result() for run_id in read_group(runs, group))
-    return [result for result in found if result is not None and result.status in ("finished", "diverged")]
+    results = (RunFolder(runs / run_id).result() for run_id in read_group(runs, group))
+    return [result for result in results if result is not None and result.status in ("finished", "diverged")]
 
 
-def _row(result: Result) -> dict[str, Any]:
+def _row(result: Result) -> dict[str, object]:
     return {
         "run_id": result.run_id,
         **{axis: result.axes[axis] for axis in AXES},
@@ -72,31 +79,33 @@ def _row(result: Result) -> dict[str, Any]:
     }
 
 
-def provenance(result: Result) -> dict[str, Any]:
-    """commit, machine and data copy of one run."""
-    changed = " (with changes)" if result.git.get("dirty") else ""
+def provenance(result: Result) -> dict[str, str]:
+    """Commit, machine and data copy of one run."""
     return {
-        "commit": (result.git.get("commit") or "none")[:7] + changed,
-        "machine": f"{describe_host(result.machine)}; {result.machine['device']}, "
-        f"{result.machine['threads']} thread(s) a run",
-        "data": f"{result.data['name']}: {result.data['copy']}",
-    }  # fmt: skip
+        "commit": describe_commit(result.git),
+        "machine": f"{describe_host(result.machine)}; {describe_device(result.machine)}",
+        "data": describe_data(result.data),
+    }
 
 
-def _measure_phase_diagram(runs: Path) -> dict[str, Any]:
-    """The diagram with the forecasts that are known of its runs; those that are not are asked."""
+def _measure_phase_diagram(runs: Path) -> dict[str, object]:
+    """The diagram with the recorded forecasts of its runs; where one is missing, all are made again."""
     from trainlab.forecast.phase_diagram_builder import build_phase_diagram
 
     results = _results(runs, PHASE_GROUP)
     folders = [runs / result.run_id for result in results]
-    known = forecast_table()
-    said = dict(known.select("run_id", "learns").iter_rows()) if len(known) else {}
-    have_all = all(folder.name in said for folder in folders)
-    drawn = build_phase_diagram(folders, paths=places_here(), learns=said if have_all else None)
-    return {"diagram": asdict(drawn), "measured": distinct_provenance(map(provenance, results))}
+    recorded = forecast_table()
+    learns = dict(recorded.select("run_id", "learns").iter_rows()) if len(recorded) else {}
+    has_all = all(folder.name in learns for folder in folders)
+    diagram = build_phase_diagram(folders, paths=places_here(), learns=learns if has_all else None)
+    return {"diagram": asdict(diagram), "measured": distinct_provenance(map(provenance, results))}
 
 
-def distinct_provenance(of_runs: Iterable[Mapping[str, Any]]) -> dict[str, list[Any]]:
-    """Each kind of provenance, all its different values."""
-    rows = list(of_runs)
-    return {name: sorted({row[name] for row in rows}) for name in rows[0]} if rows else {}
+def distinct_provenance(rows: Iterable[Mapping[str, str]]) -> Provenance:
+    """The provenance of several runs together."""
+    rows = list(rows)
+    return {
+        "commit": sorted({row["commit"] for row in rows}),
+        "machine": sorted({row["machine"] for row in rows}),
+        "data": sorted({row["data"] for row in rows}),
+    }

@@ -1,13 +1,13 @@
-"""Rules of thumb of the literature, each as a contrast between settings, and what came of each.
+"""Rules of thumb of the literature, each as a contrast between settings, tested on the runs of the grid.
 
 A rule says that one thing is better than another by more than a point of test accuracy: a difference for each
-setting of the axes that it does not speak of, its seeds averaged; whether the mean of these differences
+setting of the axes that it does not name, its seeds averaged; whether the mean of these differences
 exceeds a point is a t test over those settings, as in the claims. Over all rules p-values are Holm-adjusted.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
+from typing import TypedDict
 
 import polars as pl
 
@@ -19,22 +19,43 @@ MINIMUM = 0.01
 """What a difference of accuracies has to exceed: one point."""
 
 AXES = ("activation", "init", "normalization", "depth", "norm_layer")
-Levels = Mapping[str, Any]
+Level = str | int
+"""Of an axis."""
+Contrast = Callable[[pl.DataFrame], pl.Series]
+"""Settings with their scores → a difference for each setting of the axes that are not compared."""
+Quantity = Callable[[pl.DataFrame], pl.DataFrame]
+"""Settings with their scores → a number for each setting of the remaining axes, in `value`."""
 
 
 @dataclass(frozen=True)
 class Rule:
-    """`says` in words, its `source`, and `contrast`: settings with their scores → a difference each."""
+    """`statement` in words, its `source`, what it compares (in words), and the contrast itself."""
 
-    says: str
+    statement: str
     source: str
-    compares: str
-    contrast: Callable[[pl.DataFrame], pl.Series]
+    compared: str
+    contrast: Contrast
 
 
 @dataclass(frozen=True)
 class RuleResult:
-    """What came of a rule: mean difference with its 95% interval over `n` settings, in how many it held."""
+    """The result of a rule: mean difference with its 95% interval over `n` settings, in how many it held."""
+
+    statement: str
+    source: str
+    compared: str
+    verdict: str
+    estimate: float
+    low: float | None
+    high: float | None
+    n: int
+    held: int
+    p: float
+    adjusted: float
+
+
+class RuleRow(TypedDict):
+    """`RuleResult` in the result file."""
 
     says: str
     source: str
@@ -49,41 +70,39 @@ class RuleResult:
     adjusted: float
 
 
-def level_difference(axis: str, better: Any, worse: Any, **where: Any) -> Callable[[pl.DataFrame], pl.Series]:
-    """Score of one level less that of another, in each setting of all other axes."""
+def level_difference(axis: str, better: Level, worse: Level, **fixed: Level) -> Contrast:
+    """Score of one level less that of another, in each setting of all other axes; some axes are fixed."""
+    gain = level_gain(axis, better, worse)
+    return lambda settings: gain(_select_levels(settings, fixed))["value"]
 
-    return lambda settings: level_gain(axis, better, worse)(_select_levels(settings, where))["value"]
 
-
-def effect_reduction(
-    axis: str, level: Any, other: Any, of: Callable[[pl.DataFrame], pl.DataFrame]
-) -> Callable[[pl.DataFrame], pl.Series]:
-    """How much larger a quantity (`of` settings, a row each, in `value`) is at `other` than at `level`."""
+def effect_reduction(axis: str, level: Level, other: Level, quantity: Quantity) -> Contrast:
+    """How much larger a quantity is at the level `other` of an axis than at `level`."""
 
     def contrast(settings: pl.DataFrame) -> pl.Series:
-        here, there = (of(settings.filter(pl.col(axis) == value)) for value in (level, other))
-        keys = [name for name in here.columns if name in AXES and name != axis]
-        paired = there.join(here, on=keys, suffix=" here")
-        return paired["value"] - paired["value here"]
+        at_level, at_other = (quantity(settings.filter(pl.col(axis) == value)) for value in (level, other))
+        keys = [name for name in at_level.columns if name in AXES and name != axis]
+        paired = at_other.join(at_level, on=keys, suffix=" at level")
+        return paired["value"] - paired["value at level"]
 
     return contrast
 
 
-def level_spread(over: str) -> Callable[[pl.DataFrame], pl.DataFrame]:
+def level_spread(over: str) -> Quantity:
     """The standard deviation of the score over the levels of an axis, in each setting of the others."""
     return lambda settings: settings.group_by([name for name in AXES if name != over]).agg(
         value=pl.col("score").std(ddof=0)
     )
 
 
-def level_gain(axis: str, better: Any, worse: Any) -> Callable[[pl.DataFrame], pl.DataFrame]:
-    """What one level has over another, in each setting of the others."""
+def level_gain(axis: str, better: Level, worse: Level) -> Quantity:
+    """Score of one level less that of another, in each setting of the others."""
 
     def quantity(settings: pl.DataFrame) -> pl.DataFrame:
-        rest = [name for name in AXES if name != axis]
+        others = [name for name in AXES if name != axis]
         first, second = (settings.filter(pl.col(axis) == level) for level in (better, worse))
-        paired = first.join(second, on=rest, suffix=" of the other")
-        return paired.select(*rest, value=pl.col("score") - pl.col("score of the other"))
+        paired = first.join(second, on=others, suffix=" of worse")
+        return paired.select(*others, value=pl.col("score") - pl.col("score of worse"))
 
     return quantity
 
@@ -145,30 +164,37 @@ RULES = (
 
 
 def evaluate_rules(settings: pl.DataFrame, rules: Sequence[Rule] = RULES) -> list[RuleResult]:
-    """What came of each rule, from settings with their axes and `score`, a row each."""
-    values = [rule.contrast(settings).to_list() for rule in rules]
-    sides = [mean_test(of, MINIMUM) for of in values]
-    adjusted = holm_adjust([min(side) for side in sides])
-    found = []
-    for rule, of, side, p in zip(rules, values, sides, adjusted, strict=True):
-        mean = mean_interval(of)
-        clear = SUPPORTED if side.p_for < side.p_against else REFUTED
-        found.append(
+    """Tests each rule on settings with their axes and `score`, a row each."""
+    differences = [rule.contrast(settings).to_list() for rule in rules]
+    tests = [mean_test(values, MINIMUM) for values in differences]
+    adjusted = holm_adjust([min(test) for test in tests])
+    results = []
+    for rule, values, test, p in zip(rules, differences, tests, adjusted, strict=True):
+        mean = mean_interval(values)
+        clearer = SUPPORTED if test.p_for < test.p_against else REFUTED
+        results.append(
             RuleResult(
-                rule.says, rule.source, rule.compares, clear if p < ALPHA else UNDECIDED,
+                rule.statement, rule.source, rule.compared, clearer if p < ALPHA else UNDECIDED,
                 float(mean.value or 0.0), mean.low, mean.high, mean.n,
-                sum(value > MINIMUM for value in of), min(side), p,
+                sum(value > MINIMUM for value in values), min(test), p,
             )
         )  # fmt: skip
-    return found
+    return results
 
 
-def as_json(found: Sequence[RuleResult]) -> list[dict[str, Any]]:
-    """As JSON takes them."""
-    return [asdict(ruling) for ruling in found]
+def rule_rows(results: Sequence[RuleResult]) -> list[RuleRow]:
+    """As the result file has them."""
+    return [
+        RuleRow(
+            says=result.statement, source=result.source, compares=result.compared, verdict=result.verdict,
+            estimate=result.estimate, low=result.low, high=result.high, n=result.n, held=result.held,
+            p=result.p, adjusted=result.adjusted,
+        )
+        for result in results
+    ]  # fmt: skip
 
 
-def _select_levels(settings: pl.DataFrame, where: Levels) -> pl.DataFrame:
-    for axis, level in where.items():
+def _select_levels(settings: pl.DataFrame, levels: Mapping[str, Level]) -> pl.DataFrame:
+    for axis, level in levels.items():
         settings = settings.filter(pl.col(axis) == level)
     return settings

@@ -2,14 +2,13 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
-from typing import Any
+from typing import TypedDict, cast
 
 import polars as pl
 
-from experiments.grid.measure import HERE, distinct_provenance, load_phase_diagram, load_table
-from experiments.grid.rules import AXES, as_json, evaluate_rules
-from experiments.rendering import render_template
+from experiments.grid.measure import HERE, Provenance, distinct_provenance, load_phase_diagram, load_table
+from experiments.grid.rules import AXES, RuleRow, evaluate_rules, rule_rows
+from experiments.rendering import render_template, round_numbers
 from trainlab.analysis import Effects, estimate_effects
 from trainlab.analysis.effects import HIGHER_ORDER, SEEDS_SOURCE
 from trainlab.analysis.phase_diagram import (
@@ -23,7 +22,8 @@ from trainlab.analysis.phase_diagram import (
 from trainlab.analysis.tables import effects_frame, format_share_interval
 from trainlab.claims.claim_page import format_p_value
 from trainlab.figures import grid_heatmaps, phase_diagram
-from trainlab.figures.style import save_figure as save
+from trainlab.figures.style import save_figure
+from trainlab.stats.intervals import Interval
 from trainlab.units import format_duration, format_percent
 
 MAX_MINUTES = 40
@@ -32,22 +32,81 @@ MAX_MINUTES = 40
 RESULT, README = HERE / "result.json", HERE / "README.md"
 
 
+class IntervalRow(TypedDict):
+    """`Interval` as plain data."""
+
+    value: float | None
+    low: float | None
+    high: float | None
+    n: int
+
+
+class FittedRule(TypedDict):
+    """`DepthRule` as plain data."""
+
+    constant: float
+    low: float
+    high: float
+    agreement: IntervalRow
+
+
+class BestSetting(TypedDict):
+    """The setting with the best mean of an activation with one norm layer; how many of its runs learned."""
+
+    activation: str
+    norm_layer: str
+    init: str
+    normalization: str
+    depth: int
+    learned: int
+    score: float
+    runs: int
+
+
+class PhaseResult(TypedDict):
+    """How often theory, the fitted rule and the forecast were right about learning."""
+
+    runs: int
+    theory: IntervalRow
+    fitted: FittedRule | None
+    forecast: IntervalRow
+    measured: Provenance
+
+
+class GridResult(TypedDict):
+    """What `result.json` holds."""
+
+    name: str
+    runs: int
+    settings: int
+    possible: int
+    learned: int
+    diverged: int
+    seeds: list[int]
+    run_seconds: int
+    wall_seconds: int
+    measured: Provenance
+    effects: dict[str, dict[str, object]]
+    pairs: dict[str, tuple[str, str]]
+    rules: list[RuleRow]
+    best: list[BestSetting]
+    phase: PhaseResult
+
+
 def write_page() -> None:
     """All files, from the tables."""
-    scored = load_table()
+    runs = load_table()
     diagram, phase_measured = load_phase_diagram()
-    accuracy, learning = estimate_effects(scored, AXES, "test/acc"), estimate_effects(scored, AXES, "learned")
-    result = build_result(scored, accuracy, learning, diagram, phase_measured)
+    accuracy, learning = estimate_effects(runs, AXES, "test/acc"), estimate_effects(runs, AXES, "learned")
+    result = build_result(runs, accuracy, learning, diagram, phase_measured)
     RESULT.write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     README.write_text(render_readme(result, accuracy, learning), encoding="utf-8")
-    _draw_figures(scored, result["pairs"])
-    said = (
+    _draw_figures(runs, result["pairs"])
+    subtitle = (
         f"tanh, σb² = .05, MNIST at 14 × 14 pixels, width 100, 300 steps of SGD; {len(diagram.points)} runs"
     )
-    save(
-        phase_diagram.phase_diagram_plot(diagram, "Where a tanh network trains", said),
-        HERE / "phase-tanh.svg",
-    )
+    chart = phase_diagram.phase_diagram_plot(diagram, "Where a tanh network trains", subtitle)
+    save_figure(chart, HERE / "phase-tanh.svg")
 
 
 def build_result(
@@ -55,11 +114,11 @@ def build_result(
     accuracy: Effects,
     learning: Effects,
     diagram: PhaseDiagram,
-    phase_measured: Mapping[str, Any],
-) -> dict[str, Any]:
-    """What `result.json` holds."""
+    phase_measured: Provenance,
+) -> GridResult:
+    """All numbers of the page."""
     first, second = accuracy.interactions.select("first", "second").row(0)
-    result = {
+    result: GridResult = {
         "name": "grid",
         "runs": len(runs),
         "settings": accuracy.measured_settings,
@@ -72,17 +131,17 @@ def build_result(
         "measured": distinct_provenance(runs.select("commit", "machine", "data").to_dicts()),
         "effects": {"test/acc": _shares(accuracy), "learned": _shares(learning)},
         "pairs": {"activation-init": ("activation", "init"), "largest-interaction": (first, second)},
-        "rules": as_json(evaluate_rules(settings_of(runs))),
+        "rules": rule_rows(evaluate_rules(settings_of(runs))),
         "best": _best(runs),
         "phase": {
             "runs": len(diagram.points),
-            "theory": asdict(theory_agreement(diagram)),
+            "theory": _interval_row(theory_agreement(diagram)),
             "fitted": _fitted(diagram),
-            "forecast": asdict(forecast_agreement(diagram)),
+            "forecast": _interval_row(forecast_agreement(diagram)),
             "measured": phase_measured,
         },
     }
-    return _rounded(result)
+    return round_numbers(result)
 
 
 def wall_seconds(runs: pl.DataFrame) -> int:
@@ -97,7 +156,7 @@ def settings_of(runs: pl.DataFrame) -> pl.DataFrame:
     return runs.group_by(AXES).agg(score=pl.col("test/acc").mean()).sort(AXES)
 
 
-def render_readme(result: Mapping[str, Any], accuracy: Effects, learning: Effects) -> str:
+def render_readme(result: GridResult, accuracy: Effects, learning: Effects) -> str:
     """The whole README.md."""
     first, second = result["pairs"]["largest-interaction"]
     parts = {
@@ -115,31 +174,44 @@ def render_readme(result: Mapping[str, Any], accuracy: Effects, learning: Effect
     return render_template(HERE / "README.template.md", parts)
 
 
-def _draw_figures(scored: pl.DataFrame, pairs: Mapping[str, Sequence[str]]) -> None:
+def _draw_figures(runs: pl.DataFrame, pairs: Mapping[str, Sequence[str]]) -> None:
     for name, axes in pairs.items():
-        cells = grid_heatmaps.interaction_cells(scored, axes, "test/acc")
-        said = "mean over all other settings; a diverged run counts as guessing (10%)"
-        drawn = grid_heatmaps.interaction_heatmap(cells, axes, "test/acc", f"{axes[0]} × {axes[1]}", said)
-        save(drawn, HERE / f"{name}.svg")
+        cells = grid_heatmaps.interaction_cells(runs, axes, "test/acc")
+        title = f"{axes[0]} × {axes[1]}"
+        subtitle = "mean over all other settings; a diverged run counts as guessing (10%)"
+        chart = grid_heatmaps.interaction_heatmap(cells, axes, "test/acc", title, subtitle)
+        save_figure(chart, HERE / f"{name}.svg")
     order = ("activation", "init", "normalization", "norm_layer", "depth")
-    ended = pl.when(pl.col("status") != "diverged").then(pl.col("test/acc"))
-    cells = grid_heatmaps.combination_cells(scored.with_columns(ended.alias("test/acc")), order)
-    said = "number: mean test accuracy in %; div.: diverged; two seeds each; a JPEG copy of CIFAR-10, 16 × 16"
-    save(
-        grid_heatmaps.combination_heatmap(cells, "Which combinations learn", said), HERE / "combinations.svg"
+    accuracy = pl.when(pl.col("status") != "diverged").then(pl.col("test/acc"))
+    cells = grid_heatmaps.combination_cells(runs.with_columns(accuracy.alias("test/acc")), order)
+    subtitle = (
+        "number: mean test accuracy in %; div.: diverged; two seeds each; a JPEG copy of CIFAR-10, 16 × 16"
     )
+    chart = grid_heatmaps.combination_heatmap(cells, "Which combinations learn", subtitle)
+    save_figure(chart, HERE / "combinations.svg")
 
 
-def _shares(of: Effects) -> dict[str, Any]:
-    return {"balanced": of.balanced, "rest": of.unexplained, "shares": effects_frame(of).to_dicts()}
+def _interval_row(interval: Interval) -> IntervalRow:
+    return {"value": interval.value, "low": interval.low, "high": interval.high, "n": interval.n}
 
 
-def _fitted(diagram: PhaseDiagram) -> dict[str, Any] | None:
+def _shares(effects: Effects) -> dict[str, object]:
+    return {
+        "balanced": effects.balanced,
+        "rest": effects.unexplained,
+        "shares": effects_frame(effects).to_dicts(),
+    }
+
+
+def _fitted(diagram: PhaseDiagram) -> FittedRule | None:
     rule = fit_depth_rule(diagram)
-    return None if rule is None else rule._asdict() | {"agreement": asdict(rule.agreement)}
+    if rule is None:
+        return None
+    agreement = _interval_row(rule.agreement)
+    return {"constant": rule.constant, "low": rule.low, "high": rule.high, "agreement": agreement}
 
 
-def _best(runs: pl.DataFrame) -> list[dict[str, Any]]:
+def _best(runs: pl.DataFrame) -> list[BestSetting]:
     """Of each activation with and without BatchNorm, the setting with the best mean."""
     folded = runs.group_by(AXES).agg(pl.col("learned").sum(), score=pl.col("test/acc").mean(), runs=pl.len())
     best = (
@@ -147,11 +219,12 @@ def _best(runs: pl.DataFrame) -> list[dict[str, Any]]:
         .group_by("activation", "norm_layer", maintain_order=True)
         .first()
     )
-    return best.sort("norm_layer", "score", descending=[False, True]).to_dicts()
+    rows = best.sort("norm_layer", "score", descending=[False, True]).to_dicts()
+    return cast(list[BestSetting], rows)
 
 
-def _scale(result: Mapping[str, Any]) -> str:
-    runs, learned, diverged = (result[name] for name in ("runs", "learned", "diverged"))
+def _scale(result: GridResult) -> str:
+    runs, learned, diverged = result["runs"], result["learned"], result["diverged"]
     return (
         f"{result['settings']} of {result['possible']} combinations, {runs} runs: {learned} learned, "
         f"{runs - learned - diverged} stayed at chance, {diverged} diverged."
@@ -159,23 +232,21 @@ def _scale(result: Mapping[str, Any]) -> str:
 
 
 def _matters(accuracy: Effects, learning: Effects) -> str:
-    """What the shares say, in sentences."""
-    axes = accuracy.shares.to_dicts()
-    pairs = [row for row in accuracy.interactions.to_dicts() if (row["low"] or 0) > 0]
-    clear = [row for row in axes if (row["low"] or 0) > 0]
-    order = ", then ".join(f"{row['axis']} ({format_percent(row['share'])})" for row in clear)
+    """The shares in sentences."""
+    clear_axes = [row for row in accuracy.shares.to_dicts() if (row["low"] or 0) > 0]
+    order = ", then ".join(f"{row['axis']} ({format_percent(row['share'])})" for row in clear_axes)
+    pairs = accuracy.interactions.to_dicts()
+    clear_pairs = [row for row in pairs if (row["low"] or 0) > 0]
     others = dict(accuracy.other_sources.select("source", "share").iter_rows())
-    of_pairs = sum(row["share"] for row in accuracy.interactions.to_dicts())
+    to_pairs = format_percent(sum(row["share"] for row in pairs))
+    to_higher, to_seeds = format_percent(others.get(HIGHER_ORDER)), format_percent(others.get(SEEDS_SOURCE))
     first = learning.shares.row(0, named=True)
     return (
         "Expected beforehand: interactions as large as the axes themselves. What came out, of the variance "
         f"of test accuracy: {order}. Single axes together leave {format_percent(accuracy.unexplained)}: "
-        f"{format_percent(of_pairs)} to pairs, {format_percent(others.get(HIGHER_ORDER))} to three and "
-        f"more axes at once, "
-        f"{format_percent(others.get(SEEDS_SOURCE))} to seeds. {len(pairs)} of "
-        f"{accuracy.interactions.height} "
-        f"interactions of two axes are clear of chance. Whether a run learns at all depends on "
-        f"{first['axis']} most ({format_percent(first['share'])})."
+        f"{to_pairs} to pairs, {to_higher} to three and more axes at once, {to_seeds} to seeds. "
+        f"{len(clear_pairs)} of {len(pairs)} interactions of two axes are clear of chance. "
+        f"Whether a run learns at all depends on {first['axis']} most ({format_percent(first['share'])})."
     )
 
 
@@ -204,7 +275,7 @@ def _levels_table(accuracy: Effects) -> str:
     return "\n".join(lines)
 
 
-def _rules_table(result: Mapping[str, Any]) -> str:
+def _rules_table(result: GridResult) -> str:
     lines = [
         "| rule | compared | difference, points | 95% | holds in | p | among all |",
         "|---|---|---:|---:|---:|---:|---|",
@@ -212,24 +283,24 @@ def _rules_table(result: Mapping[str, Any]) -> str:
     for rule in result["rules"]:
         lines.append(
             f"| {rule['says']} ({rule['source']}) | {rule['compares']} | {100 * rule['estimate']:+.1f} "
-            f"| {format_share_interval(rule['low'], rule['high'])} | {rule['held']} of {rule['n']} | "
-            f"{format_p_value(rule['p'])} "
-            f"| {rule['verdict']} |"
+            f"| {format_share_interval(rule['low'], rule['high'])} | {rule['held']} of {rule['n']} "
+            f"| {format_p_value(rule['p'])} | {rule['verdict']} |"
         )
     return "\n".join(lines)
 
 
-def _verdicts(result: Mapping[str, Any]) -> str:
-    """How many rules came out which way."""
-    names: dict[str, list[str]] = {}
+def _verdicts(result: GridResult) -> str:
+    """The rules by verdict."""
+    by_verdict: dict[str, list[str]] = {}
     for rule in result["rules"]:
-        names.setdefault(rule["verdict"], []).append(rule["says"])
+        by_verdict.setdefault(rule["verdict"], []).append(rule["says"])
     return " ".join(
-        f"**{verdict.capitalize()}** ({len(of)}): {'; '.join(of)}." for verdict, of in sorted(names.items())
+        f"**{verdict.capitalize()}** ({len(rules)}): {'; '.join(rules)}."
+        for verdict, rules in sorted(by_verdict.items())
     )
 
 
-def _best_table(result: Mapping[str, Any]) -> str:
+def _best_table(result: GridResult) -> str:
     lines = [
         "| activation | norm layer | best with | mean test accuracy | learned |",
         "|---|---|---|---:|---|",
@@ -243,40 +314,29 @@ def _best_table(result: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _phase(phase: Mapping[str, Any]) -> str:
-    from trainlab.stats.intervals import Interval
-
+def _phase(phase: PhaseResult) -> str:
     theory, forecast = Interval(**phase["theory"]), Interval(**phase["forecast"])
-    said = [f"Theory, depth up to {RULE_OF_THUMB:g} ξ: right about {format_agreement(theory)}."]
+    parts = [f"Theory, depth up to {RULE_OF_THUMB:g} ξ: right about {format_agreement(theory)}."]
     if phase["fitted"]:
         fitted, agreement = phase["fitted"], Interval(**phase["fitted"]["agreement"])
-        said.append(
+        parts.append(
             f"The constant that these runs would choose is {fitted['constant']:.2g} ({fitted['low']:.2g} to "
-            f"{fitted['high']:.2g}), right about {format_agreement(agreement)}: it is fitted to what it "
-            f"is held against."
+            f"{fitted['high']:.2g}), right about {format_agreement(agreement)}: "
+            "it is fitted to what it is held against."
         )
     if forecast.n:
-        said.append(f"The preflight, which trains nothing: right about {format_agreement(forecast)}.")
-    return " ".join(said)
+        parts.append(f"The preflight, which trains nothing: right about {format_agreement(forecast)}.")
+    return " ".join(parts)
 
 
-def _provenance(result: Mapping[str, Any]) -> str:
-    of, phase = result["measured"], result["phase"]["measured"]
+def _provenance(result: GridResult) -> str:
+    grid, phase = result["measured"], result["phase"]["measured"]
     return (
-        f"Grid: commit {', '.join(of['commit'])}; seeds {', '.join(map(str, result['seeds']))}; "
-        f"{'; '.join(of['machine'])}; {'; '.join(of['data'])}; "
-        f"{format_duration(result['wall_seconds'])} from the "
-        f"start of the first run to the end of the last, two at a time (asked: at most {MAX_MINUTES} min). "
+        f"Grid: commit {', '.join(grid['commit'])}; seeds {', '.join(map(str, result['seeds']))}; "
+        f"{'; '.join(grid['machine'])}; {'; '.join(grid['data'])}; "
+        f"{format_duration(result['wall_seconds'])} from the start of the first run to the end of the last, "
+        f"two at a time (asked: at most {MAX_MINUTES} min). "
         f"Phase diagram: commit {', '.join(phase['commit'])}; seed 0; "
         f"{'; '.join(phase['data'])}. CIFAR-10 here is a JPEG copy of the data set: nothing here is an "
         "official CIFAR-10 result."
     )
-
-
-def _rounded(value: Any) -> Any:
-    """Numbers with five digits."""
-    if isinstance(value, Mapping):
-        return {key: _rounded(of) for key, of in value.items()}
-    if isinstance(value, list | tuple):
-        return [_rounded(of) for of in value]
-    return float(f"{value:.5g}") if isinstance(value, float) else value

@@ -5,93 +5,118 @@ import os
 import platform
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TypedDict, cast
 
 import yaml
 
-from trainlab.runs import load_runs
+from trainlab.runs import Result, RunFolder, load_runs
+from trainlab.runs.provenance import processor_name
 
 HERE = Path(__file__).parent
+RESULTS_FILE = HERE / "results.json"
+
+Targets = Mapping[str, bool | Mapping[str, float]]
+"""Of an arm: for each column of its row a value, or {at_least, at_most}."""
 
 
-class Results:
-    """`results.json`: what was measured, and on what."""
+class Preset(TypedDict, total=False):
+    """A preset that the README reports. `by`: the axes that name arms; `must`: targets, with `by` of each arm."""
 
-    path = HERE / "results.json"
-
-    def read(self) -> dict[str, Any]:
-        """{machine, rows}."""
-        return json.loads(self.path.read_text(encoding="utf-8"))
-
-    def rows(self) -> list[dict[str, Any]]:
-        """One row an arm."""
-        return self.read()["rows"]
-
-    def write(self, content: Mapping[str, Any]) -> None:
-        """Replaces the file."""
-        self.path.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    preset: str
+    says: str
+    by: list[str]
+    must: Targets | dict[str, Targets]
 
 
-RESULTS = Results()
+ResultRow = TypedDict(
+    "ResultRow",
+    {
+        "preset": str, "says": str, "arm": str, "run_id": str, "status": str, "learned": bool | None,
+        "test/acc": float | None, "test/loss": float | None, "epochs": float, "seconds": float,
+        "seed": int, "samples_per_second": int, "parameters": int | None, "data": str, "copy": str,
+        "threads": int, "commit": str | None, "reached": bool | None,
+    },
+)  # fmt: skip
+"""One arm of a preset."""
 
 
-def presets() -> list[dict[str, Any]]:
+class Machine(TypedDict):
+    """Where all of it was measured."""
+
+    processor: str
+    cores: int | None
+    system: str
+    python: str
+
+
+class Results(TypedDict):
+    """`results.json`: a row an arm, and on what it was measured."""
+
+    machine: Machine
+    rows: list[ResultRow]
+
+
+def read_results() -> Results:
+    return json.loads(RESULTS_FILE.read_text(encoding="utf-8"))
+
+
+def load_presets() -> list[Preset]:
     """What the README reports, in its order."""
     return yaml.safe_load((HERE / "presets.yaml").read_text(encoding="utf-8"))
 
 
 def measure(runs: Path) -> None:
     """Reads the presets' records and writes `results.json`."""
-    rows = [row for entry in presets() for row in _rows(entry, runs)]
-    RESULTS.write({"machine": machine_info(), "rows": rows})
+    rows = [row for preset in load_presets() for row in _preset_rows(preset, runs)]
+    results: Results = {"machine": machine_info(), "rows": rows}
+    RESULTS_FILE.write_text(json.dumps(results, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
-def _rows(entry: Mapping[str, Any], runs: Path) -> list[dict[str, Any]]:
-    by = entry.get("by", [])
+def _preset_rows(preset: Preset, runs: Path) -> list[ResultRow]:
+    by, targets = preset.get("by", []), preset.get("must", {})
     rows = []
-    for run in load_runs(runs, f"readme-{entry['preset']}", settings=False).iter_rows(named=True):
-        arm = ", ".join(str(run[axis]) for axis in by)
-        result = json.loads((runs / run["run_id"] / "result.json").read_text(encoding="utf-8"))
-        row = {
-            "preset": entry["preset"], "says": entry["says"], "arm": arm, "run_id": run["run_id"],
-            "status": result["status"], "learned": result["verdict"]["learned"],
-            "test/acc": result["metrics"].get("test/acc"), "test/loss": result["metrics"].get("test/loss"),
-            "epochs": result["epochs"], "seconds": round(result["seconds"], 1), "seed": result["seed"],
-            "samples_per_second": round(result["samples_per_second"]), "parameters": result["parameters"],
-            "data": result["data"]["name"], "copy": result["data"]["copy"],
-            "threads": result["machine"]["threads"], "commit": result["git"]["commit"],
-        }  # fmt: skip
-        must = entry.get("must", {})
-        row["reached"] = meets_targets(row, must.get(arm) if by else must)
-        rows.append(row)
-    order = list(entry.get("must", {})) if by else []
+    for run in load_runs(runs, f"readme-{preset['preset']}", settings=False).iter_rows(named=True):
+        result = RunFolder(runs / run["run_id"]).result()
+        if result is not None:
+            arm = ", ".join(str(run[axis]) for axis in by)
+            row = _result_row(preset, arm, result)
+            row["reached"] = meets_targets(row, cast(Targets | None, targets.get(arm) if by else targets))
+            rows.append(row)
+    order = list(targets) if by else []
     return sorted(rows, key=lambda r: (order.index(r["arm"]) if r["arm"] in order else len(order), r["arm"]))
 
 
-def meets_targets(row: Mapping[str, Any], must: Mapping[str, Any] | None) -> bool | None:
-    """Whether a row holds all that it must; None where nothing is asked."""
-    if not must:
-        return None
-    for name, bound in must.items():
-        value = row[name]
-        if isinstance(bound, bool):
-            if value is not bound:
-                return False
-        elif not bound.get("at_least", value) <= value <= bound.get("at_most", value):
-            return False
-    return True
-
-
-def machine_info() -> dict[str, Any]:
-    """Processor, cores, operating system."""
-    info = Path("/proc/cpuinfo")
-    names = (
-        [line.partition(":")[2].strip() for line in info.read_text().splitlines() if "model name" in line]
-        if info.exists()
-        else []
-    )
+def _result_row(preset: Preset, arm: str, result: Result) -> ResultRow:
     return {
-        "processor": names[0] if names else platform.processor() or platform.machine(),
+        "preset": preset["preset"], "says": preset["says"], "arm": arm, "run_id": result.run_id,
+        "status": result.status, "learned": result.verdict.learned,
+        "test/acc": result.metrics.get("test/acc"), "test/loss": result.metrics.get("test/loss"),
+        "epochs": result.epochs or 0.0, "seconds": round(result.seconds or 0.0, 1), "seed": result.seed or 0,
+        "samples_per_second": round(result.samples_per_second or 0.0), "parameters": result.parameters,
+        "data": result.data["name"], "copy": result.data["copy"],
+        "threads": result.machine["threads"], "commit": result.git.get("commit"), "reached": None,
+    }  # fmt: skip
+
+
+def meets_targets(row: Mapping[str, object], targets: Targets | None) -> bool | None:
+    """Whether a row reaches all of its targets; None without targets."""
+    if not targets:
+        return None
+    return all(_meets_target(row[name], target) for name, target in targets.items())
+
+
+def _meets_target(value: object, target: bool | Mapping[str, float]) -> bool:
+    if isinstance(target, bool):
+        return value is target
+    if not isinstance(value, int | float):
+        return False
+    return target.get("at_least", value) <= value <= target.get("at_most", value)
+
+
+def machine_info() -> Machine:
+    """Processor, cores, operating system."""
+    return {
+        "processor": processor_name(),
         "cores": os.cpu_count(),
         "system": platform.system(),
         "python": platform.python_version(),

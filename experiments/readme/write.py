@@ -3,14 +3,26 @@
 import json
 import re
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 from experiments.preflight.write import summary
-from experiments.readme.measure import HERE, RESULTS
+from experiments.readme.measure import HERE, read_results
 
 README = HERE.parents[1] / "README.md"
 PICTURE = HERE / "learning_curves.svg"
 BENCHMARKS = HERE.parents[1] / "benchmarks" / "results"
+
+
+class BenchmarkRow(TypedDict):
+    """A measure of a benchmark, as `benchmarks/results` has it."""
+
+    name: str
+    question: str
+    value: float | None
+    unit: str
+    at_least: float | None
+    at_most: float | None
+    reached: bool | None
 
 
 def write_readme() -> None:
@@ -37,7 +49,7 @@ def replace_section(text: str, name: str, content: str) -> str:
 
 def results_table() -> str:
     """One line an arm, and on what it was measured."""
-    results = RESULTS.read()
+    results = read_results()
     lines = [
         "| preset | arm | data | test accuracy | test loss | learned | epochs | time | must |",
         "|---|---|---|---:|---:|---|---:|---:|---|",
@@ -48,8 +60,8 @@ def results_table() -> str:
         lines.append(
             f"| `{row['preset']}`: {row['says']} | {row['arm']} | {row['data']}{copy} "
             f"| {_format_share(row['test/acc'])} | {_format_number(row['test/loss'])} "
-            f"| {'yes' if row['learned'] else 'no'} | {row['epochs']:g} | "
-            f"{_format_time(row['seconds'])} | {must} |"
+            f"| {'yes' if row['learned'] else 'no'} | {row['epochs']:g} "
+            f"| {_format_time(row['seconds'])} | {must} |"
         )
     machine = results["machine"]
     commits = sorted({(row["commit"] or "")[:7] for row in results["rows"]})
@@ -74,7 +86,8 @@ def benchmarks_table() -> str:
     files = [file for file in sorted(BENCHMARKS.glob("*.json")) if not file.stem.startswith("quick")]
     lines = ["| figure | measured | must be | |", "|---|---:|---:|---|"]
     for file in files:
-        for row in json.loads(file.read_text(encoding="utf-8"))["measures"]:
+        measures: list[BenchmarkRow] = json.loads(file.read_text(encoding="utf-8"))["measures"]
+        for row in measures:
             if row["value"] is not None:
                 verdict = {True: "reached", False: "**missed**", None: "reported"}[row["reached"]]
                 figure = f"{row['value']:,.3g} {row['unit']}"
@@ -85,7 +98,7 @@ def benchmarks_table() -> str:
     return "\n".join(lines)
 
 
-def _threshold(row: dict[str, Any]) -> str:
+def _threshold(row: BenchmarkRow) -> str:
     if row["at_least"] is not None:
         return f"≥ {row['at_least']:g}"
     return f"≤ {row['at_most']:g}" if row["at_most"] is not None else ""
@@ -94,23 +107,19 @@ def _threshold(row: dict[str, Any]) -> str:
 def draw_learning_curves(runs: Path) -> None:
     """The learning curves of the four arms of `batchnorm_rescue`."""
     from trainlab.figures.learning_curves import learning_curves_plot, load_curves
-    from trainlab.figures.style import save_figure as save
+    from trainlab.figures.style import save_figure
 
     table = load_curves(runs, ["readme-batchnorm_rescue"], ["activation", "norm_layer"])
     title = "12 convolutions on CIFAR-10: what the sigmoid lacks, and what BatchNorm gives back"
-    save(
-        learning_curves_plot(
-            table, "val/acc", title, "python train.py experiment=batchnorm_rescue (JPEG copy)", 0.1
-        ),
-        PICTURE,
-    )
+    subtitle = "python train.py experiment=batchnorm_rescue (JPEG copy)"
+    save_figure(learning_curves_plot(table, "val/acc", title, subtitle, 0.1), PICTURE)
 
 
 def _format_share(value: float | None) -> str:
     return "–" if value is None else f"{value:.2%}"
 
 
-def _format_number(value: Any) -> str:
+def _format_number(value: float | None) -> str:
     return "–" if value is None else f"{value:.3f}"
 
 

@@ -10,12 +10,12 @@ from experiments.grid.rules import (
     AXES,
     RULES,
     Rule,
-    as_json,
     effect_reduction,
     evaluate_rules,
     level_difference,
     level_gain,
     level_spread,
+    rule_rows,
 )
 
 from trainlab.claims.judge import REFUTED, SUPPORTED, UNDECIDED
@@ -41,7 +41,7 @@ def test_the_preset_is_the_five_axes_of_the_rules_and_large_enough():
     assert len(grid(wobble)) >= 128 and set(SWEPT) == {*AXES, "seed"}
 
 
-@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.says)
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.statement)
 def test_every_rule_compares_settings_that_the_grid_has(rule):
     assert len(rule.contrast(grid(wobble))) >= 4
 
@@ -98,7 +98,7 @@ def test_of_many_rules_each_has_to_be_clearer():
 def test_the_order_of_settings_does_not_matter():
     settings = grid(lambda r: wobble(r) + 0.1 * (r["activation"] == "relu"))
     again = settings.sample(fraction=1, shuffle=True, seed=3)
-    for one, other in zip(as_json(evaluate_rules(settings)), as_json(evaluate_rules(again)), strict=True):
+    for one, other in zip(rule_rows(evaluate_rules(settings)), rule_rows(evaluate_rules(again)), strict=True):
         assert {**one, "p": None, "adjusted": None} == pytest.approx({**other, "p": None, "adjusted": None})
 
 
