@@ -20,7 +20,7 @@ Targets = Mapping[str, bool | Mapping[str, float]]
 
 
 class Preset(TypedDict, total=False):
-    """A preset that the README reports. `by`: the axes that name arms; `must`: targets, with `by` of each arm."""
+    """A preset that the README reports: the axes that name its arms, and targets (with `by` of each arm)."""
 
     preset: str
     says: str

@@ -1,6 +1,7 @@
 """A source becomes numbers: from records as a run writes them."""
 
 import math
+from types import SimpleNamespace
 
 import pytest
 from tiny import claim
@@ -45,7 +46,8 @@ def evidence(tmp_path):
             Result(run_id=f"run{seed}", status=status, metrics=metrics, seed=seed, parameters=61_706)
         )
     runs = {"A": {seed: tmp_path / f"run{seed}" for seed in statuses}}
-    return SourceEvaluator(runs, {"A": {"data": {"num_classes": 10}}}, NoServer())  # type: ignore[arg-type]
+    settings = SimpleNamespace(data=SimpleNamespace(num_classes=10))
+    return SourceEvaluator(runs, {"A": settings}, NoServer())  # type: ignore[arg-type]
 
 
 def test_a_metric_is_the_records_and_a_diverged_run_guesses(evidence):

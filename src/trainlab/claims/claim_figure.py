@@ -52,7 +52,7 @@ def _subtitle(evaluator: SourceEvaluator) -> str:
 def _curves(figure: FigureSpec, evaluator: SourceEvaluator, shown: Sequence[str], subtitle: str) -> object:
     folders = {arm: list(evaluator.runs[arm].values()) for arm in shown}
     table = learning_curves.curves_of_runs(folders, figure.metric)
-    classes = evaluator.settings[shown[0]]["data"]["num_classes"]
+    classes = evaluator.settings[shown[0]].data.num_classes
     chance = None
     if classes:
         chance = 1 / classes if figure.metric.endswith("acc") else math.log(classes)

@@ -60,9 +60,12 @@ def network_facts(frozen: str) -> NetworkFacts:
     from trainlab.models import anatomy
 
     settings = settings_from_json(frozen)
+    num_classes = settings.data.num_classes
+    if num_classes is None:
+        raise RequestError(f"data {settings.data.name}: expected data.num_classes")
     shape = networks.input_shape_CHW(settings)
     with torch.device("meta"):
-        network = networks.build_network(settings, shape, settings["data"]["num_classes"])
+        network = networks.build_network(settings, shape, num_classes)
     layers = [
         LayerFacts(
             row.name, row.kernel, row.stride, row.padding, row.out_shape, row.parameters, row.multiply_adds

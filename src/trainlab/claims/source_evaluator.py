@@ -1,6 +1,5 @@
 """A source becomes a number for each arm and seed, from the records of the claim's runs."""
 
-import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -142,7 +141,7 @@ class SourceEvaluator:
 
     def _chance(self, arm: str) -> float:
         """The accuracy of guessing."""
-        return 1 / self.settings[arm]["data"]["num_classes"]
+        return 1 / (self.settings[arm].data.num_classes or math.nan)
 
     def _signal(self, source: SignalSource, arm: str, seed: int) -> float | None:
         rows = self._signals(self.runs[arm][seed]).filter(pl.col("quantity") == source.signal)
@@ -186,11 +185,11 @@ class SourceEvaluator:
 
     def network_facts(self, arm: str) -> NetworkFacts:
         """The layers of an arm's network."""
-        return self._call_once(network_facts, json.dumps(self.settings[arm]))
+        return self._call_once(network_facts, self.settings[arm].to_json())
 
     def theory_layers(self, arm: str) -> list[LayerTheory]:
         """What theory says of the layers of an arm."""
-        return self._call_once(theory_layers, json.dumps(self.settings[arm]))
+        return self._call_once(theory_layers, self.settings[arm].to_json())
 
     def phase_diagram(self, grid: PhaseGrid | None, cells: Sequence[str]) -> PhaseDiagram:
         """What became of each cell of a grid, seed by seed, and what theory says of it."""
