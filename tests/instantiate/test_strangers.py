@@ -355,13 +355,13 @@ def checkpoint(settings: RunSettings, tmp_path: Path) -> Path:
 
 def by_claims_worker(settings: RunSettings, tmp_path: Path) -> None:
     checkpoint(settings, tmp_path)
-    evaluate_shifts([str(tmp_path / "strangers" / settings.run_id)], [{"noise": 0.1}])
+    evaluate_shifts([tmp_path / "strangers" / settings.run_id], [{"noise": 0.1}])
 
 
 def by_claims_tables(settings: RunSettings, tmp_path: Path) -> None:
     from trainlab.claims import network_facts
 
-    network_facts.network_layers(settings.to_json())
+    network_facts.network_facts(settings.to_json())
     network_facts.theory_layers(settings.to_json())
 
 

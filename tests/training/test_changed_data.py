@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from trainlab.claims import shift_evaluation
 from trainlab.claims.shift_evaluation import evaluate_shifts
 from trainlab.errors import RequestError
 from trainlab.serving import evaluate
@@ -57,15 +56,15 @@ def test_evaluate_says_that_the_data_changed(folder_run, call_command):
 
 def test_what_is_asked_of_a_claims_run_is_refused_on_other_data(run, monkeypatch):
     _, folder = run("trainer.max_steps=2")
-    assert list(evaluate_shifts([str(folder.path)], [{"brightness": 1.0}])) == [str(folder.path)]
-    monkeypatch.setattr(shift_evaluation, "describe_data_change", lambda *_: "other data")
+    assert list(evaluate_shifts([folder.path], [{"brightness": 1.0}])) == [folder.path]
+    monkeypatch.setattr("trainlab.build.data.describe_data_change", lambda *_: "other data")
     with pytest.raises(RequestError, match="other data"):
-        evaluate_shifts([str(folder.path)], [{"brightness": 0.5}])
+        evaluate_shifts([folder.path], [{"brightness": 0.5}])
 
 
 def test_one_class_more_is_one_line(run):
     _, folder = run("trainer.max_steps=2", "data.num_classes=3")
     model, description = load_run_model(folder.path)
-    settings = {**description["settings"], "data": {**description["settings"]["data"], "num_classes": 10}}
+    settings = description["settings"].with_value("data.num_classes", 10)
     with pytest.raises(RequestError, match="3 apart"):
         evaluate.evaluate(model, settings)
