@@ -1,19 +1,22 @@
 """Horizontal bars: class probabilities of one image, parameters of each layer."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, TypedDict
 
-from trainlab.figures.style import COLOURS, GREY, import_altair
+from trainlab.figures.style import COLOURS, GREY, chart_title, import_altair
+
+if TYPE_CHECKING:
+    from trainlab.figures.style import Chart
 
 MAX_CLASSES = 20
-"""Classes shown, of more the likeliest."""
+"""With more classes only the likeliest are shown."""
 AXIS_HEIGHT = 34
 """Pixels below the bars."""
 
 
 def class_probability_bars(
     classes: Sequence[str], shares: Sequence[float], instead: Sequence[float] | None = None
-) -> Any:
+) -> "Chart":
     """The chart of probabilities 0..1 in the order of `classes`, the likeliest in colour.
 
     `instead`: other probabilities of the same classes, as a vertical mark each.
@@ -53,20 +56,25 @@ def class_probability_bars(
     return alt.layer(*layers).properties(width="container", height=height)
 
 
-def parameter_bars(rows: Sequence[Mapping[str, Any]], title: str, subtitle: str = "") -> Any:
-    """The chart of `rows`: `layer`, `parameters` (1 or more), `shape` (as text, beside the bar)."""
+class LayerParameters(TypedDict):
+    """A layer, its number of parameters, and its output's shape, which is written beside the bar."""
+
+    layer: str
+    parameters: int
+    shape: str
+
+
+def parameter_bars(rows: Sequence[LayerParameters], title: str, subtitle: str = "") -> "Chart":
+    """The chart of each layer's parameters on a log scale; layers without any are left out."""
     alt = import_altair()
-    shown = [
-        {**row, "one": 1, "text": f"{row['parameters']:,}  → {row['shape']}"}
-        for row in rows
-        if row["parameters"]
-    ]
-    largest = max(row["parameters"] for row in shown)
+    rows = [row for row in rows if row["parameters"]]
+    bars = [{**row, "one": 1, "text": f"{row['parameters']:,}  → {row['shape']}"} for row in rows]
+    largest = max(row["parameters"] for row in rows)
     scale = alt.Scale(type="log", domain=[1, 50 * largest])
-    base = alt.Chart(alt.Data(values=shown)).encode(
+    base = alt.Chart(alt.Data(values=bars)).encode(
         y=alt.Y(
             "layer:N",
-            sort=[row["layer"] for row in shown],
+            sort=[row["layer"] for row in rows],
             title=None,
             axis=alt.Axis(grid=False, labelLimit=260),
         )
@@ -78,6 +86,4 @@ def parameter_bars(rows: Sequence[Mapping[str, Any]], title: str, subtitle: str 
         base.mark_bar(color=COLOURS[0]).encode(x=alt.X("one:Q", scale=scale), x2="parameters:Q"),
         base.mark_text(align="left", dx=5, fontSize=11).encode(x=x, text="text:N"),
     ]
-    return alt.layer(*layers).properties(
-        width=520, height=alt.Step(22), title=alt.TitleParams(title, subtitle=[subtitle] if subtitle else [])
-    )
+    return alt.layer(*layers).properties(width=520, height=alt.Step(22), title=chart_title(title, subtitle))

@@ -1,10 +1,13 @@
 """Which classes are taken for which? The confusion matrix, rows in shares of their class."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING
 
 from trainlab.errors import RequestError
-from trainlab.figures.style import import_altair
+from trainlab.figures.style import chart_title, import_altair
+
+if TYPE_CHECKING:
+    from trainlab.figures.style import Chart
 
 MAX_CLASSES_WITH_COUNTS = 12
 """With more classes than this the numbers would not fit into their cells."""
@@ -12,7 +15,7 @@ MAX_CLASSES_WITH_COUNTS = 12
 
 def confusion_matrix_plot(
     counts_KK: Sequence[Sequence[int]], classes: Sequence[str], title: str, subtitle: str = ""
-) -> Any:
+) -> "Chart":
     """The chart of counts by true class (row) and predicted class (column).
 
     Raises:
@@ -48,5 +51,5 @@ def confusion_matrix_plot(
     return alt.layer(*layers).properties(
         width=420,
         height=80 + 30 * len(names) if len(names) <= MAX_CLASSES_WITH_COUNTS else 460,
-        title=alt.TitleParams(title, subtitle=[subtitle] if subtitle else []),
+        title=chart_title(title, subtitle),
     )

@@ -1,22 +1,27 @@
 """How much does each axis matter, and which level is best? Shares of variance, means of levels."""
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 import polars as pl
 
 from trainlab.analysis.effects import Effects
 from trainlab.errors import RequestError
-from trainlab.figures.style import COLOURS, GREY, import_altair, number_format
+from trainlab.figures.style import COLOURS, GREY, chart_title, import_altair, number_format
 
-ROOM_FOR_NUMBERS = 1.15
-"""Times the longest bar: its number stands beside it."""
-AROUND, LEGEND = 92, 24
-"""Pixels of title and axis, and of the legend: on a page all of it stands within the height."""
-MOST_PAIRS = 6
-"""Interactions shown: the largest ones."""
+if TYPE_CHECKING:
+    from altair import Y
+
+    from trainlab.figures.style import Chart
+
+NUMBER_MARGIN = 1.15
+"""The x axis in units of the longest bar: its number is written beside it."""
+AXES_HEIGHT, LEGEND_HEIGHT = 92, 24
+"""Pixels of title and axis, and of the legend: a page counts them into the height."""
+MAX_PAIRS = 6
+"""Interactions shown, the largest first."""
 
 
-def variance_share_bars(effects: Effects, title: str, subtitle: str = "") -> Any:
+def variance_share_bars(effects: Effects, title: str, subtitle: str = "") -> "Chart":
     """The chart of what share of the metric's variance each axis explains, and each pair beyond its two axes.
 
     Raises:
@@ -25,7 +30,7 @@ def variance_share_bars(effects: Effects, title: str, subtitle: str = "") -> Any
     alt = import_altair()
     pairs = effects.interactions.select(
         axis=pl.col("first") + " × " + pl.col("second"), share="share", kind=pl.lit("two together")
-    ).head(MOST_PAIRS)
+    ).head(MAX_PAIRS)
     axes = effects.shares.select("axis", "share", kind=pl.lit("one axis"))
     rows = pl.concat([axes, pairs]).drop_nulls("share").to_dicts()
     if not rows:
@@ -34,7 +39,7 @@ def variance_share_bars(effects: Effects, title: str, subtitle: str = "") -> Any
     largest = max(row["share"] for row in rows) or 1.0
     base = alt.Chart(alt.Data(values=rows)).encode(y=y, x=alt.X(
         "share:Q", title=f"share of the variance of {effects.metric}", axis=alt.Axis(format="%", tickCount=5),
-        scale=alt.Scale(domain=[0, ROOM_FOR_NUMBERS * largest], nice=False),
+        scale=alt.Scale(domain=[0, NUMBER_MARGIN * largest], nice=False),
     ))  # fmt: skip
     colour = alt.Color(
         "kind:N", sort=["one axis", "two together"], scale=alt.Scale(range=[COLOURS[0], COLOURS[4]]),
@@ -48,12 +53,12 @@ def variance_share_bars(effects: Effects, title: str, subtitle: str = "") -> Any
     ]  # fmt: skip
     return alt.layer(*layers).properties(
         width=460,
-        height=24 * len(rows) + AROUND + LEGEND,
-        title=alt.TitleParams(title, subtitle=[subtitle] if subtitle else []),
+        height=24 * len(rows) + AXES_HEIGHT + LEGEND_HEIGHT,
+        title=chart_title(title, subtitle),
     )
 
 
-def level_mean_plot(effects: Effects, title: str, subtitle: str = "") -> Any:
+def level_mean_plot(effects: Effects, title: str, subtitle: str = "") -> "Chart":
     """The chart of the mean of each level with its 95% interval, axis by axis."""
     alt = import_altair()
     rows = [
@@ -76,8 +81,8 @@ def level_mean_plot(effects: Effects, title: str, subtitle: str = "") -> Any:
     ]
     return alt.layer(*layers).properties(
         width=460,
-        height=22 * len(rows) + AROUND,
-        title=alt.TitleParams(title, subtitle=[subtitle] if subtitle else []),
+        height=22 * len(rows) + AXES_HEIGHT,
+        title=chart_title(title, subtitle),
     )
 
 
@@ -92,6 +97,6 @@ def _axis_domain(values: list[float]) -> list[float]:
     return [low, high] if high > low else [low - 0.5, high + 0.5]
 
 
-def _name_axis(field: str, names: list[str]) -> Any:
+def _name_axis(field: str, names: list[str]) -> "Y":
     alt = import_altair()
     return alt.Y(field, sort=names, title=None, axis=alt.Axis(grid=False, labelLimit=230))

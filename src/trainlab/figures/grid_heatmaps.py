@@ -1,15 +1,20 @@
 """What the axes of a grid do together: two of them as heat maps, all of them as tables within a table."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING
 
 import polars as pl
 
 from trainlab.analysis.compare import ensure_metric, is_fraction, with_finite_metric
 from trainlab.analysis.varying_settings import varying_settings
 from trainlab.errors import RequestError
-from trainlab.figures.style import import_altair
+from trainlab.figures.style import chart_title, import_altair
 from trainlab.units import format_value
+
+if TYPE_CHECKING:
+    from altair import Axis, Column, Row, Scale
+
+    from trainlab.figures.style import Chart
 
 INTERACTION_CELL = 58
 
@@ -40,7 +45,7 @@ def interaction_cells(runs: pl.DataFrame, axes: Sequence[str], metric: str) -> p
 
 def interaction_heatmap(
     table: pl.DataFrame, axes: Sequence[str], metric: str, title: str, subtitle: str = ""
-) -> Any:
+) -> "Chart":
     """The chart of `cells`, two heat maps side by side."""
     alt = import_altair()
     size = {
@@ -67,11 +72,11 @@ def interaction_heatmap(
         beyond.properties(title="beyond what each does alone", **size),
         spacing=30,
     ).resolve_scale(color="independent").properties(
-        title=alt.TitleParams(title, subtitle=[subtitle] if subtitle else [])
+        title=chart_title(title, subtitle)
     )  # fmt: skip
 
 
-def _heatmap_layer(base: Any, field: str, scale: Any, number: str, dark: str) -> Any:
+def _heatmap_layer(base: "Chart", field: str, scale: "Scale", number: str, dark: str) -> "Chart":
     """Cells with their numbers, white where `dark` holds."""
     alt = import_altair()
     return alt.layer(
@@ -87,12 +92,12 @@ def _level_order(values: pl.Series) -> list[str]:
     return [format_value(value) for value in sorted(set(values.to_list()), key=lambda v: (v is None, v))]
 
 
-def _level_axis() -> Any:
+def _level_axis() -> "Axis":
     return import_altair().Axis(labelAngle=0, grid=False, labelLimit=120)
 
 
 COMBINATION_CELL = (46, 24)
-NOTHING, ALL = "#e4e4e4", "#56B4E9"
+NONE_LEARNED, ALL_LEARNED = "#e4e4e4", "#56B4E9"
 """Colours of settings of which no run learned, and all did."""
 
 
@@ -111,11 +116,11 @@ def combination_cells(runs: pl.DataFrame, axes: Sequence[str] | None = None) -> 
     folded = runs.group_by(axes).agg(
         learned=pl.col("learned").cast(pl.Float64).mean(), accuracy=accuracy.mean(), runs=pl.len()
     )
-    said = (100 * pl.col("accuracy")).round(0).cast(pl.Int64, strict=False).cast(pl.String)
-    return folded.with_columns(text=said.fill_null("div.")).sort(axes, nulls_last=True)
+    percent = (100 * pl.col("accuracy")).round(0).cast(pl.Int64, strict=False).cast(pl.String)
+    return folded.with_columns(text=percent.fill_null("div.")).sort(axes, nulls_last=True)
 
 
-def combination_heatmap(table: pl.DataFrame, title: str, subtitle: str = "") -> Any:
+def combination_heatmap(table: pl.DataFrame, title: str, subtitle: str = "") -> "Chart":
     """The chart of `cells`: the first two axes inside, the third in rows of tables, all others in columns."""
     alt = import_altair()
     axes = [name for name in table.columns if name not in ("learned", "accuracy", "runs", "text")]
@@ -131,7 +136,7 @@ def combination_heatmap(table: pl.DataFrame, title: str, subtitle: str = "") -> 
     )
     colour = alt.Color(
         "learned:Q",
-        scale=alt.Scale(domain=[0, 1], range=[NOTHING, ALL]),
+        scale=alt.Scale(domain=[0, 1], range=[NONE_LEARNED, ALL_LEARNED]),
         legend=alt.Legend(title="share of runs that learned", format="%", orient="top", gradientLength=160,
                           values=[0, 0.5, 1]),
     )  # fmt: skip
@@ -142,7 +147,7 @@ def combination_heatmap(table: pl.DataFrame, title: str, subtitle: str = "") -> 
     ).properties(
         width=COMBINATION_CELL[0] * table[x].n_unique(), height=COMBINATION_CELL[1] * table[y].n_unique()
     )
-    facets: dict[str, Any] = {}
+    facets: dict[str, Row | Column] = {}
     for channel, names, header in (
         (alt.Row, rows, alt.Header(title=rows[0] if rows else None, labelFontSize=12)),
         (alt.Column, columns, alt.Header(title=None, labelFontSize=12)),
@@ -153,7 +158,7 @@ def combination_heatmap(table: pl.DataFrame, title: str, subtitle: str = "") -> 
             order = levels.select(_level_names(names)).to_series().to_list()
             facets[name] = channel(f"{name}:N", sort=order, header=header)
     chart = layers.facet(**facets) if facets else layers
-    return chart.properties(title=alt.TitleParams(title, subtitle=[subtitle] if subtitle else []))
+    return chart.properties(title=chart_title(title, subtitle))
 
 
 def _level_names(axes: Sequence[str]) -> pl.Expr:

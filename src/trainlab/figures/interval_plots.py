@@ -1,16 +1,27 @@
 """Means and estimates with their intervals: groups, interactions of two factors, a forest plot of claims."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from functools import partial
+from typing import TYPE_CHECKING
 
 from trainlab.errors import RequestError
-from trainlab.figures.style import COLOURS, axis_title, clip_to_share, import_altair, number_format
+from trainlab.figures.style import (
+    COLOURS,
+    axis_title,
+    chart_title,
+    clip_to_share,
+    import_altair,
+    number_format,
+)
 from trainlab.stats.intervals import mean_interval
+
+if TYPE_CHECKING:
+    from trainlab.figures.style import Chart
 
 
 def group_means_plot(
     values: Mapping[str, Sequence[float]], title: str, subtitle: str = "", unit: str = "", name: str = "value"
-) -> Any:
+) -> "Chart":
     """The chart of values by arm, in their order; `unit` `share` and `points` are shown in percent."""
     alt = import_altair()
     arms = [arm for arm in values if len(values[arm])]
@@ -27,8 +38,7 @@ def group_means_plot(
     axis = alt.Axis(format=number_format(unit), tickCount=6)
     scale = alt.Scale(zero=False, padding=12)
 
-    def x(field: str) -> Any:
-        return alt.X(field, title=title_x, axis=axis, scale=scale)
+    x = partial(alt.X, title=title_x, axis=axis, scale=scale)
 
     base = alt.Chart(alt.Data(values=means))
     layers = [
@@ -39,13 +49,11 @@ def group_means_plot(
         base.mark_point(filled=True, size=90, opacity=1, color=COLOURS[0]).encode(x=x("mean:Q"), y=y),
         base.mark_text(dy=-11, fontSize=11, color="#333").encode(x=x("mean:Q"), y=y, text="text:N"),
     ]  # fmt: skip
-    return alt.layer(*layers).properties(
-        width=460, height=alt.Step(38), title=alt.TitleParams(title, subtitle=[subtitle] if subtitle else [])
-    )
+    return alt.layer(*layers).properties(width=460, height=alt.Step(38), title=chart_title(title, subtitle))
 
 
 def format_value(value: float | None, unit: str) -> str:
-    """A number as its label has it."""
+    """A number as its label."""
     if value is None:
         return ""
     if unit in ("share", "points"):
@@ -64,7 +72,7 @@ def interaction_plot(
     subtitle: str = "",
     unit: str = "",
     name: str = "value",
-) -> Any:
+) -> "Chart":
     """The chart of means with 95% intervals; parallel lines are no interaction.
 
     Arms are called `LINE / X`; `names` are what the lines and the x axis are.
@@ -74,13 +82,13 @@ def interaction_plot(
     """
     alt = import_altair()
     rows = []
-    for arm, of in values.items():
+    for arm, seeds in values.items():
         line, separator, x = arm.partition(LEVEL_SEPARATOR)
         if not separator:
             raise RequestError(
                 f"interaction: arm '{arm}', expected a name like 'relu{LEVEL_SEPARATOR}kaiming'"
             )
-        interval = clip_to_share(mean_interval(of), unit)
+        interval = clip_to_share(mean_interval(seeds), unit)
         if interval.value is not None:
             rows.append(
                 {"line": line, "x": x, "mean": interval.value, "low": interval.low, "high": interval.high}
@@ -107,15 +115,15 @@ def interaction_plot(
     return alt.layer(*layers).properties(
         width=max(260, 110 * len(order)),
         height=280,
-        title=alt.TitleParams(title, subtitle=[subtitle] if subtitle else []),
+        title=chart_title(title, subtitle),
     )
 
 
 VERDICT_COLOURS = {"supported": "#009E73", "refuted": "#D55E00", "not enough evidence": "#777777"}
-"""The colour of each verdict; shapes tell the same."""
+"""The colour of each verdict; each has a shape too."""
 
 
-def forest_plot(rows: Sequence[Mapping[str, Any]], title: str, subtitle: str = "") -> Any:
+def forest_plot(rows: Sequence[Mapping[str, str | float | None]], title: str, subtitle: str = "") -> "Chart":
     """The chart of `rows`: `name`, `estimate`, `low`, `high`, `bound`, `verdict`, all in one unit.
 
     The tick is the bound that the interval has to leave on the right side.
@@ -136,8 +144,7 @@ def forest_plot(rows: Sequence[Mapping[str, Any]], title: str, subtitle: str = "
     title_x = "accuracy, or difference of accuracies (percentage points); 95% interval; tick: the bound"
     axis = alt.Axis(format="%", labelExpr="replace(datum.label, '%', '')")
 
-    def x(field: str) -> Any:
-        return alt.X(field, title=title_x, axis=axis)
+    x = partial(alt.X, title=title_x, axis=axis)
 
     layers = [
         alt.Chart(alt.Data(values=[{"zero": 0}])).mark_rule(color="#bbb").encode(x=x("zero:Q")),
@@ -145,6 +152,4 @@ def forest_plot(rows: Sequence[Mapping[str, Any]], title: str, subtitle: str = "
         base.mark_tick(color="#000", thickness=2, size=16).encode(x=x("bound:Q")),
         base.mark_point(filled=True, size=85, opacity=1).encode(x=x("estimate:Q"), color=colour, shape=shape),
     ]
-    return alt.layer(*layers).properties(
-        width=460, height=alt.Step(26), title=alt.TitleParams(title, subtitle=[subtitle] if subtitle else [])
-    )
+    return alt.layer(*layers).properties(width=460, height=alt.Step(26), title=chart_title(title, subtitle))

@@ -3,13 +3,16 @@
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import polars as pl
 
 from trainlab.errors import RequestError
-from trainlab.figures.style import GREY, import_altair
+from trainlab.figures.style import GREY, chart_title, import_altair
 from trainlab.runs import CorruptRunError, load_runs, read_metrics
+
+if TYPE_CHECKING:
+    from trainlab.figures.style import Chart
 
 FEW_POINTS = 30
 """Up to so many epochs each has its dot, and its number on the axis."""
@@ -44,8 +47,8 @@ def curves_of_runs(
     """
     rows = [
         table.filter(pl.col("name") == metric).select(pl.col("epoch") + 1, "value", setting=pl.lit(setting))
-        for setting, of in folders.items()
-        for folder in of
+        for setting, runs in folders.items()
+        for folder in runs
         if (table := _metrics(folder, broken)) is not None
     ]
     table = pl.concat(rows) if rows else pl.DataFrame()
@@ -80,7 +83,7 @@ def learning_curves_plot(
     chance: float | None = None,
     legend: bool = False,
     colours: Mapping[str, str] | None = None,
-) -> Any:
+) -> "Chart":
     """The chart of `curves`; `chance` draws the level of guessing (a share, for accuracies).
 
     With `legend` the names stand below, for names longer than there is room beside the lines. `colours` are
@@ -143,7 +146,7 @@ def learning_curves_plot(
         *layers,
         width=520,
         height=280 + 22 * len(set(table["setting"])) * legend,
-        title=alt.TitleParams(title, subtitle=[subtitle] if subtitle else []),
+        title=chart_title(title, subtitle),
     )
 
 
@@ -164,7 +167,9 @@ MAX_LOSS_RATIO = 1.5
 """Times the chance loss that the axis goes up to: a loss that leaves it is drawn at its edge."""
 
 
-def loss_comparison_plot(curves: Mapping[str, Mapping[int, float]], chance_loss: float, title: str) -> Any:
+def loss_comparison_plot(
+    curves: Mapping[str, Mapping[int, float]], chance_loss: float, title: str
+) -> "Chart":
     """The chart of losses (nats) by step, a line per name; `chance_loss` is the level of guessing.
 
     Raises RequestError where Altair is not installed.

@@ -1,11 +1,14 @@
 """What do the best settings have in common? Parallel coordinates: a line a setting, an upright an axis."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING
 
 import polars as pl
 
-from trainlab.figures.style import GREY, import_altair, number_format
+from trainlab.figures.style import GREY, chart_title, import_altair, number_format
+
+if TYPE_CHECKING:
+    from trainlab.figures.style import Chart
 
 HEIGHT = 420
 VISIBLE = [0.2, 0.92]
@@ -18,7 +21,7 @@ MOST_LEVELS = 12
 
 def parallel_coordinates_plot(
     table: pl.DataFrame, axes: Sequence[str], metric: str, title: str, subtitle: str = ""
-) -> Any:
+) -> "Chart":
     """The chart of `table`: columns `axes`, and `mean` of the metric, which colours the lines.
 
     Levels stand at equal distances, numbers in their order; the last upright is the metric itself.
@@ -67,9 +70,7 @@ def parallel_coordinates_plot(
         levels.mark_point(filled=True, size=22, color=GREY, opacity=1),
         levels.mark_text(align="left", dx=6, fontSize=11, color=GREY).encode(text="text:N"),
     ]  # fmt: skip
-    return alt.layer(*layers).properties(
-        width=600, height=HEIGHT, title=alt.TitleParams(title, subtitle=[subtitle] if subtitle else [])
-    )
+    return alt.layer(*layers).properties(width=600, height=HEIGHT, title=chart_title(title, subtitle))
 
 
 def _places(values: Sequence[object]) -> dict[object, float]:

@@ -3,11 +3,12 @@
 import itertools
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING
 
 from trainlab.analysis.phase_diagram import (
     OUTCOMES,
     RULE_OF_THUMB,
+    DepthRule,
     PhaseDiagram,
     fit_depth_rule,
     forecast_agreement,
@@ -15,27 +16,33 @@ from trainlab.analysis.phase_diagram import (
     scales_and_depths,
     theory_agreement,
 )
-from trainlab.figures.style import import_altair
+from trainlab.figures.style import chart_title, import_altair
+
+if TYPE_CHECKING:
+    import altair as alt
+
+    from trainlab.figures.style import Chart
 
 FATE_COLOURS = ("#9ecae9", "#d9d9d9", "#e59866")
-"""Learned, at chance, diverged: pale, so that lines stand on them; told apart in grey too."""
+"""Learned, at chance, diverged: pale under the lines, and different in grey print too."""
 THEORY, FORECAST = "#000000", "#b3005e"
-WIDE = 8.0
-"""An axis whose largest value is so many times its smallest is drawn in logs."""
+LOG_RATIO = 8.0
+"""An axis whose largest value is at least so many times its smallest is logarithmic."""
 SIZE = (520, 340)
 NAMES = {"init.sigma_w2": "σw², variance of the weights times fan-in", "init.gain": "gain of the initializer"}
 
-Row = dict[str, Any]
+Cell = dict[str, float | str]
+Line = list[tuple[float, float]]
 
 
-def phase_diagram_plot(diagram: PhaseDiagram, title: str, subtitle: str = "") -> Any:
+def phase_diagram_plot(diagram: PhaseDiagram, title: str, subtitle: str = "") -> "Chart":
     """The chart of a diagram; the seeds of a setting share its cell, side by side.
 
     Raises RequestError where Altair is not installed.
     """
     alt = import_altair()
     scales, depths = scales_and_depths(diagram.points)
-    x_log, y_log = (values[-1] >= WIDE * values[0] > 0 for values in (scales, depths))
+    x_log, y_log = (values[-1] >= LOG_RATIO * values[0] > 0 for values in (scales, depths))
     x_edges, y_edges = edges(scales, x_log), edges(depths, y_log)
     kind = {True: "log", False: "linear"}
     x = alt.X(
@@ -63,15 +70,14 @@ def phase_diagram_plot(diagram: PhaseDiagram, title: str, subtitle: str = "") ->
         if rule is not None:
             band = alt.Chart(alt.Data(values=curve(diagram, top, rule.low, rule.high)))
             layers.append(band.mark_area(opacity=0.13, color=THEORY, clip=True).encode(x=x, y=y, y2="y2:Q"))
-        layers += _line_with_halo(
-            alt.Chart(alt.Data(values=curve(diagram, top, RULE_OF_THUMB))), THEORY, {"x": x, "y": y}
-        )
+        base = alt.Chart(alt.Data(values=curve(diagram, top, RULE_OF_THUMB)))
+        layers += _line_with_halo(base.encode(x=x, y=y), THEORY)
     for line in boundary(diagram, x_edges, y_edges):
         base = alt.Chart(alt.Data(values=[{"x": a, "y": b, "order": i} for i, (a, b) in enumerate(line)]))
-        layers += _line_with_halo(base, FORECAST, {"x": x, "y": y, "order": "order:Q"}, [7, 3])
+        layers += _line_with_halo(base.encode(x=x, y=y, order="order:Q"), FORECAST, [7, 3])
     plot = alt.layer(*layers).properties(width=SIZE[0], height=SIZE[1])
     return alt.vconcat(plot, _legend(diagram, rule), spacing=8).properties(
-        title=alt.TitleParams(title, subtitle=[subtitle] if subtitle else [])
+        title=chart_title(title, subtitle)
     )  # fmt: skip
 
 
@@ -88,7 +94,7 @@ def edges(values: Sequence[float], logs: bool) -> list[float]:
 
 def cells(
     diagram: PhaseDiagram, x_edges: Sequence[float], y_edges: Sequence[float], x_log: bool
-) -> list[Row]:
+) -> list[Cell]:
     """A rectangle a run: x, x2, y, y2, fate."""
     scales, depths = scales_and_depths(diagram.points)
     rows = []
@@ -103,25 +109,23 @@ def cells(
     return rows
 
 
-def curve(diagram: PhaseDiagram, top: float, constant: float, other: float | None = None) -> list[Row]:
+def curve(diagram: PhaseDiagram, top: float, constant: float, other: float | None = None) -> list[Cell]:
     """x and y = constant · ξ, cut at `top`; y2 = other · ξ for a band."""
-    rows = []
+    rows: list[Cell] = []
     for x, xi in diagram.curve:
-        row = {"x": x, "y": min(constant * xi, top)}
+        row: Cell = {"x": x, "y": min(constant * xi, top)}
         rows.append(row if other is None else row | {"y2": min(other * xi, top)})
     return rows
 
 
-def boundary(
-    diagram: PhaseDiagram, x_edges: Sequence[float], y_edges: Sequence[float]
-) -> list[list[tuple[float, float]]]:
+def boundary(diagram: PhaseDiagram, x_edges: Sequence[float], y_edges: Sequence[float]) -> list[Line]:
     """The lines between settings whose mean probability reaches the threshold and those where it does not."""
     scales, depths = scales_and_depths(diagram.points)
-    said: dict[tuple[float, int], list[float]] = {}
-    for place in diagram.points:
-        if place.learns is not None:
-            said.setdefault((place.scale, place.depth), []).append(place.learns)
-    expected = {key: sum(of) / len(of) >= diagram.threshold for key, of in said.items()}
+    probabilities: dict[tuple[float, int], list[float]] = {}
+    for point in diagram.points:
+        if point.learns is not None:
+            probabilities.setdefault((point.scale, point.depth), []).append(point.learns)
+    expected = {key: sum(seeds) / len(seeds) >= diagram.threshold for key, seeds in probabilities.items()}
 
     def differ(first: tuple[float, int], second: tuple[float, int]) -> bool:
         return first in expected and second in expected and expected[first] != expected[second]
@@ -136,40 +140,37 @@ def boundary(
     return _join_segments(lines)
 
 
-def _join_segments(pieces: list[list[tuple[float, float]]]) -> list[list[tuple[float, float]]]:
-    """Pieces that end where another begins, as one line."""
-    lines: list[list[tuple[float, float]]] = []
-    left = [list(piece) for piece in pieces]
-    while left:
-        line = left.pop()
-        grown = True
-        while grown:
-            grown = False
-            for piece in left:
-                for ends in (piece, piece[::-1]):
-                    if line[-1] == ends[0]:
-                        line, grown = [*line, *ends[1:]], True
-                    elif line[0] == ends[-1]:
-                        line, grown = [*ends[:-1], *line], True
-                    if grown:
-                        break
-                if grown:
-                    left.remove(piece)
-                    break
+def _join_segments(segments: Sequence[Line]) -> list[Line]:
+    """Segments that end where another begins, as one line."""
+    lines: list[Line] = []
+    remaining = [list(segment) for segment in segments]
+    while remaining:
+        line = remaining.pop()
+        while neighbour := next((segment for segment in remaining if _joined(line, segment)), None):
+            line = _joined(line, neighbour) or line
+            remaining.remove(neighbour)
         lines.append(line)
     return lines
 
 
-def _line_with_halo(
-    base: Any, colour: str, channels: dict[str, Any], dash: Sequence[int] = (1, 0)
-) -> list[Any]:
+def _joined(line: Line, segment: Line) -> Line | None:
+    """The line with the segment at one of its ends, in either direction; None where they do not meet."""
+    for piece in (segment, segment[::-1]):
+        if line[-1] == piece[0]:
+            return [*line, *piece[1:]]
+        if line[0] == piece[-1]:
+            return [*piece[:-1], *line]
+    return None
+
+
+def _line_with_halo(base: "alt.Chart", colour: str, dash: Sequence[int] = (1, 0)) -> "list[alt.Chart]":
     """A line with a white rim: it is seen on every cell."""
-    rim = base.mark_line(strokeWidth=5, color="white", opacity=0.8, clip=True).encode(**channels)
+    rim = base.mark_line(strokeWidth=5, color="white", opacity=0.8, clip=True)
     line = base.mark_line(strokeWidth=2.4, color=colour, strokeDash=list(dash), clip=True)
-    return [rim, line.encode(**channels)]
+    return [rim, line]
 
 
-def _legend(diagram: PhaseDiagram, rule: Any) -> Any:
+def _legend(diagram: PhaseDiagram, rule: DepthRule | None) -> "Chart":
     """The legend of the lines, each with how many runs it was right about."""
     alt = import_altair()
     theory, forecast = theory_agreement(diagram), forecast_agreement(diagram)

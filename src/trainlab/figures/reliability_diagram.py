@@ -1,12 +1,17 @@
 """Is a probability what it says? The share that came true against the probability given, tenth by tenth."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING
 
-from trainlab.figures.style import COLOURS, import_altair
+from trainlab.figures.style import COLOURS, chart_title, import_altair
+
+if TYPE_CHECKING:
+    from altair import Axis
+
+    from trainlab.figures.style import Chart
 
 
-def reliability_plot(rows: Sequence[Mapping[str, float]], title: str, subtitle: str = "") -> Any:
+def reliability_plot(rows: Sequence[Mapping[str, float]], title: str, subtitle: str = "") -> "Chart":
     """The chart of `rows`: `said` (mean probability), `learned` (share), `runs` (size of the dot)."""
     alt = import_altair()
     data = alt.Data(values=[dict(row) for row in rows])
@@ -26,10 +31,8 @@ def reliability_plot(rows: Sequence[Mapping[str, float]], title: str, subtitle: 
             size=alt.Size("runs:Q", legend=alt.Legend(title="runs"), scale=alt.Scale(range=[40, 500]))
         ),
     ]
-    return alt.layer(*layers).properties(
-        width=360, height=360, title=alt.TitleParams(title, subtitle=[subtitle] if subtitle else [])
-    )
+    return alt.layer(*layers).properties(width=360, height=360, title=chart_title(title, subtitle))
 
 
-def _percent_axis() -> Any:
+def _percent_axis() -> "Axis":
     return import_altair().Axis(format="%")

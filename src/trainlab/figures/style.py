@@ -1,8 +1,9 @@
-"""The one visual language of all figures: readable in print, by colour-blind people, on light and dark."""
+"""The visual language of all figures: readable in print, by colour-blind people, on light and dark."""
 
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from types import ModuleType
+from typing import TYPE_CHECKING, TypeAlias
 
 from trainlab.errors import RequestError
 from trainlab.stats.intervals import Interval
@@ -17,13 +18,13 @@ if TYPE_CHECKING:
 # Okabe & Ito 2008: eight colours that colour-blind people tell apart; the most distinct ones first
 COLOURS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#F0E442"]
 GREY = "#808080"
-"""Seen on white and on nearly black."""
+"""Readable on white and on nearly black."""
 FAINT = "#80808038"
-"""The same, hardly there: grids."""
+"""The same, nearly transparent: for grids."""
 FONT = "Helvetica Neue, Helvetica, Arial, sans-serif"
 
 
-PAGE_THEME: dict[str, Any] = {
+PAGE_THEME: dict[str, object] = {
     "font": FONT,
     "padding": {"left": 0, "right": 12, "top": 6, "bottom": 4},
     "range": {"category": COLOURS},
@@ -39,8 +40,8 @@ PAGE_THEME: dict[str, Any] = {
 }  # fmt: skip
 
 
-def import_altair() -> Any:
-    """The Altair module.
+def import_altair() -> ModuleType:
+    """The Altair module, imported when a figure is drawn.
 
     Raises:
         RequestError: the extra `app` is not installed.
@@ -52,7 +53,7 @@ def import_altair() -> Any:
     return altair
 
 
-def apply_print_theme(chart: "alt.Chart | alt.LayerChart") -> Any:
+def apply_print_theme(chart: "Chart") -> "Chart":
     """The chart with our fonts, colours, grid and margins."""
     return (
         chart.configure(font=FONT, background="white", padding=12)
@@ -74,20 +75,29 @@ class PageChart:
     takes twice as long as all the rest and is done by the tests.
     """
 
-    def __init__(self, chart: Any) -> None:
+    def __init__(self, chart: "alt.TopLevelMixin") -> None:
         self._chart = chart
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, object]:
         """The chart in Vega-Lite."""
         return {**self._chart.to_dict(validate=False), "config": PAGE_THEME}
 
 
-def save_figure(chart: Any, path: Path) -> Path:
+def save_figure(chart: "Chart", path: Path) -> Path:
     """Writes PNG (two pixels a point), SVG, or a page that needs no network, by the file's ending."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    options = {"inline": True} if path.suffix.lower() == ".html" else {"scale_factor": 2.0}
-    apply_print_theme(chart).save(path, **options)
+    chart = apply_print_theme(chart)
+    if path.suffix.lower() == ".html":
+        chart.save(path, inline=True)
+    else:
+        chart.save(path, scale_factor=2.0)
     return path
+
+
+def chart_title(title: str, subtitle: str) -> "alt.TitleParams":
+    """The title, and the subtitle below it where there is one."""
+    alt = import_altair()
+    return alt.TitleParams(title, subtitle=[subtitle] if subtitle else [])
 
 
 def axis_title(name: str, unit: str) -> str:
@@ -108,7 +118,7 @@ def clip_to_share(interval: Interval, unit: str) -> Interval:
     return replace(interval, low=max(0.0, interval.low), high=min(1.0, interval.high))
 
 
-def to_svg(chart: Any) -> str:
+def to_svg(chart: "Chart") -> str:
     """The chart as the text of an SVG, for a page that has its pictures inside."""
     import vl_convert
 
