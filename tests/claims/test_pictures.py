@@ -84,7 +84,7 @@ def test_nothing_measured_is_said():
 
 
 def test_a_gradient_of_zero_is_drawn_as_the_smallest_decade():
-    assert signal_heatmap.decade(0.0) == signal_heatmap.SMALLEST_DECADE
+    assert signal_heatmap.decade(0.0) == signal_heatmap.MIN_DECADE
     assert signal_heatmap.decade(1e-3) == pytest.approx(-3)
 
 

@@ -38,7 +38,7 @@ def test_layers_are_matched_by_name_and_what_a_log_axis_cannot_show_is_left_out(
     figure = layer_profiles.forecast_profile_plot(theory, measured, "gradient")
     rows = [row for table in tables(figure) for row in table if "which" in row]
     assert [(r["which"], r["layer"], r["value"]) for r in rows] == [
-        ("theory", 1, layer_profiles.LEAST), ("theory", 2, 0.5), ("measured", 2, 0.4)
+        ("theory", 1, layer_profiles.LOG_AXIS_MIN), ("theory", 2, 0.5), ("measured", 2, 0.4)
     ]  # fmt: skip
 
 

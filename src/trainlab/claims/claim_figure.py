@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import polars as pl
 
@@ -20,11 +21,14 @@ from trainlab.figures import (
 )
 from trainlab.runs import read_signals
 
+if TYPE_CHECKING:
+    from trainlab.figures.style import Chart
+
 METRIC_NAMES = {"acc": "accuracy", "loss": "loss (nats)"}
 SPLIT_NAMES = {"test": "test ", "train": "training ", "val": "validation "}
 
 
-def draw_claim_figure(result: ClaimResult) -> object:
+def draw_claim_figure(result: ClaimResult) -> "Chart":
     """The chart that answers the claim's question.
 
     Raises:
@@ -49,7 +53,7 @@ def _subtitle(evaluator: SourceEvaluator) -> str:
     return f"{seeds} seeds; {'; '.join(copies)}" if results else ""
 
 
-def _curves(figure: FigureSpec, evaluator: SourceEvaluator, shown: Sequence[str], subtitle: str) -> object:
+def _curves(figure: FigureSpec, evaluator: SourceEvaluator, shown: Sequence[str], subtitle: str) -> "Chart":
     folders = {arm: list(evaluator.runs[arm].values()) for arm in shown}
     table = learning_curves.curves_of_runs(folders, figure.metric)
     classes = evaluator.settings[shown[0]].data.num_classes
@@ -59,7 +63,7 @@ def _curves(figure: FigureSpec, evaluator: SourceEvaluator, shown: Sequence[str]
     return learning_curves.learning_curves_plot(table, figure.metric, figure.title, subtitle, chance)
 
 
-def _arms(figure: FigureSpec, evaluator: SourceEvaluator, shown: Sequence[str], subtitle: str) -> object:
+def _arms(figure: FigureSpec, evaluator: SourceEvaluator, shown: Sequence[str], subtitle: str) -> "Chart":
     source = _require_source(figure.of)
     if needs_run(source):
         values = _values_by_arm(evaluator, source, shown)
@@ -70,7 +74,7 @@ def _arms(figure: FigureSpec, evaluator: SourceEvaluator, shown: Sequence[str], 
     )
 
 
-def _sources(figure: FigureSpec, evaluator: SourceEvaluator, shown: Sequence[str], subtitle: str) -> object:
+def _sources(figure: FigureSpec, evaluator: SourceEvaluator, shown: Sequence[str], subtitle: str) -> "Chart":
     """Several sources of one arm, a row each."""
     values = {
         label: _values_by_arm(evaluator, source, shown[:1])[shown[0]] for label, source in figure.rows.items()
@@ -83,7 +87,7 @@ def _sources(figure: FigureSpec, evaluator: SourceEvaluator, shown: Sequence[str
 
 def _interaction(
     figure: FigureSpec, evaluator: SourceEvaluator, shown: Sequence[str], subtitle: str
-) -> object:
+) -> "Chart":
     source = _require_source(figure.of)
     values = _values_by_arm(evaluator, source, shown)
     name = source_label(source)
@@ -91,7 +95,7 @@ def _interaction(
     return interval_plots.interaction_plot(values, factors, figure.title, subtitle, source.unit(), name)
 
 
-def _heat_map(figure: FigureSpec, evaluator: SourceEvaluator, shown: Sequence[str], subtitle: str) -> object:
+def _heat_map(figure: FigureSpec, evaluator: SourceEvaluator, shown: Sequence[str], subtitle: str) -> "Chart":
     first_seed = {arm: next(iter(evaluator.runs[arm].values())) for arm in shown}
     panels = {
         arm: signal_heatmap.signal_cells(read_signals(folder), figure.quantity)
@@ -102,7 +106,7 @@ def _heat_map(figure: FigureSpec, evaluator: SourceEvaluator, shown: Sequence[st
     )
 
 
-def _depth(figure: FigureSpec, evaluator: SourceEvaluator, shown: Sequence[str], subtitle: str) -> object:
+def _depth(figure: FigureSpec, evaluator: SourceEvaluator, shown: Sequence[str], subtitle: str) -> "Chart":
     """The forward signal (`preactivation_std`), or the backpropagated gradient over the last hidden one's."""
     backward = "grad" in figure.quantity
     measured, predicted = {}, {}
@@ -119,7 +123,7 @@ def _depth(figure: FigureSpec, evaluator: SourceEvaluator, shown: Sequence[str],
     return layer_profiles.theory_profile_plot(measured, predicted, name, figure.title, subtitle)
 
 
-def _layers(figure: FigureSpec, evaluator: SourceEvaluator, shown: Sequence[str], subtitle: str) -> object:
+def _layers(figure: FigureSpec, evaluator: SourceEvaluator, shown: Sequence[str], subtitle: str) -> "Chart":
     rows = [
         {"layer": layer.name if len(shown) == 1 else f"{arm}: {layer.name}",
          "parameters": layer.parameters, "shape": "×".join(map(str, layer.out_shape))}

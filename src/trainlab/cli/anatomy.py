@@ -20,10 +20,10 @@ cli = command_app()
 def anatomy(overrides: Overrides = None, as_json: AsJson = False) -> None:
     """Print a network's layers: shapes, parameters, multiply-adds."""
     settings = compose(overrides or [])
-    data = settings["data"]
-    if data["image_size"] is None or data["num_classes"] is None:
+    data = settings.data
+    if data.image_size is None or data.num_classes is None:
         raise RequestError(
-            f"data={settings['axes']['data']}: its shape is known once it is read; "
+            f"data={settings.axes['data']}: its shape is known once it is read; "
             "expected data.image_size=… and data.num_classes=…"
         )
     import torch
@@ -33,7 +33,7 @@ def anatomy(overrides: Overrides = None, as_json: AsJson = False) -> None:
     from trainlab.models import totals
 
     with torch.device("meta"):
-        network = build_network(settings, input_shape_CHW(settings), data["num_classes"])
+        network = build_network(settings, input_shape_CHW(settings), data.num_classes)
     rows = layers_of(network, input_shape_CHW(settings))
     total = totals(rows)
     if as_json:
@@ -63,10 +63,10 @@ def anatomy(overrides: Overrides = None, as_json: AsJson = False) -> None:
 
 
 def _title(settings: Settings) -> str:
-    channels, height, width = (settings["data"][k] for k in ("channels", "image_size", "image_size"))
-    depth = f" depth={settings['depth']}" if settings["depth"] else ""
-    shape = f"{channels}×{height}×{width}"
-    return f"{settings['axes']['model']}{depth} on {shape}, {settings['data']['num_classes']} classes"
+    data = settings.data
+    depth = f" depth={settings.depth}" if settings.depth else ""
+    shape = f"{data.channels}×{data.image_size}×{data.image_size}"
+    return f"{settings.axes['model']}{depth} on {shape}, {data.num_classes} classes"
 
 
 def _size(value: object) -> str:

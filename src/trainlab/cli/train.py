@@ -156,28 +156,28 @@ def _run_unless_done(composed: "DictConfig", choices: Mapping[str, str]) -> None
     values: Any = OmegaConf.to_container(composed.sweep)
     sweep = validate_sweep_settings(values)
     settings = identify(freeze(composed, choices, trusted=None))
-    if sweep["prune"] != "none":
+    if sweep.prune != "none":
         settings = settings.replace(pruning=PruningRequest(by=sweep.prune, audit=sweep.audit))
-    runs = Path(settings["paths"]["runs"])
-    if settings["group"]:
-        group_file(runs, settings["group"])  # refused now, and not once it is trained
-    folder = RunFolder(runs / settings["run_id"])
+    runs = Path(settings.paths.runs)
+    if settings.group:
+        group_file(runs, settings.group)  # refused now, and not once it is trained
+    folder = RunFolder(runs / settings.run_id)
     console = PlainConsole()
-    if sweep["plan_only"]:
-        console.print(f"1 run: {settings['run_id']} ({folder.status()}) in {folder.path}")
+    if sweep.plan_only:
+        console.print(f"1 run: {settings.run_id} ({folder.status()}) in {folder.path}")
         return
     done = folder.result() if folder.status() in DONE_STATUSES else None
-    if done and not sweep["rerun"]:
+    if done and not sweep.rerun:
         how = rerun_hint(missing_artifacts(settings, folder.path))
         console.print(f"this run is done already ({how}):", soft_wrap=True)
         for line in done.warnings:
             console.print(markup_text("[yellow]warning[/yellow]: {}", line), soft_wrap=True)
     else:
-        _train_run(settings, folder, console, afresh=sweep["rerun"])
+        _train_run(settings, folder, console, afresh=sweep.rerun)
         done = folder.result()
     if done:
-        if settings["group"]:
-            add_to_group(runs, settings["group"], [settings["run_id"]])
+        if settings.group:
+            add_to_group(runs, settings.group, [settings.run_id])
         _print_result(done, folder.path, console)
 
 
@@ -190,11 +190,11 @@ def _train_run(settings: RunSettings, folder: "RunFolder", console: PlainConsole
 
     configure_process()
     preconditions.check_settings(settings)
-    preconditions.check_hardware(settings["trainer"])
-    axes = "  ".join(f"{axis}={value}" for axis, value in settings["axes"].items() if value is not None)
-    console.print(markup_text("[bold]run {}[/bold] in {}", settings["run_id"], folder.path), soft_wrap=True)
-    console.print(f"{axes}  seed={settings['seed']}  ({settings['copy']})", style="dim")
-    if settings["trainer"]["devices"] > 1:
+    preconditions.check_hardware(settings.trainer)
+    axes = "  ".join(f"{axis}={value}" for axis, value in settings.axes.items() if value is not None)
+    console.print(markup_text("[bold]run {}[/bold] in {}", settings.run_id, folder.path), soft_wrap=True)
+    console.print(f"{axes}  seed={settings.seed}  ({settings.data_copy})", style="dim")
+    if settings.trainer.devices > 1:
         code = _train_on_devices(settings)
     else:
         from trainlab.training.worker import run_settings
