@@ -104,7 +104,7 @@ def lenet(tmp_path_factory, real_root, real_cache):
     asked = ["model=lenet5", "data=mnist", "trainer=cpu", "trainer.threads=1", "trainer.max_epochs=2"]
     asked += ["logger=none", "signals=off", *(f"paths.{name}={path}" for name, path in paths.items())]
     settings = identify(compose(asked))
-    folder = RunFolder(paths["runs"] / settings["run_id"])
+    folder = RunFolder(paths["runs"] / settings.run_id)
     folder.write_settings(settings)
     assert run_config_file(folder.path / "config.yaml", None) == 0
     return *load_run_model(folder.path), load_images("mnist", real_root, real_cache)

@@ -128,7 +128,7 @@ def identify(settings: Settings) -> RunSettings:
     Raises:
         RequestError: the data are missing, with what was looked for and where.
     """
-    data = with_data_paths(settings, partial(identify_dataset, settings["data"]["source"]))
+    data = with_data_paths(settings, partial(identify_dataset, settings.data.source))
     return with_identity(settings, data.fingerprint, data.copy, UserCodeDigests())
 
 

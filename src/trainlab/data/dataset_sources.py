@@ -47,7 +47,7 @@ from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol, TypeVar, runtime_checkable
+from typing import Protocol, TypeAlias, TypeVar, runtime_checkable
 
 import numpy as np
 from PIL import Image
@@ -56,6 +56,7 @@ from trainlab.data.image_conversion import BitDepth, ShapeHWC
 from trainlab.errors import RequestError, unknown_name
 from trainlab.instantiate import instantiate, resolve_paths
 from trainlab.instantiate.parts import SOURCE
+from trainlab.section import Component
 from trainlab.settings import Settings
 
 BUILT_IN = {
@@ -133,8 +134,12 @@ class Source(Protocol):
         ...
 
 
-def build_source(source: str | Mapping[str, object] | Source) -> Source:
-    """The source itself, from a built-in name, a `{_target_: …}` node, or a source already built.
+SourceLike: TypeAlias = str | Component | Mapping[str, object] | Source
+"""A built-in name, a `{_target_: …}` node, as settings or as a plain mapping, or a source already built."""
+
+
+def build_source(source: SourceLike) -> Source:
+    """The source itself.
 
     Raises RequestError for an unknown name, a node that cannot be built, or an object without `find`.
     """
@@ -142,7 +147,7 @@ def build_source(source: str | Mapping[str, object] | Source) -> Source:
         if source not in BUILT_IN:
             raise unknown_name("data set", source, BUILT_IN)
         source = {"_target_": BUILT_IN[source]}
-    built = instantiate(source, SOURCE) if isinstance(source, Mapping) else source
+    built = instantiate(source, SOURCE) if isinstance(source, Component | Mapping) else source
     if not isinstance(built, Source):
         raise RequestError(f"data.source: got a {type(built).__name__}, expected an object with find(root)")
     try:

@@ -3,11 +3,10 @@
 import hashlib
 import json
 import os
-from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from trainlab.data.dataset_sources import DatasetHandle, Source, build_source
+from trainlab.data.dataset_sources import DatasetHandle, SourceLike, build_source
 from trainlab.data.files import explain_read_errors, explain_write_errors, open_unpacked
 
 FINGERPRINT_DIGITS = 16
@@ -25,9 +24,7 @@ class DataIdentity(NamedTuple):
     notes: tuple[str, ...] = ()
 
 
-def identify_dataset(
-    source: str | Mapping[str, object] | Source, root: str | Path, cache: str | Path
-) -> DataIdentity:
+def identify_dataset(source: SourceLike, root: str | Path, cache: str | Path) -> DataIdentity:
     """The identity of a source's data set, without decoding it and without torch.
 
     The first look reads every file once (MNIST: 0.1 s); later ones compare sizes and times (milliseconds).

@@ -1,13 +1,12 @@
 """`load_images`: a data set found, decoded, and cut into training, validation and test split."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from trainlab.data import splits
-from trainlab.data.dataset_sources import DatasetHandle, Source, build_source
+from trainlab.data.dataset_sources import DatasetHandle, SourceLike, build_source
 from trainlab.data.decoded_cache import DecodedArrays, open_decoded
 from trainlab.data.fingerprint import identify_files
 from trainlab.data.image_conversion import BitDepth, ShapeHWC
@@ -73,7 +72,7 @@ class ImageData:
 
 
 def load_images(
-    source: str | Mapping[str, object] | Source,
+    source: SourceLike,
     root: str | Path,
     cache: str | Path,
     *,

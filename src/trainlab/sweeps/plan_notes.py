@@ -23,8 +23,8 @@ class DataNotes:
     def of_files(self) -> None:
         """What was seen on looking: files passed over, checksums that are not known."""
         for job in self._one_of_each():
-            settings = job.settings
-            self._tell(with_data_paths(settings, partial(identify_dataset, settings["data"]["source"])).notes)
+            identify = partial(identify_dataset, job.settings.data.source)
+            self._tell(with_data_paths(job.settings, identify).notes)
 
     def of_images(self) -> None:
         """What runs have in their records: images in two splits, classes that a cut left empty."""
