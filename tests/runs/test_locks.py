@@ -92,7 +92,7 @@ def test_a_run_says_who_works_on_it(lock, other_process):
     folder = RunFolder(lock.parent)
     process = other_process(lock)
     with (
-        pytest.raises(RunLockedError, match=f"being worked on by process {process.pid} on "),
+        pytest.raises(RunLockedError, match=f"locked by process {process.pid} on "),
         folder.lock(0.1),
     ):
         pass

@@ -200,7 +200,7 @@ def test_the_lock_keeps_others_out_and_dies_with_its_process(tmp_path):
         assert holder.stdout.readline() == "held\n"
         assert folder.status() == "running"
         with (
-            pytest.raises(RunLockedError, match=r"run a is being worked on by process \d+ on "),
+            pytest.raises(RunLockedError, match=r"run a is locked by process \d+ on "),
             folder.lock(0.05),
         ):
             pytest.fail("two processes hold one lock")

@@ -125,8 +125,8 @@ def test_a_result_is_overwritten_by_nothing_but_a_new_beginning(make_folder, sta
     folder, result = make_folder(status)
     with pytest.raises(ValueError, match="not overwritten"):
         folder.finish(result)
-    folder.warn(["the tracker was away"])
-    folder.warn(["the tracker was away", "twice"])
+    folder.add_warnings(["the tracker was away"])
+    folder.add_warnings(["the tracker was away", "twice"])
     assert folder.result().warnings == ("the tracker was away", "twice")
     assert folder.result().status == status
     folder.begin()

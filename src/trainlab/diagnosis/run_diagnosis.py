@@ -106,7 +106,7 @@ def load_evidence(folder: RunFolder, tables: RunTables | None = None) -> Evidenc
         tables.metrics.iter_rows(),
         confusion_matrix(tables.confusion),
         SettingsSummary.from_record(read_settings(folder.path)),
-        (result.stopped or {}).get("step") if result and result.status == "diverged" else None,
+        result.diverged_step if result else None,
         ReferenceScores.from_record(result.verdict.reference if result else None),
         is_running=result is None and folder.status() == "running",
     )

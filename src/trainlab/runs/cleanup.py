@@ -32,11 +32,11 @@ def select_runs(root: Path | str, texts: Iterable[str] = (), status: Iterable[st
     folders = [folder for folder in folders if is_run_folder(folder)]
     if not wanted:
         return folders
-    found: dict[Path, str] = {}
+    status_of: dict[Path, str] = {}
     for parent in dict.fromkeys(folder.parent for folder in folders):
         known = run_statuses(parent, [folder.name for folder in folders if folder.parent == parent])
-        found |= {parent / run_id: value for run_id, value in known.items()}
-    return [folder for folder in folders if found[folder] in wanted]
+        status_of |= {parent / run_id: value for run_id, value in known.items()}
+    return [folder for folder in folders if status_of[folder] in wanted]
 
 
 def disk_usage(folders: Iterable[Path]) -> pl.DataFrame:
@@ -51,9 +51,9 @@ def disk_usage(folders: Iterable[Path]) -> pl.DataFrame:
 def remove_runs(root: Path | str, folders: Iterable[Path]) -> list[str]:
     """Remove runs of `root` with their lines of the index, and return their ids. Sweeps keep them listed.
 
-    All or none: when a run is being worked on, or a folder is none of `root` or does not prove to be a run,
-    nothing is removed. What lies there as a link goes as a link; what it leads to stays.
-    Raises RunBusy, RequestError.
+    All or none: when a run is locked by another process, or a folder does not lie in `root` or does not prove
+    to be a run, nothing is removed. A symbolic link is removed itself; what it points to stays.
+    Raises RunLockedError, RequestError.
     """
     root, folders = Path(root), list(folders)
     for folder in folders:
@@ -67,9 +67,7 @@ def remove_runs(root: Path | str, folders: Iterable[Path]) -> list[str]:
                 "nothing was removed"
             )
         if is_run_locked(folder):
-            raise RunLockedError(
-                f"run {folder.name} is being worked on by another process: nothing was removed"
-            )
+            raise RunLockedError(f"run {folder.name} is locked by another process: nothing was removed")
     for folder in folders:
         _remove_run(folder)
     _drop_from_index(root, {folder.name for folder in folders})
@@ -91,7 +89,7 @@ def is_verified_run(folder: Path) -> bool:
 
 
 def _remove_run(folder: Path) -> None:
-    """Remove one run: its record first, so that what a kill leaves behind is an unfinished run."""
+    """Remove one run, its record first: if killed halfway, what is left is an unfinished run."""
     try:
         if folder.is_symlink():
             folder.unlink()
@@ -110,12 +108,12 @@ def _remove_run(folder: Path) -> None:
 
 def _drop_from_index(root: Path, run_ids: set[str]) -> None:
     entries, _ = index.read_index(root)
-    with suppress(OSError):  # lines of runs that are gone are passed over anyway
+    with suppress(OSError):  # lines of removed runs are ignored anyway
         index.rewrite_index(root, [entry for run_id, entry in entries.items() if run_id not in run_ids])
 
 
 def _size_bytes(folder: Path) -> int:
-    """Bytes of all files below; what disappears meanwhile counts nothing."""
+    """Bytes of all files below; files that disappear meanwhile are not counted."""
     total = 0
     with suppress(OSError), os.scandir(folder) as entries:
         for entry in entries:

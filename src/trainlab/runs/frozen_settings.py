@@ -22,12 +22,12 @@ def settings_yaml(settings: Mapping) -> str:
 
 
 def read_settings(folder: Path) -> dict:
-    """The frozen settings of the run in `folder`, which are nobody's own. Raises BrokenRun."""
+    """The frozen settings of the run in `folder`, which are nobody's own. Raises CorruptRunError."""
     return read_settings_file(folder / SETTINGS_FILE)
 
 
 def read_settings_file(path: Path) -> dict:
-    """The frozen settings in a file, which are nobody's own. Raises BrokenRun naming its folder."""
+    """The frozen settings in a file, which are nobody's own. Raises CorruptRunError naming its folder."""
     folder, name = path.parent, path.name
     try:
         settings = parse_bounded_yaml(read_bounded(path))

@@ -41,7 +41,7 @@ def add_to_group(root: Path | str, group: str, run_ids: Iterable[str]) -> list[s
             if merged != before:
                 write_atomically(path, json.dumps(merged, indent=0) + "\n")
     except LockHeldError as holder:
-        raise RequestError(f"cannot write the sweep {path}: it is being written by {holder}") from None
+        raise RequestError(f"cannot write the sweep {path}: it is locked by {holder}") from None
     except OSError as error:
         raise RequestError(
             f"cannot write the sweep {path}: {error.strerror or error}; "
@@ -66,13 +66,13 @@ def groups(root: Path | str) -> list[str]:
 
 def read_groups(root: Path | str) -> dict[str, list[str]]:
     """All groups with their run ids; one whose list cannot be read is named in the log and left out."""
-    found: dict[str, list[str]] = {}
+    by_name: dict[str, list[str]] = {}
     for name in groups(root):
         try:
-            found[name] = read_group(root, name)
+            by_name[name] = read_group(root, name)
         except RequestError as error:
             log.warning("skipped %s", error)
-    return found
+    return by_name
 
 
 def _read_run_ids(path: Path) -> list[str]:

@@ -2,7 +2,7 @@
 
 `<runs>/index.jsonl` is a cache of the records and never the truth. A line counts only while the time and size
 of its `result.json` agree, and only for the user who has written it, and signed it (HMAC): a line that came
-with a folder, or was changed, is not believed. A missing, stale, unknown or garbled line costs one read of
+with a folder, or was changed, is not believed. A missing, stale, unknown or malformed line costs one read of
 the record. Lines are appended in one write each, so any number of processes can add to it; one lost in a
 rewrite is read again. What lies in its place and is no regular file is neither read nor written through.
 
@@ -17,6 +17,7 @@ import os
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
+from typing import TypedDict
 
 from trainlab.errors import RequestError
 from trainlab.runs import json_nonfinite
@@ -32,15 +33,28 @@ VERSION = 3  # of a line; raised when what it holds changes, so that older lines
 MAX_INDEX_BYTES, MAX_LINE_BYTES = 2**28, 2**20
 _LINE_START, _SIGNATURE_DIGITS = b'{"seal": "', 32
 
-# {seal, by, version, run_id, mtime_ns, size, row: table_row(...), settings: settings_text(...)}.
-# The settings stay text until someone asks for them: reading 10,000 of them costs as much as all the rest.
-IndexEntry = dict
+
+class IndexEntry(TypedDict, total=False):
+    """A line of the index. The entry of a run without a record has only `row` and `settings`.
+
+    The settings stay text until they are needed: parsing 10,000 of them costs as much as all the rest.
+    """
+
+    by: str
+    version: int
+    run_id: str
+    mtime_ns: int
+    size: int
+    row: dict[str, object]
+    """As `table_row` gives it."""
+    settings: str
+    """As `flat_settings_json` gives it."""
 
 
 def change_stamp(root: Path) -> tuple[int, ...]:
     """What changes as soon as a run below `root` begins, is recorded or goes; empty where nothing is.
 
-    Costs three looks at the disk, however many runs there are. A run that goes on writing does not change it.
+    Costs three calls of `stat`, however many runs there are. A run that goes on writing does not change it.
     """
     seen: list[int] = []
     for path in (root, root / INDEX_FILE, root / GROUPS_FOLDER):
@@ -59,20 +73,20 @@ def read_index(root: Path) -> tuple[dict[str, IndexEntry], bool]:
     except OSError:  # a link, a pipe: a real one takes its place where that can be
         return {}, True
     entries: dict[str, IndexEntry] = {}
-    ours, is_garbled = 0, False
+    ours, is_malformed = 0, False
     for line in lines:
         entry = _parse_line(line)
         if entry is not None:
             ours += 1
             entries[entry["run_id"]] = entry
         else:
-            is_garbled |= not _is_signed_by_others(line)
+            is_malformed |= not _is_signed_by_others(line)
     half_is_stale = ours > 2 * len(entries) + 100
-    return entries, is_garbled or half_is_stale
+    return entries, is_malformed or half_is_stale
 
 
 def _parse_line(line: bytes) -> IndexEntry | None:
-    """The entry of a line of ours; None for one that is garbled, another's, or of another version."""
+    """The entry of a line signed by this user; None for others' and malformed ones, and older versions."""
     body = b"{" + line[len(_LINE_START) + _SIGNATURE_DIGITS + 3 :]
     if not line.startswith(_LINE_START) or len(line) > MAX_LINE_BYTES:
         return None
@@ -83,7 +97,7 @@ def _parse_line(line: bytes) -> IndexEntry | None:
 
 
 def _is_signed_by_others(line: bytes) -> bool:
-    """Whether a line looks like one that another user has sealed: it is kept for them."""
+    """Whether a line looks like one that another user has signed: it is kept for them."""
     mark = b'"by": "%s"' % signer_id().encode()
     return line.startswith(_LINE_START) and len(line) <= MAX_LINE_BYTES and mark not in line[:100]
 
@@ -96,7 +110,7 @@ def is_current(entry: IndexEntry | None, stat: os.stat_result) -> bool:
 
 
 def read_entry(folder: Path) -> IndexEntry:
-    """The entry of a run, from its own files. Raises FileNotFoundError where no record is, BrokenRun."""
+    """The entry of a run, from its own files. Raises FileNotFoundError, CorruptRunError."""
     try:
         stat = (folder / RESULT_FILE).stat()
     except FileNotFoundError:
@@ -129,7 +143,7 @@ def rewrite_index(root: Path, entries: Iterable[IndexEntry]) -> None:
 
 
 def flat_settings_json(folder: Path, settings: Mapping) -> str:
-    """The decisive settings of a run, flat, as JSON. Raises BrokenRun for what are no settings."""
+    """The decisive settings of a run, flat, as JSON. Raises CorruptRunError for what are no settings."""
     try:
         return json_nonfinite.dumps(flat_hashed_settings(settings))
     except (RequestError, TypeError, ValueError, AttributeError) as error:
@@ -186,8 +200,8 @@ def _build_entry(folder: Path, stat: os.stat_result, result: Result) -> IndexEnt
 
 def _format_line(entry: IndexEntry) -> str:
     """A line that only this user can have written."""
-    said = {"by": signer_id(), **{key: value for key, value in entry.items() if key != "by"}}
-    body = json_nonfinite.dumps(said)
+    signed = {"by": signer_id(), **{key: value for key, value in entry.items() if key != "by"}}
+    body = json_nonfinite.dumps(signed)
     return f'{{"seal": "{sign(body.encode())}", {body[1:]}\n'
 
 

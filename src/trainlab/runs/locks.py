@@ -14,32 +14,32 @@ from pathlib import Path
 from filelock import FileLock, SoftFileLease, Timeout
 
 LEASE_SECONDS = 30.0
-"""A file that another machine has not freshened for so long, by our own steady clock, is left over."""
+"""A lease file that another machine has not refreshed for so long, by our own monotonic clock, is stale."""
 STALE_SECONDS = 10 * LEASE_SECONDS
-"""By its date alone, where there is no time to watch it."""
+"""The same by its date alone, where there is no time to watch it."""
 POLL_SECONDS = 0.02
 
 _contended: dict[str, SoftFileLease] = {}
-"""Files that were another's at the last attempt: the same object has watched them since."""
+"""Lease files that another process held at the last attempt: the same object has watched them since."""
 
 
 class LockHeldError(Exception):
-    """Somebody else holds it; the text says who, as far as that is known, and what tells us so."""
+    """Another process holds the lock; the text names it, as far as it is known, and says how we know."""
 
-    def __init__(self, who: str | None, told_by: str = "") -> None:
-        self.who = who or "another process"
-        super().__init__(f"{self.who}{told_by}")
+    def __init__(self, owner: str | None, evidence: str = "") -> None:
+        self.owner = owner or "another process"
+        super().__init__(f"{self.owner}{evidence}")
 
 
 @contextmanager
 def hold_lock(path: Path, timeout_seconds: float = 0.0) -> Iterator[None]:
-    """Holds the lock at `path` for this process, waiting so long for another to release it.
+    """Holds the lock at `path` for this process, waiting up to `timeout_seconds` for another to release it.
 
-    For a holder on another machine, whose end cannot be seen, it is waited until its file is left over,
-    unless no wait was asked for.
+    The end of a holder on another machine cannot be seen: it is waited until its lease file is stale, unless
+    the timeout is 0.
 
     Raises:
-        Held: another process holds it.
+        LockHeldError: another process holds it.
         OSError: nothing can be written there, or locks are refused.
     """
     lock = FileLock(path)
@@ -58,7 +58,7 @@ def hold_lock(path: Path, timeout_seconds: float = 0.0) -> Iterator[None]:
 
 
 def is_lock_held(path: Path) -> bool:
-    """Whether a process holds the lock at `path` now; nobody does where nothing can be written."""
+    """Whether a process holds the lock at `path` now; none does where nothing can be written."""
     if not path.exists():
         return False
     try:
@@ -71,7 +71,7 @@ def is_lock_held(path: Path) -> bool:
 
 
 def _acquire_lease(path: Path, timeout_seconds: float) -> SoftFileLease:
-    """The file beside the lock, made. Raises Held where another's is there, though the lock let us in."""
+    """The lease file beside the lock. Raises LockHeldError for another's, though we have the lock."""
     name = str(_owner_file(path))
     lease = _contended.pop(name, None) or SoftFileLease(name, lease_duration=LEASE_SECONDS)
     if timeout_seconds and _is_of_another_machine(lease):
@@ -80,8 +80,8 @@ def _acquire_lease(path: Path, timeout_seconds: float) -> SoftFileLease:
         lease.acquire(timeout=timeout_seconds, poll_interval=POLL_SECONDS)
     except Timeout:
         _contended[name] = lease
-        told_by = f", by {name}, which counts until {LEASE_SECONDS:g} s after its last sign of life"
-        raise LockHeldError(_describe_owner(path), told_by) from None
+        evidence = f", by {name}, which counts until {LEASE_SECONDS:g} s after its last refresh"
+        raise LockHeldError(_describe_owner(path), evidence) from None
     return lease
 
 
@@ -99,10 +99,10 @@ def _describe_owner(path: Path) -> str | None:
 
 
 def _is_stale(path: Path) -> bool:
-    """Whether what keeps us out is another machine's file that nobody has freshened for long."""
+    """Whether the lease file is another machine's and has not been refreshed for long."""
     owner_file = _owner_file(path)
     try:
-        old = time.time() - owner_file.stat().st_mtime > STALE_SECONDS
+        is_old = time.time() - owner_file.stat().st_mtime > STALE_SECONDS
     except OSError:
         return False
-    return old and _is_of_another_machine(SoftFileLease(str(owner_file), lease_duration=LEASE_SECONDS))
+    return is_old and _is_of_another_machine(SoftFileLease(str(owner_file), lease_duration=LEASE_SECONDS))

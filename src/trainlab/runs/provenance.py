@@ -5,22 +5,22 @@ import json
 import os
 import platform
 import subprocess
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+
+from trainlab.json_types import JsonObject
 
 PACKAGES = ("trainlab", "torch", "torchvision", "lightning", "torchmetrics", "hydra-core", "numpy", "polars")
 
 
 def versions() -> dict[str, str]:
     """Versions of Python and of the installed packages that a result depends on; absent ones are left out."""
-    found = {"python": platform.python_version()}
+    installed = {"python": platform.python_version()}
     for package in PACKAGES:
         try:
-            found[package] = importlib.metadata.version(package)
+            installed[package] = importlib.metadata.version(package)
         except importlib.metadata.PackageNotFoundError:
             continue
-    return found
+    return installed
 
 
 def code_state() -> dict[str, str | bool | None]:
@@ -62,8 +62,8 @@ def processor_name() -> str:
     return platform.processor() or platform.machine()
 
 
-def describe_host(machine: Mapping[str, Any]) -> str:
-    """Processor and cores of the machine that a run's record tells of; older records do not name them."""
+def describe_host(machine: JsonObject) -> str:
+    """Processor and cores of the machine that a run's record names; older records do not."""
     if machine.get("processor") is None:
         return f"{machine.get('name') or 'machine'}, processor not recorded"
     return f"{machine['processor']}, {machine.get('cores')} cores"
@@ -86,8 +86,10 @@ def describe_data(data: Mapping[str, Any]) -> str:
 
 
 def _git(folder: Path | str, timeout_seconds: float, *command: str) -> str:
-    """What git answers in `folder`; empty where it refuses, is not there, or takes too long."""
-    environment = os.environ | {"GIT_OPTIONAL_LOCKS": "0"}  # many runs ask at once; none may hold up another
+    """The output of a git command in `folder`; empty where it fails, is missing, or takes too long."""
+    environment = os.environ | {
+        "GIT_OPTIONAL_LOCKS": "0"
+    }  # many runs call it at once; none may block another
     try:
         answer = subprocess.run(
             ["git", *command], cwd=folder, env=environment, capture_output=True, text=True,

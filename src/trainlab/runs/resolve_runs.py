@@ -71,8 +71,7 @@ def resolve_many(root: Path | str, texts: Iterable[str]) -> list[Path]:
     known = set(run_folder_names(Path(root))) if Path(root).is_dir() else set()
     folders: dict[Path, None] = {}
     for text in texts:
-        found = [Path(root) / text] if text in known else resolve_runs(root, text)
-        folders |= dict.fromkeys(found)
+        folders |= dict.fromkeys([Path(root) / text] if text in known else resolve_runs(root, text))
     return list(folders)
 
 

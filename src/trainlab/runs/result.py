@@ -4,10 +4,12 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import UnionType
 from typing import Any
 
 from trainlab.errors import RequestError, describe_value, sanitize
 from trainlab.instantiate import check_bounded
+from trainlab.json_types import Json, JsonObject
 from trainlab.runs import json_nonfinite
 from trainlab.runs.safe_files import read_bounded, write_atomically
 
@@ -42,9 +44,9 @@ class Verdict:
     level: str | None = None
     cause: str | None = None
     layer: str | None = None
-    evidence: Any = None
+    evidence: Json = None
     remedy: str | None = None
-    reference: Mapping[str, Any] | None = None
+    reference: JsonObject | None = None
     version: int | None = None
 
 
@@ -69,13 +71,13 @@ class Result:
     seconds: float | None = None
     seed: int | None = None
     axes: Mapping[str, str | float | None] = field(default_factory=dict)
-    data: Mapping[str, Any] = field(default_factory=dict)
-    machine: Mapping[str, Any] = field(default_factory=dict)
-    versions: Mapping[str, Any] = field(default_factory=dict)
-    git: Mapping[str, Any] = field(default_factory=dict)
-    error: Mapping[str, Any] | None = None
-    stopped: Mapping[str, Any] | None = None
-    pruning: Mapping[str, Any] | None = None
+    data: JsonObject = field(default_factory=dict)
+    machine: JsonObject = field(default_factory=dict)
+    versions: JsonObject = field(default_factory=dict)
+    git: JsonObject = field(default_factory=dict)
+    error: JsonObject | None = None
+    stopped: JsonObject | None = None
+    pruning: JsonObject | None = None
     group: str | None = None
     started: str | None = None
     finished: str | None = None
@@ -106,6 +108,12 @@ class Result:
             **known,
         )
 
+    @property
+    def diverged_step(self) -> int | None:
+        """The step at which the loss was not finite any more, None where it always was."""
+        step = self.stopped.get("step") if self.stopped and self.status == "diverged" else None
+        return step if isinstance(step, int) else None
+
     def write(self, folder: Path) -> None:
         """Write `result.json` into `folder`, whole or not at all. Raises OSError."""
         write_atomically(
@@ -123,12 +131,12 @@ _VERDICT_FIELDS = frozenset(item.name for item in dataclasses.fields(Verdict))
 
 
 def read_result(folder: Path, of: str | None = None) -> Result:
-    """The outcome recorded in `folder`, of the run of that name, or of run `of`.
+    """The result recorded in `folder`, of the run of that name, or of run `of`.
 
-    Unknown fields are passed over, so that newer records can be read.
+    Unknown fields are ignored, so that newer records can be read.
 
-    Raises FileNotFoundError where there is none, BrokenRun for one that is cut short, malformed, of another
-    run or of a newer schema.
+    Raises FileNotFoundError where there is none, CorruptRunError for one that is cut short, malformed, of
+    another run or of a newer schema.
     """
     try:
         raw = json_nonfinite.loads(read_bounded(folder / RESULT_FILE))
@@ -152,8 +160,26 @@ def read_result(folder: Path, of: str | None = None) -> Result:
     return Result(**known | {"verdict": Verdict(**verdict), "warnings": warnings})
 
 
+_EXPECTED_TYPES: tuple[tuple[tuple[str, ...], type | UnionType, str], ...] = (
+    (("verdict", *_MAPPINGS), dict, "an object"),
+    (_MAPPINGS_OR_NULL, dict | None, "an object or null"),
+    (_NUMBERS_OR_NULL, int | float | None, "a number or null"),
+    (_TEXTS_OR_NULL, str | None, "text or null"),
+)
+
+
 def _find_fault(raw: dict, run_id: str) -> str | None:
     """What is wrong with a parsed record, or None."""
+    return (
+        _find_fault_in_identity(raw, run_id)
+        or _find_fault_in_types(raw)
+        or _find_fault_in_verdict(raw["verdict"])
+        or _find_fault_in_axes(raw["axes"])
+        or _find_fault_in_metrics(raw["metrics"])
+    )
+
+
+def _find_fault_in_identity(raw: dict, run_id: str) -> str | None:
     schema = raw.get("schema")
     if not isinstance(schema, int) or schema < 1:
         return f"schema is {describe_value(schema)}, expected {SCHEMA}"
@@ -162,31 +188,19 @@ def _find_fault(raw: dict, run_id: str) -> str | None:
     if raw.get("run_id") != run_id:
         return f"it belongs to run '{describe_value(raw.get('run_id'))}'"
     if raw.get("status") not in RECORDED_STATUSES:
-        return (
-            f"status is '{describe_value(raw.get('status'))}', expected one of {', '.join(RECORDED_STATUSES)}"
-        )
-    kinds = [
-        (("verdict", *_MAPPINGS), dict, "an object"),
-        (_MAPPINGS_OR_NULL, dict | None, "an object or null"),
-    ]
-    kinds += [
-        (_NUMBERS_OR_NULL, int | float | None, "a number or null"),
-        (_TEXTS_OR_NULL, str | None, "text or null"),
-    ]
-    for names, kind, expected in kinds:
+        expected = ", ".join(RECORDED_STATUSES)
+        return f"status is '{describe_value(raw.get('status'))}', expected one of {expected}"
+    return None
+
+
+def _find_fault_in_types(raw: dict) -> str | None:
+    for names, kind, expected in _EXPECTED_TYPES:
         for name in names:
             if not isinstance(raw.get(name), kind):
                 return f"{name} is {describe_value(raw.get(name))}, expected {expected}"
     warnings = raw.get("warnings", [])  # older records have none
     if not isinstance(warnings, list) or not all(isinstance(line, str) for line in warnings):
         return f"warnings is {warnings!r}, expected a list of text"
-    if fault := _find_fault_in_verdict(raw["verdict"]) or _find_fault_in_axes(raw["axes"]):
-        return fault
-    if len(raw["metrics"]) > MAX_METRICS:
-        return f"{len(raw['metrics']):,} metrics, expected at most {MAX_METRICS}"
-    for name, value in raw["metrics"].items():
-        if not isinstance(value, int | float | None):
-            return f"metric {describe_value(name)} is {describe_value(value)}, expected a number or null"
     return None
 
 
@@ -210,6 +224,15 @@ def _find_fault_in_axes(axes: dict) -> str | None:
                 f"axis {describe_value(name)}: expected a name and a value of at most "
                 f"{MAX_NAME_LENGTH} characters"
             )
+    return None
+
+
+def _find_fault_in_metrics(metrics: dict) -> str | None:
+    if len(metrics) > MAX_METRICS:
+        return f"{len(metrics):,} metrics, expected at most {MAX_METRICS}"
+    for name, value in metrics.items():
+        if not isinstance(value, int | float | None):
+            return f"metric {describe_value(name)} is {describe_value(value)}, expected a number or null"
     return None
 
 

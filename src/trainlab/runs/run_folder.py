@@ -26,11 +26,11 @@ EARLIER_FOLDER = "earlier"
 
 
 class RunLockedError(RequestError):
-    """Another process is working on this run."""
+    """Another process holds the lock of this run."""
 
 
 class RunFolder:
-    """`<runs>/<run_id>/`. Nothing is touched until it is asked for.
+    """`<runs>/<run_id>/`. Nothing is written before a method that says so is called.
 
     A process that works on the run does so inside `with folder.lock():`, calls `begin`, appends to the logs,
     and ends with `finish`.
@@ -59,33 +59,31 @@ class RunFolder:
 
     @contextmanager
     def lock(self, timeout_seconds: float = 0.5) -> Generator["RunFolder"]:
-        """Hold the run for this process. The lock goes with the process, however it ends.
+        """Lock the run for this process. The lock is released when the process ends, however it ends.
 
-        Raises RunBusy when another process still holds it after `timeout_seconds` (a look at the status holds
-        it for a moment, so a short wait is right), RequestError where nothing can be written.
+        Raises RunLockedError when another process still holds it after `timeout_seconds` (reading the status
+        locks it for a moment, so a short wait is right), RequestError where nothing can be written.
         """
         self.create()
         with ExitStack() as held:
             try:
                 held.enter_context(hold_lock(self.path / LOCK_FILE, timeout_seconds))
             except LockHeldError as holder:
-                raise RunLockedError(
-                    f"run {self.run_id} is being worked on by {holder} ({self.path})"
-                ) from None
+                raise RunLockedError(f"run {self.run_id} is locked by {holder} ({self.path})") from None
             except OSError as error:
                 raise self._cannot_write(error) from error
             yield self
 
     def begin(self, resumed_step: int | None = None) -> None:
-        """Make ready to write: the run is unfinished from here on.
+        """Prepare the folder for a new attempt: the run is unfinished from here on.
 
         With `resumed_step`, what was recorded up to that step stays; without, the run starts from nothing.
-        Checkpoints of an earlier attempt go too, so that no later resume mixes the two. What a run that was
-        done has recorded lies in `earlier/` until there is a new result (`finish`).
+        Checkpoints of an earlier attempt are deleted, so that no later resume mixes the two. The record of
+        a run that was finished is kept in `earlier/` until there is a new result (`finish`).
         """
         before = self._readable_result()
         if before is not None and before.status in DONE_STATUSES and resumed_step is None:
-            self._set_aside()
+            self._set_aside_record()
         (self.path / RESULT_FILE).unlink(missing_ok=True)
         tables_on_disk.delete_table(self.path, tables_on_disk.CONFUSION)
         for table in (tables_on_disk.METRICS, tables_on_disk.SIGNALS):
@@ -133,8 +131,8 @@ class RunFolder:
     def finish(self, result: Result) -> None:
         """Turn the logs (closed before) into parquet and write `result.json`, last.
 
-        A result that is there stays: only `begin`, which starts the run anew, sets it aside. Where the new
-        attempt fails or is pruned, the record that was set aside is put back, and stays.
+        An existing result is never overwritten: only `begin`, which starts the run anew, sets it aside. Where
+        the new attempt fails or is pruned, the record that was set aside is restored.
 
         Raises OSError (disk full, …; the run is then unfinished), ValueError for the result of another run,
         and for a run that is finished or diverged already.
@@ -145,18 +143,18 @@ class RunFolder:
         if before is not None and before.status in DONE_STATUSES:
             raise ValueError(f"run {self.run_id} is {before.status} already: its result is not overwritten")
         if result.status not in (*DONE_STATUSES, "interrupted") and self.has_earlier():
-            self._put_back()
+            self._restore_earlier()
             return
         tables_on_disk.lines_to_parquet(self.path, tables_on_disk.METRICS)
         tables_on_disk.lines_to_parquet(self.path, tables_on_disk.SIGNALS)
         result.write(self.path)
         index.append_result(self.path, result)
         if result.status in DONE_STATUSES:
-            with suppress(OSError):  # it only takes room
+            with suppress(OSError):  # it only takes space
                 _remove_folder(self.path / EARLIER_FOLDER)
 
-    def warn(self, warnings: Sequence[str]) -> None:
-        """Add warnings to the recorded outcome; all else of it stays as it is. Raises OSError, BrokenRun."""
+    def add_warnings(self, warnings: Sequence[str]) -> None:
+        """Add warnings to the recorded result. Raises OSError, CorruptRunError."""
         result = read_result(self.path)
         lines = tuple(dict.fromkeys([*result.warnings, *warnings]))
         result = dataclasses.replace(result, warnings=lines)
@@ -164,31 +162,33 @@ class RunFolder:
         index.append_result(self.path, result)
 
     def result(self) -> Result | None:
-        """The outcome, None for an unfinished run. Raises BrokenRun."""
+        """The recorded result, None for an unfinished run. Raises CorruptRunError."""
         try:
             return read_result(self.path)
         except FileNotFoundError:
             return None
 
-    def _set_aside(self) -> None:
+    def _set_aside_record(self) -> None:
         aside = self.path / EARLIER_FOLDER
         _remove_folder(aside)
         aside.mkdir()
-        for part in reversed(self._record()):  # the result first: cut short, the run counts as unfinished
+        for part in reversed(
+            self._record_files()
+        ):  # the result first: cut short, the run counts as unfinished
             part.rename(aside / part.name)
 
-    def _put_back(self) -> None:
+    def _restore_earlier(self) -> None:
         aside = self.path / EARLIER_FOLDER
         for table in _TABLES:
             tables_on_disk.delete_table(self.path, table)
         _remove_folder(self.checkpoints)
-        for part in RunFolder(aside)._record():
+        for part in RunFolder(aside)._record_files():
             part.rename(self.path / part.name)
         with suppress(OSError):
             _remove_folder(aside)
 
     def has_earlier(self) -> bool:
-        """Whether the record of this run lies aside: of this run, and not behind a link."""
+        """Whether an earlier record of this very run was set aside, not behind a symbolic link."""
         aside = self.path / EARLIER_FOLDER
         if aside.is_symlink() or (aside / RESULT_FILE).is_symlink():
             return False
@@ -197,8 +197,8 @@ class RunFolder:
         except (FileNotFoundError, CorruptRunError):
             return False
 
-    def _record(self) -> list[Path]:
-        """What of a run that is done is there: tables, checkpoints, and its result last."""
+    def _record_files(self) -> list[Path]:
+        """The parts of a finished run's record that exist: tables, checkpoints, and its result last."""
         tables = [file(self.path) for table in _TABLES for file in (table.lines, table.parquet)]
         return [part for part in (*tables, self.checkpoints, self.path / RESULT_FILE) if part.exists()]
 
@@ -209,7 +209,7 @@ class RunFolder:
             return None
 
     def is_locked(self) -> bool:
-        """Whether a process is working on the run now."""
+        """Whether a process holds the run's lock now."""
         return is_run_locked(self.path)
 
     def status(self) -> str:
@@ -224,7 +224,7 @@ class RunFolder:
 
 
 def _remove_folder(path: Path) -> None:
-    """Removes a folder; of a link, or a file in its place, only that. Raises OSError."""
+    """Removes a folder; a symbolic link or a file in its place is unlinked. Raises OSError."""
     if path.is_symlink() or path.is_file():
         path.unlink()
     elif path.exists():
@@ -237,14 +237,16 @@ def is_run_locked(path: Path) -> bool:
 
 
 def run_status(path: Path) -> str:
-    """What a sweep goes by: finished, diverged, failed, interrupted, pruned, running or absent; never raises.
+    """The status that a sweep acts on: finished, diverged, failed, interrupted, pruned, running or absent.
 
-    A record that cannot be believed is none: such a run counts as interrupted.
+    Never raises. A corrupt record counts as none: such a run is interrupted.
     """
-    found = _recorded_status(path) or unfinished_status(path)
-    if found == "interrupted":  # or it has ended between the two looks: its record comes before its lock goes
-        return _recorded_status(path) or found
-    return found
+    status = _recorded_status(path) or unfinished_status(path)
+    if (
+        status == "interrupted"
+    ):  # or it ended between the two reads: the record is written before the lock is released
+        return _recorded_status(path) or status
+    return status
 
 
 def _recorded_status(path: Path) -> str | None:

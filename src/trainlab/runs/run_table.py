@@ -51,7 +51,7 @@ _PYTHON: dict[type[pl.DataType], type] = {pl.String: str, pl.Int64: int, pl.Bool
 
 @dataclass(frozen=True)
 class LoadedRuns:
-    """A table of runs, and the folders that could not be read."""
+    """A table of runs, and the errors of the folders that could not be read."""
 
     frame: pl.DataFrame
     broken: list[CorruptRunError] = field(default_factory=list)
@@ -79,7 +79,7 @@ def read_runs(
     settings: bool = False,
     also: Iterable[str] = (),
 ) -> LoadedRuns:
-    """As `load_runs`, with the broken runs beside the table; settings in `also` are columns in any case."""
+    """As `load_runs`, with the corrupt runs beside the table; settings in `also` are columns in any case."""
     root = Path(root)
     if select is None:
         folders = [root / name for name in run_folder_names(root)]
@@ -94,32 +94,32 @@ def run_statuses(root: Path | str, run_ids: Iterable[str]) -> dict[str, str]:
     root = Path(root)
     folders = [root / run_id for run_id in run_ids]
     entries, broken = _read_entries(folders)
-    known = {entry["row"]["run_id"]: entry["row"]["status"] for entry in entries}
+    known = {str(entry["row"]["run_id"]): str(entry["row"]["status"]) for entry in entries}
     known |= {problem.path.name: unfinished_status(problem.path) for problem in broken}
     return {folder.name: known.get(folder.name, "absent") for folder in folders}
 
 
 def read_metrics(folder: Path | str) -> pl.DataFrame:
-    """step, epoch, name, value of a run, going or over. Raises BrokenRun."""
+    """step, epoch, name, value of a run, going or over. Raises CorruptRunError."""
     return tables_on_disk.read_table(Path(folder), tables_on_disk.METRICS)
 
 
 def read_signals(folder: Path | str) -> pl.DataFrame:
-    """step, layer, quantity, value of a run, going or over. Raises BrokenRun."""
+    """step, layer, quantity, value of a run, going or over. Raises CorruptRunError."""
     return tables_on_disk.read_table(Path(folder), tables_on_disk.SIGNALS)
 
 
 def read_confusion(folder: Path | str) -> pl.DataFrame:
-    """true, predicted, count of a run; empty before its test. Raises BrokenRun."""
+    """true, predicted, count of a run; empty before its test. Raises CorruptRunError."""
     return tables_on_disk.read_table(Path(folder), tables_on_disk.CONFUSION)
 
 
 def _read_entries(folders: list[Path]) -> tuple[list[IndexEntry], list[CorruptRunError]]:
     """An entry per readable run, from the index where it is current; what it lacks is added to it."""
-    found: list[IndexEntry] = []
+    entries: list[IndexEntry] = []
     broken: list[CorruptRunError] = []
     for root in dict.fromkeys(folder.parent for folder in folders):
-        known, worn = index.read_index(root)
+        known, is_outdated = index.read_index(root)
         fresh: list[IndexEntry] = []
         for folder in (folder for folder in folders if folder.parent == root):
             try:
@@ -127,32 +127,35 @@ def _read_entries(folders: list[Path]) -> tuple[list[IndexEntry], list[CorruptRu
             except CorruptRunError as problem:
                 broken.append(problem)
             else:
-                found += [entry] if entry else []
+                entries += [entry] if entry else []
         with suppress(OSError):  # a read-only folder is read the slow way each time
-            _update_index(root, known, worn, fresh)
-    return found, broken
+            _update_index(root, known, is_outdated, fresh)
+    return entries, broken
 
 
 def _read_or_reuse_entry(
     folder: Path, known: IndexEntry | None, fresh: list[IndexEntry]
 ) -> IndexEntry | None:
-    """The entry of one folder, None where no run is (any more). Raises BrokenRun."""
+    """The entry of one folder, None where no run is (any more). Raises CorruptRunError."""
     try:
         if known and index.is_current(known, (folder / RESULT_FILE).stat()):
             return known
         entry = index.read_entry(folder)
     except (FileNotFoundError, NotADirectoryError):
-        found = _unfinished_entry(folder)
-        if found is None or found["row"]["status"] != "interrupted" or not (folder / RESULT_FILE).exists():
-            return found
-        entry = index.read_entry(folder)  # it has ended between the two looks
+        unfinished = _unfinished_entry(folder)
+        is_interrupted = unfinished is not None and unfinished["row"]["status"] == "interrupted"
+        if not is_interrupted or not (folder / RESULT_FILE).exists():
+            return unfinished
+        entry = index.read_entry(folder)  # it has ended between the two reads
     fresh.append(entry)
     return entry
 
 
-def _update_index(root: Path, known: dict[str, IndexEntry], worn: bool, fresh: list[IndexEntry]) -> None:
-    """Add what was read anew; where much is worn, write the whole index again without what is gone."""
-    if not worn:
+def _update_index(
+    root: Path, known: dict[str, IndexEntry], is_outdated: bool, fresh: list[IndexEntry]
+) -> None:
+    """Append the entries that were read anew; rewrite an outdated index without those of removed runs."""
+    if not is_outdated:
         index.append_entries(root, fresh)
         return
     alive = {run_id: entry for run_id, entry in known.items() if (root / run_id / RESULT_FILE).exists()}
@@ -199,9 +202,9 @@ def _begin_time(folder: Path) -> str | None:
 def _build_frame(entries: list[IndexEntry], with_settings: bool, also: frozenset[str]) -> pl.DataFrame:
     records = [entry["row"] for entry in entries]
     fixed = {*IDENTITY_COLUMNS, *OUTCOME_COLUMNS}
-    axes = _columns_of([record["axes"] for record in records])
+    axes = _columns_of([_mapping_in(record, "axes") for record in records])
     axes = {name: values for name, values in axes.items() if name not in fixed and "/" not in name}
-    measured = _columns_of([record["metrics"] for record in records])
+    measured = _columns_of([_mapping_in(record, "metrics") for record in records])
     measured = {name: values for name, values in measured.items() if "/" in name}
     chosen = _differing_settings(entries, fixed | axes.keys(), also) if with_settings else {}
     columns = [_typed_column(name, kind, records) for name, kind in IDENTITY_COLUMNS.items()]
@@ -212,6 +215,11 @@ def _build_frame(entries: list[IndexEntry], with_settings: bool, also: frozenset
         _typed_column(name, kind, records) for name, kind in OUTCOME_COLUMNS.items() if name != "seed"
     ]
     return pl.DataFrame(columns)
+
+
+def _mapping_in(record: Mapping[str, object], key: str) -> Mapping[str, object]:
+    value = record[key]
+    return value if isinstance(value, Mapping) else {}
 
 
 def _columns_of(mappings: list[Mapping]) -> dict[str, list]:

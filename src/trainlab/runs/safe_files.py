@@ -11,7 +11,6 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import yaml
 
@@ -87,14 +86,14 @@ def read_bounded(path: Path, most: int = MAX_FILE_BYTES, follow: bool = True) ->
     flags |= 0 if follow else getattr(os, "O_NOFOLLOW", 0)
     descriptor = os.open(path, flags)
     with os.fdopen(descriptor, "rb") as file:
-        found = os.fstat(descriptor)
-        if stat.S_ISDIR(found.st_mode):
+        status = os.fstat(descriptor)
+        if stat.S_ISDIR(status.st_mode):
             raise IsADirectoryError(errno.EISDIR, "Is a directory", str(path))
-        if not stat.S_ISREG(found.st_mode):
+        if not stat.S_ISREG(status.st_mode):
             raise OSError(errno.EINVAL, "it is no regular file", str(path))
-        if found.st_size > most:
+        if status.st_size > most:
             raise OSError(
-                errno.EFBIG, f"it has {found.st_size:,} bytes, expected at most {most:,}", str(path)
+                errno.EFBIG, f"it has {status.st_size:,} bytes, expected at most {most:,}", str(path)
             )
         content = file.read(most + 1)
     if len(content) > most:
@@ -102,8 +101,8 @@ def read_bounded(path: Path, most: int = MAX_FILE_BYTES, follow: bool = True) ->
     return content
 
 
-def parse_bounded_yaml(content: bytes | str) -> Any:
-    """Plain values of YAML that somebody else wrote, of bounded depth and size.
+def parse_bounded_yaml(content: bytes | str) -> object:
+    """Plain values of untrusted YAML, of bounded depth and size.
 
     Aliases let 400 bytes stand for gigabytes, and libyaml itself dies of a hundred thousand brackets.
     Raises ValueError, in one line.
@@ -118,7 +117,7 @@ def parse_bounded_yaml(content: bytes | str) -> Any:
 
 
 def _check_yaml_bounds(content: bytes | str) -> None:
-    """Looks at the words of a YAML file without making anything of them. Raises ValueError, YAMLError.
+    """Reads the events of a YAML file without building any value. Raises ValueError, YAMLError.
 
     What an alias stands for counts as often as it stands for it.
     """

@@ -80,7 +80,7 @@ class RowLog:
 
 
 def read_table(folder: Path, table: TableSpec) -> pl.DataFrame:
-    """The table of a run, going or over; empty where it has none. Raises BrokenRun for a bad parquet."""
+    """The table of a run, going or over; empty where it has none. Raises CorruptRunError for bad parquet."""
     lines, parquet = table.lines(folder), table.parquet(folder)
     try:
         return _read_lines(lines, table)

@@ -67,12 +67,12 @@ class SweepDisplay:
         self._draw()
 
     def elsewhere(self, count: int, holder: str = "") -> None:
-        """So many runs are being worked on by another process; each holder is named once."""
+        """So many runs are locked by another process; each holder is named once."""
         self._elsewhere = count
         if holder and holder not in self._holders:
             self._holders.add(holder)
             self._console.print(
-                f"waiting for a run that is being worked on by {holder}",
+                f"waiting for a run that is locked by {holder}",
                 highlight=False, markup=False, soft_wrap=True,
             )  # fmt: skip
 

@@ -22,7 +22,7 @@ class SweepObserver(Protocol):
         """A run has ended, or was found finished."""
 
     def elsewhere(self, count: int, holder: str = "") -> None:
-        """So many runs are being worked on by another process; `holder` is that of the last one."""
+        """So many runs are locked by another process; `holder` is that of the last one."""
 
     def stopping(self, requests: int) -> None:
         """The user has asked to stop, once or again."""

@@ -51,7 +51,7 @@ def read_outcome(
         return None
     cause = f"{result.error.get('type')}: {result.error.get('message')}" if result.error else None
     if result.status == "pruned" and result.pruning:
-        cause = result.pruning.get("reason")
+        cause = str(result.pruning.get("reason"))
     return Outcome(job.run_id, job.label, result.status, cause, seconds, reused, tuple(result.warnings))
 
 

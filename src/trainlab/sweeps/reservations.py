@@ -56,7 +56,7 @@ class RunReservations:
             try:
                 held.enter_context(hold_lock(folder.path / RESERVATION_FILE))
             except LockHeldError as holder:
-                raise RunHeldElsewhere(holder.who) from None
+                raise RunHeldElsewhere(holder.owner) from None
             if folder.is_locked():
                 raise RunHeldElsewhere("another process")
             yield self._done_since(job, folder)

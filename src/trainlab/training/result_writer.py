@@ -81,7 +81,7 @@ class ResultWriter:
         self._say(line)
         if self._result is not None:
             with self._interruption.deferred_while_writing():
-                self.folder.warn([line])
+                self.folder.add_warnings([line])
 
     def __enter__(self) -> "ResultWriter":
         self.elapsed.begin()
