@@ -69,18 +69,18 @@ def describe_host(machine: JsonObject) -> str:
     return f"{machine['processor']}, {machine.get('cores')} cores"
 
 
-def describe_commit(git: Mapping[str, Any]) -> str:
+def describe_commit(git: JsonObject) -> str:
     """The commit of a run's record, in seven digits, and whether the code was changed."""
     commit = git.get("commit")
     return f"{commit[:7]}{' (with changes)' if git.get('dirty') else ''}" if commit else "no commit"
 
 
-def describe_device(machine: Mapping[str, Any]) -> str:
+def describe_device(machine: JsonObject) -> str:
     """Device and threads of the run of a record."""
     return f"{machine['device']}, {machine['threads']} thread(s) a run"
 
 
-def describe_data(data: Mapping[str, Any]) -> str:
+def describe_data(data: JsonObject) -> str:
     """The data set of a run's record, and which copy of it."""
     return f"{data['name']}: {data['copy']}"
 
