@@ -72,7 +72,7 @@ def describe_host(machine: JsonObject) -> str:
 def describe_commit(git: JsonObject) -> str:
     """The commit of a run's record, in seven digits, and whether the code was changed."""
     commit = git.get("commit")
-    return f"{commit[:7]}{' (with changes)' if git.get('dirty') else ''}" if commit else "no commit"
+    return f"{str(commit)[:7]}{' (with changes)' if git.get('dirty') else ''}" if commit else "no commit"
 
 
 def describe_device(machine: JsonObject) -> str:
@@ -87,9 +87,8 @@ def describe_data(data: JsonObject) -> str:
 
 def _git(folder: Path | str, timeout_seconds: float, *command: str) -> str:
     """The output of a git command in `folder`; empty where it fails, is missing, or takes too long."""
-    environment = os.environ | {
-        "GIT_OPTIONAL_LOCKS": "0"
-    }  # many runs call it at once; none may block another
+    # many runs call it at once; none may block another
+    environment = os.environ | {"GIT_OPTIONAL_LOCKS": "0"}
     try:
         answer = subprocess.run(
             ["git", *command], cwd=folder, env=environment, capture_output=True, text=True,
