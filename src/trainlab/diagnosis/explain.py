@@ -24,6 +24,7 @@ from trainlab.diagnosis.causes import (
 from trainlab.diagnosis.evidence import Evidence, SettingsSummary
 from trainlab.diagnosis.known_causes import CAUSES, Finding
 from trainlab.diagnosis.remedy import suggest_remedy
+from trainlab.json_types import JsonObject
 from trainlab.runs import Verdict
 from trainlab.runs.result import WEAK_LEVELS
 from trainlab.stats import confusion
@@ -116,7 +117,7 @@ class Diagnosis:
         """The first finding, the likeliest cause."""
         return self.findings[0] if self.findings else None
 
-    def to_verdict(self, reference: Mapping[str, object] | None = None) -> Verdict:
+    def to_verdict(self, reference: JsonObject | None = None) -> Verdict:
         """As it is recorded; `reference` is what simple models make of the same images."""
         if self.cause is None:
             return Verdict(
