@@ -12,6 +12,7 @@ from trainlab.diagnosis import run_diagnosis
 from trainlab.figures import confusion_matrix, image_tiles
 from trainlab.runs import RunFolder
 from trainlab.settings import RunSettings
+from trainlab.stats import confusion
 
 if TYPE_CHECKING:
     from trainlab.models.feature_maps import ConvolutionView
@@ -122,7 +123,7 @@ def _show_top_errors(run: RunFolder) -> None:
                 label = f"{classes[error.true]} as {classes[error.predicted]} ({error.p_predicted:.0%})"
                 image = image_tiles.gray_image(np.array(images_NHWC[error.index]), IMAGE_SIDE)
                 st.image(image, width=ERROR_SIDE, caption=escape_markdown(label), alt=f"Taken: {label}")
-    accuracy = sum(row[k] for k, row in enumerate(counts_KK)) / sum(map(sum, counts_KK))
+    accuracy = confusion.accuracy(counts_KK)
     with matrix_slot, show_errors():
         title = "Which classes are taken for which?"
         subtitle = f"{accuracy:.1%} on the diagonal"

@@ -7,6 +7,6 @@
 - `source_evaluator`: a source becomes a value per arm and seed; `network_facts`, `shift_evaluation` (with
   `distribution_shifts`): the part of that which needs torch, in a process of its own
 - `judge`: expectations, claims, and all claims of a page judged (the statistics are in `trainlab.stats`)
-- `claim_record`: the result of a claim on disk; `claim_figure`, `claim_page`, `collection_pages`,
-  `html_report` (with `safe_html`): the same for people
+- `claim_record`: the result of a claim on disk, made by `record_builder`; `claim_figure`, `claim_page`,
+  `collection_pages`, `html_report` (with `safe_html`): the same for people
 """

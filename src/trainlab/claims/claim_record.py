@@ -1,34 +1,15 @@
 """The result of a claim on disk: `experiments/<name>/result.json`, its schema, written and read."""
 
 import json
-import math
-from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
-from statistics import median
 from typing import Annotated, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from trainlab.claims.execution import TuningOutcome
 from trainlab.claims.expectations import FiniteFloat
-from trainlab.claims.judge import ExpectationResult, claim_p_values, verdict_from_p_values
-from trainlab.claims.runner import ClaimResult
 from trainlab.claims.spec import cell_name
-from trainlab.cores import available_cores
-from trainlab.diagnosis.verdict import is_cause_valid
 from trainlab.errors import RequestError, sanitize
-from trainlab.runs import Result
-from trainlab.runs.provenance import (
-    code_state,
-    describe_commit,
-    describe_data,
-    describe_device,
-    describe_host,
-    processor_name,
-)
 from trainlab.runs.safe_files import read_bounded, write_atomically
-from trainlab.stats.intervals import mean_interval
 
 RESULT_FILE = "result.json"
 
@@ -200,119 +181,3 @@ def _schema_error(error: ValidationError) -> str:
     place = ".".join(map(str, first["loc"])) or "all of it"
     more = f", and {len(others)} more" if others else ""
     return f"{place[:200]}: {first['msg'].lower()}{more}"
-
-
-def build_record(result: ClaimResult) -> ClaimRecord:
-    """What is kept of a claim that was judged."""
-    claim, budget = result.entry.claim, result.entry.claim.profile(result.options.profile)
-    p_values = claim_p_values(result.expectations)
-    results_by_arm = result.evaluator.results
-    results = [run for runs in results_by_arm.values() for run in runs.values()]
-    return ClaimRecord(
-        name=result.entry.name,
-        collection=claim.collection,
-        order=claim.order,
-        statement=claim.statement,
-        question=claim.question,
-        source=claim.source,
-        profile=result.options.profile,
-        scale=budget.scale,
-        differs=claim.differs,
-        suggestion=claim.suggestion,
-        verdict=verdict_from_p_values(p_values),
-        p_for=p_values.p_for,
-        p_against=p_values.p_against,
-        analyses=result.analyses,
-        expectations=[_expectation_record(expectation) for expectation in result.expectations],
-        arms=[_arm_record(result, arm) for arm in result.evaluator.runs],
-        overrides={arm: list(lines) for arm, lines in claim.arms.items()},
-        shared=[*budget.overrides, *claim.common],
-        tuned={arm: _tuning_record(outcome) for arm, outcome in result.tuning.items()},
-        grid=GridRecord(**claim.grid.model_dump()) if claim.grid is not None else None,
-        seeds=sorted({int(run.seed or 0) for run in results}),
-        run_seconds=sum(_median_seconds(runs.values()) for runs in results_by_arm.values())
-        + sum(outcome.seconds for outcome in result.tuning.values()),
-        commits=sorted({describe_commit(run.git) for run in results}) or [describe_commit(code_state())],
-        machine=_machines(results),
-        data=sorted({describe_data(run.data) for run in results}),
-    )
-
-
-def _expectation_record(result: ExpectationResult) -> ExpectationRecord:
-    """JSON has no infinity and no NaN: they are left out."""
-    low, high = (
-        (result.low, result.high) if _is_finite(result.low) and _is_finite(result.high) else (None, None)
-    )
-    return ExpectationRecord(
-        description=result.description,
-        kind=result.kind,
-        verdict=result.verdict,
-        p_for=result.p_for,
-        p_against=result.p_against,
-        observed=result.observed,
-        estimate=result.estimate if _is_finite(result.estimate) else None,
-        low=low,
-        high=high,
-        bound=result.bound if _is_finite(result.bound) else None,
-        unit=result.unit,
-        n=result.n,
-    )
-
-
-def _arm_record(result: ClaimResult, arm: str) -> ArmRecord:
-    """An arm folded over its seeds."""
-    runs = list(result.evaluator.results[arm].values())
-    return ArmRecord(
-        arm=arm,
-        n=len(runs),
-        learned=sum(run.verdict.learned is True for run in runs),
-        statuses=dict(Counter(run.status for run in runs)),
-        parameters=runs[0].parameters,
-        runs={str(seed): path.name for seed, path in result.evaluator.runs[arm].items()},
-        causes=dict(Counter(_recorded_causes(runs))),
-        verdict_version=min((run.verdict.version or 1 for run in runs), default=1),
-        test_accuracy=_mean_record(runs, "test/acc"),
-        training_accuracy=_mean_record(runs, "train/acc"),
-        test_loss=_mean_record(runs, "test/loss"),
-    )
-
-
-def _mean_record(runs: Sequence[Result], metric: str) -> MeanRecord:
-    values = [run.metrics.get(metric) for run in runs]
-    interval = mean_interval([float(value) for value in values if value is not None and math.isfinite(value)])
-    return MeanRecord(value=interval.value, low=interval.low, high=interval.high, n=interval.n)
-
-
-def _recorded_causes(runs: Iterable[Result]) -> Iterator[str]:
-    """Why runs did not learn, without what older rules said without evidence."""
-    for run in runs:
-        if run.verdict.cause and is_cause_valid(run.verdict.cause, run.verdict.version):
-            yield run.verdict.cause
-
-
-def _tuning_record(outcome: TuningOutcome) -> TuningRecord:
-    tried = zip(outcome.candidates, outcome.accuracies, strict=True)
-    return TuningRecord(
-        tried=[
-            CandidateRecord(overrides=list(overrides), accuracy=accuracy if math.isfinite(accuracy) else None)
-            for overrides, accuracy in tried
-        ],
-        chosen=list(outcome.best),
-    )
-
-
-def _median_seconds(runs: Collection[Result]) -> float:
-    """What the runs of an arm take: their number times the median, which a run that waited leaves alone."""
-    return len(runs) * median(run.seconds or 0.0 for run in runs)
-
-
-def _is_finite(value: float | None) -> bool:
-    return value is not None and math.isfinite(value)
-
-
-def _machines(results: Sequence[Result]) -> str:
-    """Processors, cores and devices on which the runs were made; of theory, which has no runs, this one."""
-    if not results:
-        return f"{processor_name()}, {available_cores()} cores"
-    hosts = sorted({describe_host(run.machine) for run in results})
-    return "; ".join([*hosts, *sorted({describe_device(run.machine) for run in results})])

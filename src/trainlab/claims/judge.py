@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-from scipy import stats
 
 from trainlab.analysis.phase_diagram import PhasePoint
 from trainlab.claims.expectations import (
@@ -313,6 +312,8 @@ def depth_rank_correlation(points: Sequence[PhasePoint]) -> float:
 
     0 where the depth, or ξ, is the same everywhere.
     """
+    from scipy import stats
+
     scales = sorted({point.scale for point in points})
     deepest = [
         max((p.depth for p in points if p.scale == scale and p.learned), default=0) for scale in scales

@@ -148,11 +148,11 @@ def _run_all(entries: list[ClaimFile], options: "ClaimOptions") -> list[str]:
 
 
 def _write_outcome(result: "ClaimResult") -> None:
-    from trainlab.claims import claim_figure, claim_page, claim_record
+    from trainlab.claims import claim_figure, claim_page, claim_record, record_builder
     from trainlab.figures.style import save_figure
 
     folder = result.entry.folder
-    record = claim_record.build_record(result)
+    record = record_builder.build_record(result)
     save_figure(claim_figure.draw_claim_figure(result), folder / claim_page.FIGURE_FILE)
     claim_record.write_record(folder, record)
     path = claim_page.write_claim_page(folder, record, has_figure=True)

@@ -3,13 +3,14 @@
 Every test is one-sided and comes twice: for the hypothesis and against it, so that "not enough evidence" is
 an answer. `p_for` is the probability of data at least as clear if the hypothesis were false, `p_against` if
 it were true.
+
+`scipy.stats` takes a second to import: it is imported by the functions that need it.
 """
 
 from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
 import numpy as np
-from scipy import stats
 
 RESAMPLES = 10_000
 
@@ -34,6 +35,8 @@ def mean_test(values: Sequence[float], bound: float, method: Method = "t") -> On
     Student's one-sample t test, of paired differences the paired t test; or the share of bootstrap means on
     the wrong side (Efron & Tibshirani 1993, ch. 15.6), with the data's own sample counted in.
     """
+    from scipy import stats
+
     x_N = np.asarray(values, dtype=np.float64)
     if method == "bootstrap":
         return _bootstrap_p_values(x_N, bound)
@@ -69,6 +72,8 @@ def equivalence_test(values: Sequence[float], margin: float, method: Method = "t
 
 def majority_test(count: int, n: int) -> OneSidedPValues:
     """Whether a setting learns more often than not: exact binomial test of `count` of `n` against ½."""
+    from scipy import stats
+
     return OneSidedPValues(
         float(stats.binomtest(count, n, 0.5, alternative="greater").pvalue),
         float(stats.binomtest(count, n, 0.5, alternative="less").pvalue),
@@ -81,6 +86,8 @@ def contrast_test(count: int, n: int, other: int, other_n: int) -> OneSidedPValu
     For: it learns more often (Fisher's exact test, one-sided). Against: the first fails more often than not,
     or the other learns more often than not, each tested at half the level.
     """
+    from scipy import stats
+
     table = [[count, n - count], [other, other_n - other]]
     p_for = float(stats.fisher_exact(table, alternative="greater").pvalue)
     p_against = min(majority_test(count, n).p_against, majority_test(other, other_n).p_for)
