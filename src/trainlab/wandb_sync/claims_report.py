@@ -1,6 +1,6 @@
-"""The claims as a report: each with its statement, its verdict, its table and its picture.
+"""The claims as a report: each with its statement, verdict, table and figure.
 
-The same Markdown goes to W&B, with charts of the claim's runs beside it, and into a file.
+The same Markdown goes to W&B, where charts of the claim's runs replace the figure, and into a file.
 """
 
 import json
@@ -23,7 +23,7 @@ from trainlab.errors import RequestError
 from trainlab.wandb_sync.sweep_view import STEP
 
 if TYPE_CHECKING:
-    from wandb_workspaces.reports.v2 import PanelGrid, Report
+    from wandb_workspaces.reports.v2 import H2, MarkdownBlock, PanelGrid, Report
 
 TITLE = "What was claimed, and what came out"
 _CHARTS = {"train/loss": "Training loss", "val/acc": "Validation accuracy"}
@@ -31,7 +31,7 @@ _CHARTS = {"train/loss": "Training loss", "val/acc": "Validation accuracy"}
 
 @dataclass(frozen=True)
 class ReportSection:
-    """A claim that was run: its question, what came of it in Markdown, its picture, its runs."""
+    """A claim that was run: its question, its result in Markdown, its figure, its runs."""
 
     question: str
     text: str
@@ -40,7 +40,7 @@ class ReportSection:
 
 
 def report_sections(entries: Sequence[ClaimFile]) -> list[ReportSection]:
-    """Those of the claims that were run, in their order.
+    """A section for each claim that was run, in their order.
 
     Raises:
         RequestError: none has been run.
@@ -69,46 +69,46 @@ def report_sections(entries: Sequence[ClaimFile]) -> list[ReportSection]:
     return sections
 
 
-def report_markdown(told: Sequence[ReportSection], folder: Path) -> str:
-    """The report as a file that lies in `folder`, with pictures."""
+def report_markdown(sections: Sequence[ReportSection], folder: Path) -> str:
+    """The report as a file in `folder`, with figures."""
     parts = [f"# {TITLE}"]
-    for lesson in told:
-        parts += [f"## {lesson.question}", lesson.text]
-        if lesson.figure is not None:
-            parts.append(f"![{lesson.question}]({_relative_link(folder, lesson.figure)})")
+    for section in sections:
+        parts += [f"## {section.question}", section.text]
+        if section.figure is not None:
+            parts.append(f"![{section.question}]({_relative_link(folder, section.figure)})")
     return "\n\n".join(parts) + "\n"
 
 
 def _relative_link(folder: Path, target: Path) -> str:
-    """Where a file is, seen from a folder; its address where there is no way between them."""
+    """The path of a file relative to a folder; its URI where there is none."""
     try:
         return Path(os.path.relpath(target, folder)).as_posix()
     except ValueError:  # on another drive of Windows
         return target.resolve().as_uri()
 
 
-def build_report(told: Sequence[ReportSection], entity: str, project: str) -> "Report":
-    """The report for W&B: pictures are the charts of the claim's runs, in the place of the file's."""
+def build_report(sections: Sequence[ReportSection], entity: str, project: str) -> "Report":
+    """The report for W&B, with charts of each claim's runs."""
     import wandb_workspaces.reports.v2 as wr
 
-    blocks: list = []
-    for lesson in told:
-        blocks += [wr.H2(lesson.question), wr.MarkdownBlock(lesson.text)]
-        if lesson.run_ids:
-            blocks.append(_chart_grid(lesson, entity, project))
+    blocks: list[H2 | MarkdownBlock | PanelGrid] = []
+    for section in sections:
+        blocks += [wr.H2(section.question), wr.MarkdownBlock(section.text)]
+        if section.run_ids:
+            blocks.append(_chart_grid(section, entity, project))
     return wr.Report(entity=entity, project=project, title=TITLE, blocks=blocks)
 
 
-def _chart_grid(lesson: ReportSection, entity: str, project: str) -> "PanelGrid":
+def _chart_grid(section: ReportSection, entity: str, project: str) -> "PanelGrid":
     import wandb_workspaces.reports.v2 as wr
 
-    of_claim = f'Metric("ID") in {json.dumps(lesson.run_ids)}'
+    is_of_claim = f'Metric("ID") in {json.dumps(section.run_ids)}'
     return wr.PanelGrid(
-        runsets=[wr.Runset(entity=entity, project=project, name=lesson.question, filters=of_claim)],
+        runsets=[wr.Runset(entity=entity, project=project, name=section.question, filters=is_of_claim)],
         panels=[
             wr.LinePlot(
-                title=title, x=STEP, y=[key], max_runs_to_show=50, layout=wr.Layout(x=12 * at, w=12, h=8)
+                title=title, x=STEP, y=[key], max_runs_to_show=50, layout=wr.Layout(x=12 * column, w=12, h=8)
             )
-            for at, (key, title) in enumerate(_CHARTS.items())
+            for column, (key, title) in enumerate(_CHARTS.items())
         ],
     )

@@ -4,10 +4,10 @@ Built from the records on disk. Panels only ask for keys that the runs have logg
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import polars as pl
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 PROJECT = "trainlab"
 
 STEP = "trainer/global_step"
-"""The training step of every row; W&B's own `Step` counts calls of log."""
+"""The training step of every row; W&B's own `Step` counts calls of `log`."""
 
 CURVES = {
     "train/loss": "Training loss",
@@ -42,9 +42,9 @@ LAYER_CHARTS = {
     "correlation": "Likeness of different images, layer by layer",
     "update_ratio": "Movement of the weights, layer by layer",
 }
-"""The quantities of a layer that have charts, those first that tell a vanishing signal."""
+"""The quantities of a layer that have charts, first those that show a vanishing signal."""
 _LOGARITHMIC = ("preactivation_grad_norm", "preactivation_std", "update_ratio")
-_GROUPS_SHOWN = 50
+_MAX_GROUPS = 50
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class SweepSummary:
     """What a view shows of a sweep.
 
     `axes` are the settings that differ, by their name in a run's W&B config; `layers` maps a quantity to the
-    layers that have it; `elsewhere` are the W&B ids of its runs that another sweep ran first.
+    layers that have it; `from_other_sweeps` are the W&B ids of its runs that another sweep ran first.
     """
 
     name: str
@@ -61,11 +61,11 @@ class SweepSummary:
     axes: tuple[str, ...]
     metrics: tuple[str, ...]
     layers: dict[str, tuple[str, ...]]
-    elsewhere: tuple[str, ...]
+    from_other_sweeps: tuple[str, ...]
 
 
 def summarize_sweep(root: Path, name: str) -> SweepSummary:
-    """Looks a sweep up in the record.
+    """A sweep, from the records of its runs.
 
     Raises:
         RequestError: no such sweep, or none of its runs has begun.
@@ -74,30 +74,30 @@ def summarize_sweep(root: Path, name: str) -> SweepSummary:
     frame = read_runs(root, [name], settings=True).frame
     if frame.is_empty():
         raise RequestError(f"none of the {len(run_ids)} runs of the sweep '{name}' has begun")
-    told = read_settings(root / frame["run_id"][0])
-    logger = told.get("logger") or {}
+    settings = read_settings(root / frame["run_id"][0])
+    logger = settings.get("logger") or {}
     folders = [root / run_id for run_id in _one_of_each_network(frame)]
     logged = {key for folder in folders for key in read_metrics(folder)["name"].unique()}
     return SweepSummary(
         name=name,
         project=logger.get("project") or PROJECT,
         entity=logger.get("entity") or "",
-        axes=tuple(_wandb_config_key(column, told) for column in varying_settings(frame)),
+        axes=tuple(_wandb_config_key(column, settings) for column in varying_settings(frame)),
         metrics=tuple(key for key in (*CURVES, *FINAL_METRICS) if key in logged),
         layers=_charted_layers(folders),
-        elsewhere=_tracked_in_other_groups(root, frame, name),
+        from_other_sweeps=_tracked_in_other_groups(root, frame, name),
     )
 
 
 def _one_of_each_network(frame: pl.DataFrame) -> list[str]:
-    """A run of each network in the sweep, one that has come to its end where there is one."""
+    """A run of each network in the sweep, a finished one where there is one."""
     network = [axis for axis in ("model", "depth", "norm_layer") if axis in frame.columns]
     ended = frame.sort(pl.col("status") != "finished", maintain_order=True)
     return ended.unique(network, keep="first", maintain_order=True)["run_id"].to_list()
 
 
-def _wandb_config_key(column: str, settings: dict[str, Any]) -> str:
-    """A column of the table of runs by its name in the config that W&B has."""
+def _wandb_config_key(column: str, settings: Mapping[str, Mapping[str, object]]) -> str:
+    """The name of a column of the table of runs in the config on W&B."""
     if column in settings["axes"]:
         return f"axes.{column}"
     return "copy" if column == "data_copy" else column
@@ -114,26 +114,26 @@ def _charted_layers(folders: Sequence[Path]) -> dict[str, tuple[str, ...]]:
 
 
 def _tracked_in_other_groups(root: Path, frame: pl.DataFrame, name: str) -> tuple[str, ...]:
-    """W&B knows a run by the sweep that ran it first."""
+    """The W&B ids of runs that another sweep ran first: on W&B they are in its group."""
     others = frame.filter(pl.col("group").ne_missing(name))["run_id"].to_list()
     offline = {run.run_id: run.wandb_ids for run in find_offline_runs(root / run_id for run_id in others)}
     return tuple(wandb_id for run_id in others for wandb_id in offline.get(run_id, (run_id,)))
 
 
 def build_workspace(sweep: SweepSummary, entity: str, project: str) -> "Workspace":
-    """The saved view: curves, what came out, and a section of charts for each quantity of the layers."""
+    """The saved view: curves, final metrics, and a section of charts for each quantity of the layers."""
     import wandb_workspaces.workspaces as ws
 
     # as text: the library's own expressions do not escape a quotation mark in a name
     is_of_sweep = f'Metric("Group") == {json.dumps(sweep.name)}'
-    if sweep.elsewhere:
-        is_of_sweep += f' or Metric("ID") in {json.dumps(sweep.elsewhere)}'
+    if sweep.from_other_sweeps:
+        is_of_sweep += f' or Metric("ID") in {json.dumps(sweep.from_other_sweeps)}'
     view = ws.Workspace(
         entity=entity,
         project=project,
         name=sweep.name,
         sections=list(_sections(sweep)),
-        settings=ws.WorkspaceSettings(x_axis=STEP, max_runs=_GROUPS_SHOWN),
+        settings=ws.WorkspaceSettings(x_axis=STEP, max_runs=_MAX_GROUPS),
         runset_settings=ws.RunsetSettings(
             filters=is_of_sweep,
             groupby=[ws.Config(axis) for axis in sweep.axes],
@@ -141,16 +141,16 @@ def build_workspace(sweep: SweepSummary, entity: str, project: str) -> "Workspac
             + [f"summary:{key}" for key in FINAL_METRICS if key in sweep.metrics],
         ),
     )
-    # the library draws its names at random; the same sweep is to be the same view
+    # the library names panels at random (its private fields): the same sweep has to give the same view
     view._internal_runset_id = _stable_id(sweep.name, "runs")
     for section in view.sections:
-        for place, panel in enumerate(section.panels):
-            panel._id = _stable_id(sweep.name, section.name, place)  # pyrefly: ignore[missing-attribute]
+        for number, panel in enumerate(section.panels):
+            panel._id = _stable_id(sweep.name, section.name, number)  # pyrefly: ignore[missing-attribute]
     return view
 
 
 def _column(axis: str) -> str:
-    """A setting as the table of runs addresses it: `config:optimizer.value.lr`."""
+    """The id of a setting's column in the table of runs on W&B: `config:optimizer.value.lr`."""
     first, _, rest = axis.partition(".")
     return f"config:{first}.value" + (f".{rest}" if rest else "")
 
@@ -164,18 +164,18 @@ def _sections(sweep: SweepSummary) -> Iterator["Section"]:
     import wandb_workspaces.workspaces as ws
 
     def curve(key: str, title: str, unit: str | None = None, log_y: bool = False) -> wr.LinePlot:
-        """The mean over the seeds of each setting, and how far they lie apart."""
+        """The mean over the seeds of each setting, and their range."""
         return wr.LinePlot(
             title=title, x=STEP, y=[key], title_y=unit, log_y=log_y or None,
-            groupby_aggfunc="mean", groupby_rangefunc="minmax", max_runs_to_show=_GROUPS_SHOWN,
+            groupby_aggfunc="mean", groupby_rangefunc="minmax", max_runs_to_show=_MAX_GROUPS,
         )  # fmt: skip
 
     curves = [curve(key, title) for key, title in CURVES.items() if key in sweep.metrics]
     if curves:
         yield ws.Section("Curves", curves, is_open=True, layout_settings=ws.SectionLayoutSettings(columns=2))
-    ends = [key for key in FINAL_METRICS if key in sweep.metrics]
-    if ends:
-        columns = [wr.Config(axis) for axis in sweep.axes] + [wr.SummaryMetric(key) for key in ends]
+    final = [key for key in FINAL_METRICS if key in sweep.metrics]
+    if final:
+        columns = [wr.Config(axis) for axis in sweep.axes] + [wr.SummaryMetric(key) for key in final]
         panels = [
             wr.ParallelCoordinatesPlot(
                 title="Settings and what came out",
@@ -185,14 +185,14 @@ def _sections(sweep: SweepSummary) -> Iterator["Section"]:
                 wr.BarPlot(
                     title=FINAL_METRICS[key], metrics=[key], groupby_aggfunc="mean",
                     groupby_rangefunc="stderr",
-                    max_bars_to_show=_GROUPS_SHOWN,
+                    max_bars_to_show=_MAX_GROUPS,
                 )
-                for key in ends
+                for key in final
             ),
             *(
                 wr.ScalarChart(title=f"{FINAL_METRICS[key]}, the best of all", metric=key,
                                groupby_aggfunc="max" if key.endswith("acc") else "min")
-                for key in ends
+                for key in final
             ),
         ]  # fmt: skip
         yield ws.Section("What came out", panels, is_open=True)
@@ -205,6 +205,6 @@ def _sections(sweep: SweepSummary) -> Iterator["Section"]:
 
 
 def workspace_json(view: "Workspace") -> str:
-    """The view as W&B is sent it: the same sweep gives the same text."""
+    """The view as it is sent to W&B: the same sweep gives the same text."""
     content = view._to_model().model_dump(by_alias=True, exclude_none=True)
     return json.dumps(content, indent=1, ensure_ascii=False) + "\n"
