@@ -10,6 +10,6 @@ if multiprocessing.parent_process() is None:
     # Ctrl-C reaches the whole group of the terminal; what becomes of the runs is the sweep's to decide
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
-# By name: everything else in this room does without them
+# By name: everything else in this package does without them
 for _name in ("torch", "torchvision", "lightning", "torchmetrics", "trainlab.training.worker"):
     import_module(_name)
