@@ -135,15 +135,9 @@ def finisher(lines: list[str]) -> Callable[[], int]:
 
 def plan(lines: list[str]) -> Any:
     """What `-m` plans for these overrides."""
-    from hydra import initialize_config_dir
-    from hydra.core.global_hydra import GlobalHydra
-
-    from trainlab.config.composer import BulkComposer
-    from trainlab.config.options import package_conf
-    from trainlab.sweeps.grid import expand_grid
+    from trainlab.config import Composer
     from trainlab.sweeps.plan import make_plan
 
-    with initialize_config_dir(str(package_conf()), version_base="1.3"):
-        loader: Any = GlobalHydra.instance().hydra.config_loader  # pyrefly: ignore
-        grid = expand_grid(lines, {}, loader)
-        return make_plan(grid.jobs(), BulkComposer(loader).compose, SWEEP, grid.swept)
+    composer = Composer()
+    grid = composer.grid(lines)
+    return make_plan(grid.jobs(), composer.job, SWEEP, grid.swept)

@@ -4,13 +4,9 @@ from collections.abc import Collection, Iterable
 from dataclasses import replace
 from pathlib import Path
 
-from hydra import initialize_config_dir
-from hydra.core.global_hydra import GlobalHydra
-from hydra.core.override_parser.overrides_parser import OverridesParser
-
 from experiments.preflight.design import PARTS, WIDE, points, repeats
-from trainlab.config.composer import BulkComposer
-from trainlab.config.options import package_conf
+from trainlab.config import Composer
+from trainlab.settings import SweepSettings
 from trainlab.sweeps.engine import NullObserver
 from trainlab.sweeps.forkserver import ForkServer
 from trainlab.sweeps.local_engine import LocalEngine
@@ -19,7 +15,9 @@ from trainlab.sweeps.plan import Plan, make_plan, record_plan
 from trainlab.sweeps.slots import SlotSettings
 
 REPEATS = "preflight-repeats"
-SWEEP = {"rerun": False, "retry_failed": True, "run_timeout": 300.0, "prune": "none", "audit": 0.0}
+SWEEP = SweepSettings(
+    plan_only=False, retry_failed=True, rerun=False, run_timeout=300.0, prune="none", audit=0.0
+)
 
 
 def plan(runs: Path, requests: Iterable[list[str]], group: str) -> Plan:
@@ -28,13 +26,9 @@ def plan(runs: Path, requests: Iterable[list[str]], group: str) -> Plan:
     Raises:
         RequestError: a point of the design that the platform refuses.
     """
-    GlobalHydra.instance().clear()
-    with initialize_config_dir(str(package_conf()), version_base="1.3"):
-        loader = GlobalHydra.instance().config_loader()
-        parser = OverridesParser.create(config_loader=loader)
-        own = [f"paths.runs={runs.absolute()}", f"group={group}"]
-        jobs = [parser.parse_overrides([*lines, *own]) for lines in requests]
-        return make_plan(jobs, BulkComposer(loader).compose, SWEEP)
+    composer = Composer()
+    own = [f"paths.runs={runs.absolute()}", f"group={group}"]
+    return make_plan([composer.parse([*lines, *own]) for lines in requests], composer.job, SWEEP)
 
 
 def train(runs: Path, names: Collection[str] = tuple(PARTS), most: int | None = None) -> list[Outcome]:

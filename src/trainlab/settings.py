@@ -161,17 +161,14 @@ class Settings(Section):
                 section._mark(True)
 
     @classmethod
-    def composed(cls, values: Mapping[str, Any], trusted: Collection[str] | None = ()) -> Self:
-        """Settings of plain values, of which these sections are the user's own (None: all of them).
+    def composed(cls, values: Mapping[str, Any], trusted: Collection[str] = ()) -> Self:
+        """Settings of plain values, of which these sections are the user's own.
 
         Raises:
             pydantic.ValidationError: values of the wrong type, out of range, missing, or unknown.
         """
         settings = cls.model_validate(values)
-        if trusted is None:
-            settings._mark(True)
-        else:
-            settings._mark_sections(trusted)
+        settings._mark_sections(trusted)
         return settings
 
     @classmethod
@@ -200,6 +197,14 @@ def _with_value(section: Section, name: str, value: object) -> Section:
     if rest:
         raise KeyError(name)
     return section.replace(**{key: value})
+
+
+SECTIONS = frozenset(
+    name
+    for name, field in Settings.model_fields.items()
+    if any(isinstance(kind, type) and issubclass(kind, Section) for kind in union_members(field.annotation))
+)
+"""The names of all sections of the settings."""
 
 
 class PruningRequest(Section):

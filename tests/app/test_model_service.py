@@ -7,6 +7,7 @@ pytest.importorskip("streamlit")
 from trainlab.app import model_service
 from trainlab.config import compose
 from trainlab.errors import RequestError
+from trainlab.settings import RunSettings
 
 
 @pytest.mark.parametrize(
@@ -31,9 +32,9 @@ def test_what_does_not_compose_is_refused_as_by_the_command_line(wrong):
 
 
 def test_it_is_said_where_the_data_are_not_those_of_the_run_any_more():
-    settings = compose(["data=digits"])
-    settings |= {"fingerprint": "of other images", "run_id": "a1b2c3d4e5f6", "copy": "embedded"}
+    composed = compose(["data=digits"])
+    settings = RunSettings.identified(composed, "a1b2c3d4e5f6", "of other images", "embedded", {})
     changed = model_service.data_mismatch(settings)
     assert changed is not None and "of other images" in changed
     found = changed.rpartition("those that are there have ")[2].split()[0]
-    assert model_service.data_mismatch(settings | {"fingerprint": found}) is None
+    assert model_service.data_mismatch(settings.replace(fingerprint=found)) is None

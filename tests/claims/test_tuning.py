@@ -9,7 +9,7 @@ from tiny import claim, put
 from trainlab.claims import execution
 from trainlab.claims import registry as claims
 from trainlab.claims.execution import ClaimOptions, ExecutionContext
-from trainlab.claims.jobs import claim_composer
+from trainlab.claims.jobs import ClaimComposer
 from trainlab.claims.registry import parse_claim
 from trainlab.errors import RequestError
 from trainlab.runs import Result, RunFolder
@@ -52,9 +52,8 @@ def bench(tmp_path, monkeypatch):
 
     monkeypatch.setattr(execution, "run_jobs", sweep)
     (entry,) = claims.load_claims(tmp_path)
-    with claim_composer() as made:
-        setup = ClaimOptions("cpu", Path(tmp_path / "runs"))
-        yield entry, ExecutionContext(setup, made, None, None), seen  # type: ignore[arg-type]
+    setup = ClaimOptions("cpu", Path(tmp_path / "runs"))
+    return entry, ExecutionContext(setup, ClaimComposer(), None, None), seen  # type: ignore[arg-type]
 
 
 def test_each_arm_gets_what_is_best_for_it_on_validation(bench):

@@ -99,7 +99,7 @@ def test_the_tracker_decides_nothing(tmp_path, monkeypatch):
 def test_ids_of_settings_without_own_code_are_what_they_were(settings):
     frozen = settings()
     assert "own_code" not in frozen
-    assert run_id({**frozen, "own_code": {}}, frozen["fingerprint"]) == frozen["run_id"]
+    assert run_id({**frozen.to_plain(), "own_code": {}}, frozen.fingerprint) == frozen.run_id
 
 
 def test_code_that_is_gone_is_forgotten_when_a_run_is_named_again(settings):

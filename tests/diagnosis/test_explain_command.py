@@ -182,7 +182,7 @@ def test_the_command_makes_the_same_run_with_the_remedy(run, settings):
 def test_the_command_of_a_run_with_options_of_its_own(run):
     _, folder = run("init=zeros")
     settings = folder.settings()
-    settings["axes"]["activation"] = "mine"
+    settings = settings.replace(axes={**settings.axes, "activation": "mine"})
     assert command_line_for_run(settings, "init=kaiming") == "python train.py … init=kaiming"
 
 

@@ -12,6 +12,7 @@ from trainlab.figures import phase_diagram
 from trainlab.forecast import phase_diagram_builder
 from trainlab.runs import Result, Verdict
 from trainlab.runs.frozen_settings import settings_yaml
+from trainlab.settings import RunSettings
 from trainlab.theory import mean_field as mf
 
 MLP = ["model=mlp", "data=digits", "activation=tanh", "width=8", "trainer=cpu"]
@@ -19,9 +20,9 @@ MLP = ["model=mlp", "data=digits", "activation=tanh", "width=8", "trainer=cpu"]
 
 def recorded(folder, *overrides, status="finished", learned=True):
     """A run folder as training leaves it, as far as the diagram reads it; nothing is trained."""
-    settings = compose([*MLP, *overrides]) | {"fingerprint": "0", "copy": "official"}
-    settings["run_id"] = "-".join(overrides).replace("=", "").replace(".", "")
-    path = folder / settings["run_id"]
+    name = "-".join(overrides).replace("=", "").replace(".", "")
+    settings = RunSettings.identified(compose([*MLP, *overrides]), name, "0", "official", {})
+    path = folder / name
     path.mkdir()
     (path / "config.yaml").write_text(settings_yaml(settings))
     Result.of(settings, status=status, verdict=Verdict(learned=learned)).write(path)

@@ -5,19 +5,15 @@ import sys
 import time
 
 import pytest
-from hydra import initialize_config_dir
-from hydra.core.global_hydra import GlobalHydra
 
 from trainlab.config import compose, identify
-from trainlab.config.composer import BulkComposer
-from trainlab.config.options import package_conf
+from trainlab.config.composer import users_composer
 from trainlab.errors import RequestError
 from trainlab.runs import load_runs
 from trainlab.runs.groups import read_group
 from trainlab.runs.result import DONE_STATUSES, Result
 from trainlab.runs.run_folder import RunFolder
 from trainlab.settings import SweepSettings
-from trainlab.sweeps.grid import expand_grid
 from trainlab.sweeps.plan import is_todo, make_plan, record_plan
 from trainlab.sweeps.plan_notes import missing_artifact_lines
 
@@ -35,11 +31,9 @@ SWEEP = SweepSettings(
 def planned(tmp_path, shared_cache):
     def plan(*lines: str, **sweep):
         paths = [f"paths.runs={tmp_path / 'runs'}", f"paths.cache={shared_cache}"]
-        with initialize_config_dir(str(package_conf()), version_base="1.3"):
-            loader = GlobalHydra.instance().hydra.config_loader
-            grid = expand_grid([*lines, *paths], {}, loader)
-            composer = BulkComposer(loader, trusted=None)
-            return make_plan(grid.jobs(), composer.compose, SWEEP.replace(**sweep), grid.swept)
+        composer = users_composer()
+        grid = composer.grid([*lines, *paths])
+        return make_plan(grid.jobs(), composer.job, SWEEP.replace(**sweep), grid.swept)
 
     return plan
 
@@ -166,21 +160,16 @@ def test_a_runs_folder_that_cannot_be_written_is_said_before_anything_starts(pla
 def test_planning_needs_no_torch(tmp_path, shared_cache):
     script = f"""
 import sys
-from hydra import initialize_config_dir
-from hydra.core.global_hydra import GlobalHydra
-from trainlab.config.composer import BulkComposer
-from trainlab.config.options import package_conf
-from trainlab.sweeps.grid import expand_grid
+from trainlab.config import Composer
 from trainlab.settings import SweepSettings
 from trainlab.sweeps.plan import make_plan
 import hydra_plugins.trainlab.sweeper, hydra_plugins.trainlab.launchers
 import trainlab.sweeps.sweep, trainlab.sweeps.local_engine
-with initialize_config_dir(str(package_conf()), version_base="1.3"):
-    loader = GlobalHydra.instance().hydra.config_loader
-    lines = ["activation=glob(*)", "paths.runs={tmp_path}", "paths.cache={shared_cache}"]
-    grid = expand_grid(lines, {{}}, loader)
-    sweep = SweepSettings.model_validate({SWEEP.to_plain()})
-    plan = make_plan(grid.jobs(), BulkComposer(loader).compose, sweep, grid.swept)
+lines = ["activation=glob(*)", "paths.runs={tmp_path}", "paths.cache={shared_cache}"]
+composer = Composer()
+grid = composer.grid(lines)
+sweep = SweepSettings.model_validate({SWEEP.to_plain()})
+plan = make_plan(grid.jobs(), composer.job, sweep, grid.swept)
 assert len(plan.todo) > 10
 assert "torch" not in sys.modules and "lightning" not in sys.modules, "torch was imported"
 """

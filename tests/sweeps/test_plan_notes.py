@@ -1,7 +1,6 @@
 """What is odd about the data of a sweep is told once, not once a run."""
 
 import io
-import json
 from pathlib import Path
 
 from PIL import Image
@@ -25,8 +24,8 @@ def test_each_note_is_told_once(settings, tmp_path):
     jobs = []
     for seed in range(3):
         frozen = settings(*chosen, *sizes, f"seed={seed}")
-        jobs.append(Job(frozen["run_id"], "", (), "absent", json.dumps(frozen)))
-    runs = Path(jobs[0].settings["paths"]["runs"])
+        jobs.append(Job(frozen.run_id, "", (), "absent", frozen.to_json()))
+    runs = Path(jobs[0].settings.paths.runs)
     written, notes = io.StringIO(), ["1 files passed over", "6 of 6 test images are training images too"]
     told = DataNotes(
         Plan("g", runs, (), jobs, [job.run_id for job in jobs], jobs), Console(file=written, width=200)

@@ -57,7 +57,7 @@ def test_it_is_refused_before_there_is_a_folder(settings, overrides, plugins, no
     with pytest.raises(RequestError) as refused:
         train(frozen)
     assert WRONG[overrides] in str(refused.value) and "\n" not in str(refused.value)
-    assert not Path(frozen["paths"]["runs"]).exists()
+    assert not Path(frozen.paths.runs).exists()
     # a sweep asks the same before it starts anything
     assert inspect_networks([frozen], [], []).faults == [str(refused.value)]
 
@@ -69,7 +69,7 @@ def test_hardware_that_is_not_there(settings, monkeypatch, kind):
     frozen = settings(f"trainer={kind}")
     with pytest.raises(RequestError, match=f"accelerator={kind}: .*expected trainer=cpu, or auto"):
         train(frozen)
-    assert not Path(frozen["paths"]["runs"]).exists()
+    assert not Path(frozen.paths.runs).exists()
 
 
 def test_half_precision_where_the_fastest_there_is_is_a_cpu(settings, monkeypatch):
@@ -78,7 +78,7 @@ def test_half_precision_where_the_fastest_there_is_is_a_cpu(settings, monkeypatc
     frozen = settings("trainer=auto", "trainer.precision=16-mixed")
     with pytest.raises(RequestError, match="on a CPU expected bf16-mixed"):
         train(frozen)
-    assert not Path(frozen["paths"]["runs"]).exists()
+    assert not Path(frozen.paths.runs).exists()
 
 
 @pytest.mark.parametrize(("kind", "gpus", "devices"), [("gpu", 1, 2), ("auto", 2, 4), ("mps", 0, 2)])
@@ -95,10 +95,10 @@ def test_more_devices_than_there_are(monkeypatch, kind, gpus, devices):
 
 def test_data_that_changed_since_the_run_was_named(settings, tmp_path):
     """A worker may start hours after the plan."""
-    frozen = settings() | {"fingerprint": "0" * 16}
+    frozen = settings().replace(fingerprint="0" * 16)
     with pytest.raises(RequestError, match=r"0000 .*bfed28b07447b673"):
         train(frozen)
-    assert not Path(frozen["paths"]["runs"]).exists()
+    assert not Path(frozen.paths.runs).exists()
 
 
 SWEEP = ("-m", "seed=0,1")
@@ -148,5 +148,5 @@ def test_what_is_refused_once_the_run_has_begun_is_a_failure_and_no_interruption
     frozen = settings()
     with pytest.raises(RequestError):
         train(frozen)
-    result = RunFolder(Path(frozen["paths"]["runs"]) / frozen["run_id"]).result()
+    result = RunFolder(Path(frozen.paths.runs) / frozen["run_id"]).result()
     assert result.status == "failed" and "do not fit" in result.error["message"]

@@ -221,7 +221,7 @@ def test_a_rerun_of_a_run_that_starts_from_another_starts_from_it_again(run, set
     _, first = run("signals=off")
     overrides = (f"resume={first.path}", "trainer.max_epochs=3", "signals=off")
     once, _ = run(*overrides)
-    twice = train({**settings(*overrides), "rerun": True})
+    twice = train(settings(*overrides).replace(rerun=True))
     assert twice.metrics == once.metrics and twice.steps == 24
     table = runs.read_metrics(first.path.parent / once.run_id)
     assert table.filter(pl.col("name") == "train/loss_step")["step"].min() == 16

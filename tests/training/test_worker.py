@@ -9,11 +9,12 @@ from trainlab.training import worker
 
 
 @pytest.fixture
-def ends_with(tmp_path, monkeypatch, capsys):
+def ends_with(settings, tmp_path, monkeypatch, capsys):
     """Does a run that raises; returns its exit code and what it said."""
-    config = tmp_path / "runs" / "r" / "config.yaml"
+    frozen = settings()
+    config = tmp_path / "runs" / frozen.run_id / "config.yaml"
     config.parent.mkdir(parents=True)
-    config.write_text(yaml.safe_dump({"run_id": "r"}))
+    config.write_text(yaml.safe_dump(frozen.to_plain()))
 
     def call(train) -> tuple[int, str]:
         monkeypatch.setattr(worker, "train", train)

@@ -7,7 +7,7 @@ from hydra.core.plugins import Plugins
 from hydra.plugins.launcher import Launcher
 from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 
 class TrainlabSweeper(Sweeper):
@@ -28,15 +28,13 @@ class TrainlabSweeper(Sweeper):
 
     def sweep(self, arguments: list[str]) -> Sequence[Any]:
         """Plans and runs the sweep. Raises RequestError, SweepFailed."""
-        from trainlab.sweeps.external_hydra_plugins import ExternalLauncherEngine, composer_from_hydra
-        from trainlab.sweeps.grid import expand_grid
+        from trainlab.config.hydra_application import application_composer, sweep_settings
+        from trainlab.sweeps.external_hydra_plugins import ExternalLauncherEngine
         from trainlab.sweeps.sweep import run_sweep
         from trainlab.terminal import PlainConsole
 
         assert self.config is not None and self.hydra_context is not None and self.launcher is not None
-        grid = expand_grid(arguments, self.params, self.hydra_context.config_loader)
-        composer = composer_from_hydra(self.hydra_context, self.config)
+        composer = application_composer(self.hydra_context.config_loader, self.config)
+        grid = composer.grid(arguments, self.params)
         engine = getattr(self.launcher, "engine", None) or ExternalLauncherEngine(self.launcher)
-        values: Any = OmegaConf.to_container(self.config.sweep, resolve=True)
-
-        return run_sweep(grid, composer.compose, values, engine, PlainConsole())
+        return run_sweep(grid, composer.job, sweep_settings(self.config), engine, PlainConsole())

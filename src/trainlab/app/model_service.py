@@ -5,7 +5,6 @@ one random state, so that calls that use them take a lock. Nothing here imports 
 Answers are cached, within bounds.
 """
 
-import functools
 import math
 import threading
 from collections.abc import Mapping
@@ -21,7 +20,6 @@ from trainlab.forecast.answer import TheoryReport
 from trainlab.settings import RunSettings, Settings
 
 if TYPE_CHECKING:
-    from trainlab.config.composer import BulkComposer
     from trainlab.models import LayerRow
 
 _LOCK = threading.RLock()
@@ -33,33 +31,10 @@ LOADING_MESSAGE = "PyTorch is being loaded (once, some seconds) …"
 @st.cache_data(max_entries=MAX_ANSWERS, show_spinner=False)
 def compose_settings(overrides: tuple[str, ...]) -> Settings:
     """The frozen settings of a run. Raises RequestError."""
-    from hydra.core.override_parser.overrides_parser import OverridesParser
-    from hydra.errors import HydraException
-
-    from trainlab.config.hydra_messages import one_line
-    from trainlab.config.overrides import quote_text_values
+    from trainlab.config import compose
 
     with _LOCK:
-        try:
-            words = quote_text_values(overrides)
-            return _composer().compose(OverridesParser.create().parse_overrides(words))
-        except HydraException as error:
-            raise RequestError(one_line(error)) from None
-
-
-@functools.cache
-def _composer() -> "BulkComposer":
-    """One for all views: a control that is moved asks for one option more, not for a whole composition."""
-    from hydra import initialize_config_dir
-    from hydra.core.global_hydra import GlobalHydra
-
-    from trainlab.config.composer import BulkComposer
-    from trainlab.config.options import package_conf
-
-    GlobalHydra.instance().clear()
-    with initialize_config_dir(str(package_conf()), version_base="1.3"):
-        loader: Any = GlobalHydra.instance().config_loader()
-        return BulkComposer(loader, trusted=None)
+        return compose(overrides)
 
 
 @st.cache_data(max_entries=MAX_ANSWERS, show_spinner=LOADING_MESSAGE)

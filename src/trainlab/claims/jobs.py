@@ -1,22 +1,16 @@
 """A claim's arms × seeds as runs: overrides, and the settings that they come to. No torch."""
 
 import itertools
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
-from hydra import initialize_config_dir
-from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.types import Override
 
 from trainlab.claims.registry import ClaimFile
 from trainlab.claims.sources import ShiftSource
-from trainlab.config.composer import BulkComposer
-from trainlab.config.options import package_conf
+from trainlab.config.composer import Composer
 from trainlab.errors import RequestError
 from trainlab.settings import Settings
-from trainlab.sweeps.grid import expand_grid
 
 DEFAULT_OVERRIDES = ("logger=none", "checkpoint=none", "signals=on", "trainer.threads=1")
 """What every run of a claim has, where the claim does not say otherwise."""
@@ -32,18 +26,17 @@ class ArmJob:
 
 
 class ClaimComposer:
-    """Turns the overrides of claims into jobs and settings; made by `claim_composer`."""
+    """Turns the overrides of claims into jobs and settings.
 
-    def __init__(self, loader: Any):
-        self._loader = loader
-        self._bulk = BulkComposer(loader, trusted=("paths",))
+    A claim is somebody's, and so is what it names; where things lie is the user's to say.
+    """
+
+    def __init__(self) -> None:
+        self._composer = Composer(trusted=("paths",))
 
     def compose(self, overrides: Sequence[Override]) -> Settings:
-        """The frozen settings of one job. Raises RequestError.
-
-        The claim is whoever's it is, and so is what it names; where things lie is the user's to say.
-        """
-        return self._bulk.compose(overrides)
+        """The settings of one job. Raises RequestError."""
+        return self._composer.job(overrides)
 
     def settings(self, entry: ClaimFile, profile: str, arm: str, *more: str) -> Settings:
         """The frozen settings of an arm, with its default seed. Raises RequestError naming claim and arm."""
@@ -76,7 +69,7 @@ class ClaimComposer:
         return found
 
     def _single(self, words: Sequence[str], arm: str) -> tuple[Override, ...]:
-        grid = expand_grid(words, {}, self._loader)
+        grid = self._composer.grid(words, {})
         if len(grid) != 1:
             raise RequestError(f"{', '.join(grid.swept)}: an arm is one setting, expected one value")
         return next(grid.jobs())
@@ -93,14 +86,6 @@ def arm_overrides(entry: ClaimFile, profile: str, arm: str, *more: str) -> list[
     ]  # fmt: skip
 
 
-@contextmanager
-def claim_composer() -> Iterator[ClaimComposer]:
-    """Hydra made ready for many jobs."""
-    GlobalHydra.instance().clear()
-    with initialize_config_dir(str(package_conf()), version_base="1.3"):
-        yield ClaimComposer(GlobalHydra.instance().config_loader())
-
-
 def check_claims(entries: Sequence[ClaimFile]) -> None:
     """Composes every arm of every claim in both profiles, and with every candidate that it is tuned over.
 
@@ -108,14 +93,14 @@ def check_claims(entries: Sequence[ClaimFile]) -> None:
         RequestError: all that does not compose, in one line.
     """
     faults = []
-    with claim_composer() as made:
-        for entry in entries:
-            for profile in ("cpu", "gpu"):
-                tried = [[], *(entry.claim.tune.candidates if entry.claim.tune is not None else [])]
-                for arm, more in itertools.product(entry.claim.arms, tried):
-                    try:
-                        made.settings(entry, profile, arm, *more)
-                    except RequestError as error:
-                        faults.append(str(error))
+    made = ClaimComposer()
+    for entry in entries:
+        for profile in ("cpu", "gpu"):
+            tried = [[], *(entry.claim.tune.candidates if entry.claim.tune is not None else [])]
+            for arm, more in itertools.product(entry.claim.arms, tried):
+                try:
+                    made.settings(entry, profile, arm, *more)
+                except RequestError as error:
+                    faults.append(str(error))
     if faults:
         raise RequestError("; ".join(faults))

@@ -134,7 +134,8 @@ def _run_all(entries: list[ClaimFile], options: "ClaimOptions") -> list[str]:
     from trainlab.sweeps.forkserver import ForkServer
 
     failures = []
-    with ForkServer() as server, jobs.claim_composer() as composer:
+    composer = jobs.ClaimComposer()
+    with ForkServer() as server:
         for entry in entries:
             started = time.monotonic()
             try:

@@ -1,25 +1,18 @@
 """`trainlab preflight`: whether each configuration will learn, forecast before any training."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
 
 import typer
-from hydra import compose as hydra_compose
-from hydra import initialize_config_dir
-from hydra.core.global_hydra import GlobalHydra
-from hydra.errors import HydraException
-from omegaconf import OmegaConf
-from omegaconf.errors import OmegaConfBaseException
 from rich.table import Table
 from rich.text import Text
 
 from trainlab.cli.arguments import AsJson, Overrides
 from trainlab.cli.command_app import command_app
 from trainlab.cli.settings_command import SettingsCommand
-from trainlab.config import compose, one_line
-from trainlab.config.options import package_conf
+from trainlab.config.composer import users_composer
 from trainlab.errors import RequestError
 from trainlab.forecast.answer import Forecast, LayerReport, format_by_steps
 from trainlab.settings import Settings
@@ -51,9 +44,14 @@ def preflight(
     words = overrides or []
     if flag := next((word for word in words if word.startswith("-")), None):
         raise RequestError(f"unknown option {flag}: expected overrides, -m, --theory or --json")
-    params = _preset_grid(words)
+    composer = users_composer()
+    params = composer.preset_grid(words)
     is_grid = grid or bool(params)
-    configurations = list(_compose_grid(words, params)) if is_grid else [("the run", compose(words))]
+    if is_grid:
+        expanded = composer.grid(words, params)
+        configurations = [(expanded.label(job), composer.job(job)) for job in expanded.jobs()]
+    else:
+        configurations = [("the run", composer.one(words))]
     from trainlab.build.dry_run import validate_build
 
     for _, settings in configurations:
@@ -66,36 +64,6 @@ def preflight(
         _print_grid(answers, theory)
     else:
         _print_answer(answers[0])
-
-
-def _compose_grid(overrides: list[str], params: Mapping[str, Any]) -> Iterator[Configuration]:
-    """Every configuration of the grid, as `trainlab train -m` would run it."""
-    from trainlab.config.composer import BulkComposer
-    from trainlab.sweeps.grid import expand_grid
-
-    GlobalHydra.instance().clear()
-    with initialize_config_dir(str(package_conf()), version_base="1.3"):
-        loader: Any = GlobalHydra.instance().config_loader()
-        grid = expand_grid(overrides, params, loader)
-        composer = BulkComposer(loader, trusted=None)
-        for job in grid.jobs():
-            words = [o.input_line or "" for o in job if o.get_key_element().lstrip("+") in grid.swept]
-            yield " ".join(words) or "the run", composer.compose(job)
-
-
-def _preset_grid(overrides: Sequence[str]) -> Mapping[str, Any]:
-    """A preset's own grid, which the command line overrides; a preset that has one is a sweep."""
-    preset = [word for word in overrides if word.startswith("experiment=") and "," not in word]
-    if not preset:
-        return {}
-    GlobalHydra.instance().clear()
-    with initialize_config_dir(str(package_conf()), version_base="1.3"):
-        try:
-            composed = hydra_compose("train", preset, return_hydra_config=True)
-        except (HydraException, OmegaConfBaseException) as error:
-            raise RequestError(one_line(error)) from None
-    params: Any = OmegaConf.select(composed, "hydra.sweeper.params")
-    return OmegaConf.to_container(params) if params is not None else {}  # pyrefly: ignore
 
 
 @dataclass(frozen=True)

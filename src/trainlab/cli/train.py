@@ -4,9 +4,8 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import typer
 
@@ -14,16 +13,11 @@ from trainlab import __version__
 from trainlab.cli.command_app import command_app
 from trainlab.cli.settings_command import settings_help
 from trainlab.config.command_line import trainlab_command_line
-from trainlab.config.options import package_conf
-from trainlab.errors import RequestError
 from trainlab.instantiate.trust import worker_environment
-from trainlab.settings import RunSettings
+from trainlab.settings import RunSettings, Settings, SweepSettings
 from trainlab.terminal import PlainConsole, markup_text
 
 if TYPE_CHECKING:
-    from hydra.conf import HydraConf
-    from omegaconf import DictConfig
-
     from trainlab.runs import Result, RunFolder, Verdict
 
 HELP = """\
@@ -41,15 +35,6 @@ Hydra's own flags work as well: --cfg job prints the whole composed configuratio
 """
 FAILED = 1
 """The exit code of a run that failed or was interrupted; 2 is that of one that was refused."""
-
-HYDRA_FLAGS = (
-    "--hydra-help", "--resolve", "--run", "-r", "--multirun", "-m", "--shell-completion", "-sc",
-    "--info", "-i",
-)  # fmt: skip
-HYDRA_FLAGS_WITH_VALUE = (
-    "--cfg", "-c", "--package", "-p", "--config-path", "-cp", "--config-name", "-cn", "--config-dir", "-cd",
-    "--experimental-rerun",
-)  # fmt: skip
 
 
 cli = command_app()
@@ -69,93 +54,32 @@ def train(context: typer.Context) -> None:
         _train(arguments)
 
 
-def without_hydra_flags(arguments: Sequence[str]) -> list[str]:
-    """The arguments that are no flags of Hydra's: settings, and whatever was meant as one."""
-    words, rest = [], list(arguments)
-    while rest:
-        word = rest.pop(0)
-        flag, equals, _ = word.partition("=")
-        has_value = flag in HYDRA_FLAGS_WITH_VALUE or (
-            flag in ("--info", "-i") and "=" not in "".join(rest[:1])
-        )
-        if has_value and not equals:
-            del rest[:1]
-        elif not has_value and flag not in HYDRA_FLAGS:
-            words.append(word)
-    return words
-
-
 def _train(arguments: list[str]) -> None:
-    """Composes the arguments with Hydra, and trains the run, or hands the sweep to the sweeper.
+    """Trains the run that the arguments compose to, or hands the sweep to the sweeper.
 
     Raises:
         RequestError: the request is wrong.
         typer.Exit: something failed or was interrupted.
     """
-    import hydra
-    from hydra.core.hydra_config import HydraConfig
-    from hydra.errors import HydraException
-    from hydra.types import RunMode
-    from omegaconf.errors import OmegaConfBaseException
-
-    from trainlab.config.hydra_messages import COMPOSITION_ERRORS, is_composition_error, one_line
-    from trainlab.config.overrides import check_overrides, quote_text_values
-    from trainlab.config.presets import add_preset_launcher, refuse_sweep_settings
+    from trainlab.config.hydra_application import run_application
     from trainlab.sweeps import SweepFailed
 
-    check_overrides(without_hydra_flags(arguments))
-    arguments = add_preset_launcher(quote_text_values(arguments))
-    # Hydra's parser wants its flags before the overrides; people write them anywhere
-    flags = [word for word in arguments if word in ("-m", "--multirun")]
-    if flags and {"--cfg", "-c", "--info", "-i"} & set(arguments):
-        raise RequestError("--cfg and --info are about one run: expected no -m beside them")
-    sys.argv = ["train.py", *flags, *(word for word in arguments if word not in flags)]
-    composed: list[tuple[DictConfig, HydraConf]] = []
-
-    def run_job(configuration: "DictConfig") -> None:
-        """Hydra calls it with the composed configuration of one run."""
-        hydra_config = HydraConfig.get()
-        if hydra_config.mode == RunMode.RUN:
-            # the run begins once Hydra is done: it would print a line of its own before each error
-            composed.append((configuration, hydra_config))
-        else:
-            _run_unless_done(configuration, hydra_config.runtime.choices)
-
-    # exceptions are raised here instead of being printed over twenty lines with exit code 1
-    os.environ["HYDRA_FULL_ERROR"] = "1"
     try:
-        hydra.main(config_path=str(package_conf()), config_name="train", version_base="1.3")(run_job)()
-    except (HydraException, OmegaConfBaseException) as error:
-        if isinstance(error.__cause__, RequestError):
-            raise error.__cause__ from None
-        raise RequestError(one_line(error)) from None
-    except COMPOSITION_ERRORS as error:
-        if not is_composition_error(error):
-            raise
-        shown = f": {' '.join(arguments)}" if str(error).startswith("Config group override") else ""
-        raise RequestError(f"{one_line(error)}{shown}") from None  # activation=3
+        run_application(arguments, _run_unless_done)
     except SweepFailed:  # the summary names the runs
         raise typer.Exit(1) from None
-    for configuration, hydra_config in composed:
-        refuse_sweep_settings(hydra_config, configuration.sweep.run_timeout)
-        _run_unless_done(configuration, hydra_config.runtime.choices)
 
 
-def _run_unless_done(composed: "DictConfig", choices: Mapping[str, str]) -> None:
+def _run_unless_done(composed: Settings, sweep: SweepSettings) -> None:
     """Trains a composed run, unless it is done already."""
-    from omegaconf import OmegaConf
-
-    from trainlab.config import freeze, identify
-    from trainlab.config.validation import validate_sweep_settings
+    from trainlab.config import identify
     from trainlab.runs import RunFolder
     from trainlab.runs.groups import add_to_group, group_file
     from trainlab.runs.result import DONE_STATUSES
     from trainlab.runs.run_folder import missing_artifacts, rerun_hint
     from trainlab.settings import PruningRequest
 
-    values: Any = OmegaConf.to_container(composed.sweep)
-    sweep = validate_sweep_settings(values)
-    settings = identify(freeze(composed, choices, trusted=None))
+    settings = identify(composed)
     if sweep.prune != "none":
         settings = settings.replace(pruning=PruningRequest(by=sweep.prune, audit=sweep.audit))
     runs = Path(settings.paths.runs)

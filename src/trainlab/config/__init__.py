@@ -1,31 +1,33 @@
-"""Overrides become plain settings.
+"""Overrides become typed settings.
 
-- `compose`: a list of Hydra overrides → one validated plain dict, the frozen settings of a run
-- `freeze`: the same for a config that Hydra has composed already
-- `identify`: gives frozen settings their data fingerprint and `run_id`
-- `bulk`: many jobs at once, without Hydra's fifth of a second for each
+- `composer`: `Composer`, which alone calls Hydra's composition; `compose`: one run of the user's own
+- `grid`: the grid of a command line, as a product of values
+- `composition`: what Hydra has composed becomes checked settings; `identify`: with their `run_id`
+- `validation`: the type and the range of every value (`trainlab.settings`), in plain words
+- `overrides`: what people type, checked and quoted before Hydra sees it; `synonyms`, `presets` for it
 - `options`: what can be chosen on each axis
-- `command`: frozen settings → the command line that makes them
-- `schema`: the type and the range of every value
+- `command_line`: settings → the command line that makes them
+- `user_code`: digests of the user's own classes
+- `hydra_messages`, `hydra_internals`, `hydra_application`: what Hydra says, what it hides, and Hydra as an
+  application
 """
 
 from typing import TYPE_CHECKING
 
 from trainlab.config.options import AXES, catalogue
+from trainlab.lazy_imports import lazy_attributes
 
 if TYPE_CHECKING:
-    from trainlab.config.composition import compose, freeze, identify
-    from trainlab.config.hydra_messages import one_line
+    from trainlab.config.composer import Composer, compose
+    from trainlab.config.composition import identify
 
-__all__ = ["AXES", "catalogue", "compose", "freeze", "identify", "one_line"]
+__all__ = ["AXES", "Composer", "catalogue", "compose", "identify"]
 
-
-def __getattr__(name: str) -> object:
-    """Hydra on first use: `--help` needs none of it."""
-    if name not in __all__:
-        raise AttributeError(f"module 'trainlab.config' has no attribute '{name}'")
-    import importlib
-
-    module = importlib.import_module("trainlab.config.composition")
-    value = globals()[name] = getattr(module, name)
-    return value
+# Hydra on first use: `--help` needs none of it
+__getattr__, __dir__ = lazy_attributes(
+    __name__,
+    {
+        "trainlab.config.composer": ["Composer", "compose"],
+        "trainlab.config.composition": ["identify"],
+    },
+)

@@ -98,7 +98,7 @@ def command_line_for_run(
     `runs` is the folder that the new run is to lie in: that of the run itself, as a rule. Where the run has
     options that are not to be found here (a user's own), they are left as `…`. With `sweep`, `-m`.
     """
-    from trainlab.config.composition import compose
+    from trainlab.config.composer import compose
 
     flags = ["-m"] if sweep else []
     changed = {override.partition("=")[0] for override in change.split()}

@@ -1,4 +1,4 @@
-"""Thousands of jobs composed at the price of a few: each option once, then plain dictionaries merged.
+"""`Composer`: overrides become settings. It alone calls Hydra's composition, for everybody.
 
 Hydra takes about 0.2 s to compose one job. Its defaults list (which files, in which order) is a product when
 the options do not refer to each other: each group owns a stretch of the list, whatever the others are. So the
@@ -8,32 +8,41 @@ once; merging, overriding and resolving them is then a fraction of a millisecond
 """
 
 import itertools
+import os
 import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
 from typing import Any
 
-from hydra._internal.config_loader_impl import ConfigLoaderImpl
-from hydra._internal.config_repository import CachingConfigRepository
-from hydra._internal.defaults_list import create_defaults_list
+from hydra.core.config_loader import ConfigLoader
 from hydra.core.default_element import ResultDefault
 from hydra.core.override_parser.types import Override, OverrideType
-from hydra.types import RunMode
-from omegaconf import OmegaConf
+from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf
 
-from trainlab.config.composition import NOT_RUN_SETTINGS, check_global_package, complete, freeze
+from trainlab.config import hydra_internals
+from trainlab.config.composition import (
+    NOT_RUN_SETTINGS,
+    check_global_package,
+    complete,
+    freeze,
+)
+from trainlab.config.grid import Grid, expand_grid
 from trainlab.config.hydra_messages import COMPOSITION_ERRORS, one_line
-from trainlab.config.options import AXES
+from trainlab.config.options import AXES, conf_folders, package_conf
+from trainlab.config.overrides import check_overrides, quote_text_values
 from trainlab.config.synonyms import unknown_option
 from trainlab.errors import RequestError
-from trainlab.settings import Settings
+from trainlab.settings import SECTIONS, Settings
 
 Choices = Mapping[str, str | None]
 """The option of each group, by the group's override key."""
 
 
 _REFERENCE = re.compile(r"\$\{([A-Za-z_]\w*(?:\.\w+)*)\}")
-_ENVIRONMENT = re.compile(r"\$\{oc\.env:[^${}\\]*\}")
+_ENVIRONMENT = re.compile(r"\$\{oc\.env:\s*([^,${}\\]*)[^${}\\]*\}")
 
 
 class _NotPlain(Exception):
@@ -58,37 +67,78 @@ class _Reference:
     known: Choices
 
 
-class BulkComposer:
-    """Composes jobs that have most in common, each as `trainlab.config.composition` composes it alone."""
+class Composer:
+    """Composes jobs that have most in common, each as Hydra composes it alone, at the price of a few.
+
+    trusted: the sections that are the user's own, since this process's user wrote the overrides. Of a
+        stranger's lines none is, and so it is where nothing is said.
+    loader: of an application that Hydra is running; else one of our own `conf/`, behind the user's.
+    """
 
     def __init__(
         self,
-        loader: ConfigLoaderImpl,
+        trusted: Collection[str] = (),
+        loader: ConfigLoader | None = None,
         config_name: str = "train",
         hydra_overrides: Sequence[str] = (),
-        trusted: Collection[str] | None = (),
     ):
-        """`trusted`: the sections that are the user's own, None for all; of a stranger's lines, none is."""
-        self._trusted = trusted
-        self._loader = loader
+        self._trusted = frozenset(trusted)
+        self._loader = hydra_internals.make_loader(package_conf()) if loader is None else loader
         self._config_name = config_name
         self._hydra_overrides = list(hydra_overrides)
-        self._repository: CachingConfigRepository = loader._parse_overrides_and_create_caching_repo(
-            config_name, self._hydra_overrides
-        )[1]
+        self._repository = hydra_internals.open_repository(self._loader, config_name, self._hydra_overrides)
         self._is_group: dict[str, bool] = {}
         self._references: dict[tuple[str, ...], _Reference] = {}
         self._stretches: dict[tuple, _Slice | RequestError | None] = {}
         self._lists: dict[tuple, tuple[tuple[ResultDefault, ...], Choices]] = {}
         self._contents: dict[tuple[str | None, str | None], dict[str, Any]] = {}
-        self._environment: dict[str, Any] = {}
+        self._environment: dict[tuple[str, str | None], Any] = {}
         self._unknown_keys: dict[tuple, RequestError] = {}
 
-    def compose(self, overrides: Sequence[Override]) -> Settings:
-        """The frozen settings of one job; its overrides have single values.
+    def one(self, overrides: Sequence[str] = ()) -> Settings:
+        """The settings of one run.
 
         Raises:
-            RequestError: as `trainlab.config.composition` does.
+            RequestError: an override that does not parse, names nothing that exists, or is out of range.
+        """
+        check_overrides(overrides)
+        parsed = self.parse(overrides)
+        if any(override.is_sweep_override() for override in parsed):
+            return self._in_full(parsed)  # which refuses it
+        return self.job(parsed)
+
+    def grid(self, overrides: Sequence[str], params: Mapping[str, Any] | None = None) -> Grid:
+        """The grid of a command line and of its preset, which the command line goes before.
+
+        `params` is the preset's own grid (`hydra.sweeper.params`); None: that of the preset that is named.
+
+        Raises:
+            RequestError: what does not parse, an interval, values that come to nothing, a swept `sweep.*`.
+        """
+        check_overrides(overrides)
+        params = self.preset_grid(overrides) if params is None else params
+        preset = [f"{key}={'null' if value is None else value}" for key, value in params.items()]
+        return expand_grid(self.parse([*preset, *overrides]))
+
+    def preset_grid(self, overrides: Sequence[str]) -> Mapping[str, Any]:
+        """The grid of the preset that is named, by key; none where it has none, or none is named."""
+        preset = [word for word in overrides if word.startswith("experiment=") and "," not in word]
+        if not preset:
+            return {}
+        return hydra_internals.sweeper_params(self._hydra_config(preset))
+
+    def parse(self, overrides: Sequence[str]) -> list[Override]:
+        """Overrides as Hydra reads them, texts quoted. Raises RequestError."""
+        try:
+            return hydra_internals.parse_overrides(self._loader, quote_text_values(overrides))
+        except HydraException as error:
+            raise RequestError(one_line(error)) from None
+
+    def job(self, overrides: Sequence[Override]) -> Settings:
+        """The settings of one job of a grid; its overrides have single values.
+
+        Raises:
+            RequestError: as `one` does.
         """
         chosen: dict[str, Override] = {}
         values: list[Override] = []
@@ -168,15 +218,12 @@ class BulkComposer:
     def _asked_from_hydra(self, chosen: Choices) -> tuple[tuple[ResultDefault, ...], Choices]:
         name = tuple(sorted(chosen.items()))
         if name not in self._lists:
-            overrides = [_option_override(key, option) for key, option in chosen.items()]
+            overrides = [hydra_internals.option_override(key, option) for key, option in chosen.items()]
             try:
-                found = create_defaults_list(
-                    self._repository, self._config_name, overrides, prepend_hydra=True, skip_missing=False
-                )
+                found = hydra_internals.defaults_list(self._repository, self._config_name, overrides)
             except COMPOSITION_ERRORS as error:
                 raise RequestError(one_line(error)) from None
-            ours = tuple(e for e in found.defaults if not (e.config_path or "").startswith("hydra/"))
-            self._lists[name] = ours, dict(found.overrides.known_choices)
+            self._lists[name] = found
         return self._lists[name]
 
     # What they say, merged and resolved
@@ -199,12 +246,10 @@ class BulkComposer:
         name = (entry.config_path, entry.package)
         if name not in self._contents:
             try:
-                loaded = self._loader._load_single_config(default=entry, repo=self._repository)
+                content = hydra_internals.load_entry(self._loader, self._repository, entry)
             except COMPOSITION_ERRORS as error:
                 raise RequestError(one_line(error)) from None
-            content = OmegaConf.to_container(loaded.config, resolve=False)
-            assert isinstance(content, dict)
-            self._contents[name] = {str(k): v for k, v in content.items() if k != "hydra"}
+            self._contents[name] = {key: value for key, value in content.items() if key != "hydra"}
         return self._contents[name]
 
     def _resolved(self, value: Any, root: Mapping[str, Any]) -> Any:
@@ -217,10 +262,11 @@ class BulkComposer:
             return value
         if reference := _REFERENCE.fullmatch(value):
             return self._resolved(_look_up(root, reference[1]), root)
-        if _ENVIRONMENT.fullmatch(value):
-            if value not in self._environment:
-                self._environment[value] = OmegaConf.create({"value": value}).value
-            return self._environment[value]
+        if variable := _ENVIRONMENT.fullmatch(value):
+            known = value, os.environ.get(variable[1])
+            if known not in self._environment:
+                self._environment[known] = OmegaConf.create({"value": value}).value
+            return self._environment[known]
         raise _NotPlain
 
     # The slow way
@@ -243,12 +289,29 @@ class BulkComposer:
             raise
 
     def _in_full(self, overrides: Sequence[Override]) -> Settings:
-        lines = [*self._hydra_overrides, *(o.input_line or "" for o in overrides)]
+        config = self._hydra_config([o.input_line or "" for o in overrides])
+        return freeze(config, hydra_internals.option_choices(config), self._trusted)
+
+    def _hydra_config(self, lines: Sequence[str]) -> DictConfig:
         try:
-            config = self._loader.load_configuration(self._config_name, lines, RunMode.RUN)
+            return hydra_internals.compose(self._loader, self._config_name, [*self._hydra_overrides, *lines])
         except COMPOSITION_ERRORS as error:
             raise RequestError(one_line(error)) from None
-        return freeze(config, config.hydra.runtime.choices, self._trusted)
+
+
+def users_composer() -> Composer:
+    """The composer of this process's user, whose words and whose `./conf` are trusted; made once."""
+    return _users_composer(tuple(conf_folders()))
+
+
+@cache
+def _users_composer(folders: tuple[Path, ...]) -> Composer:
+    return Composer(trusted=SECTIONS)
+
+
+def compose(overrides: Sequence[str] = ()) -> Settings:
+    """The settings of one run of the user's own. Raises RequestError, as `Composer.one` does."""
+    return users_composer().one(overrides)
 
 
 def _unknown_option_error(override: Override) -> RequestError:
@@ -256,11 +319,6 @@ def _unknown_option_error(override: Override) -> RequestError:
     if axis in AXES:
         return unknown_option(axis, "null" if override.value() is None else str(override.value()))
     return RequestError(f"{override.input_line}: expected the name of an option of {axis}")
-
-
-def _option_override(key: str, option: str | None) -> Override:
-    group, _, package = key.partition("@")
-    return Override(OverrideType.CHANGE, group, None, option, package or None, f"{key}={option}")
 
 
 def _common_prefix_length(a: Sequence[ResultDefault], b: Sequence[ResultDefault]) -> int:

@@ -1,20 +1,16 @@
 """A composed configuration becomes the checked, frozen settings of a run."""
 
 import os
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from hydra import compose as hydra_compose
-from hydra import initialize_config_dir
-from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from trainlab.config.hydra_messages import COMPOSITION_ERRORS, one_line
-from trainlab.config.options import canonical_option, catalogue, package_conf
-from trainlab.config.overrides import check_overrides, quote_text_values
+from trainlab.config.hydra_messages import one_line
+from trainlab.config.options import canonical_option, catalogue
 from trainlab.config.user_code import UserCodeDigests
 from trainlab.config.validation import validate_settings
 from trainlab.data.dataset_sources import with_data_paths
@@ -32,26 +28,10 @@ NAMED_AXES = (
 NOT_RUN_SETTINGS = ("hydra", "sweep", "debug", "experiment")
 
 
-def compose(overrides: Sequence[str] = ()) -> Settings:
-    """The settings of one run of the user's own, by Hydra's own composition (about 0.2 s).
-
-    Raises:
-        RequestError: an override that does not parse, names nothing that exists, or is out of range.
-    """
-    check_overrides(overrides)
-    GlobalHydra.instance().clear()
-    with initialize_config_dir(str(package_conf()), version_base="1.3"):
-        try:
-            config = hydra_compose("train", quote_text_values(overrides), return_hydra_config=True)
-        except COMPOSITION_ERRORS as error:
-            raise RequestError(one_line(error)) from None
-        return freeze(config, config.hydra.runtime.choices, trusted=None)
-
-
-def freeze(config: DictConfig, choices: Mapping[str, str], trusted: Collection[str] | None = ()) -> Settings:
+def freeze(config: DictConfig, choices: Mapping[str, str], trusted: Collection[str] = ()) -> Settings:
     """A composed config as settings: resolved, checked, with canonical option names in `axes`.
 
-    `trusted`: the sections that are the user's own, None for all; by itself, none is.
+    `trusted`: the sections that are the user's own; by itself, none is.
 
     Raises:
         RequestError: a value of the wrong type or out of range, or an interpolation that leads nowhere.
@@ -83,9 +63,7 @@ def check_global_package(config: Mapping[str, Any], choices: Mapping[str, str | 
             )
 
 
-def complete(
-    values: dict[str, Any], choices: Mapping[str, str], trusted: Collection[str] | None = ()
-) -> Settings:
+def complete(values: dict[str, Any], choices: Mapping[str, str], trusted: Collection[str] = ()) -> Settings:
     """Resolved values, completed and checked: names of the options, budget, absolute paths."""
     named = {axis: canonical_option(axis, choices[axis]) for axis in NAMED_AXES}
     values["axes"] = {**named, "depth": values.get("depth")}

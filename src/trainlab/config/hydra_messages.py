@@ -4,13 +4,11 @@ import re
 from typing import Any
 
 import yaml
-from hydra import compose as hydra_compose
-from hydra import initialize_config_dir
-from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from trainlab.config import hydra_internals
 from trainlab.config.options import AXES, first_unreadable_option, package_conf
 from trainlab.config.overrides import syntax_error_message
 from trainlab.config.synonyms import unknown_option, unknown_setting
@@ -72,13 +70,10 @@ def _unknown_key(key: str, text: str) -> str:
 
 def setting_names() -> list[str]:
     """Dotted names of all settings of the default composition, groups' own keys and axes included."""
-    running = GlobalHydra.instance().hydra  # an error may come up while Hydra itself is at work
-    GlobalHydra.instance().clear()
-    try:
-        with initialize_config_dir(str(package_conf()), version_base="1.3"):
-            config = OmegaConf.to_container(hydra_compose("train"), resolve=False)
-    finally:
-        GlobalHydra.instance().hydra = running
+    loader = hydra_internals.make_loader(package_conf())
+    config = OmegaConf.to_container(hydra_internals.compose(loader, "train", []), resolve=False)
+    assert isinstance(config, dict)
+    config.pop("hydra")
     names = list(AXES)
 
     def walk(node: Any, prefix: str) -> None:

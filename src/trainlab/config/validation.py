@@ -18,7 +18,7 @@ _SWITCHES = {"on": True, "off": False}
 Model = TypeVar("Model", bound=BaseModel)
 
 
-def validate_settings(values: Mapping[str, Any], trusted: Collection[str] | None = ()) -> Settings:
+def validate_settings(values: Mapping[str, Any], trusted: Collection[str] = ()) -> Settings:
     """Settings of plain values, each in its one canonical form; `trusted` as `Settings.composed` has it.
 
     Raises:

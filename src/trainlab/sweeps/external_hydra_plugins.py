@@ -5,14 +5,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from hydra._internal.config_loader_impl import ConfigLoaderImpl
-from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
-from trainlab.config.composer import BulkComposer
+from trainlab.config.hydra_application import application_composer, sweep_settings
 from trainlab.config.overrides import quote_text_values
 from trainlab.runs.result import DONE_STATUSES, ResultStamp
 from trainlab.runs.run_folder import RunFolder
@@ -40,7 +38,7 @@ class ExternalLauncherEngine:
         passed_on = ("rerun", "prune", "audit")
         ours = [
             *quote_text_values([f"group={plan.group}"]),
-            *(f"sweep.{name}={sweep[name]}" for name in passed_on),
+            *(f"sweep.{name}={getattr(sweep, name)}" for name in passed_on),
         ]
         for job in plan.todo:
             watcher.started(job)
@@ -76,13 +74,11 @@ def launch_for_external_sweeper(
     Raises:
         RequestError: a job that cannot be composed.
     """
-    loader = context.config_loader
-    parser = OverridesParser.create(config_loader=loader)
-    parsed = [parser.parse_overrides(quote_text_values(lines)) for lines in job_overrides]
+    composer = application_composer(context.config_loader, config)
+    parsed = map(composer.parse, job_overrides)
     jobs = [[o for o in overrides if o.key_or_group.split(".")[0] != "sweep"] for overrides in parsed]
-    composer = composer_from_hydra(context, config)
-    sweep: Any = OmegaConf.to_container(config.sweep, resolve=True)
-    plan = make_plan(jobs, composer.compose, sweep)
+    sweep = sweep_settings(config)
+    plan = make_plan(jobs, composer.job, sweep)
     record_plan(plan)
     failed: dict[str, Outcome] = {}
     if plan.todo:
@@ -92,15 +88,6 @@ def launch_for_external_sweeper(
     folders = [plan.runs / run_id for run_id in plan.requested]
     pairs = zip(folders, job_overrides, strict=True)
     return [_job_return(folder, overrides, failed.get(folder.name)) for folder, overrides in pairs]
-
-
-def composer_from_hydra(context: HydraContext, config: DictConfig) -> BulkComposer:
-    """What composes the jobs of the application that Hydra is running."""
-    hydra_overrides: Any = OmegaConf.to_container(config.hydra.overrides.hydra)
-    loader = context.config_loader
-    assert isinstance(loader, ConfigLoaderImpl)
-    # this command line is the user's
-    return BulkComposer(loader, config.hydra.job.config_name, hydra_overrides, trusted=None)
 
 
 def _job_return(folder: Path, overrides: Sequence[str], failed: Outcome | None) -> JobReturn:

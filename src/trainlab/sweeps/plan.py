@@ -10,6 +10,7 @@ from hydra.core.override_parser.types import Override
 
 from trainlab.config import identify
 from trainlab.config.composition import with_identity
+from trainlab.config.grid import job_label
 from trainlab.config.user_code import UserCodeDigests
 from trainlab.errors import RequestError
 from trainlab.runs.groups import add_to_group
@@ -115,7 +116,7 @@ def make_plan(
         state = run_status(Path(settings["paths"]["runs"]) / name)
         lines = tuple(o.input_line or "" for o in overrides)
         found[name] = Job(
-            name, _job_label(overrides, swept), lines, state, settings.to_json(), settings.trusted_sections
+            name, job_label(overrides, swept), lines, state, settings.to_json(), settings.trusted_sections
         )
         if waiting and not faults and is_todo(state, sweep):
             waiting(settings)
@@ -188,12 +189,6 @@ def default_group(swept: Sequence[str], run_ids: Sequence[str]) -> str:
 def record_plan(plan: Plan) -> None:
     """Writes `<runs>/sweeps/<group>.json`. Raises RequestError where nothing can be written."""
     add_to_group(plan.runs, plan.group, plan.run_ids)
-
-
-def _job_label(overrides: Sequence[Override], swept: Sequence[str]) -> str:
-    """What is particular to a job: `activation=relu init=glorot`."""
-    own = [o.input_line or "" for o in overrides if o.get_key_element().lstrip("+") in swept]
-    return " ".join(own) or "the run"
 
 
 def _format_counted_faults(faults: Counter[str]) -> str:

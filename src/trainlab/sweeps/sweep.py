@@ -1,12 +1,11 @@
 """One sweep, start to end: a grid, a plan, the runs, the answer."""
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
 
 from hydra.core.override_parser.types import Override
 from rich.console import Console
 
-from trainlab.config.validation import validate_sweep_settings
+from trainlab.config.grid import Grid
 from trainlab.errors import RequestError
 from trainlab.settings import Settings, SweepSettings
 from trainlab.sweeps import summary
@@ -15,7 +14,6 @@ from trainlab.sweeps.engine import Engine
 from trainlab.sweeps.estimate import print_estimate
 from trainlab.sweeps.external_hydra_plugins import ExternalLauncherEngine
 from trainlab.sweeps.forkserver import ForkServer
-from trainlab.sweeps.grid import Grid
 from trainlab.sweeps.network_checks import check_networks
 from trainlab.sweeps.outcome import Outcome, SweepFailed
 from trainlab.sweeps.plan import Plan, make_plan, record_plan
@@ -32,7 +30,7 @@ Compose = Callable[[Sequence[Override]], Settings]
 
 
 def run_sweep(
-    grid: Grid, compose: Compose, values: dict[str, Any], engine: Engine, console: Console
+    grid: Grid, compose: Compose, settings: SweepSettings, engine: Engine, console: Console
 ) -> list[Outcome]:
     """Plans, checks, runs and sums up.
 
@@ -40,13 +38,12 @@ def run_sweep(
         RequestError: something is wrong with the request; nothing was started.
         SweepFailed: something failed or was interrupted; the summary says which.
     """
-    settings = validate_sweep_settings(values)
     with ForkServer() as server:
         plan, ended = _plan_and_run(grid, compose, settings, engine, server, console)
-    if settings["plan_only"]:
+    if settings.plan_only:
         return []
     outcomes = summary.all_outcomes(plan, ended)
-    summary.print_summary(plan, outcomes, console, settings["prune"])
+    summary.print_summary(plan, outcomes, console, settings.prune)
     if not all(outcome.is_good for outcome in outcomes):
         raise SweepFailed(f"sweep {plan.group}: not all runs are done")
     return outcomes
@@ -61,25 +58,25 @@ def _plan_and_run(
     console: Console,
 ) -> tuple[Plan, list[Outcome]]:
 
-    def warm_up(first: Mapping[str, Any]) -> None:
-        tracker = str(first["logger"]["_target_"])
+    def warm_up(first: Settings) -> None:
+        tracker = str(first.logger.target)
         server.preload(*(m for name, modules in TRACKER_MODULES.items() if name in tracker for m in modules))
 
     plan = make_plan(grid.jobs(), compose, settings, grid.swept, on_first_todo=warm_up)
-    if settings["prune"] == "early" and any(job.settings["signals"] is False for job in plan.todo):
+    if settings.prune == "early" and any(job.settings.signals is False for job in plan.todo):
         raise RequestError("sweep.prune=early looks at the signals: expected signals=on, got off")
-    if settings["run_timeout"] and isinstance(engine, ExternalLauncherEngine):
+    if settings.run_timeout and isinstance(engine, ExternalLauncherEngine):
         raise RequestError("sweep.run_timeout: this launcher stops no run; expected hydra/launcher=local")
     slots = engine.slots(plan) if plan.todo else 1
     unused_axes = check_networks(plan, server)
-    if not settings["plan_only"]:
+    if not settings.plan_only:
         record_plan(plan)
     console.print(markup_text("[bold]{}[/bold]: {}", plan.group, plan.describe()))
     for line in [*missing_artifact_lines(plan), *unused_axes]:
         console.print(line, style="yellow", highlight=False, markup=False, soft_wrap=True)
     notes = DataNotes(plan, console)
     notes.of_files()
-    if settings["plan_only"]:
+    if settings.plan_only:
         print_estimate(plan, slots, server, console)
         return plan, []
     if not plan.todo:

@@ -4,15 +4,10 @@ import os
 import textwrap
 
 import pytest
-from hydra import initialize_config_dir
-from hydra.core.global_hydra import GlobalHydra
-from hydra.core.override_parser.overrides_parser import OverridesParser
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from trainlab.config import compose
-from trainlab.config.composer import BulkComposer
-from trainlab.config.options import catalogue, package_conf
+from trainlab.config import Composer, catalogue
 from trainlab.errors import RequestError
 
 # each costs Hydra a fifth of a second: `make test-all` searches further
@@ -53,13 +48,15 @@ FAULTS = st.sampled_from(
 
 @pytest.fixture(scope="module")
 def composer():
-    with initialize_config_dir(str(package_conf()), version_base="1.3"):
-        loader = GlobalHydra.instance().hydra.config_loader
-    return BulkComposer(loader)
+    return Composer()
 
 
-def in_bulk(composer: BulkComposer, lines: list[str]):
-    return outcome(lambda: composer.compose(OverridesParser.create().parse_overrides(lines)))
+def in_bulk(composer: Composer, lines: list[str]):
+    return outcome(lambda: composer.job(composer.parse(lines)))
+
+
+def by_hydra(composer: Composer, lines: list[str]):
+    return outcome(lambda: composer._in_full(composer.parse(lines)))
 
 
 def outcome(compose_it):
@@ -73,7 +70,7 @@ def outcome(compose_it):
 @given(CHOICES, VALUES)
 def test_in_bulk_as_by_hydra(composer, choices, values):
     lines = [*(f"{axis}={option}" for axis, option in choices.items()), *(v.strip("'") for v in values)]
-    assert in_bulk(composer, lines) == outcome(lambda: compose(lines))
+    assert in_bulk(composer, lines) == by_hydra(composer, lines)
 
 
 @settings(max_examples=15 * MORE, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -81,14 +78,14 @@ def test_in_bulk_as_by_hydra(composer, choices, values):
 def test_what_hydra_refuses_is_refused(composer, choices, values, fault):
     lines = [*(f"{axis}={option}" for axis, option in choices.items()), *(v.strip("'") for v in values)]
     lines = [line for line in lines if line.split("=")[0] != fault.split("=")[0]] + ([fault] if fault else [])
-    alone = outcome(lambda: compose(lines)) if fault != "data=3" else "refused: by name"
+    alone = by_hydra(composer, lines) if fault != "data=3" else "refused: by name"
     assert isinstance(in_bulk(composer, lines), str) == isinstance(alone, str)
 
 
 def test_a_faulty_request_costs_little_however_many_jobs_have_it(composer, monkeypatch):
     calls = []
-    in_full = BulkComposer._in_full
-    monkeypatch.setattr(BulkComposer, "_in_full", lambda self, lines: calls.append(1) or in_full(self, lines))
+    in_full = Composer._in_full
+    monkeypatch.setattr(Composer, "_in_full", lambda self, lines: calls.append(1) or in_full(self, lines))
     for seed in range(30):
         assert "did you mean 'optimizer.lr'" in in_bulk(composer, ["optimizer.lrr=1", f"seed={seed}"])
         assert "did you mean 'relu'" in in_bulk(composer, ["activation=rleu", f"seed={seed}"])
@@ -96,7 +93,7 @@ def test_a_faulty_request_costs_little_however_many_jobs_have_it(composer, monke
 
 
 def test_most_jobs_never_go_through_hydra(composer, monkeypatch):
-    monkeypatch.delattr(BulkComposer, "_in_full")
+    monkeypatch.delattr(Composer, "_in_full")
     for axis in SWEPT:
         for option in catalogue(axis):
             in_bulk(composer, [f"{axis}={option}", "optimizer.lr=0.1", "+activation.x=1", "paths.runs=r"])
@@ -129,8 +126,7 @@ def users_conf(tmp_path, monkeypatch):
 @pytest.mark.parametrize("experiment", [[], ["experiment=deep"], ["experiment=wide"], ["+experiment=deep"]])
 @pytest.mark.parametrize("model", [[], ["model=mlp"], ["model=mine"]])
 def test_options_with_defaults_of_their_own(users_conf, experiment, model):
-    with initialize_config_dir(str(package_conf()), version_base="1.3"):
-        fresh = BulkComposer(GlobalHydra.instance().hydra.config_loader)
+    fresh = Composer()
     for activation in ("relu", "twice", "leaky_relu"):
         for lines in ([*experiment, *model], [*experiment, *model, f"activation={activation}"]):
-            assert in_bulk(fresh, lines) == outcome(lambda lines=lines: compose(lines))
+            assert in_bulk(fresh, lines) == by_hydra(fresh, lines)

@@ -3,18 +3,13 @@
 import itertools
 import math
 import random
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any
 
-from hydra.core.config_loader import ConfigLoader
-from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override, RangeSweep, Transformer, ValueType
-from hydra.errors import HydraException
+from hydra.core.override_parser.types import ElementType, Override
 
-from trainlab.config import one_line
-from trainlab.config.overrides import check_overrides, quote_text_values
+from trainlab.config.hydra_internals import range_sweep, single_value
 from trainlab.config.presets import refuse_swept_presets
 from trainlab.errors import RequestError
 
@@ -41,25 +36,28 @@ class Grid:
         """The overrides of each job."""
         return itertools.product(*self.axes)
 
+    def label(self, job: Sequence[Override]) -> str:
+        """What is particular to a job: `activation=relu init=glorot`."""
+        return job_label(job, self.swept)
 
-def expand_grid(lines: Sequence[str], params: Mapping[str, Any], loader: ConfigLoader) -> Grid:
-    """The grid of `params` (a preset's `hydra.sweeper.params`) and of a command line, which goes before it.
+
+def job_label(job: Sequence[Override], swept: Sequence[str]) -> str:
+    """The overrides of a job that it does not share with all others of its grid."""
+    words = [o.input_line or "" for o in job if o.get_key_element().lstrip("+") in swept]
+    return " ".join(words) or "the run"
+
+
+def expand_grid(overrides: Sequence[Override]) -> Grid:
+    """The product of the values of these overrides; of one key, the last override counts.
 
     Comma lists, `choice()`, `range()` and `glob()` are Hydra's own. `sweep.*` is taken out.
 
     Raises:
-        RequestError: what does not parse, an interval, values that come to nothing, a swept `sweep.*`.
+        RequestError: an interval, values that come to nothing, a swept `sweep.*`.
     """
-    check_overrides(lines)
-    preset = [f"{key}={'null' if value is None else value}" for key, value in params.items()]
-    try:
-        words = quote_text_values([*preset, *lines])
-        parsed = OverridesParser.create(config_loader=loader).parse_overrides(words)
-    except HydraException as error:
-        raise RequestError(one_line(error)) from None
     by_key: dict[str, Overrides] = {}
     swept: dict[str, None] = {}
-    for override in parsed:
+    for override in overrides:
         key = override.get_key_element()
         if key.lstrip("+~").split(".")[0] == "sweep" and not override.is_sweep_override():
             continue
@@ -88,19 +86,17 @@ def _single_values(override: Override) -> Iterator[Override]:
         return
     if not override.is_discrete_sweep():
         raise RequestError(f"{override.input_line}: expected values to list: a,b  choice()  range()  glob()")
-    key = override.get_key_element()
     values = list(_swept_values(override))
     if not values:
         raise RequestError(f"{override.input_line}: there is nothing that this matches")
     for value in values:
-        line = f"{key}={Transformer.str(value)}"
-        yield replace(override, value_type=ValueType.ELEMENT, _value=value, input_line=line)
+        yield single_value(override, value)
 
 
-def _swept_values(override: Override) -> Iterator[Any]:
+def _swept_values(override: Override) -> Iterator[ElementType]:
     """What a sweep lists. Raises RequestError for a range without an end, or with far too many values."""
-    given = override._value
-    if not isinstance(given, RangeSweep):
+    given = range_sweep(override)
+    if given is None:
         return override.sweep_iterator()
     start, stop, step = (_typed_decimal(number) for number in (given.start, given.stop, given.step))
     if not step or not all(number.is_finite() for number in (start, stop, step)):

@@ -1,26 +1,22 @@
 """Command lines become grids with Hydra's own parser."""
 
 import pytest
-from hydra import initialize_config_dir
-from hydra.core.global_hydra import GlobalHydra
 
-from trainlab.config.options import catalogue, package_conf
+from trainlab.config import Composer, catalogue
 from trainlab.errors import RequestError
-from trainlab.sweeps.grid import expand_grid
 
 
-@pytest.fixture
-def loader():
-    with initialize_config_dir(str(package_conf()), version_base="1.3"):
-        yield GlobalHydra.instance().hydra.config_loader
+@pytest.fixture(scope="module")
+def composer():
+    return Composer()
 
 
 def lines(grid) -> list[list[str]]:
     return [[o.input_line for o in job] for job in grid.jobs()]
 
 
-def test_comma_lists_multiply_and_the_last_key_changes_fastest(loader):
-    grid = expand_grid(["activation=relu,tanh", "width=8", "seed=1,2"], {}, loader)
+def test_comma_lists_multiply_and_the_last_key_changes_fastest(composer):
+    grid = composer.grid(["activation=relu,tanh", "width=8", "seed=1,2"], {})
     assert len(grid) == 4
     assert lines(grid)[:2] == [
         ["activation=relu", "width=8", "seed=1"],
@@ -48,23 +44,23 @@ def test_comma_lists_multiply_and_the_last_key_changes_fastest(loader):
         ("early_stop=null,3", ["early_stop=null", "early_stop=3"]),
     ],
 )
-def test_values_of_a_key(loader, line, expected):
-    assert [job[0] for job in lines(expand_grid([line], {}, loader))] == expected
+def test_values_of_a_key(composer, line, expected):
+    assert [job[0] for job in lines(composer.grid([line], {}))] == expected
 
 
-def test_glob_star_is_the_whole_axis(loader):
-    assert len(expand_grid(["activation=glob(*)"], {}, loader)) == len(catalogue("activation"))
+def test_glob_star_is_the_whole_axis(composer):
+    assert len(composer.grid(["activation=glob(*)"], {})) == len(catalogue("activation"))
 
 
-def test_the_command_line_goes_before_a_presets_params(loader):
+def test_the_command_line_goes_before_a_presets_params(composer):
     params = {"activation": "relu,tanh", "seed": "range(5)", "early_stop": None}
-    grid = expand_grid(["seed=7"], params, loader)
+    grid = composer.grid(["seed=7"], params)
     assert lines(grid) == [[f"activation={a}", "seed=7", "early_stop=null"] for a in ("relu", "tanh")]
     assert grid.swept == ("activation",)
 
 
-def test_a_sweeps_own_settings_are_taken_out(loader):
-    assert lines(expand_grid(["sweep.rerun=true", "seed=1", "++sweep.audit=0.5"], {}, loader)) == [["seed=1"]]
+def test_a_sweeps_own_settings_are_taken_out(composer):
+    assert lines(composer.grid(["sweep.rerun=true", "seed=1", "++sweep.audit=0.5"], {})) == [["seed=1"]]
 
 
 @pytest.mark.parametrize(
@@ -88,6 +84,6 @@ def test_a_sweeps_own_settings_are_taken_out(loader):
         ("seed=[1", "brackets or quotes that are not closed"),
     ],
 )
-def test_what_is_refused(loader, line, said):
+def test_what_is_refused(composer, line, said):
     with pytest.raises(RequestError, match=said):
-        expand_grid([line], {}, loader)
+        composer.grid([line], {})
