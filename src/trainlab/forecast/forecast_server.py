@@ -1,5 +1,4 @@
-"""`python -m trainlab.forecast.forecast_server`: [settings, which keys are the user's own] in, a forecast
-out.
+"""`python -m trainlab.forecast.forecast_server`: a line [settings, trusted sections] in, a forecast out.
 
 A process of its own for whoever asks often and must not wait for the pass before: torch is imported once. One
 thread computes, so that runs that train on the same machine are not slowed down, nor the forecast by them.
@@ -7,10 +6,12 @@ thread computes, so that runs that train on the same machine are not slowed down
 
 import json
 import sys
-from typing import Any, TextIO
+from collections.abc import Callable
+from typing import TextIO
 
 from trainlab.errors import error_message
-from trainlab.settings import settings_from_json
+from trainlab.forecast.answer import Forecast
+from trainlab.settings import Settings, settings_from_json
 
 
 def serve(questions: TextIO, answers: TextIO) -> None:
@@ -24,16 +25,16 @@ def serve(questions: TextIO, answers: TextIO) -> None:
         print(json.dumps(_answer(line, forecast_run)), file=answers, flush=True)
 
 
-def _answer(line: str, forecast_run: Any) -> dict[str, Any]:
+def _answer(line: str, forecast_run: Callable[[Settings], Forecast]) -> dict[str, object]:
     try:
         text, trusted = json.loads(line)
         settings = settings_from_json(text, trusted)
         settings = settings.replace(trainer=settings.trainer.replace(threads=1))
         return {"forecast": forecast_run(settings).to_dict()}
-    except Exception as error:  # whatever it was, whoever asked is told, and the next question is answered
+    except Exception as error:  # whatever it was is the answer, and the next question is answered too
         return {"error": error_message(error)}
 
 
 if __name__ == "__main__":
-    out, sys.stdout = sys.stdout, sys.stderr  # what a library prints is no answer
+    out, sys.stdout = sys.stdout, sys.stderr  # what a library prints must not mix with the answers
     serve(sys.stdin, out)

@@ -2,12 +2,12 @@
 
 Two parts to take gradients from, and one that no gradient has seen.
 
-Legend: N images, C channels, H × W pixels, K classes."""
+Legend: N images, C channels, H × W pixels, K classes.
+"""
 
 import copy
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -24,17 +24,15 @@ Batches = Iterable[Batch]
 EXPECTED_BATCHES = "expected batches of (x_NCHW, y_N), two tensors"
 
 
-def read_batches(batches: Any, model: nn.Module) -> Iterator[Batch]:
+def read_batches(batches: object, model: nn.Module) -> Iterator[Batch]:
     """The batches, each checked before it is given, of what a loader or a list gives, or of one (x, y).
 
     A loader is read through a copy of itself, so that workers that it keeps stay in their epoch.
 
     Raises RequestError for what is no batch of images and classes that `model` can be trained on.
     """
-    if _is_one_batch(batches):
-        batches = [batches]
     dtype = floating_dtype(model)
-    for batch in _iterated(batches):
+    for batch in _iterate([batches] if _is_one_batch(batches) else batches):
         x_NCHW, y_N = _pair(batch)
         _check_images(x_NCHW, dtype)
         _check_classes(y_N)
@@ -43,16 +41,14 @@ def read_batches(batches: Any, model: nn.Module) -> Iterator[Batch]:
         yield x_NCHW, y_N
 
 
-def _is_one_batch(batches: Any) -> bool:
-    return (
-        isinstance(batches, tuple | list)
-        and len(batches) == 2
-        and all(isinstance(part, Tensor) for part in batches)
-        and batches[1].dim() < batches[0].dim()
-    )
+def _is_one_batch(batches: object) -> bool:
+    if not isinstance(batches, tuple | list) or len(batches) != 2:
+        return False
+    x_NCHW, y_N = batches
+    return isinstance(x_NCHW, Tensor) and isinstance(y_N, Tensor) and y_N.dim() < x_NCHW.dim()
 
 
-def _iterated(batches: Any) -> Iterator[Any]:
+def _iterate(batches: object) -> Iterator[object]:
     if isinstance(batches, Dataset) and not isinstance(batches, IterableDataset):
         raise RequestError(
             f"preflight: got a data set ({type(batches).__name__}), {EXPECTED_BATCHES}: "
@@ -70,7 +66,7 @@ def _iterated(batches: Any) -> Iterator[Any]:
         raise RequestError(f"preflight: the batches cannot be read: {error_with_type(error)}") from error
 
 
-def _loader_copy(batches: Any) -> Any:
+def _loader_copy(batches: Iterable[object]) -> Iterable[object]:
     if not isinstance(batches, DataLoader):
         return batches
     twin = copy.copy(batches)
@@ -78,7 +74,7 @@ def _loader_copy(batches: Any) -> Any:
     return twin
 
 
-def _pair(batch: Any) -> Batch:
+def _pair(batch: object) -> Batch:
     if isinstance(batch, Mapping):
         names = ", ".join(map(str, batch))
         raise RequestError(
@@ -94,13 +90,16 @@ def _pair(batch: Any) -> Batch:
     if len(batch) != 2:
         hint = ": ((x, y) for x, y, *_ in loader)" if len(batch) > 2 else ""
         raise RequestError(f"preflight: got batches of {len(batch)} parts, {EXPECTED_BATCHES}{hint}")
-    for what, part in zip(("images", "labels"), batch, strict=True):
-        if not isinstance(part, Tensor):
-            hint = ": torch.from_numpy" if type(part).__module__ == "numpy" else ""
-            raise RequestError(
-                f"preflight: the {what} of a batch are {_type_with_article(part)}, {EXPECTED_BATCHES}{hint}"
-            )
-    return batch[0], batch[1]
+    return _tensor("images", batch[0]), _tensor("labels", batch[1])
+
+
+def _tensor(what: str, part: object) -> Tensor:
+    if isinstance(part, Tensor):
+        return part
+    hint = ": torch.from_numpy" if type(part).__module__ == "numpy" else ""
+    raise RequestError(
+        f"preflight: the {what} of a batch are {_type_with_article(part)}, {EXPECTED_BATCHES}{hint}"
+    )
 
 
 def _check_images(x_NCHW: Tensor, dtype: torch.dtype | None) -> None:
@@ -145,7 +144,7 @@ def _dtype_name(dtype: torch.dtype) -> str:
     return str(dtype).removeprefix("torch.")
 
 
-def _type_with_article(value: Any) -> str:
+def _type_with_article(value: object) -> str:
     name = type(value).__name__
     return f"{'an' if name[:1].lower() in 'aeiou' else 'a'} {name}"
 

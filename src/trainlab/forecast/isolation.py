@@ -4,7 +4,6 @@ import copy
 import random
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
-from typing import Any
 
 import numpy as np
 import torch
@@ -14,6 +13,9 @@ from torch.nn.parameter import is_lazy
 from torch.utils.data import DataLoader
 
 from trainlab.errors import RequestError, error_with_type
+
+Restore = Callable[[], object]
+"""Puts one thing back."""
 
 
 def copy_model(model: nn.Module) -> nn.Module:
@@ -35,18 +37,19 @@ def copy_model(model: nn.Module) -> nn.Module:
     own = unwrap_model(model)
     try:
         twin = copy.deepcopy(own, _detached_memo(own))
-    except Exception:  # whatever it is that cannot be copied: it is shared, and asked once more
+    except Exception:  # something in it cannot be copied, and is shared
         twin = _copy_what_can_be_copied(own)
     return _unwrap_children(twin)
 
 
-def unwrap_model(module: Any) -> nn.Module:
-    """What torch.compile or a parallel wrapper was put around."""
+def unwrap_model(module: nn.Module) -> nn.Module:
+    """The network inside torch.compile's or a parallel wrapper."""
     while True:
+        compiled = vars(module).get("_modules", {}).get("_orig_mod")
         if isinstance(module, DataParallel | DistributedDataParallel):
             module = module.module
-        elif isinstance(vars(module).get("_modules", {}).get("_orig_mod"), nn.Module):
-            module = module._orig_mod
+        elif isinstance(compiled, nn.Module):
+            module = compiled
         else:
             return module
 
@@ -73,9 +76,9 @@ def _copy_what_can_be_copied(model: nn.Module) -> nn.Module:
         raise RequestError(f"preflight: the network cannot be copied: {error_with_type(error)}") from error
 
 
-def _detached_memo(model: nn.Module) -> dict[int, Any]:
+def _detached_memo(model: nn.Module) -> dict[int, object]:
     """For deepcopy: tensors that a module keeps with their graph, which torch refuses to copy."""
-    memo: dict[int, Any] = {}
+    memo: dict[int, object] = {}
     for module in model.modules():
         for value in _tensors(vars(module).values(), 2):
             if not value.is_leaf:
@@ -83,7 +86,7 @@ def _detached_memo(model: nn.Module) -> dict[int, Any]:
     return memo
 
 
-def _tensors(values: Iterable[Any], depth: int) -> Iterable[Tensor]:
+def _tensors(values: Iterable[object], depth: int) -> Iterable[Tensor]:
     for value in values:
         if isinstance(value, Tensor):
             yield value
@@ -97,8 +100,6 @@ def floating_dtype(model: nn.Module) -> torch.dtype | None:
     """That of the network's first floating parameter."""
     return next((p.dtype for p in model.parameters() if p.is_floating_point()), None)
 
-
-Restore = Callable[[], object]
 
 SEARCHED_ATTRIBUTES = ("sampler", "batch_sampler", "dataset", "transform", "transforms", "collate_fn")
 """Attributes in which a loader's own generators are looked for."""
@@ -115,7 +116,7 @@ def preserve_global_state(*owners: object) -> Iterator[None]:
     """
     restore = [
         *_random_states(),
-        *_flags(),
+        _flags(),
         *(put_back for owner in owners for put_back in _generators(owner, SEARCH_DEPTH)),
     ]
     with ExitStack() as stack:
@@ -136,21 +137,21 @@ def _device_types() -> list[str]:
 def _random_states() -> list[Restore]:
     """Python's, NumPy's, and torch's on every device that has been used."""
     python, numpy, cpu = random.getstate(), np.random.get_state(), torch.get_rng_state()
-    found: list[Restore] = [
+    restores: list[Restore] = [
         lambda: random.setstate(python),
         lambda: np.random.set_state(numpy),
         lambda: torch.set_rng_state(cpu),
     ]
     if torch.cuda.is_available() and torch.cuda.is_initialized():
         cuda = torch.cuda.get_rng_state_all()
-        found.append(lambda: torch.cuda.set_rng_state_all(cuda))
+        restores.append(lambda: torch.cuda.set_rng_state_all(cuda))
     if torch.backends.mps.is_available():
         mps = torch.mps.get_rng_state()
-        found.append(lambda: torch.mps.set_rng_state(mps))
-    return found
+        restores.append(lambda: torch.mps.set_rng_state(mps))
+    return restores
 
 
-def _flags() -> list[Restore]:
+def _flags() -> Restore:
     """What a network's own forward pass, or an optimizer, may have set for the whole process."""
     dtype, precision, threads = (
         torch.get_default_dtype(),
@@ -174,23 +175,23 @@ def _flags() -> list[Restore]:
         for name, value in kernels.items():
             setattr(cudnn, name, value)
 
-    return [put_back]
+    return put_back
 
 
 def _generators(owner: object, depth: int) -> list[Restore]:
     """Generators in the attributes of `owner`, and of the samplers, data sets and transforms in it."""
-    found: list[Restore] = []
+    restores: list[Restore] = []
     for name, value in list(getattr(owner, "__dict__", {}).items()):
-        state = _restore_of(value)
-        if state is not None:
-            found.append(state)
+        restore = _generator_restore(value)
+        if restore is not None:
+            restores.append(restore)
         elif depth and (name in SEARCHED_ATTRIBUTES or isinstance(owner, DataLoader)):
-            inner: Iterable[Any] = value if isinstance(value, list | tuple) else [value]
-            found += [one for part in inner for one in _generators(part, depth - 1)]
-    return found
+            inner: Iterable[object] = value if isinstance(value, list | tuple) else [value]
+            restores += [restore for part in inner for restore in _generators(part, depth - 1)]
+    return restores
 
 
-def _restore_of(value: object) -> Restore | None:
+def _generator_restore(value: object) -> Restore | None:
     if isinstance(value, torch.Generator):
         state = value.get_state()
         return lambda: value.set_state(state)

@@ -1,10 +1,9 @@
-"""Runs become a phase diagram: where each lies, what theory says there, and what the forecast says of it."""
+"""From runs to a phase diagram: where each lies, what theory predicts there, and its forecast."""
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import nn
@@ -43,35 +42,43 @@ def build_phase_diagram(
 
     Raises RequestError where there is no such number, or depth is the same in all runs.
     """
-    done = {folder: RunFolder(folder).result() for folder in folders}
-    fates = {
-        f: phase_diagram.run_outcome(r.status, r.verdict.learned) for f, r in done.items() if r is not None
+    results = {folder: RunFolder(folder).result() for folder in folders}
+    outcomes = {
+        folder: phase_diagram.run_outcome(result.status, result.verdict.learned)
+        for folder, result in results.items()
+        if result is not None
     }
-    settings = {folder: RunFolder(folder).settings() for folder, fate in fates.items() if fate is not None}
+    settings = {
+        folder: RunFolder(folder).settings() for folder, outcome in outcomes.items() if outcome is not None
+    }
     scale = scale or _swept_scale(list(settings.values()))
-    values: dict[Path, Any] = {folder: flatten(of.to_plain()).get(scale) for folder, of in settings.items()}
-    wrong = next((value for value in values.values() if not _is_number(value)), 0)
-    if not _is_number(wrong):
-        raise RequestError(f"phase diagram: {scale}={wrong}, expected a number in every run")
-    if without := [of.axes["model"] for of in settings.values() if of.depth is None]:
+    values = {folder: _number_at(run_settings, scale) for folder, run_settings in settings.items()}
+    if without := [one.axes["model"] for one in settings.values() if one.depth is None]:
         raise RequestError(f"phase diagram: model={without[0]} has no depth, expected one in every run")
-    if len({of.depth for of in settings.values()}) < 2 or len(set(values.values())) < 2:
+    if len({one.depth for one in settings.values()}) < 2 or len(set(values.values())) < 2:
         raise RequestError(f"phase diagram: expected runs of several depths and several {scale}")
     if learns is None:
         forecasts = forecast_runs(settings, processes, paths, on_done) if processes else {}
         learns = {run_id: forecast.learns for run_id, forecast in forecasts.items()}
     with _one_thread():
-        one_of_each = {values[folder]: of for folder, of in settings.items()}
-        xi = {value: run_depth_scale(of) for value, of in one_of_each.items()}
+        run_with = {values[folder]: run_settings for folder, run_settings in settings.items()}
+        xi = {value: run_depth_scale(run_settings) for value, run_settings in run_with.items()}
         curve = _curve(next(iter(settings.values())), scale, sorted(xi))
-    places = [
+    points = [
         PhasePoint(
-            float(values[folder]), of.depth or 0, of.seed, str(fates[folder]), xi[values[folder]],
-            learns.get(folder.name),
+            float(values[folder]), run_settings.depth or 0, run_settings.seed, str(outcomes[folder]),
+            xi[values[folder]], learns.get(folder.name),
         )
-        for folder, of in settings.items()
+        for folder, run_settings in settings.items()
     ]  # fmt: skip
-    return PhaseDiagram(scale, tuple(places), tuple(curve), decision_threshold())
+    return PhaseDiagram(scale, tuple(points), tuple(curve), decision_threshold())
+
+
+def _number_at(settings: Settings, name: str) -> float:
+    value = flatten(settings.to_plain()).get(name)
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return value
+    raise RequestError(f"phase diagram: {name}={value}, expected a number in every run")
 
 
 @contextmanager
@@ -95,7 +102,7 @@ def run_depth_scale(settings: Settings) -> float | None:
     variances = hidden_variances(settings)
     if variances is None:
         return None
-    phi = instantiate(settings["activation"], ACTIVATION)()
+    phi = instantiate(settings.activation, ACTIVATION)()
     xi = mean_field.depth_scales(phi, *variances).xi_c
     if not math.isfinite(xi):
         slope = mean_field.chi1(phi, *variances)
@@ -105,22 +112,22 @@ def run_depth_scale(settings: Settings) -> float | None:
 
 def hidden_variances(settings: Settings) -> tuple[float, float] | None:
     """(σw², σb²) of the middle hidden layer: fan-in times the variance of its weights, that of its biases."""
-    if settings["norm_layer"]["layer"] is not None:
+    if settings.norm_layer.layer is not None:
         return None
-    initializer = instantiate(settings["init"], INIT)
+    initializer = instantiate(settings.init, INIT)
     if isinstance(initializer, MeanField):
         return initializer.sigma_w2, initializer.sigma_b2
     with torch.device("meta"):
-        network = networks.build_network(
-            settings, networks.input_shape_CHW(settings), settings["data"]["num_classes"]
-        )
+        # hidden layers are the same whatever the number of classes
+        classes = settings.data.num_classes or 2
+        network = networks.build_network(settings, networks.input_shape_CHW(settings), classes)
     layers = weight_layers(network)[:-1] or weight_layers(network)
     name, layer = layers[len(layers) // 2]
     std = _std(initializer, layer, negative_slopes(network)[name])
     return None if std is None else (fans(layer)[0] * std**2, 0.0)
 
 
-def _std(initializer: Any, layer: nn.Module, negative_slope: float) -> float | None:
+def _std(initializer: object, layer: nn.Module, negative_slope: float) -> float | None:
     if isinstance(initializer, VarianceScaling):
         return initializer.std(layer, negative_slope)
     return initializer.std if isinstance(initializer, Normal) else None
@@ -141,16 +148,12 @@ def _curve(settings: Settings, scale: str, values: Sequence[float]) -> list[tupl
 
 def _swept_scale(settings: Sequence[Settings]) -> str:
     """The one setting of the initializer that differs. Raises RequestError for none or several."""
-    flats = [flatten(of.to_plain()) for of in settings]
+    flats = [flatten(run_settings.to_plain()) for run_settings in settings]
     names = sorted(name for name in set().union(*flats) if name.startswith("init."))
-    differ = [name for name in names if len({of.get(name) for of in flats}) > 1]
+    differ = [name for name in names if len({flat.get(name) for flat in flats}) > 1]
     if len(differ) != 1:
         raise RequestError(
             f"phase diagram: the runs differ in {', '.join(differ) or 'no number of the initializer'}; "
             "say which is the scale, as in --scale init.sigma_w2"
         )
     return differ[0]
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
