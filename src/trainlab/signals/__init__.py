@@ -1,6 +1,7 @@
 """What is measured inside a network while it trains.
 
-`catalogue` names the quantities, `quantities` and `saturation` compute them, `sample` says on what part of a
-tensor, `capture` takes it from a training step's own passes, `recorder` turns a step into rows, `schedule`
-says at which steps.
+- `catalogue`: the quantities by name; `quantities`: how they are computed; `tensor_sampling`: on what part
+- `capture`: what a training step's own passes show, by hooks; `recorder`: from a step to rows
+- `wiring`: faults in how the network is put together; `label_probe`: do the labels follow from the images?
+- `measured_steps`: at which steps
 """

@@ -1,6 +1,6 @@
 """What one training step's own forward and backward pass show of each layer, taken by hooks.
 
-Hooks look and copy: they draw no random numbers, and what flows through the network is what it would be.
+Hooks read and copy: they draw no random numbers, and what flows through the network is unchanged.
 
 Legend: N images, P positions, F units, K classes; z pre-activations, a activations.
 """
@@ -8,14 +8,18 @@ Legend: N images, P positions, F units, K classes; z pre-activations, a activati
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from typing import TypeAlias
 
 import torch
 from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
 
 from trainlab.nn.layers import is_activation, weight_layers
 from trainlab.signals import label_probe, quantities, wiring
 from trainlab.signals.tensor_sampling import sample_NPF, to_wide
+
+Inputs: TypeAlias = tuple[Tensor, ...]
+"""The positional arguments of a module's forward."""
 
 SAMPLED_IMAGES, SAMPLED_VALUES = 32, 4096
 """Images of the batch, and about how many values of a tensor, that statistics are taken from."""
@@ -29,7 +33,7 @@ DEAD_IMAGES, DEAD_OBSERVATIONS = 128, 2048
 
 @dataclass
 class TensorTap:
-    """A tensor of a layer, and its gradient once it has come: a sample of each, and the true size."""
+    """A tensor of a layer, and its gradient once it was computed: a sample of each, and the true size."""
 
     features_last: bool
     x_NPF: Tensor
@@ -38,7 +42,7 @@ class TensorTap:
 
     @classmethod
     def attach(cls, x: Tensor, features_last: bool) -> "TensorTap":
-        """Samples x, and its gradient when the backward pass gets there."""
+        """Samples x now, and its gradient in the backward pass."""
         tap = cls(features_last, _wide_sample(x.detach(), features_last), x.numel())
         if x.requires_grad:
             x.register_hook(tap._take_gradient)
@@ -55,7 +59,7 @@ def _wide_sample(x: Tensor, features_last: bool) -> Tensor:
 
 @dataclass
 class LayerCapture:
-    """What was seen of one weight layer; `activation` is the module that follows, if one does."""
+    """What was captured of one weight layer; `activation` is the module that follows, if one does."""
 
     name: str
     layer: nn.Module
@@ -74,11 +78,11 @@ class LayerCapture:
         """Whether units are a tensor's last axis (a dense layer's), not its second (a convolution's)."""
         return self.weight.dim() == 2
 
-    def see_preactivation(self, z: Tensor) -> None:
+    def capture_preactivation(self, z: Tensor) -> None:
         """What enters the activation; of a layer without one, its output."""
         self.z = TensorTap.attach(z, self.features_last)
 
-    def see_activation(self, a: Tensor) -> None:
+    def capture_activation(self, a: Tensor) -> None:
         """What leaves the activation."""
         self.a = TensorTap.attach(a, self.features_last)
         many_NPF = sample_NPF(a.detach(), self.features_last, DEAD_IMAGES, DEAD_OBSERVATIONS)
@@ -101,7 +105,7 @@ class OutputCapture:
 
 @dataclass
 class Capture:
-    """Hooks on `network` for one forward pass, and what they saw: `layers` in forward order, and both ends.
+    """Hooks on `network` for one forward pass, and what they captured: `layers` in forward order, both ends.
 
     An activation belongs to the weight layer that ran last before it. Of a layer that runs several times the
     first time counts, and of several forward passes the first.
@@ -119,7 +123,7 @@ class Capture:
         self.left_over: wiring.LeftOverGradient | None = None
         self._waiting: tuple[LayerCapture, Tensor, Tensor] | None = None  # for an activation: input, output
         self._inside: dict[nn.Module, LayerCapture] = {}
-        self._handles: list[Any] = []
+        self._handles: list[RemovableHandle] = []
         for name, layer in weight_layers(self.network):
             self._hook(layer.register_forward_hook, partial(self._after_layer, name or "network"))
         for name, module in self.network.named_modules():
@@ -130,41 +134,45 @@ class Capture:
         self._hook(self.network.register_forward_hook, self._after_network)
 
     def remove(self) -> None:
-        """Takes the hooks off the modules; what has been seen stays."""
+        """Takes the hooks off the modules; what was captured stays."""
         self.unregistered.remove()
         if self.left_over is not None:
             self.left_over.remove()
         while self._handles:
             self._handles.pop().remove()
 
-    def _hook(self, register: Callable[[Any], Any], look: Callable[..., None]) -> None:
-        def hook(*seen: Any) -> None:
+    def _hook(
+        self, register: Callable[[Callable[..., None]], RemovableHandle], capture: Callable[..., None]
+    ) -> None:
+        """Calls `capture` in the first forward pass with gradients."""
+
+        def hook(*arguments: object) -> None:
             if self.output is None and torch.is_grad_enabled():
                 with torch.no_grad():
-                    look(*seen)
+                    capture(*arguments)
 
         self._handles.append(register(hook))
 
-    def _after_layer(self, name: str, layer: nn.Module, inputs: tuple, output: Any) -> None:
+    def _after_layer(self, name: str, layer: nn.Module, inputs: Inputs, output: object) -> None:
         self._settle()
-        if isinstance(output, Tensor) and all(name != seen.name for seen in self.layers):
+        if isinstance(output, Tensor) and all(name != captured.name for captured in self.layers):
             self.layers.append(LayerCapture(name, layer))
             self._waiting = self.layers[-1], inputs[0], output
 
-    def _before_activation(self, module: nn.Module, inputs: tuple) -> None:
+    def _before_activation(self, module: nn.Module, inputs: Inputs) -> None:
         if self._waiting is not None:
-            seen, _, _ = self._waiting
+            captured, _, _ = self._waiting
             self._waiting = None
-            seen.activation = module
-            seen.see_preactivation(inputs[0])
-            self._inside[module] = seen
+            captured.activation = module
+            captured.capture_preactivation(inputs[0])
+            self._inside[module] = captured
 
-    def _after_activation(self, module: nn.Module, inputs: tuple, output: Any) -> None:
-        seen = self._inside.pop(module, None)
-        if seen is not None and isinstance(output, Tensor):
-            seen.see_activation(output)
+    def _after_activation(self, module: nn.Module, inputs: Inputs, output: object) -> None:
+        captured = self._inside.pop(module, None)
+        if captured is not None and isinstance(output, Tensor):
+            captured.capture_activation(output)
 
-    def _before_network(self, network: nn.Module, inputs: tuple) -> None:
+    def _before_network(self, network: nn.Module, inputs: Inputs) -> None:
         self.unregistered.inside = True
         if inputs and isinstance(inputs[0], Tensor) and inputs[0].is_floating_point():
             self.input_NPC = to_wide(
@@ -174,7 +182,7 @@ class Capture:
             if len(inputs[0]) >= label_probe.FEWEST_IMAGES:
                 self.features_ND = label_probe.pixel_features(inputs[0])
 
-    def _after_network(self, network: nn.Module, inputs: tuple, output: Any) -> None:
+    def _after_network(self, network: nn.Module, inputs: Inputs, output: object) -> None:
         waiting = self._waiting
         self._settle()
         self.unregistered.inside = False
@@ -190,13 +198,17 @@ class Capture:
     def _watch_left_over(self) -> None:
         """Of the last layer that trains; processes that share their gradients change them on the way."""
         shared = torch.distributed.is_available() and torch.distributed.is_initialized()
-        trained = [seen.weight for seen in self.layers if seen.weight.requires_grad and seen.weight.is_leaf]
+        trained = [
+            captured.weight
+            for captured in self.layers
+            if captured.weight.requires_grad and captured.weight.is_leaf
+        ]
         if trained and not shared:
             self.left_over = wiring.LeftOverGradient(trained[-1])
 
     def _settle(self) -> None:
         """The layer that waited has no activation: its pre-activation is its output."""
         if self._waiting is not None:
-            seen, _, output = self._waiting
+            captured, _, output = self._waiting
             self._waiting = None
-            seen.see_preactivation(output)
+            captured.capture_preactivation(output)

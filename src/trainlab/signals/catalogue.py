@@ -1,4 +1,4 @@
-"""The quantities in `signals.parquet`, by name: what a figure or a verdict may ask for. Needs no torch.
+"""The quantities in `signals.parquet`, by name, for figures, verdicts and claims. Needs no torch.
 
 A row is (step, layer, quantity, value). Step s sees the weights after s updates and batch s, as training
 sees them (dropout on, BatchNorm on the batch). `layer` is the name of a weight layer in the network, or

@@ -1,10 +1,9 @@
-"""Do the labels follow from the images? A reference on the measured batch alone, held against permuted
-labels.
+"""Do the labels follow from the images? A classifier on the measured batch, compared with permuted labels.
 
 Each image of the batch is classified by a kernel ridge regression on the batch's others (leave one out), and
 again with the labels permuted. Nothing is kept between steps, no random state of torch is touched: the
-numbers of a resumed run are those of a run that was never stopped. They say nothing by one step: `diagnosis`
-adds them up over all measured ones.
+numbers of a resumed run are those of a run that was never stopped. One step's numbers mean nothing:
+`diagnosis` adds them up over all measured ones.
 
 Legend: N images, D features, K classes, R permutations.
 """
@@ -14,8 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 MOST_IMAGES = 64
-"""Images of a batch that are taken: the cost grows with their third power (64 cost one or two
-milliseconds)."""
+"""Images of a batch that are taken: the cost grows with their third power (64 take one or two ms)."""
 
 FEWEST_IMAGES = 16
 """In a smaller batch most images have no other of their class beside them."""
@@ -46,8 +44,7 @@ def pixel_features(x: Tensor, most: int = MOST_IMAGES) -> Tensor:
 
 
 def labels_from_gradient(grad_NK: Tensor) -> Tensor | None:
-    """y_N out of the gradient of a cross-entropy by the logits, (softmax − one-hot) / N; None of another
-    loss.
+    """y_N from the gradient of a cross-entropy by the logits, (softmax − one-hot) / N; None of another loss.
 
     Softmax pulls every other class down: one entry of a row is negative, and that is the label's.
     """
@@ -59,11 +56,11 @@ def labels_from_gradient(grad_NK: Tensor) -> Tensor | None:
 
 
 def probe_labels(x_ND: Tensor, y_N: Tensor, classes: int) -> tuple[Tensor, Tensor]:
-    """Shares of the images that the others classify rightly: by the labels as they are, and permuted.
+    """Shares of the images that the others classify correctly: by the labels as they are, and permuted.
 
     Kernel ridge regression with k(a, b) = exp(−|a − b|² / median), on centred one-hot labels; left out one
     at a time without solving N times: f_i = y_i − α_i / (K + λ)⁻¹_ii (Rasmussen & Williams 2006, eq. 5.12).
-    Images that are in the batch twice are not asked for: their copy would tell.
+    Images that are in the batch twice are left out: their copy would give them away.
     """
     distances_NN = torch.cdist(x_ND, x_ND).square()
     width = distances_NN.median().clamp(min=1e-12)

@@ -19,6 +19,15 @@ QUANTILES_FROM = 1024
 CONSTANT = 4 * torch.finfo(torch.float32).eps
 """Relative range up to which a unit's activation counts as constant: float32's rounding."""
 
+FLAT_SLOPE = 0.05
+"""A slope counts as flat up to this share of the activation's steepest; the number is ours."""
+
+VANISHED_SLOPE = 1e-3
+"""A side is a flat tail only where the slope goes on to vanish: at |z| = 100 it is below this share."""
+
+FlatTails = tuple[float, float]
+"""(low, high): the activation is flat for z ≤ low and for z ≥ high; infinite where it has no such tail."""
+
 
 def mean(x: Tensor) -> Tensor:
     """Mean over all values, in their unit."""
@@ -45,7 +54,7 @@ def quantiles(x: Tensor, levels: Iterable[float]) -> tuple[Tensor, ...]:
 def saturated_fraction(z: Tensor, tails: tuple[float, float]) -> Tensor:
     """Fraction 0..1 of pre-activations on the flat tails: z ≤ tails[0] or z ≥ tails[1].
 
-    The tails are `saturation.flat_tails` of the activation. Saturation as in Glorot & Bengio 2010,
+    The tails are `flat_tails` of the activation. Saturation as in Glorot & Bengio 2010,
     section 3: units at an asymptote, where little gradient passes.
     """
     low, high = tails
@@ -142,16 +151,6 @@ def majority_share(logits_NK: Tensor) -> Tensor:
 def _if_finite(x: Tensor, value: Tensor) -> Tensor:
     """`value`, or NaN where any of x is not finite (0 · ∞ is NaN): comparisons and ranks would hide it."""
     return value + 0 * x.sum(dtype=wide_dtype(x.device))
-
-
-FLAT_SLOPE = 0.05
-"""A slope counts as flat up to this share of the activation's steepest; the number is ours."""
-
-VANISHED_SLOPE = 1e-3
-"""A side is a flat tail only where the slope goes on to vanish: at |z| = 100 it is below this share."""
-
-FlatTails = tuple[float, float]
-"""(low, high): the activation is flat for z ≤ low and for z ≥ high; infinite where it has no such tail."""
 
 
 def flat_tails(activation: nn.Module) -> FlatTails | None:

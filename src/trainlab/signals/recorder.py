@@ -1,6 +1,7 @@
 """One training step becomes rows (layer, quantity, value), from the step's own forward and backward pass."""
 
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -11,6 +12,9 @@ from trainlab.signals.capture import Capture, LayerCapture, OutputCapture, Tenso
 from trainlab.signals.catalogue import NETWORK, QUANTILE_LEVELS
 from trainlab.signals.quantities import FlatTails, flat_tails
 from trainlab.signals.tensor_sampling import to_wide, wide_dtype
+
+LayerQuantities: TypeAlias = dict[tuple[str, str], Tensor]
+"""Values by (layer, quantity)."""
 
 
 @dataclass(frozen=True)
@@ -26,7 +30,7 @@ class _BeforeUpdate:
     """Weights and weight gradients of each layer, between the backward pass and the update."""
 
     weights: dict[str, Tensor] = field(default_factory=dict)
-    values: dict[tuple[str, str], Tensor] = field(default_factory=dict)
+    values: LayerQuantities = field(default_factory=dict)
     grad_scale: float = 1.0
 
 
@@ -70,37 +74,39 @@ class SignalRecorder:
             return
         self._capture.remove()
         self._before = before = _BeforeUpdate(grad_scale=grad_scale)
-        for seen in self._capture.layers:
-            before.weights[seen.name] = seen.weight.detach().clone()
-            before.values |= _weight_quantities(seen)
+        for captured in self._capture.layers:
+            before.weights[captured.name] = captured.weight.detach().clone()
+            before.values |= _weight_quantities(captured)
         if self._capture.left_over is not None and (share := self._capture.left_over.share()) is not None:
             before.values[NETWORK, "gradient_left_over"] = share
 
     @torch.no_grad()
     def finish(self, loss: Tensor | None = None) -> Measurement:
-        """The rows of the step; the hooks are gone. Empty where no forward pass was seen."""
+        """The rows of the step; the hooks are gone. Empty where there was no forward pass."""
         capture, before = self._capture, self._before
         self.cancel()
         if capture is None:
             return Measurement([], {})
         scale = before.grad_scale if before else 1.0
-        values: dict[tuple[str, str], Tensor] = {}
-        for seen in capture.layers:
-            values |= self._of_signal(seen, scale)
-            values |= _weight_quantities(seen) if before is None else _update_quantities(seen, before)
+        values: LayerQuantities = {}
+        for captured in capture.layers:
+            values |= self._signal_quantities(captured, scale)
+            values |= _weight_quantities(captured) if before is None else _update_quantities(captured, before)
         if loss is not None:
             values[NETWORK, "loss"] = to_wide(loss.detach())
         if capture.input_NPC is not None:
             values |= _input_quantities(capture.input_NPC)
         if capture.output is not None:
             values |= _gradient_quantities(capture.output, scale)
-        values |= self._of_wiring(capture)
+        values |= self._wiring_quantities(capture)
         if before is not None:
             values |= {key: value for key, value in before.values.items() if key[0] == NETWORK}
-        preactivations = {seen.name: seen.z.x_NPF for seen in capture.layers if seen.z is not None}
+        preactivations = {
+            captured.name: captured.z.x_NPF for captured in capture.layers if captured.z is not None
+        }
         return Measurement(_read_values(values), preactivations)
 
-    def _of_wiring(self, capture: Capture) -> dict[tuple[str, str], Tensor]:
+    def _wiring_quantities(self, capture: Capture) -> LayerQuantities:
         values = {**capture.images, **wiring.batchnorm_quantities(self.network)}
         if capture.output is not None:
             values |= {**wiring.output_quantities(capture.output.logits_NK), **_label_quantities(capture)}
@@ -114,20 +120,20 @@ class SignalRecorder:
             self._capture.remove()
         self._capture = self._before = None
 
-    def _of_signal(self, seen: LayerCapture, scale: float) -> dict[tuple[str, str], Tensor]:
+    def _signal_quantities(self, captured: LayerCapture, scale: float) -> LayerQuantities:
         values: dict[str, Tensor] = {}
-        if seen.z is not None:
-            values |= _tap_quantities("preactivation", seen.z, scale)
-            values["correlation"] = quantities.correlation(seen.z.x_NPF)
-            tails = self._tails_of(seen.activation)
+        if captured.z is not None:
+            values |= _tap_quantities("preactivation", captured.z, scale)
+            values["correlation"] = quantities.correlation(captured.z.x_NPF)
+            tails = self._flat_tails(captured.activation)
             if tails is not None:
-                values["saturated"] = quantities.saturated_fraction(seen.z.x_NPF, tails)
-        if seen.a is not None and seen.dead is not None:
-            values |= _tap_quantities("activation", seen.a, scale)
-            values["dead"] = seen.dead
-        return {(seen.name, quantity): value for quantity, value in values.items()}
+                values["saturated"] = quantities.saturated_fraction(captured.z.x_NPF, tails)
+        if captured.a is not None and captured.dead is not None:
+            values |= _tap_quantities("activation", captured.a, scale)
+            values["dead"] = captured.dead
+        return {(captured.name, quantity): value for quantity, value in values.items()}
 
-    def _tails_of(self, activation: nn.Module | None) -> FlatTails | None:
+    def _flat_tails(self, activation: nn.Module | None) -> FlatTails | None:
         if activation is None:
             return None
         if activation not in self._tails:
@@ -145,30 +151,33 @@ def _tap_quantities(name: str, tap: TensorTap, scale: float) -> dict[str, Tensor
     return values
 
 
-def _weight_quantities(seen: LayerCapture) -> dict[tuple[str, str], Tensor]:
+def _weight_quantities(captured: LayerCapture) -> LayerQuantities:
     """A frozen layer has no gradient, and no row for it."""
-    trainable = torch.full((), float(seen.weight.requires_grad), device=seen.weight.device)
-    values = {(seen.name, "weight_norm"): quantities.norm(seen.weight), (seen.name, "trainable"): trainable}
-    G, U, K = weight_matrices_shape(seen.layer)
+    trainable = torch.full((), float(captured.weight.requires_grad), device=captured.weight.device)
+    values = {
+        (captured.name, "weight_norm"): quantities.norm(captured.weight),
+        (captured.name, "trainable"): trainable,
+    }
+    G, U, K = weight_matrices_shape(captured.layer)
     if U == 1:  # each channel has a kernel of its own: the units are the groups
         G, U = 1, G
     if U > 1:
-        values[seen.name, "unit_spread"] = quantities.unit_spread(seen.weight.reshape(G, U, K))
-    grad = seen.weight.grad
+        values[captured.name, "unit_spread"] = quantities.unit_spread(captured.weight.reshape(G, U, K))
+    grad = captured.weight.grad
     if grad is not None:
         size = quantities.norm(grad)
-        values[seen.name, "weight_grad_norm"] = size
-        values[seen.name, "weight_grad_rms"] = size / grad.numel() ** 0.5
+        values[captured.name, "weight_grad_norm"] = size
+        values[captured.name, "weight_grad_rms"] = size / grad.numel() ** 0.5
     return values
 
 
-def _update_quantities(seen: LayerCapture, before: _BeforeUpdate) -> dict[tuple[str, str], Tensor]:
-    ratio = quantities.update_ratio(before.weights[seen.name], seen.weight)
-    of_layer = {key: value for key, value in before.values.items() if key[0] == seen.name}
-    return {**of_layer, (seen.name, "update_ratio"): ratio}
+def _update_quantities(captured: LayerCapture, before: _BeforeUpdate) -> LayerQuantities:
+    ratio = quantities.update_ratio(before.weights[captured.name], captured.weight)
+    of_layer = {key: value for key, value in before.values.items() if key[0] == captured.name}
+    return {**of_layer, (captured.name, "update_ratio"): ratio}
 
 
-def _input_quantities(x_NPC: Tensor) -> dict[tuple[str, str], Tensor]:
+def _input_quantities(x_NPC: Tensor) -> LayerQuantities:
     return {
         (NETWORK, "input_mean"): quantities.mean(x_NPC),
         (NETWORK, "input_std"): quantities.std(x_NPC),
@@ -176,7 +185,7 @@ def _input_quantities(x_NPC: Tensor) -> dict[tuple[str, str], Tensor]:
     }
 
 
-def _gradient_quantities(output: OutputCapture, scale: float) -> dict[tuple[str, str], Tensor]:
+def _gradient_quantities(output: OutputCapture, scale: float) -> LayerQuantities:
     values = {(NETWORK, "majority_share"): quantities.majority_share(output.logits_NK)}
     if output.layer is not None and output.a_NF is not None and output.grad_NK is not None:
         # the loss is the batch's mean: an image's own gradient is N times its part
@@ -199,11 +208,11 @@ def _label_quantities(capture: Capture) -> dict[str, Tensor]:
     return {"probe_images": images, "probe_accuracy": right, "probe_permuted": permuted}
 
 
-def _read_values(values: dict[tuple[str, str], Tensor]) -> list[tuple[str, str, float]]:
+def _read_values(values: LayerQuantities) -> list[tuple[str, str, float]]:
     """All numbers in one transfer from the device."""
     if not values:
         return []
     device = next(iter(values.values())).device
-    kind = wide_dtype(device)
-    numbers = torch.stack([value.to(device, kind) for value in values.values()]).tolist()
+    dtype = wide_dtype(device)
+    numbers = torch.stack([value.to(device, dtype) for value in values.values()]).tolist()
     return [(layer, quantity, number) for (layer, quantity), number in zip(values, numbers, strict=True)]

@@ -1,10 +1,9 @@
-"""How a network is wired and fed, as far as one training step shows it: faults that no layer's numbers tell.
+"""How a network is wired and fed, as far as one training step shows it: faults that no layer's numbers show.
 
 Legend: N images, C channels, H × W pixels, K classes.
 """
 
 from collections.abc import Callable, Mapping
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -28,12 +27,12 @@ class UnregisteredLayers:
         self.inside = False
         self._own = set(network.modules())
         self._found: set[nn.Module] = set()
-        self._handle = register_module_forward_hook(self._look)
+        self._handle = register_module_forward_hook(self._count)
 
     def __len__(self) -> int:
         return len(self._found)
 
-    def _look(self, module: nn.Module, *_: Any) -> None:
+    def _count(self, module: nn.Module, *_: object) -> None:
         if (
             self.inside
             and module not in self._own
@@ -42,7 +41,7 @@ class UnregisteredLayers:
             self._found.add(module)
 
     def remove(self) -> None:
-        """Modules are called without a look again."""
+        """Stops counting."""
         self._handle.remove()
 
 
@@ -59,7 +58,7 @@ class LeftOverGradient:
         self._new = grad.detach().clone()
 
     def remove(self) -> None:
-        """The weight carries no hook again."""
+        """Takes the hook off the weight."""
         self._handle.remove()
 
     def share(self) -> Tensor | None:
