@@ -3,7 +3,6 @@
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import polars as pl
 
@@ -40,11 +39,11 @@ def measure(
     todo.sort(key=lambda folder: found[folder][1].seed or 0)  # cut short, it has seen every setting
     done = 0
 
-    def keep(run_id: str, said: RunForecast | None) -> None:
+    def keep(run_id: str, forecast: RunForecast | None) -> None:
         nonlocal done
         done += 1
-        if said is not None:
-            rows[run_id] = _row(folders[run_id], *found[folders[run_id]], said)
+        if forecast is not None:
+            rows[run_id] = _row(folders[run_id], *found[folders[run_id]], forecast)
         if done % AT_ONCE == 0 or done == len(todo):
             _write(rows.values(), table)
             print(f"{done} of {len(todo)}", flush=True)
@@ -84,44 +83,46 @@ def _runs(roots: Iterable[Path]) -> dict[Path, tuple[str, Result]]:
     """Every run of claims and grid that has a verdict, once, with the claim or sweep it was made for."""
     found: dict[str, tuple[Path, str, Result]] = {}
     for root in roots:
-        of = {run_id: group for group in groups(root) for run_id in read_group(root, group)}
+        group_of = {run_id: group for group in groups(root) for run_id in read_group(root, group)}
         for name in run_folder_names(root):
             result = RunFolder(root / name).result()
             if result is None or result.verdict.learned is None or name in found:
                 continue
-            group = of.get(name) or str(result.group)
+            group = group_of.get(name) or str(result.group)
             if group in GRID_GROUPS or group.startswith("claim-"):
                 found[name] = (root / name, group, result)
     return {folder: (group, result) for folder, group, result in found.values()}
 
 
-def _row(folder: Path, group: str, result: Result, said: RunForecast) -> dict[str, Any]:
-    settings = read_settings(folder)
+def _row(folder: Path, group: str, result: Result, forecast: RunForecast) -> dict[str, object]:
+    settings = RunFolder(folder).settings()
     return {
         "run_id": folder.name,
         "setting": setting(folder, result),
         "group": group.removesuffix("-tuning"),
-        **{axis: settings["axes"][axis] for axis in AXES},
-        "sigma_w2": settings["init"].get("sigma_w2"),
-        "width": settings["width"],
-        "lr": settings["optimizer"]["lr"],
-        "batch_size": settings["data"]["batch_size"],
+        **{axis: settings.axes[axis] for axis in AXES},
+        "sigma_w2": settings.init.arguments.get("sigma_w2"),
+        "width": settings.width,
+        "lr": settings.optimizer.lr,
+        "batch_size": settings.data.batch_size,
         "steps": result.steps,
         "seed": result.seed,
         "status": result.status,
         "learned": result.verdict.learned,
         "cause": result.verdict.cause,
         "test_acc": _rounded(result.metrics.get("test/acc")),
-        "learns": _rounded(said.learns),
-        "expected_cause": said.cause,
-        "seconds": round(said.seconds, 2),
+        "learns": _rounded(forecast.learns),
+        "expected_cause": forecast.cause,
+        "seconds": round(forecast.seconds, 2),
         "copy": result.data["copy"],
         "commit": (result.git.get("commit") or "")[:7],
     }
 
 
-def _write(rows: Iterable[Mapping[str, Any]], table: Path) -> None:
-    ordered: Sequence[Mapping[str, Any]] = sorted(rows, key=lambda row: (row["group"], row["run_id"]))
+def _write(rows: Iterable[Mapping[str, object]], table: Path) -> None:
+    ordered: Sequence[Mapping[str, object]] = sorted(
+        rows, key=lambda row: (str(row["group"]), str(row["run_id"]))
+    )
     pl.DataFrame(ordered, infer_schema_length=None).write_csv(table)
 
 

@@ -3,13 +3,13 @@
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import polars as pl
 
 from experiments.forecast.measure import load
 from experiments.preflight import cross_validation
+from experiments.preflight.metrics import Results, Scores
 from experiments.preflight.table import TABLE as ZOO
 from experiments.rendering import render_template, round_numbers
 from trainlab.figures.reliability_diagram import reliability_plot
@@ -36,8 +36,8 @@ def write() -> None:
     RESULTS.write_text(json.dumps(results, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     README.write_text(readme(results), encoding="utf-8")
     rows = cross_validation.reliability(cross_validation.labels(runs), runs["probability"].to_numpy())
-    said = f"{len(runs)} runs of claims and grid, none of which the forecast was fitted on"
-    save(reliability_plot(rows, "Said before training, and what came of it", said), PICTURE)
+    subtitle = f"{len(runs)} runs of claims and grid, none of which the forecast was fitted on"
+    save(reliability_plot(rows, "Said before training, and what came of it", subtitle), PICTURE)
     print(verdict(results))
 
 
@@ -60,7 +60,7 @@ def collections_of(runs: pl.DataFrame) -> dict[str, str]:
     return {group: MADE_FOR.get(group, kinds.get(group, "other runs")) for group in set(runs["group"])}
 
 
-def scored(runs: pl.DataFrame) -> dict[str, Any]:
+def scored(runs: pl.DataFrame) -> Scores:
     """The scores of all runs together, by each of `BY`, and the worst errors."""
     return {
         "runs": len(runs),
@@ -76,7 +76,7 @@ def scored(runs: pl.DataFrame) -> dict[str, Any]:
     }
 
 
-def _judged(runs: pl.DataFrame) -> dict[str, Any]:
+def _judged(runs: pl.DataFrame) -> Scores:
     """`score.judged`, with how often it was right and the interval of that, one setting a unit.
 
     Seeds of a setting are right or wrong together more often than not: n is the number of settings.
@@ -92,14 +92,14 @@ def _judged(runs: pl.DataFrame) -> dict[str, Any]:
     }
 
 
-def _by(runs: pl.DataFrame, name: str) -> dict[str, Any]:
+def _by(runs: pl.DataFrame, name: str) -> Scores:
     order = [*DEPTHS, "49 and more", "lenet5"]
     parts = {str(level): part for (level,), part in runs.group_by(name) if len(part) >= LARGE}
     key: Callable[[str], tuple] = lambda level: (order.index(level) if level in order else 0, level)  # noqa: E731
     return {level: _judged(parts[level]) for level in sorted(parts, key=key)}
 
 
-def _worst(runs: pl.DataFrame) -> list[dict[str, Any]]:
+def _worst(runs: pl.DataFrame) -> list[Scores]:
     """The most confident errors, one of each setting, with how many seeds it has and how many were wrong."""
     error = (pl.col("probability") - pl.col("learned").cast(pl.Float64)).abs()
     wrong = (pl.col("probability") >= pl.col("threshold")) != pl.col("learned")
@@ -118,7 +118,7 @@ _SHOWN = (
 )  # fmt: skip
 
 
-def readme(results: Mapping[str, Any]) -> str:
+def readme(results: Results) -> str:
     """The whole README.md."""
     parts = {
         "verdict": verdict(results),
@@ -129,19 +129,19 @@ def readme(results: Mapping[str, Any]) -> str:
     return render_template(HERE / "README.template.md", parts)
 
 
-def verdict(results: Mapping[str, Any]) -> str:
+def verdict(results: Results) -> str:
     """How often it was right, in sentences."""
-    of = results["all"]
+    scores = results["all"]
     return (
-        f"{results['runs']} runs of {of['settings']} settings, {results['learned']} of which learned. The "
-        f"forecast was right about **{of['right']:.1%}** ({of['low']:.1%} to {of['high']:.1%}). It named "
-        f"{of['recall']:.1%} of the runs that did not learn ({of['missed']} missed), with "
-        f"{of['false_alarms']:.1%} false alarms ({of['alarms']} of those that learned); AUROC "
-        f"{of['auroc']:.3f}, Brier {of['brier']:.3f}."
+        f"{results['runs']} runs of {scores['settings']} settings, {results['learned']} of which learned. "
+        f"The forecast was right about **{scores['right']:.1%}** ({scores['low']:.1%} to {scores['high']:.1%}). "
+        f"It named {scores['recall']:.1%} of the runs that did not learn ({scores['missed']} missed), with "
+        f"{scores['false_alarms']:.1%} false alarms ({scores['alarms']} of those that learned); AUROC "
+        f"{scores['auroc']:.3f}, Brier {scores['brier']:.3f}."
     )
 
 
-def table_by(results: Mapping[str, Any]) -> str:
+def table_by(results: Results) -> str:
     """A line for each level with runs enough."""
     lines = [
         "| | runs | settings | learned | right | AUROC | recall | false alarms | Brier |",
@@ -149,11 +149,13 @@ def table_by(results: Mapping[str, Any]) -> str:
         f"| **all** | {_cells(results['all'])} |",
     ]
     for name, levels in results["by"].items():
-        lines += [f"| {name.replace('_', ' ')}: {level} | {_cells(of)} |" for level, of in levels.items()]
+        lines += [
+            f"| {name.replace('_', ' ')}: {level} | {_cells(scores)} |" for level, scores in levels.items()
+        ]
     return "\n".join(lines)
 
 
-def table_of_worst(results: Mapping[str, Any]) -> str:
+def table_of_worst(results: Results) -> str:
     """A line for each setting."""
     lines = ["| said | learned | test accuracy | setting | made for |", "|---:|---|---:|---|---|"]
     for row in results["worst"]:
@@ -167,7 +169,7 @@ def table_of_worst(results: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _measured(results: Mapping[str, Any]) -> str:
+def _measured(results: Results) -> str:
     seconds = results["seconds"]
     return (
         f"One forecast took {seconds['median']:.1f} s of processor time in the median, "
@@ -179,14 +181,14 @@ def _measured(results: Mapping[str, Any]) -> str:
     )
 
 
-def _cells(of: Mapping[str, Any]) -> str:
+def _cells(scores: Scores) -> str:
     def shown(name: str, form: str = ".1%") -> str:
-        value = of[name]
+        value = scores[name]
         return "–" if value is None or np.isnan(value) else f"{value:{form}}"
 
-    learned = of["alarms"] + of["passed"]
-    right = f"{of['right']:.1%} ({of['low']:.0%} … {of['high']:.0%})"
+    learned = scores["alarms"] + scores["passed"]
+    right = f"{scores['right']:.1%} ({scores['low']:.0%} … {scores['high']:.0%})"
     return (
-        f"{of['runs']} | {of['settings']} | {learned / of['runs']:.0%} | {right} | {shown('auroc', '.3f')} "
-        f"| {shown('recall')} | {shown('false_alarms')} | {shown('brier', '.3f')}"
+        f"{scores['runs']} | {scores['settings']} | {learned / scores['runs']:.0%} | {right} "
+        f"| {shown('auroc', '.3f')} | {shown('recall')} | {shown('false_alarms')} | {shown('brier', '.3f')}"
     )

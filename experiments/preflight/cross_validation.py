@@ -10,7 +10,6 @@ Legend: R runs, F features.
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import polars as pl
@@ -20,6 +19,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 
 from trainlab.forecast.features import FEATURE_NAMES
+from trainlab.forecast.logistic_model import Coefficients, FeatureWeight
 
 Array = NDArray[np.float64]
 FAMILIES = (
@@ -55,16 +55,17 @@ class Fit:
         z_R = ((matrix(runs, self.columns) - self.mean_F) / self.scale_F) @ self.weight_F + self.intercept
         return 1 / (1 + np.exp(-z_R))
 
-    def coefficients(self) -> dict[str, Any]:
-        """As `coefficients.json` holds them."""
+    def coefficients(self, border: list[float]) -> Coefficients:
+        """As `coefficients.json` holds them, with the border of "cannot tell"."""
         rows = zip(self.columns, self.weight_F, self.mean_F, self.scale_F, strict=True)
+        features: dict[str, FeatureWeight] = {
+            name: {"weight": _rounded(w), "mean": _rounded(m), "scale": _rounded(s)} for name, w, m, s in rows
+        }
         return {
             "intercept": _rounded(self.intercept),
             "threshold": _rounded(self.threshold),
-            "features": {
-                name: {"weight": _rounded(w), "mean": _rounded(m), "scale": _rounded(s)}
-                for name, w, m, s in rows
-            },
+            "border": border,
+            "features": features,
         }
 
 

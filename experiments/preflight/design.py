@@ -14,7 +14,7 @@ over all axes and over activation, depth, data and optimizer alone, and by a fit
 import random
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TypeVar
 
 SEEDS_OF_EVERY = 8
 """One point in so many is trained with two seeds more."""
@@ -22,7 +22,9 @@ SEEDS_OF_EVERY = 8
 REPEAT_EVERY = 6
 """One run in so many is trained again on other images."""
 
-Weighted = Mapping[Any, float]
+T = TypeVar("T")
+Weighted = Mapping[str, float]
+WeightedCounts = Mapping[int, float]
 
 ACTIVATIONS: Weighted = {
     "relu": 4, "sigmoid": 4, "tanh": 4, "gelu": 2, "selu": 2, "softplus": 2, "softsign": 2, "elu": 2,
@@ -51,8 +53,8 @@ MODELS: Weighted = {
 OPTIMIZERS: Weighted = {
     "adam": 3.6, "sgd": 2.6, "sgd_momentum": 2, "sgd_nesterov": 0.5, "rmsprop": 0.8, "adamw": 0.6,
 }  # fmt: skip
-STEPS: Weighted = {60: 1, 100: 1, 200: 1, 300: 1}
-BATCH_SIZES: Weighted = {64: 6, 32: 1, 16: 1, 128: 1}
+STEPS: WeightedCounts = {60: 1, 100: 1, 200: 1, 300: 1}
+BATCH_SIZES: WeightedCounts = {64: 6, 32: 1, 16: 1, 128: 1}
 SCHEDULERS: Weighted = {"constant": 8, "cosine": 1, "onecycle": 0.5}
 DEPTHS = (1, 2, 3, 4, 5, 6, 8, 10, 12, 14, 16, 20, 24)
 
@@ -84,7 +86,7 @@ ALL_ALIKE = (
 
 @dataclass(frozen=True)
 class ZooPart:
-    """A part of the zoo: its name, the seed of its dice, and the axes in which the parts differ."""
+    """A part of the zoo: its name, the seed of its random numbers, and the axes in which the parts differ."""
 
     name: str
     seed: int
@@ -92,7 +94,7 @@ class ZooPart:
     models: Weighted
     optimizers: Weighted
     rates: Mapping[str, tuple[float, ...]]
-    batch_sizes: Weighted
+    batch_sizes: WeightedCounts
     schedulers: Weighted
 
     @property
@@ -120,9 +122,9 @@ def points(part: ZooPart, count: int | None = None) -> Iterator[list[str]]:
 
     What the platform would refuse (InstanceNorm in a dense network) is drawn again.
     """
-    dice = random.Random(part.seed)
+    rng = random.Random(part.seed)
     for number in range(part.points if count is None else count):
-        point = _point(dice, part)
+        point = _point(rng, part)
         seeds = range(3) if number % SEEDS_OF_EVERY == 0 else [number % 5]
         for run_seed in seeds:
             yield [*point, f"seed={run_seed}", *ALL_ALIKE]
@@ -138,12 +140,12 @@ def repeats() -> Iterator[list[str]]:
             yield [*lines, "data.split_seed=1"]
 
 
-def _point(dice: random.Random, part: ZooPart) -> list[str]:
+def _point(rng: random.Random, part: ZooPart) -> list[str]:
     while True:
-        model, norm_layer = _draw(dice, part.models), _draw(dice, NORM_LAYERS)
+        model, norm_layer = _draw(rng, part.models), _draw(rng, NORM_LAYERS)
         if norm_layer != "instancenorm" or model in ("plain_cnn", "resnet"):
             break
-    data, optimizer, init = _draw(dice, DATA), _draw(dice, part.optimizers), _draw(dice, INITIALIZERS)
+    data, optimizer, init = _draw(rng, DATA), _draw(rng, part.optimizers), _draw(rng, INITIALIZERS)
     train_size, val_size, test_size = SUBSETS[data]
     lines = [
         f"model={model}",
@@ -152,25 +154,25 @@ def _point(dice: random.Random, part: ZooPart) -> list[str]:
         f"optimizer={optimizer}",
         f"init={init}",
     ]
-    lines += [f"{key}={dice.choice(values)}" for key, values in SIZES[model].items()]
-    lines += [f"activation={_draw(dice, ACTIVATIONS)}", f"normalization={_draw(dice, NORMALIZATIONS)}"]
+    lines += [f"{key}={rng.choice(values)}" for key, values in SIZES[model].items()]
+    lines += [f"activation={_draw(rng, ACTIVATIONS)}", f"normalization={_draw(rng, NORMALIZATIONS)}"]
     lines += [
-        f"optimizer.lr={dice.choice(part.rates[optimizer])}",
-        f"scheduler={_draw(dice, part.schedulers)}",
+        f"optimizer.lr={rng.choice(part.rates[optimizer])}",
+        f"scheduler={_draw(rng, part.schedulers)}",
     ]
     if init == "mean_field":
-        lines += [f"init.sigma_w2={dice.choice((0.5, 1.0, 1.5, 2.0, 3.0, 5.0))}"]
-        lines += [f"init.sigma_b2={dice.choice((0.0, 0.05, 0.2))}"]
-    if optimizer.startswith("sgd") and dice.random() < 0.1:
-        lines += [f"optimizer.weight_decay={dice.choice((1e-3, 1e-2, 0.1))}"]
+        lines += [f"init.sigma_w2={rng.choice((0.5, 1.0, 1.5, 2.0, 3.0, 5.0))}"]
+        lines += [f"init.sigma_b2={rng.choice((0.0, 0.05, 0.2))}"]
+    if optimizer.startswith("sgd") and rng.random() < 0.1:
+        lines += [f"optimizer.weight_decay={rng.choice((1e-3, 1e-2, 0.1))}"]
     lines += [
         f"data.image_size={IMAGE_SIZES.get(model, 16)}",
-        f"data.batch_size={_draw(dice, part.batch_sizes)}",
+        f"data.batch_size={_draw(rng, part.batch_sizes)}",
     ]
     lines += [f"data.train_size={train_size}", f"data.val_size={val_size}", f"data.test_size={test_size}"]
-    lines += [f"trainer.max_steps={_draw(dice, STEPS)}"]
+    lines += [f"trainer.max_steps={_draw(rng, STEPS)}"]
     return lines
 
 
-def _draw(dice: random.Random, weighted: Weighted) -> Any:
-    return dice.choices(list(weighted), list(weighted.values()))[0]
+def _draw(rng: random.Random, weighted: Mapping[T, float]) -> T:
+    return rng.choices(list(weighted), list(weighted.values()))[0]

@@ -11,8 +11,8 @@ A prediction is that of one fit about one run whose family the fit has not seen;
 Legend: R runs, C configurations, B draws, L runs of a family that learned, F that did not.
 """
 
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Mapping
+from typing import Any, TypeAlias
 
 import numpy as np
 import polars as pl
@@ -21,6 +21,12 @@ from numpy.typing import NDArray
 from experiments.preflight.cross_validation import CONFIGURATION
 
 Array = NDArray[np.float64]
+
+Scores: TypeAlias = Mapping[str, Any]
+"""Recall, false alarms, AUROC, precision, Brier score, their intervals and counts, by name."""
+
+Results: TypeAlias = Mapping[str, Any]
+"""results.json, as it is written and read."""
 
 DRAWS = 1000
 INTERVAL = (2.5, 97.5)
@@ -31,7 +37,7 @@ def configuration() -> pl.Expr:
     return pl.concat_str([pl.col(c).cast(pl.String).fill_null("-") for c in CONFIGURATION], separator="|")
 
 
-def score_predictions(predictions: pl.DataFrame, runs: pl.DataFrame, draws: int = DRAWS) -> dict[str, Any]:
+def score_predictions(predictions: pl.DataFrame, runs: pl.DataFrame, draws: int = DRAWS) -> Scores:
     """Of predictions (run_id, axis, family, learned, probability, score, named) about some of `runs`.
 
     "Does not learn" is the positive class: recall is the share of failures that were named, a false alarm is
@@ -66,8 +72,8 @@ def score_predictions(predictions: pl.DataFrame, runs: pl.DataFrame, draws: int 
 def _weights(configuration: pl.Series, draws: int) -> Array:
     """(1 + B, R): what each run counts in the table itself, and in each draw."""
     names, index_R, count_C = np.unique(configuration.to_numpy(), return_inverse=True, return_counts=True)
-    dice = np.random.default_rng(0)
-    drawn_BC = dice.multinomial(len(names), np.full(len(names), 1 / len(names)), size=draws)
+    rng = np.random.default_rng(0)
+    drawn_BC = rng.multinomial(len(names), np.full(len(names), 1 / len(names)), size=draws)
     times_BC = np.concatenate([np.ones((1, len(names))), drawn_BC])
     return times_BC[:, index_R] / count_C[index_R]
 

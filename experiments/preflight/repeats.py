@@ -1,7 +1,6 @@
 """How far a run's end follows from its beginning: the same initial weights, trained again on other images."""
 
 from pathlib import Path
-from typing import Any
 
 import polars as pl
 
@@ -33,7 +32,7 @@ def record_repeats(runs: Path, table: Path = TABLE) -> pl.DataFrame:
     return whole
 
 
-def summarize_repeats(table: Path = TABLE) -> dict[str, Any]:
+def summarize_repeats(table: Path = TABLE) -> dict[str, int]:
     """How many were trained twice, and how many of the second ends were another than the first."""
     runs = pl.read_csv(table)
     changed = runs.filter(pl.col("learned") != pl.col("learned_again"))

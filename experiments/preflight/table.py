@@ -5,17 +5,17 @@ from collections.abc import Iterable, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
 
 import polars as pl
 import torch
 
 from experiments.preflight.design import PARTS
+from trainlab.forecast.answer import TheoryReport
 from trainlab.forecast.features import COMPARISON_FEATURES, FEATURE_NAMES
 from trainlab.forecast.run_forecast import forecast_run
 from trainlab.runs import RunFolder, read_metrics
-from trainlab.runs.frozen_settings import read_settings
 from trainlab.runs.groups import read_group
+from trainlab.settings import RunSettings
 
 TABLE = Path(__file__).with_name("zoo.csv")
 AXES = (
@@ -55,7 +55,7 @@ def measure(runs: Path, processes: int = 2, most: int | None = None, table: Path
     return whole
 
 
-def _joined(known: pl.DataFrame, rows: list[dict[str, Any]]) -> pl.DataFrame:
+def _joined(known: pl.DataFrame, rows: list[dict[str, object]]) -> pl.DataFrame:
     """Both, by the names of their columns; without what the table as a whole says of a run."""
     parts = [known.drop("part", "number", "probability", strict=False)] if len(known) else []
     parts += [pl.DataFrame(rows, infer_schema_length=None)] if rows else []
@@ -75,51 +75,51 @@ def _ended(folder: Path) -> bool:
     return (folder / "result.json").exists()
 
 
-def _row(folder: Path) -> dict[str, Any] | None:
+def _row(folder: Path) -> dict[str, object] | None:
     """The row of one run; None for one that is no result."""
     torch.set_num_threads(1)
     result = RunFolder(folder).result()
     if result is None or result.verdict.learned is None:
         return None
-    settings = read_settings(folder)
+    settings = RunFolder(folder).settings()
     forecast = forecast_run(settings)
     missing = dict.fromkeys(FEATURES, None)
     return {
         "run_id": folder.name,
-        **_settings(settings),
+        **_settings_columns(settings),
         "parameters": result.parameters,
         "learned": result.verdict.learned,
         "status": result.status,
         **{name.replace("/", "_"): _rounded(result.metrics.get(name)) for name in METRICS},
-        **_early(folder),
-        **_theory(forecast.theory),
+        **_early_losses(folder),
+        **_theory_columns(forecast.theory),
         **{name: _rounded(value) for name, value in {**missing, **forecast.features}.items()},
     }  # fmt: skip
 
 
-def _settings(settings: Mapping[str, Any]) -> dict[str, Any]:
-    optimizer, init = settings["optimizer"], settings["init"]
+def _settings_columns(settings: RunSettings) -> dict[str, object]:
+    init = settings.init.arguments
     return {
-        **{axis: settings["axes"][axis] for axis in AXES},
-        "width": settings["width"],
-        "lr": optimizer["lr"],
-        "weight_decay": float(optimizer["weight_decay"]),
+        **{axis: settings.axes[axis] for axis in AXES},
+        "width": settings.width,
+        "lr": settings.optimizer.lr,
+        "weight_decay": float(settings.optimizer.weight_decay),
         "sigma_w2": init.get("sigma_w2"),
         "sigma_b2": init.get("sigma_b2"),
-        "image_size": settings["data"]["image_size"],
-        "batch_size": settings["data"]["batch_size"],
-        "steps": settings["trainer"]["max_steps"],
-        "seed": settings["seed"],
+        "image_size": settings.data.image_size,
+        "batch_size": settings.data.batch_size,
+        "steps": settings.trainer.max_steps,
+        "seed": settings.seed,
     }
 
 
-def _early(folder: Path) -> dict[str, float | None]:
+def _early_losses(folder: Path) -> dict[str, float | None]:
     """Mean training loss of the first five steps and of five around step 50; None where it was not finite."""
     losses = read_metrics(folder).filter(pl.col("name") == "train/loss_step").sort("step")["value"].to_list()
     return {"loss_first": _mean(losses[:5]), "loss_50": _mean(losses[EARLY_STEPS - 5 : EARLY_STEPS])}
 
 
-def _theory(theory: Mapping[str, Any] | None) -> dict[str, float | None]:
+def _theory_columns(theory: TheoryReport | None) -> dict[str, float | None]:
     if theory is None:
         return {"chi1": None, "reach_layers": None, "layers": None}
     return {

@@ -1,30 +1,32 @@
 """zoo.csv → the fit that the package ships, results.json, README.md and its figure."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import polars as pl
 
 from experiments.preflight import cross_validation, metrics, repeats
 from experiments.preflight.design import ORDINARY, PARTS, WIDE
+from experiments.preflight.metrics import Scores
+from experiments.preflight.page import (
+    README,
+    RESULTS,
+    RUNS_SEEN,
+    WRONG,
+    axis_text,
+    draw_reliability,
+    readme,
+    table_of_axes,
+    table_of_baselines,
+)
 from experiments.preflight.table import TABLE
-from experiments.rendering import render_template, round_numbers
+from experiments.rendering import round_numbers
 from trainlab.forecast.logistic_model import COEFFICIENTS, learning_probability
 
-HERE = Path(__file__).parent
-RESULTS, README, PICTURE = HERE / "results.json", HERE / "README.md", HERE / "reliability.svg"
 TARGETS = {"recall": 0.9, "false_alarms": 0.1}
-WRONG = 0.05
-"""Share of either kind that a certain answer may get wrong: the border of "cannot tell"."""
-
 BORDER, LOG_2 = (0.12, 0.20), 0.3
 """Where ten classes hardly tell learning from guessing on these test sets; log10 of an overshoot of 2."""
-
-RUNS_SEEN = 562
-"""So many runs, the first of the design, were there while the features were made: those after are fresh."""
 
 ASKED_AXES = ("activation", "depth_range", "data", "optimizer")
 """The axes that a forecast is most often asked to be right on without having seen the option."""
@@ -41,19 +43,13 @@ def write() -> None:
     }
     border = border_of(pl.concat(list(forecast.values())))
     results = round_numbers(scored(runs, forecast))
-    shipped = cross_validation.fit(fitted_on(runs), cross_validation.COLUMNS).coefficients()
-    shipped = {
-        "intercept": shipped.pop("intercept"),
-        "threshold": shipped.pop("threshold"),
-        "border": border,
-        **shipped,
-    }
+    shipped = cross_validation.fit(fitted_on(runs), cross_validation.COLUMNS).coefficients(border)
     COEFFICIENTS.write_text(json.dumps(shipped, indent=1) + "\n", encoding="utf-8")
-    said = [round(learning_probability(row, shipped), 4) for row in runs.iter_rows(named=True)]
-    runs.drop("depth_range").with_columns(probability=pl.Series(said)).write_csv(TABLE)
+    probabilities = [round(learning_probability(row, shipped), 4) for row in runs.iter_rows(named=True)]
+    runs.drop("depth_range").with_columns(probability=pl.Series(probabilities)).write_csv(TABLE)
     RESULTS.write_text(json.dumps(results, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     README.write_text(readme(results), encoding="utf-8")
-    picture(results)
+    draw_reliability(results)
     print(table_of_axes(results), table_of_baselines(results), sep="\n\n")
 
 
@@ -80,7 +76,7 @@ def fitted_on(runs: pl.DataFrame) -> pl.DataFrame:
     return runs.filter(pl.col("part") == WIDE.name)
 
 
-def scored(runs: pl.DataFrame, forecast: Mapping[str, pl.DataFrame]) -> dict[str, Any]:
+def scored(runs: pl.DataFrame, forecast: Mapping[str, pl.DataFrame]) -> Scores:
     """The forecast, by the predictions of each axis left out, and every baseline in the same way."""
     every = pl.concat(list(forecast.values()))
     return {
@@ -111,7 +107,7 @@ def scored(runs: pl.DataFrame, forecast: Mapping[str, pl.DataFrame]) -> dict[str
     }
 
 
-def _fresh(runs: pl.DataFrame) -> dict[str, Any]:
+def _fresh(runs: pl.DataFrame) -> Scores:
     """The fit of the runs that were looked at while the features were made, on the others of that part."""
     wide = fitted_on(runs)
     seen = pl.col("number") < RUNS_SEEN
@@ -123,16 +119,16 @@ def _fresh(runs: pl.DataFrame) -> dict[str, Any]:
     )
 
 
-def _parts(runs: pl.DataFrame, every: pl.DataFrame) -> dict[str, Any]:
+def _parts(runs: pl.DataFrame, every: pl.DataFrame) -> Scores:
     """Each part of the zoo by fits that left a family of the whole zoo out; one part by the other alone."""
     named = pl.col("axis").is_in(ASKED_AXES)
-    of = {name: runs.filter(pl.col("part") == name).select("run_id") for name in PARTS}
-    parts = {name: every.join(ids, on="run_id", how="semi") for name, ids in of.items()}
+    run_ids = {name: runs.filter(pl.col("part") == name).select("run_id") for name in PARTS}
+    parts = {name: every.join(ids, on="run_id", how="semi") for name, ids in run_ids.items()}
     ordinary = runs.filter(pl.col("part") == ORDINARY.name)
     by_wide = cross_validation.predict(
         cross_validation.fit(fitted_on(runs), cross_validation.COLUMNS), ordinary
     )
-    words = f"each {', '.join(_words(axis) for axis in ASKED_AXES)}"
+    words = f"each {', '.join(axis_text(axis) for axis in ASKED_AXES)}"
     return {
         **{f"{name} part": metrics.score_predictions(part, runs) for name, part in parts.items()},
         **{
@@ -149,13 +145,13 @@ def _answers(forecast: Mapping[str, pl.DataFrame], runs: pl.DataFrame) -> dict[s
     """The three answers, each family by a border that was drawn from the others; configurations as units."""
     units = runs.select("run_id", metrics.configuration().alias("configuration"))
     units = units.join(units.group_by("configuration").agg(weight=1 / pl.len()), on="configuration")
-    told = []
+    answered = []
     for predictions in forecast.values():
         for (family,), part in predictions.group_by("family"):
             low, high = border_of(predictions.filter(pl.col("family") != family))
             no, yes = pl.col("probability") < low, pl.col("probability") >= high
-            told.append(part.select("run_id", "learned", no=no, yes=yes))
-    table = pl.concat(told).join(units, on="run_id")
+            answered.append(part.select("run_id", "learned", no=no, yes=yes))
+    table = pl.concat(answered).join(units, on="run_id")
 
     def share(what: pl.Expr, among: pl.Expr) -> float:
         part = table.filter(among)
@@ -174,7 +170,7 @@ def _answers(forecast: Mapping[str, pl.DataFrame], runs: pl.DataFrame) -> dict[s
     }
 
 
-def _baselines(runs: pl.DataFrame) -> dict[str, Any]:
+def _baselines(runs: pl.DataFrame) -> Scores:
     found = {}
     for name, column in cross_validation.baselines().items():
         with_it = runs.with_columns(column(runs).alias("baseline"))
@@ -185,7 +181,7 @@ def _baselines(runs: pl.DataFrame) -> dict[str, Any]:
     return found
 
 
-def _with_steps(runs: pl.DataFrame) -> dict[str, Any]:
+def _with_steps(runs: pl.DataFrame) -> Scores:
     """What the features come to together with what only training tells, and what that tells by itself."""
     with_it = runs.with_columns(**cross_validation.of_the_loss())
     columns = {
@@ -194,14 +190,16 @@ def _with_steps(runs: pl.DataFrame) -> dict[str, Any]:
     }
     return {
         name: metrics.score_predictions(
-            pl.concat([cross_validation.left_out(with_it, axis, of) for axis in cross_validation.FAMILIES]),
+            pl.concat(
+                [cross_validation.left_out(with_it, axis, names) for axis in cross_validation.FAMILIES]
+            ),
             runs,
         )
-        for name, of in columns.items()
+        for name, names in columns.items()
     }
 
 
-def _zoo(runs: pl.DataFrame) -> dict[str, Any]:
+def _zoo(runs: pl.DataFrame) -> Scores:
     axes = (
         "activation",
         "init",
@@ -224,7 +222,7 @@ def _zoo(runs: pl.DataFrame) -> dict[str, Any]:
     }
 
 
-def _where(runs: pl.DataFrame, pooled: pl.DataFrame) -> dict[str, Any]:
+def _where(runs: pl.DataFrame, pooled: pl.DataFrame) -> Scores:
     """The same predictions, parted: how near a run ended to the border, size and number of its steps."""
     near = pl.col("test_acc").fill_null(0.0).is_between(*BORDER)
     large = (pl.col("first_step") > -1) | (pl.col("overshoot") > LOG_2)
@@ -243,7 +241,7 @@ def _where(runs: pl.DataFrame, pooled: pl.DataFrame) -> dict[str, Any]:
     }
 
 
-def _misjudged(runs: pl.DataFrame, pooled: pl.DataFrame) -> list[dict[str, Any]]:
+def _misjudged(runs: pl.DataFrame, pooled: pl.DataFrame) -> list[Scores]:
     """Runs that most of their left-out fits got wrong, the most confident errors first."""
     mean = pooled.group_by("run_id").agg(
         probability=pl.col("probability").mean(),
@@ -256,167 +254,3 @@ def _misjudged(runs: pl.DataFrame, pooled: pl.DataFrame) -> list[dict[str, Any]]
     wrong = mean.filter(pl.col("wrong") > 0.5).join(runs, on="run_id")
     error = (pl.col("probability") - pl.col("learned").cast(pl.Float64)).abs()
     return wrong.sort(error, descending=True).select(*shown, "probability").to_dicts()
-
-
-def readme(results: Mapping[str, Any]) -> str:
-    """The whole README.md."""
-    parts = {
-        "zoo": table_of_zoo(results),
-        "verdict": verdict(results),
-        "axes": table_of_axes(results),
-        "parts": table_of("part of the zoo, and what was left out", results["parts"]),
-        "baselines": table_of_baselines(results),
-        "answers": sentence_of_answers(results),
-        "families": table_of_families(results),
-        "reliability": table_of_reliability(results),
-        "where": table_of("runs", results["where"]),
-        "repeats": sentence_of_repeats(results),
-        "misjudged": table_of_misjudged(results),
-    }
-    return render_template(HERE / "README.template.md", parts)
-
-
-def summary(path: Path = RESULTS) -> str:
-    """For the README at the top: the score in one table, from what was recorded."""
-    results = json.loads(path.read_text(encoding="utf-8"))
-    return f"{table_of_baselines(results)}\n\n{verdict(results)} {sentence_of_answers(results)}"
-
-
-def verdict(results: Mapping[str, Any]) -> str:
-    """Whether the score is what it must be, in one line."""
-    pooled, must = results["pooled"], results["must"]
-    reached = pooled["recall"] >= must["recall"] and pooled["false_alarms"] <= must["false_alarms"]
-    word, named, alarms = "Reached" if reached else "Missed", pooled["recall"], pooled["false_alarms"]
-    best = results["baselines"][cross_validation.TRAINED]
-    return (
-        f"**{word}**: on families left out, {named:.1%} of the configurations that do not learn are named "
-        f"beforehand (asked: at least {must['recall']:.0%}), at {alarms:.1%} false alarms "
-        f"(asked: at most {must['false_alarms']:.0%}). Fifty real steps name {best['recall']:.1%} at "
-        f"{best['false_alarms']:.1%}."
-    )
-
-
-HEAD = "runs | configurations | AUROC | recall | false alarms | precision | Brier |"
-RULE = "---:|---:|---:|---:|---:|---:|---:|"
-
-
-def table_of_axes(results: Mapping[str, Any]) -> str:
-    """A line for each axis left out in turn, and the mean of them."""
-    lines = [f"| left out | {HEAD}", f"|---|{RULE}"]
-    lines += [f"| each {_words(axis)} | {_cells(of)}" for axis, of in results["axes"].items()]
-    lines += [f"| **mean of these** | {_cells(results['pooled'])}"]
-    return "\n".join(
-        [*lines, f"| nothing; runs {RUNS_SEEN + 1} on, by a fit of the first | {_cells(results['fresh'])}"]
-    )
-
-
-def table_of_baselines(results: Mapping[str, Any]) -> str:
-    """The forecast beside what is simpler, all judged on the same families left out."""
-    return table_of("by", {"**preflight**": results["pooled"], **results["baselines"], **results["ceiling"]})
-
-
-def sentence_of_answers(results: Mapping[str, Any]) -> str:
-    """The three answers in numbers."""
-    of = results["answers"]
-    return (
-        f'Of three answers it says "cannot tell" of {of["silent"]:.1%} of the configurations. Of those that '
-        f"learned {of['learned_said_no']:.1%} were told that they will not, of those that did not "
-        f"{of['failed_said_yes']:.1%} that they will (meant: {WRONG:.0%} each). Where it answers, "
-        f"{of['recall_of_answered']:.1%} of the failures are named, at "
-        f"{of['false_alarms_of_answered']:.1%} false alarms."
-    )
-
-
-def table_of_families(results: Mapping[str, Any]) -> str:
-    """A line for each family."""
-    lines = [f"| left out | {HEAD}", f"|---|{RULE}"]
-    for axis, families in results["families"].items():
-        lines += [f"| {_words(axis)} {family} | {_cells(of)}" for family, of in families.items()]
-    return "\n".join(lines)
-
-
-def table_of(what: str, rows: Mapping[str, Mapping[str, Any]]) -> str:
-    """A line for each of these judgements."""
-    lines = [f"| {what} | {HEAD}", f"|---|{RULE}"]
-    return "\n".join([*lines, *(f"| {name} | {_cells(row)}" for name, row in rows.items())])
-
-
-def sentence_of_repeats(results: Mapping[str, Any]) -> str:
-    """How many ends were another the second time."""
-    found = results["repeats"]
-    return (
-        f"{found['runs']} runs were trained again from the same initial weights, on other images of the same "
-        f"data set: {found['changed']} of them ({found['changed'] / found['runs']:.1%}) came to another end."
-    )
-
-
-def table_of_reliability(results: Mapping[str, Any]) -> str:
-    """A line for each tenth of the probability."""
-    lines = ["| probability | predictions | said, mean | learned |", "|---|---:|---:|---:|"]
-    for row in results["reliability"]:
-        between = f"{row['from']:.0%} – {row['to']:.0%}"
-        lines.append(f"| {between} | {row['runs']} | {row['said']:.1%} | {row['learned']:.1%} |")
-    return "\n".join(lines)
-
-
-def table_of_misjudged(results: Mapping[str, Any], most: int = 40) -> str:
-    """A line for each run that most left-out fits got wrong."""
-    lines = ["| said | learned | test acc | run |", "|---:|---|---:|---|"]
-    for row in results["misjudged"][:most]:
-        run = " ".join(
-            f"{k}={row[k]}" for k in ("model", "depth", "activation", "init", "norm_layer", "data") if row[k]
-        )
-        run += f" {row['normalization']} {row['optimizer']} lr={row['lr']:g}"
-        run += f" steps={row['steps']} seed={row['seed']}"
-        accuracy = "–" if row["test_acc"] is None else f"{row['test_acc']:.1%}"
-        lines.append(
-            f"| {row['probability']:.0%} | {'yes' if row['learned'] else 'no'} | {accuracy} | `{run}` |"
-        )
-    return "\n".join(lines)
-
-
-def table_of_zoo(results: Mapping[str, Any]) -> str:
-    """What the zoo is made of."""
-    zoo = results["zoo"]
-    lines = [
-        f"{zoo['runs']} runs of {zoo['configurations']} configurations; {zoo['learned']} learned "
-        f"({zoo['learned'] / zoo['runs']:.0%}), {zoo['diverged']} diverged.",
-        "",
-        "| axis | runs |",
-        "|---|---|",
-    ]
-    for axis, counts in zoo["counts"].items():
-        lines.append(f"| {_words(axis)} | {', '.join(f'{name} {n}' for name, n in counts.items())} |")
-    return "\n".join(lines)
-
-
-def _cells(of: Mapping[str, Any]) -> str:
-    def known(value: float | None) -> bool:
-        return value is not None and not np.isnan(value)
-
-    def share(name: str, form: str = ".1%") -> str:
-        value, (low, high) = of[name], of.get(f"{name}_interval", (None, None))
-        if not known(value):
-            return "–"
-        return f"{value:{form}}" + (f" ({low:{form}} … {high:{form}})" if known(low) and known(high) else "")
-
-    def plain(name: str, form: str) -> str:
-        return f"{of[name]:{form}}" if known(of[name]) else "–"
-
-    cells = (share("auroc", ".3f"), share("recall"), share("false_alarms"))
-    whole = f"{of['runs']} | {of['configurations']} | "
-    return whole + f"{' | '.join(cells)} | {plain('precision', '.1%')} | {plain('brier', '.3f')} |"
-
-
-def _words(axis: str) -> str:
-    return axis.replace("_", " ")
-
-
-def picture(results: Mapping[str, Any]) -> None:
-    """The reliability of the pooled predictions."""
-    from trainlab.figures.reliability_diagram import reliability_plot
-    from trainlab.figures.style import save_figure as save
-
-    rows: Sequence[Mapping[str, float]] = results["reliability"]
-    said = f"{results['zoo']['runs']} runs, each judged by fits that never saw its family"
-    save(reliability_plot(rows, "Said before training, and what came of it", said), PICTURE)

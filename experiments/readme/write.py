@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 from typing import TypedDict
 
-from experiments.preflight.write import summary
+from experiments.preflight.page import summary
 from experiments.readme.measure import HERE, read_results
 
 README = HERE.parents[1] / "README.md"

@@ -8,7 +8,8 @@ import polars as pl
 import pytest
 from experiments.preflight import cross_validation, metrics, train_runs
 from experiments.preflight.design import DEPTHS, INITIALIZERS, PARTS, SIZES, WIDE, points
-from experiments.preflight.write import HERE, README, RESULTS, TARGETS, border_of, fitted_on, load, readme
+from experiments.preflight.page import HERE, README, RESULTS, readme
+from experiments.preflight.write import TARGETS, border_of, fitted_on, load
 from sklearn.metrics import roc_auc_score
 
 from trainlab.config import AXES, catalogue, compose
