@@ -14,6 +14,7 @@ from trainlab.config import compose
 from trainlab.forecast.batch_forecast import RunForecast
 from trainlab.forecast.logistic_model import decision_threshold
 from trainlab.runs import Result, RunFolder, Verdict
+from trainlab.settings import RunSettings
 
 
 @pytest.fixture(scope="module")
@@ -116,6 +117,8 @@ def test_depth_falls_into_ranges_and_a_network_without_one_by_itself():
 def record(folder, seed: int, learned: bool | None = True, group: str = "claim-some") -> Result:
     """A recorded run, as a sweep leaves it."""
     settings = compose([f"seed={seed}", "data=digits", f"paths.runs={folder.parent}"])
+    identity = {"fingerprint": "f", "copy": "embedded", "run_id": folder.name}
+    frozen = RunSettings.from_record({**settings.to_plain(), **identity})
     result = Result(
         run_id=folder.name, status="finished", verdict=Verdict(learned=learned), seed=seed, steps=10,
         metrics={"test/acc": 0.9}, group=group,
@@ -123,7 +126,7 @@ def record(folder, seed: int, learned: bool | None = True, group: str = "claim-s
     )  # fmt: skip
     with RunFolder(folder).lock() as run:
         run.begin()
-        run.write_settings(settings)
+        run.write_settings(frozen)
         run.finish(result)
     return result
 
