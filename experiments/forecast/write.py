@@ -134,8 +134,9 @@ def verdict(results: Results) -> str:
     scores = results["all"]
     return (
         f"{results['runs']} runs of {scores['settings']} settings, {results['learned']} of which learned. "
-        f"The forecast was right about **{scores['right']:.1%}** ({scores['low']:.1%} to "
-        f"{scores['high']:.1%}). It named {scores['recall']:.1%} of the runs that did not learn ({scores['missed']} missed), with "
+        f"The forecast was right about **{scores['right']:.1%}** "
+        f"({scores['low']:.1%} to {scores['high']:.1%}). "
+        f"It named {scores['recall']:.1%} of the runs that did not learn ({scores['missed']} missed), with "
         f"{scores['false_alarms']:.1%} false alarms ({scores['alarms']} of those that learned); AUROC "
         f"{scores['auroc']:.3f}, Brier {scores['brier']:.3f}."
     )
