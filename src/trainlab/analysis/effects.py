@@ -133,7 +133,7 @@ def estimate_effects(
         unexplained=None if response.total == 0 else max(0.0, 1 - explained / response.total),
         other_sources=_other_sources(measured, response, resamples),
         measured_settings=len(response.mean_C),
-        possible_settings=grid.possible,
+        possible_settings=grid.combination_count,
         missing=_missing_combinations(runs, known, grid),
     )
 
@@ -159,7 +159,7 @@ def _response(runs: pl.DataFrame, axes: Sequence[str], metric: str) -> _Response
     if total <= (1e-12 * np.abs(y_N).max()) ** 2 * len(y_N):  # rounding, not variance
         total = 0.0
     grid = FactorialDesign(levels, {axis: code_CA[:, i] for i, axis in enumerate(axes)}, n_C)
-    if not grid.is_balanced and grid.columns > MAX_COLUMNS:
+    if not grid.is_balanced and grid.pair_count > MAX_COLUMNS:
         most = max(levels, key=lambda axis: len(levels[axis]))
         raise RequestError(
             f"effects: {len(levels)} axes, {most} with {len(levels[most])} levels, are too many to tell "
@@ -197,7 +197,7 @@ def _effect_row(
 
 def _estimability_note(measured: VarianceDecomposition, term: Term, response: _Response) -> str | None:
     """Why the share of a term cannot be estimated, or only in part; None where it can."""
-    grid, freedom = response.grid, measured.parts[term].freedom
+    grid, freedom = response.grid, measured.parts[term].degrees_of_freedom
     full_freedom = int(np.prod([len(grid.levels[axis]) - 1 for axis in term]))
     if len(term) == 1 and freedom < full_freedom:
         others = ", ".join(axis for axis in grid.axes if axis not in term)
@@ -208,7 +208,7 @@ def _estimability_note(measured: VarianceDecomposition, term: Term, response: _R
         return "not estimable: too few combinations were run"
     if freedom < full_freedom:
         return "partly not estimable: some combinations were not run"
-    if len(term) == 2 and measured.axes.freedom + freedom + 1 == len(response.y_N):
+    if len(term) == 2 and measured.axes.degrees_of_freedom + freedom + 1 == len(response.y_N):
         return "no runs left to tell it from chance: add seeds"
     return None
 
@@ -216,11 +216,11 @@ def _estimability_note(measured: VarianceDecomposition, term: Term, response: _R
 def _share_row(
     part: SumOfSquares, response: _Response, note: str | None = None, shares_B: np.ndarray | None = None
 ) -> dict[str, object]:
-    row: dict[str, object] = {"degrees_of_freedom": part.freedom, "note": note}
+    row: dict[str, object] = {"degrees_of_freedom": part.degrees_of_freedom, "note": note}
     row |= {"share": None, "low": None, "high": None}
     if response.total == 0:
         return row | {"note": "the metric is the same in all runs"}
-    if part.freedom == 0:
+    if part.degrees_of_freedom == 0:
         return row
     share = max(0.0, float(part.squares_B[0]) / response.total)
     low, high = (None, None) if shares_B is None else wild_bootstrap.basic_bootstrap_interval(share, shares_B)
@@ -232,7 +232,7 @@ def _other_sources(
 ) -> pl.DataFrame:
     """Sources beside axes and pairs: higher interactions, seeds, what an unbalanced grid cannot attribute."""
     rows: list[dict[str, object]] = []
-    if measured.higher.freedom > 0:
+    if measured.higher.degrees_of_freedom > 0:
         shares_B = None if resamples is None else resamples.share_B(resamples.parts.higher.squares_B)
         rows.append({"source": HIGHER_ORDER} | _share_row(measured.higher, response, None, shares_B))
     freedom = len(response.y_N) - len(response.mean_C)
@@ -291,7 +291,7 @@ def _adjusted(response: _Response, axis: str) -> np.ndarray:
 
 def _missing_combinations(runs: pl.DataFrame, known: pl.DataFrame, grid: FactorialDesign) -> pl.DataFrame:
     """The combinations of levels without the metric, with the status of their runs, if any."""
-    if grid.possible > MAX_MISSING or grid.possible == len(grid.n_C):
+    if grid.combination_count > MAX_MISSING or grid.combination_count == len(grid.n_C):
         return pl.DataFrame()
     axes = grid.axes
     combinations = pl.DataFrame(

@@ -20,10 +20,10 @@ Term = tuple[str, ...]
 
 
 class SumOfSquares(NamedTuple):
-    """Sums of squares of one source of variance, and its degrees of freedom."""
+    """Sums of squares of one source of variance, for each response."""
 
     squares_B: np.ndarray
-    freedom: int
+    degrees_of_freedom: int
 
 
 class VarianceDecomposition(NamedTuple):
@@ -49,16 +49,15 @@ class FactorialDesign:
 
     @property
     def axes(self) -> list[str]:
-        """Their names, in order."""
         return list(self.levels)
 
     @property
-    def possible(self) -> int:
+    def combination_count(self) -> int:
         """How many combinations of all levels there are."""
         return math.prod(len(levels) for levels in self.levels.values())
 
     @property
-    def columns(self) -> int:
+    def pair_count(self) -> int:
         """How many combinations of two levels were run, at most."""
         pairs = combinations(self.levels.values(), 2)
         return sum(min(len(first) * len(second), len(self.n_C)) for first, second in pairs)
@@ -66,7 +65,7 @@ class FactorialDesign:
     @cached_property
     def is_balanced(self) -> bool:
         """Whether every combination was run, all equally often."""
-        return len(self.n_C) == self.possible and len(set(self.n_C.tolist())) == 1
+        return len(self.n_C) == self.combination_count and len(set(self.n_C.tolist())) == 1
 
     def decompose(self, mean_CB: np.ndarray) -> VarianceDecomposition:
         """Type II sums of squares of responses whose cells have these means.
@@ -77,7 +76,7 @@ class FactorialDesign:
         return self._from_means(mean_CB) if self.is_balanced else self._from_least_squares(mean_CB)
 
     def _from_means(self, mean_CB: np.ndarray) -> VarianceDecomposition:
-        """Σ n (mean of the level or combination − what its margins say)²: a balanced grid is orthogonal."""
+        """Σ n (mean of the level or combination − sum of its margins)²: a balanced grid is orthogonal."""
         y_CB = mean_CB - mean_CB.mean(0)
         runs = float(self.n_C.sum())
         margins = {axis: _means_by_code(self.codes[axis], y_CB) for axis in self.axes}
@@ -90,38 +89,37 @@ class FactorialDesign:
             codes_C = self.codes[first] * len(b_MB) + self.codes[second]
             mean_LMB = _means_by_code(codes_C, y_CB).reshape(len(a_LB), len(b_MB), -1)
             beyond_LMB = mean_LMB - a_LB[:, None] - b_MB[None]
-            freedom = (len(a_LB) - 1) * (len(b_MB) - 1)
-            parts[first, second] = SumOfSquares(runs * (beyond_LMB**2).mean((0, 1)), freedom)
+            degrees_of_freedom = (len(a_LB) - 1) * (len(b_MB) - 1)
+            squares_B = runs * (beyond_LMB**2).mean((0, 1))
+            parts[first, second] = SumOfSquares(squares_B, degrees_of_freedom)
         between = SumOfSquares(runs * (y_CB**2).mean(0), len(y_CB) - 1)
-        axes = _sum([part for effect, part in parts.items() if len(effect) == 1])
-        known = _sum(list(parts.values()))
-        higher = SumOfSquares(between.squares_B - known.squares_B, between.freedom - known.freedom)
+        axes = _sum([part for term, part in parts.items() if len(term) == 1])
+        higher = _difference(between, _sum(list(parts.values())))
         return VarianceDecomposition(parts, axes, higher, between)
 
     def _from_least_squares(self, mean_CB: np.ndarray) -> VarianceDecomposition:
         y_CB = mean_CB - np.average(mean_CB, axis=0, weights=self.n_C)
-        alone: list[Term] = [(axis,) for axis in self.axes]
+        main: list[Term] = [(axis,) for axis in self.axes]
         pairs: list[Term] = list(combinations(self.axes, 2))
-        axes = self._explained(alone, y_CB)
+        axes = self._explained(main, y_CB)
         parts: dict[Term, SumOfSquares] = {
-            effect: _difference(axes, self._explained([e for e in alone if e != effect], y_CB))
-            for effect in alone
-        }  # fmt: skip
-        parts |= {pair: _difference(self._explained([*alone, pair], y_CB), axes) for pair in pairs}
+            term: _difference(axes, self._explained([other for other in main if other != term], y_CB))
+            for term in main
+        }
+        parts |= {pair: _difference(self._explained([*main, pair], y_CB), axes) for pair in pairs}
         between = SumOfSquares((self.n_C[:, None] * y_CB**2).sum(0), len(y_CB) - 1)
-        return VarianceDecomposition(
-            parts, axes, _difference(between, self._explained([*alone, *pairs], y_CB)), between
-        )  # fmt: skip
+        higher = _difference(between, self._explained([*main, *pairs], y_CB))
+        return VarianceDecomposition(parts, axes, higher, between)
 
-    def _explained(self, effects: Sequence[Term], y_CB: np.ndarray) -> SumOfSquares:
-        """What least squares on indicators of these effects explains of responses about their mean."""
-        if not effects:
+    def _explained(self, terms: Sequence[Term], y_CB: np.ndarray) -> SumOfSquares:
+        """What least squares on indicators of these terms explains of responses about their mean."""
+        if not terms:
             return SumOfSquares(np.zeros(y_CB.shape[1]), 0)
-        _, basis_RC = self.solve(effects)
+        _, basis_RC = self.solve(terms)
         return SumOfSquares(((basis_RC @ y_CB) ** 2).sum(0), len(basis_RC) - 1)
 
-    def by_pairs(self, mean_C: np.ndarray) -> tuple[np.ndarray, int]:
-        """(what axes and pairs together say of each cell, degrees of freedom that they leave)."""
+    def fit_pairs(self, mean_C: np.ndarray) -> tuple[np.ndarray, int]:
+        """The least-squares fit by all axes and pairs, and its residual degrees of freedom."""
         centre = np.average(mean_C, weights=self.n_C)
         y_CB = (mean_C - centre)[:, None]
         pairs = list(combinations(self.axes, 2))
@@ -134,27 +132,27 @@ class FactorialDesign:
         for first, second in pairs:
             codes_C = self.codes[first] * len(self.levels[second]) + self.codes[second]
             fitted_CB = fitted_CB + _means_by_code(codes_C, y_CB)[codes_C] - margins[first] - margins[second]
-        freedom = sum(len(levels) - 1 for levels in self.levels.values())
-        freedom += sum((len(self.levels[a]) - 1) * (len(self.levels[b]) - 1) for a, b in pairs)
-        return centre + fitted_CB[:, 0], len(mean_C) - 1 - freedom
+        rank = sum(len(levels) - 1 for levels in self.levels.values())
+        rank += sum((len(self.levels[a]) - 1) * (len(self.levels[b]) - 1) for a, b in pairs)
+        return centre + fitted_CB[:, 0], len(mean_C) - 1 - rank
 
-    def solve(self, effects: Sequence[Term]) -> tuple[np.ndarray, np.ndarray]:
+    def solve(self, terms: Sequence[Term]) -> tuple[np.ndarray, np.ndarray]:
         """(coefficients_PR, basis_RC): `basis @ y` are the coordinates of a fit, `coefficients @` them its β.
 
         The indicators are collinear; the normal equations XᵀWXβ = XᵀWy are solved on their range, whose
         dimension is the rank R. The squares of the coordinates add up to what is explained.
         """
-        x_CP = np.concatenate([self._indicators(effect) for effect in effects], axis=1)
+        x_CP = np.concatenate([self._indicators(term) for term in terms], axis=1)
         weighted_CP = x_CP * self.n_C[:, None]
         eigenvalues, vectors_PR = np.linalg.eigh(x_CP.T @ weighted_CP)
         kept = eigenvalues > _SINGULAR * eigenvalues[-1]
         scaled_PR = vectors_PR[:, kept] / np.sqrt(eigenvalues[kept])
         return scaled_PR, scaled_PR.T @ weighted_CP.T
 
-    def _indicators(self, effect: Term) -> np.ndarray:
-        codes = self.codes[effect[0]]
-        if len(effect) == 2:
-            second = self.codes[effect[1]]
+    def _indicators(self, term: Term) -> np.ndarray:
+        codes = self.codes[term[0]]
+        if len(term) == 2:
+            second = self.codes[term[1]]
             codes = np.unique(codes * (second.max() + 1) + second, return_inverse=True)[1]
         return np.eye(codes.max() + 1)[codes]
 
@@ -166,9 +164,9 @@ def _means_by_code(codes_C: np.ndarray, y_CB: np.ndarray) -> np.ndarray:
 
 
 def _difference(more: SumOfSquares, less: SumOfSquares) -> SumOfSquares:
-    return SumOfSquares(more.squares_B - less.squares_B, more.freedom - less.freedom)
+    return SumOfSquares(more.squares_B - less.squares_B, more.degrees_of_freedom - less.degrees_of_freedom)
 
 
 def _sum(parts: Sequence[SumOfSquares]) -> SumOfSquares:
     squares = sum((part.squares_B for part in parts), np.zeros_like(parts[0].squares_B))
-    return SumOfSquares(squares, sum(part.freedom for part in parts))
+    return SumOfSquares(squares, sum(part.degrees_of_freedom for part in parts))
