@@ -46,13 +46,13 @@ def test_the_queue_keeps_answers_drops_what_is_out_of_date_and_survives_the_proc
 
 @pytest.fixture
 def slow_answers(monkeypatch):
-    """Forecasts whose one process answers only when it is let."""
+    """Forecasts whose one process answers only when it is let, with the depth of the settings."""
     let = threading.Event()
 
     def answer(self, question):
         let.wait(20)
-        settings, _ = json.loads(question)  # and which of its keys are the user's own
-        return settings
+        text, _ = json.loads(question)  # and which sections are the user's own
+        return json.loads(text)["depth"]
 
     monkeypatch.setattr(ForecastClient, "_start", lambda self: None)
     monkeypatch.setattr(ForecastClient, "_answer", answer)
@@ -62,24 +62,24 @@ def slow_answers(monkeypatch):
     forecasts.close()
 
 
-def test_what_another_browser_waits_for_is_not_dropped(slow_answers):
-    forecasts, let = slow_answers
-    forecasts.ask({"first": 1})
-    one = forecasts.ask({"depth": 12})
-    other = forecasts.ask({"depth": 12})
+def test_what_another_browser_waits_for_is_not_dropped(slow_answers, settings):
+    (forecasts, let), (first, *asked) = slow_answers, [settings(f"depth={depth}") for depth in (1, 2, 3, 4)]
+    forecasts.ask(first)
+    one, other = forecasts.ask(asked[0]), forecasts.ask(asked[0])
     assert one is other, "asked once for both"
-    newer = forecasts.ask({"depth": 13}, instead_of=one)
+    newer = forecasts.ask(asked[1], instead_of=one)
     assert not other.cancelled(), "the second browser waits for it"
-    newest = forecasts.ask({"depth": 14}, instead_of=newer)
+    newest = forecasts.ask(asked[2], instead_of=newer)
     assert newer.cancelled(), "nobody waits for this one"
     let.set()
-    assert other.result(20) == {"depth": 12} and newest.result(20) == {"depth": 14}
+    assert (other.result(20), newest.result(20)) == (2, 4)
 
 
-def test_asking_again_for_what_one_waits_for_counts_once(slow_answers):
+def test_asking_again_for_what_one_waits_for_counts_once(slow_answers, settings):
     forecasts, _ = slow_answers
-    forecasts.ask({"first": 1})
-    one = forecasts.ask({"depth": 12})
-    assert forecasts.ask({"depth": 12}, instead_of=one) is one
-    forecasts.ask({"depth": 13}, instead_of=one)
+    first, second, third = (settings(f"depth={depth}") for depth in (1, 2, 3))
+    forecasts.ask(first)
+    one = forecasts.ask(second)
+    assert forecasts.ask(second, instead_of=one) is one
+    forecasts.ask(third, instead_of=one)
     assert one.cancelled()

@@ -1,5 +1,8 @@
 """What the pages ask of torch: the same settings as a run has, and refusals in one line."""
 
+import subprocess
+import sys
+
 import pytest
 
 pytest.importorskip("streamlit")
@@ -32,9 +35,14 @@ def test_what_does_not_compose_is_refused_as_by_the_command_line(wrong):
 
 
 def test_it_is_said_where_the_data_are_not_those_of_the_run_any_more():
-    composed = compose(["data=digits"])
-    settings = RunSettings.identified(composed, "a1b2c3d4e5f6", "of other images", "embedded", {})
-    changed = model_service.data_mismatch(settings)
-    assert changed is not None and "of other images" in changed
-    found = changed.rpartition("those that are there have ")[2].split()[0]
-    assert model_service.data_mismatch(settings.replace(fingerprint=found)) is None
+    settings = compose(["data=digits"])
+    run = RunSettings.identified(settings, "a1b2c3d4e5f6", "of other images", "embedded", {})
+    mismatch = model_service.test_images(run).mismatch
+    assert mismatch is not None and "of other images" in mismatch
+    found = mismatch.rpartition("those that are there have ")[2].split()[0]
+    assert model_service.test_images(run.replace(fingerprint=found)).mismatch is None
+
+
+def test_the_module_needs_no_torch_before_it_is_called():
+    code = "import sys, trainlab.app.model_service; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], timeout=120, check=False).returncode == 0

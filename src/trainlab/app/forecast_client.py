@@ -1,7 +1,7 @@
-"""Forecasts while a person moves the controls: measured in a process beside the server, one after the other.
+"""Forecasts while a user moves the controls: measured in a process beside the server, one after the other.
 
-Asking gives a future; what was asked before and has not begun is dropped when something newer is asked by the
-same person, and nobody else waits for it. No torch in this process.
+Asking gives a future. A request that has not begun is dropped when the same user asks for something newer and
+nobody else waits for it. No torch in this process.
 """
 
 import json
@@ -9,8 +9,9 @@ import subprocess
 import sys
 import threading
 from collections import Counter, OrderedDict
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any
+from typing import TypedDict
 
 from trainlab.errors import RequestError
 from trainlab.settings import Settings
@@ -18,41 +19,55 @@ from trainlab.settings import Settings
 MAX_ANSWERS = 256
 
 
+class ForecastAnswer(TypedDict):
+    """What the page shows of `trainlab.forecast.answer.Forecast`, as it arrives in JSON."""
+
+    learns: float
+    will_learn: bool
+    says: str
+    cause: str | None
+    remedy: str | None
+    layers: Sequence[Mapping[str, float | str | None]]
+
+
+Answer = Future[ForecastAnswer]
+
+
 class ForecastClient:
-    """The process, the answers so far (the newest `MOST_KEPT`), and a queue for one thing at a time."""
+    """The process, the newest `MAX_ANSWERS` answers, and a queue that runs one request at a time."""
 
     def __init__(self) -> None:
         self._process: subprocess.Popen[str] | None = None
         self._queue = ThreadPoolExecutor(1, thread_name_prefix="forecasts")
-        self._known: OrderedDict[str, Future] = OrderedDict()
-        self._waiting: Counter[Future] = Counter()
+        self._answers: OrderedDict[str, Answer] = OrderedDict()
+        self._waiting: Counter[Answer] = Counter()
         self._lock = threading.Lock()
-        self._queue.submit(self._start)  # torch is being imported while the person looks
+        self._queue.submit(self._start)  # it imports torch while the user looks at the page
 
-    def ask(self, settings: Settings, instead_of: Future | None = None) -> Future:
-        """A future of the forecast as plain values; its `result` raises RequestError for what has none."""
+    def ask(self, settings: Settings, instead_of: Answer | None = None) -> Answer:
+        """A future of the forecast; its `result` raises RequestError for settings that have none."""
         question = json.dumps([settings.to_json(), settings.trusted_sections])
         with self._lock:
-            for over in [future for future in self._waiting if future.done()]:
-                del self._waiting[over]
-            found = self._known.pop(question, None)
-            if instead_of is not None and instead_of is not found:
+            for done in [future for future in self._waiting if future.done()]:
+                del self._waiting[done]
+            answer = self._answers.pop(question, None)
+            if instead_of is not None and instead_of is not answer:
                 self._give_up(instead_of)
-            if found is None or found.cancelled() or (found.done() and _has_failed(found)):
-                found = self._queue.submit(self._answer, question)
-            if found is not instead_of:
-                self._waiting[found] += 1
-            self._known[question] = found
-            while len(self._known) > MAX_ANSWERS:
-                self._known.popitem(last=False)
-        return found
+            if answer is None or answer.cancelled() or (answer.done() and _has_failed(answer)):
+                answer = self._queue.submit(self._answer, question)
+            if answer is not instead_of:
+                self._waiting[answer] += 1
+            self._answers[question] = answer
+            while len(self._answers) > MAX_ANSWERS:
+                self._answers.popitem(last=False)
+        return answer
 
-    def _give_up(self, future: Future) -> None:
-        """One less waits for it; where nobody does any more, it need not be begun."""
-        self._waiting[future] -= 1
-        if self._waiting[future] <= 0:
-            del self._waiting[future]
-            future.cancel()
+    def _give_up(self, answer: Answer) -> None:
+        """One user less waits for it; cancelled where nobody does any more."""
+        self._waiting[answer] -= 1
+        if self._waiting[answer] <= 0:
+            del self._waiting[answer]
+            answer.cancel()
 
     def _start(self) -> subprocess.Popen[str]:
         if self._process is None or self._process.poll() is not None:
@@ -62,7 +77,7 @@ class ForecastClient:
             )
         return self._process
 
-    def _answer(self, question: str) -> dict[str, Any]:
+    def _answer(self, question: str) -> ForecastAnswer:
         process = self._start()
         assert process.stdin is not None
         assert process.stdout is not None
@@ -86,5 +101,5 @@ class ForecastClient:
             self._process.wait()
 
 
-def _has_failed(answered: Future) -> bool:
-    return isinstance(answered.exception(), RequestError)
+def _has_failed(answer: Answer) -> bool:
+    return isinstance(answer.exception(), RequestError)

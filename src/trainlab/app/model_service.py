@@ -7,42 +7,89 @@ Answers are cached, within bounds.
 
 import math
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+import numpy as np
 import streamlit as st
 
-from trainlab.build.data import describe_data_change, load_data
 from trainlab.errors import RequestError
 from trainlab.forecast.answer import TheoryReport
 from trainlab.settings import RunSettings, Settings
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from trainlab.models import LayerRow
+    from trainlab.nn.normalization import NormalizedNetwork
+    from trainlab.serving.evaluate import Misclassified
+    from trainlab.serving.preprocessing import PreprocessedImage
 
 _LOCK = threading.RLock()
 MAX_ANSWERS = 256
 MAX_MODELS = 4
 LOADING_MESSAGE = "PyTorch is being loaded (once, some seconds) …"
+ImageSource = Path | bytes | np.ndarray
+"""A file, the bytes of an upload, or pixels (H × W × 4 of a drawing, H × W or H × W × 3 of an image)."""
+
+
+def _settings_key(settings: Settings) -> tuple[str, tuple[str, ...]]:
+    return settings.to_json(), settings.trusted_sections
+
+
+HASH_FUNCS: dict[str | type, Callable[..., object]] = {Settings: _settings_key, RunSettings: _settings_key}
+
+
+class TrainedNetwork(NamedTuple):
+    """The network of a run in eval mode; `description`: `settings`, `in_shape_CHW`, `classes`, `run_id`."""
+
+    model: "NormalizedNetwork"
+    description: Mapping[str, Any]
+
+    @property
+    def settings(self) -> RunSettings:
+        return self.description["settings"]
+
+    @property
+    def classes(self) -> list[str]:
+        """Their names as text."""
+        return [str(name) for name in self.description["classes"]]
+
+
+class RunTestImages(NamedTuple):
+    """The test images of a run's data set, as they are on disk now.
+
+    mismatch: that they are not those that the run was tested on; None where they are.
+    """
+
+    x_NHWC: np.ndarray
+    labels_N: np.ndarray
+    classes: tuple[str, ...]
+    mismatch: str | None
+
+
+class TopErrors(NamedTuple):
+    """The worst errors among the first `evaluated` of the images x_NHWC."""
+
+    errors: "list[Misclassified]"
+    evaluated: int
+    x_NHWC: np.ndarray
 
 
 @st.cache_data(max_entries=MAX_ANSWERS, show_spinner=False)
 def compose_settings(overrides: tuple[str, ...]) -> Settings:
-    """The frozen settings of a run. Raises RequestError."""
+    """The settings of a run. Raises RequestError."""
     from trainlab.config import compose
 
     with _LOCK:
         return compose(overrides)
 
 
-@st.cache_data(max_entries=MAX_ANSWERS, show_spinner=LOADING_MESSAGE)
+@st.cache_data(max_entries=MAX_ANSWERS, show_spinner=LOADING_MESSAGE, hash_funcs=HASH_FUNCS)
 def predict_theory(settings: Settings) -> TheoryReport | None:
-    """What mean-field theory says of a run, as plain values; None where the network is no chain.
-
-    Raises RequestError.
-    """
+    """What mean-field theory predicts for a run; None where the network is no chain. Raises RequestError."""
     with _LOCK:
         use_one_thread()
         from trainlab.forecast.run_forecast import theory_for_run
@@ -58,11 +105,11 @@ def model_depths(model: str) -> list[int]:
         from trainlab.instantiate.parts import MODEL
         from trainlab.models import allowed_depths
 
-        component = compose_settings((f"model={model}",))["model"]
+        component = compose_settings((f"model={model}",)).model
         return list(allowed_depths(instantiate(component, MODEL)) or ())
 
 
-@st.cache_data(max_entries=MAX_ANSWERS, show_spinner=LOADING_MESSAGE)
+@st.cache_data(max_entries=MAX_ANSWERS, show_spinner=LOADING_MESSAGE, hash_funcs=HASH_FUNCS)
 def layer_table(settings: Settings, in_shape_CHW: tuple[int, int, int]) -> list["LayerRow"]:
     """The rows of `models.anatomy`. Raises RequestError."""
     with _LOCK:
@@ -71,8 +118,11 @@ def layer_table(settings: Settings, in_shape_CHW: tuple[int, int, int]) -> list[
         from trainlab.build import networks
         from trainlab.models import anatomy
 
+        num_classes = settings.data.num_classes
+        if num_classes is None:
+            raise RequestError("data.num_classes is not known before the data are read, expected a number")
         with torch.device("meta"):
-            network = networks.build_network(settings, in_shape_CHW, settings["data"]["num_classes"])
+            network = networks.build_network(settings, in_shape_CHW, num_classes)
         return anatomy(network, in_shape_CHW)
 
 
@@ -101,8 +151,8 @@ def layer_type_costs(in_shape_CHW: tuple[int, int, int], maps: int, kernel: int)
     return [replace(anatomy(layer, in_shape_CHW)[-1], out_shape=out_shape) for layer in layers]
 
 
-def load_trained(folder: Path) -> tuple[Any, dict[str, Any]]:
-    """The network of a run in eval mode and its description; of two checkpoints the best one's.
+def load_trained(folder: Path) -> TrainedNetwork:
+    """The network of a run; of two checkpoints the best one's.
 
     Raises RequestError: no checkpoint, or one that is corrupt, not ours or of another version.
     """
@@ -115,51 +165,48 @@ def load_trained(folder: Path) -> tuple[Any, dict[str, Any]]:
 
 
 @st.cache_resource(max_entries=MAX_MODELS, show_spinner=LOADING_MESSAGE)
-def _load_checkpoint(path: str, written_ns: int, size: int) -> tuple[Any, dict[str, Any]]:
+def _load_checkpoint(path: str, written_ns: int, size: int) -> TrainedNetwork:
     with _LOCK:
+        from trainlab.nn.normalization import NormalizedNetwork
         from trainlab.serving.saved_model import load_model
 
-        return load_model(Path(path))
+        model, description = load_model(Path(path))
+        assert isinstance(model, NormalizedNetwork)
+        return TrainedNetwork(model, description)
 
 
-def prepare_image(source: Any, description: Mapping[str, Any], name: str) -> tuple[Any, Any]:
-    """A picture as a network gets it (an `Intake`), and its pixels x_1CHW. Raises RequestError."""
+def prepare_image(
+    source: ImageSource, description: Mapping[str, Any], name: str
+) -> "tuple[PreprocessedImage, Tensor]":
+    """An image as a network gets it, and its pixels x_1CHW. Raises RequestError."""
     from trainlab.serving.predict import pixels_as_tensor, preprocess_for_network
 
-    taken = preprocess_for_network(source, description, name)
-    return taken, pixels_as_tensor(taken)
+    image = preprocess_for_network(source, description, name)
+    return image, pixels_as_tensor(image)
 
 
-def test_images(settings: RunSettings) -> tuple[Any, Any, tuple[str, ...]]:
-    """Test images x_NHWC (uint8), their labels y_N and the names of the classes, of a run's own data.
-
-    Raises RequestError where they are not there.
-    """
-    return _load_test_images(settings)[:3]
-
-
-def data_mismatch(settings: RunSettings) -> str | None:
-    """That the data that are there are not those of the run; None where they are. Raises RequestError."""
-    return _load_test_images(settings)[3]
-
-
-@st.cache_resource(max_entries=MAX_MODELS, show_spinner="The test images are being read …")
-def _load_test_images(settings: RunSettings) -> tuple[Any, Any, tuple[str, ...], str | None]:
+@st.cache_resource(
+    max_entries=MAX_MODELS, show_spinner="The test images are being read …", hash_funcs=HASH_FUNCS
+)
+def test_images(settings: RunSettings) -> RunTestImages:
+    """The test images of a run's own data set. Raises RequestError where they are missing."""
     with _LOCK:
+        from trainlab.build.data import describe_data_change, load_data
+
         data = load_data(settings)
-        change = describe_data_change(settings, data)
-    return data.test.x_NHWC[data.test.index], data.test.labels_N, data.classes, change
+        mismatch = describe_data_change(settings, data)
+        return RunTestImages(data.test.x_NHWC[data.test.index], data.test.labels_N, data.classes, mismatch)
 
 
 def use_one_thread() -> None:
-    """One thread for torch from here on: a run may be training beside it, and threads that wait spin."""
+    """One thread for torch from here on: a run may be training beside it, and waiting threads spin."""
     import torch
 
     if torch.get_num_threads() != 1:
         torch.set_num_threads(1)
 
 
-@st.cache_data(max_entries=MAX_ANSWERS, show_spinner=False)
+@st.cache_data(max_entries=MAX_ANSWERS, show_spinner=False, hash_funcs=HASH_FUNCS)
 def retry_command(settings: Settings, change: str, runs: Path) -> str:
     """The command that makes a run with a change, into a folder of runs. Raises RequestError."""
     from trainlab.config.command_line import command_line_for_run
@@ -168,27 +215,26 @@ def retry_command(settings: Settings, change: str, runs: Path) -> str:
         return command_line_for_run(settings, change, runs)
 
 
-def image_to_batch(image_HWC: Any) -> Any:
+def image_to_batch(image_HWC: np.ndarray) -> "Tensor":
     """One image (uint8) as a network takes it, x_1CHW."""
     import torch
 
     return torch.from_numpy(image_HWC).permute(2, 0, 1)[None]
 
 
-def top_errors(folder: Path, judged: int) -> tuple[list[Any], int, Any]:
-    """The worst mistakes among the first test images, how many were looked at, and these images x_NHWC.
-
-    Raises RequestError: no checkpoint, or no data.
-    """
-    model, description = load_trained(folder)
-    images_NHWC, labels_N, _ = test_images(description["settings"])
+def top_errors(folder: Path, count: int) -> TopErrors:
+    """The worst errors among the first `count` test images. Raises RequestError: no checkpoint or data."""
+    trained = load_trained(folder)
+    images = test_images(trained.settings)
     stamp = max(path.stat().st_mtime_ns for path in (folder / "checkpoints").glob("*.ckpt"))
-    found = _top_errors(str(folder), stamp, judged, model, images_NHWC, labels_N)
-    return found, min(judged, len(images_NHWC)), images_NHWC
+    errors = _find_errors(str(folder), stamp, count, trained.model, images)
+    return TopErrors(errors, min(count, len(images.x_NHWC)), images.x_NHWC)
 
 
-@st.cache_resource(max_entries=MAX_MODELS * 4, show_spinner="The test images are being judged …")
-def _top_errors(folder: str, stamp: int, judged: int, _model: Any, _images: Any, _labels: Any) -> list[Any]:
-    from trainlab.serving.evaluate import top_errors
+@st.cache_resource(max_entries=MAX_MODELS * 4, show_spinner="The test images are being evaluated …")
+def _find_errors(
+    folder: str, stamp: int, count: int, _model: "NormalizedNetwork", _images: RunTestImages
+) -> "list[Misclassified]":
+    from trainlab.serving import evaluate
 
-    return top_errors(_model, _images[:judged], _labels[:judged])
+    return evaluate.top_errors(_model, _images.x_NHWC[:count], _images.labels_N[:count])

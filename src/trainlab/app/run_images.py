@@ -7,11 +7,11 @@ import numpy as np
 import streamlit as st
 
 from trainlab.app import model_service, run_cache
+from trainlab.app.model_service import RunTestImages
 from trainlab.app.widgets import escape_markdown, show_chart, show_errors, url_control
 from trainlab.diagnosis import run_diagnosis
 from trainlab.figures import confusion_matrix, image_tiles
 from trainlab.runs import RunFolder
-from trainlab.settings import RunSettings
 from trainlab.stats import confusion
 
 if TYPE_CHECKING:
@@ -33,11 +33,11 @@ def feature_maps_view(runs: Sequence[RunFolder]) -> None:
 def _show_feature_maps(run: RunFolder, number: int) -> None:
     from trainlab.models import feature_maps
 
-    model, description = model_service.load_trained(run.path)
-    images_NHWC, labels_N, classes = model_service.test_images(description["settings"])
-    warn_of_data_mismatch(description["settings"])
-    number %= len(images_NHWC)
-    image_HWC = np.array(images_NHWC[number])
+    trained = model_service.load_trained(run.path)
+    model, images = trained.model, model_service.test_images(trained.settings)
+    warn_of_data_mismatch(images)
+    number %= len(images.x_NHWC)
+    image_HWC = np.array(images.x_NHWC[number])
     x_1CHW = model_service.image_to_batch(image_HWC)
     views = feature_maps(model.network, model.normalization(x_1CHW))
     if not views:
@@ -46,7 +46,8 @@ def _show_feature_maps(run: RunFolder, number: int) -> None:
     names = [view.name for view in views]
     layer = url_control(st.selectbox, "Convolution", names, len(names) // 2, key=f"layer.{run.run_id}")
     view = views[names.index(layer)]
-    _show_receptive_field(view, image_HWC, escape_markdown(classes[labels_N[number]]), run.run_id)
+    label = escape_markdown(images.classes[images.labels_N[number]])
+    _show_receptive_field(view, image_HWC, label, run.run_id)
     count, height, width = view.z_Fhw.shape
     st.markdown(f"**Maps** after the activation: {min(count, MAX_MAPS)} of {count}, {height} × {width}")
     sheet = image_tiles.montage(view.a_Fhw[:MAX_MAPS].float().numpy(), MAP_COLUMNS, MAP_SIDE)
@@ -60,7 +61,7 @@ def _show_feature_maps(run: RunFolder, number: int) -> None:
     st.image(kernels, width="stretch", alt=f"Kernels of {view.name}")
 
 
-def _show_receptive_field(view: "ConvolutionView", image_HWC: np.ndarray, name: str, key: str) -> None:
+def _show_receptive_field(view: "ConvolutionView", image_HWC: np.ndarray, label: str, key: str) -> None:
     """The image with the receptive field of one unit framed, and sliders for the unit's position."""
     height, width = view.z_Fhw.shape[1:]
     left, right = st.columns([1, 1.4], vertical_alignment="center")
@@ -80,7 +81,7 @@ def _show_receptive_field(view: "ConvolutionView", image_HWC: np.ndarray, name: 
     with left, st.container(key=f"framed.{key}"):
         framed = image_tiles.gray_image_with_box(image_HWC, box, FRAMED_SIDE)
         alt = "The image with the receptive field"
-        st.image(framed, width="stretch", caption=f"test image: {name}", alt=alt)
+        st.image(framed, width="stretch", caption=f"test image: {label}", alt=alt)
 
 
 def _position_slider(label: str, count: int, key: str) -> int:
@@ -92,10 +93,10 @@ def _position_slider(label: str, count: int, key: str) -> int:
     return url_control(st.slider, label, 0, count - 1, count // 2, key=key)
 
 
-def warn_of_data_mismatch(settings: RunSettings) -> None:
+def warn_of_data_mismatch(images: RunTestImages) -> None:
     """A warning where the data on disk are not those of the run: other test images are shown."""
-    if mismatch := model_service.data_mismatch(settings):
-        st.warning(escape_markdown(f"Not the images of this run. {mismatch}"))
+    if images.mismatch:
+        st.warning(escape_markdown(f"Not the images of this run. {images.mismatch}"))
 
 
 def errors_view(runs: Sequence[RunFolder]) -> None:
@@ -111,10 +112,10 @@ def _show_top_errors(run: RunFolder) -> None:
     matrix_slot = st.container()
     classes = [str(k) for k in range(len(counts_KK))]
     with show_errors():
-        _model, description = model_service.load_trained(run.path)
-        classes = [str(name) for name in description["classes"]]
+        trained = model_service.load_trained(run.path)
+        classes = trained.classes
         errors, evaluated, images_NHWC = model_service.top_errors(run.path, IMAGES_EVALUATED)
-        warn_of_data_mismatch(description["settings"])
+        warn_of_data_mismatch(model_service.test_images(trained.settings))
         st.markdown(f"**Surest and wrong**, of the first {evaluated:,} test images")
         if not errors:
             st.caption("It made no mistake on them.")

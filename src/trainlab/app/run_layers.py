@@ -1,7 +1,7 @@
 """The part Layers of the page Inside a run: signals by layer and step, and theory against measurement."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Literal
 
 import polars as pl
 import streamlit as st
@@ -16,6 +16,7 @@ from trainlab.app.widgets import (
 )
 from trainlab.errors import RequestError
 from trainlab.figures import layer_profiles, signal_heatmap
+from trainlab.forecast.answer import TheoryLayer
 from trainlab.runs import RunFolder
 from trainlab.signals.catalogue import NETWORK
 
@@ -25,7 +26,6 @@ QUANTITIES = {
     "saturated": "Saturated units",
     "dead": "Dead units",
 }
-LayerTheory = Mapping[str, Any]
 TheoryQuantity = Literal["scale", "gradient"]
 PERCENT_COLUMNS = ("saturated units", "dead units")
 THEORY_FIGURES: dict[TheoryQuantity, tuple[str, str, str]] = {
@@ -115,7 +115,7 @@ def _show_step_table(table: pl.DataFrame, step: int) -> None:
 def _show_theory(runs: Sequence[RunFolder], tables: Mapping[str, pl.DataFrame]) -> None:
     """Mean-field theory as lines, measurements at the first step as dots, by depth."""
     section_heading("Theory over measurement, at the first step")
-    predictions: dict[str, list[LayerTheory]] = {}
+    predictions: dict[str, list[TheoryLayer]] = {}
     for run in runs:
         with show_errors():
             if (theory := model_service.predict_theory(run.settings())) is not None:
@@ -136,12 +136,12 @@ def _show_theory(runs: Sequence[RunFolder], tables: Mapping[str, pl.DataFrame]) 
             show_chart(figure, f"{title} Theory and measurement by layer")
 
 
-def _predicted_by_layer(layers: Sequence[LayerTheory], key: TheoryQuantity) -> list[float]:
+def _predicted_by_layer(layers: Sequence[TheoryLayer], key: TheoryQuantity) -> list[float]:
     return [value for layer in layers if (value := layer[key]) is not None]
 
 
 def _measured_by_layer(
-    table: pl.DataFrame, quantity: str, layers: Sequence[LayerTheory], key: TheoryQuantity
+    table: pl.DataFrame, quantity: str, layers: Sequence[TheoryLayer], key: TheoryQuantity
 ) -> list[float]:
     """The values at the first step of the layers that theory predicts; gradients relative to the last one."""
     first = table.filter((pl.col("step") == pl.col("step").min()) & (pl.col("quantity") == quantity))

@@ -61,8 +61,9 @@ def controls() -> tuple[list[str], tuple[int, int, int]]:
         )  # fmt: skip
         overrides = [f"model={model}"]
         defaults = model_service.compose_settings((f"model={model}",))
-        for axis, values in (("depth", model_service.model_depths(model)), ("width", WIDTHS)):
-            overrides += _size_override(axis, model, values, defaults[axis])
+        depths = model_service.model_depths(model)
+        overrides += _size_override("depth", model, depths, defaults.depth)
+        overrides += _size_override("width", model, WIDTHS, defaults.width)
         norms = [name for name, option in catalogue("norm_layer").items() if not option.alias_of]
         norm: str = url_control(
             st.selectbox, "norm layer", norms, norms.index("none"), key="norm_layer", width=CONTROL_WIDTH

@@ -1,16 +1,18 @@
 """Will it learn? The theory at once, the measured forecast behind it, while the controls are moved."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from trainlab.app import model_service
-from trainlab.app.forecast_client import ForecastClient
+from trainlab.app.forecast_client import ForecastAnswer, ForecastClient
 from trainlab.app.widgets import (
+    CONTROL_WIDTH,
     escape_markdown,
     page_heading,
     show_chart,
@@ -22,130 +24,111 @@ from trainlab.app.widgets import (
 from trainlab.config.options import catalogue
 from trainlab.errors import RequestError
 from trainlab.figures import layer_profiles
-from trainlab.settings import Settings
+from trainlab.figures.layer_profiles import ProfileRow
+from trainlab.forecast.answer import TheoryLayer, TheoryReport
+from trainlab.units import format_probability
 
-FIRST: dict[str, Any] = {"activation": "sigmoid", "depth": 12, "optimizer": "sgd_momentum"}
-"""What the page opens with where that is not the default: a network that will not learn, and says why."""
+Number = TypeVar("Number", int, float)
+
+FIRST_ACTIVATION, FIRST_OPTIMIZER, FIRST_DEPTH = "sigmoid", "sgd_momentum", 12
+"""What the page opens with instead of the defaults: a network that will not learn, with a clear reason."""
+FIRST_STEPS = 500
+DEEP_MODELS = ("plain_cnn", "mlp")
+"""Models that open with `FIRST_DEPTH`."""
 AXES = ("model", "activation", "init", "norm_layer", "normalization")
-DEPTHS: dict[str, list[int]] = {
-    "plain_cnn": list(range(1, 65)),
-    "mlp": list(range(1, 65)),
-    "locally_connected": list(range(1, 7)),
-    "resnet": list(range(3, 34, 3)),
-    "vgg": [11, 13, 16, 19],
-}
-RATES = [round(digit * 10.0**power, 7) for power in range(-6, 1) for digit in (1, 2, 5)]
+LEARNING_RATES = [round(digit * 10.0**power, 7) for power in range(-6, 1) for digit in (1, 2, 5)]
 STEPS = [10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000, 20_000]
-LARGEST = 1_000_000
-"""Steps, or a learning rate, beyond which an address is taken for a slip."""
-KINDS: dict[str, Callable[[str], Any]] = {
+MAX_NUMBER = 1_000_000
+"""Steps, or a learning rate, beyond which an address is taken for a typing error."""
+MAX_SHOWN_REACH = 10_000
+"""Layers beyond which the reach of a signal is called unlimited."""
+PARSERS: dict[str, Callable[[str], object]] = {
     "depth": int,
     "optimizer.lr": float,
     "trainer.max_steps": lambda text: int(float(text)),
 }
-WIDTH = 156
-"""Of a control, in pixels: two beside one another on a telephone."""
 POLL_SECONDS = 0.15
 
 
 @st.cache_resource(on_release=ForecastClient.close, show_spinner=False)
-def forecasts() -> ForecastClient:
-    """The one process that measures for all who look."""
+def forecast_client() -> ForecastClient:
+    """The one process that measures for all users."""
     return ForecastClient()
 
 
 def controls() -> list[str]:
-    """The controls; the overrides that they stand for, without those that are defaults."""
+    """The controls; the overrides of their values, without those that are defaults."""
+    default = model_service.compose_settings(()).axes
     with st.container(border=True, horizontal=True, gap="small"):
-        chosen: dict[str, Any] = {"data": _choice("data", data_found())}
+        chosen: dict[str, object] = {"data": _select_option("data", available_data(), str(default["data"]))}
         for axis in AXES:
-            chosen[axis] = _choice(axis, list(catalogue(axis)))
-        chosen["depth"] = _depth(chosen["model"])
-        chosen["optimizer"] = _choice("optimizer", list(catalogue("optimizer")))
-        rate = f"lr_{chosen['optimizer']}"  # each optimizer has its own usual rate
-        chosen["optimizer.lr"] = _scale(rate, "learning rate", RATES, _rate(chosen["optimizer"]))
-        chosen["trainer.max_steps"] = _scale("trainer.max_steps", "steps", STEPS, 500)
-    return [f"{key}={_text(value)}" for key, value in chosen.items() if value != _default(key, chosen)]
+            first = FIRST_ACTIVATION if axis == "activation" else str(default[axis])
+            chosen[axis] = _select_option(axis, list(catalogue(axis)), first)
+        model = str(chosen["model"])
+        depth = model_service.compose_settings((f"model={model}",)).depth
+        if depth is not None:
+            chosen["depth"] = _select_depth(model, depth)
+        optimizer = _select_option("optimizer", list(catalogue("optimizer")), FIRST_OPTIMIZER)
+        chosen["optimizer"] = optimizer
+        lr = model_service.compose_settings((f"optimizer={optimizer}",)).optimizer.lr
+        # a key for each optimizer: each has its own default
+        chosen["optimizer.lr"] = _select_number(f"lr_{optimizer}", "learning rate", LEARNING_RATES, lr)
+        chosen["trainer.max_steps"] = _select_number("trainer.max_steps", "steps", STEPS, FIRST_STEPS)
+    defaults = {**default, "depth": depth, "optimizer.lr": lr}
+    return [f"{key}={_format(value)}" for key, value in chosen.items() if value != defaults.get(key)]
 
 
-def _choice(axis: str, options: list[str]) -> str:
+def _select_option(axis: str, options: Sequence[str], first: str) -> str:
     names = [name for name in options if name not in catalogue(axis) or not catalogue(axis)[name].alias_of]
-    first = FIRST.get(axis, _defaults()["axes"][axis])
+    lines = (f"**{name}**: {escape_markdown(option.line)}" for name, option in catalogue(axis).items())
     label = axis.replace("_", " ")
     return url_control(
-        st.selectbox, label, names, names.index(first), key=axis, width=WIDTH, help=_help(axis)
+        st.selectbox, label, names, names.index(first), key=axis, width=CONTROL_WIDTH, help="  \n".join(lines)
     )
 
 
-def _help(axis: str) -> str:
-    return "  \n".join(
-        f"**{name}**: {escape_markdown(option.line)}" for name, option in catalogue(axis).items()
+def _select_depth(model: str, default: int) -> int:
+    """A control for each model: they differ in the depths that they take."""
+    first = FIRST_DEPTH if model in DEEP_MODELS else default
+    key, depths = f"depth_{model}", model_service.model_depths(model)
+    if not depths:  # a user's model that does not list them
+        return url_control(st.number_input, "depth", 1, None, first, key=key, width=CONTROL_WIDTH)
+    options = sorted({*depths, first})
+    return url_control(st.select_slider, "depth", options, first, key=key, width=CONTROL_WIDTH)
+
+
+def _select_number(key: str, label: str, options: Sequence[Number], first: Number) -> Number:
+    """A slider over round values, and the one that a remedy or the address has set."""
+    now = st.session_state.get(key, _parse_number(st.query_params.get(key), first))
+    values = sorted({*options, first, now})
+    return url_control(
+        st.select_slider, label, values, first, key=key, width=CONTROL_WIDTH, format_func=_format
     )
 
 
-def _depth(model: str) -> int | None:
-    """A control of its own for each model that has a depth: they differ in what they take."""
-    if model not in DEPTHS:
-        return None
-    key, depths = f"depth_{model}", DEPTHS[model]
-    first = _own_depth(model)
-    if model in ("plain_cnn", "mlp"):
-        first = FIRST["depth"]
-    return url_control(st.select_slider, "depth", depths, first, key=key, width=WIDTH)
-
-
-def _scale(key: str, label: str, options: list[Any], first: Any) -> Any:
-    """A slider over round values, and over the one that a remedy or the address has set."""
-    now = st.session_state.get(key, _number(st.query_params.get(key), first))
-    every = sorted({*options, first, now})
-    return url_control(st.select_slider, label, every, first, key=key, width=WIDTH, format_func=_text)
-
-
-def _number(text: str | None, first: Any) -> Any:
-    """What the address says, as a number above zero of the kind of `first`; `first` where it says none."""
+def _parse_number(text: str | None, first: Number) -> Number:
+    """A number above zero in the address, of the type of `first`; `first` where there is none."""
     try:
         value = type(first)(float(text or ""))
     except (ValueError, OverflowError):
         return first
-    return value if 0 < value <= LARGEST else first
+    return value if 0 < value <= MAX_NUMBER else first
 
 
-def _text(value: object) -> str:
+def _format(value: object) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-@st.cache_data(show_spinner=False)
-def _defaults() -> Settings:
-    return model_service.compose_settings(())
-
-
-@st.cache_data(show_spinner=False)
-def _own_depth(model: str) -> int | None:
-    return model_service.compose_settings((f"model={model}",))["depth"]
-
-
-@st.cache_data(show_spinner=False)
-def _rate(optimizer: str) -> float:
-    return model_service.compose_settings((f"optimizer={optimizer}",))["optimizer"]["lr"]
-
-
-def _default(key: str, chosen: Mapping[str, Any]) -> Any:
-    if key == "depth":
-        return _own_depth(chosen["model"])
-    if key == "optimizer.lr":
-        return _rate(chosen["optimizer"])
-    return _defaults()["axes"].get(key)
-
-
 @st.cache_data(ttl=60, show_spinner=False)
-def data_found() -> list[str]:
-    """Data sets that can be used with no download."""
+def available_data() -> list[str]:
+    """Data sets that can be used without a download."""
     from trainlab.data import torchvision_datasets
 
-    return ["digits", *torchvision_datasets.available_offline(Path(_defaults()["paths"]["data"])), "shapeset"]
+    root = Path(model_service.compose_settings(()).paths.data)
+    return ["digits", *torchvision_datasets.available_offline(root), "shapeset"]
 
 
-def theory_says(theory: Mapping[str, Any] | None) -> None:
+def show_theory(theory: TheoryReport | None) -> None:
     """The theory's answer in words."""
     st.markdown("**Theory**, of networks as wide as you like")
     if theory is None:
@@ -154,94 +137,99 @@ def theory_says(theory: Mapping[str, Any] | None) -> None:
             "there is no theory for it here. What is measured holds all the same."
         )
         return
-    chi, reach, depth = (theory[name] for name in ("chi1", "reach_layers", "depth"))
-    if chi < 0.98:
-        words = "different images become alike, and gradients vanish, by a factor of about √χ₁ a layer"
-    elif chi > 1.02:
-        words = "gradients grow, by a factor of about √χ₁ a layer"
+    chi1, reach, depth = theory["chi1"], theory["reach_layers"], theory["depth"]
+    if chi1 < 0.98:
+        regime = "different images become alike, and gradients vanish, by a factor of about √χ₁ a layer"
+    elif chi1 > 1.02:
+        regime = "gradients grow, by a factor of about √χ₁ a layer"
     else:
-        words = "signal and gradient keep their size: the edge of chaos, where depth does no harm"
-    far = "any number of" if reach > 10_000 else f"about {reach:.0f}"
+        regime = "signal and gradient keep their size: the edge of chaos, where depth does no harm"
+    layers = "any number of" if reach > MAX_SHOWN_REACH else f"about {reach:.0f}"
     verdict = ":green[reaches the end]" if reach >= depth else ":red[does not reach the end]"
     st.markdown(
-        f"χ₁ = **{chi:.3g}**: {words}. It carries a signal through **{far} layers**; "
+        f"χ₁ = **{chi1:.3g}**: {regime}. It carries a signal through **{layers} layers**; "
         f"this network has **{depth}** before the last: it {verdict}."
     )
     for note in theory["notes"]:
         st.caption(escape_markdown(note))
 
 
-def forecast_says(forecast: Mapping[str, Any], steps: str) -> None:
+def show_forecast(forecast: ForecastAnswer, steps: int) -> None:
     """The measured forecast in words, with its remedy."""
-    st.markdown(f"**Forecast**, measured on this network with its optimizer: learns within {steps}?")
+    st.markdown(f"**Forecast**, measured on this network with its optimizer: learns within {steps:,} steps?")
     colour = "green" if forecast["will_learn"] else "red"
-    st.markdown(f"## :{colour}[{_likely(forecast['learns'])} likely to learn]")
+    st.markdown(f"## :{colour}[{_format_chance(forecast['learns'])} likely to learn]")
     if forecast["cause"]:
         st.markdown(f"**{forecast['cause'].replace('_', ' ')}**: {escape_markdown(forecast['says'])}.")
     elif not forecast["will_learn"]:
         st.markdown(escape_markdown(forecast["says"]))
     if forecast["remedy"]:
-        remedy(forecast["remedy"])
+        show_remedy(forecast["remedy"])
 
 
-def _likely(share: float) -> str:
+def _format_chance(probability: float) -> str:
     """In percent; never that it is certain."""
-    return "under 1%" if share < 0.01 else "over 99%" if share > 0.99 else f"{share:.0%}"
+    return format_probability(min(max(probability, 1e-9), 1 - 1e-9))
 
 
-def remedy(overrides: str) -> None:
-    """What would mend it; a button sets the controls to it, where there are controls for all of it."""
+def show_remedy(overrides: str) -> None:
+    """The overrides of a remedy; a button where there are controls for all of them."""
     keys = {
         "depth": f"depth_{st.session_state['model']}",
         "optimizer.lr": f"lr_{st.session_state['optimizer']}",
     }
     parts = dict(part.split("=", 1) for part in overrides.split())
-    values = {keys.get(key, key): KINDS.get(key, str)(text) for key, text in parts.items()}
+    values = {keys.get(key, key): PARSERS.get(key, str)(text) for key, text in parts.items()}
     if all(key in st.session_state for key in values):
         st.button(f"Try the remedy: {overrides}", on_click=st.session_state.update, args=(values,))
     else:
         st.markdown(f"Remedy: `{overrides}`")
 
 
-def awaited(future: Future, slot: Any) -> Mapping[str, Any]:
-    """The answer; meanwhile the page stays awake, so that a control that is moved counts at once.
+def wait_for_forecast(future: "Future[ForecastAnswer]", slot: DeltaGenerator) -> ForecastAnswer:
+    """The answer. Raises RequestError.
 
-    Raises RequestError.
+    While it waits, the page shows the time, so that Streamlit can interrupt it as soon as a control is moved.
     """
-    since = time.monotonic()
+    start = time.monotonic()
     while not future.done():
-        slot.caption(f"The forecast is being measured … {time.monotonic() - since:.0f} s")
+        slot.caption(f"The forecast is being measured … {time.monotonic() - start:.0f} s")
         time.sleep(POLL_SECONDS)
     return future.result()
 
 
-def _took(what: str, since: float) -> str:
-    seconds = time.monotonic() - since
+def _format_elapsed(what: str, start: float) -> str:
+    seconds = time.monotonic() - start
     return f"{what} in {seconds:.1f} s." if seconds >= 0.1 else f"{what} in less than 0.1 s."
 
 
-def draw_layers(
-    slots: list[Any], theory: Mapping[str, Any] | None, measured: list[Mapping[str, Any]]
+def show_layers(
+    slots: Sequence[DeltaGenerator],
+    theory: TheoryReport | None,
+    measured: Sequence[ProfileRow],
 ) -> None:
-    """The three quantities by layer, each in its place, until the next are there."""
-    kept = []
-    for quantity, (title, what, _) in layer_profiles.QUANTITIES.items():
-        figure = layer_profiles.forecast_profile_plot(theory["layers"] if theory else [], measured, quantity)
-        kept.append((figure, f"{title} by layer: {what}"))
-    st.session_state["layers"] = kept
-    for slot, (figure, says) in zip(slots, kept, strict=True):
-        show_chart(figure, says, into=slot)
+    """The three quantities by layer, each in its slot; kept until the next ones replace them."""
+    predicted: list[ProfileRow] = [] if theory is None else [_profile_row(row) for row in theory["layers"]]
+    figures = []
+    for quantity, (title, description, _) in layer_profiles.QUANTITIES.items():
+        figure = layer_profiles.forecast_profile_plot(predicted, measured, quantity)
+        figures.append((figure, f"{title} by layer: {description}"))
+    st.session_state["layers"] = figures
+    for slot, (figure, alt) in zip(slots, figures, strict=True):
+        show_chart(figure, alt, into=slot)
 
 
-def _places() -> list[Any]:
-    """Where the charts stand: the last ones, if there are any, and not nothing."""
+def _profile_row(layer: TheoryLayer) -> ProfileRow:
+    return {key: layer[key] for key in ("name", "scale", "correlation", "gradient")}
+
+
+def _chart_slots() -> list[DeltaGenerator]:
+    """Where the charts are drawn: over the last ones, if there are any."""
     columns = st.columns(len(layer_profiles.QUANTITIES))
     last = st.session_state.get("layers")
     if last is None:
         return [column.empty() for column in columns]
-    return [
-        show_chart(figure, says, into=column) for column, (figure, says) in zip(columns, last, strict=True)
-    ]
+    return [show_chart(figure, alt, into=column) for column, (figure, alt) in zip(columns, last, strict=True)]
 
 
 def page() -> None:
@@ -250,37 +238,38 @@ def page() -> None:
         "Will it learn?",
         "Choose a network and how it is trained. Nothing is trained here: this is said before.",
     )
+    client = forecast_client()  # its process imports torch while this one does
     overrides = controls()
     settings = model_service.compose_settings(tuple(overrides))
     left, right = st.columns(2, border=True)
-    left, right = left.container(key="theory"), right.container(key="answer")
-    theory_slot, slot = left.empty(), right.empty()
+    theory_slot, forecast_slot = left.container(key="theory").empty(), right.container(key="answer").empty()
     theory_slot.caption("The theory is being computed …")
-    slot.caption("The forecast is being measured …")
+    forecast_slot.caption("The forecast is being measured …")
     st.markdown("Layer by layer, from the image to the classes: **━** theory, **●** measured")
-    charts = _places()
+    chart_slots = _chart_slots()
     show_command(train_command(*overrides))
-    beside = forecasts()  # it imports torch while this process does; it is asked once the theory is on show
-    since = time.monotonic()
+    start = time.monotonic()
     try:
         theory = model_service.predict_theory(settings)
     except RequestError as error:
         theory_slot.error(escape_markdown(error))
-        slot.caption("There is nothing to measure.")
+        forecast_slot.caption("There is nothing to measure.")
         return
     with theory_slot.container():
-        theory_says(theory)
-        st.caption(_took("Computed", since))
-    if theory is not None or "layers" not in st.session_state:  # else the last ones stay until it is measured
-        draw_layers(charts, theory, [])
-    future = beside.ask(settings, instead_of=st.session_state.get("asked"))
+        show_theory(theory)
+        st.caption(_format_elapsed("Computed", start))
+    if theory is not None or "layers" not in st.session_state:  # else the last charts stay meanwhile
+        show_layers(chart_slots, theory, [])
+    future = client.ask(settings, instead_of=st.session_state.get("asked"))
     st.session_state["asked"] = future
     with show_errors():
-        forecast = awaited(future, slot)
-        draw_layers(charts, theory, forecast["layers"])
-        with slot.container():
-            forecast_says(forecast, f"{settings['trainer']['max_steps']:,} steps")
-            st.caption(_took("Measured, with nothing trained,", since))
+        forecast = wait_for_forecast(future, forecast_slot)
+        show_layers(chart_slots, theory, forecast["layers"])
+        steps = settings.trainer.max_steps
+        assert steps is not None  # it has a control
+        with forecast_slot.container():
+            show_forecast(forecast, steps)
+            st.caption(_format_elapsed("Measured, with nothing trained,", start))
 
 
 with show_errors():
