@@ -24,15 +24,15 @@ def test_the_linear_run_is_that_of_the_whole_jacobian(tiny, sample, steps):
 
     x_A = torch.cat([sample.first.x_NCHW, sample.second.x_NCHW])
     y_A = torch.cat([sample.first.y_N, sample.second.y_N])
-    J_A, J_B = jacobian(x_A), jacobian(sample.held.x_NCHW)
-    f_A, f_B = tiny.forward(x_A), tiny.forward(sample.held.x_NCHW)
+    J_A, J_B = jacobian(x_A), jacobian(sample.held_out.x_NCHW)
+    f_A, f_B = tiny.forward(x_A), tiny.forward(sample.held_out.x_NCHW)
     moved_by = torch.zeros_like(theta)
     for _ in range(steps):
         logits_AK = f_A + (J_A @ moved_by).view_as(f_A)
         pull_AK = logits_AK.softmax(1) - F.one_hot(y_A, 3)
         moved_by = moved_by - lr * J_A.T @ pull_AK.flatten() / len(y_A)
     end_AK, end_BK = f_A + (J_A @ moved_by).view_as(f_A), f_B + (J_B @ moved_by).view_as(f_B)
-    expected = evaluate_logits(steps, end_BK, f_B, sample.held.y_N)
+    expected = evaluate_logits(steps, end_BK, f_B, sample.held_out.y_N)
     assert found.fit_loss == pytest.approx(float(F.cross_entropy(end_AK, y_A)), abs=0.01)
     assert found.end.loss == pytest.approx(expected.loss, abs=0.02)
     assert found.end.change_rms == pytest.approx(expected.change_rms, rel=0.05)
@@ -58,7 +58,7 @@ def test_adam_is_linear_with_steps_of_its_own_size(tiny, sample):
     D = lr / ((g[0] ** 2 + g[1] ** 2) / 2).sqrt()
     step = -D * (g[0] + g[1]) / 2
     change = torch.autograd.functional.jvp(
-        lambda vector: tiny.forward(sample.held.x_NCHW, unflat(vector, tiny.weights)), theta, step
+        lambda vector: tiny.forward(sample.held_out.x_NCHW, unflat(vector, tiny.weights)), theta, step
     )[1]
     assert found.end.change_rms == pytest.approx(
         float((change - change.mean(0)).square().mean().sqrt()), rel=0.01

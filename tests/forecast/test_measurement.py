@@ -105,9 +105,9 @@ def test_the_lines_are_the_network_at_moved_weights(tiny, sample):
         for part in (sample.first, sample.second)
     ]
     end = flat(tiny.weights) - lr * steps * (gradients[0] + gradients[1]) / 2
-    logits_NK = tiny.forward(sample.held.x_NCHW, unflat(end, tiny.weights))
+    logits_NK = tiny.forward(sample.held_out.x_NCHW, unflat(end, tiny.weights))
     assert found.downhill[-1].loss == pytest.approx(
-        float(F.cross_entropy(logits_NK, sample.held.y_N)), rel=1e-4
+        float(F.cross_entropy(logits_NK, sample.held_out.y_N)), rel=1e-4
     )
     assert [p.steps for p in found.downhill][::5] == pytest.approx([1, steps])
 
@@ -199,9 +199,9 @@ def test_weight_decay_shrinks_along_the_line(tiny, sample):
     make = partial(torch.optim.SGD, lr=1e-12, weight_decay=1e11)
     found = measured(tiny, sample, make, steps=20)
     kept = {name: 0.9**20 * w for name, w in tiny.weights.items()}
-    logits_NK = tiny.forward(sample.held.x_NCHW, kept)
+    logits_NK = tiny.forward(sample.held_out.x_NCHW, kept)
     assert found.downhill[-1].loss == pytest.approx(
-        float(F.cross_entropy(logits_NK, sample.held.y_N)), abs=1e-6
+        float(F.cross_entropy(logits_NK, sample.held_out.y_N)), abs=1e-6
     )
 
 
@@ -250,7 +250,7 @@ def test_batchnorm_gets_32_images_however_large_the_network_is():
         functional = FunctionalModel(network)
         with preserve_global_state():
             taken = take_sample([(torch.randn(300, 3, 32, 32), torch.arange(300) % 10)], functional)
-        assert len(taken.first.y_N) == len(taken.second.y_N) == len(taken.held.y_N) == fewest
+        assert len(taken.first.y_N) == len(taken.second.y_N) == len(taken.held_out.y_N) == fewest
 
 
 def test_parts_do_not_overlap_where_there_are_images_enough():
@@ -260,7 +260,7 @@ def test_parts_do_not_overlap_where_there_are_images_enough():
         taken = take_sample(
             [(x_NCHW[:30], torch.arange(30) % 10), (x_NCHW[30:], torch.arange(70) % 10)], functional
         )
-    seen = torch.cat([taken.first.x_NCHW, taken.second.x_NCHW, taken.held.x_NCHW])
+    seen = torch.cat([taken.first.x_NCHW, taken.second.x_NCHW, taken.held_out.x_NCHW])
     assert len(seen) == 100 and len(seen.unique()) == 400
 
 

@@ -3,7 +3,7 @@
 The order is that in which things happen, since what comes earlier explains what comes later: the data; the
 wiring; the network's signal and gradient at the first step; the size of the steps; what came up only in
 training (units that died, z that saturated); the batch; the length of the run; the labels. A loss that is
-not finite stands first of all but the data: it is what happened, and what follows it in the list says why.
+not finite stands first of all but the data: it is what happened, and what follows it in the list tells why.
 """
 
 import math
@@ -71,7 +71,7 @@ FALLBACK_CHECKS: tuple[Check, ...] = (
     run_length.too_few_steps,
     run_length.not_known,
 )
-"""Looked for where nothing else is found: that signal and gradient are sound is part of what they say."""
+"""Looked for where nothing else is found: that signal and gradient are sound is part of what they mean."""
 
 EXACT_CHECKS: tuple[Check, ...] = (
     labels_and_splits.test_classes_permuted,

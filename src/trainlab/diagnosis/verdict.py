@@ -7,7 +7,7 @@ from trainlab.stats.intervals import wilson_lower_bound
 RULES_VERSION = 2
 """Of the rules and thresholds that make a verdict; a record says by which it was judged (none: version 1).
 
-1: `labels_unlearnable` was said of any run that stayed at chance for 100 steps without another cause.
+1: `labels_unlearnable` was given for any run that stayed at chance for 100 steps without another cause.
 2: a cause only where its own evidence is there; `not_known`; how well, against a linear model.
 """
 
@@ -28,7 +28,7 @@ network that has learned stands above it."""
 
 BARELY_WITHOUT_REFERENCE = 0.25
 """Where no linear model was fitted: the share of the way from guessing to no error at all, below which a run
-has barely learned. More is not said then, since nobody knows what can be reached."""
+has barely learned. A higher level is not given then, since nobody knows what can be reached."""
 
 
 def has_learned(confusion_KK: ConfusionMatrix, margin: float = ACCURACY_MARGIN) -> bool:

@@ -12,7 +12,7 @@ from trainlab.runs import CorruptRunError, RunFolder
 
 
 class RunForecast(NamedTuple):
-    """What the forecast says of a run, before any of it is trained, and its seconds of processor time."""
+    """The forecast of a run, before any of it is trained, and the processor time that it took."""
 
     learns: float
     cause: str | None
@@ -30,15 +30,15 @@ def forecast_runs(
     `paths` replaces `paths.data` and `paths.cache` of the settings. `on_done` is called with each run once it
     is done.
     """
-    found: dict[str, RunForecast] = {}
+    forecasts: dict[str, RunForecast] = {}
     # spawned: polars has threads by now, and they do not survive a fork
     with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
         for name, forecast in pool.map(_forecast, [(folder, dict(paths or {})) for folder in folders]):
             if forecast is not None:
-                found[name] = forecast
+                forecasts[name] = forecast
             if on_done is not None:
                 on_done(name, forecast)
-    return found
+    return forecasts
 
 
 def _forecast(task: tuple[Path, dict[str, str]]) -> tuple[str, RunForecast | None]:

@@ -25,7 +25,7 @@ TRAINABLE_DEPTH_SCALES = 6.0
 
 @dataclass(frozen=True)
 class ChainTheory:
-    """What the theory says of a chain: layer by layer, and of its typical hidden layer.
+    """What the theory predicts of a chain: layer by layer, and of its typical hidden layer.
 
     chi1: slope of the correlation map at c = 1; through BatchNorm, growth of the mean square gradient a
     layer. reach_layers: 6 ξ_c, or 6/ln χ₁ through BatchNorm, whose gradient explodes. depth: hidden layers.
@@ -81,7 +81,7 @@ def chain_layers(network: FunctionalModel, x_NCHW: Tensor) -> list[Layer]:
     order = _execution_order(network, x_NCHW[:2])
     names = {module: name for name, module in weight_layers(network.model)}
     activations = {m for name, m in network.model.named_modules() if is_activation(name, m)}
-    found: list[Layer] = []
+    layers: list[Layer] = []
     parts: list[nn.Module] = []
     for module in reversed(order):
         parts.insert(0, module)
@@ -89,9 +89,9 @@ def chain_layers(network: FunctionalModel, x_NCHW: Tensor) -> list[Layer]:
             layer = _layer(names[module], module, parts[1:], activations)
             if layer is None:
                 return []
-            found.insert(0, layer)
+            layers.insert(0, layer)
             parts = []
-    return found if len(found) == len(names) else []
+    return layers if len(layers) == len(names) else []
 
 
 def _layer(

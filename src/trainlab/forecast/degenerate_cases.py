@@ -1,4 +1,4 @@
-"""What needs no probability: images, labels and networks with which nothing can be learned.
+"""Cases that need no probability: images, labels and networks with which nothing can be learned.
 
 Legend: N images, K classes.
 """
@@ -23,24 +23,24 @@ def certain_forecast(network: FunctionalModel, sample: ImageSample) -> Forecast 
     """
     if not network.weights:
         return Forecast(0.0, "no weight of the network is trainable", "no_trainable_gradient", remedy=None)
-    found = forecast_from_images(sample)
-    if found is not None:
-        return found
+    certain = forecast_from_images(sample)
+    if certain is not None:
+        return certain
     # a pass as in training: what has no gradient there has none
     output = network.forward(sample.first.x_NCHW, network.leaf_weights(), sample.first.seed)
     if isinstance(output, Tensor) and not output.is_floating_point():
-        says = f"the network gives classes ({output.dtype}) and no logits: argmax has no gradient"
-        return Forecast(0.0, says, "no_trainable_gradient")
+        description = f"the network gives classes ({output.dtype}) and no logits: argmax has no gradient"
+        return Forecast(0.0, description, "no_trainable_gradient")
     logits_NK = network.check_logits(output, len(sample.first.y_N))
     low, high = int(sample.classes.min()), int(sample.classes.max())
     if low < 0 or high >= logits_NK.shape[1]:
         raise RequestError(f"preflight: got classes {low} to {high} for {logits_NK.shape[1]} logits")
     if not logits_NK.requires_grad:
         return Forecast(0.0, DETACHED, "no_trainable_gradient")
-    lost = float((~torch.isfinite(logits_NK)).double().mean())
-    if lost:
-        says = f"{format_share(lost)} of the logits are not finite before the first step"
-        return Forecast(0.0, says, "diverged", evidence={"not_finite": lost, "step": 0.0})
+    not_finite = float((~torch.isfinite(logits_NK)).double().mean())
+    if not_finite:
+        description = f"{format_share(not_finite)} of the logits are not finite before the first step"
+        return Forecast(0.0, description, "diverged", evidence={"not_finite": not_finite, "step": 0.0})
     return None
 
 
@@ -51,12 +51,12 @@ def forecast_from_images(sample: ImageSample) -> Forecast | None:
     if broken.any():
         images_N = broken.flatten(1).any(1).nonzero().flatten()
         numbers = int(broken.sum())
-        says = (
+        description = (
             f"{numbers} {'number' if numbers == 1 else 'numbers'} of the input (of {x_NCHW.numel()}) "
             f"{'is' if numbers == 1 else 'are'} not finite, first in image {int(images_N[0])}"
         )
         return Forecast(
-            0.0, says, "input_out_of_scale", evidence={"not_finite": float(broken.double().mean())}
+            0.0, description, "input_out_of_scale", evidence={"not_finite": float(broken.double().mean())}
         )
     if bool((x_NCHW == x_NCHW[:1]).all()):
         evidence = {"input_std": float(x_NCHW[0].std(correction=0))}
@@ -64,8 +64,8 @@ def forecast_from_images(sample: ImageSample) -> Forecast | None:
             0.0, "every image enters the network as the same numbers", "constant_input", evidence=evidence
         )
     if len(sample.classes) == 1:
-        says = f"all {len(x_NCHW)} images are of one class"
-        return Forecast(0.0, says, "one_class", evidence={"classes": 1.0})
+        description = f"all {len(x_NCHW)} images are of one class"
+        return Forecast(0.0, description, "one_class", evidence={"classes": 1.0})
     return None
 
 

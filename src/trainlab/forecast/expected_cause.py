@@ -77,7 +77,7 @@ class ForecastCase:
             for p in reversed(self.measured.downhill)
             if p.steps <= FIRST_STEPS and math.isfinite(p.loss)
         }
-        classes_N = self.sample.held.y_N
+        classes_N = self.sample.held_out.y_N
         counts = [int((classes_N == k).sum()) for k in range(int(classes_N.max()) + 1)]
         confusion_KK = [[n if i == 0 else 0 for i in range(len(counts))] for n in counts]
         known = sorted({0: self.measured.loss, **losses}.items())
@@ -104,9 +104,8 @@ def out_of_scope_finding(case: ForecastCase) -> Finding | None:
 
 def _likeliest_finding(case: ForecastCase, evidence: Evidence) -> Finding:
     found = [finding for finding in rank_findings(evidence) if finding.cause not in UNDECIDABLE_CAUSES]
-    counted = [
-        finding for finding in found if any(f == finding for f in (look(evidence) for look in EXACT_CHECKS))
-    ]
+    exact = run_checks(EXACT_CHECKS, evidence)
+    counted = [finding for finding in found if finding in exact]
     counted += [finding for finding in [out_of_scope_finding(case)] if finding]
     if counted:
         return counted[0]
@@ -215,7 +214,7 @@ def _weakest_group(case: ForecastCase) -> str:
 
 
 MOST_REFERENCE_IMAGES = 512
-"""Images that are asked for: what is solved grows with their third power."""
+"""Images that are classified: the cost grows with their third power."""
 
 
 def label_reference(sample: ImageSample, linearized: LinearizedRun | None) -> ReferenceScores:

@@ -68,10 +68,10 @@ COMPARISON_FEATURES: Mapping[str, str] = {"gradient_norm": "log10 norm of the lo
 
 def compute_features(measured: InitialMeasurement) -> dict[str, float]:
     """All of `NAMES` and `FOR_COMPARISON`. What is not finite counts as the worst that the bounds allow."""
-    found = {**_angle(measured), **_scale(measured), **_stability(measured)}
+    features = {**_angle(measured), **_scale(measured), **_stability(measured)}
     return {
-        **found,
-        **lazy_features(found),
+        **features,
+        **lazy_features(features),
         "saturated": _most(measured.rows, "saturated"),
         "dead": _most(measured.rows, "dead"),
         "gradient_norm": clipped_log10(
@@ -154,17 +154,21 @@ def _stability(measured: InitialMeasurement) -> dict[str, float]:
     }
 
 
-def lazy_features(found: Mapping[str, float]) -> dict[str, float]:
+def lazy_features(features: Mapping[str, float]) -> dict[str, float]:
     """The features of the lazy regime, from those of angle and stability.
 
     Smooth steps: at a first step of a tenth of a layer's length, and an overshoot of 2; at three points of
     accuracy above the commonest class, about what the verdict asks for; at an alignment of a tenth.
     """
-    gate = 1 / (1 + math.exp(4 * (found["first_step"] + 1))) / (1 + math.exp(8 * (found["overshoot"] - 0.3)))
+    gate = (
+        1
+        / (1 + math.exp(4 * (features["first_step"] + 1)))
+        / (1 + math.exp(8 * (features["overshoot"] - 0.3)))
+    )
     return {
         "lazy": gate,
-        "lazy_accuracy": gate * math.tanh((found["linear_accuracy"] - 0.03) / 0.05),
-        "lazy_alignment": gate * math.tanh((found["linear_alignment"] - 0.1) / 0.1),
+        "lazy_accuracy": gate * math.tanh((features["linear_accuracy"] - 0.03) / 0.05),
+        "lazy_alignment": gate * math.tanh((features["linear_alignment"] - 0.1) / 0.1),
     }
 
 

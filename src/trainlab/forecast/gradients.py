@@ -56,10 +56,10 @@ def gradient_by_name(
     """∂value/∂leaf by name; zero where a leaf has no part in it."""
     if not value.requires_grad:
         return {name: torch.zeros_like(leaf) for name, leaf in leaves.items()}
-    found = torch.autograd.grad(
+    gradients = torch.autograd.grad(
         value, list(leaves.values()), retain_graph=retain_graph, allow_unused=True, materialize_grads=True
     )
-    return dict(zip(leaves, (g.detach() for g in found), strict=True))
+    return dict(zip(leaves, (gradient.detach() for gradient in gradients), strict=True))
 
 
 def step_curvature(

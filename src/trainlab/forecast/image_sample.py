@@ -155,11 +155,11 @@ MOST_IMAGES, FEWEST_IMAGES, FEWEST_WITH_BATCHNORM = 128, 16, 32
 AFFORDED_MULTIPLY_ADDS = 1e11
 """What a forecast may cost: about two seconds on two cores."""
 
-OF_AN_OUTPUT = 100
+COST_OF_AN_OUTPUT = 100
 """Multiply-adds that take as long as norm layer, activation and pooling of one output."""
 
-PASSES, PASSES_HELD = 46, 26
-"""Times that each image of a part, and each that is held out, passes forward; back counts twice."""
+PASSES, PASSES_HELD_OUT = 46, 26
+"""Forward passes of each image of a part, and of each that is held out; a backward pass counts as two."""
 
 
 @dataclass(frozen=True)
@@ -173,7 +173,7 @@ class ImagePart:
 
 @dataclass(frozen=True)
 class ImageSample:
-    """`first` and `second`, of one size, and `held`: two or four times that, as it can be afforded.
+    """`first` and `second`, of one size, and `held_out`: two or four times that, as it can be afforded.
 
     `is_affordable` is False where even the fewest images cost more than a forecast may. batch_size: images of
     a batch as it was handed over.
@@ -181,19 +181,19 @@ class ImageSample:
 
     first: ImagePart
     second: ImagePart
-    held: ImagePart
+    held_out: ImagePart
     is_affordable: bool = True
     batch_size: int | None = None
 
     @property
     def all_x_NCHW(self) -> Tensor:
         """Every image once, where there were enough."""
-        return torch.cat([part.x_NCHW for part in (self.first, self.second, self.held)])
+        return torch.cat([part.x_NCHW for part in (self.first, self.second, self.held_out)])
 
     @property
     def all_y_N(self) -> Tensor:
         """Their classes."""
-        return torch.cat([part.y_N for part in (self.first, self.second, self.held)])
+        return torch.cat([part.y_N for part in (self.first, self.second, self.held_out)])
 
     @property
     def classes(self) -> Tensor:
@@ -209,10 +209,10 @@ def take_sample(batches: Batches, network: FunctionalModel) -> ImageSample:
     xs, ys, wanted, part, is_affordable = [], [], 4, 1, True
     for x_NCHW, y_N in read_batches(batches, network.model):
         if not xs and len(x_NCHW):
-            part, held, is_affordable = _affordable_images(
+            part, held_out, is_affordable = _affordable_images(
                 network, x_NCHW[:2].to(network.device), len(x_NCHW)
             )
-            wanted = 2 * part + held
+            wanted = 2 * part + held_out
         xs.append(x_NCHW.detach())
         ys.append(y_N)
         if sum(map(len, xs)) >= wanted:
@@ -226,13 +226,13 @@ def take_sample(batches: Batches, network: FunctionalModel) -> ImageSample:
             f"preflight: got images of the shapes {shapes[0]} and {shapes[1]}, expected one shape"
         )
     x_NCHW, y_N = torch.cat(xs)[:count].to(network.device), torch.cat(ys)[:count].to(network.device)
-    # of few images the held ones are fewer, or were seen: BatchNorm needs its 32
+    # with few images the held-out ones are fewer, or are fitted as well: BatchNorm needs its 32
     size = part if count == wanted else max(count // 4, min(_fewest_images(network), count // 2))
-    held = max(count - 2 * size, size)
+    held_out = max(count - 2 * size, size)
     return ImageSample(
         ImagePart(x_NCHW[:size], y_N[:size], 1),
         ImagePart(x_NCHW[size : 2 * size], y_N[size : 2 * size], 2),
-        ImagePart(x_NCHW[-held:], y_N[-held:], 3),
+        ImagePart(x_NCHW[-held_out:], y_N[-held_out:], 3),
         is_affordable,
         len(xs[0]),
     )
@@ -245,10 +245,10 @@ def _fewest_images(network: FunctionalModel) -> int:
 def _affordable_images(network: FunctionalModel, x_NCHW: Tensor, batch_size: int) -> tuple[int, int, bool]:
     """Images of a part, and of those held out; whether they can be afforded."""
     passes = AFFORDED_MULTIPLY_ADDS / max(image_cost(network, x_NCHW), 1)
-    if passes >= MOST_IMAGES * (PASSES + 4 * PASSES_HELD):
+    if passes >= MOST_IMAGES * (PASSES + 4 * PASSES_HELD_OUT):
         part = _whole_batches(MOST_IMAGES, batch_size)
         return part, 4 * part, True
-    affordable, fewest = int(passes / (PASSES + 2 * PASSES_HELD)), _fewest_images(network)
+    affordable, fewest = int(passes / (PASSES + 2 * PASSES_HELD_OUT)), _fewest_images(network)
     if affordable < fewest:
         return fewest, fewest, False
     part = _whole_batches(min(affordable, MOST_IMAGES), batch_size)
@@ -263,7 +263,7 @@ def _whole_batches(images: int, batch_size: int) -> int:
 def image_cost(network: FunctionalModel, x_NCHW: Tensor) -> float:
     """What one image costs, in multiply-adds: those of the weight layers, and what follows each output."""
     products, outputs = count_layer_operations(network, x_NCHW)
-    return products + OF_AN_OUTPUT * outputs
+    return products + COST_OF_AN_OUTPUT * outputs
 
 
 def count_layer_operations(network: FunctionalModel, x_NCHW: Tensor) -> tuple[float, float]:

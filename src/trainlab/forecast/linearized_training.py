@@ -3,7 +3,7 @@
 With f(w) ≈ f₀ + J Δw the steps Δw ← Δw − D Jᵀ(softmax f − y)/N stay in the span of D Jᵀ r, with D what the
 optimizer makes of a unit of gradient (Jacot et al. 2018; Lee et al. 2019). Of that span the first directions
 hold nearly all that happens: a Krylov basis from two residuals r, that of the start and that of the labels
-less their shares. In it a step is a product of small matrices, and no network is looked at.
+less their shares. In it a step is a product of small matrices, and no network is evaluated.
 
 Legend: A images that are fitted, B images held out, K classes, M directions of the basis.
 """
@@ -32,13 +32,13 @@ from trainlab.forecast.image_sample import ImageSample
 from trainlab.forecast.line_probe import LinePoint, evaluate_logits
 from trainlab.forecast.optimizer_factory import MakeOptimizer
 
-BOTH_PARTS = 3
+FITTED_SEED = 3
 """The seed of dropout for the images that are fitted."""
 
-DEPTH = 3
+KRYLOV_DEPTH = 3
 """Applications of the kernel to each of the two residuals: a basis of six directions."""
 
-DEPTH_OF_HEAVY = 1
+KRYLOV_DEPTH_OF_HEAVY = 1
 """The same for a network so heavy that not even the fewest images can be afforded."""
 
 INDEPENDENT = 1e-8
@@ -84,25 +84,25 @@ def linearize(
     network: FunctionalModel, sample: ImageSample, make: MakeOptimizer, one: Gradients, two: Gradients
 ) -> LinearizedNetwork | None:
     """None where logits or their derivatives are not finite, or nothing moves."""
-    fitted = _Fitted(network, sample)
+    fitted = _FittedImages(network, sample)
     rate = _rate(make, network.weights, one.loss_gradient, two.loss_gradient)
     basis = _krylov(fitted, rate)
     if basis is None or basis[0].shape[1] == 0:
         return None
-    return LinearizedNetwork(fitted.start_AK, fitted.start_BK, *basis, fitted.y_A, sample.held.y_N)
+    return LinearizedNetwork(fitted.start_AK, fitted.start_BK, *basis, fitted.y_A, sample.held_out.y_N)
 
 
-class _Fitted:
+class _FittedImages:
     """Both parts that gradients may be taken from, with the graph of their logits; the part held out."""
 
     def __init__(self, network: FunctionalModel, sample: ImageSample) -> None:
-        self.network, self.x_B = network, sample.held.x_NCHW
+        self.network, self.x_B = network, sample.held_out.x_NCHW
         self.x_A = torch.cat([sample.first.x_NCHW, sample.second.x_NCHW])
         self.y_A = torch.cat([sample.first.y_N, sample.second.y_N])
         self._has_tangents = True
-        self.depth = DEPTH if sample.is_affordable else DEPTH_OF_HEAVY
+        self.depth = KRYLOV_DEPTH if sample.is_affordable else KRYLOV_DEPTH_OF_HEAVY
         self.leaves = network.leaf_weights()
-        self.logits_AK = network.logits(self.x_A, self.leaves, BOTH_PARTS)
+        self.logits_AK = network.logits(self.x_A, self.leaves, FITTED_SEED)
         self.start_AK = self.logits_AK.detach().double()
         with torch.no_grad():
             self.start_BK = network.logits(self.x_B).double()
@@ -116,14 +116,14 @@ class _Fitted:
         """Jᵀ r / A."""
         cotangent = (r_AK / len(r_AK)).to(self.logits_AK.dtype)
         leaves = list(self.leaves.values())
-        found = torch.autograd.grad(
+        gradients = torch.autograd.grad(
             self.logits_AK, leaves, cotangent, retain_graph=True, allow_unused=True, materialize_grads=True
         )
-        return dict(zip(self.leaves, found, strict=True))
+        return dict(zip(self.leaves, gradients, strict=True))
 
     def change(self, direction: Weights) -> tuple[Tensor, Tensor]:
         """J direction, on both sets of images, by forward differentiation."""
-        return self._change(self.x_A, direction, BOTH_PARTS), self._change(self.x_B, direction, None)
+        return self._change(self.x_A, direction, FITTED_SEED), self._change(self.x_B, direction, None)
 
     def _change(self, x_NCHW: Tensor, direction: Weights, seed: int | None) -> Tensor:
         if self._has_tangents:
@@ -163,7 +163,7 @@ def _rate(make: MakeOptimizer, weights: Weights, one: Weights, two: Weights) -> 
     }
 
 
-def _krylov(fitted: _Fitted, rate: Mapping[str, Tensor]) -> tuple[Tensor, Tensor] | None:
+def _krylov(fitted: _FittedImages, rate: Mapping[str, Tensor]) -> tuple[Tensor, Tensor] | None:
     """J of an orthonormal basis (in the metric D⁻¹) on both sets of images: (A·K, M) and (B·K, M)."""
     gradients, directions, on_A, on_B = [], [], [], []
     residuals = fitted.residuals()

@@ -128,7 +128,7 @@ class InitialMeasurer:
         self.overshoot, self.sharpness = step_curvature(
             network, sample.first, self.loss_update.first, self.first.loss_gradient
         )
-        self.probes = LineProbes(network, sample.held)
+        self.probes = LineProbes(network, sample.held_out)
         self.growths: dict[int, float] = {}
         self.linearized = linearize(network, sample, make, self.first, self.second)
 

@@ -149,7 +149,7 @@ class Elementwise:
 
     def _refine(self, edges: Array, floor: Callable[[Array], Array]) -> tuple[Array, Array]:
         """(edges after bisecting what is not resolved, centres of what was too narrow to bisect: kinks)."""
-        found, kinks = [edges], [np.empty(0)]
+        refined, kinks = [edges], [np.empty(0)]
         left, right, panels = edges[:-1], edges[1:], len(edges) - 1
         while len(left) and panels < _MAX_PANELS:
             todo = ~self._resolved(left, right, floor)
@@ -158,10 +158,10 @@ class Elementwise:
             narrow = right - left < self._narrowest * np.maximum(1.0, np.abs(middle))
             kinks.append(middle[narrow])
             left, middle, right = left[~narrow], middle[~narrow], right[~narrow]
-            found.append(middle)
+            refined.append(middle)
             panels += len(middle)
             left, right = np.concatenate([left, middle]), np.concatenate([middle, right])
-        return np.unique(np.concatenate(found)), np.unique(np.concatenate(kinks))
+        return np.unique(np.concatenate(refined)), np.unique(np.concatenate(kinks))
 
     def _kinks_at(self, seeds: Array, floor: Callable[[Array], Array]) -> Array:
         """The seeds that are kinks (ReLU's 0): bisection cannot see what lies on its own edge."""

@@ -1,2 +1,4 @@
-"""Why a network does not learn, a group of causes a module: each function looks for one cause in the
-evidence."""
+"""Why a network does not learn: a group of causes a module, a function for each cause.
+
+Each looks for its cause in the evidence of a run and gives a finding, or None.
+"""

@@ -67,7 +67,7 @@ def _frozen(evidence: Evidence) -> list[str]:
 def vanishing_gradient(evidence: Evidence) -> Finding | None:
     """The gradient shrinks toward the input, and the layer it reaches last hardly moves in the whole run.
 
-    Both are asked: Adam divides the gradient by its own size, so that a small one alone is no fault.
+    Both are checked: Adam divides the gradient by its own size, so that a small one alone is no fault.
     """
     flow = _flow(evidence)
     if flow is None:

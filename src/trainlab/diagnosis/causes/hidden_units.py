@@ -81,14 +81,14 @@ def dead_units(evidence: Evidence) -> Finding | None:
 
 def saturation(evidence: Evidence) -> Finding | None:
     """The layer with the most z on the flat tails, where that is more than half."""
-    found: list[Finding] = []
+    findings: list[Finding] = []
     for layer, saturated in evidence.signals.by_layer("saturated").items():
         start = first_sustained_step(saturated, lambda value: value >= MOST_SATURATED)
         if start is not None:
             share = saturated[start]
             description = f"{share:.0%} of the pre-activations of {layer} lie on the activation's flat tails"
-            found.append(Finding("saturation", description, {"saturated": share}, layer, start))
-    return min(found, key=lambda f: (f.since_step, -f.numbers["saturated"]), default=None)
+            findings.append(Finding("saturation", description, {"saturated": share}, layer, start))
+    return min(findings, key=lambda f: (f.since_step, -f.numbers["saturated"]), default=None)
 
 
 def collapsed_correlation(evidence: Evidence) -> Finding | None:

@@ -57,8 +57,10 @@ def input_out_of_scale(evidence: Evidence) -> Finding | None:
     odd_input = not low <= math.hypot(offset, spread) <= high or abs(offset) > OFFSET * spread
     if not odd_input or not (z_rms < low or z_rms > high):
         return None
-    says = f"the input has mean {offset:.3g} and std {spread:.3g}; the first layer's z has size {z_rms:.3g}"
-    return Finding("input_out_of_scale", says, {**numbers, "preactivation_rms": z_rms}, layer, step)
+    description = (
+        f"the input has mean {offset:.3g} and std {spread:.3g}; the first layer's z has size {z_rms:.3g}"
+    )
+    return Finding("input_out_of_scale", description, {**numbers, "preactivation_rms": z_rms}, layer, step)
 
 
 def image_axes_scrambled(evidence: Evidence) -> Finding | None:
@@ -71,8 +73,14 @@ def image_axes_scrambled(evidence: Evidence) -> Finding | None:
     first, other = (statistics.median(series[step] for step in shared) for series in (as_is, reordered))
     if not (other > SMOOTH and other - first > TORN):
         return None
-    says = f"a pixel and the one below it correlate by {first:.2f}, with the axes in another order by "
-    says += f"{other:.2f}: the images are scrambled, by view or reshape in the place of permute"
+    description = (
+        f"a pixel and the one below it correlate by {first:.2f}, with the axes in another order by "
+        f"{other:.2f}: the images are scrambled, by view or reshape in the place of permute"
+    )
     return Finding(
-        "image_axes_scrambled", says, {"neighbours": first, "neighbours_reordered": other}, None, shared[0]
+        "image_axes_scrambled",
+        description,
+        {"neighbours": first, "neighbours_reordered": other},
+        None,
+        shared[0],
     )

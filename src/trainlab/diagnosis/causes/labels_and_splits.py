@@ -136,7 +136,7 @@ def labels_unlearnable(evidence: Evidence) -> Finding | None:
     """Reference models find no more in the labels than chance, where the run itself finds nothing either.
 
     The references are those of the run's own images (`training.reference_model`), or the probes of the
-    measured batches; both must have had images enough to tell. Without them nothing is said of the labels.
+    measured batches; both must have had images enough to tell. Without them the labels are not judged.
     Where the training images were memorized, validation images must be at chance too.
     """
     kept, at_chance = evidence.metrics.get("val/acc", math.nan), references_at_chance(evidence)
@@ -158,7 +158,7 @@ def labels_unlearnable(evidence: Evidence) -> Finding | None:
 def overfitting(evidence: Evidence) -> Finding | None:
     """The training images were learned, and validation and test images are hardly better than guessed.
 
-    Without validation images nothing is said: what fails on the test alone may be the test's fault.
+    Without validation images there is no finding: what fails on the test alone may be the test's fault.
     """
     accuracy, kept = (evidence.metrics.get(f"{split}/acc", math.nan) for split in ("train", "val"))
     is_memorized = has_learned_training_images(evidence) and not accuracy - kept < MEMORIZED * accuracy

@@ -60,7 +60,7 @@ STRONG_DECAY, SHRUNK = 1e-3, 0.3
 """Weight decay that may do it, and the share of the weights' length that it leaves then."""
 
 FEWEST_STEPS = 50
-"""Steps before which a run says nothing, whatever its loss: Adam takes some ten to find its scale."""
+"""Steps before which a run shows nothing, whatever its loss: Adam takes some ten to find its scale."""
 
 
 def diverged(evidence: Evidence) -> Finding | None:
@@ -198,7 +198,7 @@ def _paths(evidence: Evidence) -> dict[str, float]:
 
 
 def _too_early(evidence: Evidence) -> bool:
-    """Of a run that has just begun, no path says anything yet."""
+    """Whether the run has just begun: no path means anything yet."""
     return evidence.is_running and evidence.steps < FEWEST_STEPS
 
 
@@ -242,7 +242,7 @@ def _thrown(evidence: Evidence) -> tuple[int, float] | None:
     """The first measured step at which the median layer's ‖Δw‖/‖w‖ is beyond THROWN."""
     ratios = evidence.signals.by_layer("update_ratio").values()
     for step in evidence.signals.measured_steps:
-        # weights that started at zero have an infinite ratio, which says nothing
+        # weights that started at zero have an infinite ratio, which means nothing
         known = [series[step] for series in ratios if math.isfinite(series.get(step, math.nan))]
         if known and statistics.median(known) > THROWN:
             return step, statistics.median(known)
