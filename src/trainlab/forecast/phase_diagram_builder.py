@@ -42,15 +42,8 @@ def build_phase_diagram(
 
     Raises RequestError where there is no such number, or depth is the same in all runs.
     """
-    results = {folder: RunFolder(folder).result() for folder in folders}
-    outcomes = {
-        folder: phase_diagram.run_outcome(result.status, result.verdict.learned)
-        for folder, result in results.items()
-        if result is not None
-    }
-    settings = {
-        folder: RunFolder(folder).settings() for folder, outcome in outcomes.items() if outcome is not None
-    }
+    outcomes = _outcomes(folders)
+    settings = {folder: RunFolder(folder).settings() for folder in outcomes}
     scale = scale or _swept_scale(list(settings.values()))
     values = {folder: _number_at(run_settings, scale) for folder, run_settings in settings.items()}
     if without := [one.axes["model"] for one in settings.values() if one.depth is None]:
@@ -66,12 +59,23 @@ def build_phase_diagram(
         curve = _curve(next(iter(settings.values())), scale, sorted(xi))
     points = [
         PhasePoint(
-            float(values[folder]), run_settings.depth or 0, run_settings.seed, str(outcomes[folder]),
+            float(values[folder]), run_settings.depth or 0, run_settings.seed, outcomes[folder],
             xi[values[folder]], learns.get(folder.name),
         )
         for folder, run_settings in settings.items()
     ]  # fmt: skip
     return PhaseDiagram(scale, tuple(points), tuple(curve), decision_threshold())
+
+
+def _outcomes(folders: Iterable[Path]) -> dict[Path, str]:
+    """What became of each run of which it is known."""
+    results = {folder: RunFolder(folder).result() for folder in folders}
+    outcomes = {
+        folder: phase_diagram.run_outcome(result.status, result.verdict.learned)
+        for folder, result in results.items()
+        if result is not None
+    }
+    return {folder: outcome for folder, outcome in outcomes.items() if outcome is not None}
 
 
 def _number_at(settings: Settings, name: str) -> float:
