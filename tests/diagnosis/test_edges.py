@@ -12,6 +12,7 @@ from zoo import ZOO, evidence
 from trainlab.diagnosis.evidence import (
     Evidence,
     RecordedSignals,
+    ReferenceScores,
     SettingsSummary,
     first_sustained_step,
     path_length,
@@ -179,3 +180,10 @@ def test_a_verdict_is_quick():
     for known in whole:
         rank_findings(known)
     assert time.process_time() - start < 0.05 * len(whole)
+
+
+def test_a_reference_of_a_damaged_record_is_known_as_far_as_it_holds_numbers():
+    record = {"accuracy": "high", "best_accuracy": 0.5, "images": True, "held_images": 20, "rarest_name": 3}
+    scores = ReferenceScores.from_record(record)
+    assert scores == ReferenceScores(best_accuracy=0.5, held_images=20, rarest_name="3")
+    assert ReferenceScores.from_record(None) is None
