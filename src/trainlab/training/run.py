@@ -134,7 +134,7 @@ def _build_trainer(
         gradient_clip_val=hardware["gradient_clip"],
         check_val_every_n_epoch=hardware["val_every_epochs"],
         profiler=hardware["profiler"] or NullProfiler(),
-        # torch's own, which is for GPUs only; on the CPU nn/sync_batchnorm.py does it
+        # torch's own, which is for GPUs only; on the CPU nn/norm_layers.py does it
         sync_batchnorm=hardware["devices"] > 1 and _on_gpu(hardware),
         # the loaders cut each global batch into one part a process themselves
         use_distributed_sampler=False,
