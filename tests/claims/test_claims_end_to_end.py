@@ -184,22 +184,22 @@ def test_claims_are_listed_and_checked_without_torch(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "message"),
     [
         (("run", "min"), "unknown claim 'min': did you mean 'mine'?"),
         (("run", "mine", "--profile", "cpuu"), "unknown profile 'cpuu': did you mean 'cpu'?"),
         (("report",), "none of these claims has been run"),
     ],
 )
-def test_a_wrong_request_is_one_line_and_exit_code_2(tmp_path, arguments, told):
+def test_a_wrong_request_is_one_line_and_exit_code_2(tmp_path, arguments, message):
     put(tmp_path, "mine", claim())
     code, _, err = call(*arguments, "--experiments", tmp_path)
     assert code == 2
-    assert told in err and err.count("\n") == 1
+    assert message in err and err.count("\n") == 1
 
 
 @pytest.mark.parametrize(
-    ("overrides", "told"),
+    ("overrides", "message"),
     [
         (
             ["activation=rleu"],
@@ -209,13 +209,13 @@ def test_a_wrong_request_is_one_line_and_exit_code_2(tmp_path, arguments, told):
         (["optimizer.lr=-1"], "optimizer.lr"),
     ],
 )
-def test_check_composes_every_arm(tmp_path, overrides, told):
+def test_check_composes_every_arm(tmp_path, overrides, message):
     content = claim()
     content["arms"]["A"] = overrides
     put(tmp_path, "mine", content)
     code, _, err = call("check", "--experiments", tmp_path)
     assert code == 2
-    assert told in err and err.count("\n") == 1
+    assert message in err and err.count("\n") == 1
 
 
 def test_every_claim_that_is_shipped_is_in_order():
@@ -264,10 +264,10 @@ def test_no_two_claims_of_a_collection_have_the_same_place(collection):
 
 
 @pytest.mark.parametrize(
-    ("status", "told"), [("interrupted", "stopped; the same command"), ("failed", "not all runs are done")]
+    ("status", "message"), [("interrupted", "stopped; the same command"), ("failed", "not all runs are done")]
 )
-def test_a_claim_whose_runs_are_not_done_has_no_verdict(tmp_path, monkeypatch, status, told):
-    """Neither has the next one where somebody asked to stop; a failure does not keep it from being run."""
+def test_a_claim_whose_runs_are_not_done_has_no_verdict(tmp_path, monkeypatch, status, message):
+    """After an interrupt the next one has none either; after a failure it is still run."""
     from trainlab.claims import execution
     from trainlab.sweeps.local_engine import LocalEngine
     from trainlab.sweeps.outcome import Outcome
@@ -281,6 +281,6 @@ def test_a_claim_whose_runs_are_not_done_has_no_verdict(tmp_path, monkeypatch, s
         put(tmp_path, name, claim())
     code, out, _ = call("run", "--experiments", tmp_path, "--runs", tmp_path / "runs")
     assert code == 1
-    assert told in out
+    assert message in out
     assert ("second: " in out) == (status == "failed")
     assert not list(tmp_path.glob("*/result.json"))

@@ -70,7 +70,7 @@ def test_a_boundary_needs_a_grid():
         parse_claim(claim(expectations=[BOUNDARY]), "mine")
 
 
-def test_a_fault_of_the_grid_is_told_with_its_place():
+def test_a_fault_of_the_grid_is_reported_with_its_place():
     with pytest.raises(RequestError, match=r"grid\.depths"):
         parse_claim(grid_claim(grid={**GRID, "depths": [2]}), "mine")
 
@@ -125,7 +125,7 @@ def around(centre, spread=0.01):
 
 
 @pytest.mark.parametrize(
-    ("a", "b", "said"),
+    ("a", "b", "verdict"),
     [
         (around(0.5), around(0.05), judge.SUPPORTED),
         (around(0.53), around(0.047), judge.SUPPORTED),
@@ -133,8 +133,8 @@ def around(centre, spread=0.01):
         (around(0.5), around(0.05, 0.3), judge.UNDECIDED),
     ],
 )
-def test_every_layer_must_be_near_its_own_number(a, b, said):
-    assert judge.judge_approx_equal(near(), {"a": a, "b": b}).verdict == said
+def test_every_layer_must_be_near_its_own_number(a, b, verdict):
+    assert judge.judge_approx_equal(near(), {"a": a, "b": b}).verdict == verdict
 
 
 def test_what_was_seen_names_each_layer_with_what_was_expected():
@@ -152,15 +152,15 @@ def test_a_single_number_is_of_the_sources_own_layer():
 
 
 @pytest.mark.parametrize(
-    ("changes", "told"),
+    ("changes", "message"),
     [
         ({"equals": {"a": 0.0}}, "0 has no shares"),
         ({"of": {"metric": "test/acc"}}, "numbers by layer need a source of layers"),
         ({"within": 1.5}, "within=1.5"),
     ],
 )
-def test_what_cannot_be_near_is_refused(changes, told):
-    with pytest.raises(RequestError, match=told):
+def test_what_cannot_be_near_is_refused(changes, message):
+    with pytest.raises(RequestError, match=message):
         near(**changes)
 
 

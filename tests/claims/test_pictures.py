@@ -76,7 +76,7 @@ def test_names_of_lines_that_end_together_stand_apart_and_in_order():
     assert places["b"] - places["d"] == pytest.approx(learning_curves.LINE_OF_TEXT)
 
 
-def test_nothing_measured_is_said():
+def test_nothing_measured_is_an_error():
     with pytest.raises(RequestError, match="no run has measured"):
         signal_heatmap.signal_heatmap_grid({"A": []}, "dead", "t")
     with pytest.raises(RequestError, match="no run has measured"):
@@ -118,7 +118,7 @@ EVIL = (
 
 
 @pytest.mark.parametrize("evil", EVIL)
-def test_a_picture_of_somebodys_is_only_shown(evil, tmp_path):
+def test_an_untrusted_picture_is_only_shown(evil, tmp_path):
     """An image in the page holds it whole: no tag of it stands in the page, nothing runs or is fetched."""
     path = tmp_path / "figure.svg"
     path.write_text(f'<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9">{evil}</svg>')
@@ -137,7 +137,7 @@ def test_what_is_no_svg_is_not_opened_and_not_fetched(content, tmp_path):
     assert read_svg(tmp_path) is None and read_svg(tmp_path / "missing.svg") is None
 
 
-def test_a_page_of_somebodys_has_no_html_of_theirs(tmp_path):
+def test_an_untrusted_page_keeps_no_html_of_its_author(tmp_path):
     (tmp_path / "secret.png").write_bytes(b"x")
     (tmp_path / "grid").mkdir()
     (tmp_path / "grid" / "README.md").write_text(

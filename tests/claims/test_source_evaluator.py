@@ -90,6 +90,6 @@ def test_a_layer_that_is_not_there_is_named_with_those_that_are(evidence):
         evidence.values(source(signal="weight_grad_norm", layer="conv3"), ["A"])
 
 
-def test_a_signal_that_was_not_recorded_is_said(evidence):
+def test_a_signal_that_was_not_recorded_is_an_error(evidence):
     with pytest.raises(RequestError, match="no dead was recorded"):
         evidence.values(source(signal="dead", layer="first"), ["A"])

@@ -1,4 +1,4 @@
-"""What a claim's file may say, and what is told where it says something else."""
+"""What a claim's file may say, and the errors where it says something else."""
 
 import copy
 
@@ -90,7 +90,7 @@ FAULTS = {
         ]),
         "exact: expected a source of anatomy or theory",
     ),
-    "an arm that nobody looks at": (
+    "an arm that is not used": (
         claim(
             arms={"A": [], "B": [], "C": []},
             figure={"kind": "arms", "title": "t", "of": ACCURACY, "arms": ["A", "B"]},
@@ -102,16 +102,16 @@ FAULTS = {
 
 
 @pytest.mark.parametrize("name", FAULTS)
-def test_a_fault_is_told_in_one_line_with_its_place_and_the_closest_name(name):
-    content, told = FAULTS[name]
-    said = fault_of(content)
-    assert told in said
-    assert "\n" not in said and "pydantic" not in said and "https" not in said
+def test_a_fault_is_reported_in_one_line_with_its_place_and_the_closest_name(name):
+    content, expected = FAULTS[name]
+    message = fault_of(content)
+    assert expected in message
+    assert "\n" not in message and "pydantic" not in message and "https" not in message
 
 
-def test_all_faults_are_told_at_once():
-    said = fault_of(claim(order="first", differs=""))
-    assert "order='first'" in said and "differs=''" in said
+def test_all_faults_are_reported_at_once():
+    message = fault_of(claim(order="first", differs=""))
+    assert "order='first'" in message and "differs=''" in message
 
 
 def test_what_a_claim_trains_is_what_expectations_on_runs_and_the_picture_look_at():
@@ -139,7 +139,7 @@ def test_claims_are_found_in_the_order_of_the_course(tmp_path):
     assert [entry.name for entry in claims.load_claims(tmp_path)] == ["early", "late"]
 
 
-def test_an_unknown_claim_is_answered_with_the_closest(tmp_path):
+def test_an_unknown_claim_is_refused_with_the_closest_name(tmp_path):
     put(tmp_path, "parameters", claim())
     with pytest.raises(RequestError, match="unknown claim 'paramters': did you mean 'parameters'"):
         claims.load_claims(tmp_path, ["paramters"])
@@ -151,7 +151,7 @@ def test_a_file_that_is_not_yaml_is_named(tmp_path):
         claims.load_claims(tmp_path)
 
 
-def test_a_folder_without_claims_is_told(tmp_path):
+def test_a_folder_without_claims_is_an_error(tmp_path):
     with pytest.raises(RequestError, match="no claims in"):
         claims.load_claims(tmp_path)
 

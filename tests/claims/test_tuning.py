@@ -1,4 +1,4 @@
-"""Each arm gets the candidate that is best for it: on validation, on seeds that nobody is judged by."""
+"""Each arm gets the candidate that is best for it: on validation, on seeds that no arm is judged by."""
 
 import math
 from pathlib import Path
@@ -65,7 +65,7 @@ def test_each_arm_gets_what_is_best_for_it_on_validation(bench):
     assert choices["A"].seconds == 4.0
 
 
-def test_candidates_are_tried_on_seeds_that_nobody_is_judged_by(bench):
+def test_candidates_are_tried_on_seeds_that_no_arm_is_judged_by(bench):
     entry, made, seen = bench
     execution.tune_arms(entry, made)
     tried = {job.seed for job in seen}

@@ -1,4 +1,4 @@
-"""A claim's arms × seeds as runs: overrides, and the settings that they come to. No torch."""
+"""A claim's arms × seeds as runs: their overrides and settings. No torch."""
 
 import itertools
 from collections.abc import Sequence
@@ -28,7 +28,7 @@ class ArmJob:
 class ClaimComposer:
     """Turns the overrides of claims into jobs and settings.
 
-    A claim is somebody's, and so is what it names; where things lie is the user's to say.
+    A claim may be a stranger's, and so is what it names; paths are the user's own and trusted.
     """
 
     def __init__(self) -> None:
@@ -41,14 +41,14 @@ class ClaimComposer:
     def settings(self, entry: ClaimFile, profile: str, arm: str, *more: str) -> Settings:
         """The frozen settings of an arm, with its default seed. Raises RequestError naming claim and arm."""
         try:
-            return self.compose(self._single(arm_overrides(entry, profile, arm, *more), arm))
+            return self.compose(self._single(arm_overrides(entry, profile, arm, *more)))
         except RequestError as error:
             raise RequestError(f"claim {entry.name}, arm '{arm}', profile {profile}: {error}") from None
 
     def jobs(self, entry: ClaimFile, profile: str, seeds: Sequence[int], *more: str) -> list[ArmJob]:
         """Every trained arm with each of these seeds, seed by seed: all arms have as many at any time."""
         return [
-            ArmJob(arm, seed, self._single(arm_overrides(entry, profile, arm, *more, f"seed={seed}"), arm))
+            ArmJob(arm, seed, self._single(arm_overrides(entry, profile, arm, *more, f"seed={seed}")))
             for seed in seeds
             for arm in entry.claim.trained_arms
         ]
@@ -59,17 +59,15 @@ class ClaimComposer:
         """By tuned arm and number of the candidate (from 0), its runs with each of these seeds."""
         tune = entry.claim.tune
         group = f"group=claim-{entry.name}-tuning"
-        found: dict[tuple[str, int], list[ArmJob]] = {}
+        jobs: dict[tuple[str, int], list[ArmJob]] = {}
         for arm in entry.claim.tuned_arms:
             for i, candidate in enumerate([] if tune is None else tune.candidates):
-                words = arm_overrides(entry, profile, arm, *candidate, *more, group)
-                found[arm, i] = [
-                    ArmJob(arm, seed, self._single([*words, f"seed={seed}"], arm)) for seed in seeds
-                ]
-        return found
+                lines = arm_overrides(entry, profile, arm, *candidate, *more, group)
+                jobs[arm, i] = [ArmJob(arm, seed, self._single([*lines, f"seed={seed}"])) for seed in seeds]
+        return jobs
 
-    def _single(self, words: Sequence[str], arm: str) -> tuple[Override, ...]:
-        grid = self._composer.grid(words, {})
+    def _single(self, lines: Sequence[str]) -> tuple[Override, ...]:
+        grid = self._composer.grid(lines, {})
         if len(grid) != 1:
             raise RequestError(f"{', '.join(grid.swept)}: an arm is one setting, expected one value")
         return next(grid.jobs())
@@ -93,13 +91,13 @@ def check_claims(entries: Sequence[ClaimFile]) -> None:
         RequestError: all that does not compose, in one line.
     """
     faults = []
-    made = ClaimComposer()
+    composer = ClaimComposer()
     for entry in entries:
         for profile in ("cpu", "gpu"):
-            tried = [[], *(entry.claim.tune.candidates if entry.claim.tune is not None else [])]
-            for arm, more in itertools.product(entry.claim.arms, tried):
+            candidates = [[], *(entry.claim.tune.candidates if entry.claim.tune is not None else [])]
+            for arm, more in itertools.product(entry.claim.arms, candidates):
                 try:
-                    made.settings(entry, profile, arm, *more)
+                    composer.settings(entry, profile, arm, *more)
                 except RequestError as error:
                     faults.append(str(error))
     if faults:

@@ -1,4 +1,4 @@
-"""Pictures and pages in a folder, whoever made them, as they may stand in a page of ours.
+"""Untrusted pictures and pages in a folder, made safe to embed in a page of ours.
 
 A picture becomes an `<img>` whose address holds it whole: shown like this, a browser runs no script, follows
 no link and fetches nothing. Markdown becomes HTML without any tags of its author, and without pictures from

@@ -238,7 +238,7 @@ def size_formula_failures(network: NetworkFacts) -> int:
 def _relate(
     source: BaseSource, value: float | None, evaluate: Callable[[BaseSource], float | None]
 ) -> float | None:
-    """The value less, or over, that of another source; its logarithm where that is asked for."""
+    """The value less, or over, that of another source; its logarithm (log10: true)."""
     if source.minus is not None and value is not None:
         subtracted = evaluate(source.minus)
         value = None if subtracted is None else value - subtracted
