@@ -19,6 +19,7 @@ from trainlab.runs import RunFolder, index, json_nonfinite, load_runs, read_runs
 from trainlab.runs import index as seal
 from trainlab.runs.frozen_settings import diff_settings
 from trainlab.runs.groups import add_to_group
+from trainlab.runs.run_folder import RunStatuses
 
 
 def index_lines(root: Path) -> list[str]:
@@ -339,6 +340,33 @@ def test_statuses_are_what_a_sweep_goes_by(make_run, tmp_path):
     assert run_statuses(tmp_path / "never made", ["a"]) == {"a": "absent"}
     for name in names:
         assert RunFolder(root / name).status() == run_statuses(root, [name])[name]
+        assert RunFolder(root / name).status() == RunStatuses().get(root / name)
+
+
+def test_the_index_answers_for_statuses_and_no_record_is_read(make_run, tmp_path, monkeypatch):
+    root = tmp_path / "runs"
+    for name in ("one", "two"):
+        make_run(name, status="diverged")
+    monkeypatch.setattr("trainlab.runs.run_folder.read_result", lambda *_: pytest.fail("a record was read"))
+    statuses = RunStatuses()
+    assert {statuses.get(root / name) for name in ("one", "two")} == {"diverged"}
+
+
+@pytest.mark.parametrize("line", ["stale", "changed", "another's"])
+def test_a_line_that_cannot_be_believed_is_no_status(make_run, tmp_path, monkeypatch, line):
+    root = tmp_path / "runs"
+    folder, path = make_run("one", status="failed"), root / "index.jsonl"
+    if line == "stale":
+        (folder.path / "result.json").unlink()
+    elif line == "changed":
+        path.write_text(path.read_text().replace('"status": "failed"', '"status": "finished"'))
+    else:
+        entry = index.read_index(root)[0]["one"]
+        entry["row"]["status"] = "finished"
+        with monkeypatch.context() as another:
+            another.setattr(index, "_signing_key", lambda: b"another's")
+            index.append_entries(root, [entry])
+    assert RunStatuses().get(root / "one") == ("interrupted" if line == "stale" else "failed")
 
 
 def test_no_runs_is_an_empty_table_and_no_folder_a_request_error(tmp_path):

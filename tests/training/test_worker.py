@@ -1,10 +1,14 @@
 """One run in a process: what it says, and with which exit code, whatever it ends of."""
 
 import errno
+from pathlib import Path
 
 import pytest
 import yaml
 
+from trainlab.instantiate.trust import trusted_digests
+from trainlab.runs import frozen_settings, run_table
+from trainlab.runs.run_folder import RunFolder
 from trainlab.training import worker
 
 
@@ -53,3 +57,18 @@ def test_any_other_error_shows_where_it_came_from(ends_with):
 
     code, said = ends_with(train)
     assert code == 1 and "Traceback" in said and "as it was told" in said
+
+
+def test_a_worker_reads_its_settings_from_yaml_once(settings, monkeypatch):
+    frozen = settings("trainer.max_steps=1", "trainer.max_epochs=null")
+    folder = RunFolder(Path(frozen["paths"]["runs"]) / frozen["run_id"])
+    folder.write_settings(frozen)
+    parse, parsed = frozen_settings.parse_bounded_yaml, []
+    monkeypatch.setattr(
+        frozen_settings, "parse_bounded_yaml", lambda content: parsed.append(1) or parse(content)
+    )
+    assert worker.run_config_file(folder.path / "config.yaml", own=trusted_digests(frozen)) == 0
+    assert len(parsed) == 1
+    read = [run_table.load_runs(frozen["paths"]["runs"], settings=True).rows()]
+    (folder.path.parent / "index.jsonl").unlink()
+    assert read == [run_table.load_runs(frozen["paths"]["runs"], settings=True).rows()]  # the same line

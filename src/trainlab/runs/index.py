@@ -14,6 +14,7 @@ import hashlib
 import hmac
 import json
 import os
+import re
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -32,6 +33,7 @@ VERSION = 3  # of a line; raised when what it holds changes, so that older lines
 
 MAX_INDEX_BYTES, MAX_LINE_BYTES = 2**28, 2**20
 _LINE_START, _SIGNATURE_DIGITS = b'{"seal": "', 32
+_RUN_ID, _ID_WITHIN = re.compile(rb'"run_id": "([^"\\]+)"'), 400
 
 
 class IndexEntry(TypedDict, total=False):
@@ -85,6 +87,22 @@ def read_index(root: Path) -> tuple[dict[str, IndexEntry], bool]:
     return entries, is_malformed or half_is_stale
 
 
+class IndexLookup:
+    """The entries of an index one by one: the file is read once, a line is verified when it is asked for."""
+
+    def __init__(self, root: Path) -> None:
+        self._lines: dict[str, list[bytes]] = {}
+        with suppress(OSError):
+            for line in read_bounded(root / INDEX_FILE, MAX_INDEX_BYTES, follow=False).splitlines():
+                if named := _RUN_ID.search(line, 0, _ID_WITHIN):
+                    self._lines.setdefault(named[1].decode(errors="replace"), []).append(line)
+
+    def get(self, run_id: str) -> IndexEntry | None:
+        """The last entry of this run that this user has signed; None where there is none."""
+        entries = map(_parse_line, reversed(self._lines.get(run_id, [])))
+        return next((entry for entry in entries if entry is not None and entry["run_id"] == run_id), None)
+
+
 def _parse_line(line: bytes) -> IndexEntry | None:
     """The entry of a line signed by this user; None for others' and malformed ones, and older versions."""
     body = b"{" + line[len(_LINE_START) + _SIGNATURE_DIGITS + 3 :]
@@ -120,10 +138,10 @@ def read_entry(folder: Path) -> IndexEntry:
     return _build_entry(folder, stat, read_result(folder))
 
 
-def append_result(folder: Path, result: Result) -> None:
-    """Add a run's line, just after its record was written."""
+def append_result(folder: Path, result: Result, settings: Mapping | None = None) -> None:
+    """Add a run's line, just after its record was written; its settings are read where they are not given."""
     with suppress(OSError):  # the next reader adds it
-        append_entries(folder.parent, [_build_entry(folder, (folder / RESULT_FILE).stat(), result)])
+        append_entries(folder.parent, [_build_entry(folder, (folder / RESULT_FILE).stat(), result, settings)])
 
 
 def append_entries(root: Path, entries: Iterable[IndexEntry]) -> None:
@@ -183,18 +201,20 @@ def table_row(result: Result) -> dict[str, object]:
     }
 
 
-def _build_entry(folder: Path, stat: os.stat_result, result: Result) -> IndexEntry:
+def _build_entry(
+    folder: Path, stat: os.stat_result, result: Result, settings: Mapping | None = None
+) -> IndexEntry:
     try:
-        settings = flat_settings_json(folder, read_settings(folder))
+        flat = flat_settings_json(folder, read_settings(folder) if settings is None else settings)
     except CorruptRunError:  # the record is good all the same
-        settings = "{}"
+        flat = "{}"
     return {
         "version": VERSION,
         "run_id": result.run_id,
         "mtime_ns": stat.st_mtime_ns,
         "size": stat.st_size,
         "row": table_row(result),
-        "settings": settings,
+        "settings": flat,
     }
 
 

@@ -38,6 +38,7 @@ class RunFolder:
 
     def __init__(self, path: Path | str) -> None:
         self.path = Path(path)
+        self._written: Mapping | None = None
 
     @property
     def run_id(self) -> str:
@@ -102,6 +103,7 @@ class RunFolder:
             raise RequestError(f"settings must be plain values: {error}") from error
         except OSError as error:
             raise self._cannot_write(error) from error
+        self._written = settings
 
     def settings(self) -> RunSettings:
         """The frozen settings, which are nobody's own. Raises CorruptRunError where they are not whole."""
@@ -148,7 +150,7 @@ class RunFolder:
         tables_on_disk.lines_to_parquet(self.path, tables_on_disk.METRICS)
         tables_on_disk.lines_to_parquet(self.path, tables_on_disk.SIGNALS)
         result.write(self.path)
-        index.append_result(self.path, result)
+        index.append_result(self.path, result, self._written)
         if result.status in DONE_STATUSES:
             with suppress(OSError):  # it only takes space
                 _remove_folder(self.path / EARLIER_FOLDER)
@@ -159,7 +161,7 @@ class RunFolder:
         lines = tuple(dict.fromkeys([*result.warnings, *warnings]))
         result = dataclasses.replace(result, warnings=lines)
         result.write(self.path)
-        index.append_result(self.path, result)
+        index.append_result(self.path, result, self._written)
 
     def result(self) -> Result | None:
         """The recorded result, None for an unfinished run. Raises CorruptRunError."""
@@ -247,6 +249,25 @@ def run_status(path: Path) -> str:
     ):  # or it ended between the two reads: the record is written before the lock is released
         return _recorded_status(path) or status
     return status
+
+
+class RunStatuses:
+    """The statuses of many runs, each as `run_status` has it: from the index where its line is current."""
+
+    def __init__(self) -> None:
+        self._indexes: dict[Path, index.IndexLookup] = {}
+
+    def get(self, path: Path) -> str:
+        """The status of the run folder at `path`; never raises."""
+        root = path.parent
+        if root not in self._indexes:
+            self._indexes[root] = index.IndexLookup(root)
+        with suppress(OSError):
+            stat = (path / RESULT_FILE).stat()
+            entry = self._indexes[root].get(path.name)
+            if entry is not None and index.is_current(entry, stat):
+                return entry["row"]["status"]
+        return run_status(path)
 
 
 def _recorded_status(path: Path) -> str | None:

@@ -16,7 +16,7 @@ from trainlab.errors import RequestError
 from trainlab.runs.groups import add_to_group
 from trainlab.runs.identity import flatten
 from trainlab.runs.result import DONE_STATUSES
-from trainlab.runs.run_folder import run_status
+from trainlab.runs.run_folder import RunStatuses
 from trainlab.settings import RunSettings, Settings, SweepSettings
 
 MAX_FAULTS = 50
@@ -92,7 +92,7 @@ def make_plan(
     Raises:
         RequestError: all faults of all jobs, a line each.
     """
-    identity = _RunIdentifier()
+    identity, statuses = _RunIdentifier(), RunStatuses()
     faults: Counter[str] = Counter()
     found: dict[str, Job] = {}
     requested: list[str] = []
@@ -113,7 +113,7 @@ def make_plan(
             if clashes_matter and (clash := _conflict(found[name].settings, settings)):
                 faults[clash] += 1
             continue
-        state = run_status(Path(settings["paths"]["runs"]) / name)
+        state = statuses.get(Path(settings["paths"]["runs"]) / name)
         lines = tuple(o.input_line or "" for o in overrides)
         found[name] = Job(
             name, job_label(overrides, swept), lines, state, settings.to_json(), settings.trusted_sections
