@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import time
+from functools import cache
 from pathlib import Path
 
 import yaml
@@ -11,27 +12,28 @@ import yaml
 from trainlab.runs.result import Result
 from trainlab.runs.run_folder import RunFolder, RunLockedError
 from trainlab.runs.safe_files import append_atomically
+from trainlab.settings import RunSettings, Settings
 from trainlab.sweeps.plan import Job, Plan
 
 PRELOAD = ("sweep_fakes",)
 
 
+@cache
+def _composed() -> dict:
+    from trainlab.config import compose
+
+    return compose(["data=digits", "trainer=cpu", "logger=none"]).to_plain()
+
+
 def job(runs: Path, run_id: str, do: str = "finish", seconds: float = 0.05, devices: int = 1) -> Job:
-    settings = {
-        "run_id": run_id,
-        "fingerprint": "f",
-        "copy": "fake",
-        "group": None,
-        "seed": 0,
-        "axes": {"activation": "relu"},
-        "data": {"name": "fake"},
-        "trainer": {"accelerator": "cpu", "devices": devices, "threads": None, "progress_bar": True},
-        "resume": True,
+    """A run that does as its model says, which is none."""
+    values = _composed() | {
+        "model": {"_target_": None, "do": do, "seconds": seconds},
+        "trainer": _composed()["trainer"] | {"devices": devices, "threads": None, "progress_bar": True},
         "paths": {"data": str(runs.parent), "cache": str(runs.parent), "runs": str(runs)},
-        "do": do,
-        "seconds": seconds,
     }
-    return Job(run_id, f"run {run_id}", (), "absent", json.dumps(settings))
+    settings = RunSettings.identified(Settings.composed(values), run_id, "f", "fake", {})
+    return Job(run_id, f"run {run_id}", (), "absent", settings.to_json())
 
 
 def plan(runs: Path, jobs: list[Job]) -> Plan:
@@ -40,27 +42,28 @@ def plan(runs: Path, jobs: list[Job]) -> Plan:
 
 def work(config: Path) -> int:
     settings = yaml.safe_load(config.read_text())
+    do, seconds = settings["model"]["do"], settings["model"]["seconds"]
     folder = RunFolder(config.parent)
     runs = Path(settings["paths"]["runs"])
     stop: list[int] = []
-    if settings["do"] == "refuse":
+    if do == "refuse":
         print("trainlab: as it was told")
         return 2
-    if settings["do"] == "leave":
+    if do == "leave":
         return 0  # a class of the user's that calls sys.exit()
     signal.signal(signal.SIGTERM, lambda number, _: stop.append(number))
     try:
         with folder.lock():
             folder.begin()
             note(runs, "started", settings)
-            if settings["do"] == "raise":
+            if do == "raise":
                 raise ValueError("as it was told")
-            if settings["do"] == "kill":
+            if do == "kill":
                 os.kill(os.getpid(), signal.SIGKILL)
-            if settings["do"] == "exit":
+            if do == "exit":
                 print("the last words")
                 return 1
-            until = time.monotonic() + settings["seconds"]
+            until = time.monotonic() + seconds
             while time.monotonic() < until and not stop:
                 time.sleep(0.01)
             status = "interrupted" if stop else "finished"
