@@ -16,9 +16,6 @@ from trainlab.settings import SweepSettings
 GRID = ("activation=relu,tanh", "init=glorot,kaiming", "depth=2,4,6,8,10")
 """Twenty settings; seeds make them as many as are wanted."""
 SETTINGS_PER_SEED = 20
-SWEEP = SweepSettings(
-    plan_only=False, retry_failed=False, rerun=False, run_timeout=None, prune="none", audit=0.0
-)
 
 
 def measure(workspace: Workspace) -> list[Measure]:
@@ -140,4 +137,4 @@ def plan(lines: list[str]) -> Any:
 
     composer = Composer()
     grid = composer.grid(lines)
-    return make_plan(grid.jobs(), composer.job, SWEEP, grid.swept)
+    return make_plan(grid.jobs(), composer.job, SweepSettings(), grid.swept)

@@ -15,9 +15,7 @@ from trainlab.sweeps.plan import Plan, make_plan, record_plan
 from trainlab.sweeps.slots import SlotSettings
 
 REPEATS = "preflight-repeats"
-SWEEP = SweepSettings(
-    plan_only=False, retry_failed=True, rerun=False, run_timeout=300.0, prune="none", audit=0.0
-)
+SWEEP = SweepSettings(retry_failed=True, run_timeout=300.0)
 
 
 def plan(runs: Path, requests: Iterable[list[str]], group: str) -> Plan:

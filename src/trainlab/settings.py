@@ -289,14 +289,14 @@ def _known(model: type[BaseModel], values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 class SweepSettings(Section):
-    """How a sweep goes about it; no part of any run."""
+    """How a sweep goes about it; no part of any run. The defaults are those of `conf/train.yaml`."""
 
-    plan_only: bool
-    retry_failed: bool
-    rerun: bool
-    run_timeout: Positive | None
-    prune: Literal["none", "preflight", "early"]
-    audit: Annotated[float, Field(ge=0, le=1)]
+    plan_only: bool = False
+    retry_failed: bool = False
+    rerun: bool = False
+    run_timeout: Positive | None = None
+    prune: Literal["none", "preflight", "early"] = "none"
+    audit: Annotated[float, Field(ge=0, le=1)] = 0.0
 
     @field_validator("audit")
     @classmethod

@@ -38,8 +38,8 @@ def server() -> ForkServer:
 
 def dispatcher(runs: Path, server: ForkServer, slots=2, rerun=False, **options) -> Dispatcher:
     places = slots if isinstance(slots, list) else [Slot(threads=1)] * slots
-    handover = RunReservations(runs, "group", rerun)
-    return Dispatcher(LocalBackend(places, server, fakes.work), handover, **options)
+    reservations = RunReservations(runs, "group", rerun)
+    return Dispatcher(LocalBackend(places, server, fakes.work), reservations, **options)
 
 
 def by_id(outcomes: list[Outcome]) -> dict[str, Outcome]:
@@ -198,7 +198,7 @@ class _ClockAhead(NullObserver):
 
 def test_a_clock_that_jumps_ends_no_run(tmp_path, server):
     jobs = [fakes.job(tmp_path, "r", seconds=0.5)]
-    sweep = dispatcher(tmp_path, server, timeout_seconds=60, watcher=_ClockAhead(tmp_path))
+    sweep = dispatcher(tmp_path, server, timeout_seconds=60, observer=_ClockAhead(tmp_path))
     assert [o.status for o in sweep.run(jobs)] == ["finished"]
 
 
@@ -208,12 +208,12 @@ class _Press(NullObserver):
     def __init__(self, times: int):
         self.times, self.started_runs = times, 0
 
-    def started(self, job: object) -> None:
+    def run_started(self, job: object) -> None:
         self.started_runs += 1
         if self.started_runs == 2:
             os.kill(os.getpid(), signal.SIGINT)
 
-    def stopping(self, requests: int) -> None:
+    def stop_requested(self, requests: int) -> None:
         if requests < self.times:
             os.kill(os.getpid(), signal.SIGINT)
 
@@ -221,8 +221,8 @@ class _Press(NullObserver):
 def test_ctrl_c_once_lets_the_running_ones_write_their_state(tmp_path, server):
     jobs = [fakes.job(tmp_path, f"r{i}", seconds=30) for i in range(4)]
     before = signal.getsignal(signal.SIGINT)
-    watcher = _PressLater(after_seconds=2.0)  # the runs are well under way
-    found = by_id(dispatcher(tmp_path, server, watcher=watcher).run(jobs))
+    observer = _PressLater(after_seconds=2.0)  # the runs are well under way
+    found = by_id(dispatcher(tmp_path, server, observer=observer).run(jobs))
     assert [found[f"r{i}"].status for i in range(4)] == [
         "interrupted",
         "interrupted",
@@ -248,7 +248,7 @@ class _PressLater(NullObserver):
 def test_ctrl_c_twice_stops_at_once(tmp_path, server):
     jobs = [fakes.job(tmp_path, f"r{i}", seconds=60) for i in range(3)]
     since = time.monotonic()
-    outcomes = dispatcher(tmp_path, server, watcher=_Press(times=2)).run(jobs)
+    outcomes = dispatcher(tmp_path, server, observer=_Press(times=2)).run(jobs)
     assert time.monotonic() - since < 10
     assert {o.status for o in outcomes} == {"interrupted", "unstarted"}
     assert not RunFolder(tmp_path / "r0").is_locked()
@@ -256,7 +256,7 @@ def test_ctrl_c_twice_stops_at_once(tmp_path, server):
 
 def test_after_an_interruption_the_same_jobs_go_on(tmp_path, server):
     jobs = [fakes.job(tmp_path, f"r{i}", seconds=0.4) for i in range(4)]
-    dispatcher(tmp_path, server, watcher=_Press(times=1)).run(jobs)
+    dispatcher(tmp_path, server, observer=_Press(times=1)).run(jobs)
     outcomes = dispatcher(tmp_path, server).run(jobs)
     assert {o.status for o in outcomes} == {"finished"}
     assert len(fakes.events(tmp_path, "finished")) == 4
@@ -305,8 +305,8 @@ def test_one_slot_gives_a_run_over_two_gpus_both(tmp_path, server):
     pool = LocalBackend(places, server, fakes.work, max_concurrent_runs(settings, places))
     jobs = [fakes.job(tmp_path, "one", seconds=0.3), fakes.job(tmp_path, "both", devices=2)]
     assert pool.has_room(jobs[1])
-    assert [place.gpu for place in pool._places_for(jobs[1])] == ["0", "1"]
-    pool.start(jobs[0], RunReservations(tmp_path, "group").freeze(jobs[0], 1))
+    assert [place.gpu for place in pool._slots_for(jobs[1])] == ["0", "1"]
+    pool.start(jobs[0], RunReservations(tmp_path, "group").write_worker_settings(jobs[0], 1))
     assert not pool.has_room(jobs[1])  # one run at a time, though a GPU is free
     pool.close()
 
@@ -395,6 +395,6 @@ def test_a_terminal_that_cannot_move_its_cursor_gets_a_line_per_run(tmp_path, mo
     console = Console(force_terminal=True, file=io.StringIO(), width=100)
     plan = fakes.plan(tmp_path, [fakes.job(tmp_path, "r")])
     with SweepDisplay(plan, console) as display:
-        display.started(plan.jobs[0])
-        display.ended(Outcome("r", "run r", "finished", seconds=2.0))
+        display.run_started(plan.jobs[0])
+        display.run_ended(Outcome("r", "run r", "finished", seconds=2.0))
     assert console.file.getvalue() == "[1/1] run r  finished in 2.0 s\n"

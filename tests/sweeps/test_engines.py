@@ -13,12 +13,11 @@ from trainlab.errors import RequestError
 from trainlab.instantiate import to_plain
 from trainlab.runs.result import Result
 from trainlab.runs.run_folder import RunFolder
+from trainlab.settings import SweepSettings
 from trainlab.sweeps.engine import NullObserver
 from trainlab.sweeps.forkserver import ForkServer
 from trainlab.sweeps.process_exit import TIMED_OUT
 from trainlab.sweeps.ray_engine import run_on_ray_worker, write_record
-
-SWEEP = {"rerun": False, "run_timeout": None, "prune": "none", "audit": 0.0}
 
 
 def submitit(runs: Path):
@@ -40,9 +39,9 @@ def engine(request, tmp_path):
     return request.param(tmp_path)
 
 
-def run(engine, runs: Path, jobs, watcher=None, **sweep):
+def run(engine, runs: Path, jobs, observer=None, **sweep):
     outcomes = engine.run(
-        fakes.plan(runs, jobs), SWEEP | sweep, ForkServer(fakes.PRELOAD), watcher or NullObserver()
+        fakes.plan(runs, jobs), SweepSettings(**sweep), ForkServer(fakes.PRELOAD), observer or NullObserver()
     )
     assert len(outcomes) == len(jobs)
     return {o.run_id: o for o in outcomes}
@@ -107,7 +106,7 @@ class _Press(NullObserver):
 def test_ctrl_c_lets_runs_write_their_state(engine, tmp_path):
     jobs = [fakes.job(tmp_path, f"r{i}", seconds=60) for i in range(2)]
     since = time.monotonic()
-    found = run(engine, tmp_path, jobs, watcher=_Press(tmp_path, 2))
+    found = run(engine, tmp_path, jobs, observer=_Press(tmp_path, 2))
     assert {o.status for o in found.values()} == {"interrupted"}
     assert len(fakes.events(tmp_path, "interrupted")) == 2
     assert time.monotonic() - since < 50

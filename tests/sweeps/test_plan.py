@@ -5,9 +5,11 @@ import sys
 import time
 
 import pytest
+import yaml
 
 from trainlab.config import compose, identify
 from trainlab.config.composer import users_composer
+from trainlab.config.options import package_conf
 from trainlab.errors import RequestError
 from trainlab.runs import load_runs
 from trainlab.runs.groups import read_group
@@ -17,15 +19,6 @@ from trainlab.settings import SweepSettings
 from trainlab.sweeps.plan import is_todo, make_plan, record_plan
 from trainlab.sweeps.plan_notes import missing_artifact_lines
 
-SWEEP = SweepSettings(
-    plan_only=False,
-    retry_failed=False,
-    rerun=False,
-    run_timeout=None,
-    prune="none",
-    audit=0.0,
-)
-
 
 @pytest.fixture
 def planned(tmp_path, shared_cache):
@@ -33,7 +26,7 @@ def planned(tmp_path, shared_cache):
         paths = [f"paths.runs={tmp_path / 'runs'}", f"paths.cache={shared_cache}"]
         composer = users_composer()
         grid = composer.grid([*lines, *paths])
-        return make_plan(grid.jobs(), composer.job, SWEEP.replace(**sweep), grid.swept)
+        return make_plan(grid.jobs(), composer.job, SweepSettings(**sweep), grid.swept)
 
     return plan
 
@@ -42,9 +35,7 @@ def record(plan, index: int, status: str) -> None:
     job = plan.jobs[index]
     folder = RunFolder(plan.runs / job.run_id).create()
     folder.write_settings(job.settings)
-    folder.finish(
-        Result(run_id=job.run_id, status=status, axes=job.settings["axes"], metrics={"test/acc": 0.5})
-    )
+    folder.finish(Result(run_id=job.run_id, status=status, axes=job.settings.axes, metrics={"test/acc": 0.5}))
 
 
 def test_runs_have_the_ids_that_they_have_alone(planned, tmp_path, shared_cache):
@@ -109,8 +100,13 @@ def test_the_status_table(planned, status):
     assert todo["rerun"] == 2
 
 
+def test_a_sweeps_defaults_are_those_of_the_configuration():
+    written = yaml.safe_load((package_conf() / "train.yaml").read_text())["sweep"]
+    assert SweepSettings(**written).model_dump() == SweepSettings().model_dump()
+
+
 def test_a_run_in_progress_is_still_to_do():
-    assert is_todo("running", SWEEP)  # it is waited for when its turn comes
+    assert is_todo("running", SweepSettings())  # it is waited for when its turn comes
 
 
 def test_a_half_written_record_is_no_record(planned):
@@ -168,8 +164,7 @@ import trainlab.sweeps.sweep, trainlab.sweeps.local_engine
 lines = ["activation=glob(*)", "paths.runs={tmp_path}", "paths.cache={shared_cache}"]
 composer = Composer()
 grid = composer.grid(lines)
-sweep = SweepSettings.model_validate({SWEEP.to_plain()})
-plan = make_plan(grid.jobs(), composer.job, sweep, grid.swept)
+plan = make_plan(grid.jobs(), composer.job, SweepSettings(), grid.swept)
 assert len(plan.todo) > 10
 assert "torch" not in sys.modules and "lightning" not in sys.modules, "torch was imported"
 """
@@ -180,12 +175,12 @@ def test_a_thousand_finished_settings_are_planned_and_tabled_in_five_seconds(pla
     monkeypatch.setattr("os.fsync", lambda descriptor: None)  # a thousand records, made quickly
     lines = ("seed=range(250)", "activation=relu,tanh", "init=kaiming,glorot", "trainer.max_epochs=1")
     for job in planned(*lines).jobs:
-        folder = RunFolder(planned_runs := job.settings["paths"]["runs"]).path / job.run_id
+        folder = RunFolder(planned_runs := job.settings.paths.runs).path / job.run_id
         folder.mkdir(parents=True)
-        (folder / "config.yaml").write_text(job.frozen)  # JSON is YAML
-        Result(
-            run_id=job.run_id, status="finished", axes=job.settings["axes"], metrics={"test/acc": 0.5}
-        ).write(folder)
+        (folder / "config.yaml").write_text(job.settings_json)  # JSON is YAML
+        Result(run_id=job.run_id, status="finished", axes=job.settings.axes, metrics={"test/acc": 0.5}).write(
+            folder
+        )
     load_runs(planned_runs)  # builds the index, as finishing runs do
     since = time.perf_counter()
     plan = planned(*lines)

@@ -27,15 +27,15 @@ def test_each_note_is_told_once(settings, tmp_path):
         jobs.append(Job(frozen.run_id, "", (), "absent", frozen.to_json()))
     runs = Path(jobs[0].settings.paths.runs)
     written, notes = io.StringIO(), ["1 files passed over", "6 of 6 test images are training images too"]
-    told = DataNotes(
+    notes_of_plan = DataNotes(
         Plan("g", runs, (), jobs, [job.run_id for job in jobs], jobs), Console(file=written, width=200)
     )
-    told.of_files()
-    told.of_images()  # no run has a record yet
+    notes_of_plan.print_file_notes()
+    notes_of_plan.print_image_notes()  # no run has a record yet
     for job in jobs:
         (runs / job.run_id).mkdir(parents=True)
         Result.of(job.settings, notes, status="finished").write(runs / job.run_id)
-    told.of_images()
+    notes_of_plan.print_image_notes()
     lines = written.getvalue().splitlines()
     assert lines[0].startswith("data: 1 files passed over: 1 .heic")
     assert lines[1:] == [f"data: {note}" for note in notes]

@@ -20,6 +20,7 @@ import json, os, sys
 from pathlib import Path
 sys.path.insert(0, {here!r})
 import sweep_fakes as fakes
+from trainlab.settings import SweepSettings
 from trainlab.sweeps.dispatcher import Dispatcher
 from trainlab.sweeps.reservations import RunReservations
 from trainlab.sweeps.plan import is_todo
@@ -31,7 +32,7 @@ runs = Path({runs!r})
 server = ForkServer(preload=fakes.PRELOAD)
 server.preload()
 (runs / "server.pid").write_text(str(forkserver_pid()))
-sweep = {{"rerun": False, "retry_failed": True}}
+sweep = SweepSettings(retry_failed=True)
 jobs = [fakes.job(runs, f"r{{i}}", seconds=0.2) for i in range({count})]
 todo = [j for j in jobs if is_todo(fakes.RunFolder(runs / j.run_id).status(), sweep)]
 backend = LocalBackend([Slot(1), Slot(1)], server, fakes.work)

@@ -75,16 +75,18 @@ def test_a_run_over_more_devices_than_cpu_slots_takes_them_all():
 )
 def test_runs_that_ask_for_threads_do_not_share_cores(monkeypatch, asked, expected):
     """What says nothing keeps the one thread that it has alone."""
-    trainers = [{"accelerator": "cpu", "devices": 1, "threads": threads} for threads in asked]
-    plan = SimpleNamespace(todo=[SimpleNamespace(settings={"trainer": trainer}) for trainer in trainers])
+    trainers = [SimpleNamespace(accelerator="cpu", devices=1, threads=threads) for threads in asked]
+    plan = SimpleNamespace(
+        todo=[SimpleNamespace(settings=SimpleNamespace(trainer=trainer)) for trainer in trainers]
+    )
     monkeypatch.setattr(local_engine, "available_cores", lambda: 8)
-    assert local_engine.LocalEngine(SlotSettings())._places(plan) == expected
+    assert local_engine.LocalEngine(SlotSettings())._make_slots(plan) == expected
 
 
 @pytest.mark.parametrize("kind", ["gpu", "mps"])
 def test_a_sweep_for_hardware_that_is_not_there_is_refused(monkeypatch, kind):
-    trainer = {"accelerator": kind, "devices": 1, "threads": None}
-    plan = SimpleNamespace(todo=[SimpleNamespace(settings={"trainer": trainer})])
+    trainer = SimpleNamespace(accelerator=kind, devices=1, threads=None)
+    plan = SimpleNamespace(todo=[SimpleNamespace(settings=SimpleNamespace(trainer=trainer))])
     monkeypatch.setattr(local_engine, "visible_gpus", list)
     monkeypatch.setattr("sys.platform", "linux")
     with pytest.raises(RequestError, match=f"accelerator={kind}: this machine has none"):

@@ -16,7 +16,6 @@ from rich.console import Console
 from trainlab.claims.jobs import ArmJob, ClaimComposer
 from trainlab.claims.registry import ClaimFile
 from trainlab.claims.sources import ShiftSource, SignalSource
-from trainlab.config.validation import validate_model
 from trainlab.runs.result import DONE_STATUSES
 from trainlab.runs.run_folder import RunFolder
 from trainlab.settings import SweepSettings
@@ -72,10 +71,10 @@ def run_jobs(
         SweepFailed: a run failed or was interrupted, and has been named.
     """
     console = context.console
-    settings = validate_model(SweepSettings, SWEEP_SETTINGS | {"retry_failed": context.options.retry_failed})
+    settings = SweepSettings(retry_failed=context.options.retry_failed)
     overrides = (job.overrides for job in jobs)
     plan = make_plan(
-        overrides, context.composer.compose, settings, _differing_keys(entry), clashes_matter=False
+        overrides, context.composer.compose, settings, _differing_keys(entry), refuse_conflicts=False
     )
     check_architectures(plan.todo, context.server)
     record_plan(plan)
@@ -91,12 +90,6 @@ def run_jobs(
     for job, run_id in zip(jobs, plan.requested, strict=True):
         folders.setdefault(job.arm, {})[job.seed] = plan.runs / run_id
     return folders
-
-
-SWEEP_SETTINGS = {
-    "plan_only": False, "retry_failed": False, "rerun": False, "run_timeout": None,
-    "prune": "none", "audit": 0.0,
-}  # fmt: skip
 
 
 def _plan_summary(plan: Plan, again: int) -> str:
@@ -143,7 +136,7 @@ def _raise_unless_done(entry: ClaimFile, plan: Plan, outcomes: Sequence[Outcome]
     for job in before:
         line = f"failed before  {job.run_id}  {job.label}; --retry-failed runs it again"
         console.print(line, style="red", highlight=False, markup=False, soft_wrap=True)
-    if before or not all(outcome.is_good for outcome in outcomes):
+    if before or not all(outcome.is_success for outcome in outcomes):
         raise SweepFailed(f"claim {entry.name}: not all runs are done")
 
 

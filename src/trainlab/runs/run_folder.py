@@ -266,7 +266,7 @@ class RunStatuses:
             stat = (path / RESULT_FILE).stat()
             entry = self._indexes[root].get(path.name)
             if entry is not None and index.is_current(entry, stat):
-                return entry["row"]["status"]
+                return str(entry["row"]["status"])
         return run_status(path)
 
 

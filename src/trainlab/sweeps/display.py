@@ -50,23 +50,23 @@ class SweepDisplay:
         if self._live:
             self._live.stop()
 
-    def started(self, job: Job) -> None:
+    def run_started(self, job: Job) -> None:
         """A run has started."""
         self._running[job.run_id] = (job, time.monotonic())
         self._most_at_once = max(self._most_at_once, len(self._running))
         self._draw()
 
-    def ended(self, outcome: Outcome) -> None:
+    def run_ended(self, outcome: Outcome) -> None:
         """A run has ended: one line that stays, but for those that others have done."""
         self._running.pop(outcome.run_id, None)
         self._counts[outcome.status] = self._counts.get(outcome.status, 0) + 1
         if not outcome.reused:
             self._own_seconds.append(outcome.seconds)
-        if not self._live or not outcome.is_good:
+        if not self._live or not outcome.is_success:
             self._console.print(self._line(outcome), highlight=False, markup=False, soft_wrap=True)
         self._draw()
 
-    def elsewhere(self, count: int, holder: str = "") -> None:
+    def held_elsewhere(self, count: int, holder: str = "") -> None:
         """So many runs are locked by another process; each holder is named once."""
         self._elsewhere = count
         if holder and holder not in self._holders:
@@ -76,7 +76,7 @@ class SweepDisplay:
                 highlight=False, markup=False, soft_wrap=True,
             )  # fmt: skip
 
-    def stopping(self, requests: int) -> None:
+    def stop_requested(self, requests: int) -> None:
         """Says what the user's Ctrl-C does; called from a signal handler, so it only leaves a note."""
         self._note = (
             "stopping: the runs write a checkpoint and end; Ctrl-C again stops them now"

@@ -13,41 +13,39 @@ from trainlab.sweeps.plan import Job, Plan
 
 
 class SweepObserver(Protocol):
-    """Told of every run as it starts and ends, of requests to stop, and often that time passes."""
+    """Is told what happens while the runs of a sweep are done; a display is one."""
 
-    def started(self, job: Job) -> None:
-        """A run has started."""
+    def run_started(self, job: Job) -> None: ...
 
-    def ended(self, outcome: Outcome) -> None:
+    def run_ended(self, outcome: Outcome) -> None:
         """A run has ended, or was found finished."""
+        ...
 
-    def elsewhere(self, count: int, holder: str = "") -> None:
-        """So many runs are locked by another process; `holder` is that of the last one."""
+    def held_elsewhere(self, count: int, holder: str = "") -> None:
+        """Other processes work on so many of the runs; `holder` is that of the last one found."""
+        ...
 
-    def stopping(self, requests: int) -> None:
-        """The user has asked to stop, once or again."""
+    def stop_requested(self, requests: int) -> None:
+        """The user has asked to stop, for the first time (1) or again (2, …)."""
+        ...
 
     def tick(self) -> None:
-        """A moment to redraw."""
+        """Called several times a second: a moment to redraw."""
+        ...
 
 
 class NullObserver:
-    """A watcher that shows nothing."""
+    """Shows nothing."""
 
-    def started(self, job: Job) -> None:
-        """Nothing."""
+    def run_started(self, job: Job) -> None: ...
 
-    def ended(self, outcome: Outcome) -> None:
-        """Nothing."""
+    def run_ended(self, outcome: Outcome) -> None: ...
 
-    def elsewhere(self, count: int, holder: str = "") -> None:
-        """Nothing."""
+    def held_elsewhere(self, count: int, holder: str = "") -> None: ...
 
-    def stopping(self, requests: int) -> None:
-        """Nothing."""
+    def stop_requested(self, requests: int) -> None: ...
 
-    def tick(self) -> None:
-        """Nothing."""
+    def tick(self) -> None: ...
 
 
 def require_package(package: str, launcher: str, extra: str) -> None:
@@ -60,7 +58,7 @@ def require_package(package: str, launcher: str, extra: str) -> None:
 
 @dataclass(frozen=True)
 class ProcessExit:
-    """A process that is gone: its run, its exit code, and what the engine knows of its death."""
+    """A process that has ended: its run, its exit code, and the cause of its end if the engine knows it."""
 
     run_id: str
     exit_code: int | None
@@ -68,7 +66,7 @@ class ProcessExit:
 
 
 class Backend(Protocol):
-    """An engine's own part: how a frozen settings file becomes a process somewhere."""
+    """How an engine turns a frozen settings file into a process somewhere, and ends it."""
 
     threads: int
 
@@ -105,7 +103,7 @@ class Engine(Protocol):
         ...
 
     def run(
-        self, plan: Plan, sweep: SweepSettings, server: ForkServer, watcher: SweepObserver
+        self, plan: Plan, sweep: SweepSettings, server: ForkServer, observer: SweepObserver
     ) -> list[Outcome]:
-        """Does what is to do and returns how each run ended."""
+        """Does the runs of the plan that are left to do, and returns how each ended."""
         ...

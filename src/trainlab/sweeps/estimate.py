@@ -113,7 +113,7 @@ def _timed_trial(settings: RunSettings, folder: Path) -> TrialRun | None:
     result = run.result()
     if result is None or not result.samples_per_second or not result.steps:
         return None
-    batch_size = settings["data"]["batch_size"]
+    batch_size = settings.data.batch_size
     step_seconds = batch_size / result.samples_per_second
     overhead = max(0.0, seconds - result.steps * step_seconds)
     return TrialRun(overhead, step_seconds, total, peak_memory_bytes())

@@ -1,9 +1,8 @@
-"""Hydra's other launchers and sweepers: runs handed to the one, taken from the other."""
+"""Hydra's other launchers, to which runs are passed, and other sweepers, from which they come."""
 
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.plugins.launcher import Launcher
@@ -15,14 +14,14 @@ from trainlab.config.overrides import quote_text_values
 from trainlab.runs.result import DONE_STATUSES, ResultStamp
 from trainlab.runs.run_folder import RunFolder
 from trainlab.settings import SweepSettings
-from trainlab.sweeps.engine import NullObserver, SweepObserver
+from trainlab.sweeps.engine import Engine, NullObserver, SweepObserver
 from trainlab.sweeps.forkserver import ForkServer
 from trainlab.sweeps.outcome import Outcome, read_outcome
 from trainlab.sweeps.plan import Job, Plan, make_plan, record_plan
 
 
 class ExternalLauncherEngine:
-    """A launcher that is not ours (basic, joblib, …): it gets each run's overrides, we read the records."""
+    """Another launcher of Hydra's (basic, joblib, …): it gets each run's overrides, we read the records."""
 
     def __init__(self, launcher: Launcher):
         self._launcher = launcher
@@ -32,29 +31,30 @@ class ExternalLauncherEngine:
         return 1
 
     def run(
-        self, plan: Plan, sweep: SweepSettings, server: ForkServer, watcher: SweepObserver
+        self, plan: Plan, sweep: SweepSettings, server: ForkServer, observer: SweepObserver
     ) -> list[Outcome]:
         """Launches all runs at once and reads what they have recorded."""
-        passed_on = ("rerun", "prune", "audit")
-        ours = [
+        added = [
             *quote_text_values([f"group={plan.group}"]),
-            *(f"sweep.{name}={getattr(sweep, name)}" for name in passed_on),
+            f"sweep.rerun={sweep.rerun}",
+            f"sweep.prune={sweep.prune}",
+            f"sweep.audit={sweep.audit}",
         ]
         for job in plan.todo:
-            watcher.started(job)
+            observer.run_started(job)
         before = {job.run_id: ResultStamp.of(plan.runs / job.run_id) for job in plan.todo}
         since, cause = time.monotonic(), None
         try:
-            self._launcher.launch([[*job.overrides, *ours] for job in plan.todo], initial_job_idx=0)
+            self._launcher.launch([[*job.overrides, *added] for job in plan.todo], initial_job_idx=0)
         except KeyboardInterrupt:
-            watcher.stopping(1)
+            observer.stop_requested(1)
         except (Exception, SystemExit) as error:  # whatever the launcher made of a run that failed
             cause = f"{type(error).__name__}: {error}"
         seconds = time.monotonic() - since
         each = seconds / len(plan.todo)
         outcomes = [self._outcome(plan, job, before[job.run_id], cause, each) for job in plan.todo]
         for outcome in outcomes:
-            watcher.ended(outcome)
+            observer.run_ended(outcome)
         return outcomes
 
     def _outcome(
@@ -67,9 +67,9 @@ class ExternalLauncherEngine:
 
 
 def launch_for_external_sweeper(
-    engine: Any, context: HydraContext, config: DictConfig, job_overrides: Sequence[Sequence[str]]
+    engine: Engine, context: HydraContext, config: DictConfig, job_overrides: Sequence[Sequence[str]]
 ) -> list[JobReturn]:
-    """Jobs of a sweeper that is not ours, each run once on our engine; what each returns is its val/acc.
+    """Jobs of another sweeper (Optuna, basic), each run once on an engine; what each returns is its val/acc.
 
     Raises:
         RequestError: a job that cannot be composed.
@@ -84,7 +84,7 @@ def launch_for_external_sweeper(
     if plan.todo:
         with ForkServer() as server:
             ended = engine.run(plan, sweep, server, NullObserver())
-        failed = {outcome.run_id: outcome for outcome in ended if not outcome.is_good}
+        failed = {outcome.run_id: outcome for outcome in ended if not outcome.is_success}
     folders = [plan.runs / run_id for run_id in plan.requested]
     pairs = zip(folders, job_overrides, strict=True)
     return [_job_return(folder, overrides, failed.get(folder.name)) for folder, overrides in pairs]

@@ -29,78 +29,78 @@ from trainlab.sweeps.slots import (
 
 
 class LocalBackend:
-    """A backend of slots over the warm server: each run in a fresh process, on its own cores or GPUs."""
+    """Each run in a fresh process forked from the server, on slots of its own: cores or GPUs."""
 
     def __init__(
         self,
         slots: Sequence[Slot],
         server: ForkServer,
         work: Work = train_checked_run,
-        most: int | None = None,
+        max_runs: int | None = None,
     ):
         self._free = list(slots)
-        self._most = most or len(slots)
+        self._max_runs = max_runs or len(slots)
         self._total = len(slots)
         self._server = server
         self._work = work
-        self._places: dict[str, list[Slot]] = {}
+        self._slots_of: dict[str, list[Slot]] = {}
         self._processes: dict[str, BaseProcess] = {}
         self._sentinels: dict[Connection, str] = {}
         self.threads = slots[0].threads
 
     def has_room(self, job: Job) -> bool:
-        """Whether enough slots are free, and fewer runs go than may."""
-        return len(self._processes) < self._most and self._places_for(job) is not None
+        """Whether enough slots are free, and the number of runs at a time is not reached."""
+        return len(self._processes) < self._max_runs and self._slots_for(job) is not None
 
     def start(self, job: Job, config: Path) -> None:
-        """Forks a run from the warm server. Raises OSError where that cannot be done."""
-        places = self._places_for(job)
-        assert places is not None
+        """Forks a run from the server. Raises OSError where that cannot be done."""
+        slots = self._slots_for(job)
+        assert slots is not None
         settings = job.settings
-        told = slot_environment(places) | trust.worker_environment(settings)
-        if settings["trainer"]["devices"] > 1:
-            process, sentinel = self._server.start_process(run_on_devices, config, told)
+        environment = slot_environment(slots) | trust.worker_environment(settings)
+        if settings.trainer.devices > 1:
+            process, sentinel = self._server.start_process(run_on_devices, config, environment)
         else:
-            process, sentinel = self._server.start_process(run_in_process, config, self._work, told)
-        for slot in places:
+            process, sentinel = self._server.start_process(run_in_process, config, self._work, environment)
+        for slot in slots:
             self._free.remove(slot)
-        self._places[job.run_id] = places
+        self._slots_of[job.run_id] = slots
         self._processes[job.run_id] = process
         self._sentinels[sentinel] = job.run_id
 
     def wait(self, seconds: float) -> list[ProcessExit]:
-        """The runs whose processes are gone."""
+        """The runs whose processes have ended."""
         ready = wait(list(self._sentinels), timeout=seconds)
-        return [self._ended(sentinel) for sentinel in ready if isinstance(sentinel, Connection)]
+        return [self._reap(sentinel) for sentinel in ready if isinstance(sentinel, Connection)]
 
     def stop(self, run_id: str) -> None:
         """SIGTERM: the run writes a checkpoint and ends (on Windows it just ends)."""
         self._processes[run_id].terminate()
 
     def kill(self, run_id: str) -> None:
-        """SIGKILL to the run and to all that it has started."""
+        """SIGKILL to the run's process group."""
         kill_process_group(self._processes[run_id])
 
     def close(self) -> None:
         """Waits for the last processes to be gone."""
         for sentinel in list(self._sentinels):
             wait([sentinel])
-            self._ended(sentinel)
+            self._reap(sentinel)
 
-    def _places_for(self, job: Job) -> list[Slot] | None:
-        return allocate_slots(self._free, job.settings["trainer"]["devices"], self._total)
+    def _slots_for(self, job: Job) -> list[Slot] | None:
+        return allocate_slots(self._free, job.settings.trainer.devices, self._total)
 
-    def _ended(self, sentinel: Connection) -> ProcessExit:
+    def _reap(self, sentinel: Connection) -> ProcessExit:
         run_id = self._sentinels.pop(sentinel)
         sentinel.close()
         process = self._processes.pop(run_id)
         process.join()
-        self._free.extend(self._places.pop(run_id))
+        self._free.extend(self._slots_of.pop(run_id))
         return ProcessExit(run_id, process.exitcode)
 
 
 class LocalEngine:
-    """Runs in warm processes on this machine."""
+    """Runs in forked processes on this machine."""
 
     def __init__(self, settings: SlotSettings, work: Work = train_checked_run):
         self._settings = settings
@@ -108,34 +108,33 @@ class LocalEngine:
 
     def slots(self, plan: Plan) -> int:
         """How many runs go at the same time. Raises RequestError for more GPUs than there are."""
-        return max_concurrent_runs(self._settings, self._places(plan))
+        return max_concurrent_runs(self._settings, self._make_slots(plan))
 
     def run(
-        self, plan: Plan, sweep: SweepSettings, server: ForkServer, watcher: SweepObserver
+        self, plan: Plan, sweep: SweepSettings, server: ForkServer, observer: SweepObserver
     ) -> list[Outcome]:
-        """Does what is to do and returns how each run ended."""
-        handover = RunReservations.of(plan, sweep)
-        places = self._places(plan)
-        pool = LocalBackend(places, server, self._work, max_concurrent_runs(self._settings, places))
-        dispatcher = Dispatcher(pool, handover, timeout_seconds=sweep["run_timeout"], watcher=watcher)
+        """Does the runs that are left to do, and returns how each ended."""
+        reservations = RunReservations.for_sweep(plan, sweep)
+        slots = self._make_slots(plan)
+        backend = LocalBackend(slots, server, self._work, max_concurrent_runs(self._settings, slots))
+        dispatcher = Dispatcher(backend, reservations, timeout_seconds=sweep.run_timeout, observer=observer)
         return dispatcher.run(plan.todo)
 
-    def _places(self, plan: Plan) -> list[Slot]:
-        trainers = [job.settings["trainer"] for job in plan.todo]
-        wanted = {trainer["accelerator"] for trainer in trainers}
+    def _make_slots(self, plan: Plan) -> list[Slot]:
+        trainers = [job.settings.trainer for job in plan.todo]
+        wanted = {trainer.accelerator for trainer in trainers}
         gpus = visible_gpus() if wanted & {"auto", "gpu"} else []
         accelerator = "gpu" if gpus else ("mps" if wanted == {"mps"} else "cpu")
         _check_accelerators(wanted, gpus)
-        devices = max(trainer["devices"] for trainer in trainers)
+        devices = max(trainer.devices for trainer in trainers)
         if gpus and devices > len(gpus):
             raise RequestError(
                 f"trainer.devices={devices}: expected at most {len(gpus)}, the GPUs of this machine"
             )
         settings = self._settings
-        if (
-            accelerator == "cpu" and settings.slots is None
-        ):  # runs that ask for more threads are fewer at a time
-            most = max(trainer["threads"] or settings.threads or 1 for trainer in trainers)
+        if accelerator == "cpu" and settings.slots is None:
+            # runs that ask for more threads are fewer at a time
+            most = max(trainer.threads or settings.threads or 1 for trainer in trainers)
             settings = settings.model_copy(update={"slots": max(1, available_cores() // most)})
         return make_slots(settings, accelerator, gpus, available_cores())
 

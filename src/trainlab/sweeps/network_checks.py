@@ -6,10 +6,10 @@ What cannot be built is refused; a swept axis that a network makes no use of is 
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from trainlab.errors import RequestError
-from trainlab.settings import RunSettings, Settings
+from trainlab.settings import RunSettings
 from trainlab.sweeps.forkserver import ForkServer
 from trainlab.sweeps.plan import Job, Plan, format_faults
 
@@ -76,15 +76,13 @@ def _distinct_architectures(jobs: Iterable[Job]) -> list[RunSettings]:
     return [job.settings for job in distinct.values()]
 
 
-def _architecture_key(frozen: RunSettings) -> str:
+def _architecture_key(settings: RunSettings) -> str:
     """Everything that decides whether a run can be built and started, as one text."""
-    settings = frozen.to_plain()
-    trainer = settings["trainer"]
-    checked = {name: value for name, value in settings.items() if name not in _NOT_CHECKED}
-    if isinstance(settings["resume"], str):
-        checked["start"] = [settings["fingerprint"], settings["paths"]]
+    checked = {name: value for name, value in settings.to_plain().items() if name not in _NOT_CHECKED}
+    if isinstance(settings.resume, str):
+        checked["start"] = [settings.fingerprint, settings.paths.to_plain()]
     else:
-        checked["trainer"] = {name: trainer[name] for name in _CHECKED_OF_TRAINER}
+        checked["trainer"] = [getattr(settings.trainer, name) for name in _CHECKED_OF_TRAINER]
     return json.dumps(checked, sort_keys=True)
 
 
@@ -98,7 +96,7 @@ def _networks_to_compare(plan: Plan) -> tuple[list[RunSettings], list[tuple[str,
     distinct: dict[str, RunSettings] = {}
     for job in plan.jobs[:MAX_JOBS]:
         settings = job.settings
-        if settings["data"]["image_size"] is not None and settings["data"]["num_classes"] is not None:
+        if settings.data.image_size is not None and settings.data.num_classes is not None:
             distinct.setdefault(_network_key(settings), settings)
         if len(distinct) == MAX_NETWORKS:
             break
@@ -111,12 +109,11 @@ def _networks_to_compare(plan: Plan) -> tuple[list[RunSettings], list[tuple[str,
     return (compared, groups) if groups else ([], [])
 
 
-def _network_parts(frozen: RunSettings) -> dict[str, Any]:
+def _network_parts(settings: RunSettings) -> dict[str, object]:
     """What a network is made of, each by the name under which it is swept."""
-    settings = frozen.to_plain()
-    parts = {axis: settings[axis] for axis in NETWORK_AXES}
-    parts |= {f"model.{key}": value for key, value in settings["model"].items()}
-    return parts | {f"data.{name}": settings["data"][name] for name in _INPUT_SHAPE}
+    parts: dict[str, object] = {axis: getattr(settings, axis).to_plain() for axis in NETWORK_AXES}
+    parts |= {f"model.{key}": value for key, value in settings.model.to_plain().items()}
+    return parts | {f"data.{name}": getattr(settings.data, name) for name in _INPUT_SHAPE}
 
 
 def _network_key(settings: RunSettings, without: str | None = None) -> str:
@@ -138,14 +135,15 @@ def _groups_differing_in(compared: Sequence[RunSettings], name: str) -> list[Ind
     return [members for members in groups.values() if len(members) > 1]
 
 
-def _unused_axis_line(name: str, same: Sequence[Settings]) -> str:
-    axis = name.removeprefix("model.")
+def _unused_axis_line(name: str, same: Sequence[RunSettings]) -> str:
+    argument = name.removeprefix("model.")
     values = [
-        settings["axes"][name] if name in NETWORK_AXES else settings["model"][axis] for settings in same
+        settings.axes[name] if name in NETWORK_AXES else settings.model.to_plain()[argument]
+        for settings in same
     ]
-    shown = name if name in NETWORK_AXES or axis not in ("depth", "width") else axis
-    depth = same[0]["model"].get("depth") if shown != "depth" else None
-    network = f"model={same[0]['axes']['model']}{f' depth={depth}' if depth else ''}"
+    shown = argument if argument in ("depth", "width") else name
+    depth = same[0].model.arguments.get("depth") if shown != "depth" else None
+    network = f"model={same[0].axes['model']}{f' depth={depth}' if depth else ''}"
     return (
         f"{network} makes no use of {shown}: with {' and '.join(map(str, values))} it is the same network "
         "and gives the same result"
@@ -255,7 +253,9 @@ class _Outputs:
 
         shape = input_shape_CHW(settings)
         torch.manual_seed(0)
-        network: nn.Module = build_network(settings, shape, settings["data"]["num_classes"]).eval()
+        num_classes = settings.data.num_classes
+        assert num_classes is not None
+        network: nn.Module = build_network(settings, shape, num_classes).eval()
         x_NCHW = torch.randn(2, *shape, generator=torch.Generator().manual_seed(1))
         torch.manual_seed(0)
         with torch.inference_mode():

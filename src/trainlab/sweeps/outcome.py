@@ -1,20 +1,22 @@
 """How a run of a sweep ended, as its record says; the record of a run that could not write its own."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 from trainlab.errors import RequestError
 from trainlab.runs.result import DONE_STATUSES, CorruptRunError, Result, ResultStamp
 from trainlab.runs.run_folder import RunFolder
+from trainlab.settings import RunSettings
 from trainlab.sweeps.plan import Job
 from trainlab.sweeps.process_exit import ExitCause
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """One run's end. `status` as in the design; `unstarted` for a run that a stopped sweep never began."""
+    """How a run ended: a status of `runs.result`, or `unstarted` where a stopped sweep never began it.
+
+    `reused`: it was not run by this sweep, but found finished.
+    """
 
     run_id: str
     label: str
@@ -25,8 +27,8 @@ class Outcome:
     warnings: tuple[str, ...] = ()
 
     @property
-    def is_good(self) -> bool:
-        """Whether it is a result: a diverged or a pruned run is."""
+    def is_success(self) -> bool:
+        """Whether it has a result: a diverged or a pruned run has."""
         return self.status in (*DONE_STATUSES, "pruned")
 
 
@@ -37,7 +39,7 @@ def read_outcome(
     reused: bool = False,
     since: ResultStamp | None = None,
 ) -> Outcome | None:
-    """What the run's own record says, None where there is no record that can be believed.
+    """What the run's own record says; None where there is none, or none that can be read.
 
     With `since`, only what was written after that: a record of an earlier attempt says nothing of this one.
     """
@@ -58,19 +60,19 @@ def read_outcome(
 def record_failure(
     job: Job, folder: RunFolder, cause: ExitCause, seconds: float, before: ResultStamp | None = None
 ) -> Outcome:
-    """Records a run as failed for it, unless it has recorded an end itself (to be interrupted is none).
+    """Records a run as failed for this cause, unless it has recorded its own end (`interrupted` is none).
 
     `before` is the record as it was when the attempt started: a result of an earlier attempt stays as it is,
-    and the failure is told. Where nothing can be written (disk full) it is told as well; the run then counts
-    as unfinished.
+    and only the outcome says that this attempt failed. The same where nothing can be written (disk full); the
+    run then counts as unfinished.
     """
     try:
-        with folder.lock(timeout_seconds=10):  # it may still be on its way out
+        with folder.lock(timeout_seconds=10):  # its process may be about to end
             own = read_outcome(job, folder, seconds, since=before)
             if own is not None and own.status != "interrupted":
                 return own
             earlier = read_outcome(job, folder)
-            if earlier is not None and earlier.is_good:
+            if earlier is not None and earlier.is_success:
                 cause = ExitCause(cause.kind, f"{cause.message} (its earlier result stays: {earlier.status})")
             else:
                 folder.finish(_failed_result(job.settings, cause, seconds))
@@ -79,7 +81,7 @@ def record_failure(
     return Outcome(job.run_id, job.label, "failed", str(cause), seconds)
 
 
-def _failed_result(settings: Mapping[str, Any], cause: ExitCause, seconds: float) -> Result:
+def _failed_result(settings: RunSettings, cause: ExitCause, seconds: float) -> Result:
     ended = datetime.now(UTC)
     return Result.of(
         settings,

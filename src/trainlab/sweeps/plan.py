@@ -25,26 +25,29 @@ MAX_FAULTS = 50
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One run of a plan. Its settings are kept as text: ten thousand of them take 40 MB, not 400."""
+    """One run of a plan. Its settings are kept as text: ten thousand of them take 40 MB, not 400.
+
+    `label` is what is particular to it: `activation=relu init=glorot`.
+    """
 
     run_id: str
     label: str
     overrides: tuple[str, ...]
     status: str
-    frozen: str
-    own: tuple[str, ...] = ()
+    settings_json: str
+    trusted_sections: tuple[str, ...] = ()
 
     @property
     def settings(self) -> RunSettings:
-        """The frozen settings; the sections `own` are the user's."""
-        return RunSettings.from_json(self.frozen, self.own)
+        """The frozen settings; the trusted sections are the user's own."""
+        return RunSettings.from_json(self.settings_json, self.trusted_sections)
 
 
 @dataclass(frozen=True)
 class Plan:
     """The runs of a sweep, each once, and which of them are left to do.
 
-    `requested` is the run id of every job asked for, in their order: two that come to the same run are one.
+    `requested` is the run id of every requested job, in their order; two jobs may come to the same run.
     """
 
     group: str
@@ -71,9 +74,9 @@ class Plan:
 
 def is_todo(status: str, sweep: SweepSettings) -> bool:
     """Whether a run of this status is run, by the table in the README."""
-    if sweep["rerun"]:
+    if sweep.rerun:
         return True
-    return status not in (*DONE_STATUSES, "failed") or (status == "failed" and sweep["retry_failed"])
+    return status not in (*DONE_STATUSES, "failed") or (status == "failed" and sweep.retry_failed)
 
 
 def make_plan(
@@ -82,51 +85,53 @@ def make_plan(
     sweep: SweepSettings,
     swept: Sequence[str] = (),
     on_first_todo: Callable[[RunSettings], None] | None = None,
-    clashes_matter: bool = True,
+    refuse_conflicts: bool = True,
 ) -> Plan:
     """Resolves, checks and names every job before anything starts, without torch.
 
     `on_first_todo` gets the settings of the first run that will have to run, as soon as they are known. Two
-    jobs that are one run and yet ask for different things of it are refused, unless no `clashes_matter`.
+    jobs that are the same run and yet ask for different things of it are refused (`refuse_conflicts`).
 
     Raises:
         RequestError: all faults of all jobs, a line each.
     """
-    identity, statuses = _RunIdentifier(), RunStatuses()
+    identifier, statuses = _RunIdentifier(), RunStatuses()
     faults: Counter[str] = Counter()
-    found: dict[str, Job] = {}
+    planned: dict[str, Job] = {}
     requested: list[str] = []
-    places: set[tuple[str, str | None]] = set()
-    waiting = on_first_todo
+    folders_and_groups: set[tuple[str, str | None]] = set()
     for overrides in jobs:
         try:
-            settings = identity.of(compose(overrides))
+            settings = identifier.identify(compose(overrides))
         except RequestError as error:
             faults[str(error)] += 1
             if len(faults) >= MAX_FAULTS:
                 break
             continue
-        name = settings["run_id"]
-        requested.append(name)
-        places.add((settings["paths"]["runs"], settings["group"]))
-        if name in found:
-            if clashes_matter and (clash := _conflict(found[name].settings, settings)):
-                faults[clash] += 1
+        run_id, runs = settings.run_id, settings.paths.runs
+        requested.append(run_id)
+        folders_and_groups.add((runs, settings.group))
+        if run_id in planned:
+            if refuse_conflicts and (conflict := _conflict(planned[run_id].settings, settings)):
+                faults[conflict] += 1
             continue
-        state = statuses.get(Path(settings["paths"]["runs"]) / name)
-        lines = tuple(o.input_line or "" for o in overrides)
-        found[name] = Job(
-            name, job_label(overrides, swept), lines, state, settings.to_json(), settings.trusted_sections
-        )
-        if waiting and not faults and is_todo(state, sweep):
-            waiting(settings)
-            waiting = None
+        job = _make_job(overrides, swept, settings, statuses.get(Path(runs) / run_id))
+        planned[run_id] = job
+        if on_first_todo and not faults and is_todo(job.status, sweep):
+            on_first_todo(settings)
+            on_first_todo = None
     if faults:
         raise RequestError(_format_counted_faults(faults))
-    if not found:
+    if not planned:
         raise RequestError("there is nothing to run")
-    _check_one_folder_and_group(places)
-    return _grouped_plan(list(found.values()), swept, requested, sweep)
+    _check_one_folder_and_group(folders_and_groups)
+    return _grouped_plan(list(planned.values()), swept, requested, sweep)
+
+
+def _make_job(overrides: Sequence[Override], swept: Sequence[str], settings: RunSettings, status: str) -> Job:
+    lines = tuple(override.input_line or "" for override in overrides)
+    label = job_label(overrides, swept)
+    return Job(settings.run_id, label, lines, status, settings.to_json(), settings.trusted_sections)
 
 
 def _conflict(first: Settings, second: Settings) -> str | None:
@@ -139,43 +144,42 @@ def _conflict(first: Settings, second: Settings) -> str | None:
     return f"{shown}: no part of what decides a run's result, it cannot be swept; expected one value"
 
 
-def _check_one_folder_and_group(places: Collection[tuple[str, str | None]]) -> None:
-    """The runs of a sweep lie in one folder and one group; a preset, or an option, may have named another."""
-    for name, values in zip(("paths.runs", "group"), zip(*places, strict=True), strict=True):
+def _check_one_folder_and_group(used: Collection[tuple[str, str | None]]) -> None:
+    """Refuses runs of one sweep in several folders or groups, as a preset or an option may name them."""
+    for name, values in zip(("paths.runs", "group"), zip(*used, strict=True), strict=True):
         several = sorted(map(str, set(values)))
         if len(several) > 1:
             raise RequestError(f"{name}={','.join(several)}: one for all runs of a sweep, expected one value")
 
 
 class _RunIdentifier:
-    """Run ids of many settings: the data of each `data:` node are looked at once."""
+    """Run ids of many settings: each data set is looked at once, and each file of the user's code."""
 
     def __init__(self) -> None:
-        self._known: dict[str, tuple[str, str] | RequestError] = {}
-        self._own_code = UserCodeDigests()
+        self._data: dict[str, tuple[str, str] | RequestError] = {}
+        self._user_code = UserCodeDigests()
 
-    def of(self, settings: Settings) -> RunSettings:
+    def identify(self, settings: Settings) -> RunSettings:
         key = settings.data.to_json() + settings.paths.to_json()
-        if key not in self._known:
+        if key not in self._data:
             try:
                 identified = identify(settings)
-                self._known[key] = identified.fingerprint, identified.data_copy
+                self._data[key] = identified.fingerprint, identified.data_copy
             except RequestError as error:
-                self._known[key] = error
-        known = self._known[key]
-        if isinstance(known, RequestError):
-            raise known
-        return with_identity(settings, *known, self._own_code)
+                self._data[key] = error
+        fingerprint_and_copy = self._data[key]
+        if isinstance(fingerprint_and_copy, RequestError):
+            raise fingerprint_and_copy
+        return with_identity(settings, *fingerprint_and_copy, self._user_code)
 
 
 def _grouped_plan(
     jobs: list[Job], swept: Sequence[str], requested: Sequence[str], sweep: SweepSettings
 ) -> Plan:
     first = jobs[0].settings
-    runs = Path(first["paths"]["runs"])
-    group = first["group"] or default_group(swept, [job.run_id for job in jobs])
+    group = first.group or default_group(swept, [job.run_id for job in jobs])
     todo = [job for job in jobs if is_todo(job.status, sweep)]
-    return Plan(group, runs, tuple(swept), jobs, requested, todo)
+    return Plan(group, Path(first.paths.runs), tuple(swept), jobs, requested, todo)
 
 
 def default_group(swept: Sequence[str], run_ids: Sequence[str]) -> str:

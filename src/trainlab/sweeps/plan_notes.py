@@ -14,28 +14,28 @@ from trainlab.sweeps.plan import Job, Plan
 
 
 class DataNotes:
-    """Tells each note on a plan's data one time: of the files before, of the images once they are read."""
+    """Prints each note on the data of a plan once: on files before the runs, on images after them."""
 
     def __init__(self, plan: Plan, console: Console) -> None:
         self._plan, self._console = plan, console
-        self._told: set[str] = set()
+        self._printed: set[str] = set()
 
-    def of_files(self) -> None:
-        """What was seen on looking: files passed over, checksums that are not known."""
-        for job in self._one_of_each():
+    def print_file_notes(self) -> None:
+        """What the files show: some are ignored, a checksum is unknown."""
+        for job in self._job_of_each_data_set():
             identify = partial(identify_dataset, job.settings.data.source)
-            self._tell(with_data_paths(job.settings, identify).notes)
+            self._print_once(with_data_paths(job.settings, identify).notes)
 
-    def of_images(self) -> None:
-        """What runs have in their records: images in two splits, classes that a cut left empty."""
-        for job in self._one_of_each():
+    def print_image_notes(self) -> None:
+        """What the records of the runs say: images in two splits, classes that a subset left empty."""
+        for job in self._job_of_each_data_set():
             try:
-                self._tell(read_result(self._plan.runs / job.run_id).data.get("notes", ()))
+                self._print_once(read_result(self._plan.runs / job.run_id).data.get("notes", ()))
             except (OSError, CorruptRunError):
                 continue
 
-    def _one_of_each(self) -> Iterator[Job]:
-        """A job of each data set; where there is one, of those that are to do."""
+    def _job_of_each_data_set(self) -> Iterator[Job]:
+        """A job of each data set, of those that are to do if there are any."""
         seen: set[str] = set()
         for job in self._plan.todo or self._plan.jobs:
             settings = job.settings
@@ -44,15 +44,15 @@ class DataNotes:
                 seen.add(key)
                 yield job
 
-    def _tell(self, notes: object) -> None:
+    def _print_once(self, notes: object) -> None:
         for note in notes if isinstance(notes, list | tuple) else ():
-            if note not in self._told:
-                self._told.add(note)
+            if note not in self._printed:
+                self._printed.add(note)
                 self._console.print(f"data: {note}", markup=False, highlight=False, soft_wrap=True)
 
 
 def missing_artifact_lines(plan: Plan) -> list[str]:
-    """What runs that are done have not kept and the sweep asks for, a line each, with how to get it."""
+    """What the sweep asks for and finished runs have not kept, a line each, with how to get it."""
     todo = {job.run_id for job in plan.todo}
     done = (job for job in plan.jobs if job.status in DONE_STATUSES and job.run_id not in todo)
     counts = Counter(", ".join(missing_artifacts(job.settings, plan.runs / job.run_id)) for job in done)

@@ -62,19 +62,19 @@ class RayEngine:
         return self._settings.num_cpus or float(self._settings.threads or 1)
 
     def run(
-        self, plan: Plan, sweep: SweepSettings, server: ForkServer, watcher: SweepObserver
+        self, plan: Plan, sweep: SweepSettings, server: ForkServer, observer: SweepObserver
     ) -> list[Outcome]:
-        """Does what is to do and returns how each run ended."""
-        handover = RunReservations.of(plan, sweep)
+        """Does the runs that are left to do, and returns how each ended."""
+        reservations = RunReservations.for_sweep(plan, sweep)
         backend = RayBackend(self._settings, self._num_cpus, self._num_gpus(plan), self._work)
-        backend.timeout_seconds = sweep["run_timeout"]
-        dispatcher = Dispatcher(backend, handover, timeout_seconds=sweep["run_timeout"], watcher=watcher)
+        backend.timeout_seconds = sweep.run_timeout
+        dispatcher = Dispatcher(backend, reservations, timeout_seconds=sweep.run_timeout, observer=observer)
         return dispatcher.run(plan.todo)
 
     def _num_gpus(self, plan: Plan) -> float:
         if self._settings.num_gpus is not None:
             return self._settings.num_gpus
-        wanted = {job.settings["trainer"]["accelerator"] for job in plan.todo}
+        wanted = {job.settings.trainer.accelerator for job in plan.todo}
         has_gpus = wanted == {"gpu"} or (bool(wanted & {"auto", "gpu"}) and bool(visible_gpus()))
         return 1 / self._settings.runs_per_gpu if has_gpus else 0.0
 
@@ -116,7 +116,7 @@ class RayBackend:
     def start(self, job: Job, config: Path) -> None:
         """Hands the settings to Ray, as text: a worker elsewhere may not see our folders."""
         settings = job.settings
-        devices = settings["trainer"]["devices"]
+        devices = settings.trainer.devices
         num_cpus, num_gpus = (devices * share for share in self._share)
         task = self._task.options(num_cpus=num_cpus, num_gpus=num_gpus, max_retries=0, name=job.label)
         work = None if devices > 1 else self._work
@@ -128,7 +128,7 @@ class RayBackend:
     def wait(self, seconds: float) -> list[ProcessExit]:
         """The tasks that are over."""
         ready, _ = self._ray.wait(list(self._jobs), num_returns=1, timeout=seconds)
-        return [self._ended(reference) for reference in ready]
+        return [self._collect_result(reference) for reference in ready]
 
     def stop(self, run_id: str) -> None:
         """An interrupt inside the task, which asks the run to end."""
@@ -152,7 +152,7 @@ class RayBackend:
         by_gpu = resources.get("GPU", 0) / num_gpus if num_gpus else by_cpu
         return max(1, int(min(by_cpu, by_gpu)))
 
-    def _ended(self, reference: Any) -> ProcessExit:
+    def _collect_result(self, reference: Any) -> ProcessExit:
         run_id = self._jobs.pop(reference).run_id
         config = self._configs.pop(run_id)
         try:

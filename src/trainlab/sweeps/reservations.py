@@ -17,15 +17,15 @@ RESERVATION_FILE = ".claim"
 
 
 class RunHeldElsewhere(Exception):
-    """Another sweep, or a run started by hand, is at work on this run; the text says who."""
+    """The run is held by another process, of a sweep or started by hand; the text says which."""
 
 
 @dataclass(frozen=True)
 class RunReservations:
-    """Gives runs to workers so that sweeps that share a run do it once.
+    """Reserves the runs of a sweep one by one, so that sweeps that share a run do it once.
 
-    The sweep holds a claim on a run from the last look at its record until its worker is gone; the worker
-    holds the run's own lock. Both go with their processes.
+    The sweep holds a lock (`.claim`) from the last look at the run's record until its worker has ended; the
+    worker holds the run's own lock. Both locks end with their processes.
     """
 
     runs: Path
@@ -34,40 +34,40 @@ class RunReservations:
     pruning: PruningRequest | None = None
 
     @classmethod
-    def of(cls, plan: Plan, sweep: SweepSettings) -> "RunReservations":
-        """As the sweep's own settings have it."""
+    def for_sweep(cls, plan: Plan, sweep: SweepSettings) -> "RunReservations":
+        """The reservations that a sweep with these settings makes."""
         pruning = PruningRequest(by=sweep.prune, audit=sweep.audit) if sweep.prune != "none" else None
         return cls(plan.runs, plan.group, sweep.rerun, pruning)
 
     def folder(self, job: Job) -> RunFolder:
-        """The run's folder."""
+        """The folder of a run."""
         return RunFolder(self.runs / job.run_id)
 
     @contextmanager
-    def claim(self, job: Job) -> Iterator[Outcome | None]:
+    def reserve(self, job: Job) -> Iterator[Outcome | None]:
         """Holds the run; yields its outcome where another sweep has finished it since the plan was made.
 
         Raises:
-            Elsewhere: it is being worked on.
+            RunHeldElsewhere: another process works on it.
             RequestError: nothing can be written.
         """
         folder = self.folder(job).create()
-        with ExitStack() as held:
+        with ExitStack() as lock:
             try:
-                held.enter_context(hold_lock(folder.path / RESERVATION_FILE))
+                lock.enter_context(hold_lock(folder.path / RESERVATION_FILE))
             except LockHeldError as holder:
                 raise RunHeldElsewhere(holder.owner) from None
             if folder.is_locked():
                 raise RunHeldElsewhere("another process")
-            yield self._done_since(job, folder)
+            yield self._finished_since(job, folder)
 
-    def _done_since(self, job: Job, folder: RunFolder) -> Outcome | None:
+    def _finished_since(self, job: Job, folder: RunFolder) -> Outcome | None:
         if self.rerun:
             return None
         outcome = read_outcome(job, folder, reused=True)
         return outcome if outcome is not None and outcome.status in DONE_STATUSES else None
 
-    def freeze(self, job: Job, threads: int) -> Path:
+    def write_worker_settings(self, job: Job, threads: int) -> Path:
         """Writes the settings that a worker gets, and returns where. Raises RequestError on a full disk."""
         folder = self.folder(job)
         folder.write_settings(self._worker_settings(job, threads))

@@ -25,18 +25,18 @@ class SlotSettings(BaseModel):
     runs_per_gpu: Count = 1
 
 
-Settings = TypeVar("Settings", bound=SlotSettings)
+LauncherSettings = TypeVar("LauncherSettings", bound=SlotSettings)
 
 
 @dataclass(frozen=True)
 class Slot:
-    """Room for one run: its CPU threads, and the GPU that is all it sees."""
+    """Room for one run: its CPU threads, and the only GPU that is visible to it."""
 
     threads: int
     gpu: str | None = None
 
 
-def validate_launcher_settings(model: type[Settings], values: Mapping[str, Any]) -> Settings:
+def validate_launcher_settings(model: type[LauncherSettings], values: Mapping[str, Any]) -> LauncherSettings:
     """A launcher's settings, checked. Raises RequestError naming `hydra.launcher.…` in one line."""
     try:
         return validate_model(model, values)
@@ -66,9 +66,9 @@ def make_slots(settings: SlotSettings, accelerator: str, gpus: Sequence[str], co
     return [Slot(threads)] * (settings.slots or max(1, cores // threads))
 
 
-def max_concurrent_runs(settings: SlotSettings, places: Sequence[Slot]) -> int:
-    """How many runs go at the same time: as many as was said, or a run in each slot."""
-    return min(settings.slots or len(places), len(places))
+def max_concurrent_runs(settings: SlotSettings, slots: Sequence[Slot]) -> int:
+    """How many runs go at the same time: `slots` of the settings, or one in each slot."""
+    return min(settings.slots or len(slots), len(slots))
 
 
 def visible_gpus() -> list[str]:
@@ -94,7 +94,7 @@ def allocate_slots(free: Sequence[Slot], devices: int, total: int) -> list[Slot]
     return chosen if len(chosen) == wanted else None
 
 
-def slot_environment(places: Sequence[Slot]) -> dict[str, str]:
-    """What a run is told about its place before torch is touched."""
-    gpus = [slot.gpu for slot in places if slot.gpu is not None]
+def slot_environment(slots: Sequence[Slot]) -> dict[str, str]:
+    """Environment variables that restrict a run to its GPUs, set before torch is imported."""
+    gpus = [slot.gpu for slot in slots if slot.gpu is not None]
     return {"CUDA_VISIBLE_DEVICES": ",".join(gpus)} if gpus else {}

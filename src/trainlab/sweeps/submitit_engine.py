@@ -62,13 +62,13 @@ class SubmititEngine:
         return self._settings.slots or most
 
     def run(
-        self, plan: Plan, sweep: SweepSettings, server: ForkServer, watcher: SweepObserver
+        self, plan: Plan, sweep: SweepSettings, server: ForkServer, observer: SweepObserver
     ) -> list[Outcome]:
-        """Does what is to do and returns how each run ended."""
-        handover = RunReservations.of(plan, sweep)
+        """Does the runs that are left to do, and returns how each ended."""
+        reservations = RunReservations.for_sweep(plan, sweep)
         threads = self._settings.threads or 1
         backend = SubmititBackend(self._executor(), self._cluster, self.slots(plan), threads, self._work)
-        dispatcher = Dispatcher(backend, handover, timeout_seconds=sweep["run_timeout"], watcher=watcher)
+        dispatcher = Dispatcher(backend, reservations, timeout_seconds=sweep.run_timeout, observer=observer)
         return dispatcher.run(plan.todo)
 
     def _executor(self) -> Any:
@@ -112,11 +112,11 @@ class SubmititBackend:
     def start(self, job: Job, config: Path) -> None:
         """Submits a run. Raises OSError where the cluster does not take it."""
         settings = job.settings
-        work = None if settings["trainer"]["devices"] > 1 else self._work
-        told = trust.worker_environment(settings)
+        work = None if settings.trainer.devices > 1 else self._work
+        environment = trust.worker_environment(settings)
         with _ignore_sigint():
             try:
-                submitted = self._executor.submit(run_submitted, config, work, told)
+                submitted = self._executor.submit(run_submitted, config, work, environment)
             except Exception as error:  # whatever sbatch says, in a type of submitit's own
                 reason = error_message(error)
                 raise OSError(f"{self._cluster} did not take the run: {reason}") from error
@@ -126,7 +126,7 @@ class SubmititBackend:
         """The jobs that are over."""
         time.sleep(seconds)
         over = [run_id for run_id, (job, _) in self._jobs.items() if job.done()]
-        return [self._ended(run_id) for run_id in over]
+        return [self._process_exit(run_id) for run_id in over]
 
     def stop(self, run_id: str) -> None:
         """SIGTERM, on SLURM by scancel."""
@@ -148,7 +148,7 @@ class SubmititBackend:
         """Jobs that were killed are gone by themselves."""
         self._jobs.clear()
 
-    def _ended(self, run_id: str) -> ProcessExit:
+    def _process_exit(self, run_id: str) -> ProcessExit:
         job, _ = self._jobs.pop(run_id)
         # submitit waits ten seconds for an answer that may still be on its way over a network's file system
         may_come = self._cluster == "slurm" or job.paths.result_pickle.exists()

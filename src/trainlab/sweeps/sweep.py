@@ -1,13 +1,14 @@
-"""One sweep, start to end: a grid, a plan, the runs, the answer."""
+"""One sweep, start to end: a grid, a plan, the runs, the summary."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from hydra.core.override_parser.types import Override
 from rich.console import Console
 
 from trainlab.config.grid import Grid
 from trainlab.errors import RequestError
-from trainlab.settings import Settings, SweepSettings
+from trainlab.settings import RunSettings, Settings, SweepSettings
 from trainlab.sweeps import summary
 from trainlab.sweeps.display import SweepDisplay
 from trainlab.sweeps.engine import Engine
@@ -21,7 +22,7 @@ from trainlab.sweeps.plan_notes import DataNotes, missing_artifact_lines
 from trainlab.terminal import markup_text
 
 TRACKER_MODULES = {"wandb": ("wandb", "wandb.sdk.launch.inputs.internal")}
-"""What runs import that use a tracker, once in the warm server instead of for two seconds in every run.
+"""What runs import that use a tracker: once in the fork server instead of for two seconds in every run.
 
 `wandb.init` itself imports the second module, its largest: a second of CPU time.
 """
@@ -39,34 +40,30 @@ def run_sweep(
         SweepFailed: something failed or was interrupted; the summary says which.
     """
     with ForkServer() as server:
-        plan, ended = _plan_and_run(grid, compose, settings, engine, server, console)
+        plan = make_plan(
+            grid.jobs(), compose, settings, grid.swept, on_first_todo=partial(_preload_tracker, server)
+        )
+        ended = _check_and_run(plan, settings, engine, server, console)
     if settings.plan_only:
         return []
     outcomes = summary.all_outcomes(plan, ended)
     summary.print_summary(plan, outcomes, console, settings.prune)
-    if not all(outcome.is_good for outcome in outcomes):
+    if not all(outcome.is_success for outcome in outcomes):
         raise SweepFailed(f"sweep {plan.group}: not all runs are done")
     return outcomes
 
 
-def _plan_and_run(
-    grid: Grid,
-    compose: Compose,
-    settings: SweepSettings,
-    engine: Engine,
-    server: ForkServer,
-    console: Console,
-) -> tuple[Plan, list[Outcome]]:
+def _preload_tracker(server: ForkServer, first: RunSettings) -> None:
+    """Starts the server as soon as it is known that something is to be run, and with which tracker."""
+    tracker = str(first.logger.target)
+    server.preload(*(m for name, modules in TRACKER_MODULES.items() if name in tracker for m in modules))
 
-    def warm_up(first: Settings) -> None:
-        tracker = str(first.logger.target)
-        server.preload(*(m for name, modules in TRACKER_MODULES.items() if name in tracker for m in modules))
 
-    plan = make_plan(grid.jobs(), compose, settings, grid.swept, on_first_todo=warm_up)
-    if settings.prune == "early" and any(job.settings.signals is False for job in plan.todo):
-        raise RequestError("sweep.prune=early looks at the signals: expected signals=on, got off")
-    if settings.run_timeout and isinstance(engine, ExternalLauncherEngine):
-        raise RequestError("sweep.run_timeout: this launcher stops no run; expected hydra/launcher=local")
+def _check_and_run(
+    plan: Plan, settings: SweepSettings, engine: Engine, server: ForkServer, console: Console
+) -> list[Outcome]:
+    """Checks the plan and says what is noteworthy about it; then does its runs, or estimates their cost."""
+    _check_sweep_settings(plan, settings, engine)
     slots = engine.slots(plan) if plan.todo else 1
     unused_axes = check_networks(plan, server)
     if not settings.plan_only:
@@ -75,13 +72,20 @@ def _plan_and_run(
     for line in [*missing_artifact_lines(plan), *unused_axes]:
         console.print(line, style="yellow", highlight=False, markup=False, soft_wrap=True)
     notes = DataNotes(plan, console)
-    notes.of_files()
+    notes.print_file_notes()
     if settings.plan_only:
         print_estimate(plan, slots, server, console)
-        return plan, []
-    if not plan.todo:
-        return plan, []
+    if settings.plan_only or not plan.todo:
+        return []
     with SweepDisplay(plan, console) as display:
         ended = engine.run(plan, settings, server, display)
-    notes.of_images()
-    return plan, ended
+    notes.print_image_notes()
+    return ended
+
+
+def _check_sweep_settings(plan: Plan, settings: SweepSettings, engine: Engine) -> None:
+    """Refuses settings of the sweep that do not go together with its runs or its engine."""
+    if settings.prune == "early" and any(job.settings.signals is False for job in plan.todo):
+        raise RequestError("sweep.prune=early looks at the signals: expected signals=on, got off")
+    if settings.run_timeout and isinstance(engine, ExternalLauncherEngine):
+        raise RequestError("sweep.run_timeout: this launcher stops no run; expected hydra/launcher=local")
