@@ -1,4 +1,4 @@
-"""A user's own `./conf` goes before the package's on Hydra's search path."""
+"""A user's own `./conf` precedes the package's on Hydra's search path."""
 
 from hydra.core.config_search_path import ConfigSearchPath, SearchPathQuery
 from hydra.plugins.search_path_plugin import SearchPathPlugin
@@ -10,8 +10,8 @@ class TrainlabSearchPath(SearchPathPlugin):
     """Puts `./conf` first when it exists and is not the package's own."""
 
     def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
-        """Only for our own application: other programs that use Hydra keep their search path."""
-        ours = f"file://{package_conf()}"
-        mine = user_conf()
-        if mine and any(e.path in (ours, str(package_conf())) for e in search_path.get_path()):
-            search_path.prepend("trainlab-user", f"file://{mine}", SearchPathQuery(provider="main"))
+        """Other programs that use Hydra keep their search path."""
+        of_package = (f"file://{package_conf()}", str(package_conf()))
+        folder = user_conf()
+        if folder and any(element.path in of_package for element in search_path.get_path()):
+            search_path.prepend("trainlab-user", f"file://{folder}", SearchPathQuery(provider="main"))

@@ -1,7 +1,7 @@
-"""Hydra's `-m` becomes a trainlab sweep; everything it does is in trainlab.sweeps."""
+"""Hydra's `-m` becomes a sweep of `trainlab.sweeps`."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING
 
 from hydra.core.plugins import Plugins
 from hydra.plugins.launcher import Launcher
@@ -9,24 +9,26 @@ from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
+if TYPE_CHECKING:
+    from trainlab.sweeps.outcome import Outcome
+
 
 class TrainlabSweeper(Sweeper):
-    """`hydra/sweeper=trainlab`. `params` is a preset's own grid; the command line goes before it."""
+    """`hydra/sweeper=trainlab`; `params` is a preset's own grid, which the command line overrides."""
 
-    def __init__(self, params: Mapping[str, Any] | None = None):
+    def __init__(self, params: Mapping[str, object] | None = None):
         self.params = dict(params or {})
         self.config: DictConfig | None = None
         self.hydra_context: HydraContext | None = None
         self.launcher: Launcher | None = None
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
-        """Takes what Hydra knows, and the launcher that was chosen."""
         self.config, self.hydra_context = config, hydra_context
         self.launcher = Plugins.instance().instantiate_launcher(
             hydra_context=hydra_context, task_function=task_function, config=config
         )
 
-    def sweep(self, arguments: list[str]) -> Sequence[Any]:
+    def sweep(self, arguments: list[str]) -> "Sequence[Outcome]":
         """Plans and runs the sweep. Raises RequestError, SweepFailed."""
         from trainlab.config.hydra_application import application_composer, sweep_settings
         from trainlab.sweeps.external_hydra_plugins import ExternalLauncherEngine

@@ -4,7 +4,7 @@ import dataclasses
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.table import Table
@@ -70,7 +70,7 @@ def explain(
         comparison.show(console)
 
 
-def as_dict(run: RunFolder, diagnosed: RunDiagnosis, rows: Sequence[LayerSummary]) -> dict[str, Any]:
+def as_dict(run: RunFolder, diagnosed: RunDiagnosis, rows: Sequence[LayerSummary]) -> dict[str, object]:
     """What `--json` prints: today's verdict, and beside it the recorded one with its version."""
     diagnosis = diagnosed.today
     recorded = None if diagnosed.recorded is None else dataclasses.asdict(diagnosed.recorded)

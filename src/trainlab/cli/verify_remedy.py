@@ -4,7 +4,6 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import typer
 import yaml
@@ -66,7 +65,7 @@ class RemedyComparison:
         if self.figure:
             console.print(str(self.figure), highlight=False, soft_wrap=True)
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> dict[str, object]:
         """What `--json` prints."""
         return {
             "figure": str(self.figure) if self.figure else None,
