@@ -5,8 +5,10 @@ import pytest
 from trainlab.config import compose
 from trainlab.diagnosis.evidence import SettingsSummary
 from trainlab.diagnosis.known_causes import CAUSES
-from trainlab.diagnosis.remedy import suggest_remedy
+from trainlab.diagnosis.remedy import RESNET_STEP, VGG_DEPTHS, suggest_remedy
 from trainlab.errors import RequestError
+from trainlab.models.resnet import ResNet
+from trainlab.models.vgg import VGG
 
 RUNS = {
     "default": [],
@@ -84,3 +86,8 @@ def test_an_unknown_setup_and_an_unknown_cause():
         assert change is None or "{" not in change
     with pytest.raises(RequestError, match="did you mean 'saturation'"):
         suggest_remedy("saturaton", SettingsSummary())
+
+
+def test_depths_are_those_of_the_models():
+    assert list(VGG.depths()) == list(VGG_DEPTHS)
+    assert all(depth % RESNET_STEP == 0 for depth in ResNet.depths()) and RESNET_STEP in ResNet.depths()

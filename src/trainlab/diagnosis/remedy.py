@@ -9,9 +9,9 @@ from trainlab.diagnosis.causes.step_size import higher_rate
 from trainlab.diagnosis.evidence import SettingsSummary
 from trainlab.diagnosis.known_causes import find_cause
 
-VGG_DEPTHS = (11, 13, 16, 19)
-RESNET_STEP = 3
-"""ResNets have blocks in multiples of three."""
+VGG_DEPTHS, RESNET_STEP = (11, 13, 16, 19), 3
+"""The depths that a VGG can have, and the step of a ResNet's: `depths()` of the classes, which need torch."""
+
 BATCHNORM_MOMENTUM = 0.1
 """What torch gives it, and the platform's options."""
 
