@@ -90,13 +90,15 @@ def test_somebody_elses_checkpoint_and_another_version_are_refused(tmp_path):
         "trainlab.cli.main",
     ],
 )
-def test_classes_off_the_list_are_refused_at_any_depth(target, monkeypatch):
+def test_classes_off_the_list_are_refused_at_any_depth(settings, target, monkeypatch):
+    deep = settings().replace(activation={"_target_": "torch.nn.ReLU", "deep": [{"_target_": target}]})
     with pytest.raises(RequestError, match=r"allow-list.*TRAINLAB_ALLOW"):
-        check_model_allowed({"activation": {"_target_": "torch.nn.ReLU", "deep": [{"_target_": target}]}})
+        check_model_allowed(deep)
+    shallow = settings().replace(activation={"_target_": target})
     with allowing([target]):
-        check_model_allowed({"activation": {"_target_": target}})
+        check_model_allowed(shallow)
     monkeypatch.setenv("TRAINLAB_ALLOW", f"other.,{target}")
-    check_model_allowed({"activation": {"_target_": target}})
+    check_model_allowed(shallow)
 
 
 def test_weights_that_do_not_fit_are_refused(trained, tmp_path):

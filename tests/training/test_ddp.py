@@ -19,7 +19,7 @@ LONG = ("trainer=ddp", "optimizer=sgd", "optimizer.lr=0.05", "data.val_size=63",
 def in_processes(settings, *overrides: str):
     """A run started from its frozen settings alone, as a sweep starts it."""
     frozen = settings(*overrides)
-    folder = RunFolder(Path(frozen["paths"]["runs"]) / frozen["run_id"])
+    folder = RunFolder(Path(frozen.paths.runs) / frozen.run_id)
     folder.write_settings(frozen)
     command = [sys.executable, "-m", "trainlab.training", str(folder.path / "config.yaml")]
     done = subprocess.run(command, capture_output=True, text=True, timeout=200)
@@ -123,7 +123,7 @@ def test_a_signal_to_one_process_stops_them_all_with_a_checkpoint(settings, tmp_
     monkeypatch.setenv("TRAINLAB_ALLOW", "planted.")
     planted = ("augment._target_=planted.signal_in_one", "data.batch_size=2", "trainer.max_epochs=2")
     frozen = settings(*LONG, *planted)
-    folder = RunFolder(Path(frozen["paths"]["runs"]) / frozen["run_id"])
+    folder = RunFolder(Path(frozen.paths.runs) / frozen.run_id)
     folder.write_settings(frozen)
     command = [sys.executable, "-m", "trainlab.training", str(folder.path / "config.yaml")]
     done = subprocess.run(command, capture_output=True, text=True, timeout=200)

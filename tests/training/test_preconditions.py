@@ -82,15 +82,16 @@ def test_half_precision_where_the_fastest_there_is_is_a_cpu(settings, monkeypatc
 
 
 @pytest.mark.parametrize(("kind", "gpus", "devices"), [("gpu", 1, 2), ("auto", 2, 4), ("mps", 0, 2)])
-def test_more_devices_than_there_are(monkeypatch, kind, gpus, devices):
+def test_more_devices_than_there_are(settings, monkeypatch, kind, gpus, devices):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: gpus > 0)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: gpus)
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: kind == "mps")
-    asked = {"accelerator": kind, "precision": "16-mixed"}
+    trainer = settings().trainer
+    wanted = trainer.replace(accelerator=kind, precision="16-mixed")
     with pytest.raises(RequestError, match=f"devices={devices}: expected at most {max(gpus, 1)}"):
-        preconditions.check_hardware(asked | {"devices": devices})
-    preconditions.check_hardware(asked | {"devices": 1})
-    preconditions.check_hardware({"accelerator": "cpu", "devices": devices, "precision": "32-true"})
+        preconditions.check_hardware(wanted.replace(devices=devices))
+    preconditions.check_hardware(wanted.replace(devices=1))
+    preconditions.check_hardware(trainer.replace(accelerator="cpu", devices=devices, precision="32-true"))
 
 
 def test_data_that_changed_since_the_run_was_named(settings, tmp_path):
@@ -148,5 +149,5 @@ def test_what_is_refused_once_the_run_has_begun_is_a_failure_and_no_interruption
     frozen = settings()
     with pytest.raises(RequestError):
         train(frozen)
-    result = RunFolder(Path(frozen.paths.runs) / frozen["run_id"]).result()
+    result = RunFolder(Path(frozen.paths.runs) / frozen.run_id).result()
     assert result.status == "failed" and "do not fit" in result.error["message"]

@@ -66,7 +66,7 @@ def folder(settings):
 
     def of(*overrides: str) -> RunFolder:
         frozen = settings(*overrides)
-        return RunFolder(Path(frozen["paths"]["runs"]) / frozen["run_id"])
+        return RunFolder(Path(frozen.paths.runs) / frozen.run_id)
 
     return of
 

@@ -29,7 +29,7 @@ def test_an_interrupted_run_goes_on_bit_for_bit(run, settings, monkeypatch, tmp_
     with pytest.raises(Interrupted):
         run(*HARD)
     frozen = settings(*HARD)
-    folder = runs.RunFolder(Path(frozen["paths"]["runs"]) / frozen["run_id"])
+    folder = runs.RunFolder(Path(frozen.paths.runs) / frozen.run_id)
     assert folder.status() == "interrupted"
     monkeypatch.undo()
     resumed, _ = run(*HARD)
@@ -55,7 +55,7 @@ def test_a_real_sigterm_leaves_a_run_to_go_on_with_wherever_it_comes(
     with pytest.raises(Interrupted):
         run(*HARD)
     frozen = settings(*HARD)
-    assert runs.RunFolder(Path(frozen["paths"]["runs"]) / frozen["run_id"]).status() == "interrupted"
+    assert runs.RunFolder(Path(frozen.paths.runs) / frozen.run_id).status() == "interrupted"
     monkeypatch.undo()
     resumed, _ = run(*HARD)
     assert resumed.steps == whole.steps and resumed.metrics == whole.metrics
@@ -119,7 +119,7 @@ def test_a_torn_checkpoint_is_not_believed(run, settings, monkeypatch):
         run()
     monkeypatch.undo()
     frozen = settings()
-    last = Path(frozen["paths"]["runs"]) / frozen["run_id"] / "checkpoints" / "last.ckpt"
+    last = Path(frozen.paths.runs) / frozen.run_id / "checkpoints" / "last.ckpt"
     last.write_bytes(last.read_bytes()[:1000])
     result, _ = run()
     assert result.status == "finished" and result.steps == 16

@@ -83,9 +83,9 @@ def test_early_stop_ends_a_run_that_no_longer_improves(run):
 
 
 @pytest.mark.parametrize(("epochs", "every", "looks"), [(3, 1, 3), (4, 2, 2), (3, 2, 2), (1, 5, 1)])
-def test_early_stop_counts_epochs_and_not_looks(epochs, every, looks):
-    settings = {"early_stop": epochs, "trainer": {"val_every_epochs": every}}
-    (callback,) = run_module._early_stopping(settings)
+def test_early_stop_counts_epochs_and_not_looks(settings, epochs, every, looks):
+    frozen = settings(f"early_stop={epochs}", f"trainer.val_every_epochs={every}")
+    (callback,) = run_module._early_stopping(frozen)
     assert callback.patience == looks
 
 
@@ -179,7 +179,7 @@ def test_a_run_that_raises_is_recorded_as_failed(run, settings, monkeypatch):
     from pathlib import Path
 
     frozen = settings()
-    result = runs.RunFolder(Path(frozen["paths"]["runs"]) / frozen["run_id"]).result()
+    result = runs.RunFolder(Path(frozen.paths.runs) / frozen.run_id).result()
     assert result.status == "failed"
     assert result.error["type"] == "MemoryError" and result.error["message"] == "no room"
     assert any("broken" in frame for frame in result.error["frames"])

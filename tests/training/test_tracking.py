@@ -75,7 +75,7 @@ def test_a_failed_run_is_shown_as_failed(settings, monkeypatch):
 
     monkeypatch.setattr("trainlab.training.classifier.Classifier.training_step", broken)
     frozen = settings("logger=wandb")
-    folder = Path(frozen["paths"]["runs"]) / frozen["run_id"]
+    folder = Path(frozen.paths.runs) / frozen.run_id
     from trainlab.runs import RunFolder
 
     RunFolder(folder).write_settings(frozen)

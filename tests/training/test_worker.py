@@ -4,7 +4,6 @@ import errno
 from pathlib import Path
 
 import pytest
-import yaml
 
 from trainlab.instantiate.trust import trusted_digests
 from trainlab.runs import frozen_settings, run_table
@@ -16,9 +15,8 @@ from trainlab.training import worker
 def ends_with(settings, tmp_path, monkeypatch, capsys):
     """Does a run that raises; returns its exit code and what it said."""
     frozen = settings()
+    RunFolder(tmp_path / "runs" / frozen.run_id).write_settings(frozen)
     config = tmp_path / "runs" / frozen.run_id / "config.yaml"
-    config.parent.mkdir(parents=True)
-    config.write_text(yaml.safe_dump(frozen.to_plain()))
 
     def call(train) -> tuple[int, str]:
         monkeypatch.setattr(worker, "train", train)

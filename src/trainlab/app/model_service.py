@@ -7,10 +7,10 @@ Answers are cached, within bounds.
 
 import math
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import streamlit as st
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from trainlab.nn.normalization import NormalizedNetwork
     from trainlab.serving.evaluate import Misclassified
     from trainlab.serving.preprocessing import PreprocessedImage
+    from trainlab.serving.saved_model import ModelDescription
 
 _LOCK = threading.RLock()
 MAX_ANSWERS = 256
@@ -46,7 +47,7 @@ class TrainedNetwork(NamedTuple):
     """The network of a run in eval mode; `description`: `settings`, `in_shape_CHW`, `classes`, `run_id`."""
 
     model: "NormalizedNetwork"
-    description: Mapping[str, Any]
+    description: "ModelDescription"
 
     @property
     def settings(self) -> RunSettings:
@@ -176,7 +177,7 @@ def _load_checkpoint(path: str, written_ns: int, size: int) -> TrainedNetwork:
 
 
 def prepare_image(
-    source: ImageSource, description: Mapping[str, Any], name: str
+    source: ImageSource, description: "ModelDescription", name: str
 ) -> "tuple[PreprocessedImage, Tensor]":
     """An image as a network gets it, and its pixels x_1CHW. Raises RequestError."""
     from trainlab.serving.predict import pixels_as_tensor, preprocess_for_network

@@ -25,20 +25,29 @@ def load_data(settings: Settings, data_folder: Path | None = None, cache: Path |
     Raises:
         RequestError: missing or corrupt data, by file; a size out of range.
     """
-    data = settings["data"]
-    cut = ("image_size", "channels", "num_classes", "val_size", "train_size", "test_size", "split_seed")
-    load = partial(load_images, data["source"], **{name: data[name] for name in cut})
+    data = settings.data
+    load = partial(
+        load_images,
+        data.source,
+        image_size=data.image_size,
+        channels=data.channels,
+        num_classes=data.num_classes,
+        val_size=data.val_size,
+        train_size=data.train_size,
+        test_size=data.test_size,
+        split_seed=data.split_seed,
+    )
     return with_data_paths(settings, load, data_folder, cache)
 
 
 def describe_data_change(settings: RunSettings, images: ImageData) -> str | None:
     """That these are not the data of the run, with both fingerprints; None where they are."""
-    recorded = settings.get("fingerprint")
-    if recorded is None or recorded == images.fingerprint:
+    if settings.fingerprint == images.fingerprint:
         return None
     return (
-        f"data={settings['data']['name']}: run {settings['run_id']} is of data with fingerprint {recorded} "
-        f"({settings['copy']}), but those that are there have {images.fingerprint} ({images.copy})"
+        f"data={settings.data.name}: run {settings.run_id} is of data with fingerprint "
+        f"{settings.fingerprint} ({settings.data_copy}), but those that are there have "
+        f"{images.fingerprint} ({images.copy})"
     )
 
 
@@ -48,7 +57,7 @@ def build_augmentation(settings: Settings) -> Callable[[Tensor, torch.Generator]
     Called at every step: the plain function, since Hydra's own partials, which the user's settings come to,
     look through their policy at each call, which takes half a millisecond.
     """
-    built = instantiate(settings["augment"], AUGMENT)
+    built = instantiate(settings.augment, AUGMENT)
     if isinstance(built, partial):
         built = partial(built.func, *built.args, **built.keywords)
         return None if built.func is augment.none else built
@@ -57,4 +66,4 @@ def build_augmentation(settings: Settings) -> Callable[[Tensor, torch.Generator]
 
 def build_datamodule(settings: Settings, images: ImageData) -> ImageDataModule:
     """Batches of the three splits, the training order by the run's seed."""
-    return ImageDataModule(images, settings["data"]["batch_size"], seed=seed_for(settings["seed"], "order"))
+    return ImageDataModule(images, settings.data.batch_size, seed=seed_for(settings.seed, "order"))

@@ -55,12 +55,11 @@ def validate_calls(settings: Settings) -> None:
         RequestError: one that would not take them: what it says, and how it is called.
     """
     for part, args, kwargs in _CALLS:
-        node = settings[part.name]
-        node = node["layer"] if part is NORM_LAYER else node
+        node = settings.norm_layer.layer if part is NORM_LAYER else getattr(settings, part.name)
         built = instantiate(node, part)
-        if built is None:
+        if node is None or built is None:
             continue
-        named = f"{part.name} {node['_target_']}"
+        named = f"{part.name} {node.target}"
         if part.name in PARTIAL_PARTS and isinstance(built, nn.Module):
             raise RequestError(f"{named}: it is built already{expected_call(part.name, is_partial=False)}")
         if not callable(built):
@@ -107,24 +106,24 @@ def validate_build(settings: Settings, networks: MetaNetworks | None = None) -> 
     validate_batch_size(settings, network)
     parameter = nn.Parameter(torch.zeros(1))
     try:
-        optimizer = instantiate(settings["optimizer"], OPTIMIZER)([parameter])
-        instantiate(settings["scheduler"], SCHEDULER)(optimizer, 100)
+        optimizer = instantiate(settings.optimizer, OPTIMIZER)([parameter])
+        instantiate(settings.scheduler, SCHEDULER)(optimizer, 100)
     except (TypeError, ValueError) as error:
         raise RequestError(f"optimizer or scheduler: {root_cause_message(error)}") from error
 
 
 def validate_batch_size(settings: Settings, built: nn.Module) -> None:
     """A batch of one has no variance over the batch: BatchNorm cannot train on it."""
-    per_device = settings["data"]["batch_size"] // settings["trainer"]["devices"]
+    per_device = settings.data.batch_size // settings.trainer.devices
     if per_device < 1:
         raise RequestError(
-            f"data.batch_size={settings['data']['batch_size']}: expected at least one image for each of "
-            f"trainer.devices={settings['trainer']['devices']}"
+            f"data.batch_size={settings.data.batch_size}: expected at least one image for each of "
+            f"trainer.devices={settings.trainer.devices}"
         )
     has_batchnorm = any(isinstance(m, _BatchNorm) for m in built.modules())
-    smallest = min(per_device, settings["data"]["train_size"] or per_device)
+    smallest = min(per_device, settings.data.train_size or per_device)
     if has_batchnorm and smallest == 1:
         raise RequestError(
-            f"norm_layer={settings['axes']['norm_layer']} on a batch of one: "
+            f"norm_layer={settings.axes['norm_layer']} on a batch of one: "
             "expected data.batch_size of at least 2 per device, or norm_layer=layernorm, groupnorm or none"
         )

@@ -28,18 +28,18 @@ def build_network(settings: Settings, in_shape_CHW: Sequence[int], num_classes: 
     Raises:
         RequestError: a combination that cannot be built, by name.
     """
-    norm_layer = settings["norm_layer"]
-    built = instantiate(settings["model"], MODEL)
+    norm_layer = settings.norm_layer
+    built = instantiate(settings.model, MODEL)
     try:
         return built(
             in_shape_CHW=tuple(in_shape_CHW),
             num_classes=num_classes,
-            activation=instantiate(settings["activation"], ACTIVATION),
-            norm_layer=NormLayer(norm_layer["position"], instantiate(norm_layer["layer"], NORM_LAYER)),
-            pool=instantiate(settings["pool"], POOL),
+            activation=instantiate(settings.activation, ACTIVATION),
+            norm_layer=NormLayer(norm_layer.position, instantiate(norm_layer.layer, NORM_LAYER)),
+            pool=instantiate(settings.pool, POOL),
         )
     except TypeError as error:
-        named = f"model={settings['axes']['model']}"
+        named = f"model={settings.axes['model']}"
         raise RequestError(f"{named}: {root_cause_message(error)}{expected_call(MODEL.name)}") from error
 
 
@@ -55,14 +55,14 @@ class MetaNetworks:
         Raises:
             RequestError: it cannot be built.
         """
-        data, plain = settings["data"], settings.to_plain()
-        if data["image_size"] is None or data["num_classes"] is None:
+        data, plain = settings.data, settings.to_plain()
+        if data.image_size is None or data.num_classes is None:
             return None
         key = json.dumps([plain[part.name] for part in NETWORK_PARTS] + [[*input_shape_CHW(settings)]])
-        key = f"{key} {data['num_classes']} {settings.trusted_sections}"
+        key = f"{key} {data.num_classes} {settings.trusted_sections}"
         if key not in self._built:
             with torch.device("meta"):
-                self._built[key] = build_network(settings, input_shape_CHW(settings), data["num_classes"])
+                self._built[key] = build_network(settings, input_shape_CHW(settings), data.num_classes)
         return self._built[key]
 
 
@@ -74,7 +74,7 @@ def build_model(
     std_C: Sequence[float],
 ) -> NormalizedNetwork:
     """Input normalization with its statistics (unit scale 0..1), then the network."""
-    normalization = instantiate(settings["normalization"], NORMALIZATION)
+    normalization = instantiate(settings.normalization, NORMALIZATION)
     normalization = normalization(mean_C=tuple(mean_C), std_C=tuple(std_C))
     built = NormalizedNetwork(normalization, build_network(settings, in_shape_CHW, num_classes))
     if any(isinstance(m, nn.Conv2d) for m in built.modules()):
@@ -85,16 +85,17 @@ def build_model(
 
 def build_initialized_model(settings: Settings, images: ImageData) -> NormalizedNetwork:
     """The model at step 0: built and initialized from the run's seed; LSUV gets a batch of real images."""
-    seed_everything(seed_for(settings["seed"], "init"))
+    seed_everything(seed_for(settings.seed, "init"))
     built = build_model(settings, images.in_shape_CHW, images.num_classes, images.mean_C, images.std_C)
     batch_size = min(LSUV_BATCH_SIZE, len(images.train))
-    loader = BatchLoader(images.train, batch_size, shuffle=True, seed=seed_for(settings["seed"], "init"))
+    loader = BatchLoader(images.train, batch_size, shuffle=True, seed=seed_for(settings.seed, "init"))
     x_NCHW, _ = next(iter(loader))
-    initialize(built.network, instantiate(settings["init"], INIT), built.normalization(x_NCHW))
+    initialize(built.network, instantiate(settings.init, INIT), built.normalization(x_NCHW))
     return built
 
 
 def input_shape_CHW(settings: Settings) -> tuple[int, int, int]:
     """The network's input by the settings alone, with no data present."""
-    data = settings["data"]
-    return data["channels"], data["image_size"], data["image_size"]
+    data = settings.data
+    assert data.image_size is not None, "it is known once the data have been read"
+    return data.channels, data.image_size, data.image_size

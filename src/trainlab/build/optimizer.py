@@ -18,9 +18,9 @@ FUSED_ON_CPU = ("torch.optim.Adam", "torch.optim.AdamW")
 
 def optimizer_factory(settings: Settings) -> Callable[[Iterable[nn.Parameter]], Optimizer]:
     """What makes the optimizer of given parameters; on a CPU by torch's fused kernel where that is faster."""
-    node = settings["optimizer"]
+    node = settings.optimizer
     built = instantiate(node, OPTIMIZER)
-    if node["_target_"] not in FUSED_ON_CPU or "fused" in node:
+    if node.target not in FUSED_ON_CPU or "fused" in node.arguments:
         return built
 
     def fused_on_cpu(parameters: Iterable[nn.Parameter]) -> Optimizer:
@@ -33,8 +33,6 @@ def optimizer_factory(settings: Settings) -> Callable[[Iterable[nn.Parameter]], 
 
 def total_steps(settings: Settings, images: ImageData) -> int:
     """Optimizer steps of the whole run, by its budget."""
-    budget = settings["trainer"]
-    by_epochs = (budget["max_epochs"] or math.inf) * len(
-        build_datamodule(settings, images).train_dataloader()
-    )
-    return int(min(by_epochs, budget["max_steps"] or math.inf))
+    budget = settings.trainer
+    by_epochs = (budget.max_epochs or math.inf) * len(build_datamodule(settings, images).train_dataloader())
+    return int(min(by_epochs, budget.max_steps or math.inf))

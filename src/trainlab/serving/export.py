@@ -1,16 +1,15 @@
 """A saved run's network as a file for other programs: safetensors, ONNX."""
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import nn
 
 from trainlab.errors import RequestError
+from trainlab.serving.saved_model import ModelDescription
 
 
-def export_safetensors(model: nn.Module, description: Mapping[str, Any], path: Path) -> None:
+def export_safetensors(model: nn.Module, description: ModelDescription, path: Path) -> None:
     """Weights and buffers as safetensors, with run id and classes as metadata.
 
     Raises:
@@ -24,7 +23,7 @@ def export_safetensors(model: nn.Module, description: Mapping[str, Any], path: P
     save_file({k: v.contiguous() for k, v in model.state_dict().items()}, path, metadata=metadata)
 
 
-def export_onnx(model: nn.Module, description: Mapping[str, Any], path: Path) -> None:
+def export_onnx(model: nn.Module, description: ModelDescription, path: Path) -> None:
     """ONNX with input `pixels` (N, C, H, W; uint8, any N) and output `logits` (N, K).
 
     Raises:

@@ -1,8 +1,6 @@
 """Class probabilities of a user's own images, from the network of a saved run."""
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -11,10 +9,11 @@ from torch import Tensor, nn
 from trainlab.data.image_conversion import BitDepth
 from trainlab.errors import RequestError
 from trainlab.serving.preprocessing import PreprocessedImage, preprocess_image
+from trainlab.serving.saved_model import ModelDescription
 
 
 def preprocess_for_network(
-    source: Path | bytes | np.ndarray, description: Mapping[str, Any], name: str = "the image"
+    source: Path | bytes | np.ndarray, description: ModelDescription, name: str = "the image"
 ) -> PreprocessedImage:
     """An image from outside as a saved run's network gets it: see `trainlab.serving.preprocessing`.
 
@@ -24,7 +23,7 @@ def preprocess_for_network(
         RequestError: not an image, too large, too small, transparent throughout.
     """
     channels, height, width = description["in_shape_CHW"]
-    data, bit_depth = description["settings"]["data"]["name"], BitDepth.from_plain(description.get("depth"))
+    data, bit_depth = description["settings"].data.name, BitDepth.from_plain(description.get("depth"))
     return preprocess_image(source, data, (height, width, channels), name, bit_depth)
 
 
@@ -34,7 +33,7 @@ def pixels_as_tensor(image: PreprocessedImage) -> Tensor:
 
 
 def read_image(
-    source: Path | bytes | np.ndarray, description: Mapping[str, Any], name: str = "the image"
+    source: Path | bytes | np.ndarray, description: ModelDescription, name: str = "the image"
 ) -> tuple[Tensor, tuple[str, ...]]:
     """An image from outside as pixels x_1CHW (uint8) of a saved run's network, and what was done to it.
 

@@ -2,11 +2,12 @@
 
 A checkpoint is a stranger's: of what its settings name only what is allowed is built
 (`trainlab.instantiate.allowlist`: a user adds to that with `allow=["mypackage.MyNet"]` or, for commands, the
-environment variable TRAINLAB_ALLOW), and nothing larger than its weights."""
+environment variable TRAINLAB_ALLOW), and nothing larger than its weights.
+"""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 import torch
 from torch import Tensor, nn
@@ -15,9 +16,11 @@ from trainlab.build import networks
 from trainlab.errors import RequestError, describe_value
 from trainlab.instantiate import allowing, check_node
 from trainlab.instantiate.parts import ACTIVATION, MODEL, NORM_LAYER, NORMALIZATION, POOL
+from trainlab.json_types import Json
 from trainlab.runs.run_folder import checkpoint_path
 from trainlab.settings import RunSettings, Settings
 from trainlab.training.checkpoint import damaged_checkpoint_error, first_line, read_checkpoint
+from trainlab.training.lightning_internals import CheckpointDict
 
 MODEL_PARTS = {
     "activation": ACTIVATION,
@@ -31,10 +34,20 @@ MODEL_PARTS = {
 MAX_SIDE, MAX_CLASSES = 4096, 100_000
 
 
-def load_model(path: Path, allow: Iterable[str] = ()) -> tuple[nn.Module, dict[str, Any]]:
-    """The model of a checkpoint in eval mode (pixels x_NCHW 0..255 → logits_NK), and its description.
+class ModelDescription(TypedDict):
+    """What a checkpoint says of its model. The settings are nobody's own."""
 
-    The description holds `settings`, `in_shape_CHW`, `classes`, `run_id`. The settings are nobody's own.
+    schema: int
+    run_id: str
+    settings: RunSettings
+    in_shape_CHW: Sequence[int]
+    classes: list[str]
+    depth: Json
+    """`BitDepth.as_plain` of the images, null for 8 bits."""
+
+
+def load_model(path: Path, allow: Iterable[str] = ()) -> tuple[nn.Module, ModelDescription]:
+    """The model of a checkpoint in eval mode (pixels x_NCHW 0..255 → logits_NK), and its description.
 
     Raises:
         RequestError: not a checkpoint of ours, or a damaged one, or it names what is not on the allow-list.
@@ -43,13 +56,13 @@ def load_model(path: Path, allow: Iterable[str] = ()) -> tuple[nn.Module, dict[s
     description, weights = _read_description(path, checkpoint), _read_weights(path, checkpoint)
     with allowing(allow):
         check_model_allowed(description["settings"])
-        _check_depth(path, description["settings"]["model"].get("depth"), weights)
-        with torch.device("meta"):  # so large as it says it is only once its weights are seen to be so large
+        _check_depth(path, description["settings"].model.arguments.get("depth"), weights)
+        with torch.device("meta"):  # real memory only once its weights are seen to be of that size
             _check_shapes(path, _build_blank_model(path, description), weights)
         model = _build_blank_model(path, description)
     try:
         model.load_state_dict(weights)
-    except Exception as error:  # tensors of whatever kind somebody has stored
+    except Exception as error:  # tensors of whatever kind a stranger has stored
         raise _weights_mismatch_error(path, str(error).splitlines()[-1].strip()) from None
     return model.eval(), description
 
@@ -61,23 +74,23 @@ def check_model_allowed(settings: Settings) -> None:
         RequestError: naming it and how to allow it.
     """
     for name, part in MODEL_PARTS.items():
-        check_node(settings.get(name), part)
+        check_node(getattr(settings, name), part)
 
 
-def _build_blank_model(path: Path, description: Mapping[str, Any]) -> nn.Module:
-    """The model with weights of no account and no statistics: the checkpoint carries them as buffers."""
+def _build_blank_model(path: Path, description: ModelDescription) -> nn.Module:
+    """The model before its weights and statistics are loaded, which the checkpoint carries."""
     shape = description["in_shape_CHW"]
     blank = ((0.0,) * shape[0], (1.0,) * shape[0])
     try:
         return networks.build_model(description["settings"], shape, len(description["classes"]), *blank)
     except RequestError as error:
         raise RequestError(f"{path}: {error}") from None
-    except Exception as error:  # settings that somebody has written lead to whatever they lead to
+    except Exception as error:  # a stranger's settings raise whatever they lead to
         raise RequestError(f"{path}: its settings make no model ({first_line(error)})") from None
 
 
-def _read_description(path: Path, checkpoint: Mapping[str, Any]) -> dict[str, Any]:
-    """What a checkpoint says of itself, with all that is relied on. Raises RequestError naming what lacks."""
+def _read_description(path: Path, checkpoint: CheckpointDict) -> ModelDescription:
+    """What a checkpoint says of itself, validated. Raises RequestError naming what is missing."""
     description = checkpoint["trainlab"]
     settings, shape, classes = (description.get(key) for key in ("settings", "in_shape_CHW", "classes"))
     faults = {
@@ -96,10 +109,17 @@ def _read_description(path: Path, checkpoint: Mapping[str, Any]) -> dict[str, An
             f"{path}: damaged, or not a checkpoint of trainlab ({', '.join(wrong)} missing or odd)"
         )
     frozen = RunSettings.from_record(settings, f"{path}: damaged, or not a checkpoint of trainlab")
-    return {**description, "settings": frozen, "classes": [str(name) for name in classes]}
+    return {
+        "schema": description["schema"],
+        "run_id": description["run_id"],
+        "settings": frozen,
+        "in_shape_CHW": shape,
+        "classes": [str(name) for name in classes],
+        "depth": description.get("depth"),
+    }
 
 
-def _read_weights(path: Path, checkpoint: Mapping[str, Any]) -> dict[str, Tensor]:
+def _read_weights(path: Path, checkpoint: CheckpointDict) -> dict[str, Tensor]:
     """The model's own weights by name. Raises RequestError."""
     weights = checkpoint.get("state_dict")
     if not isinstance(weights, dict) or not all(
@@ -124,8 +144,8 @@ def _check_shapes(path: Path, blank: nn.Module, weights: Mapping[str, Tensor]) -
             )
 
 
-def _check_depth(path: Path, depth: Any, weights: Mapping[str, Tensor]) -> None:
-    """Refuses more layers than there are weights: to build them would take for ever."""
+def _check_depth(path: Path, depth: object, weights: Mapping[str, Tensor]) -> None:
+    """Refuses more layers than there are weights: building them would take for ever."""
     if isinstance(depth, int | float) and depth > len(weights):
         raise _weights_mismatch_error(path, f"{len(weights)} tensors for depth={describe_value(depth)}")
 
@@ -134,6 +154,6 @@ def _weights_mismatch_error(path: Path, says: str) -> RequestError:
     return RequestError(f"{path}: weights do not fit their settings ({says})")
 
 
-def load_run_model(folder: Path, which: str = "last") -> tuple[nn.Module, dict[str, Any]]:
-    """The model of a run in eval mode, pixels x_NCHW → logits_NK, and its description (see `checkpoint`)."""
+def load_run_model(folder: Path, which: str = "last") -> tuple[nn.Module, ModelDescription]:
+    """The model of a run in eval mode, pixels x_NCHW → logits_NK, and its description."""
     return load_model(checkpoint_path(folder, which))

@@ -1,18 +1,19 @@
 """Checkpoints that describe themselves: weights, and plain settings that rebuild the model.
 
 They are read with `weights_only`, so that nothing in them is executed, and how large one is when unpacked is
-looked up before it is unpacked."""
+looked up before it is unpacked.
+"""
 
 import zipfile
 from pathlib import Path
-from typing import Any
 
 import lightning as L
 import torch
 
+from trainlab.data import ImageData
 from trainlab.errors import RequestError, describe_value
-from trainlab.instantiate import to_plain
 from trainlab.settings import RunSettings
+from trainlab.training.lightning_internals import CheckpointDict
 
 SCHEMA = 1
 
@@ -23,24 +24,24 @@ MAX_PICKLE_BYTES = 16 * 2**20
 class DescribeModel(L.Callback):
     """Puts into each checkpoint what is needed to rebuild its model and to name its classes."""
 
-    def __init__(self, settings: RunSettings, images: Any):
+    def __init__(self, settings: RunSettings, images: ImageData):
         self.description = {
             "schema": SCHEMA,
-            "run_id": settings["run_id"],
-            "settings": to_plain(settings),
+            "run_id": settings.run_id,
+            "settings": settings.to_plain(),
             "in_shape_CHW": list(images.in_shape_CHW),
             "classes": list(images.classes),
             "depth": images.bit_depth.as_plain() if images.bit_depth else None,
         }
 
     def on_save_checkpoint(
-        self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]
+        self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: CheckpointDict
     ) -> None:
         """Adds the key `trainlab`."""
         checkpoint["trainlab"] = self.description
 
 
-def read_checkpoint(path: Path) -> dict[str, Any]:
+def read_checkpoint(path: Path) -> CheckpointDict:
     """A checkpoint of ours, never unpickled.
 
     Raises:
@@ -73,7 +74,7 @@ def read_progress(path: Path) -> tuple[int, int]:
 
 
 def _check_sizes(path: Path) -> None:
-    """Refuses what says of itself that it is larger when unpacked than it should be. Raises RequestError."""
+    """Refuses a file that by its own index unpacks to more than it should. Raises RequestError."""
     try:
         with zipfile.ZipFile(path) as archive:  # what torch.save writes; anything else is torn or not ours
             sizes = {item.filename: item.file_size for item in archive.infolist()}

@@ -203,14 +203,14 @@ class Classifier(FastModule):
 def build_classifier(settings: Settings, images: ImageData) -> Classifier:
     """The LightningModule around an initialized model, with optimizer, schedule and augmentation."""
     model = build_initialized_model(settings, images)
-    if settings["trainer"]["devices"] > 1:
+    if settings.trainer.devices > 1:
         synchronize_batchnorm(model)  # on GPUs, Lightning puts torch's own in their place
     return Classifier(
         model,
         images.num_classes,
         optimizer=optimizer_factory(settings),
-        scheduler=instantiate(settings["scheduler"], SCHEDULER),
+        scheduler=instantiate(settings.scheduler, SCHEDULER),
         total_steps=total_steps(settings, images),
         augment=build_augmentation(settings),
-        seed=settings["seed"],
+        seed=settings.seed,
     )

@@ -59,24 +59,24 @@ def lr_range(settings: Settings, steps: int, smallest: float, largest: float) ->
     Raises:
         RequestError: the settings cannot be built, or the data are missing.
     """
-    if settings["trainer"]["threads"]:
-        torch.set_num_threads(settings["trainer"]["threads"])
+    if settings.trainer.threads:
+        torch.set_num_threads(settings.trainer.threads)
     validate_build(settings)
     images = load_data(settings)
     classifier = build_classifier(settings, images)
     rates = [smallest * (largest / smallest) ** (i / (steps - 1)) for i in range(steps)]
 
     def growing(optimizer: Optimizer, total_steps: int) -> LambdaLR:
-        base = settings["optimizer"]["lr"]
+        base = settings.optimizer.lr
         return LambdaLR(optimizer, lambda step: rates[min(step, steps - 1)] / base)
 
     classifier.scheduler = growing
     taken = _LossCollector()
     trainer = L.Trainer(
-        accelerator=settings["trainer"]["accelerator"],
+        accelerator=settings.trainer.accelerator,
         devices=1,
-        precision=settings["trainer"]["precision"],
-        gradient_clip_val=settings["trainer"]["gradient_clip"],
+        precision=settings.trainer.precision,
+        gradient_clip_val=settings.trainer.gradient_clip,
         max_steps=steps,
         max_epochs=-1,
         limit_val_batches=0,

@@ -1,8 +1,5 @@
 """What can be said of a run before it has a folder: wrong requests end here, in one line."""
 
-from collections.abc import Mapping
-from typing import Any
-
 import torch
 
 from trainlab.build.data import describe_data_change
@@ -13,7 +10,7 @@ from trainlab.errors import RequestError
 from trainlab.instantiate import instantiate
 from trainlab.instantiate.parts import LOGGER
 from trainlab.runs.groups import group_file
-from trainlab.settings import RunSettings
+from trainlab.settings import RunSettings, TrainerSettings
 from trainlab.training import resume
 from trainlab.training.tracking import check_tracker
 
@@ -26,24 +23,24 @@ def check_settings(settings: RunSettings, networks: MetaNetworks | None = None) 
     Raises:
         RequestError: by name, with what was expected.
     """
-    if settings["group"] is not None:
-        group_file(settings["paths"]["runs"], settings["group"])
+    if settings.group is not None:
+        group_file(settings.paths.runs, settings.group)
     networks = networks or MetaNetworks()
     validate_build(settings, networks)
-    if settings["trainer"]["accelerator"] == "cpu":
-        check_precision(settings["trainer"]["precision"])
-    check_tracker(settings["logger"])
-    instantiate(settings["logger"], LOGGER)
+    if settings.trainer.accelerator == "cpu":
+        check_precision(settings.trainer.precision)
+    check_tracker(settings.logger)
+    instantiate(settings.logger, LOGGER)
     resume.check_resume(settings, networks=networks)
 
 
-def check_hardware(trainer: Mapping[str, Any]) -> None:
+def check_hardware(trainer: TrainerSettings) -> None:
     """Refuses devices that this machine does not have.
 
     Raises:
         RequestError: with what it has.
     """
-    kind, wanted = trainer["accelerator"], trainer["devices"]
+    kind, wanted = trainer.accelerator, trainer.devices
     gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
     has_mps = torch.backends.mps.is_available()
     if (kind == "gpu" and not gpus and not has_mps) or (kind == "mps" and not has_mps):
@@ -52,7 +49,7 @@ def check_hardware(trainer: Mapping[str, Any]) -> None:
             "expected trainer=cpu, or auto for the fastest that there is"
         )
     if kind == "cpu" or (kind == "auto" and not gpus and not has_mps):
-        check_precision(trainer["precision"])
+        check_precision(trainer.precision)
         return
     there = gpus if gpus and kind != "mps" else 1
     if wanted > there:

@@ -1,12 +1,11 @@
-"""A run that will not learn is not paid for: a sweep may ask for a forecast, or for a look at the signals.
+"""Pruning: a sweep may stop runs that will not learn, by a forecast or by their signals.
 
-`sweep.prune=preflight` asks the forecast before the first step, `sweep.prune=early` the signals at each step
-that is measured. What they say is in the record (`pruning`) of every run that was asked, whatever came of it.
-`sweep.audit` lets a share of those runs go on to their end all the same, to see how often that was wrong.
+`sweep.prune=preflight` runs the forecast before the first step, `sweep.prune=early` judges the signals at
+each measured step. What they say is in the record (`pruning`) of every run of such a sweep, whatever came of
+it. `sweep.audit` lets a share of the pruned runs go on to their end, to see how often that was wrong.
 """
 
 from dataclasses import dataclass
-from typing import Any
 
 import lightning as L
 
@@ -15,6 +14,7 @@ from trainlab.diagnosis.explain import diagnose
 from trainlab.diagnosis.run_diagnosis import load_evidence
 from trainlab.errors import RequestError
 from trainlab.forecast.logistic_model import WILL_NOT_LEARN
+from trainlab.json_types import JsonObject
 from trainlab.runs import RunFolder, Verdict
 from trainlab.settings import RunSettings
 from trainlab.signals.measured_steps import measured_steps
@@ -27,32 +27,34 @@ class Pruned(Exception):
 
 @dataclass
 class Pruning:
-    """What a sweep asks of one run, and what was found.
+    """How a sweep wants one run to be pruned, and what came of it.
 
-    `by` is "preflight", "early" or "none"; `audited`: the run goes on whatever is found. `learns` is the
+    `by` is "preflight", "early" or "none"; `is_audited`: the run goes on in any case. `learns` is the
     forecast's probability, `reason` why the run is not worth it (None: it is), found after `steps` steps.
     """
 
     by: str = "none"
-    audited: bool = False
+    is_audited: bool = False
     learns: float | None = None
     reason: str | None = None
     steps: int | None = None
     verdict: Verdict | None = None
 
     @classmethod
-    def of(cls, settings: RunSettings) -> "Pruning":
-        """What the frozen settings ask for. Which runs are audited is a matter of their id alone."""
-        asked = settings.get("pruning") or {"by": "none", "audit": 0.0}
-        if asked["by"] == "early" and settings["signals"] is False:
+    def requested_by(cls, settings: RunSettings) -> "Pruning":
+        """What the frozen settings request. Which runs are audited depends on their id alone."""
+        request = settings.pruning
+        if request is None:
+            return cls()
+        if request.by == "early" and settings.signals is False:
             raise RequestError("sweep.prune=early looks at the signals: expected signals=on, got off")
-        return cls(asked["by"], audited=_is_audited(settings["run_id"], asked["audit"]))
+        return cls(request.by, is_audited=_is_audited(settings.run_id, request.audit))
 
-    def foresee(self, settings: RunSettings) -> None:
-        """Asks the forecast, if that is wanted. Raises Pruned where its answer is "will not learn"."""
+    def check_forecast(self, settings: RunSettings) -> None:
+        """Runs the forecast, if that is requested. Raises Pruned where its answer is "will not learn"."""
         if self.by != "preflight":
             return
-        from trainlab.forecast.run_forecast import forecast_run  # half of the runs never ask
+        from trainlab.forecast.run_forecast import forecast_run  # most runs never need it
 
         forecast = forecast_run(settings)
         self.learns = forecast.learns
@@ -68,16 +70,16 @@ class Pruning:
     def prune(self, reason: str, steps: int, verdict: Verdict) -> None:
         """Notes why and when it is not worth its cost. Raises Pruned unless the run is audited."""
         self.reason, self.steps, self.verdict = reason, steps, verdict
-        if not self.audited:
+        if not self.is_audited:
             raise Pruned(reason)
 
-    def record(self) -> dict[str, Any] | None:
-        """As it stands in `result.json`; None where nothing was asked."""
+    def to_json(self) -> JsonObject | None:
+        """As it stands in `result.json`; None where no pruning was requested."""
         if self.by == "none":
             return None
         return {
             "by": self.by,
-            "audited": self.audited,
+            "audited": self.is_audited,
             "learns": self.learns,
             "reason": self.reason,
             "steps": self.steps,
@@ -85,7 +87,7 @@ class Pruning:
 
 
 class EarlyPruning(L.Callback):
-    """Looks at what the signals have shown at each measured step; stands behind what records them."""
+    """Judges the signals after each measured step; stands behind the callback that records them."""
 
     def __init__(self, folder: RunFolder, signals: bool | int, pruning: Pruning):
         self.folder, self.signals, self.pruning = folder, signals, pruning
@@ -98,9 +100,9 @@ class EarlyPruning(L.Callback):
         self._steps = frozenset(measured_steps(self.signals, self._total))
 
     def on_train_batch_end(  # type: ignore[override]
-        self, trainer: L.Trainer, pl_module: Classifier, outputs: Any, batch: Any, batch_idx: int
+        self, trainer: L.Trainer, pl_module: Classifier, outputs: object, batch: object, batch_idx: int
     ) -> None:
-        """Ends the run where it cannot learn any more."""
+        """Ends a run that cannot learn any more."""
         # after the last step there is nothing left to save
         is_time = trainer.global_step - 1 in self._steps and trainer.global_step < self._total
         if not is_time or self.pruning.reason is not None:

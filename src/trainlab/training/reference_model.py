@@ -90,12 +90,12 @@ def _read_cached(path: Path) -> dict[str, Any] | None:
 def _cache_path(settings: Settings, images: ImageData) -> Path:
     decides = {
         "fingerprint": images.fingerprint,
-        "cut": {name: settings["data"].get(name) for name in SPLIT_SETTINGS},
+        "cut": {name: getattr(settings.data, name) for name in SPLIT_SETTINGS},
         "normalization": settings.normalization.to_plain(),
     }
     text = json.dumps(decides, sort_keys=True, default=str)
     key = hashlib.sha256(text.encode()).hexdigest()[:16]
-    return Path(settings["paths"]["cache"]) / "references" / f"{key}-v{REFERENCE_VERSION}.json"
+    return Path(settings.paths.cache) / "references" / f"{key}-v{REFERENCE_VERSION}.json"
 
 
 @torch.no_grad()
@@ -107,9 +107,7 @@ def fit_reference(settings: Settings, images: ImageData) -> dict[str, Any]:
     fitted to. test_in_training: share of the test images that are training images too, to the pixel.
     rarest_…: the rarest class of the training images.
     """
-    normalize = instantiate(settings["normalization"], NORMALIZATION)(
-        mean_C=images.mean_C, std_C=images.std_C
-    )
+    normalize = instantiate(settings.normalization, NORMALIZATION)(mean_C=images.mean_C, std_C=images.std_C)
     train = _spread_sample(images.train, MAX_FIT_IMAGES)
     test = _spread_sample(images.test, MAX_HELD_OUT_IMAGES)
     held = _spread_sample(images.val, MAX_HELD_OUT_IMAGES) if len(images.val) >= MIN_HELD_OUT_IMAGES else test

@@ -148,7 +148,7 @@ class ResultWriter:
 
     def _drop_unwanted_checkpoint(self) -> None:
         """`checkpoint=best` needed the last one only to go on from."""
-        if self.settings["checkpoint"] == "best":
+        if self.settings.checkpoint == "best":
             (self.folder.checkpoints / "last.ckpt").unlink(missing_ok=True)
 
     def _write(self, status: str, **known: Any) -> Result:
@@ -159,7 +159,7 @@ class ResultWriter:
                 self.settings,
                 self.data_notes,
                 status=status,
-                pruning=self.pruning.record(),
+                pruning=self.pruning.to_json(),
                 parameters=_count_parameters(self._classifier),
                 samples_per_second=self._throughput.samples_per_second if self._throughput else None,
                 seconds=self.elapsed.seconds,
@@ -190,7 +190,7 @@ def _describe_machine(settings: RunSettings, classifier: Classifier | None) -> d
         "processor": processor_name(),
         "cores": available_cores(),
         "threads": torch.get_num_threads(),
-        "devices": settings["trainer"]["devices"],
+        "devices": settings.trainer.devices,
     }
 
 

@@ -52,8 +52,8 @@ def find_starting_point(settings: RunSettings, folder: RunFolder) -> StartingPoi
             return StartingPoint(own, last_step=read_progress(own)[1] - 1)
         except RequestError as error:
             log.warning("%s; the run starts over", error)
-    if isinstance(settings["resume"], str):
-        return StartingPoint(_other_run_checkpoint(settings, settings["resume"]), is_foreign=True)
+    if isinstance(settings.resume, str):
+        return StartingPoint(_other_run_checkpoint(settings, settings.resume), is_foreign=True)
     return StartingPoint()
 
 
@@ -70,8 +70,8 @@ def check_resume(
     Raises:
         RequestError: with both sides of what differs.
     """
-    named = settings["resume"]
-    folder = RunFolder(Path(settings["paths"]["runs"]) / settings["run_id"])
+    named = settings.resume
+    folder = RunFolder(Path(settings.paths.runs) / settings.run_id)
     if not isinstance(named, str) or _own_checkpoint(settings, folder) is not None:
         return
     checkpoint = read_checkpoint(_other_run_checkpoint(settings, named))
@@ -89,7 +89,7 @@ def _meta_network(
     settings: RunSettings, in_shape_CHW: Sequence[int] | None, networks: MetaNetworks
 ) -> nn.Module | None:
     """The network of these settings, for its shapes; None where its input is not known yet."""
-    num_classes = settings["data"]["num_classes"]
+    num_classes = settings.data.num_classes
     if in_shape_CHW is None or num_classes is None:
         return networks.get(settings)
     with torch.device("meta"):
@@ -136,7 +136,7 @@ def adopt_checkpoint(checkpoint: CheckpointDict, classifier: Classifier, warn: C
 
 def _own_checkpoint(settings: RunSettings, folder: RunFolder) -> Path | None:
     own = folder.checkpoints / "last.ckpt"
-    is_wanted = settings["resume"] is not False and not settings.get("rerun")
+    is_wanted = settings.resume is not False and not settings.rerun
     return own if is_wanted and own.exists() else None
 
 
@@ -144,17 +144,20 @@ def _other_run_checkpoint(settings: RunSettings, named: str) -> Path:
     path = Path(named)
     if path.suffix != ".ckpt":
         try:
-            runs = resolve_runs(settings["paths"]["runs"], named)
+            runs = resolve_runs(settings.paths.runs, named)
         except RequestError as error:
             raise RequestError(f"resume={named}: {error}") from None
         if len(runs) != 1:
             raise RequestError(f"resume={named}: names {len(runs)} runs, expected one")
         path = runs[0] / "checkpoints" / "last.ckpt"
-    budget = settings["trainer"]
-    for key, done in zip(("max_epochs", "max_steps"), read_progress(path), strict=True):
-        if budget[key] is not None and budget[key] <= done:
+    epochs, steps = read_progress(path)
+    for key, budget, done in (
+        ("max_epochs", settings.trainer.max_epochs, epochs),
+        ("max_steps", settings.trainer.max_steps, steps),
+    ):
+        if budget is not None and budget <= done:
             raise RequestError(
-                f"trainer.{key}={budget[key]}: resume={named} has done {done} already; expected more"
+                f"trainer.{key}={budget}: resume={named} has done {done} already; expected more"
             )
     return path
 
@@ -181,9 +184,9 @@ def _format_shape(shape: tuple[int, ...] | None) -> str:
 def _check_position(settings: RunSettings, named: str, checkpoint: CheckpointDict) -> None:
     """A place in mid-epoch is one among the same batches."""
     other = checkpoint["trainlab"]["settings"]
-    is_same = settings["fingerprint"] == other.get("fingerprint") and all(
+    is_same = settings.fingerprint == other.get("fingerprint") and all(
         value == other["data"].get(key)
-        for key, value in settings["data"].items()
+        for key, value in settings.data.to_plain().items()
         if key not in _NOT_CONTENT_OF_DATA
     )
     if not is_same and is_in_mid_epoch(checkpoint):

@@ -2,7 +2,6 @@
 
 import logging
 import math
-from collections.abc import Mapping
 from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
@@ -19,7 +18,7 @@ from trainlab.data.datamodule import ImageDataModule
 from trainlab.instantiate import instantiate
 from trainlab.instantiate.parts import LOGGER
 from trainlab.runs import Result, RunFolder
-from trainlab.settings import RunSettings
+from trainlab.settings import RunSettings, TrainerSettings
 from trainlab.terminal import markup_text
 from trainlab.training import preconditions, resume
 from trainlab.training.checkpoint import DescribeModel
@@ -51,15 +50,15 @@ def train(settings: RunSettings, console: Console | None = None, *, is_checked: 
     """
     if not is_checked:
         preconditions.check_settings(settings)
-    preconditions.check_hardware(settings["trainer"])
+    preconditions.check_hardware(settings.trainer)
     images = load_data(settings)
     preconditions.check_data(settings, images)
     resume.check_resume(settings, images.in_shape_CHW)
-    pruning = Pruning.of(settings)
-    folder = RunFolder(Path(settings["paths"]["runs"]) / settings["run_id"])
+    pruning = Pruning.requested_by(settings)
+    folder = RunFolder(Path(settings.paths.runs) / settings.run_id)
     interruption = Interruption(_last_checkpoint_path(settings, folder))
     with (
-        use_threads(settings["trainer"]),
+        use_threads(settings.trainer),
         interruption.handling_signals(),
         folder.lock() if is_rank_zero() else nullcontext(),
     ):
@@ -73,7 +72,7 @@ def train(settings: RunSettings, console: Console | None = None, *, is_checked: 
             if console is not None:
                 for note in images.notes:
                     console.print(f"data: {note}", markup=False, highlight=False, soft_wrap=True)
-            pruning.foresee(settings)
+            pruning.check_forecast(settings)
             classifier = build_classifier(settings, images)
             if start.is_foreign:
                 classifier.adapt_checkpoint = partial(
@@ -82,11 +81,11 @@ def train(settings: RunSettings, console: Console | None = None, *, is_checked: 
             loaders = build_datamodule(settings, images)
             if console is not None and (advised := suggest_threads(settings, classifier, images)):
                 console.print(f"hint: {advised}", highlight=False, soft_wrap=True)
-            throughput = Throughput(settings["data"]["batch_size"])
+            throughput = Throughput(settings.data.batch_size)
             record = RecordLogger(folder)
             recorder.watch(classifier, throughput, record, images)
             of_run = run_context(settings, folder.path, start.last_step is not None, recorder.warn)
-            mirror = recorder.mirror(open_tracker(instantiate(settings["logger"], LOGGER), of_run))
+            mirror = recorder.mirror(open_tracker(instantiate(settings.logger, LOGGER), of_run))
             # signals stand first: an interruption raises at a step's end
             callbacks = _signal_callbacks(settings, folder, pruning)
             callbacks += [throughput, recorder.elapsed, interruption, DescribeModel(settings, images)]
@@ -101,7 +100,7 @@ def train(settings: RunSettings, console: Console | None = None, *, is_checked: 
 
 def _last_checkpoint_path(settings: RunSettings, folder: RunFolder) -> Path | None:
     """Where an interrupted run leaves its state; None when the user wants no checkpoint."""
-    return None if settings["checkpoint"] == "none" else folder.checkpoints / "last.ckpt"
+    return None if settings.checkpoint == "none" else folder.checkpoints / "last.ckpt"
 
 
 def _print_warning(console: Console, warning: str) -> None:
@@ -123,19 +122,19 @@ def _evaluate_final_weights(trainer: L.Trainer, classifier: Classifier, loaders:
 def _build_trainer(
     settings: RunSettings, folder: RunFolder, callbacks: list[Callback], loggers: list[Logger]
 ) -> L.Trainer:
-    hardware = settings["trainer"]
+    hardware = settings.trainer
     return L.Trainer(
-        accelerator=hardware["accelerator"],
-        devices=hardware["devices"],
-        strategy=hardware["strategy"],
-        precision=hardware["precision"],
-        max_epochs=hardware["max_epochs"] or -1,
-        max_steps=hardware["max_steps"] or -1,
-        gradient_clip_val=hardware["gradient_clip"],
-        check_val_every_n_epoch=hardware["val_every_epochs"],
-        profiler=hardware["profiler"] or NullProfiler(),
+        accelerator=hardware.accelerator,
+        devices=hardware.devices,
+        strategy=hardware.strategy,
+        precision=hardware.precision,
+        max_epochs=hardware.max_epochs or -1,
+        max_steps=hardware.max_steps or -1,
+        gradient_clip_val=hardware.gradient_clip,
+        check_val_every_n_epoch=hardware.val_every_epochs,
+        profiler=hardware.profiler or NullProfiler(),
         # torch's own, which is for GPUs only; on the CPU nn/norm_layers.py does it
-        sync_batchnorm=hardware["devices"] > 1 and _on_gpu(hardware),
+        sync_batchnorm=hardware.devices > 1 and _on_gpu(hardware),
         # the loaders cut each global batch into one part a process themselves
         use_distributed_sampler=False,
         # the deterministic kernel where there is one; on one CPU thread there is one order anyway, and asking
@@ -144,8 +143,8 @@ def _build_trainer(
         callbacks=callbacks,
         logger=loggers,
         default_root_dir=folder.path,
-        enable_checkpointing=settings["checkpoint"] != "none",
-        enable_progress_bar=False,  # see console.py: Lightning's own would write over our lines
+        enable_checkpointing=settings.checkpoint != "none",
+        enable_progress_bar=False,  # see progress.py: Lightning's own would write over our lines
         enable_model_summary=False,
         num_sanity_val_steps=0,
         # losses are handed to the loggers by the classifier, some fifty steps at once
@@ -153,20 +152,20 @@ def _build_trainer(
     )
 
 
-def _on_gpu(hardware: Mapping[str, Any]) -> bool:
-    return hardware["accelerator"] in ("auto", "gpu") and torch.cuda.is_available()
+def _on_gpu(hardware: TrainerSettings) -> bool:
+    return hardware.accelerator in ("auto", "gpu") and torch.cuda.is_available()
 
 
 def _signal_callbacks(settings: RunSettings, folder: RunFolder, pruning: Pruning) -> list[Callback]:
-    measured: list[Callback] = [SignalCallback(folder, settings["signals"])] if settings["signals"] else []
-    if pruning.by == "early" and settings["trainer"]["devices"] == 1:  # one of several cannot stop alone
-        measured.append(EarlyPruning(folder, settings["signals"], pruning))
+    measured: list[Callback] = [SignalCallback(folder, settings.signals)] if settings.signals else []
+    if pruning.by == "early" and settings.trainer.devices == 1:  # one of several cannot stop alone
+        measured.append(EarlyPruning(folder, settings.signals, pruning))
     return measured
 
 
 def _checkpoint_callbacks(settings: RunSettings, folder: RunFolder) -> list[Callback]:
     """`last.ckpt` is kept while the run goes, to go on from; `best.ckpt` where it was asked for."""
-    wanted = settings["checkpoint"]
+    wanted = settings.checkpoint
     every_epoch: dict[str, Any] = {
         "dirpath": folder.checkpoints, "enable_version_counter": False, "save_on_train_epoch_end": True
     }  # fmt: skip
@@ -179,10 +178,10 @@ def _checkpoint_callbacks(settings: RunSettings, folder: RunFolder) -> list[Call
 
 
 def _early_stopping(settings: RunSettings) -> list[Callback]:
-    if settings["early_stop"] is None:
+    if settings.early_stop is None:
         return []
     # in epochs; Lightning counts looks at the validation split, of which there may be one in several epochs
-    patience = math.ceil(settings["early_stop"] / settings["trainer"]["val_every_epochs"])
+    patience = math.ceil(settings.early_stop / settings.trainer.val_every_epochs)
     # a loss that is not finite is the classifier's to judge
     return [EarlyStopping("val/loss", patience=patience, mode="min", check_finite=False)]
 
@@ -192,4 +191,4 @@ def _progress_callbacks(
 ) -> list[Callback]:
     if console is None:
         return []
-    return [EpochProgress(console, throughput, total_steps, bar=settings["trainer"]["progress_bar"])]
+    return [EpochProgress(console, throughput, total_steps, bar=settings.trainer.progress_bar)]

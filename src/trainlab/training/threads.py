@@ -7,9 +7,8 @@ fastest too, and on a busy machine by far: threads wait for each other at every 
 
 import copy
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -17,7 +16,7 @@ import torch.nn.functional as F
 from trainlab.build.data import build_datamodule
 from trainlab.cores import available_cores
 from trainlab.data import ImageData
-from trainlab.settings import Settings
+from trainlab.settings import Settings, TrainerSettings
 from trainlab.training.classifier import Classifier
 
 DEFAULT_THREADS = 1
@@ -31,10 +30,10 @@ _TIMED_STEPS = 2
 
 
 @contextmanager
-def use_threads(trainer: Mapping[str, Any]) -> Iterator[None]:
+def use_threads(trainer: TrainerSettings) -> Iterator[None]:
     """The run's own number of threads; afterwards the process has the one that it had before."""
     before = torch.get_num_threads()
-    wanted = trainer["threads"] or (DEFAULT_THREADS if is_on_cpu(trainer) else before)
+    wanted = trainer.threads or (DEFAULT_THREADS if is_on_cpu(trainer) else before)
     torch.set_num_threads(wanted)
     try:
         yield
@@ -42,10 +41,10 @@ def use_threads(trainer: Mapping[str, Any]) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def is_on_cpu(trainer: Mapping[str, Any]) -> bool:
+def is_on_cpu(trainer: TrainerSettings) -> bool:
     """Whether the run is trained by the processor."""
     has_gpu = torch.cuda.is_available() or torch.backends.mps.is_available()
-    return trainer["accelerator"] == "cpu" or (trainer["accelerator"] == "auto" and not has_gpu)
+    return trainer.accelerator == "cpu" or (trainer.accelerator == "auto" and not has_gpu)
 
 
 def suggest_threads(settings: Settings, classifier: Classifier, images: ImageData) -> str | None:
@@ -54,7 +53,7 @@ def suggest_threads(settings: Settings, classifier: Classifier, images: ImageDat
     Only of a long run that says nothing of threads, on a machine with more than one core.
     """
     most = min(available_cores(), MAX_THREADS)
-    if settings["trainer"]["threads"] or most == 1 or not is_on_cpu(settings["trainer"]):
+    if settings.trainer.threads or most == 1 or not is_on_cpu(settings.trainer):
         return None
     one = _time_step(settings, classifier, images, DEFAULT_THREADS)
     if one * classifier.total_steps < MIN_TIMED_RUN_SECONDS:

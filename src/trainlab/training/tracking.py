@@ -16,7 +16,6 @@ from lightning.pytorch.loggers import CSVLogger, Logger, WandbLogger
 from lightning.pytorch.utilities import rank_zero_only
 
 from trainlab.errors import RequestError, error_with_type
-from trainlab.instantiate import to_plain
 from trainlab.instantiate.renamed import current_name
 from trainlab.runs import RunFolder, read_metrics
 from trainlab.runs.identity import run_name
@@ -59,12 +58,12 @@ def run_context(
     warn: Callable[[str], None] = log.warning,
 ) -> RunContext:
     """How a run is called: its options, its seed; tags are its axes."""
-    axes = {k: v for k, v in settings["axes"].items() if v is not None}
+    axes = {k: v for k, v in settings.axes.items() if v is not None}
     # W&B refuses tags longer than 64 characters
     tags = [f"{k}={v}"[:64] for k, v in axes.items()]
-    config = to_plain({k: v for k, v in settings.items() if k not in ("logger", "paths")})
+    config = {k: v for k, v in settings.to_plain().items() if k not in ("logger", "paths")}
     name = run_name(settings)
-    return RunContext(folder, settings["run_id"], name, settings["group"], tags, config, resumes, warn)
+    return RunContext(folder, settings.run_id, name, settings.group, tags, config, resumes, warn)
 
 
 def check_tracker(node: Mapping[str, Any]) -> None:

@@ -61,7 +61,7 @@ def run_settings(settings: RunSettings, console: Console | None = None, *, is_ch
         if full is None:
             traceback.print_exc()
         else:
-            print(f"trainlab: {full.strerror} ({settings['paths']['runs']})", file=sys.stderr)
+            print(f"trainlab: {full.strerror} ({settings.paths.runs})", file=sys.stderr)
         return 1
     return 0
 
