@@ -190,13 +190,16 @@ def test_only_the_configuration_knows_hydra():
     assert not faults, "plain values instead of OmegaConf:\n" + "\n".join(faults)
 
 
+def has_private_part(dotted_name: str) -> bool:
+    return any(part.startswith("_") and not part.startswith("__") for part in dotted_name.split("."))
+
+
 def test_no_module_imports_a_private_name_of_another():
     faults = [
         f"{place(module, one.line)} imports {one.target}"
         for module in modules()
         for one in imports(module)
-        if imported_module(one.target)
-        and any(part[0] == "_" != part[:2][-1] for part in one.target.split("."))
+        if imported_module(one.target) and has_private_part(one.target)
     ]
     assert not faults, "give what others use a public name:\n" + "\n".join(faults)
 
