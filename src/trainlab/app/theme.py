@@ -1,19 +1,19 @@
 """The visual language of the figures on a page: options of Streamlit, and the colours of light and dark."""
 
 import re
-from typing import Any
+from collections.abc import Mapping
 
 from trainlab.app.streamlit_internals import CHART_SELECTOR
 from trainlab.figures.style import COLOURS, FAINT, FONT, GREY
 
-# What each of the eight colours of the figures becomes on a page. Lines have to stand out from the ground,
-# 3 : 1 at least (WCAG 2.2, 1.4.11): on white the light ones give way to dark ones, on dark the dark ones to
-# light ones. Of either eight no two are alike for people who do not see red or green.
+# What each of the eight colours of the figures becomes on a page. Lines need a contrast of at least 3 : 1 to
+# the background (WCAG 2.2, 1.4.11): on white light colours are replaced by dark ones, on dark the reverse. In
+# both sets all eight can be told apart by people who do not see red or green.
 ON_LIGHT = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#7A3A00", "#2A2AE0", "#1B2026", "#800060"]
 ON_DARK = ["#56B4E9", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#0072B2", "#E8E8E8", "#F0E442"]
 TEXT_LIGHT, TEXT_DARK = "#1B2026", "#E6E9EC"
 MUTED_LIGHT, MUTED_DARK = "#5B6672", "#A8B2BC"
-"""Text that stands back: 4.5 : 1 at least."""
+"""Secondary text: contrast at least 4.5 : 1."""
 # viridis, as in the heat maps: told apart by colour-blind people, and in grey
 SEQUENTIAL = [
     "#440154", "#482878", "#3E4A89", "#31688E", "#26828E", "#1F9E89", "#35B779", "#6DCD59", "#B4DE2C",
@@ -43,14 +43,16 @@ BOTH = {
 }  # fmt: skip
 
 
-def theme_options() -> dict[str, Any]:
+def theme_options() -> dict[str, object]:
     """The theme as Streamlit's own option names, `theme.light.primaryColor` and so on."""
-    of = {"theme": BOTH, "theme.light": LIGHT, "theme.dark": DARK}
-    return {f"{section}.{name}": value for section, values in of.items() for name, value in values.items()}
+    sections: dict[str, Mapping[str, object]] = {"theme": BOTH, "theme.light": LIGHT, "theme.dark": DARK}
+    return {
+        f"{section}.{name}": value for section, options in sections.items() for name, value in options.items()
+    }
 
 
 def chart_css() -> str:
-    """CSS that gives each colour of a chart that of the page, light or dark, as soon as the page changes."""
+    """CSS that maps the colours of charts to those of the page, light or dark."""
     lines = [
         f'{CHART_SELECTOR} [{part}="{colour}" i] {{ {part}: light-dark({light}, {dark}); }}'
         for colour, light, dark in zip(COLOURS, ON_LIGHT, ON_DARK, strict=True)
@@ -65,9 +67,9 @@ def chart_css() -> str:
 
 
 def themed_svg(svg: str) -> str:
-    """A figure that was drawn for print, for a page: on its ground and in its colours, light or dark.
+    """A figure that was drawn for print, in the colours of a page, light or dark.
 
-    The rules lie in the picture itself, which takes its scheme from the element that shows it.
+    The rules are inside the image, which takes its colour scheme from the element that shows it.
     """
     start = svg.find("<svg")
     end = svg.find(">", start) + 1

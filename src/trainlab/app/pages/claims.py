@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Literal
 
 import streamlit as st
 
@@ -28,67 +28,67 @@ from trainlab.claims.safe_html import read_svg
 from trainlab.config.command_line import trainlab_command_line
 from trainlab.errors import RequestError
 
-COLOURS: Mapping[str, Any] = {SUPPORTED: "green", REFUTED: "orange"}
-SECONDS = 3
+COLOURS: dict[str, Literal["green", "orange"]] = {SUPPORTED: "green", REFUTED: "orange"}
+REFRESH_SECONDS = 3
 MARKS = claim_page.MARKS | {collection_pages.NOT_RUN: "·"}
 
 
-def show() -> None:
-    """The whole page."""
+def page() -> None:
     page_heading("Claims", "Which lessons hold, and how sure is that?")
-    where = app_paths().experiments or registry.default_claims_folder()
-    seen = _written(where)
+    folder = app_paths().experiments or registry.default_claims_folder()
+    stamp = _change_stamp(folder)
     try:
-        entries = registry.load_claims(where)
+        entries = registry.load_claims(folder)
     except RequestError as error:
         st.error(escape_markdown(error))
-        _watch(where, seen)
-        show_empty_state("This says what is wrong with the claims:", _claims("check"))
+        _watch(folder, stamp)
+        show_empty_state("This says what is wrong with the claims:", _claims_command("check"))
         return
-    found, broken = _read(entries)
+    records, broken = _read_records(entries)
     for line in broken:
         st.warning(escape_markdown(line))
-    adjusted = collection_pages.verdicts_by_claim(found)
+    adjusted = collection_pages.verdicts_by_claim(records)
     collections = collection_pages.group_by_collection(entries)
-    of = {entry.name: entry.claim.collection for entry in entries}
-    first = of.get(st.query_params.get("claim", ""), next(iter(collections)))  # a link to a claim suffices
-    chosen = url_control(
+    collection_of = {entry.name: entry.claim.collection for entry in entries}
+    # a link to a claim need not name its collection
+    first = collection_of.get(st.query_params.get("claim", ""), next(iter(collections)))
+    chosen: str | None = url_control(
         st.segmented_control, "Collection", list(collections), default=first, required=True,
-        key="collection", format_func=str.capitalize, label_visibility="collapsed", on_change=_all_of_it,
+        key="collection", format_func=str.capitalize, label_visibility="collapsed", on_change=_forget_claim,
     )  # fmt: skip
     shown = collections[chosen or first]
     verdicts = {
         entry.name: adjusted[entry.name].verdict if entry.name in adjusted else collection_pages.NOT_RUN
         for entry in shown
     }
-    kept = _filter(verdicts)
-    offered = {e.name: f"{e.name} · {e.claim.question}" for e in shown if verdicts[e.name] in kept}
-    one = select_from_url("One of them", offered, "claim", None)
-    if not offered:
+    kept = _choose_verdicts(verdicts)
+    names = {e.name: f"{e.name} · {e.claim.question}" for e in shown if verdicts[e.name] in kept}
+    selected = select_from_url("One of them", names, "claim", None)
+    if not names:
         st.info("No claim of this collection has this verdict: choose another.")
     for entry in shown:
-        if entry.name in offered and one in (None, entry.name):
-            _claim(entry, found.get(entry.name), verdicts[entry.name])
+        if entry.name in names and selected in (None, entry.name):
+            _show_claim(entry, records.get(entry.name), verdicts[entry.name])
     st.caption("Verdicts are those among all claims of a collection (Holm-adjusted). This runs all of them:")
-    show_command(_claims("run", "--collection", chosen or first))
-    _watch(where, seen)
+    show_command(_claims_command("run", "--collection", chosen or first))
+    _watch(folder, stamp)
 
 
-def _read(entries: Sequence[ClaimFile]) -> tuple[dict[str, ClaimRecord], list[str]]:
+def _read_records(entries: Sequence[ClaimFile]) -> tuple[dict[str, ClaimRecord], list[str]]:
     """The records by claim, and a line for each that cannot be read."""
-    found, broken = {}, []
+    records, broken = {}, []
     for entry in entries:
         try:
             record = claim_record.read_record(entry.folder)
             if record is not None:
-                found[entry.name] = record
+                records[entry.name] = record
         except RequestError as error:
             broken.append(str(error))
-    return found, broken
+    return records, broken
 
 
-def _filter(verdicts: Mapping[str, str]) -> list[str]:
-    """The verdicts to show: all, until some are chosen. The same are offered in every collection."""
+def _choose_verdicts(verdicts: Mapping[str, str]) -> list[str]:
+    """The verdicts to show: all, until some are chosen. Every collection offers the same ones."""
     counts = Counter(verdicts.values())
     st.markdown(" · ".join(f"**{count}** {escape_markdown(verdict)}" for verdict, count in counts.items()))
     chosen = url_control(
@@ -98,91 +98,91 @@ def _filter(verdicts: Mapping[str, str]) -> list[str]:
     return list(chosen) or list(counts)
 
 
-def _all_of_it() -> None:
-    """Another collection is shown whole: the one claim chosen is of the other."""
+def _forget_claim() -> None:
+    """Another collection is shown whole: the chosen claim belongs to the one before."""
     st.session_state.pop("claim.choice", None)
     if "claim" in st.query_params:
         del st.query_params["claim"]
 
 
-def _claim(entry: ClaimFile, record: ClaimRecord | None, verdict: str) -> None:
-    """A card: question, verdict, statement and command; its picture beside them; its numbers below."""
-    colour = COLOURS.get(verdict, "gray")
+def _show_claim(entry: ClaimFile, record: ClaimRecord | None, verdict: str) -> None:
+    """A card: question, verdict, statement and command; its figure beside them; its numbers below."""
     with st.container(border=True, key=f"claim.{entry.name}"), show_errors():
-        words, picture = st.columns([1, 1.3], gap="medium")
-        with words:
+        left, right = st.columns([1, 1.3], gap="medium")
+        with left:
             section_heading(escape_markdown(entry.claim.question))
-            st.badge(f"{MARKS.get(verdict, '?')} {escape_markdown(verdict)}", color=colour)
+            st.badge(
+                f"{MARKS.get(verdict, '?')} {escape_markdown(verdict)}", color=COLOURS.get(verdict, "gray")
+            )
             st.markdown(escape_markdown(entry.claim.statement))
             st.caption(escape_markdown(entry.claim.source))
             if record is None:
                 st.markdown("It has not been run yet. This runs it and says what came of it:")
-            show_command(_command(entry, record))
-        with picture:
-            _picture(entry, record)
+            show_command(_run_command(entry, record))
+        with right:
+            _show_figure(entry, record)
         if record is not None:
             with st.expander("Numbers, scale and settings"):
-                _numbers(record)
+                _show_numbers(record)
 
 
-def _command(entry: ClaimFile, record: ClaimRecord | None) -> str:
-    """What runs the claim as it was run; the folder is said where it is not the usual one."""
+def _run_command(entry: ClaimFile, record: ClaimRecord | None) -> str:
+    """The command that runs the claim with the profile of its record."""
     profile = [] if record is None else ["--profile", record.profile]
-    return _claims("run", entry.name, *profile)
+    return _claims_command("run", entry.name, *profile)
 
 
-def _claims(*words: str) -> str:
-    """A command about these claims."""
-    where = [] if app_paths().experiments is None else ["--experiments", str(app_paths().experiments)]
-    return trainlab_command_line("claims", *words, *where)
+def _claims_command(*arguments: str) -> str:
+    """A command on these claims; it names their folder where that is not the default."""
+    folder = [] if app_paths().experiments is None else ["--experiments", str(app_paths().experiments)]
+    return trainlab_command_line("claims", *arguments, *folder)
 
 
-def _picture(entry: ClaimFile, record: ClaimRecord | None) -> None:
+def _show_figure(entry: ClaimFile, record: ClaimRecord | None) -> None:
     path = entry.folder / claim_page.FIGURE_FILE
     if record is not None and (svg := read_svg(path)) is not None:
-        drawn = themed_svg(svg)
-        st.image(drawn, width="stretch", alt=entry.claim.question)
+        st.image(themed_svg(svg), width="stretch", alt=entry.claim.question)
     else:
         st.caption("No picture yet.")
 
 
-def _numbers(record: ClaimRecord) -> None:
-    """Of each expectation what was seen, of each arm what came of it; how, and on what."""
-    _said(f"**{record.verdict.capitalize()}** by itself ({claim_page.certainty_text(record)}).")
-    _said(claim_page.expectations_table(record))
+def _show_numbers(record: ClaimRecord) -> None:
+    """What was observed for each expectation and each arm; scale, differences and provenance."""
+    _show_markdown(f"**{record.verdict.capitalize()}** by itself ({claim_page.certainty_text(record)}).")
+    _show_markdown(claim_page.expectations_table(record))
     if record.grid is not None:
-        _said(claim_page.grid_table(record))
+        _show_markdown(claim_page.grid_table(record))
     elif record.arms:
-        _said(claim_page.arms_table(record))
+        _show_markdown(claim_page.arms_table(record))
     if record.tuned:
-        _said(claim_page.tuning_table(record))
-    _said(
+        _show_markdown(claim_page.tuning_table(record))
+    _show_markdown(
         f"**Scale.** {record.scale}\n\n**How this differs from the source.** {record.differs}"
         f"\n\n**Try.** {record.suggestion}"
     )
     st.caption(escape_markdown(claim_page.provenance(record)))
 
 
-def _said(markdown: str) -> None:
-    """Markdown of a record, of whoever has written it: with no picture, which a browser would fetch."""
+def _show_markdown(markdown: str) -> None:
+    """Markdown of a record from anyone: without images, which a browser would fetch."""
     st.markdown(markdown.replace("![", "!\\["))
 
 
-@auto_refresh(SECONDS)
-def _watch(where: Path, seen: list[tuple[str, int]]) -> None:
-    """Draws the page anew where a claim was run."""
-    if _written(where) != seen:
+@auto_refresh(REFRESH_SECONDS)
+def _watch(folder: Path, stamp: list[tuple[str, int]]) -> None:
+    """Runs the page again when a claim has been run."""
+    if _change_stamp(folder) != stamp:
         st.rerun()
 
 
-def _written(where: Path) -> list[tuple[str, int]]:
+def _change_stamp(folder: Path) -> list[tuple[str, int]]:
     """What changes when a claim is written, run or drawn."""
     paths = [
         path
         for pattern in (registry.CLAIM_FILE_NAME, claim_record.RESULT_FILE)
-        for path in where.glob(f"*/{pattern}")
+        for path in folder.glob(f"*/{pattern}")
     ]
     return sorted((str(path), path.stat().st_mtime_ns) for path in paths if path.exists())
 
 
-show()
+page()

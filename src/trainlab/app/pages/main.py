@@ -28,17 +28,17 @@ def pages() -> list[st.Page]:
 
 
 def main() -> None:
-    """Shows the page of the address; `/` goes to the first."""
+    """Shows the page of the address; `/` leads to the first."""
     all_pages = pages()
 
     def start() -> None:
-        asked = {name: st.query_params.get_all(name) for name in st.query_params}
-        st.switch_page(all_pages[0], query_params=asked)
+        query = {name: st.query_params.get_all(name) for name in st.query_params}
+        st.switch_page(all_pages[0], query_params=query)
 
     home = st.Page(start, title="trainlab", default=True, visibility="hidden")
     chosen = st.navigation([home, *all_pages], position="top")
-    named = "trainlab" if chosen is home else f"{chosen.title} · trainlab"
-    st.set_page_config(page_title=named, page_icon=str(APP / "mark.svg"), layout="wide")
+    title = "trainlab" if chosen is home else f"{chosen.title} · trainlab"
+    st.set_page_config(page_title=title, page_icon=str(APP / "mark.svg"), layout="wide")
     st.html(f"<style>{(APP / 'style.css').read_text(encoding='utf-8')}\n{theme.chart_css()}</style>")
     st.logo(APP / "mark.svg", size="large")
     with show_errors():
