@@ -16,11 +16,11 @@ from trainlab.runs.run_folder import missing_artifacts, rerun_hint
         (False, "both", [], ["last.ckpt", "best.ckpt"]),
     ],
 )
-def test_what_a_run_lacks(tmp_path, signals, checkpoint, kept, missing):
+def test_what_a_run_lacks(settings, tmp_path, signals, checkpoint, kept, missing):
     for name in kept:
         path = tmp_path / name
         path.parent.mkdir(exist_ok=True)
         path.touch()
-    assert missing_artifacts({"signals": signals, "checkpoint": checkpoint}, tmp_path) == missing
+    assert missing_artifacts(settings().replace(signals=signals, checkpoint=checkpoint), tmp_path) == missing
     said = rerun_hint(missing)
     assert "sweep.rerun=true" in said and all(name in said for name in missing)

@@ -2,9 +2,8 @@
 device."""
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any
 
 import torch
 from torch import nn
@@ -31,7 +30,7 @@ from trainlab.settings import Settings
 
 MODEL_ARGUMENTS = ("in_shape_CHW", "num_classes", "activation", "norm_layer", "pool")
 
-_CALLS: tuple[tuple[Part, tuple[Any, ...], Mapping[str, Any]], ...] = (
+_CALLS: tuple[tuple[Part, tuple[object, ...], Mapping[str, object]], ...] = (
     (MODEL, (), dict.fromkeys(MODEL_ARGUMENTS)),
     (ACTIVATION, (), {}),
     (POOL, (), {}),
@@ -73,7 +72,7 @@ def validate_calls(settings: Settings) -> None:
             raise RequestError(f"{named}: {root_cause_message(error)}{expected_call(part.name)}") from error
 
 
-def _call_signature(built: Any) -> inspect.Signature:
+def _call_signature(built: Callable[..., object]) -> inspect.Signature:
     """The signature of a callable; one that takes everything where it is written in C, and has none.
 
     Raises TypeError where a partial's own keywords do not fit.
@@ -86,9 +85,7 @@ def _call_signature(built: Any) -> inspect.Signature:
             raise TypeError(f"{inspect.signature(built.func)} does not take {keys}") from error
     except TypeError:
         pass
-    anything = [(name, getattr(inspect.Parameter, f"VAR_{kind}")) for name, kind in
-                (("args", "POSITIONAL"), ("kwargs", "KEYWORD"))]  # fmt: skip
-    return inspect.Signature([inspect.Parameter(name, kind) for name, kind in anything])
+    return inspect.signature(lambda *args, **kwargs: None)
 
 
 def validate_build(settings: Settings, networks: MetaNetworks | None = None) -> None:

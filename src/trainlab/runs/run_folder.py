@@ -6,7 +6,6 @@ import shutil
 from collections.abc import Generator, Iterable, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import Any
 
 import polars as pl
 import yaml
@@ -17,7 +16,7 @@ from trainlab.runs.frozen_settings import SETTINGS_FILE, read_settings, settings
 from trainlab.runs.locks import LockHeldError, hold_lock, is_lock_held
 from trainlab.runs.result import DONE_STATUSES, RESULT_FILE, CorruptRunError, Result, read_result
 from trainlab.runs.safe_files import write_atomically
-from trainlab.settings import RunSettings
+from trainlab.settings import RunSettings, Settings
 
 LOCK_FILE = ".lock"
 _TABLES = (tables_on_disk.METRICS, tables_on_disk.SIGNALS, tables_on_disk.CONFUSION)
@@ -304,13 +303,13 @@ RERUN_OVERRIDE = "sweep.rerun=true"
 _WANTED_CHECKPOINTS = {"last": ("last",), "best": ("best",), "both": ("last", "best"), "none": ()}
 
 
-def missing_artifacts(settings: Mapping[str, Any], folder: Path) -> list[str]:
-    """What these settings ask a run to keep that its folder does not hold: signals, last.ckpt, best.ckpt."""
+def missing_artifacts(settings: Settings, folder: Path) -> list[str]:
+    """What a run of these settings keeps, and its folder does not hold: signals, last.ckpt, best.ckpt."""
     missing: list[str] = []
     tables = (tables_on_disk.SIGNALS.parquet(folder), tables_on_disk.SIGNALS.lines(folder))
-    if settings["signals"] is not False and not any(path.exists() for path in tables):
+    if settings.signals is not False and not any(path.exists() for path in tables):
         missing.append("signals")
-    for name in _WANTED_CHECKPOINTS[settings["checkpoint"]]:
+    for name in _WANTED_CHECKPOINTS[settings.checkpoint]:
         if not (folder / "checkpoints" / f"{name}.ckpt").exists():
             missing.append(f"{name}.ckpt")
     return missing

@@ -2,7 +2,6 @@
 
 import math
 from dataclasses import dataclass
-from typing import Any
 
 import lightning as L
 import torch
@@ -45,7 +44,7 @@ class _LossCollector(Logger):
     def version(self) -> str:
         return ""
 
-    def log_hyperparams(self, params: Any, *args: Any, **kwargs: Any) -> None: ...
+    def log_hyperparams(self, params: object, *args: object, **kwargs: object) -> None: ...
 
     def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None: ...
 

@@ -1,7 +1,5 @@
 """What a single run shows its user while it trains: a progress bar, and one line an epoch."""
 
-from typing import Any
-
 import lightning as L
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
@@ -38,7 +36,7 @@ class EpochProgress(L.Callback):
         self.progress.start()
 
     def on_train_batch_end(
-        self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
+        self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: object, batch: object, batch_idx: int
     ) -> None:
         """A look at the bar costs more than a small net's step: every tenth one is enough."""
         if batch_idx % 10 == 0:

@@ -11,8 +11,8 @@ Legend: N images, D features, K classes."""
 import hashlib
 import json
 import logging
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -23,6 +23,7 @@ from trainlab.data import ImageData
 from trainlab.data.images import Split
 from trainlab.instantiate import instantiate
 from trainlab.instantiate.parts import NORMALIZATION
+from trainlab.json_types import Json
 from trainlab.runs import json_nonfinite
 from trainlab.runs.safe_files import write_atomically
 from trainlab.settings import Settings
@@ -60,7 +61,7 @@ SPLIT_SETTINGS = (
 )
 
 
-def load_or_fit_reference(settings: Settings, images: ImageData) -> dict[str, Any] | None:
+def load_or_fit_reference(settings: Settings, images: ImageData) -> dict[str, Json] | None:
     """The reference of a run's data, from the cache where it is; None, and a warning, where it cannot be
     had."""
     path = _cache_path(settings, images)
@@ -79,7 +80,7 @@ def load_or_fit_reference(settings: Settings, images: ImageData) -> dict[str, An
     return found
 
 
-def _read_cached(path: Path) -> dict[str, Any] | None:
+def _read_cached(path: Path) -> dict[str, Json] | None:
     try:
         known = json_nonfinite.loads(path.read_bytes())
     except (OSError, ValueError):
@@ -99,7 +100,7 @@ def _cache_path(settings: Settings, images: ImageData) -> Path:
 
 
 @torch.no_grad()
-def fit_reference(settings: Settings, images: ImageData) -> dict[str, Any]:
+def fit_reference(settings: Settings, images: ImageData) -> dict[str, Json]:
     """Fits and tests the models.
 
     accuracy: the linear model's, on test images. best_accuracy, permuted_accuracy: the better model's on
@@ -165,7 +166,7 @@ def _gaussian_kernel(a_ND: Tensor, b_MD: Tensor) -> Tensor:
 class _KernelRidge:
     """Ridge regression in its dual form, on centred one-hot labels: f(x) = k(x, X) (K + λ)⁻¹ (Y − ȳ) + ȳ."""
 
-    def __init__(self, kernel: Any, x_ND: Tensor) -> None:
+    def __init__(self, kernel: Callable[[Tensor, Tensor], Tensor], x_ND: Tensor) -> None:
         self.kernel, self.x_ND = kernel, x_ND
         kernel_NN = kernel(x_ND, x_ND)
         ridge = RIDGE * kernel_NN.diagonal().mean().clamp(min=1e-12)
@@ -180,7 +181,7 @@ class _KernelRidge:
         return float((answers_M == y_M).double().mean())
 
 
-def _rarest_class(images: ImageData) -> dict[str, Any]:
+def _rarest_class(images: ImageData) -> dict[str, Json]:
     counts_K = np.bincount(images.train.labels_N, minlength=images.num_classes)
     rarest = int(counts_K.argmin())
     share = float(counts_K[rarest] / counts_K.sum())

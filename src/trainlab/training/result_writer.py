@@ -1,4 +1,4 @@
-"""The result of a run, written last: finished, diverged, interrupted or failed, each with what is known."""
+"""The result of a run, written last: finished, diverged, interrupted or failed."""
 
 import logging
 import platform
@@ -6,7 +6,6 @@ import traceback
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any
 
 import lightning as L
 import torch
@@ -15,11 +14,12 @@ from lightning.pytorch.utilities.exceptions import SIGTERMException
 from trainlab.cores import available_cores
 from trainlab.data import ImageData
 from trainlab.diagnosis.run_diagnosis import diagnose_at_end
+from trainlab.json_types import JsonObject
 from trainlab.runs import Result, RunFolder, Verdict
 from trainlab.runs.provenance import code_state, processor_name, versions
 from trainlab.runs.result import DONE_STATUSES
 from trainlab.settings import RunSettings
-from trainlab.training.classifier import Classifier
+from trainlab.training.classifier import Classifier, Divergence
 from trainlab.training.interruption import Interruption
 from trainlab.training.lightning_internals import is_rank_zero
 from trainlab.training.pruning import Pruned, Pruning
@@ -132,26 +132,36 @@ class ResultWriter:
             status="diverged" if classifier.diverged else "finished",
             metrics=metrics,
             verdict=self._verdict(confusion_KK, classifier.diverged),
-            stopped=classifier.diverged,
+            stopped=_describe_divergence(classifier.diverged),
             epochs=round(trainer.global_step / max(1, trainer.num_training_batches), 4),
             steps=trainer.global_step,
         )
 
-    def _verdict(self, confusion_KK: list[list[int]] | None, diverged: Mapping[str, Any] | None) -> Verdict:
+    def _verdict(self, confusion_KK: list[list[int]] | None, diverged: Divergence | None) -> Verdict:
         """Learned or not, and why not; by the process that has the record."""
         if not is_rank_zero():
             return Verdict()
         step = diverged["step"] if diverged else None
-        known = load_or_fit_reference(self.settings, self._images) if self._images is not None else None
-        diagnosis = diagnose_at_end(self.folder, self.settings, confusion_KK, step, known)
-        return diagnosis.to_verdict(known)
+        reference = load_or_fit_reference(self.settings, self._images) if self._images is not None else None
+        diagnosis = diagnose_at_end(self.folder, self.settings, confusion_KK, step, reference)
+        return diagnosis.to_verdict(reference)
 
     def _drop_unwanted_checkpoint(self) -> None:
         """`checkpoint=best` needed the last one only to go on from."""
         if self.settings.checkpoint == "best":
             (self.folder.checkpoints / "last.ckpt").unlink(missing_ok=True)
 
-    def _write(self, status: str, **known: Any) -> Result:
+    def _write(
+        self,
+        status: str,
+        *,
+        metrics: Mapping[str, float] | None = None,
+        verdict: Verdict | None = None,
+        stopped: JsonObject | None = None,
+        error: JsonObject | None = None,
+        epochs: float | None = None,
+        steps: int | None = None,
+    ) -> Result:
         with self._interruption.deferred_while_writing():
             if self._record is not None:
                 self._record.metrics.close()
@@ -169,7 +179,12 @@ class ResultWriter:
                 started=self.elapsed.started,
                 finished=self.elapsed.finished,
                 warnings=tuple(self._warnings),
-                **known,
+                metrics=metrics or {},
+                verdict=verdict or Verdict(),
+                stopped=stopped,
+                error=error,
+                epochs=epochs,
+                steps=steps,
             )
             if is_rank_zero():
                 self.folder.finish(result)
@@ -181,7 +196,11 @@ def _count_parameters(classifier: Classifier | None) -> int | None:
     return sum(p.numel() for p in classifier.model.parameters()) if classifier else None
 
 
-def _describe_machine(settings: RunSettings, classifier: Classifier | None) -> dict[str, Any]:
+def _describe_divergence(diverged: Divergence | None) -> JsonObject | None:
+    return None if diverged is None else {"step": diverged["step"], "quantity": diverged["quantity"]}
+
+
+def _describe_machine(settings: RunSettings, classifier: Classifier | None) -> JsonObject:
     device = classifier.device if classifier else torch.device("cpu")
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.machine()
     return {
@@ -194,7 +213,7 @@ def _describe_machine(settings: RunSettings, classifier: Classifier | None) -> d
     }
 
 
-def _describe_error(error: BaseException) -> dict[str, Any]:
+def _describe_error(error: BaseException) -> JsonObject:
     frames = traceback.extract_tb(error.__traceback__)[-5:]
     return {
         "type": type(error).__name__,

@@ -5,10 +5,11 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
 
 from trainlab.build.networks import MetaNetworks, build_network
 from trainlab.errors import RequestError
@@ -162,11 +163,13 @@ def _other_run_checkpoint(settings: RunSettings, named: str) -> Path:
     return path
 
 
-def _shapes(state: Mapping[str, Any], prefix: str = "") -> dict[str, tuple[int, ...]]:
+def _shapes(state: Mapping[str, Tensor], prefix: str = "") -> dict[str, tuple[int, ...]]:
     return {k.removeprefix(prefix): tuple(v.shape) for k, v in state.items() if k.startswith(prefix)}
 
 
-def _check_shapes_match(named: str, there: Mapping[str, tuple], here: Mapping[str, tuple]) -> None:
+def _check_shapes_match(
+    named: str, there: Mapping[str, tuple[int, ...]], here: Mapping[str, tuple[int, ...]]
+) -> None:
     """The same tensors in both networks."""
     for name in dict.fromkeys([*here, *there]):
         if here.get(name) != there.get(name):
@@ -196,7 +199,7 @@ def _check_position(settings: RunSettings, named: str, checkpoint: CheckpointDic
         )
 
 
-def _advance_schedule(schedule: Any, steps: int) -> None:
+def _advance_schedule(schedule: LRScheduler | None, steps: int) -> None:
     """The schedule as it stands after so many steps."""
     if schedule is None:
         return
@@ -206,7 +209,7 @@ def _advance_schedule(schedule: Any, steps: int) -> None:
             schedule.step()
 
 
-def _optimizer_state_fits(state: Mapping[Any, Any], classifier: Classifier, optimizer: Any) -> bool:
+def _optimizer_state_fits(state: Mapping[int, object], classifier: Classifier, optimizer: Optimizer) -> bool:
     """Whether an optimizer's memory is what ours would keep of parameters of these shapes."""
     parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     if not state:

@@ -5,7 +5,6 @@ import math
 from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import lightning as L
 import torch
@@ -166,14 +165,14 @@ def _signal_callbacks(settings: RunSettings, folder: RunFolder, pruning: Pruning
 def _checkpoint_callbacks(settings: RunSettings, folder: RunFolder) -> list[Callback]:
     """`last.ckpt` is kept while the run goes, to go on from; `best.ckpt` where it was asked for."""
     wanted = settings.checkpoint
-    every_epoch: dict[str, Any] = {
-        "dirpath": folder.checkpoints, "enable_version_counter": False, "save_on_train_epoch_end": True
-    }  # fmt: skip
+    every_epoch = partial(
+        Checkpoint, dirpath=folder.checkpoints, enable_version_counter=False, save_on_train_epoch_end=True
+    )
     callbacks: list[Callback] = []
     if wanted != "none":
-        callbacks.append(Checkpoint(filename="last", save_top_k=1, monitor=None, **every_epoch))
+        callbacks.append(every_epoch(filename="last", save_top_k=1, monitor=None))
     if wanted in ("best", "both"):
-        callbacks.append(Checkpoint(filename="best", monitor="val/acc", mode="max", **every_epoch))
+        callbacks.append(every_epoch(filename="best", monitor="val/acc", mode="max"))
     return callbacks
 
 

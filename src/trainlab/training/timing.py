@@ -2,7 +2,6 @@
 
 import time
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 import lightning as L
 
@@ -15,7 +14,7 @@ class Elapsed(L.Callback):
         self.begin()
 
     def begin(self) -> None:
-        """The clock goes: a monotonic one, beside the date that people read."""
+        """Starts a monotonic clock, and notes the date beside it."""
         self._since, self._date = time.monotonic(), datetime.now(UTC)
 
     @property
@@ -30,7 +29,7 @@ class Elapsed(L.Callback):
 
     @property
     def finished(self) -> str:
-        """Now (ISO 8601, UTC); never before it can be, where the clock has been set back meanwhile."""
+        """Now (ISO 8601, UTC), and not before start plus duration, should the clock have been set back."""
         possible = self._date + timedelta(seconds=self._of_this_attempt)
         return max(possible, datetime.now(UTC)).isoformat(timespec="seconds")
 
@@ -38,11 +37,11 @@ class Elapsed(L.Callback):
     def _of_this_attempt(self) -> float:
         return time.monotonic() - self._since
 
-    def state_dict(self) -> dict[str, Any]:
+    def state_dict(self) -> dict[str, float]:
         """In every checkpoint."""
         return {"seconds": self.seconds}
 
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+    def load_state_dict(self, state_dict: dict[str, float]) -> None:
         """Of the attempt that this one continues."""
         self._before = float(state_dict["seconds"])
 
@@ -62,52 +61,52 @@ class Throughput(L.Callback):
     @property
     def samples_per_second(self) -> float | None:
         """Training samples per second over the whole run, all attempts; None before any were counted."""
-        seconds, steps = self._going()
+        seconds, steps = self._since_start()
         seconds, steps = self.seconds + seconds, self.steps + steps
         return steps * self.batch_size / seconds if steps else None
 
-    def state_dict(self) -> dict[str, Any]:
+    def state_dict(self) -> dict[str, float]:
         """In every checkpoint: what has been counted, the epoch that is going on included."""
-        seconds, steps = self._going()
+        seconds, steps = self._since_start()
         return {"seconds": self.seconds + seconds, "steps": self.steps + steps}
 
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+    def load_state_dict(self, state_dict: dict[str, float]) -> None:
         """A run that goes on counts all its attempts."""
         self.seconds, self.steps = float(state_dict["seconds"]), int(state_dict["steps"])
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """The clock goes, also where a run is resumed in mid-epoch and none begins."""
+        """Starts the clock, also where a run is resumed in mid-epoch and no epoch begins."""
         self.on_train_epoch_start(trainer, pl_module)
 
     def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """The clock goes."""
+        """Starts the clock."""
         self._trainer, self._step = trainer, trainer.global_step
         self._since = time.perf_counter()
 
     def on_validation_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """The clock stops; validation runs inside Lightning's training epoch."""
+        """Stops the clock; validation runs inside Lightning's training epoch."""
         self._stop()
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """The clock stops, where no validation has stopped it."""
+        """Stops the clock, where no validation has stopped it."""
         self._stop()
 
     def on_exception(
         self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException
     ) -> None:
-        """The clock stops: what comes now is no training."""
+        """Stops the clock: the rest is no training."""
         self._stop()
 
     def _stop(self) -> None:
         if self._since is not None:
-            seconds, steps = self._going()
+            seconds, steps = self._since_start()
             self.epoch_samples_per_second = steps * self.batch_size / seconds
             self.seconds += seconds
             self.steps += steps
             self._since = None
 
-    def _going(self) -> tuple[float, int]:
-        """Seconds and steps since the clock was started; none where it stands still."""
+    def _since_start(self) -> tuple[float, int]:
+        """Seconds and steps since the clock was started; zero while it is stopped."""
         if self._since is None or self._trainer is None:
             return 0.0, 0
         return time.perf_counter() - self._since, self._trainer.global_step - self._step

@@ -5,20 +5,24 @@ nothing to track with. Trackers repeat what is recorded; none of them decides wh
 tracker raises is a warning in the record."""
 
 import logging
+from argparse import Namespace
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
+from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.loggers import CSVLogger, Logger, WandbLogger
 from lightning.pytorch.utilities import rank_zero_only
+from torch import Tensor, nn
 
 from trainlab.errors import RequestError, error_with_type
 from trainlab.instantiate.renamed import current_name
+from trainlab.json_types import Json
 from trainlab.runs import RunFolder, read_metrics
 from trainlab.runs.identity import run_name
+from trainlab.section import Component
 from trainlab.settings import RunSettings
 from trainlab.training import wandb_connection
 from trainlab.training.lightning_internals import is_rank_zero
@@ -46,7 +50,7 @@ class RunContext:
     name: str
     group: str | None
     tags: list[str] = field(default_factory=list)
-    config: dict[str, Any] = field(default_factory=dict)
+    config: dict[str, Json] = field(default_factory=dict)
     resumes: bool = False
     warn: Callable[[str], None] = log.warning
 
@@ -66,19 +70,19 @@ def run_context(
     return RunContext(folder, settings.run_id, name, settings.group, tags, config, resumes, warn)
 
 
-def check_tracker(node: Mapping[str, Any]) -> None:
+def check_tracker(node: Component) -> None:
     """Refuses a tracker that is not installed, or a W&B mode that there is not, before there is a run.
 
     Raises:
         RequestError: with what brings it.
     """
-    target = current_name(str(node.get("_target_")))
+    target = current_name(str(node.target))
     if target in REQUIRED_PACKAGES:
         packages, brought_by = REQUIRED_PACKAGES[target]
         if not any(find_spec(package) for package in packages):
             name = target.rpartition(".")[2].removesuffix("_logger")
             raise RequestError(f"logger={name}: not installed; pip install '{brought_by}'")
-    mode = node.get("mode")
+    mode = node.arguments.get("mode")
     if target.endswith(".wandb_logger") and mode is not None and mode not in wandb_connection.MODES:
         raise RequestError(f"logger.mode={mode}: expected online, offline or disabled")
 
@@ -95,16 +99,14 @@ class RecordLogger(Logger):
 
     @property
     def name(self) -> str:
-        """The record has one name."""
         return "record"
 
     @property
     def version(self) -> str:
-        """The run's id."""
         return self.folder.path.name
 
     @rank_zero_only
-    def log_hyperparams(self, params: Any, *args: Any, **kwargs: Any) -> None:
+    def log_hyperparams(self, params: dict[str, object] | Namespace, *args: object, **kwargs: object) -> None:
         """Nothing to do: config.yaml holds the settings."""
 
     @rank_zero_only
@@ -122,7 +124,7 @@ class RecordLogger(Logger):
 
     @rank_zero_only
     def finalize(self, status: str) -> None:
-        """Closed by `record.py` when the run ends; Lightning calls this after each of fit and test."""
+        """Closed by the result writer when the run ends; Lightning calls this after each of fit and test."""
 
 
 class FaultTolerantLogger(Logger):
@@ -136,7 +138,6 @@ class FaultTolerantLogger(Logger):
 
     @property
     def name(self) -> str | None:
-        """The tracker's."""
         return type(self.inner).__name__.removesuffix("Logger").removeprefix("Managed")
 
     @property
@@ -144,25 +145,23 @@ class FaultTolerantLogger(Logger):
         """Its run folder says which run this is."""
         return None
 
-    def log_metrics(self, metrics: dict[str, Any], step: int | None = None) -> None:
-        """Numbers of one step."""
-        self._ask(lambda: self.inner.log_metrics(metrics, step))
+    def log_metrics(self, metrics: Mapping[str, object], step: int | None = None) -> None:
+        # histograms too: Lightning's type is narrower than what its loggers take
+        values: dict = dict(metrics)
+        self._attempt(lambda: self.inner.log_metrics(values, step))
 
-    def log_hyperparams(self, params: Any, *args: Any, **kwargs: Any) -> None:
+    def log_hyperparams(self, params: dict[str, object] | Namespace, *args: object, **kwargs: object) -> None:
         """Lightning's hyperparameters; the run's settings are the tracker's already."""
-        self._ask(lambda: self.inner.log_hyperparams(params, *args, **kwargs))
+        self._attempt(lambda: self.inner.log_hyperparams(params, *args, **kwargs))
 
-    def log_graph(self, model: Any, input_array: Any = None) -> None:
-        """The network, for trackers that draw it."""
-        self._ask(lambda: self.inner.log_graph(model, input_array))
+    def log_graph(self, model: nn.Module, input_array: Tensor | None = None) -> None:
+        self._attempt(lambda: self.inner.log_graph(model, input_array))
 
     def save(self) -> None:
-        """Writes what is waiting."""
-        self._ask(self.inner.save)
+        self._attempt(self.inner.save)
 
-    def after_save_checkpoint(self, checkpoint_callback: Any) -> None:
-        """For trackers that keep checkpoints."""
-        self._ask(lambda: self.inner.after_save_checkpoint(checkpoint_callback))
+    def after_save_checkpoint(self, checkpoint_callback: ModelCheckpoint) -> None:
+        self._attempt(lambda: self.inner.after_save_checkpoint(checkpoint_callback))
 
     def finalize(self, status: str) -> None:
         """Closed by `close`; Lightning calls this after each of fit and test."""
@@ -170,7 +169,7 @@ class FaultTolerantLogger(Logger):
     def close(self, exit_code: int) -> None:
         """Ends the tracker's run as done (0) or failed (1). Ctrl-C ends the waiting, not the run."""
         try:
-            self._ask(lambda: self._close(exit_code))
+            self._attempt(lambda: self._close(exit_code))
         except KeyboardInterrupt:
             self._warn(f"{self.name} was interrupted while it finished: it may lack the last numbers")
 
@@ -180,12 +179,12 @@ class FaultTolerantLogger(Logger):
         else:
             self.inner.finalize("success" if exit_code == 0 else "failed")
 
-    def _ask(self, call: Callable[[], Any]) -> None:
+    def _attempt(self, call: Callable[[], object]) -> None:
         if self._is_lost:
             return
         try:
             call()
-        except Exception as error:  # another's code, another's server: anything may come
+        except Exception as error:  # a tracker may raise anything
             self._is_lost = True
             self._warn(
                 f"{self.name} failed and may lack numbers; the record has all ({error_with_type(error)})"

@@ -29,15 +29,15 @@ def server_url() -> str:
 
 def mode_from_environment(warn: Callable[[str], None] = log.warning) -> str | None:
     """WANDB_MODE as W&B takes it, None where it is not set. What W&B would refuse is replaced there, too."""
-    said = os.environ.get("WANDB_MODE", "").strip()
-    if not said:
+    value = os.environ.get("WANDB_MODE", "").strip()
+    if not value:
         os.environ.pop("WANDB_MODE", None)
         return None
-    mode = said.lower()
+    mode = value.lower()
     if mode in _DISABLED_VALUES:
         mode = "disabled"
     elif mode not in MODES:
-        warn(f"WANDB_MODE={said}: expected online, offline or disabled; the run is kept offline")
+        warn(f"WANDB_MODE={value}: expected online, offline or disabled; the run is kept offline")
         mode = "offline"
     os.environ["WANDB_MODE"] = mode
     return mode
@@ -48,7 +48,7 @@ def has_api_key(warn: Callable[[str], None] = log.warning) -> bool:
     mode_from_environment(warn)
     try:
         return _has_credentials()
-    except Exception as error:  # another's files, read by another's code: whatever it is, there is no key
+    except Exception as error:  # whatever is wrong with W&B's files, there is no key
         warn(f"W&B's settings cannot be read ({error}): it stays offline")
         return False
 

@@ -5,8 +5,9 @@ import os
 import time
 import uuid
 from contextlib import suppress
-from typing import Any
+from typing import TYPE_CHECKING, Literal, TypeAlias, cast
 
+from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.loggers import Logger, WandbLogger
 from lightning.pytorch.loggers.logger import rank_zero_experiment
 
@@ -14,6 +15,11 @@ from trainlab.errors import error_with_type
 from trainlab.runs.safe_files import write_atomically
 from trainlab.training import wandb_connection
 from trainlab.training.tracking import RunContext
+
+if TYPE_CHECKING:
+    from wandb import Run
+
+Mode: TypeAlias = Literal["online", "offline", "shared"]
 
 INIT_TIMEOUT_SECONDS = 20
 """How long W&B may take to begin a run on a server that answers."""
@@ -32,11 +38,11 @@ class ManagedWandbLogger(WandbLogger):
 
     @property
     @rank_zero_experiment
-    def experiment(self) -> Any:
+    def experiment(self) -> "Run":
         """The W&B run that was made for this run and no other."""
-        return self._experiment
+        return cast("Run", self._experiment)
 
-    def after_save_checkpoint(self, checkpoint_callback: Any) -> None:
+    def after_save_checkpoint(self, checkpoint_callback: ModelCheckpoint) -> None:
         """Checkpoints stay in the run's folder."""
 
 
@@ -50,9 +56,9 @@ def wandb_logger(
         return None
     import wandb
 
-    def begin(mode: Any, wandb_id: str | None, resume: Any) -> Any:
+    def begin(mode: str, wandb_id: str | None, resume: Literal["allow", "never"] | None) -> "Run":
         return wandb.init(
-            mode=mode, project=project, entity=entity, dir=str(context.folder), name=context.name,
+            mode=cast(Mode, mode), project=project, entity=entity, dir=str(context.folder), name=context.name,
             group=context.group, tags=context.tags, config=context.config, reinit="create_new",
             id=wandb_id, resume=resume,
             settings=wandb.Settings(
