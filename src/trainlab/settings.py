@@ -9,7 +9,7 @@ Whose settings they are is part of each section (`trainlab.section`).
 import math
 from collections.abc import Collection, Mapping
 from types import NoneType
-from typing import Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import (
     AfterValidator,
@@ -19,9 +19,11 @@ from pydantic import (
     Field,
     ValidationError,
     ValidationInfo,
+    create_model,
     field_validator,
 )
 
+from trainlab.axes import AXES
 from trainlab.errors import RequestError
 from trainlab.section import Component, Section, describe_errors, union_members
 
@@ -113,7 +115,7 @@ class PathSettings(Section):
     runs: Text
 
 
-class Settings(Section):
+class _DeclaredSettings(Section):
     """One run, whole: what a worker needs besides the data."""
 
     activation: Component
@@ -138,6 +140,13 @@ class Settings(Section):
     logger: Component
     paths: PathSettings
     axes: dict[str, bool | int | float | str | None]
+
+    def component(self, axis: str) -> Component | None:
+        """What an axis names to be built, wherever it stands in its section; None where it names nothing."""
+        section = getattr(self, axis)
+        if isinstance(section, NormLayerSettings):
+            return section.layer
+        return section if isinstance(section, Component) else None
 
     @property
     def sections(self) -> dict[str, Section]:
@@ -197,6 +206,26 @@ def _with_value(section: Section, name: str, value: object) -> Section:
     if rest:
         raise KeyError(name)
     return section.replace(**{key: value})
+
+
+NOT_IN_DEFAULTS = tuple(
+    axis.name for axis in AXES if axis.is_component and axis.name not in _DeclaredSettings.model_fields
+)
+"""Axes that are declared in `trainlab.axes` alone, beside those that have been there from the beginning."""
+
+if TYPE_CHECKING:
+
+    class Settings(_DeclaredSettings):
+        """One run, whole: what a worker needs besides the data."""
+
+else:
+    Settings = create_model(
+        "Settings",
+        __base__=_DeclaredSettings,
+        __doc__=_DeclaredSettings.__doc__,
+        __module__=__name__,
+        **dict.fromkeys(NOT_IN_DEFAULTS, (Component, ...)),
+    )
 
 
 SECTIONS = frozenset(
@@ -263,7 +292,7 @@ def settings_from_json(text: str, trusted: Collection[str] = ()) -> Settings:
 
 def _completed(record: Mapping[str, Any]) -> dict[str, Any]:
     """A record with the values of settings that came after it."""
-    completed = dict(record)
+    completed = {axis: {"_target_": None} for axis in NOT_IN_DEFAULTS} | dict(record)
     for name, value in ADDED_LATER.items():
         section, _, key = name.partition(".")
         if isinstance(inner := completed.get(section), Mapping):

@@ -3,7 +3,12 @@
 from hydra.core.config_search_path import ConfigSearchPath, SearchPathQuery
 from hydra.plugins.search_path_plugin import SearchPathPlugin
 
+from trainlab.axes import AXIS
+from trainlab.config.hydra_internals import register_axes
 from trainlab.config.options import package_conf, user_conf
+from trainlab.settings import NOT_IN_DEFAULTS
+
+register_axes({axis: AXIS[axis].default for axis in NOT_IN_DEFAULTS})
 
 
 class TrainlabSearchPath(SearchPathPlugin):

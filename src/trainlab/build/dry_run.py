@@ -9,6 +9,7 @@ import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from trainlab.axes import NETWORK_WRAPPERS
 from trainlab.build.networks import MetaNetworks
 from trainlab.errors import RequestError
 from trainlab.instantiate import instantiate, root_cause_message
@@ -21,6 +22,7 @@ from trainlab.instantiate.parts import (
     NORMALIZATION,
     OPTIMIZER,
     PARTIAL_PARTS,
+    PARTS,
     POOL,
     SCHEDULER,
     Part,
@@ -40,6 +42,7 @@ _CALLS: tuple[tuple[Part, tuple[object, ...], Mapping[str, object]], ...] = (
     (OPTIMIZER, (None,), {}),
     (SCHEDULER, (None, 1), {}),
     (AUGMENT, (None, None), {}),
+    *((PARTS[axis.name], (None,), {}) for axis in NETWORK_WRAPPERS),
 )
 
 
@@ -54,7 +57,7 @@ def validate_calls(settings: Settings) -> None:
         RequestError: one that would not take them: what it says, and how it is called.
     """
     for part, args, kwargs in _CALLS:
-        node = settings.norm_layer.layer if part is NORM_LAYER else getattr(settings, part.name)
+        node = settings.component(part.name)
         built = instantiate(node, part)
         if node is None or built is None:
             continue

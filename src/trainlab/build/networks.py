@@ -6,12 +6,22 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
+from trainlab.axes import AXES, NETWORK_WRAPPERS
 from trainlab.build.seeding import seed_everything, seed_for
 from trainlab.data import ImageData
 from trainlab.data.loader import BatchLoader
 from trainlab.errors import RequestError
 from trainlab.instantiate import instantiate, root_cause_message
-from trainlab.instantiate.parts import ACTIVATION, INIT, MODEL, NORM_LAYER, NORMALIZATION, POOL, expected_call
+from trainlab.instantiate.parts import (
+    ACTIVATION,
+    INIT,
+    MODEL,
+    NORM_LAYER,
+    NORMALIZATION,
+    PARTS,
+    POOL,
+    expected_call,
+)
 from trainlab.nn.initializers import initialize
 from trainlab.nn.norm_layers import NormLayer
 from trainlab.nn.normalization import NormalizedNetwork
@@ -19,7 +29,10 @@ from trainlab.settings import Settings
 
 # Images on which LSUV measures a layer's variance (Mishkin & Matas 2016 use a training batch)
 LSUV_BATCH_SIZE = 256
-NETWORK_PARTS = (MODEL, ACTIVATION, NORM_LAYER, POOL)
+NETWORK_AXES = tuple(
+    axis.name for axis in AXES if axis.is_model_argument or axis.wraps_network or axis.name == "model"
+)
+"""What a network is made of."""
 
 
 def build_network(settings: Settings, in_shape_CHW: Sequence[int], num_classes: int) -> nn.Module:
@@ -31,7 +44,7 @@ def build_network(settings: Settings, in_shape_CHW: Sequence[int], num_classes: 
     norm_layer = settings.norm_layer
     built = instantiate(settings.model, MODEL)
     try:
-        return built(
+        network = built(
             in_shape_CHW=tuple(in_shape_CHW),
             num_classes=num_classes,
             activation=instantiate(settings.activation, ACTIVATION),
@@ -41,6 +54,10 @@ def build_network(settings: Settings, in_shape_CHW: Sequence[int], num_classes: 
     except TypeError as error:
         named = f"model={settings.axes['model']}"
         raise RequestError(f"{named}: {root_cause_message(error)}{expected_call(MODEL.name)}") from error
+    for axis in NETWORK_WRAPPERS:
+        if (wrap := instantiate(settings.component(axis.name), PARTS[axis.name])) is not None:
+            network = wrap(network)
+    return network
 
 
 class MetaNetworks:
@@ -58,7 +75,7 @@ class MetaNetworks:
         data, plain = settings.data, settings.to_plain()
         if data.image_size is None or data.num_classes is None:
             return None
-        key = json.dumps([plain[part.name] for part in NETWORK_PARTS] + [[*input_shape_CHW(settings)]])
+        key = json.dumps([plain[axis] for axis in NETWORK_AXES] + [[*input_shape_CHW(settings)]])
         key = f"{key} {data.num_classes} {settings.trusted_sections}"
         if key not in self._built:
             with torch.device("meta"):

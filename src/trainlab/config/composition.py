@@ -9,6 +9,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from trainlab.axes import AXES
 from trainlab.config.hydra_messages import one_line
 from trainlab.config.options import canonical_option, catalogue
 from trainlab.config.user_code import UserCodeDigests
@@ -17,13 +18,8 @@ from trainlab.data.dataset_sources import with_data_paths
 from trainlab.data.fingerprint import identify_dataset
 from trainlab.errors import RequestError
 from trainlab.runs.identity import USER_CODE, run_id
-from trainlab.settings import RunSettings, Settings
+from trainlab.settings import NOT_IN_DEFAULTS, RunSettings, Settings
 
-# The axes whose option names are recorded, for people; identity goes by content.
-NAMED_AXES = (
-    "activation", "init", "normalization", "norm_layer", "pool", "model", "data",
-    "augment", "optimizer", "scheduler",
-)  # fmt: skip
 # Parts of a composition that are no settings of a run; presets and debugging act through the others.
 NOT_RUN_SETTINGS = ("hydra", "sweep", "debug", "experiment")
 
@@ -65,7 +61,13 @@ def check_global_package(config: Mapping[str, Any], choices: Mapping[str, str | 
 
 def complete(values: dict[str, Any], choices: Mapping[str, str], trusted: Collection[str] = ()) -> Settings:
     """Resolved values, completed and checked: names of the options, budget, absolute paths."""
-    named = {axis: canonical_option(axis, choices[axis]) for axis in NAMED_AXES}
+    for axis in NOT_IN_DEFAULTS:
+        values.setdefault(axis, {"_target_": None})
+    named = {
+        axis.name: canonical_option(axis.name, choices.get(axis.name, axis.default))
+        for axis in AXES
+        if axis.is_named
+    }
     values["axes"] = {**named, "depth": values.get("depth")}
     trainer, data, paths = (values.get(name) for name in ("trainer", "data", "paths"))
     if isinstance(trainer, dict) and isinstance(data, dict):

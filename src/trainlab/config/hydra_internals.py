@@ -15,6 +15,7 @@ from hydra._internal.config_repository import CachingConfigRepository, IConfigRe
 from hydra._internal.defaults_list import create_defaults_list
 from hydra._internal.utils import create_config_search_path
 from hydra.core.config_loader import ConfigLoader
+from hydra.core.config_store import ConfigStore
 from hydra.core.default_element import ResultDefault
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import (
@@ -31,6 +32,16 @@ from omegaconf import DictConfig, OmegaConf
 
 VERSION_BASE = "1.3"
 """The version of Hydra whose defaults are meant."""
+
+
+OTHER_AXES = "other_axes"
+"""The entry of `conf/train.yaml` that brings the axes which that file does not list."""
+
+
+def register_axes(defaults: Mapping[str, str]) -> None:
+    """Axes and their default options, which Hydra then knows beside those of the files."""
+    node: dict[str, Any] = {"defaults": [{axis: option} for axis, option in defaults.items()]}
+    ConfigStore.instance().store(name=OTHER_AXES, node=node)
 
 
 def make_loader(folder: Path) -> ConfigLoader:

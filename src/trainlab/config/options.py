@@ -7,26 +7,11 @@ from pathlib import Path
 import yaml
 
 import trainlab
+from trainlab import axes
 from trainlab.errors import unknown_name
 
-# In the order in which people think of them; the key is the word before `=` on the command line.
-AXES = {
-    "activation": "activation function",
-    "init": "initializer of weights and biases",
-    "normalization": "input normalization",
-    "norm_layer": "normalization layer",
-    "pool": "pooling",
-    "model": "architecture",
-    "data": "data set",
-    "augment": "augmentation",
-    "optimizer": "optimizer",
-    "scheduler": "learning-rate schedule",
-    "trainer": "hardware",
-    "logger": "tracking",
-    "debug": "debugging",
-    "experiment": "preset",
-    "hydra/launcher": "where the runs of a sweep run",
-}
+AXES = {axis.name: axis.description for axis in axes.AXES}
+"""What each axis is, in a few words, by its name."""
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 from typing import Any
 
-from trainlab.runs.identity import AXES
+from trainlab.runs.identity import HASHED_AXES
 
 _NOT_USER_CODE = (
     frozenset({"trainlab", "hydra_plugins", "torch", "torchvision", "hydra"}) | sys.stdlib_module_names
@@ -34,7 +34,7 @@ class UserCodeDigests:
 
         A module counts with all modules of the user's that it imports, anywhere in it.
         """
-        targets = dict.fromkeys(target for axis in AXES for target in _targets(settings.get(axis)))
+        targets = dict.fromkeys(target for axis in HASHED_AXES for target in _targets(settings.get(axis)))
         return dict(known for target in targets if (known := self._known(target)))
 
     def _known(self, target: str) -> tuple[str, str] | None:

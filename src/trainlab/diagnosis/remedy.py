@@ -4,6 +4,7 @@ import math
 import re
 from collections.abc import Mapping
 
+from trainlab.axes import AXES
 from trainlab.diagnosis.causes.batch_statistics import FEW_IMAGES
 from trainlab.diagnosis.causes.step_size import higher_rate
 from trainlab.diagnosis.evidence import SettingsSummary
@@ -28,7 +29,8 @@ def suggest_remedy(
     Raises RequestError for a cause that does not exist.
     """
     fills = _fills(setup, lr_factor, steps_factor or 2.0)
-    for template in find_cause(name).remedies:
+    of_axes = [f"{axis.name}={axis.remedies[name]}" for axis in AXES if name in axis.remedies]
+    for template in (*find_cause(name).remedies, *of_axes):
         overrides = [filled for part in template.split() if (filled := _fill(part, fills))]
         kept = [override for override in overrides if _changes(override, setup)]
         if kept:

@@ -1,7 +1,7 @@
 """A run's identity: a short hash of the settings that decide its result.
 
-What is hashed is listed here by name. Where an axis is concerned its whole content counts, so that an alias
-is the same run as what it stands for, and a user's own key is never overlooked.
+What is hashed is listed here by name, axes in `trainlab.axes`. Of an axis its whole content counts, so that
+an alias is the same run as what it stands for, and a user's own key is never overlooked.
 """
 
 import hashlib
@@ -10,20 +10,10 @@ import math
 from collections.abc import Mapping
 from pathlib import Path
 
+from trainlab.axes import AXES
 from trainlab.errors import RequestError
 
-AXES = (
-    "activation",
-    "init",
-    "normalization",
-    "norm_layer",
-    "pool",
-    "model",
-    "data",
-    "augment",
-    "optimizer",
-    "scheduler",
-)
+HASHED_AXES = tuple(axis.name for axis in AXES if axis.is_hashed)
 HASHED_VALUES = ("seed", "width", "depth", "early_stop")
 HASHED_TRAINER = ("max_epochs", "max_steps", "precision", "gradient_clip", "val_every_epochs")
 
@@ -71,7 +61,7 @@ def hashed_settings(settings: Mapping) -> dict:
     everything that is null or empty. `resume` is judged in `run_id`, which knows the run's own name.
     """
     trainer = settings.get("trainer") or {}
-    chosen: dict = {axis: settings.get(axis) for axis in AXES}
+    chosen: dict = {axis: settings.get(axis) for axis in HASHED_AXES}
     chosen |= {name: settings.get(name) for name in HASHED_VALUES}
     chosen["trainer"] = {name: trainer.get(name) for name in HASHED_TRAINER}
     chosen["trainer"]["devices"] = _count_devices(trainer.get("devices"))

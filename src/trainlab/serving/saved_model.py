@@ -12,23 +12,18 @@ from typing import TypedDict
 import torch
 from torch import Tensor, nn
 
+from trainlab.axes import AXES
 from trainlab.build import networks
 from trainlab.errors import RequestError, describe_value
 from trainlab.instantiate import allowing, check_node
-from trainlab.instantiate.parts import ACTIVATION, MODEL, NORM_LAYER, NORMALIZATION, POOL
+from trainlab.instantiate.parts import PARTS
 from trainlab.json_types import Json
 from trainlab.runs.run_folder import checkpoint_path
 from trainlab.settings import RunSettings, Settings
 from trainlab.training.checkpoint import damaged_checkpoint_error, first_line, read_checkpoint
 from trainlab.training.lightning_internals import CheckpointDict
 
-MODEL_PARTS = {
-    "activation": ACTIVATION,
-    "normalization": NORMALIZATION,
-    "norm_layer": NORM_LAYER,
-    "pool": POOL,
-    "model": MODEL,
-}
+MODEL_PARTS = {axis.name: PARTS[axis.name] for axis in AXES if axis.in_checkpoint}
 """What the model is made of; nothing else of the settings is built when a checkpoint is read."""
 
 MAX_SIDE, MAX_CLASSES = 4096, 100_000
@@ -95,7 +90,7 @@ def _read_description(path: Path, checkpoint: CheckpointDict) -> ModelDescriptio
     settings, shape, classes = (description.get(key) for key in ("settings", "in_shape_CHW", "classes"))
     faults = {
         "settings": not isinstance(settings, dict)
-        or not all(isinstance(settings.get(key), dict) for key in (*MODEL_PARTS, "data", "axes", "paths")),
+        or not all(isinstance(settings.get(key), dict) for key in ("model", "data", "axes", "paths")),
         "in_shape_CHW": not isinstance(shape, list | tuple)
         or len(shape) != 3
         or not all(isinstance(side, int) and 1 <= side <= MAX_SIDE for side in shape),

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from trainlab.axes import AXES
 from trainlab.errors import RequestError
 from trainlab.settings import RunSettings
 from trainlab.sweeps.forkserver import ForkServer
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
     from trainlab.build.networks import MetaNetworks
 
-NETWORK_AXES = ("activation", "norm_layer", "pool")
+NETWORK_AXES = tuple(axis.name for axis in AXES if axis.is_model_argument or axis.wraps_network)
 MAX_JOBS, MAX_NETWORKS = 4000, 400
 """Of a larger sweep the first so many are compared: a model that ignores an axis ignores it in all."""
 _INPUT_SHAPE = ("image_size", "channels", "num_classes")

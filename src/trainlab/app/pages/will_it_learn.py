@@ -21,6 +21,7 @@ from trainlab.app.widgets import (
     train_command,
     url_control,
 )
+from trainlab.axes import AXES
 from trainlab.config.options import catalogue
 from trainlab.errors import RequestError
 from trainlab.figures import layer_profiles
@@ -35,7 +36,8 @@ FIRST_ACTIVATION, FIRST_OPTIMIZER, FIRST_DEPTH = "sigmoid", "sgd_momentum", 12
 FIRST_STEPS = 500
 DEEP_MODELS = ("plain_cnn", "mlp")
 """Models that open with `FIRST_DEPTH`."""
-AXES = ("model", "activation", "init", "norm_layer", "normalization")
+CONTROLLED = sorted((axis for axis in AXES if axis.control is not None), key=lambda axis: axis.control or 0)
+"""The axes that have a control here, in their order."""
 LEARNING_RATES = [round(digit * 10.0**power, 7) for power in range(-6, 1) for digit in (1, 2, 5)]
 STEPS = [10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000, 20_000]
 MAX_NUMBER = 1_000_000
@@ -61,7 +63,7 @@ def controls() -> list[str]:
     default = model_service.compose_settings(()).axes
     with st.container(border=True, horizontal=True, gap="small"):
         chosen: dict[str, object] = {"data": _select_option("data", available_data(), str(default["data"]))}
-        for axis in AXES:
+        for axis in (controlled.name for controlled in CONTROLLED):
             first = FIRST_ACTIVATION if axis == "activation" else str(default[axis])
             chosen[axis] = _select_option(axis, list(catalogue(axis)), first)
         model = str(chosen["model"])
