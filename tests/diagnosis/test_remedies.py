@@ -9,6 +9,7 @@ from trainlab.diagnosis.remedy import RESNET_STEP, VGG_DEPTHS, suggest_remedy
 from trainlab.errors import RequestError
 from trainlab.models.resnet import ResNet
 from trainlab.models.vgg import VGG
+from trainlab.settings import Settings
 
 RUNS = {
     "default": [],
@@ -37,12 +38,13 @@ def test_every_remedy_composes_and_changes_the_run(overrides):
             assert _at(before, key) != _at(after, key), f"{cause}: {override} changes nothing"
 
 
-def _at(settings: dict, key: str):
-    if key in settings["axes"]:
-        return settings["axes"][key]
+def _at(settings: Settings, key: str):
+    if key in settings.axes:
+        return settings.axes[key]
+    value = settings.to_plain()
     for part in key.split("."):
-        settings = settings[part]
-    return settings
+        value = value[part]
+    return value
 
 
 def test_the_first_remedy_that_applies():

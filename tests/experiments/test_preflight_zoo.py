@@ -292,7 +292,7 @@ def test_the_platform_trains_what_is_left_of_a_part(tmp_path, monkeypatch):
 def test_a_point_is_a_request_that_the_platform_takes(tmp_path):
     run = next(iter(points(WIDE, 1)))
     settings = compose([*run, f"paths.runs={tmp_path}"])
-    assert settings["trainer"]["max_steps"] and {line.partition("=")[0] for line in run} & set(AXES)
+    assert settings.trainer.max_steps and {line.partition("=")[0] for line in run} & set(AXES)
 
 
 def test_nothing_is_named_in_the_page_but_files_of_the_project():

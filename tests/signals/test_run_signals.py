@@ -81,7 +81,7 @@ def test_a_resumed_run_has_the_signals_of_one_that_was_not_stopped(run, settings
     with pytest.raises(Interrupted):
         run(*overrides)
     frozen = settings(*overrides)
-    folder = Path(frozen["paths"]["runs"]) / frozen["run_id"]
+    folder = Path(frozen.paths.runs) / frozen.run_id
     assert 5 in runs.read_signals(folder)["step"]
     monkeypatch.undo()
     _, resumed = run(*overrides)
