@@ -1,4 +1,4 @@
-"""What a user does with runs: compare, evaluate, predict, export, lr-range, keep in order."""
+"""What a user does with runs: compare, evaluate, predict, export, lr-range, clean up."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Manners of a command line: version, help, hints to paste; what is missing is said at once."""
+"""Version, help, and commands to paste; missing files and runs are reported before torch is imported."""
 
 import shlex
 import subprocess
@@ -36,7 +36,7 @@ def test_no_line_of_the_commands_is_cut(call_command):
 
 
 @pytest.mark.parametrize("command", ["anatomy", "preflight", "lr-range"])
-def test_a_flag_that_is_a_setting_is_told_how_it_is_written(call_command, command):
+def test_the_error_for_a_flag_says_how_the_setting_is_written(call_command, command):
     code, _, err = call_command(command, "--lr", "0.1")
     assert code == 2 and "optimizer.lr=" in err and err.count("\n") == 1
 
@@ -53,7 +53,7 @@ MISSING = {
 }
 
 
-def test_what_is_missing_is_said_without_torch(recorded, tmp_path):
+def test_missing_runs_and_files_are_reported_without_torch(recorded, tmp_path):
     """All of them in one process, which would show torch at its end."""
     run = recorded()
     bare = recorded(lr=0.5)
@@ -68,13 +68,13 @@ def test_what_is_missing_is_said_without_torch(recorded, tmp_path):
     )
     import json
 
-    asked = []
+    requests = []
     for words in MISSING:
         has_weights = words.startswith("predict")
         name = (run if has_weights else bare).run_id
-        asked.append([*words.replace("RUN", name).split(), "--runs", str(tmp_path / "runs")])
+        requests.append([*words.replace("RUN", name).split(), "--runs", str(tmp_path / "runs")])
     done = subprocess.run(
-        [sys.executable, "-c", code, json.dumps(asked)], capture_output=True, text=True, cwd=tmp_path
+        [sys.executable, "-c", code, json.dumps(requests)], capture_output=True, text=True, cwd=tmp_path
     )
     assert done.returncode == 0, done.stderr
     lines = done.stderr.splitlines()

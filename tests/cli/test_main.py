@@ -10,7 +10,7 @@ import pytest
 from trainlab import cli
 
 ROOT = Path(__file__).parents[2]
-DOORS = {
+ENTRY_POINTS = {
     "train.py": [sys.executable, str(ROOT / "train.py")],
     "trainlab": [sys.executable, "-m", "trainlab", "train"],
 }
@@ -46,8 +46,8 @@ def test_help_lists_every_command():
         assert command in answer.stdout
 
 
-@pytest.mark.parametrize("door", DOORS)
-def test_help_is_quick_and_without_torch(door):
+@pytest.mark.parametrize("entry_point", ENTRY_POINTS)
+def test_help_is_quick_and_without_torch(entry_point):
     """0.7 s at most: of CPU time here, since other tests run beside; `make bench` has the clock."""
     code = (
         "import sys; sys.argv = ['x', '--help']\n"
@@ -58,7 +58,7 @@ def test_help_is_quick_and_without_torch(door):
     )
     assert call(sys.executable, "-c", code).returncode == 0
     before = os.times()
-    assert call(*DOORS[door], "--help").returncode == 0
+    assert call(*ENTRY_POINTS[entry_point], "--help").returncode == 0
     after = os.times()
     assert after.children_user + after.children_system - before.children_user - before.children_system < 0.7
 
@@ -78,7 +78,7 @@ WRONG = {
 
 
 @pytest.fixture
-def inside(capsys):
+def run_command(capsys):
     """`trainlab …` in this process; returns (exit code, its error lines)."""
 
     def go(*arguments: str) -> tuple[int, str]:
@@ -91,22 +91,24 @@ def inside(capsys):
 
 
 @pytest.mark.parametrize("overrides", WRONG)
-def test_a_wrong_request_is_one_line_and_exit_code_2(inside, overrides, tmp_path):
+def test_a_wrong_request_is_one_line_and_exit_code_2(run_command, overrides, tmp_path):
     places = (f"paths.runs={tmp_path / 'runs'}", f"paths.cache={tmp_path}")
-    code, told = inside("train", *overrides.split(), *places)
-    assert code == 2 and WRONG[overrides] in told
+    code, error = run_command("train", *overrides.split(), *places)
+    assert code == 2 and WRONG[overrides] in error
     if not overrides.startswith("--"):  # Hydra's own parser prints its usage
-        assert told.count("\n") == 1
+        assert error.count("\n") == 1
     assert not list(tmp_path.glob("runs/*/")), "nothing was begun"
 
 
 @pytest.mark.parametrize(
-    "door,overrides",
-    [(door, "activation=rleu") for door in DOORS]
+    "entry_point,overrides",
+    [(entry_point, "activation=rleu") for entry_point in ENTRY_POINTS]
     + [pytest.param("train.py", "init.gain=-1", marks=pytest.mark.slow), ("trainlab", "--no-such-flag")],
 )
-def test_both_doors_refuse_as_processes_too(door, overrides, tmp_path):
-    answer = call(*DOORS[door], overrides, f"paths.runs={tmp_path / 'runs'}", f"paths.cache={tmp_path}")
+def test_both_entry_points_refuse_as_processes_too(entry_point, overrides, tmp_path):
+    answer = call(
+        *ENTRY_POINTS[entry_point], overrides, f"paths.runs={tmp_path / 'runs'}", f"paths.cache={tmp_path}"
+    )
     assert answer.returncode == 2
     assert WRONG[overrides] in answer.stderr and "Traceback" not in answer.stderr
     if not overrides.startswith("--"):
@@ -123,26 +125,26 @@ def test_both_doors_refuse_as_processes_too(door, overrides, tmp_path):
         (["lr-range", "optimzer.lr=1"], "optimizer.lr"),
     ],
 )  # fmt: skip
-def test_other_commands_refuse_alike(inside, arguments, expected):
-    code, told = inside(*arguments)
-    assert code == 2 and expected in told and told.count("\n") == 1
+def test_other_commands_refuse_alike(run_command, arguments, expected):
+    code, error = run_command(*arguments)
+    assert code == 2 and expected in error and error.count("\n") == 1
 
 
-def test_both_doors_train_alike_and_a_done_run_is_not_trained_again(tmp_path):
+def test_both_entry_points_train_alike_and_a_done_run_is_not_trained_again(tmp_path):
     quick = [
         "trainer.max_steps=2", "depth=2", "width=4", "data.image_size=16", "logger=none", "seed=5",
         f"paths.runs={tmp_path / 'runs'}", f"paths.cache={tmp_path / 'cache'}",
     ]  # fmt: skip
-    first = call(*DOORS["train.py"], *quick)
+    first = call(*ENTRY_POINTS["train.py"], *quick)
     assert first.returncode == 0, first.stderr
     assert "test/acc" in first.stdout and "learned" in first.stdout
-    again = call(*DOORS["trainlab"], *quick)
+    again = call(*ENTRY_POINTS["trainlab"], *quick)
     assert again.returncode == 0 and "done already" in again.stdout
     assert len([p for p in (tmp_path / "runs").iterdir() if p.is_dir()]) == 1
 
 
 def test_hydras_own_flags_work():
-    answer = call(*DOORS["train.py"], "--cfg", "job", "activation=tanh")
+    answer = call(*ENTRY_POINTS["train.py"], "--cfg", "job", "activation=tanh")
     assert answer.returncode == 0 and "torch.nn.Tanh" in answer.stdout
 
 

@@ -29,7 +29,7 @@ console = PlainConsole()
 
 COLOURS = {"not": "red", "barely": "yellow", "poorly": "yellow", "well": "green"}
 LABEL_WIDTH = 10
-"""Columns of the labels on the left. A command is a line of its own, never wrapped: it is pasted."""
+"""Columns of the labels on the left. Commands are never wrapped, so that they can be pasted."""
 UNITS = (
     "at the first step, and → at the last; gradient: norm of ∂loss/∂z over the batch; moved: Σ ‖Δw‖/‖w‖ over "
     "the run; signal: standard deviation of z; correlation: cosine of the z of two images"

@@ -23,14 +23,14 @@ from trainlab.settings import RunSettings, Settings
 from trainlab.terminal import markup_text
 
 MAX_STEPS = 300
-"""Steps of each arm, or the run's own where it made fewer: both get the same, so that they compare."""
+"""Steps of each of the two runs, or as many as the run had where these are fewer."""
 
 FIGURE_FILE = "proof.svg"
 
 
 @dataclass(frozen=True)
 class ComparedRun:
-    """One of the two runs: what it was called, where it lies, what it came to."""
+    """One of the two runs, with its result."""
 
     name: str
     folder: RunFolder
@@ -48,14 +48,14 @@ class ComparedRun:
 
 @dataclass(frozen=True)
 class RemedyComparison:
-    """Both arms, and the figure beside the run (None where figures are not installed)."""
+    """Both runs, and the figure in the run's folder (None where altair is not installed)."""
 
     before: ComparedRun
     after: ComparedRun
     figure: Path | None
 
     def show(self, console: Console) -> None:
-        """Prints both curves and what they came to."""
+        """Prints both loss curves and results."""
         curves = {arm.name: arm.evidence.losses for arm in (self.before, self.after)}
         console.print(markup_text("\n[bold]training loss[/bold] (nats)"))
         for line in render_curves(curves, top=1.3 * self.before.evidence.chance_loss):
@@ -83,7 +83,7 @@ class RemedyComparison:
 
 
 def verify_remedy(run: RunFolder, diagnosis: Diagnosis, quiet: bool) -> RemedyComparison:
-    """Runs the remedy of the first cause beside the run as it was; what is done already is not repeated.
+    """Trains the run as it was and with the remedy of its first cause; runs that are done are not repeated.
 
     Raises:
         RequestError: there is no cause, or none with a remedy that can be run.
@@ -112,8 +112,8 @@ def verify_remedy(run: RunFolder, diagnosis: Diagnosis, quiet: bool) -> RemedyCo
 def comparison_settings(
     settings: RunSettings, overrides: list[str], steps: int, longer_by: float = 2.0
 ) -> RunSettings:
-    """Frozen settings of the run with `overrides`, ending after `steps`; `longer_by` times that where they
-    ask for more.
+    """Frozen settings of the run with `overrides`, ending after `steps`, or `longer_by` times that where the
+    overrides change the number of epochs or steps.
 
     Raises RequestError for settings that are refused.
     """
@@ -134,7 +134,7 @@ def comparison_settings(
 
 
 def _apply_override(settings: Settings, key: str, value: str) -> Settings:
-    """One override, on settings that are composed already: an axis's option is composed on its own."""
+    """Composed settings with one override; the option of an axis is composed by itself."""
     from trainlab.config import AXES, compose
 
     if key in AXES:
@@ -149,7 +149,7 @@ def _apply_override(settings: Settings, key: str, value: str) -> Settings:
 
 
 def _run_to_end(settings: RunSettings, runs: Path) -> RunFolder:
-    """The run of these settings in a process of its own, unless it is done. Exits 1 where it failed."""
+    """Trains these settings in a process of their own, unless it is done. Exits with 1 where that fails."""
     folder = RunFolder(runs / settings.run_id)
     if folder.status() not in DONE_STATUSES:
         folder.write_settings(settings.replace(paths=settings.paths.replace(runs=str(runs.resolve()))))
@@ -171,7 +171,7 @@ def _compared_run(name: str, folder: RunFolder) -> ComparedRun:
 
 
 def _save_figure(run: RunFolder, before: ComparedRun, after: ComparedRun) -> Path | None:
-    """The figure beside the run; None, and a word why, where figures are not installed."""
+    """Saves the figure in the run's folder; None, and a message, where altair is not installed."""
     from trainlab.figures import learning_curves, style
 
     curves = {before.name: before.evidence.losses, after.name: after.evidence.losses}

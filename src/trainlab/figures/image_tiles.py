@@ -1,4 +1,4 @@
-"""Numbers as pixels: an image as a network gets it, and maps and kernels side by side.
+"""Arrays as images: the input of a network, and feature maps and kernels side by side.
 
 Colours: grey for pixels; viridis for what is never negative; blue through white to orange about zero for the
 rest, so that sign is colour and strength is depth. Each pixel of the input becomes a square of several.
@@ -14,7 +14,7 @@ import numpy as np
 from trainlab.figures.style import COLOURS
 
 GAP = 2
-"""Pixels between two maps; they are transparent, so that the page's own ground shows."""
+"""Pixels between two maps; they are transparent, so that the page's background shows."""
 VIRIDIS = (
     "#440154", "#482878", "#3E4A89", "#31688E", "#26828E",
     "#1F9E89", "#35B779", "#6DCD59", "#B4DE2C", "#FDE725",
@@ -35,15 +35,15 @@ def heatmap_image(values_HW: np.ndarray, side: int, largest: float | None = None
 
 
 def apply_colormap(values: np.ndarray, largest: float | None = None) -> np.ndarray:
-    """Values of any shape as RGBA; `largest` is the absolute value of full colour, the values' own if None.
+    """Values of any shape as RGBA; `largest` is the absolute value of full colour (of the values if None).
 
-    What is not finite is black.
+    Values that are not finite are black.
     """
     finite = np.isfinite(values)
-    held = np.where(finite, values, 0.0).astype(np.float64)
-    top = largest or _largest(held)
-    has_negative = bool((held < 0).any())
-    share = np.clip((held / top + 1) / 2 if has_negative else held / top, 0, 1)
+    known = np.where(finite, values, 0.0).astype(np.float64)
+    top = largest or _largest(known)
+    has_negative = bool((known < 0).any())
+    share = np.clip((known / top + 1) / 2 if has_negative else known / top, 0, 1)
     rgb = _ramp(share, DIVERGING if has_negative else VIRIDIS)
     rgb[~finite] = 0
     return _add_alpha(rgb)
@@ -52,7 +52,7 @@ def apply_colormap(values: np.ndarray, largest: float | None = None) -> np.ndarr
 def montage(maps_FHW: np.ndarray, columns: int, side: int) -> np.ndarray:
     """Maps side by side in rows of `columns`, each enlarged to about `side`, as one RGBA image.
 
-    All have one scale of colour, so that a map where little happens looks so.
+    All share one colour scale, so that maps with small values look faint.
     """
     coloured_FHW4 = apply_colormap(maps_FHW)
     return _tile_rows([enlarge(map_HW4, side) for map_HW4 in coloured_FHW4], columns)

@@ -1,4 +1,4 @@
-"""What do the best settings have in common? Parallel coordinates: a line a setting, an upright an axis."""
+"""What do the best settings have in common? A line for each setting, a vertical axis for each swept axis."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -12,9 +12,9 @@ if TYPE_CHECKING:
 
 HEIGHT = 420
 VISIBLE = [0.2, 0.92]
-"""The part of viridis that can be seen on white and on nearly black."""
+"""The part of viridis that is visible on white and on nearly black."""
 METRIC_TICKS = (0.0, 0.25, 0.5, 0.75, 1.0)
-"""Where the last upright, the metric's, has numbers: shares of its height."""
+"""Where the metric's axis has numbers: shares of its height."""
 MOST_LEVELS = 12
 """An axis with more levels shows the numbers at some of them only."""
 
@@ -24,11 +24,11 @@ def parallel_coordinates_plot(
 ) -> "Chart":
     """The chart of `table`: columns `axes`, and `mean` of the metric, which colours the lines.
 
-    Levels stand at equal distances, numbers in their order; the last upright is the metric itself.
+    Levels stand at equal distances, numbers in their order; the last vertical axis is the metric itself.
     """
     alt = import_altair()
     rows = table.filter(pl.col("mean").is_finite())
-    uprights = [*axes, metric]
+    vertical_axes = [*axes, metric]
     places = {axis: _places(rows[axis].to_list()) for axis in axes}
     low, high = _span(rows["mean"].to_list())
     lines = [
@@ -40,7 +40,7 @@ def parallel_coordinates_plot(
             "setting": ", ".join(f"{name}={_text(row[name])}" for name in axes),
         }
         for number, row in enumerate(rows.sort("mean").iter_rows(named=True))
-        for axis in uprights
+        for axis in vertical_axes
     ]
     ticks = [
         {"axis": axis, "height": place, "text": _text(level)}
@@ -52,7 +52,7 @@ def parallel_coordinates_plot(
         for share in METRIC_TICKS
     ]
     unit = number_format("share" if metric.endswith("acc") else "") or ".3g"
-    x = alt.X("axis:N", sort=uprights, title=None, scale=alt.Scale(padding=0.4),
+    x = alt.X("axis:N", sort=vertical_axes, title=None, scale=alt.Scale(padding=0.4),
               axis=alt.Axis(labelAngle=0, orient="top", grid=True, domain=False, ticks=False))  # fmt: skip
     y = alt.Y("height:Q", axis=None, scale=alt.Scale(domain=[-0.04, 1.1]))
     colour = alt.Color(
