@@ -10,11 +10,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import TYPE_CHECKING
 
 from benchmarks import many_runs
 from benchmarks.measure import Measure, Skipped
 from benchmarks.workspace import REPOSITORY, Workspace
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 CHROMIUM = Path("/usr/bin/chromium")
 FLAGS = ["--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu"]
@@ -137,7 +140,7 @@ def _pages(folder: Path, rounds: int) -> list[Measure]:
     ]
 
 
-def _theory_follows(browser: Any, rounds: int) -> list[float]:
+def _theory_follows(browser: "Browser", rounds: int) -> list[float]:
     page = browser.new_page(viewport={"width": 1280, "height": 1500})
     page.goto(f"http://localhost:{PORT}/will-it-learn")
     page.get_by_text("likely to learn").wait_for(timeout=120_000)
@@ -145,7 +148,7 @@ def _theory_follows(browser: Any, rounds: int) -> list[float]:
     for _ in range(rounds):
         page.locator(DRAWN).wait_for(timeout=120_000)  # the forecast of the last depth is there
         before = page.locator(CHART).nth(2).inner_html()
-        now = int(slider.get_attribute("aria-valuetext"))
+        now = int(slider.get_attribute("aria-valuetext") or 0)
         slider.focus()
         began = time.perf_counter()
         page.keyboard.press("ArrowRight")
@@ -180,7 +183,7 @@ def _look(folder: Path) -> Seen:
     return Seen(started, first, later, processor, gib)
 
 
-def view(browser: Any, name: str, parts: Sequence[str]) -> float:
+def view(browser: "Browser", name: str, parts: Sequence[str]) -> float:
     """Seconds from opening the page of this name until all its parts are drawn."""
     page = browser.new_page(viewport={"width": 1280, "height": 1500})
     began = time.perf_counter()
@@ -192,7 +195,7 @@ def view(browser: Any, name: str, parts: Sequence[str]) -> float:
     return seconds
 
 
-def _every_view(browser: Any) -> None:
+def _every_view(browser: "Browser") -> None:
     page = browser.new_page(viewport={"width": 1280, "height": 1500})
     page.goto(f"http://localhost:{PORT}/compare")
     for name in ("Effect of each axis", "Parallel coordinates", "Two runs"):

@@ -10,12 +10,15 @@ from contextlib import contextmanager
 from multiprocessing.connection import Connection
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Generic, TypeVar, cast
 
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 
-class Contender:
+T = TypeVar("T")
+
+
+class Contender(Generic[T]):
     """`make(*arguments)` is called in the process and returns what does a round.
 
     threads: of every library in the process; None leaves each at its default.
@@ -26,8 +29,8 @@ class Contender:
 
     def __init__(
         self,
-        make: Callable[..., Callable[[], Any]],
-        *arguments: Any,
+        make: Callable[..., Callable[[], T]],
+        *arguments: object,
         log: Path,
         threads: int | None = 1,
         terminal: bool = False,
@@ -42,12 +45,12 @@ class Contender:
         theirs.close()
         self._answer()
 
-    def round(self) -> Any:
+    def round(self) -> T:
         """What a round returns."""
         self._connection.send("round")
-        return self._answer()
+        return cast("T", self._answer())
 
-    def _answer(self) -> Any:
+    def _answer(self) -> object:
         try:
             fault, answer = self._connection.recv()
         except EOFError:
@@ -57,7 +60,7 @@ class Contender:
             raise RuntimeError(fault)
         return answer
 
-    def __enter__(self) -> "Contender":
+    def __enter__(self) -> "Contender[T]":
         return self
 
     def __exit__(
@@ -115,8 +118,8 @@ def _threads(count: int | None) -> Iterator[None]:
 def _serve(
     connection: Connection,
     output: str,
-    make: Callable[..., Callable[[], Any]],
-    arguments: tuple[Any, ...],
+    make: Callable[..., Callable[[], object]],
+    arguments: tuple[object, ...],
 ) -> None:
     _write_to(output)
     os.environ["COLUMNS"], os.environ["LINES"] = "120", "40"

@@ -9,7 +9,6 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean, median, stdev
-from typing import Any
 
 from benchmarks.contender import THREAD_VARIABLES
 from benchmarks.measure import Measure
@@ -121,15 +120,10 @@ def _platform(workspace: Workspace, size: Size, number: int) -> Done:
 
 def _fill_cache(workspace: Workspace) -> None:
     """Decoding happens once in the life of a data set."""
+    from trainlab.build.data import load_data
     from trainlab.config import compose
-    from trainlab.data import load_images
 
-    settings = compose(["data=mnist", *workspace.paths()])
-    load_images(
-        settings["data"]["source"], settings["paths"]["data"], settings["paths"]["cache"],
-        **{k: settings["data"][k] for k in ("image_size", "channels", "num_classes", "val_size", "train_size",
-                                            "test_size", "split_seed")},
-    )  # fmt: skip
+    load_data(compose(["data=mnist", *workspace.paths()]))
 
 
 def _profile(runs: Path, began: float, ended: float) -> dict[str, float]:
@@ -137,7 +131,7 @@ def _profile(runs: Path, began: float, ended: float) -> dict[str, float]:
     folders = [path.parent for path in runs.glob("*/result.json")]
     born = {folder: (folder / ".pid").stat().st_mtime for folder in folders}
     recorded = {folder: (folder / "result.json").stat().st_mtime for folder in folders}
-    results: dict[Path, dict[str, Any]] = {f: json.loads((f / "result.json").read_text()) for f in folders}
+    results = {folder: json.loads((folder / "result.json").read_text()) for folder in folders}
     batch_size = 128
     training = {f: r["steps"] * batch_size / r["samples_per_second"] for f, r in results.items()}
     return {

@@ -5,12 +5,12 @@ The networks are those that the platform trains with its defaults, written out.
 
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from trainlab.data import ImageData
 from trainlab.training.environment import keep_freed_memory
 
 BATCH_SIZE = 128
@@ -36,7 +36,7 @@ def plain_cnn() -> nn.Module:
     )  # fmt: skip
 
 
-def initialize(network: nn.Module, init: Callable[[Tensor], Any] = nn.init.kaiming_normal_) -> None:
+def initialize(network: nn.Module, init: Callable[[Tensor], object] = nn.init.kaiming_normal_) -> None:
     """Weights by `init`, biases zero, as the platform's initializers have them."""
     for layer in network.modules():
         if isinstance(layer, nn.Conv2d | nn.Linear):
@@ -97,12 +97,9 @@ def _rows(x_NCHW: Tensor, batch: Tensor) -> Tensor:
     return x_NCHW.permute(0, 2, 3, 1).index_select(0, batch).permute(0, 3, 1, 2)
 
 
-def _images(overrides: Sequence[str]) -> Any:
+def _images(overrides: Sequence[str]) -> ImageData:
     """The same images as the platform's, from its decoded cache."""
+    from trainlab.build.data import load_data
     from trainlab.config import compose
-    from trainlab.data import load_images
 
-    settings = compose(list(overrides))
-    data, paths = settings["data"], settings["paths"]
-    cut = ("image_size", "channels", "num_classes", "val_size", "train_size", "test_size", "split_seed")
-    return load_images(data["source"], paths["data"], paths["cache"], **{name: data[name] for name in cut})
+    return load_data(compose(list(overrides)))

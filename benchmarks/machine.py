@@ -3,7 +3,6 @@
 import os
 import platform
 from pathlib import Path
-from typing import Any
 
 from benchmarks.workspace import REPOSITORY
 from trainlab.cores import available_cores
@@ -11,7 +10,7 @@ from trainlab.runs.provenance import git_state, versions
 from trainlab.sweeps.slots import visible_gpus
 
 
-def provenance() -> dict[str, Any]:
+def provenance() -> dict[str, object]:
     """{machine, versions, git}; `load` is the machine's load average (1 minute) as the benchmark begins."""
     return {
         "machine": {

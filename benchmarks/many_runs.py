@@ -4,7 +4,12 @@ import math
 import random
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from trainlab.runs.result import Result
+    from trainlab.settings import RunSettings
+    from trainlab.sweeps.plan import Job
 
 GRID = {
     "activation": ("relu", "tanh", "sigmoid", "gelu", "elu"),
@@ -29,16 +34,17 @@ def write(folder: Path, runs: int = RUNS, points: int = POINTS) -> int:
     for job in jobs:
         place = RunFolder(folder / job.run_id).create()
         place.write_settings(job.settings)
-        reached = _reached(job.settings["axes"], random.Random(job.run_id))
+        reached = _reached(job.settings, random.Random(job.run_id))
         with place.metrics_log() as log:
             log.append(_curve(reached, points, random.Random(job.run_id)))
         place.finish(_result(job, reached, points))
     return len(jobs)
 
 
-def _reached(axes: dict[str, Any], chance: random.Random) -> float:
+def _reached(settings: "RunSettings", chance: random.Random) -> float:
     """An accuracy that depends on the axes somehow, and on luck a little."""
-    fades = 0.05 * axes["depth"] if axes["activation"] in ("sigmoid", "tanh") else 0.01 * axes["depth"]
+    depth, axes = settings.depth or 1, settings.axes
+    fades = 0.05 * depth if axes["activation"] in ("sigmoid", "tanh") else 0.01 * depth
     helped = 0.2 if axes["norm_layer"] == "batchnorm" else 0.0
     return min(0.99, max(0.1, 0.8 + helped - fades + chance.gauss(0, 0.03)))
 
@@ -51,7 +57,7 @@ def _curve(reached: float, points: int, chance: random.Random) -> list[tuple[int
     return rows
 
 
-def _result(job: Any, reached: float, points: int) -> Any:
+def _result(job: "Job", reached: float, points: int) -> "Result":
     from trainlab.runs.result import Result, Verdict
 
     learned = reached > 0.2
@@ -60,7 +66,7 @@ def _result(job: Any, reached: float, points: int) -> Any:
         status="finished",
         verdict=Verdict(learned=learned, cause=None if learned else "vanishing_gradient"),
         metrics={"test/acc": reached, "val/acc": reached, "test/loss": 2.3 * (1 - reached)},
-        parameters=10_000 * job.settings["axes"]["depth"],
+        parameters=10_000 * (job.settings.depth or 1),
         epochs=float(points),
         steps=10 * points,
         seconds=1.0,

@@ -1,7 +1,6 @@
 """One figure: what was measured, in which rounds, and whether it is enough."""
 
 from dataclasses import asdict, dataclass, field
-from typing import Any
 
 
 class Skipped(Exception):
@@ -26,7 +25,7 @@ class Measure:
     rounds: dict[str, list[float]] = field(default_factory=dict)
     rounds_unit: str | None = None
     medians: dict[str, float] = field(default_factory=dict)
-    details: dict[str, Any] = field(default_factory=dict)
+    details: dict[str, object] = field(default_factory=dict)
     skipped: str | None = None
 
     @property
@@ -38,6 +37,6 @@ class Measure:
             self.at_most is None or self.value <= self.at_most
         )
 
-    def record(self) -> dict[str, Any]:
+    def record(self) -> dict[str, object]:
         """Plain values, for JSON."""
         return {**asdict(self), "reached": self.reached}

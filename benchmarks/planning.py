@@ -5,13 +5,16 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from benchmarks.contender import Contender
 from benchmarks.measure import Measure
 from benchmarks.rounds import growth_exponent, interleaved, medians
 from benchmarks.workspace import REPOSITORY, Workspace
 from trainlab.settings import SweepSettings
+
+if TYPE_CHECKING:
+    from trainlab.sweeps.plan import Plan
 
 GRID = ("activation=relu,tanh", "init=glorot,kaiming", "depth=2,4,6,8,10")
 """Twenty settings; seeds make them as many as are wanted."""
@@ -118,8 +121,8 @@ def finisher(lines: list[str]) -> Callable[[], int]:
                 Result(
                     run_id=job.run_id,
                     status="finished",
-                    axes=settings["axes"],
-                    seed=settings["seed"],
+                    axes=settings.axes,
+                    seed=settings.seed,
                     metrics={"test/acc": 0.5 + number % 97 / 1000, "val/acc": 0.5},
                     steps=100,
                     seconds=1.0,
@@ -130,7 +133,7 @@ def finisher(lines: list[str]) -> Callable[[], int]:
     return do_round
 
 
-def plan(lines: list[str]) -> Any:
+def plan(lines: list[str]) -> "Plan":
     """What `-m` plans for these overrides."""
     from trainlab.config import Composer
     from trainlab.sweeps.plan import make_plan

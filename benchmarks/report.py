@@ -1,9 +1,8 @@
 """What a benchmark leaves: a JSON file, and a table on the terminal."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 from rich.table import Table
@@ -13,7 +12,7 @@ from benchmarks.measure import Measure
 SCHEMA = 1
 
 
-def write(path: Path, measures: Sequence[Measure], about: dict[str, Any]) -> None:
+def write(path: Path, measures: Sequence[Measure], about: Mapping[str, object]) -> None:
     """All that was measured and on what, as JSON."""
     record = {"schema": SCHEMA, **about, "measures": [measure.record() for measure in measures]}
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,10 +1,10 @@
-"""How long a run takes from a free slot of a warm sweep to its first step."""
+"""How long a run takes from a free slot of a sweep to its first step."""
 
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from benchmarks.measure import Measure
 from benchmarks.rounds import interleaved, medians
@@ -67,8 +67,8 @@ def _starter(workspace: Workspace, server: "ForkServer", logger: str) -> Callabl
             "data.test_size=100", f"logger={logger}", "signals=off", f"seed={next(seeds)}",
             *workspace.paths(f"start-{logger}"),
         ]  # fmt: skip
-        settings: Mapping[str, Any] = identify(compose(overrides))
-        folder = RunFolder(Path(settings["paths"]["runs"]) / settings["run_id"]).create()
+        settings = identify(compose(overrides))
+        folder = RunFolder(Path(settings.paths.runs) / settings.run_id).create()
         folder.write_settings(settings)
         config = folder.path / "config.yaml"
         began = time.monotonic()
@@ -85,16 +85,18 @@ def _starter(workspace: Workspace, server: "ForkServer", logger: str) -> Callabl
 
 def work(config: Path) -> int:
     """A slot's work, with a note of when the first step begins (a clock that all processes share)."""
+    from torch import Tensor
+
     from trainlab.training.classifier import Classifier
     from trainlab.training.worker import run_config_file as do_run
 
     training_step = Classifier.training_step
     note = config.parent / FIRST_STEP_FILE
 
-    def first_step(self: Classifier, *arguments: Any) -> Any:
+    def first_step(self: Classifier, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor | None:
         note.write_text(str(time.monotonic()))
         Classifier.training_step = training_step
-        return training_step(self, *arguments)
+        return training_step(self, batch, batch_idx)
 
-    Classifier.training_step = first_step  # type: ignore[method-assign]
+    Classifier.training_step = first_step  # type: ignore
     return do_run(config)

@@ -3,7 +3,6 @@
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import lightning as L
 import torch
@@ -33,7 +32,7 @@ class Usual(L.LightningModule):
         self.train_accuracy = MulticlassAccuracy(10, average="micro")
         self.test_accuracy = MulticlassAccuracy(10, average="micro")
 
-    def training_step(self, batch: Any, batch_idx: int) -> Tensor:
+    def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
         """One batch."""
         x, y = batch
         logits = self.network(x)
@@ -43,7 +42,7 @@ class Usual(L.LightningModule):
         self.log("train/acc", self.train_accuracy, on_step=False, on_epoch=True)
         return loss
 
-    def test_step(self, batch: Any, batch_idx: int) -> None:
+    def test_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
         """One batch."""
         x, y = batch
         self.test_accuracy(self.network(x), y)

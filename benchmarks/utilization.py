@@ -58,14 +58,16 @@ def stepper(overrides: list[str]) -> Callable[[], tuple[float, float]]:
     from trainlab.models.anatomy import anatomy, totals
 
     settings = compose(overrides)
-    shape, batch_size = networks.input_shape_CHW(settings), settings["data"]["batch_size"]
+    shape, batch_size = networks.input_shape_CHW(settings), settings.data.batch_size
+    num_classes = settings.data.num_classes
+    assert num_classes is not None
     ones = (1.0,) * shape[0]
-    model = networks.build_model(settings, shape, settings["data"]["num_classes"], ones, ones)
+    model = networks.build_model(settings, shape, num_classes, ones, ones)
     multiply_adds = totals(anatomy(model.network, shape)).multiply_adds
     optimizer = optimizer_factory(settings)(model.parameters())
     x_NCHW = torch.randint(0, 256, (batch_size, *shape), dtype=torch.uint8)
     x_NCHW = x_NCHW.contiguous(memory_format=torch.channels_last)
-    y_N = torch.randint(0, settings["data"]["num_classes"], (batch_size,))
+    y_N = torch.randint(0, num_classes, (batch_size,))
     a, b = torch.rand(2, MATRIX_SIZE, MATRIX_SIZE)
 
     def step() -> None:

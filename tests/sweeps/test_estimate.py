@@ -27,7 +27,7 @@ def test_steps_are_counted_by_the_formula_of_the_run(settings, budget, monkeypat
     def work(config, **_):
         """Trains nothing and says that it took a second for thirty steps."""
         folder = RunFolder(config.parent)
-        rate = estimate.TRIAL_STEPS * frozen["data"]["batch_size"]
+        rate = estimate.TRIAL_STEPS * frozen.data.batch_size
         folder.finish(Result(run_id=folder.run_id, status="finished", samples_per_second=rate, steps=30))
         return 0
 

@@ -140,7 +140,7 @@ def test_savings_are_counted_from_the_records(tmp_path_factory, runs):
         ).write(RunFolder(root / job.run_id).create().path)
     told = pruning_savings(fakes.plan(root, jobs))
     of = {kind: [run for run in runs if run[0] == kind] for kind in ("pruned", "audited", "kept")}
-    assert (told.pruned, told.asked, told.audited) == (len(of["pruned"]), len(runs), len(of["audited"]))
+    assert (told.pruned, told.judged, told.audited) == (len(of["pruned"]), len(runs), len(of["audited"]))
     assert told.audited_learned == sum(learned for _, learned, _ in of["audited"])
     whole = [*of["audited"], *of["kept"]]
     if of["pruned"] and whole:

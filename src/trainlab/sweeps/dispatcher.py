@@ -206,7 +206,7 @@ class Dispatcher:
 
 
 SHUTDOWN_SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1")
-"""Ctrl-C; what `kill` sends; a closed terminal; what SLURM can be asked to send before the end."""
+"""Ctrl-C; what `kill` sends; a closed terminal; what SLURM can be told to send before the time limit."""
 
 
 Handler = Callable[[int, FrameType | None], object] | int | signal.Handlers | None

@@ -127,7 +127,7 @@ class SweepDisplay:
             rows.add_row("  ▸", Text(job.label), f"{time.monotonic() - since:.0f} s")
         if (more := len(self._running) - MAX_SHOWN) > 0:
             rows.add_row("", f"and {more} more", "")
-        notes = [f"{self._elsewhere} in the hands of another sweep"] if self._elsewhere else []
+        notes = [f"{self._elsewhere} held by another process"] if self._elsewhere else []
         return Group(head, rows, *(Text(note, style="yellow") for note in [*notes, self._note] if note))
 
     def _time_left(self) -> str:

@@ -1,4 +1,4 @@
-"""What a plan will cost: a few of its runs are begun for some steps, and timed."""
+"""What a plan will cost: the first steps of a few of its runs, timed."""
 
 import json
 import sys
@@ -49,16 +49,16 @@ def print_estimate(plan: Plan, slots: int, server: ForkServer, console: Console)
         kinds.setdefault(_cost_key(job.settings), []).append(job)
     chosen = _evenly_spaced(list(kinds), MAX_TRIALS)
     try:
-        probes = {kind: server.call(time_trial, kinds[kind][0].settings) for kind in chosen}
+        trials = {kind: server.call(time_trial, kinds[kind][0].settings) for kind in chosen}
     except RequestError as error:
         console.print(f"no estimate: {error}", highlight=False, markup=False, soft_wrap=True)
         return
-    known = [p for p in probes.values() if p]
+    known = [p for p in trials.values() if p]
     if not known:
-        console.print("no estimate: the probe failed; a run will say why")
+        console.print("no estimate: the trial failed; a run will say why")
         return
     mean = sum(p.run_seconds for p in known) / len(known)
-    each = {kind: p.run_seconds if (p := probes.get(kind)) else mean for kind in kinds}
+    each = {kind: p.run_seconds if (p := trials.get(kind)) else mean for kind in kinds}
     work = sum(len(jobs) * each[kind] for kind, jobs in kinds.items())
     at_once = min(slots, len(plan.todo))
     peak = max(p.peak_bytes for p in known)
@@ -85,7 +85,7 @@ def _evenly_spaced(kinds: Sequence[str], most: int) -> list[str]:
 
 
 def time_trial(settings: RunSettings) -> TrialRun | None:
-    """Times the beginning of a run in this process, which is warm and of its own; None where it fails."""
+    """Times the first steps of a run, in a forked process; None where the run fails."""
     with tempfile.TemporaryDirectory() as folder:
         return _timed_trial(settings, Path(folder))
 
@@ -120,7 +120,7 @@ def _timed_trial(settings: RunSettings, folder: Path) -> TrialRun | None:
 
 
 def _trial_signals(signals: bool | int, total_steps: int) -> bool | int:
-    """As large a share of the probe's steps is measured as of the run's: a short run's schedule is denser."""
+    """As large a share of the trial's steps is measured as of the run's: a short run's schedule is denser."""
     share = len(measured_steps(signals, total_steps)) / max(1, total_steps)
     return round(share * TRIAL_STEPS) or False
 

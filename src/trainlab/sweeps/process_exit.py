@@ -63,7 +63,7 @@ class ExitCause(NamedTuple):
 
 
 def classify_exit(exit_code: int | None, folder: Path, ran_out_of_memory: bool = False) -> ExitCause:
-    """Why a process ended without a record, as far as its exit code and its last words tell."""
+    """Why a process ended without a record, as far as its exit code and its log tell."""
     if ran_out_of_memory:
         return ExitCause("OutOfMemory", "the system killed it for want of memory")
     if exit_code is not None and exit_code < 0:
@@ -87,7 +87,7 @@ def _last_log_line(log: Path) -> str | None:
         lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
         return None
-    # submitit says goodbye after the run has had its last word
+    # submitit logs a line of its own after the run's last one
     own = (line for line in reversed(lines) if line.strip() and not line.startswith("submitit "))
     return next((line.removeprefix("trainlab: ").strip() for line in own), None)
 

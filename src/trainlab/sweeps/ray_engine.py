@@ -11,7 +11,7 @@ from collections.abc import Collection, Mapping
 from functools import cache
 from multiprocessing.connection import wait
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import yaml
 from pydantic import Field
@@ -36,6 +36,9 @@ from trainlab.sweeps.process_main import LOG_FILE, Work, run_in_process, run_on_
 from trainlab.sweeps.reservations import RunReservations
 from trainlab.sweeps.slots import SlotSettings, validate_launcher_settings, visible_gpus
 
+if TYPE_CHECKING:
+    import ray
+
 
 class RaySettings(SlotSettings):
     """`hydra.launcher.…` of ray."""
@@ -48,7 +51,7 @@ class RaySettings(SlotSettings):
 class RayEngine:
     """Runs as Ray tasks, each reserving its share of CPUs and GPUs."""
 
-    def __init__(self, settings: Mapping[str, Any], work: Work = train_run):
+    def __init__(self, settings: Mapping[str, object], work: Work = train_run):
         require_package("ray", "ray", extra="ray")
         self._settings = validate_launcher_settings(RaySettings, settings)
         self._work = work
@@ -93,17 +96,17 @@ class RayBackend:
         self._share = (num_cpus, num_gpus)
         self._slots = settings.slots
         self._work = work
-        self._jobs: dict[Any, Job] = {}
+        self._jobs: dict[ray.ObjectRef, Job] = {}
         self._configs: dict[str, Path] = {}
         self.threads = settings.threads or 1
         self.timeout_seconds: float | None = None
         address = settings.address
         # on a cluster these two are not ours to say
-        here: Any = (
+        local_options: dict[str, Any] = (
             {} if address else {"include_dashboard": False, "num_cpus": max(available_cores(), int(num_cpus))}
         )
         try:
-            ray.init(address, log_to_driver=False, logging_level=logging.ERROR, **here)
+            ray.init(address, log_to_driver=False, logging_level=logging.ERROR, **local_options)
         except (ConnectionError, ValueError, RuntimeError) as error:
             reason = error_message(error)
             raise RequestError(f"hydra.launcher.address={address}: {reason}") from None
@@ -142,7 +145,7 @@ class RayBackend:
         """Stops Ray where we have started it, and leaves a cluster alone."""
         self._ray.shutdown()
 
-    def _reference(self, run_id: str) -> Any:
+    def _reference(self, run_id: str) -> "ray.ObjectRef":
         return next(reference for reference, job in self._jobs.items() if job.run_id == run_id)
 
     def _capacity(self) -> int:
@@ -152,7 +155,7 @@ class RayBackend:
         by_gpu = resources.get("GPU", 0) / num_gpus if num_gpus else by_cpu
         return max(1, int(min(by_cpu, by_gpu)))
 
-    def _collect_result(self, reference: Any) -> ProcessExit:
+    def _collect_result(self, reference: "ray.ObjectRef") -> ProcessExit:
         run_id = self._jobs.pop(reference).run_id
         config = self._configs.pop(run_id)
         try:
@@ -173,9 +176,9 @@ def run_on_ray_worker(
 ) -> tuple[int | None, RecordFiles]:
     """One run on the machine of the caller: its exit code, and its record where our folders are not seen.
 
-    `work` is None for a run over several devices; `own` tells what in the settings the user said. Each worker
-    keeps a warm server between runs. Where our folders are not seen, the sweep cannot see when the run began:
-    one longer than `timeout_seconds` is ended here, with TIMED_OUT.
+    `work` is None for a run over several devices; `own` has the digests of the user's own settings. Each Ray
+    worker keeps a fork server between runs. Where our folders are not seen, the sweep cannot see when the run
+    began: one longer than `timeout_seconds` is ended here, with TIMED_OUT.
     """
     path = Path(config)
     shared = path.is_file() and path.read_text(encoding="utf-8") == text

@@ -6,7 +6,7 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -36,7 +36,9 @@ class Slot:
     gpu: str | None = None
 
 
-def validate_launcher_settings(model: type[LauncherSettings], values: Mapping[str, Any]) -> LauncherSettings:
+def validate_launcher_settings(
+    model: type[LauncherSettings], values: Mapping[str, object]
+) -> LauncherSettings:
     """A launcher's settings, checked. Raises RequestError naming `hydra.launcher.…` in one line."""
     try:
         return validate_model(model, values)

@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from pydantic import Field
 
@@ -23,6 +23,9 @@ from trainlab.sweeps.process_main import PID_FILE, Work, run_submitted, train_ru
 from trainlab.sweeps.reservations import RunReservations
 from trainlab.sweeps.slots import Count, SlotSettings, validate_launcher_settings
 
+if TYPE_CHECKING:
+    import submitit
+
 MAX_QUEUED = 1000
 
 
@@ -37,13 +40,13 @@ class SubmititSettings(SlotSettings):
     gpus_per_node: int | None = Field(default=None, ge=0)
     mem_gb: float | None = Field(default=None, gt=0)
     setup: list[str] | None = None
-    additional_parameters: dict[str, Any] = Field(default_factory=dict)
+    additional_parameters: dict[str, object] = Field(default_factory=dict)
 
 
 class SubmititEngine:
     """Runs as jobs of a cluster: `slurm`, or `local` processes of this machine."""
 
-    def __init__(self, cluster: str, settings: Mapping[str, Any], work: Work = train_run):
+    def __init__(self, cluster: str, settings: Mapping[str, object], work: Work = train_run):
         launcher = "submitit_slurm" if cluster == "slurm" else "submitit_local"
         require_package("submitit", launcher, extra="slurm")
         self._cluster = cluster
@@ -71,18 +74,18 @@ class SubmititEngine:
         dispatcher = Dispatcher(backend, reservations, timeout_seconds=sweep.run_timeout, observer=observer)
         return dispatcher.run(plan.todo)
 
-    def _executor(self) -> Any:
+    def _executor(self) -> "submitit.AutoExecutor":
         import submitit
 
         settings = self._settings
         executor = submitit.AutoExecutor(folder=settings.folder, cluster=self._cluster)
-        given: dict[str, Any] = {
+        parameters: dict[str, object] = {
             "timeout_min": settings.timeout_min,
             "gpus_per_node": settings.gpus_per_node,
             "mem_gb": settings.mem_gb,
         }
         if self._cluster == "slurm":
-            given |= {
+            parameters |= {
                 "cpus_per_task": settings.threads or 1,
                 "slurm_partition": settings.partition,
                 "slurm_account": settings.account,
@@ -90,19 +93,21 @@ class SubmititEngine:
                 "slurm_setup": settings.setup,
                 "slurm_additional_parameters": settings.additional_parameters or None,
             }
-        executor.update_parameters(name="trainlab", **{k: v for k, v in given.items() if v is not None})
+        executor.update_parameters(name="trainlab", **{k: v for k, v in parameters.items() if v is not None})
         return executor
 
 
 class SubmititBackend:
     """A submitit executor as a backend of the dispatcher."""
 
-    def __init__(self, executor: Any, cluster: str, most: int, threads: int, work: Work = train_run):
+    def __init__(
+        self, executor: "submitit.AutoExecutor", cluster: str, most: int, threads: int, work: Work = train_run
+    ):
         self._executor = executor
         self._cluster = cluster
         self._most = most
         self._work = work
-        self._jobs: dict[str, tuple[Any, Path]] = {}
+        self._jobs: dict[str, tuple[submitit.Job[int], Path]] = {}
         self.threads = threads
 
     def has_room(self, job: Job) -> bool:

@@ -4,7 +4,6 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import mean
-from typing import Any
 
 from rich.console import Console
 
@@ -26,7 +25,7 @@ MAX_WARNINGS = 5
 
 
 def all_outcomes(plan: Plan, ended: Sequence[Outcome]) -> list[Outcome]:
-    """The outcome of every run of the plan: of this sweep's own, and of those that had nothing to do."""
+    """The outcome of every run of the plan: of those run by this sweep, and those done before."""
     todo = {job.run_id for job in plan.todo}
     return [*ended, *(_planned_outcome(plan, job) for job in plan.jobs if job.run_id not in todo)]
 
@@ -42,7 +41,7 @@ def print_summary(plan: Plan, outcomes: Sequence[Outcome], console: Console, pru
     """Prints the summary; `trainlab compare GROUP` prints the same table later."""
     notes = _print_table(plan, console)
     _print_failures(outcomes, console)
-    if pruned_by != "none":  # a look at every record: only where somebody asked
+    if pruned_by != "none":  # reads every record: only where pruning was requested
         for line in pruning_savings(plan).lines():
             console.print(line, highlight=False)
     counts = Counter(outcome.status for outcome in outcomes)
@@ -58,7 +57,7 @@ def print_summary(plan: Plan, outcomes: Sequence[Outcome], console: Console, pru
 
 
 def _print_table(plan: Plan, console: Console) -> list[str]:
-    """Prints the settings, best first; what to do with them next."""
+    """Prints the settings, best first; returns lines on what to do with them next."""
     try:
         comparison = compare(load_runs(plan.runs, plan.run_ids, settings=True))
     except RequestError:
@@ -90,7 +89,7 @@ def command_with_more_seeds(plan: Plan) -> str:
 
 
 def _print_warnings(outcomes: Sequence[Outcome], console: Console) -> None:
-    """Each warning once, however many runs had it; those of earlier sweeps were said then."""
+    """Prints each warning once, however many runs had it, but none of runs that earlier sweeps did."""
     counts = Counter(line for outcome in outcomes if not outcome.reused for line in outcome.warnings)
     for line, count in counts.most_common(MAX_WARNINGS):
         of_runs = f" ({count} runs)" if count > 1 else ""
@@ -111,30 +110,30 @@ def _print_failures(outcomes: Sequence[Outcome], console: Console) -> None:
 
 @dataclass(frozen=True)
 class PruningSavings:
-    """Runs asked whether they are worth it: how many were pruned, run whole, run whole against the advice.
+    """How many runs were judged before or while they trained, pruned, and trained as an audit nevertheless.
 
     `saved_seconds`: what the pruned would have taken if they were like those run whole, less what they took.
     None where nothing was run whole.
     """
 
     pruned: int
-    asked: int
+    judged: int
     saved_seconds: float | None
     audited: int
     audited_learned: int
 
     def lines(self) -> list[str]:
         """For people; empty where nothing was pruned or audited."""
-        said = []
+        lines = []
         if self.pruned:
             saved = "" if self.saved_seconds is None else f", {_format_saving(self.saved_seconds)}"
-            said.append(f"pruned {self.pruned} of {self.asked} runs{saved}")
+            lines.append(f"pruned {self.pruned} of {self.judged} runs{saved}")
         if self.audited:
-            said.append(
+            lines.append(
                 f"audit: {self.audited} that would have been pruned were run; "
                 f"{self.audited_learned} of them learned"
             )
-        return said
+        return lines
 
 
 def _format_saving(seconds: float) -> str:
@@ -156,7 +155,7 @@ def pruning_savings(plan: Plan) -> PruningSavings:
     return PruningSavings(len(pruned), len(results), saved, len(audited), learned)
 
 
-def _would_be_pruned(pruning: Mapping[str, Any] | None) -> bool:
+def _would_be_pruned(pruning: Mapping[str, object] | None) -> bool:
     return bool(pruning and pruning.get("reason"))
 
 
