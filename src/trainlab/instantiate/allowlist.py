@@ -9,10 +9,10 @@ import importlib
 import inspect
 import os
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Any
+from types import FunctionType
 
 from trainlab.errors import RequestError, describe_value
 from trainlab.instantiate.parts import TARGET, Part
@@ -33,7 +33,7 @@ def allowing(names: Iterable[str]) -> Iterator[None]:
         _allowed_in_block.reset(before)
 
 
-def resolve_permitted(target: Any, part: Part) -> Any:
+def resolve_permitted(target: object, part: Part) -> Callable[..., object]:
     """The object that a stranger's settings name in this part. Raises RequestError."""
     if not isinstance(target, str):
         raise RequestError(f"{part.name}.{TARGET}: got a {type(target).__name__}, expected a name")
@@ -46,7 +46,7 @@ def resolve_permitted(target: Any, part: Part) -> Any:
     return found
 
 
-def _find_built_in(target: str, part: Part) -> Any:
+def _find_built_in(target: str, part: Part) -> Callable[..., object] | None:
     """The object, where it is one of ours for this part; None otherwise. Nothing else is imported."""
     module, _, name = target.rpartition(".")
     if not all(map(str.isidentifier, target.split("."))):
@@ -74,7 +74,7 @@ def _is_subclass_of_base(found: type, part: Part) -> bool:
     return issubclass(found, getattr(importlib.import_module(module), name))
 
 
-def _is_defined_there(found: Any) -> bool:
+def _is_defined_there(found: type | FunctionType) -> bool:
     """Whether it is what its own module has under its own name."""
     home = sys.modules.get(found.__module__)
     return home is not None and vars(home).get(found.__qualname__) is found
@@ -90,7 +90,7 @@ def _matching_allow_entry(target: str) -> str | None:
     return next(fitting, None)
 
 
-def _find_allowed_by_user(target: str, part: Part) -> Any:
+def _find_allowed_by_user(target: str, part: Part) -> Callable[..., object]:
     """What the user has allowed: by its exact name as it is; below a package only what is defined there."""
     entry = str(_matching_allow_entry(target))
     if entry.endswith(".") and "__" in target:
@@ -104,7 +104,7 @@ def _find_allowed_by_user(target: str, part: Part) -> Any:
     return found
 
 
-def _import_object(target: str) -> Any:
+def _import_object(target: str) -> object:
     """The object under a name that has been permitted: its longest module, then names inside classes."""
     words = target.split(".")
     for length in range(len(words) - 1, 0, -1):
@@ -115,7 +115,7 @@ def _import_object(target: str) -> Any:
             if error.name is None or not f"{name}.".startswith(f"{error.name}."):
                 raise RequestError(f"{target}: {error}") from error
             continue
-        except Exception as error:  # a module of the user's own runs as it is imported
+        except Exception as error:  # importing a user's own module runs it
             raise RequestError(f"{target}: {type(error).__name__} in {name}: {error}") from error
         for word in words[length:]:
             found = getattr(found, word, None)
@@ -129,7 +129,7 @@ def _is_inside(module: str, home: str) -> bool:
     return module == home or module.startswith(f"{home}.")
 
 
-def _not_allowed_error(target: str, part: Part, found: Any = None) -> RequestError:
+def _not_allowed_error(target: str, part: Part, found: object = None) -> RequestError:
     own_name = f"{getattr(found, '__module__', None)}.{getattr(found, '__qualname__', None)}"
     really = f" (it is {own_name})" if found is not None else ""
     return RequestError(

@@ -1,6 +1,6 @@
 """Settings become objects: what an option's node names is built here and nowhere else."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -13,13 +13,13 @@ from trainlab.instantiate.trust import to_plain
 from trainlab.section import Section
 
 MAX_LEVELS, MAX_VALUES = 20, 10_000
-"""Levels and values of a stranger's option that are read; ours have four levels and a dozen values."""
+"""Levels and values of a stranger's option at most; ours have four levels and a dozen values."""
 
 _SWITCHES = {"_partial_": False, "_recursive_": True}
 _RESERVED_KEYS = (TARGET, "_args_", "_convert_", *_SWITCHES)
 
 
-def instantiate(node: Mapping[str, Any] | None, part: Part, *args: Any, **kwargs: Any) -> Any:
+def instantiate(node: Mapping[str, object] | None, part: Part, *args: object, **kwargs: object) -> Any:
     """What an option's node names, built of its keys and of what is given here; None for no node.
 
     Raises:
@@ -34,34 +34,36 @@ def instantiate(node: Mapping[str, Any] | None, part: Part, *args: Any, **kwargs
         return None
     if isinstance(node, Section) and node.is_trusted:
         return _instantiate_with_hydra(node, part, args, kwargs)
-    found = _NodeChecker(part).value(node.to_plain() if isinstance(node, Section) else node)
+    found = _NodeChecker(part).check(node.to_plain() if isinstance(node, Section) else node)
+    assert isinstance(found, _CheckedCall)
     try:
         return found.made(args, kwargs)
     except RequestError:
         raise
-    except Exception as error:  # a constructor with any arguments at all raises whatever they lead it to
+    except Exception as error:  # a constructor with arbitrary arguments may raise anything
         raise RequestError(
             f"{part.name} {describe_value(node[TARGET])}: "
             f"{root_cause_message(error)}{_expected_call(error, node, part)}"
         ) from error
 
 
-def check_node(node: Any, part: Part) -> Any:
-    """A stranger's node, read: what it names is looked up and judged, at any depth, and nothing is called.
+def check_node(node: object, part: Part) -> Any:
+    """Refuses a stranger's node that names what may not be built, at any depth; nothing is called.
 
-    Gives what `build` makes; of the user's own nodes and of what names nothing, nothing that counts.
+    Returns what `instantiate` would call, None for the user's own nodes.
 
     Raises:
         RequestError: it names what may not be built (says how to allow it), or holds what is not plain.
     """
     if isinstance(node, Section) and node.is_trusted:
         return None
-    return _NodeChecker(part).value(node.to_plain() if isinstance(node, Section) else node)
+    return _NodeChecker(part).check(node.to_plain() if isinstance(node, Section) else node)
 
 
-def check_bounded(value: Any, name: str) -> None:
+def check_bounded(value: object, name: str) -> None:
     """Refuses values without end: more levels or more values than settings have. Raises RequestError."""
-    left, level = MAX_VALUES, [value]
+    left = MAX_VALUES
+    level: list[object] = [value]
     for _ in range(MAX_LEVELS):
         inside = [list(v.values()) if isinstance(v, Mapping) else v for v in level]
         level = [item for v in inside if isinstance(v, list | tuple) for item in v][: left + 1]
@@ -80,17 +82,17 @@ def root_cause_message(error: BaseException) -> str:
     return error_message(error)
 
 
-def _expected_call(error: BaseException, node: Mapping[str, Any], part: Part) -> str:
-    """How the part is called, where what was said is that it cannot be called so."""
+def _expected_call(error: BaseException, node: Mapping[str, object], part: Part) -> str:
+    """How the part is called, where the error is that it cannot be called so."""
     while error.__cause__ is not None:
         error = error.__cause__
     return expected_call(part.name, bool(node.get("_partial_"))) if isinstance(error, TypeError) else ""
 
 
 def _instantiate_with_hydra(
-    node: Section, part: Part, args: tuple[Any, ...], kwargs: Mapping[str, Any]
-) -> Any:
-    """By Hydra, which has its own idea of what nobody can have meant (`os.system`)."""
+    node: Section, part: Part, args: tuple[object, ...], kwargs: Mapping[str, object]
+) -> object:
+    """By Hydra, which refuses a few targets itself (`os.system`)."""
     from hydra.errors import InstantiationException
     from hydra.utils import instantiate  # a third of a second, and most callers have it already
 
@@ -107,21 +109,21 @@ def _instantiate_with_hydra(
 
 @dataclass(frozen=True)
 class _CheckedCall:
-    """A node that has been read: the very object that was judged, and what it is called with."""
+    """A node that has been checked: the very object that was judged, and what it is called with."""
 
-    target: Any
-    args: tuple[Any, ...]
-    kwargs: Mapping[str, Any]
+    target: Callable[..., object]
+    args: tuple[object, ...]
+    kwargs: Mapping[str, object]
     is_partial: bool
 
-    def made(self, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None) -> Any:
+    def made(self, args: tuple[object, ...] = (), kwargs: Mapping[str, object] | None = None) -> object:
         """Calls it; arguments given here go before its own."""
         args = args or tuple(map(_construct, self.args))
         given = {key: _construct(value) for key, value in self.kwargs.items()} | dict(kwargs or {})
         return partial(self.target, *args, **given) if self.is_partial else self.target(*args, **given)
 
 
-def _construct(value: Any) -> Any:
+def _construct(value: object) -> object:
     if isinstance(value, _CheckedCall):
         return value.made()
     if isinstance(value, dict):
@@ -130,13 +132,13 @@ def _construct(value: Any) -> Any:
 
 
 class _NodeChecker:
-    """Reads a stranger's node: plain values stay, nodes become calls, anything else is refused."""
+    """Checks a stranger's node: plain values stay, nodes become calls, anything else is refused."""
 
     def __init__(self, part: Part):
         self._part = part
         self._left = MAX_VALUES
 
-    def value(self, value: Any, depth: int = 0) -> Any:
+    def check(self, value: object, depth: int = 0) -> object:
         """A value at any depth."""
         self._left -= 1
         if depth > MAX_LEVELS or self._left < 0:
@@ -145,23 +147,24 @@ class _NodeChecker:
                 f"settings"
             )
         if isinstance(value, Mapping):
-            return self._mapping(value, depth)
+            return self._check_mapping(value, depth)
         if isinstance(value, list | tuple):
-            return [self.value(item, depth + 1) for item in value]
+            return [self.check(item, depth + 1) for item in value]
         if isinstance(value, str) and "${" in value:
             raise self._fault(f"{describe_value(value)} is an interpolation, expected a plain value")
         if value is not None and not isinstance(value, bool | int | float | str):
             raise self._fault(f"got a {type(value).__name__}, expected plain values")
         return value
 
-    def _mapping(self, node: Mapping[Any, Any], depth: int) -> Any:
-        if not all(isinstance(key, str) for key in node):
+    def _check_mapping(self, mapping: Mapping[object, object], depth: int) -> object:
+        node = {key: item for key, item in mapping.items() if isinstance(key, str)}
+        if len(node) < len(mapping):
             raise self._fault("a key is not text")
         target = node.get(TARGET)
-        found = None if target is None else resolve_permitted(target, self._part)
-        read = {key: self.value(item, depth + 1) for key, item in node.items() if key != TARGET}
         if target is None:
-            return read
+            return {key: self.check(item, depth + 1) for key, item in node.items() if key != TARGET}
+        found = resolve_permitted(target, self._part)
+        read = {key: self.check(item, depth + 1) for key, item in node.items() if key != TARGET}
         is_partial, is_deep = (self._switch(read, key, default) for key, default in _SWITCHES.items())
         given = read if is_deep else node
         args = given.get("_args_") or []
@@ -170,7 +173,7 @@ class _NodeChecker:
         own_keys = {key: value for key, value in given.items() if key not in _RESERVED_KEYS}
         return _CheckedCall(found, tuple(args), own_keys, is_partial)
 
-    def _switch(self, node: Mapping[str, Any], key: str, default: bool) -> bool:
+    def _switch(self, node: Mapping[str, object], key: str, default: bool) -> bool:
         value = node.get(key, default)
         if not isinstance(value, bool):
             raise self._fault(f"{key} is {describe_value(value)}, expected true or false")
