@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from trainlab.config.composer import compose
 from trainlab.data.digits import Digits
 from trainlab.data.encoded_images import MAX_PIXELS, decode_image
 from trainlab.errors import RequestError
@@ -202,7 +203,7 @@ def test_a_blank_image_is_blank_and_says_so(level):
     taken = preprocess_image(encoded(Image.new("RGB", (30, 40), (level,) * 3)), "mnist", MNIST)
     assert not taken.pixels_HWC.any() and taken.steps[-1] == NO_DIGIT
     assert taken.empty_reason == NO_DIGIT and taken.box is None
-    description = {"in_shape_CHW": [1, 28, 28], "settings": {"data": {"name": "mnist"}}}
+    description = {"in_shape_CHW": [1, 28, 28], "settings": compose(["data=mnist"])}
     with pytest.raises(RequestError, match="page: one colour throughout"):
         read_image(encoded(Image.new("L", (30, 40), level)), description, "page")
 
