@@ -26,7 +26,7 @@ def make(folder: Path) -> None:
         chosen = [f"{axis}={value}" for axis, value in zip(GRID, values, strict=True)]
         paths = (f"paths.runs={folder}", f"paths.cache={folder.parent / 'app-cache'}")
         settings = identify(compose([*QUICK, *chosen, *paths]))
-        ids.append(settings["run_id"])
+        ids.append(settings.run_id)
         train(settings)
     groups.add_to_group(folder, "demo", ids)
 

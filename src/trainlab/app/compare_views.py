@@ -48,7 +48,7 @@ def effects_view(runs: pl.DataFrame, comparison: Comparison) -> list[str]:
         show_chart(figure, f"Mean {effects.metric} of each level")
     notes = effects.shares.filter(pl.col("note").is_not_null())
     if not notes.is_empty():
-        with st.expander(f"What cannot be told, or only in part: {notes.height}"):
+        with st.expander(f"Not estimable, or only in part: {notes.height}"):
             for row in notes.iter_rows(named=True):
                 st.caption(escape_markdown(f"{row['axis']}: {row['note']}"))
     return []

@@ -70,7 +70,7 @@ def select_from_url(label: str, names: Mapping[str, str], key: str, first: int |
     is selected as soon as it exists. A choice enters the browser's history, and "back" undoes it.
     """
     requested, state = st.query_params.get(key), f"{key}.choice"
-    follows, missing = f"{key}.asked", f"{key}.missing"
+    follows, missing = f"{key}.requested", f"{key}.missing"
     is_new = st.session_state.get(follows) != requested  # a link, or "back"
     if requested is not None and requested not in names:
         if is_new or st.session_state.get(state) not in names:  # else another has been chosen since
@@ -104,7 +104,7 @@ def multiselect_from_url(
     Ids in the address that do not exist stay in it, with a warning. `same_as` maps an id to the one that
     represents it.
     """
-    state, follows = f"{key}.choice", f"{key}.asked"
+    state, follows = f"{key}.choice", f"{key}.requested"
     in_url = st.query_params.get_all(key)
     requested = list(dict.fromkeys((same_as or {}).get(name, name) for name in in_url))
     existing = [name for name in requested if name in names][:most]

@@ -238,7 +238,7 @@ def page() -> None:
     """Controls, then the theory, then the forecast, then the command."""
     page_heading(
         "Will it learn?",
-        "Choose a network and how it is trained. Nothing is trained here: this is said before.",
+        "Choose a network and how it is trained. Nothing is trained here: this is a forecast.",
     )
     client = forecast_client()  # its process imports torch while this one does
     overrides = controls()
