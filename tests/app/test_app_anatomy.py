@@ -11,6 +11,7 @@ from trainlab.models import LayerRow
 def test_lenet5_and_the_three_ways(loaded_address, open_page, shot):
     page = open_page(f"{loaded_address}/anatomy?model=lenet5")
     page.get_by_text("61.71 k").wait_for()
+    settled(page)
     rows = page.locator("table.lp tbody tr").all_inner_texts()
     assert [row.split()[0] for row in rows] == [
         "C1.conv",
