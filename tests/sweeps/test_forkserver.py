@@ -1,10 +1,13 @@
-"""Helper processes that cannot answer, and sockets whose paths are too long: one line each."""
+"""The fork server: what it answers, what it leaves behind, and sockets whose paths are too long."""
 
+import multiprocessing
 import multiprocessing.process
 import multiprocessing.util
 import os
 import re
+import sys
 import tempfile
+import time
 from pathlib import Path
 
 import pytest
@@ -60,6 +63,38 @@ def test_a_limit_of_memory_is_named(monkeypatch):
     assert memory_limit_note() == "; memory is limited to 1.5 GiB (ulimit -v): expected a higher limit"
     monkeypatch.setattr(resource, "getrlimit", lambda _: (resource.RLIM_INFINITY,) * 2)
     assert memory_limit_note() == ""
+
+
+KEEPS_A_FOLDER = """
+import tempfile
+KEPT = tempfile.TemporaryDirectory(prefix="kept-", dir={folder!r})
+open({folder!r} + "/imported", "w").close()
+"""
+
+
+@pytest.mark.skipif("forkserver" not in multiprocessing.get_all_start_methods(), reason="there is no server")
+@pytest.mark.parametrize("slow_import", [False, True])
+def test_the_server_takes_its_temporary_folders_with_it(tmp_path, monkeypatch, slow_import):
+    """As W&B makes them when it is imported. One that is busy is not waited for."""
+    name = f"keeps_a_folder_{slow_import}"
+    text = KEEPS_A_FOLDER.format(folder=str(tmp_path))
+    (tmp_path / f"{name}.py").write_text(text + ("import time\ntime.sleep(30)\n" if slow_import else ""))
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")]))
+    monkeypatch.syspath_prepend(tmp_path)
+    ForkServer().close()  # that of an earlier test
+    server = ForkServer(preload=[name])
+    server.preload()
+    until = time.monotonic() + 60
+    while not (tmp_path / "imported").exists() and time.monotonic() < until:
+        time.sleep(0.02)
+    assert list(tmp_path.glob("kept-*"))
+    if not slow_import:
+        assert server.call(os.getpid) != os.getpid()  # it is past its imports
+    since = time.monotonic()
+    server.close()
+    assert time.monotonic() - since < 10
+    assert bool(list(tmp_path.glob("kept-*"))) == slow_import
+    sys.modules.pop(name, None)
 
 
 @pytest.fixture
