@@ -104,7 +104,7 @@ def run(settings):
 
 @pytest.fixture(scope="module")
 def one_warm_server():
-    """One warm server for all sweeps that a file starts in this process: torch is imported once for them all.
+    """One fork server for all sweeps that a file starts in this process: torch is imported once for them all.
 
     What a sweep leaves behind when it ends is the business of the tests that start a process of its own.
     """

@@ -1,4 +1,4 @@
-"""The warm server of these tests imports the fakes: it is one for the whole process."""
+"""The fork server of these tests imports the fakes: it is one for the whole process."""
 
 import contextlib
 import io
@@ -20,7 +20,7 @@ def settings_of_a_run(settings):
 
 @pytest.fixture
 def typed(tmp_path, one_warm_server):
-    """`python train.py …` as typed in an empty folder, in this process, on the file's warm server."""
+    """`python train.py …` as typed in an empty folder, in this process, on the file's fork server."""
     from trainlab import cli
 
     def call(*arguments: str) -> subprocess.CompletedProcess[str]:

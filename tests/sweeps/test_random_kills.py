@@ -1,4 +1,4 @@
-"""kill -9 of a run, of the sweep or of the warm server at random moments, until all runs are done."""
+"""kill -9 of a run, of the sweep or of the fork server at random moments, until all runs are done."""
 
 import os
 import random

@@ -1,6 +1,7 @@
 """Starts the runs of a plan and handles their ends: the same on every engine, whatever a run dies of.
 
-Ctrl-C once: finish what runs, start nothing. Twice: stop now. A terminal that is closed counts as once."""
+Ctrl-C once: finish what runs, start nothing. Twice: stop now. A terminal that is closed counts as once.
+"""
 
 import math
 import signal

@@ -51,7 +51,6 @@ class SweepDisplay:
             self._live.stop()
 
     def run_started(self, job: Job) -> None:
-        """A run has started."""
         self._running[job.run_id] = (job, time.monotonic())
         self._most_at_once = max(self._most_at_once, len(self._running))
         self._draw()
@@ -87,7 +86,7 @@ class SweepDisplay:
             self._console.print(self._note)
 
     def tick(self) -> None:
-        """Time passes."""
+        """Redraws, at most a few times a second."""
         if time.monotonic() - self._drawn > REDRAW_SECONDS:
             self._draw()
 

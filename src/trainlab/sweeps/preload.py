@@ -1,6 +1,7 @@
 """What the fork server has imported before the first run is forked from it. Only imported there.
 
-No torch operation may run in the server: thread pools do not survive a fork."""
+No torch operation may run in the server: thread pools do not survive a fork.
+"""
 
 import multiprocessing
 import signal

@@ -1,6 +1,7 @@
 """Ray: a laptop, a machine with several GPUs, or a cluster by its address.
 
-Settings go to a Ray worker as text; where it does not see our folders, the record comes back as files."""
+Settings go to a Ray worker as text; where it does not see our folders, the record comes back as files.
+"""
 
 import json
 import logging
