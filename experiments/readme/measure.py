@@ -93,8 +93,9 @@ def _result_row(preset: Preset, arm: str, result: Result) -> ResultRow:
         "test/acc": result.metrics.get("test/acc"), "test/loss": result.metrics.get("test/loss"),
         "epochs": result.epochs or 0.0, "seconds": round(result.seconds or 0.0, 1), "seed": result.seed or 0,
         "samples_per_second": round(result.samples_per_second or 0.0), "parameters": result.parameters,
-        "data": result.data["name"], "copy": result.data["copy"],
-        "threads": result.machine["threads"], "commit": result.git.get("commit"), "reached": None,
+        "data": str(result.data["name"]), "copy": str(result.data["copy"]),
+        "threads": cast(int, result.machine["threads"]), "commit": cast(str | None, result.git.get("commit")),
+        "reached": None,
     }  # fmt: skip
 
 
