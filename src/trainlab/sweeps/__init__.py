@@ -1,10 +1,10 @@
 """A grid becomes a plan, a plan becomes runs, on any engine. No torch in this process.
 
-- `grid`: a command line → a product of overrides; `plan`: jobs with run ids, what is done, what is to do
+- `plan`: a grid (`trainlab.config.grid`) becomes jobs with run ids; what is done, what is to do
 - `network_checks`, `plan_notes`, `estimate`: what is checked, worth knowing and expected before it starts
 - `dispatcher`: runs on an engine's backend, each once; `reservations`: no run twice; `outcome`: how it ended
 - `engine`: what an engine is; `local_engine` over `slots` and `forkserver`, `ray_engine`, `submitit_engine`
-- `process_main`, `process_exit`: how a run's process begins, and what it died of
+- `process_main`, `process_exit`: how a run's process begins, and why it ended
 - `display`, `summary`: what the user sees during and after; `sweep`: the story, start to end
 """
 
