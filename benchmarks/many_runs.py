@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from trainlab.runs.result import Result
+    from trainlab.runs.result import Result, run_facts
     from trainlab.settings import RunSettings
     from trainlab.sweeps.plan import Job
 
@@ -61,8 +61,8 @@ def _result(job: "Job", reached: float, points: int) -> "Result":
     from trainlab.runs.result import Result, Verdict
 
     learned = reached > 0.2
-    return Result.of(
-        job.settings,
+    return Result(
+        **run_facts(job.settings),
         status="finished",
         verdict=Verdict(learned=learned, cause=None if learned else "vanishing_gradient"),
         metrics={"test/acc": reached, "val/acc": reached, "test/loss": 2.3 * (1 - reached)},

@@ -7,7 +7,7 @@ import pytest
 
 from trainlab.errors import RequestError, sanitize
 from trainlab.runs import load_runs
-from trainlab.runs.result import CorruptRunError
+from trainlab.runs.result import CorruptRunError, run_facts
 from trainlab.terminal import PlainConsole, markup_text
 
 BRACKETS = (
@@ -72,6 +72,7 @@ def make_odd(settings):
     """Runs whose texts are somebody's: error, group, axes, name of the folder."""
     from trainlab.instantiate import to_plain
     from trainlab.runs import Result, RunFolder
+    from trainlab.settings import RunSettings
 
     def make(root):
         frozen = to_plain(settings())
@@ -83,7 +84,12 @@ def make_odd(settings):
             folder.write_settings(frozen)
             error = {"type": "ValueError", "message": f"expected {HOSTILE}", "frames": [HOSTILE]}
             folder.finish(
-                Result.of(frozen, status="failed", error=error, metrics={"test/acc": 0.5 + number / 10})
+                Result(
+                    **run_facts(RunSettings.from_record(frozen)),
+                    status="failed",
+                    error=error,
+                    metrics={"test/acc": 0.5 + number / 10},
+                )
             )
         (root / f"odd{HOSTILE.replace('/', '')}").mkdir()
         (root / f"odd{HOSTILE.replace('/', '')}" / "config.yaml").write_text("{")

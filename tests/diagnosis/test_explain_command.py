@@ -10,6 +10,7 @@ import yaml
 from trainlab.config import compose, identify
 from trainlab.config.command_line import command_line_for_run
 from trainlab.runs import Result, RunFolder
+from trainlab.runs.result import run_facts
 
 DEEP_SIGMOID = ("activation=sigmoid", "init=glorot", "depth=12", "model=mlp", "width=16", "pool=none")
 LEARNS = ("optimizer.lr=1e-2", "trainer.max_epochs=12", "model=mlp", "pool=none", "width=16")
@@ -117,7 +118,7 @@ def unfinished(run, status: str, **known) -> RunFolder:
         (folder.path / name).unlink()
     if status in ("failed", "pruned"):
         settings = folder.settings()
-        folder.finish(Result.of(settings, status=status, **known))
+        folder.finish(Result(**run_facts(settings), status=status, **known))
     return folder
 
 

@@ -10,6 +10,7 @@ from trainlab.config import compose
 from trainlab.errors import RequestError
 from trainlab.figures import grid_heatmaps
 from trainlab.runs import Result, RunFolder, Verdict
+from trainlab.runs.result import run_facts
 from trainlab.settings import RunSettings
 
 LEVELS = {"activation": ("relu", "tanh"), "init": ("glorot", "kaiming"), "depth": (4, 12)}
@@ -142,8 +143,11 @@ def folder(tmp_path_factory):
     for number, (phi, init) in enumerate(itertools.product(("relu", "tanh"), ("glorot", "kaiming"))):
         settings = compose([f"activation={phi}", f"init={init}", "data=digits", "model=mlp"])
         settings = RunSettings.identified(settings, f"run{number}", "f", "embedded", {})
-        result = Result.of(
-            settings, status="finished", verdict=Verdict(learned=number > 0), metrics={"test/acc": number / 4}
+        result = Result(
+            **run_facts(settings),
+            status="finished",
+            verdict=Verdict(learned=number > 0),
+            metrics={"test/acc": number / 4},
         )
         with RunFolder(root / f"run{number}").lock() as run:
             run.begin()

@@ -12,6 +12,7 @@ from trainlab.figures import phase_diagram
 from trainlab.forecast import phase_diagram_builder
 from trainlab.runs import Result, Verdict
 from trainlab.runs.frozen_settings import settings_yaml
+from trainlab.runs.result import run_facts
 from trainlab.settings import RunSettings
 from trainlab.theory import mean_field as mf
 
@@ -25,7 +26,7 @@ def recorded(folder, *overrides, status="finished", learned=True):
     path = folder / name
     path.mkdir()
     (path / "config.yaml").write_text(settings_yaml(settings))
-    Result.of(settings, status=status, verdict=Verdict(learned=learned)).write(path)
+    Result(**run_facts(settings), status=status, verdict=Verdict(learned=learned)).write(path)
     return path
 
 

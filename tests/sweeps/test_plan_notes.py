@@ -7,6 +7,7 @@ from PIL import Image
 from rich.console import Console
 
 from trainlab.runs import Result
+from trainlab.runs.result import run_facts
 from trainlab.sweeps.plan import Job, Plan
 from trainlab.sweeps.plan_notes import DataNotes
 
@@ -34,7 +35,7 @@ def test_each_note_is_told_once(settings, tmp_path):
     notes_of_plan.print_image_notes()  # no run has a record yet
     for job in jobs:
         (runs / job.run_id).mkdir(parents=True)
-        Result.of(job.settings, notes, status="finished").write(runs / job.run_id)
+        Result(**run_facts(job.settings, notes), status="finished").write(runs / job.run_id)
     notes_of_plan.print_image_notes()
     lines = written.getvalue().splitlines()
     assert lines[0].startswith("data: 1 files passed over: 1 .heic")

@@ -48,10 +48,10 @@ def run_id(settings: Mapping, fingerprint: str) -> str:
     return _digest({"settings": hashed_settings(settings), "data_fingerprint": fingerprint, "resume": start})
 
 
-def run_name(settings: Mapping) -> str:
+def run_name(axes: Mapping[str, object], seed: int) -> str:
     """How a run is called where people read it: its main options and its seed. Names need not be unique."""
-    options = [str(settings["axes"][axis]) for axis in ("model", "data", "activation", "init", "norm_layer")]
-    return f"{' '.join(options)} seed={settings['seed']}"
+    options = [str(axes[axis]) for axis in ("model", "data", "activation", "init", "norm_layer")]
+    return f"{' '.join(options)} seed={seed}"
 
 
 def hashed_settings(settings: Mapping) -> dict:

@@ -5,13 +5,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import UnionType
-from typing import Any
+from typing import TYPE_CHECKING, TypedDict
 
 from trainlab.errors import RequestError, describe_value, sanitize
 from trainlab.instantiate import check_bounded
 from trainlab.json_types import Json, JsonObject
 from trainlab.runs import json_nonfinite
 from trainlab.runs.safe_files import read_bounded, write_atomically
+
+if TYPE_CHECKING:
+    from trainlab.settings import RunSettings
 
 SCHEMA = 1
 RESULT_FILE = "result.json"
@@ -88,26 +91,6 @@ class Result:
         if self.status not in RECORDED_STATUSES:
             raise ValueError(f"status is {self.status!r}, expected one of {', '.join(RECORDED_STATUSES)}")
 
-    @classmethod
-    def of(cls, settings: Mapping[str, Any], data_notes: Sequence[str] = (), **known: Any) -> "Result":
-        """The outcome of a run; id, seed, axes, data and group are those of its frozen settings.
-
-        `data_notes`: what is to be told about the data (`ImageData.notes`), kept in `data.notes`.
-        """
-        return cls(
-            run_id=settings["run_id"],
-            seed=settings["seed"],
-            axes=settings["axes"],
-            data={
-                "name": settings["data"]["name"],
-                "fingerprint": settings["fingerprint"],
-                "copy": settings["copy"],
-                **({"notes": list(data_notes)} if data_notes else {}),
-            },
-            group=settings["group"],
-            **known,
-        )
-
     @property
     def diverged_step(self) -> int | None:
         """The step at which the loss was not finite any more, None where it always was."""
@@ -119,6 +102,33 @@ class Result:
         write_atomically(
             folder / RESULT_FILE, json_nonfinite.dumps(dataclasses.asdict(self), indent=2) + "\n"
         )
+
+
+class RunFacts(TypedDict):
+    """The fields of a result that are those of the run's frozen settings."""
+
+    run_id: str
+    seed: int
+    axes: Mapping[str, str | float | None]
+    data: JsonObject
+    group: str | None
+
+
+def run_facts(settings: "RunSettings", data_notes: Sequence[str] = ()) -> RunFacts:
+    """As in `Result(**run_facts(settings), status=…)`; `data_notes` (`ImageData.notes`) stand in `data`."""
+    notes = {"notes": list(data_notes)} if data_notes else {}
+    return {
+        "run_id": settings.run_id,
+        "seed": settings.seed,
+        "axes": settings.axes,
+        "data": {
+            "name": settings.data.name,
+            "fingerprint": settings.fingerprint,
+            "copy": settings.data_copy,
+            **notes,
+        },
+        "group": settings.group,
+    }
 
 
 MAX_METRICS, MAX_AXES, MAX_NAME_LENGTH = 1000, 100, 1000

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from trainlab.errors import RequestError
-from trainlab.runs.result import DONE_STATUSES, CorruptRunError, Result, ResultStamp
+from trainlab.runs.result import DONE_STATUSES, CorruptRunError, Result, ResultStamp, run_facts
 from trainlab.runs.run_folder import RunFolder
 from trainlab.settings import RunSettings
 from trainlab.sweeps.plan import Job
@@ -83,8 +83,8 @@ def record_failure(
 
 def _failed_result(settings: RunSettings, cause: ExitCause, seconds: float) -> Result:
     ended = datetime.now(UTC)
-    return Result.of(
-        settings,
+    return Result(
+        **run_facts(settings),
         status="failed",
         error={"type": cause.kind, "message": cause.message, "frames": []},
         seconds=seconds,

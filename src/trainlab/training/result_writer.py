@@ -17,7 +17,7 @@ from trainlab.diagnosis.run_diagnosis import diagnose_at_end
 from trainlab.json_types import JsonObject
 from trainlab.runs import Result, RunFolder, Verdict
 from trainlab.runs.provenance import code_state, processor_name, versions
-from trainlab.runs.result import DONE_STATUSES
+from trainlab.runs.result import DONE_STATUSES, run_facts
 from trainlab.settings import RunSettings
 from trainlab.training.classifier import Classifier, Divergence
 from trainlab.training.interruption import Interruption
@@ -165,9 +165,8 @@ class ResultWriter:
         with self._interruption.deferred_while_writing():
             if self._record is not None:
                 self._record.metrics.close()
-            result = Result.of(
-                self.settings,
-                self.data_notes,
+            result = Result(
+                **run_facts(self.settings, self.data_notes),
                 status=status,
                 pruning=self.pruning.to_json(),
                 parameters=_count_parameters(self._classifier),

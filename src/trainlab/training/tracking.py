@@ -66,7 +66,7 @@ def run_context(
     # W&B refuses tags longer than 64 characters
     tags = [f"{k}={v}"[:64] for k, v in axes.items()]
     config = {k: v for k, v in settings.to_plain().items() if k not in ("logger", "paths")}
-    name = run_name(settings)
+    name = run_name(settings.axes, settings.seed)
     return RunContext(folder, settings.run_id, name, settings.group, tags, config, resumes, warn)
 
 

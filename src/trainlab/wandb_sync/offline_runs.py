@@ -39,7 +39,8 @@ class OfflineRun:
     def name(self) -> str:
         """Its name on W&B; empty where its settings cannot be read."""
         try:
-            return run_name(read_settings(self.folder))
+            settings = read_settings(self.folder)
+            return run_name(settings["axes"], settings["seed"])
         except (CorruptRunError, KeyError, TypeError):
             return ""
 
