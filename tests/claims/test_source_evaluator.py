@@ -85,6 +85,15 @@ def test_a_ratio_of_layers_in_decades(evidence):
     assert evidence.values(ratio, ["A"])["A"][0] == pytest.approx(math.log10(0.01 / 1.0))
 
 
+def test_a_fact_of_the_network_over_a_metric_has_one_logarithm(evidence, monkeypatch):
+    """It was taken twice: of the fact by itself, and of the quotient."""
+    monkeypatch.setattr(
+        evidence, "number", lambda fact, arm: math.log10(6_170_600) if fact.log10 else 6_170_600.0
+    )
+    ratio = source(anatomy="parameters", over={"metric": "parameters"}, log10=True)
+    assert evidence.values(ratio, ["A"])["A"][0] == pytest.approx(2)
+
+
 def test_a_layer_that_is_not_there_is_named_with_those_that_are(evidence):
     with pytest.raises(RequestError, match="no layer 'conv3'; its layers: conv1, conv2, head"):
         evidence.values(source(signal="weight_grad_norm", layer="conv3"), ["A"])
