@@ -3,7 +3,9 @@
 - `trust`: the user's own settings and everybody else's: how the difference reaches a worker
 - `parts`: the parts of the settings, how each is called, what a stranger's settings may name in it
 - `allowlist`: a stranger's name judged by the object that it leads to
-- `nodes`: the one `instantiate`"""
+- `nodes`: the one `instantiate`
+- `renamed`: names in settings as first released, and where the object is now
+"""
 
 from trainlab.instantiate import allowlist
 from trainlab.instantiate.allowlist import allowing

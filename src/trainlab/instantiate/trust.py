@@ -19,7 +19,7 @@ from trainlab.section import Section
 from trainlab.settings import PathSettings, RunSettings, Settings
 
 DIGESTS_VARIABLE = "TRAINLAB_OWN"
-"""Environment of a worker: `digests` of the user's own settings, separated by commas."""
+"""Environment of a worker: `trusted_digests` of the user's own settings, separated by commas."""
 
 PATH_VARIABLES = {"data": "TRAINLAB_DATA", "cache": "TRAINLAB_CACHE", "runs": "TRAINLAB_RUNS"}
 """The keys of `paths`, which are folders of the same name unless the environment says otherwise."""

@@ -1,4 +1,4 @@
-"""Ties the signals to a run: at the scheduled steps, into signals.jsonl, mirrored to W&B."""
+"""Ties the signals to a run: at the scheduled steps, into signals.jsonl, and to W&B."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING

@@ -40,7 +40,7 @@ REQUIRED_PACKAGES: Mapping[str, tuple[tuple[str, ...], str]] = {
 
 @dataclass(frozen=True)
 class RunContext:
-    """What a tracker is told of a run: plain values only, and whom to tell what is worth knowing.
+    """What a tracker gets to know of a run: plain values only, and where its warnings go.
 
     `resumes`: the run goes on from its own checkpoint, so its curves go on too.
     """

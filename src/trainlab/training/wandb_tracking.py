@@ -30,11 +30,11 @@ FINISH_TIMEOUT_SECONDS = 60
 UNREACHABLE_FILE = ".wandb-unreachable"
 """Beside the run folders: why W&B could not be reached, so that the next runs need not wait too."""
 UNREACHABLE_SECONDS = 600
-"""For so long that is believed."""
+"""How long that counts."""
 
 
 class ManagedWandbLogger(WandbLogger):
-    """A WandbLogger that is told its run, and lets `Mirror` finish it."""
+    """A WandbLogger of a given run, which `FaultTolerantLogger` finishes."""
 
     @property
     @rank_zero_experiment
