@@ -97,7 +97,7 @@ def run(settings):
     def go(*overrides: str):
         frozen = settings(*overrides)
         result = train(frozen)
-        return result, RunFolder(Path(frozen["paths"]["runs"]) / frozen["run_id"])
+        return result, RunFolder(Path(frozen.paths.runs) / frozen.run_id)
 
     return go
 

@@ -81,7 +81,7 @@ def test_what_the_docstrings_show_trains(folder, call_command, shared_cache):
     assert code == 0, err
     (run,) = [path.parent for path in folder.glob("runs/*/result.json")]
     assert run_status(run) == "finished"
-    axes = RunFolder(run).settings()["axes"]
+    axes = RunFolder(run).settings().axes
     assert axes["model"] == "two_layers" and axes["activation"] == "sine" and axes["data"] == "noise"
     others = [word for word in mine if not word.startswith(("model=", "data="))]
     code, _, err = call_command("anatomy", "model=plain_cnn", "data.image_size=16", *others)

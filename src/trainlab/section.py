@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError
 from trainlab.errors import RequestError, describe_value
 
 
-class Section(BaseModel, Mapping[str, Any]):
+class Section(BaseModel):
     """A part of the settings: values that do not change, and whose they are."""
 
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True, ser_json_inf_nan="constants")
@@ -74,16 +74,6 @@ class Section(BaseModel, Mapping[str, Any]):
         given = self.model_fields_set
         known = {key: self.__dict__[name] for key, name in _field_names(type(self)).items() if name in given}
         return {**known, **(self.model_extra or {})}
-
-    # Read as a mapping, for callers that are not typed yet
-    def __getitem__(self, key: str) -> Any:
-        return self._values()[key]
-
-    def __iter__(self) -> Iterator[str]:  # type: ignore[override]
-        return iter(self._values())
-
-    def __len__(self) -> int:
-        return len(self._values())
 
 
 @cache

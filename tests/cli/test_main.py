@@ -152,7 +152,7 @@ def test_a_worker_needs_only_a_frozen_settings_file(settings, tmp_path):
     from trainlab.runs import RunFolder
 
     frozen = settings("trainer.max_steps=2")
-    folder = RunFolder(Path(frozen["paths"]["runs"]) / frozen["run_id"])
+    folder = RunFolder(Path(frozen.paths.runs) / frozen.run_id)
     folder.write_settings(frozen)
     answer = call(sys.executable, "-m", "trainlab.training", str(folder.path / "config.yaml"), cwd=tmp_path)
     assert answer.returncode == 0, answer.stderr

@@ -35,9 +35,10 @@ PLAIN_VALUES = {
 
 
 def at(settings: dict, path: str):
+    plain = settings.to_plain()
     for key in path.split("."):
-        settings = settings[key]
-    return settings
+        plain = plain[key]
+    return plain
 
 
 @pytest.mark.parametrize("override", PLAIN_VALUES)
@@ -52,8 +53,8 @@ def test_plain_values_arrive(override):
 )
 def test_every_option_composes_to_plain_settings(axis, name):
     settings = compose([f"{axis}={name}"])
-    if axis in settings["axes"]:
-        assert settings["axes"][axis] == (catalogue(axis)[name].alias_of or name)
+    if axis in settings.axes:
+        assert settings.axes[axis] == (catalogue(axis)[name].alias_of or name)
 
     def plain(value):
         if isinstance(value, dict):
@@ -124,22 +125,22 @@ def test_a_model_that_needs_a_depth_says_so():
 
 
 def test_the_budget_is_the_data_sets_own_unless_given():
-    assert compose(["data=mnist"])["trainer"]["max_epochs"] == 5
-    given = compose(["data=mnist", "trainer.max_steps=10"])["trainer"]
-    assert (given["max_epochs"], given["max_steps"]) == (None, 10)
+    assert compose(["data=mnist"]).trainer.max_epochs == 5
+    given = compose(["data=mnist", "trainer.max_steps=10"]).trainer
+    assert (given.max_epochs, given.max_steps) == (None, 10)
 
 
 def test_aliases_are_the_same_run(settings):
-    assert settings("init=kaiming")["run_id"] == settings("init=kaiming_normal")["run_id"]
-    assert settings("init=glorot")["run_id"] == settings("init=glorot_uniform")["run_id"]
+    assert settings("init=kaiming").run_id == settings("init=kaiming_normal").run_id
+    assert settings("init=glorot").run_id == settings("init=glorot_uniform").run_id
 
 
 def test_identity_goes_by_what_decides_the_result(settings):
-    base = settings()["run_id"]
+    base = settings().run_id
     for same in ("logger=csv", "group=x", "checkpoint=none", "trainer.threads=2", "signals=off"):
-        assert settings(same)["run_id"] == base, same
+        assert settings(same).run_id == base, same
     for other in ("seed=1", "depth=3", "optimizer.lr=2e-3", "data.train_size=128", "trainer.precision=bf16"):
-        assert settings(other)["run_id"] != base, other
+        assert settings(other).run_id != base, other
 
 
 def test_data_that_are_missing_are_told_with_what_was_looked_for(tmp_path, monkeypatch):
@@ -159,6 +160,6 @@ def test_a_users_own_conf_goes_first(tmp_path, monkeypatch):
     (mine / "mine.yaml").write_text("# my own\n_target_: torch.nn.Softsign\n_partial_: true\n")
     (mine / "relu.yaml").write_text("# not yours\n_target_: torch.nn.ReLU6\n_partial_: true\n")
     monkeypatch.chdir(tmp_path)
-    assert compose(["activation=mine"])["activation"]["_target_"] == "torch.nn.Softsign"
-    assert compose(["activation=relu"])["activation"]["_target_"] == "torch.nn.ReLU6"
+    assert compose(["activation=mine"]).activation.target == "torch.nn.Softsign"
+    assert compose(["activation=relu"]).activation.target == "torch.nn.ReLU6"
     assert catalogue("activation")["mine"].line == "my own"

@@ -64,7 +64,7 @@ def test_every_setting_of_a_launcher_is_read_by_its_engine(model):
 
 
 def test_the_look_finds_what_nobody_reads(tmp_path):
-    (tmp_path / "a.py").write_text("def f(settings):\n    return settings['seed'], settings.get('depth')\n")
+    (tmp_path / "a.py").write_text("def f(settings):\n    return settings.seed, settings.get('depth')\n")
     assert set(words_read(tmp_path / "a.py")) == {"seed", "depth", "get"}
     assert "norm_layer.position" in set(settings_of(Settings)) and not set(settings_of(Component))
     assert set(settings_of(NormLayerSettings)) == {"position", "layer"}

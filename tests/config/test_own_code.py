@@ -23,7 +23,7 @@ def project(tmp_path, monkeypatch):
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(content)
         option.write_text(f"_target_: {target}\n_partial_: true\n")
-        return identify(compose(["activation=mine", "logger=none"]))["run_id"]
+        return identify(compose(["activation=mine", "logger=none"])).run_id
 
     return identity
 
@@ -98,7 +98,7 @@ def test_the_tracker_decides_nothing(tmp_path, monkeypatch):
 
 def test_ids_of_settings_without_own_code_are_what_they_were(settings):
     frozen = settings()
-    assert "own_code" not in frozen
+    assert frozen.user_code is None
     assert run_id({**frozen.to_plain(), "own_code": {}}, frozen.fingerprint) == frozen.run_id
 
 

@@ -39,7 +39,7 @@ def test_a_preset_that_would_act_on_nothing_is_refused(own, axis, before):
 @pytest.mark.parametrize("before", ["# @package _global_\n# Mine\n", "\n\n#  @package   _global_\n"])
 def test_a_preset_acts_wherever_hydra_reads_its_package(own, before):
     own("experiment/mine", f"{before}seed: 5\n")
-    assert compose(["experiment=mine"])["seed"] == 5
+    assert compose(["experiment=mine"]).seed == 5
 
 
 def test_a_sweep_refuses_it_too(own, call_command):
@@ -65,14 +65,14 @@ def test_a_file_that_cannot_be_read_is_named_in_one_line(own, call_command, name
     assert code == 2 and said in error and error.count("\n") == 1
     assert "mine" in error or name == "a list"
     # what does not need it goes on
-    assert compose(["activation=relu"])["axes"]["activation"] == "relu"
+    assert compose(["activation=relu"]).axes["activation"] == "relu"
     assert set(catalogue("activation")) >= {"mine", "relu"}
 
 
 def test_a_name_of_digits_in_a_preset_is_text(own):
     own("experiment/mine", "# @package _global_\ngroup: 2026\nresume: 1234\n")
     settings = compose(["experiment=mine"])
-    assert (settings["group"], settings["resume"]) == ("2026", "1234")
+    assert (settings.group, settings.resume) == ("2026", "1234")
     own("experiment/lossy", "# @package _global_\nresume: 1234.5e9\n")
     with pytest.raises(RequestError, match=r"resume=1234500000000\.0: expected text: put it in quotes"):
         compose(["experiment=lossy"])

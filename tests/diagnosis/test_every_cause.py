@@ -55,14 +55,14 @@ def test_remedies_compose_and_never_ask_for_an_absurd_rate(overrides):
         if change is None:
             continue
         after = compose([*overrides, *change.split()])
-        usual = USUAL_RATES[after["axes"]["optimizer"]]
-        assert after["optimizer"]["lr"] <= max(setup.lr, HIGHEST_RATE_FACTOR * usual), change
+        usual = USUAL_RATES[after.axes["optimizer"]]
+        assert after.optimizer.lr <= max(setup.lr, HIGHEST_RATE_FACTOR * usual), change
 
 
 @pytest.mark.parametrize("optimizer", USUAL_RATES)
 def test_the_usual_rates_are_those_of_the_options(optimizer):
     assert optimizer in catalogue("optimizer")
-    assert compose([f"optimizer={optimizer}"])["optimizer"]["lr"] == USUAL_RATES[optimizer]
+    assert compose([f"optimizer={optimizer}"]).optimizer.lr == USUAL_RATES[optimizer]
 
 
 def test_a_rate_that_is_as_high_as_its_optimizer_bears_is_not_raised():

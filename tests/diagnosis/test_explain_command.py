@@ -171,9 +171,9 @@ def test_the_command_makes_the_same_run_with_the_remedy(run, settings):
     _, folder = run(*overrides)
     said = command_line_for_run(folder.settings(), "norm_layer=batchnorm optimizer.lr=0.03").split()
     assert said[:2] == ["python", "train.py"] and said[-2:] == ["norm_layer=batchnorm", "optimizer.lr=0.03"]
-    places = [f"paths.{name}={path}" for name, path in folder.settings()["paths"].items()]
+    places = [f"paths.{name}={path}" for name, path in folder.settings().paths.to_plain().items()]
     again = identify(compose([*said[2:], *places]))
-    assert again["run_id"] == settings(*overrides, "norm_layer=batchnorm", "optimizer.lr=0.03")["run_id"]
+    assert again.run_id == settings(*overrides, "norm_layer=batchnorm", "optimizer.lr=0.03").run_id
     assert "init=kaiming" not in said and "init.gain=9" in said, "what is the default is not said"
     _, folder = run("model=mlp", "init=zeros", "trainer.max_epochs=null", "trainer.max_steps=4")
     said = command_line_for_run(folder.settings(), "init=kaiming")

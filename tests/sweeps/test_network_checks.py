@@ -118,7 +118,7 @@ def built_on_meta(monkeypatch) -> list[str]:
 
     def count(settings, *shape):
         if torch.get_default_device().type == "meta":
-            built.append(f"{settings['axes']['activation']} {settings['model']['depth']}")
+            built.append(f"{settings.axes['activation']} {settings.model.model_extra['depth']}")
         return build(settings, *shape)
 
     monkeypatch.setattr(networks, "build_network", count)

@@ -41,7 +41,7 @@ def record(plan, index: int, status: str) -> None:
 def test_runs_have_the_ids_that_they_have_alone(planned, tmp_path, shared_cache):
     plan = planned("activation=relu,tanh", "seed=3")
     alone = identify(compose(["activation=tanh", "seed=3", f"paths.cache={shared_cache}"]))
-    assert plan.jobs[1].run_id == alone["run_id"]
+    assert plan.jobs[1].run_id == alone.run_id
     assert plan.jobs[1].label == "activation=tanh"
 
 

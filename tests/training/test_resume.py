@@ -90,7 +90,7 @@ def test_resume_false_starts_over(run, settings, monkeypatch):
         run()
     monkeypatch.undo()
     result = train(settings("resume=false"))
-    steps = runs.read_metrics(Path(settings()["paths"]["runs"]) / result.run_id)
+    steps = runs.read_metrics(Path(settings().paths.runs) / result.run_id)
     assert steps.filter(pl.col("name") == "train/loss_step").height == 16
 
 
@@ -189,7 +189,7 @@ def test_a_start_of_another_network_is_refused_before_there_is_a_folder(run, set
     with pytest.raises(RequestError, match="its network is another one") as refused:
         run(*overrides)
     assert says in str(refused.value) and "\n" not in str(refused.value)
-    assert not (first.path.parent / settings(*overrides)["run_id"]).exists()
+    assert not (first.path.parent / settings(*overrides).run_id).exists()
 
 
 def test_a_start_in_mid_epoch_among_other_batches_is_refused(run, settings, monkeypatch):
@@ -197,7 +197,7 @@ def test_a_start_in_mid_epoch_among_other_batches_is_refused(run, settings, monk
     with pytest.raises(Interrupted):
         run()
     monkeypatch.undo()
-    first = Path(settings()["paths"]["runs"]) / settings()["run_id"]
+    first = Path(settings().paths.runs) / settings().run_id
     with pytest.raises(RequestError, match="middle of an epoch"):
         run(f"resume={first}", "trainer.max_epochs=3", "data.batch_size=64")
     result, _ = run(f"resume={first}", "trainer.max_epochs=3", "optimizer.lr=0.02")

@@ -166,7 +166,7 @@ def test_what_cannot_be_built_is_refused_before_anything_is_written(run, setting
     assert BUILD[overrides].lower() in str(error.value).lower() and "\n" not in str(error.value)
     from pathlib import Path
 
-    assert not (Path(settings()["paths"]["runs"]) / settings(*overrides)["run_id"]).exists()
+    assert not (Path(settings().paths.runs) / settings(*overrides).run_id).exists()
 
 
 def test_a_run_that_raises_is_recorded_as_failed(run, settings, monkeypatch):

@@ -59,7 +59,7 @@ def test_any_other_error_shows_where_it_came_from(ends_with):
 
 def test_a_worker_reads_its_settings_from_yaml_once(settings, monkeypatch):
     frozen = settings("trainer.max_steps=1", "trainer.max_epochs=null")
-    folder = RunFolder(Path(frozen["paths"]["runs"]) / frozen["run_id"])
+    folder = RunFolder(Path(frozen.paths.runs) / frozen.run_id)
     folder.write_settings(frozen)
     parse, parsed = frozen_settings.parse_bounded_yaml, []
     monkeypatch.setattr(
@@ -67,6 +67,6 @@ def test_a_worker_reads_its_settings_from_yaml_once(settings, monkeypatch):
     )
     assert worker.run_config_file(folder.path / "config.yaml", own=trusted_digests(frozen)) == 0
     assert len(parsed) == 1
-    read = [run_table.load_runs(frozen["paths"]["runs"], settings=True).rows()]
+    read = [run_table.load_runs(frozen.paths.runs, settings=True).rows()]
     (folder.path.parent / "index.jsonl").unlink()
-    assert read == [run_table.load_runs(frozen["paths"]["runs"], settings=True).rows()]  # the same line
+    assert read == [run_table.load_runs(frozen.paths.runs, settings=True).rows()]  # the same line

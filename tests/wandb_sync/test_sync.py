@@ -40,7 +40,7 @@ def test_every_offline_run_is_uploaded_once_with_what_it_logged(trainlab, server
     for run_id in ids:
         said, record = server.runs[run_id], RunFolder(runs / run_id)
         assert said["displayName"] in line_of(run_id, out)
-        assert said["groupName"] == record.settings()["group"]
+        assert said["groupName"] == record.settings().group
         losses = [row["val/loss"] for row in server.streams[run_id] if "val/loss" in row]
         recorded = read_metrics(record.path).filter(name="val/loss")["value"].to_list()
         assert losses == pytest.approx(recorded)

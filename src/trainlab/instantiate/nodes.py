@@ -9,8 +9,7 @@ from trainlab.errors import RequestError, describe_value, error_message
 from trainlab.instantiate.allowlist import resolve_permitted
 from trainlab.instantiate.parts import TARGET, Part, expected_call
 from trainlab.instantiate.renamed import with_current_names
-from trainlab.instantiate.trust import to_plain
-from trainlab.section import Section
+from trainlab.section import Component, Section
 
 MAX_LEVELS, MAX_VALUES = 20, 10_000
 """Levels and values of a stranger's option at most; ours have four levels and a dozen values."""
@@ -19,8 +18,12 @@ _SWITCHES = {"_partial_": False, "_recursive_": True}
 _RESERVED_KEYS = (TARGET, "_args_", "_convert_", *_SWITCHES)
 
 
-def instantiate(node: Mapping[str, object] | None, part: Part, *args: object, **kwargs: object) -> Any:
-    """What an option's node names, built of its keys and of what is given here; None for no node.
+def instantiate(
+    node: Component | Mapping[str, object] | None, part: Part, *args: object, **kwargs: object
+) -> Any:
+    """What a component names, built of its keys and of what is given here; None where it names nothing.
+
+    A plain mapping is a stranger's.
 
     Raises:
         RequestError: it is a stranger's and names what such settings may not build; or the class is not
@@ -28,13 +31,14 @@ def instantiate(node: Mapping[str, object] | None, part: Part, *args: object, **
     """
     if node is None:
         return None
-    if not isinstance(node, Mapping):
+    plain = node.to_plain() if isinstance(node, Component) else node
+    if not isinstance(plain, Mapping):
         raise RequestError(f"{part.name}: got a {type(node).__name__}, expected settings with {TARGET}")
-    if node.get(TARGET) is None:
+    if plain.get(TARGET) is None:
         return None
-    if isinstance(node, Section) and node.is_trusted:
-        return _instantiate_with_hydra(node, part, args, kwargs)
-    found = _NodeChecker(part).check(node.to_plain() if isinstance(node, Section) else node)
+    if isinstance(node, Component) and node.is_trusted:
+        return _instantiate_with_hydra(plain, part, args, kwargs)
+    found = _NodeChecker(part).check(plain)
     assert isinstance(found, _CheckedCall)
     try:
         return found.made(args, kwargs)
@@ -42,8 +46,8 @@ def instantiate(node: Mapping[str, object] | None, part: Part, *args: object, **
         raise
     except Exception as error:  # a constructor with arbitrary arguments may raise anything
         raise RequestError(
-            f"{part.name} {describe_value(node[TARGET])}: "
-            f"{root_cause_message(error)}{_expected_call(error, node, part)}"
+            f"{part.name} {describe_value(plain[TARGET])}: "
+            f"{root_cause_message(error)}{_expected_call(error, plain, part)}"
         ) from error
 
 
@@ -90,7 +94,7 @@ def _expected_call(error: BaseException, node: Mapping[str, object], part: Part)
 
 
 def _instantiate_with_hydra(
-    node: Section, part: Part, args: tuple[object, ...], kwargs: Mapping[str, object]
+    node: Mapping[str, object], part: Part, args: tuple[object, ...], kwargs: Mapping[str, object]
 ) -> object:
     """By Hydra, which refuses a few targets itself (`os.system`)."""
     from hydra.errors import InstantiationException
@@ -98,7 +102,7 @@ def _instantiate_with_hydra(
 
     try:
         # `_convert_="all"`: what is built never sees OmegaConf's containers
-        return instantiate(with_current_names(to_plain(node)), *args, _convert_="all", **kwargs)
+        return instantiate(with_current_names(dict(node)), *args, _convert_="all", **kwargs)
     except InstantiationException as error:
         if isinstance(error.__cause__, RequestError):
             raise error.__cause__ from None

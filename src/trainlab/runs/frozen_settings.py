@@ -10,13 +10,14 @@ from trainlab.instantiate import to_plain
 from trainlab.runs.identity import flat_hashed_settings, flatten
 from trainlab.runs.result import CorruptRunError
 from trainlab.runs.safe_files import parse_bounded_yaml, read_bounded
+from trainlab.settings import Settings
 
 SETTINGS_FILE = "config.yaml"
 
 _Dumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 
 
-def settings_yaml(settings: Mapping) -> str:
+def settings_yaml(settings: Settings | Mapping) -> str:
     """Settings as YAML, keys in their own order. Raises yaml.YAMLError for what is not plain."""
     return yaml.dump(to_plain(settings), Dumper=_Dumper, sort_keys=False, allow_unicode=True)
 

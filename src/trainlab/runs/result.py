@@ -12,6 +12,7 @@ from trainlab.instantiate import check_bounded
 from trainlab.json_types import Json, JsonObject
 from trainlab.runs import json_nonfinite
 from trainlab.runs.safe_files import read_bounded, write_atomically
+from trainlab.settings import RunSettings
 
 if TYPE_CHECKING:
     from trainlab.settings import RunSettings

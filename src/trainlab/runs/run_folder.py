@@ -94,7 +94,7 @@ class RunFolder:
         if resumed_step is None:
             _remove_folder(self.checkpoints)
 
-    def write_settings(self, settings: Mapping) -> None:
+    def write_settings(self, settings: RunSettings | Mapping) -> None:
         """Freeze the settings into config.yaml. Raises RequestError where nothing can be written."""
         try:
             write_atomically(self.create().path / SETTINGS_FILE, settings_yaml(settings))
@@ -102,7 +102,7 @@ class RunFolder:
             raise RequestError(f"settings must be plain values: {error}") from error
         except OSError as error:
             raise self._cannot_write(error) from error
-        self._written = settings
+        self._written = settings.to_plain() if isinstance(settings, RunSettings) else settings
 
     def settings(self) -> RunSettings:
         """The frozen settings, which are nobody's own. Raises CorruptRunError where they are not whole."""
