@@ -377,7 +377,7 @@ def test_whatever_asks_to_stop_is_a_request(name):
     with ShutdownRequests(asked.append) as stop:
         os.kill(os.getpid(), number)
         time.sleep(0)
-    assert (stop.requests, asked) == (1, [1]) and signal.getsignal(number) is before
+    assert (stop.stop_signals, asked) == (1, [1]) and signal.getsignal(number) is before
 
 
 def test_what_was_started_with_nohup_goes_on(monkeypatch):
@@ -385,7 +385,7 @@ def test_what_was_started_with_nohup_goes_on(monkeypatch):
     try:
         with ShutdownRequests(lambda _: None) as stop:
             os.kill(os.getpid(), signal.SIGHUP)
-        assert stop.requests == 0
+        assert stop.stop_signals == 0
     finally:
         signal.signal(signal.SIGHUP, before)
 

@@ -1,6 +1,7 @@
-"""Starts the runs of a plan and handles their ends: the same on every engine, whatever a run dies of.
+"""Starts the runs of a plan and handles their exits, in the same way for every engine and cause of death.
 
-Ctrl-C once: finish what runs, start nothing. Twice: stop now. A terminal that is closed counts as once.
+The first Ctrl-C starts no further run and asks the running ones to stop; the second kills them. A terminal
+that is closed counts as one Ctrl-C.
 """
 
 import math
@@ -30,7 +31,7 @@ from trainlab.sweeps.process_exit import (
 from trainlab.sweeps.process_main import PID_FILE
 from trainlab.sweeps.reservations import RunHeldElsewhere, RunReservations
 
-TICK_SECONDS = 0.2
+POLL_SECONDS = 0.2
 RECHECK_SECONDS = 1.0
 _MAX_ATTEMPTS = 3
 
@@ -72,24 +73,25 @@ class Dispatcher:
         self._timeout_seconds = timeout_seconds
         self._observer = observer or NullObserver()
         self._queue: deque[Job] = deque()
-        self._held_elsewhere: list[Job] = []
+        self._locked_by_others: list[Job] = []
         self._last_retry = 0.0
         self._running: dict[str, _RunningJob] = {}
         self._attempts: dict[str, int] = {}
         self._outcomes: list[Outcome] = []
-        self._requests_handled = 0
+        self._shutdown_level = 0
 
     def run(self, jobs: Iterable[Job]) -> list[Outcome]:
         """The outcome of every job, in the order in which they ended."""
         self._queue.extend(jobs)
         with ShutdownRequests(self._observer.stop_requested) as shutdown:
             try:
-                while self._queue or self._running or self._held_elsewhere:
-                    if shutdown.requests:
-                        self._begin_shutdown(shutdown.requests)
-                    self._retry_held_elsewhere()
+                while self._queue or self._running or self._locked_by_others:
+                    if shutdown.stop_signals:
+                        self._advance_shutdown(shutdown.stop_signals)
+                    self._retry_locked_by_others()
                     self._fill_slots()
-                    self._collect()
+                    self._wait_for_exits()
+                    self._enforce_timeouts()
                     self._observer.tick()
             finally:
                 self._kill_all()
@@ -104,15 +106,15 @@ class Dispatcher:
     def _start(self, job: Job) -> None:
         with ExitStack() as reservation:
             try:
-                done = reservation.enter_context(self._reservations.reserve(job))
-                if done is not None:
-                    self._finish(done)
+                outcome = reservation.enter_context(self._reservations.reserve(job))
+                if outcome is not None:
+                    self._finish(outcome)
                     return
                 before = ResultStamp.of(self._reservations.folder(job).path)
                 self._backend.start(job, self._reservations.write_worker_settings(job, self._backend.threads))
-            except RunHeldElsewhere as holder:
-                self._held_elsewhere.append(job)
-                self._observer.held_elsewhere(len(self._held_elsewhere), str(holder))
+            except RunHeldElsewhere as error:
+                self._locked_by_others.append(job)
+                self._observer.held_elsewhere(len(self._locked_by_others), str(error))
                 return
             except (OSError, RequestError) as error:
                 self._finish(Outcome(job.run_id, job.label, "failed", str(error)))
@@ -121,23 +123,25 @@ class Dispatcher:
             self._running[job.run_id] = _RunningJob(job, reservation.pop_all(), pid_file, before)
             self._observer.run_started(job)
 
-    def _retry_held_elsewhere(self) -> None:
-        """Tries runs again that another process held: they are finished by now, or free to be run here."""
-        if self._held_elsewhere and time.monotonic() - self._last_retry > RECHECK_SECONDS:
+    def _retry_locked_by_others(self) -> None:
+        """Queues the runs again that another process held: it may have finished or released them by now."""
+        if self._locked_by_others and time.monotonic() - self._last_retry > RECHECK_SECONDS:
             self._last_retry = time.monotonic()
-            self._queue.extend(self._held_elsewhere)
-            self._held_elsewhere.clear()
+            self._queue.extend(self._locked_by_others)
+            self._locked_by_others.clear()
             self._observer.held_elsewhere(0)
 
     # Ending
 
-    def _collect(self) -> None:
+    def _wait_for_exits(self) -> None:
         if not self._running:
-            if self._held_elsewhere:
-                time.sleep(TICK_SECONDS)
+            if self._locked_by_others:
+                time.sleep(POLL_SECONDS)
             return
-        for process_exit in self._backend.wait(TICK_SECONDS):
+        for process_exit in self._backend.wait(POLL_SECONDS):
             self._handle_exit(process_exit)
+
+    def _enforce_timeouts(self) -> None:
         for run_id, run in self._running.items():
             over_time = run.seconds > (self._timeout_seconds or math.inf)
             if over_time and not run.timed_out:
@@ -148,23 +152,23 @@ class Dispatcher:
         run = self._running.pop(process_exit.run_id)
         run.timed_out |= process_exit.exit_code == TIMED_OUT
         with run.reservation:
-            outcome = self._determine_outcome(run, process_exit)
+            outcome = self._record_or_requeue(run, process_exit)
         if outcome is not None:
             self._finish(outcome)
 
-    def _determine_outcome(self, run: _RunningJob, process_exit: ProcessExit) -> Outcome | None:
-        """How a run ended whose process has; None where it is to be tried again."""
+    def _record_or_requeue(self, run: _RunningJob, process_exit: ProcessExit) -> Outcome | None:
+        """The outcome of a run whose process has exited, recorded if it failed; None where it is requeued."""
         folder, code = self._reservations.folder(run.job), process_exit.exit_code
         outcome = read_outcome(run.job, folder, run.seconds, since=run.before)
         if outcome is not None and not (run.timed_out and outcome.status == "interrupted"):
             return outcome
-        if self._requests_handled:
+        if self._shutdown_level:
             return Outcome(run.job.run_id, run.job.label, "interrupted", seconds=run.seconds)
         if run.timed_out:
             cause = ExitCause("Timeout", f"longer than sweep.run_timeout={self._timeout_seconds:g} s")
             return record_failure(run.job, folder, cause, run.seconds, run.before)
         if code == REFUSED and folder.is_locked():
-            self._held_elsewhere.append(run.job)
+            self._locked_by_others.append(run.job)
             return None
         if code == FORKSERVER_DIED and self._may_retry(run.job.run_id):
             self._queue.appendleft(run.job)
@@ -186,16 +190,16 @@ class Dispatcher:
 
     # Stopping
 
-    def _begin_shutdown(self, requests: int) -> None:
-        """Starts no further run; asks the running ones to end, and kills them at the second request."""
-        for job in (*self._queue, *self._held_elsewhere):
+    def _advance_shutdown(self, stop_signals: int) -> None:
+        """Starts no further run; asks the running ones to stop, and kills them at the second signal."""
+        for job in (*self._queue, *self._locked_by_others):
             self._outcomes.append(Outcome(job.run_id, job.label, "unstarted"))
         self._queue.clear()
-        self._held_elsewhere.clear()
-        if requests > self._requests_handled:
-            self._requests_handled = requests
+        self._locked_by_others.clear()
+        if stop_signals > self._shutdown_level:
+            self._shutdown_level = stop_signals
             for run_id in self._running:
-                self._backend.kill(run_id) if requests > 1 else self._backend.stop(run_id)
+                self._backend.kill(run_id) if stop_signals > 1 else self._backend.stop(run_id)
 
     def _kill_all(self) -> None:
         """Leaves no process running, also where the sweep itself fails."""
@@ -214,10 +218,10 @@ Handler = Callable[[int, FrameType | None], object] | int | signal.Handlers | No
 
 
 class ShutdownRequests:
-    """Counts requests to stop inside the block, where the signals do not end this process."""
+    """Counts the signals to stop inside the block, where the signals do not end this process."""
 
     def __init__(self, on_request: Callable[[int], None]):
-        self.requests = 0
+        self.stop_signals = 0
         self._on_request = on_request
         self._before: dict[int, Handler] = {}
 
@@ -236,5 +240,5 @@ class ShutdownRequests:
             signal.signal(number, handler)
 
     def _handle_signal(self, number: int, frame: FrameType | None) -> None:
-        self.requests += 1
-        self._on_request(self.requests)
+        self.stop_signals += 1
+        self._on_request(self.stop_signals)

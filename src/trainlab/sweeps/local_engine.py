@@ -71,7 +71,7 @@ class LocalBackend:
     def wait(self, seconds: float) -> list[ProcessExit]:
         """The runs whose processes have ended."""
         ready = wait(list(self._sentinels), timeout=seconds)
-        return [self._reap(sentinel) for sentinel in ready if isinstance(sentinel, Connection)]
+        return [self._reap_and_free_slots(sentinel) for sentinel in ready if isinstance(sentinel, Connection)]
 
     def stop(self, run_id: str) -> None:
         """SIGTERM: the run writes a checkpoint and ends (on Windows it just ends)."""
@@ -85,12 +85,12 @@ class LocalBackend:
         """Waits for the last processes to be gone."""
         for sentinel in list(self._sentinels):
             wait([sentinel])
-            self._reap(sentinel)
+            self._reap_and_free_slots(sentinel)
 
     def _slots_for(self, job: Job) -> list[Slot] | None:
         return allocate_slots(self._free, job.settings.trainer.devices, self._total)
 
-    def _reap(self, sentinel: Connection) -> ProcessExit:
+    def _reap_and_free_slots(self, sentinel: Connection) -> ProcessExit:
         run_id = self._sentinels.pop(sentinel)
         sentinel.close()
         process = self._processes.pop(run_id)

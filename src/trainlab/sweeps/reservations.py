@@ -55,8 +55,8 @@ class RunReservations:
         with ExitStack() as lock:
             try:
                 lock.enter_context(hold_lock(folder.path / RESERVATION_FILE))
-            except LockHeldError as holder:
-                raise RunHeldElsewhere(holder.owner) from None
+            except LockHeldError as error:
+                raise RunHeldElsewhere(error.owner) from None
             if folder.is_locked():
                 raise RunHeldElsewhere("another process")
             yield self._finished_since(job, folder)
