@@ -25,6 +25,10 @@ class RequestError(Exception):
         return sanitize(super().__str__())
 
 
+class UnknownSettingError(RequestError):
+    """A setting that does not exist, whatever its value."""
+
+
 def error_message(error: BaseException) -> str:
     """The exception's message in one line; its type where it has none."""
     return " ".join(str(error).split()) or type(error).__name__

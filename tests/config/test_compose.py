@@ -2,7 +2,7 @@
 
 import pytest
 
-from trainlab.config import AXES, catalogue, compose, identify
+from trainlab.config import AXIS_DESCRIPTIONS, catalogue, compose, identify
 from trainlab.errors import RequestError
 
 PLAIN_VALUES = {
@@ -49,7 +49,7 @@ def test_plain_values_arrive(override):
 
 @pytest.mark.parametrize(
     "axis,name",
-    [(a, n) for a in AXES if a not in ("experiment", "hydra/launcher") for n in catalogue(a)],
+    [(a, n) for a in AXIS_DESCRIPTIONS if a not in ("experiment", "hydra/launcher") for n in catalogue(a)],
 )
 def test_every_option_composes_to_plain_settings(axis, name):
     settings = compose([f"{axis}={name}"])
@@ -66,7 +66,7 @@ def test_every_option_composes_to_plain_settings(axis, name):
     assert plain(settings.to_plain())
 
 
-@pytest.mark.parametrize("axis", AXES)
+@pytest.mark.parametrize("axis", AXIS_DESCRIPTIONS)
 def test_every_option_says_what_it_is_in_one_line(axis):
     for option in catalogue(axis).values():
         assert option.line, f"{option.path} has no first comment line"

@@ -56,7 +56,7 @@ def in_bulk(composer: Composer, lines: list[str]):
 
 
 def by_hydra(composer: Composer, lines: list[str]):
-    return outcome(lambda: composer._in_full(composer.parse(lines)))
+    return outcome(lambda: composer._compose_with_hydra(composer.parse(lines)))
 
 
 def outcome(compose_it):
@@ -84,8 +84,10 @@ def test_what_hydra_refuses_is_refused(composer, choices, values, fault):
 
 def test_a_faulty_request_costs_little_however_many_jobs_have_it(composer, monkeypatch):
     calls = []
-    in_full = Composer._in_full
-    monkeypatch.setattr(Composer, "_in_full", lambda self, lines: calls.append(1) or in_full(self, lines))
+    in_full = Composer._compose_with_hydra
+    monkeypatch.setattr(
+        Composer, "_compose_with_hydra", lambda self, lines: calls.append(1) or in_full(self, lines)
+    )
     for seed in range(30):
         assert "did you mean 'optimizer.lr'" in in_bulk(composer, ["optimizer.lrr=1", f"seed={seed}"])
         assert "did you mean 'relu'" in in_bulk(composer, ["activation=rleu", f"seed={seed}"])
@@ -93,7 +95,7 @@ def test_a_faulty_request_costs_little_however_many_jobs_have_it(composer, monke
 
 
 def test_most_jobs_never_go_through_hydra(composer, monkeypatch):
-    monkeypatch.delattr(Composer, "_in_full")
+    monkeypatch.delattr(Composer, "_compose_with_hydra")
     for axis in SWEPT:
         for option in catalogue(axis):
             in_bulk(composer, [f"{axis}={option}", "optimizer.lr=0.1", "+activation.x=1", "paths.runs=r"])

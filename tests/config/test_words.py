@@ -2,7 +2,7 @@
 
 import pytest
 
-from trainlab.config import AXES, catalogue, compose, synonyms
+from trainlab.config import AXIS_DESCRIPTIONS, catalogue, compose, synonyms
 from trainlab.config.overrides import check_overrides
 from trainlab.errors import RequestError
 
@@ -104,7 +104,14 @@ def test_a_name_of_the_field_leads_to_ours(typed):
 def test_every_synonym_leads_to_what_there_is():
     from trainlab.config.hydra_messages import setting_names
 
-    known = {*setting_names(), *AXES, "optimizer.momentum", "init.sigma_w2", "init.sigma_b2", "init.std"}
+    known = {
+        *setting_names(),
+        *AXIS_DESCRIPTIONS,
+        "optimizer.momentum",
+        "init.sigma_w2",
+        "init.sigma_b2",
+        "init.std",
+    }
     for other, ours in synonyms.SETTING_SYNONYMS.items():
         assert ours in known or ours.startswith("hydra.launcher."), other
     for other, override in synonyms.OVERRIDE_SYNONYMS.items():

@@ -6,7 +6,7 @@ import typer
 from rich.table import Table
 
 from trainlab.cli.command_app import command_app
-from trainlab.config import AXES, catalogue
+from trainlab.config import AXIS_DESCRIPTIONS, catalogue
 from trainlab.terminal import PlainConsole
 
 cli = command_app()
@@ -16,9 +16,12 @@ cli = command_app()
 def options(axis: Annotated[str | None, typer.Argument(help="One axis; all when left out.")] = None) -> None:
     """List what can be chosen on each axis."""
     console = PlainConsole()
-    for name in [axis] if axis else list(AXES):
+    for name in [axis] if axis else list(AXIS_DESCRIPTIONS):
         table = Table(
-            title=f"{name}=  ({AXES.get(name, '')})", title_justify="left", box=None, header_style="dim"
+            title=f"{name}=  ({AXIS_DESCRIPTIONS.get(name, '')})",
+            title_justify="left",
+            box=None,
+            header_style="dim",
         )
         for column in ("option", "what it is", "paper"):
             table.add_column(column, overflow="fold")

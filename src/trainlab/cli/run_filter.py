@@ -10,7 +10,7 @@ import polars as pl
 from trainlab.analysis.run_lists import newest_first
 from trainlab.analysis.varying_settings import setting_columns
 from trainlab.config import synonyms
-from trainlab.config.options import AXES, canonical_option
+from trainlab.config.options import AXIS_DESCRIPTIONS, canonical_option
 from trainlab.errors import RequestError, unknown_name
 from trainlab.runs import cleanup, read_runs
 from trainlab.runs.groups import GENERATED_PREFIXES, groups, read_group, read_groups
@@ -163,14 +163,14 @@ def _parse_condition(word: str) -> RunCondition:
         raise RequestError(f"--where {word}: expected setting=value or setting!=value, as in activation=relu")
     is_wanted, name = not name.endswith("!"), name.rstrip("!").strip()
     meant = synonyms.setting_for_synonym(name)
-    if meant is not None and name not in AXES and meant.value is None:
+    if meant is not None and name not in AXIS_DESCRIPTIONS and meant.value is None:
         name = meant.key
     return name, is_wanted, [_normalize_value(name, value.strip()) for value in values.split(",")]
 
 
 def _normalize_value(name: str, value: str) -> str:
     """A value as the tables have it: `he` is kaiming, `1e-3` is 0.001, `yes` is true, `none` is no value."""
-    if name in AXES:
+    if name in AXIS_DESCRIPTIONS:
         return canonical_option(name, synonyms.option_for_synonym(name, value) or value)
     if name == "learned":
         value = {"yes": "true", "no": "false"}.get(value.lower(), value.lower())

@@ -30,9 +30,9 @@ class SettingsCommand(TyperCommand):
 
 def settings_help(with_sweeps: bool = True) -> str:
     """The settings, for the help of a command."""
-    from trainlab.config.options import AXES
+    from trainlab.config.options import AXIS_DESCRIPTIONS
 
-    axes = "".join(f"  {axis + '=':<16} {line}\n" for axis, line in AXES.items())
+    axes = "".join(f"  {axis + '=':<16} {line}\n" for axis, line in AXIS_DESCRIPTIONS.items())
     return SETTINGS.format(axes=axes) + (SWEEP_SETTINGS if with_sweeps else "")
 
 

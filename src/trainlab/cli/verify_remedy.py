@@ -135,9 +135,9 @@ def comparison_settings(
 
 def _apply_override(settings: Settings, key: str, value: str) -> Settings:
     """Composed settings with one override; the option of an axis is composed by itself."""
-    from trainlab.config import AXES, compose
+    from trainlab.config import AXIS_DESCRIPTIONS, compose
 
-    if key in AXES:
+    if key in AXIS_DESCRIPTIONS:
         option = compose([f"{key}={value}"])
         section = getattr(option, key).untrusted()
         return settings.replace(**{key: section, "axes": {**settings.axes, key: option.axes[key]}})

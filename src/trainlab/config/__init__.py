@@ -3,6 +3,7 @@
 - `composer`: `Composer`, which alone calls Hydra's composition; `compose`: one run of the user's own
 - `grid`: the grid of a command line, as a product of values
 - `composition`: what Hydra has composed becomes checked settings; `identify`: with their `run_id`
+- `plain_merge`: merge, overrides and interpolations on plain dictionaries, where Hydra is not needed
 - `validation`: the type and the range of every value (`trainlab.settings`), in plain words
 - `overrides`: what people type, checked and quoted before Hydra sees it; `synonyms`, `presets` for it
 - `options`: what can be chosen on each axis
@@ -14,14 +15,14 @@
 
 from typing import TYPE_CHECKING
 
-from trainlab.config.options import AXES, catalogue
+from trainlab.config.options import AXIS_DESCRIPTIONS, catalogue
 from trainlab.lazy_imports import lazy_attributes
 
 if TYPE_CHECKING:
     from trainlab.config.composer import Composer, compose
     from trainlab.config.composition import identify
 
-__all__ = ["AXES", "Composer", "catalogue", "compose", "identify"]
+__all__ = ["AXIS_DESCRIPTIONS", "Composer", "catalogue", "compose", "identify"]
 
 # Hydra on first use: `--help` needs none of it
 __getattr__, __dir__ = lazy_attributes(

@@ -1,26 +1,23 @@
-"""`Composer`: overrides become settings. It alone calls Hydra's composition, for everybody.
+"""`Composer`: overrides become settings, with as few compositions by Hydra as possible.
 
-Hydra takes about 0.2 s to compose one job. Its defaults list (which files, in which order) is a product when
-the options do not refer to each other: each group owns a stretch of the list, whatever the others are. So the
-list is asked from Hydra once for every option, not for every combination; files become plain dictionaries
-once; merging, overriding and resolving them is then a fraction of a millisecond. Whatever is not plain
-(a deletion, an override by a whole mapping, a resolver) goes the slow way through Hydra itself.
+Hydra takes about 0.2 s to compose one job. Where the options do not refer to each other, each group has its
+own slice of the defaults list (which files, in which order), whatever the options of the other groups. So
+Hydra computes the list once for every option, not for every combination; files become plain dictionaries
+once; merging, overriding and resolving them (`plain_merge`) is then a fraction of a millisecond. What
+`plain_merge` does not support (a deletion, an override by a whole mapping, a resolver) is composed by Hydra.
 """
 
 import itertools
-import os
-import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.default_element import ResultDefault
 from hydra.core.override_parser.types import Override, OverrideType
 from hydra.errors import HydraException
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from trainlab.config import hydra_internals
 from trainlab.config.composition import (
@@ -30,23 +27,16 @@ from trainlab.config.composition import (
     freeze,
 )
 from trainlab.config.grid import Grid, expand_grid
-from trainlab.config.hydra_messages import COMPOSITION_ERRORS, one_line
-from trainlab.config.options import AXES, conf_folders, package_conf
+from trainlab.config.hydra_messages import COMPOSITION_ERRORS, composition_error
+from trainlab.config.options import AXIS_DESCRIPTIONS, conf_folders, package_conf
 from trainlab.config.overrides import check_overrides, quote_text_values
+from trainlab.config.plain_merge import NeedsHydra, apply_override, merge, resolve_interpolations
 from trainlab.config.synonyms import unknown_option
-from trainlab.errors import RequestError
+from trainlab.errors import RequestError, UnknownSettingError
 from trainlab.settings import SECTIONS, Settings
 
 Choices = Mapping[str, str | None]
 """The option of each group, by the group's override key."""
-
-
-_REFERENCE = re.compile(r"\$\{([A-Za-z_]\w*(?:\.\w+)*)\}")
-_ENVIRONMENT = re.compile(r"\$\{oc\.env:\s*([^,${}\\]*)[^${}\\]*\}")
-
-
-class _NotPlain(Exception):
-    """Something that only Hydra and OmegaConf themselves can do."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +50,7 @@ class _Slice:
 
 @dataclass(frozen=True)
 class _Reference:
-    """A defaults list that others are made from by exchanging stretches."""
+    """A defaults list from which others are made by replacing slices."""
 
     chosen: Choices
     entries: tuple[ResultDefault, ...]
@@ -68,11 +58,11 @@ class _Reference:
 
 
 class Composer:
-    """Composes jobs that have most in common, each as Hydra composes it alone, at the price of a few.
+    """Composes many jobs that differ in few settings; each as Hydra composes it alone, in much less time.
 
-    trusted: the sections that are the user's own, since this process's user wrote the overrides. Of a
-        stranger's lines none is, and so it is where nothing is said.
-    loader: of an application that Hydra is running; else one of our own `conf/`, behind the user's.
+    trusted: the sections to mark as trusted: all where this process's user wrote the overrides, none (the
+        default) where somebody else did.
+    loader: of an application that Hydra is running; else one that searches the user's `conf/`, then ours.
     """
 
     def __init__(
@@ -89,11 +79,10 @@ class Composer:
         self._repository = hydra_internals.open_repository(self._loader, config_name, self._hydra_overrides)
         self._is_group: dict[str, bool] = {}
         self._references: dict[tuple[str, ...], _Reference] = {}
-        self._stretches: dict[tuple, _Slice | RequestError | None] = {}
-        self._lists: dict[tuple, tuple[tuple[ResultDefault, ...], Choices]] = {}
-        self._contents: dict[tuple[str | None, str | None], dict[str, Any]] = {}
-        self._environment: dict[tuple[str, str | None], Any] = {}
-        self._unknown_keys: dict[tuple, RequestError] = {}
+        self._slices: dict[tuple, _Slice | RequestError | None] = {}
+        self._defaults_lists: dict[tuple, tuple[tuple[ResultDefault, ...], Choices]] = {}
+        self._loaded: dict[tuple[str | None, str | None], dict[str, object]] = {}
+        self._unknown_keys: dict[tuple, UnknownSettingError] = {}
 
     def one(self, overrides: Sequence[str] = ()) -> Settings:
         """The settings of one run.
@@ -104,10 +93,10 @@ class Composer:
         check_overrides(overrides)
         parsed = self.parse(overrides)
         if any(override.is_sweep_override() for override in parsed):
-            return self._in_full(parsed)  # which refuses it
+            return self._compose_with_hydra(parsed)  # which refuses it
         return self.job(parsed)
 
-    def grid(self, overrides: Sequence[str], params: Mapping[str, Any] | None = None) -> Grid:
+    def grid(self, overrides: Sequence[str], params: Mapping[str, object] | None = None) -> Grid:
         """The grid of a command line and of its preset, which the command line goes before.
 
         `params` is the preset's own grid (`hydra.sweeper.params`); None: that of the preset that is named.
@@ -120,7 +109,7 @@ class Composer:
         preset = [f"{key}={'null' if value is None else value}" for key, value in params.items()]
         return expand_grid(self.parse([*preset, *overrides]))
 
-    def preset_grid(self, overrides: Sequence[str]) -> Mapping[str, Any]:
+    def preset_grid(self, overrides: Sequence[str]) -> Mapping[str, object]:
         """The grid of the preset that is named, by key; none where it has none, or none is named."""
         preset = [word for word in overrides if word.startswith("experiment=") and "," not in word]
         if not preset:
@@ -132,7 +121,7 @@ class Composer:
         try:
             return hydra_internals.parse_overrides(self._loader, quote_text_values(overrides))
         except HydraException as error:
-            raise RequestError(one_line(error)) from None
+            raise composition_error(error) from None
 
     def job(self, overrides: Sequence[Override]) -> Settings:
         """The settings of one job of a grid; its overrides have single values.
@@ -143,64 +132,64 @@ class Composer:
         chosen: dict[str, Override] = {}
         values: list[Override] = []
         for override in overrides:
-            if not self._chooses(override):
+            if not self._is_group_choice(override):
                 values.append(override)
             elif override.type is OverrideType.CHANGE and isinstance(override.value(), str):
                 chosen[override.get_key_element()] = override
             elif isinstance(override.value(), str | list):
-                return self._in_full(overrides)
+                return self._compose_with_hydra(overrides)
             else:
                 raise _unknown_option_error(override)
         entries, known = self._defaults({key: str(o.value()) for key, o in chosen.items()})
         try:
-            settings = self._assembled(entries, values, known)
-        except _NotPlain:
-            return self._refused_or_in_full(overrides, values, known)
+            settings = self._merge_entries(entries, values, known)
+        except NeedsHydra:
+            return self._compose_with_hydra_or_cached_error(overrides, values, known)
         return complete(settings, {key: str(value) for key, value in known.items()}, self._trusted)
 
-    def _chooses(self, override: Override) -> bool:
+    def _is_group_choice(self, override: Override) -> bool:
         """Whether it names an option of a group, as Hydra decides it."""
         key = override.key_or_group
         if key not in self._is_group:
             self._is_group[key] = self._repository.group_exists(key)
         return self._is_group[key] and not isinstance(override.value(), dict)
 
-    # Which files, in which order
+    # The defaults list: which files, in which order
 
     def _defaults(self, chosen: Choices) -> tuple[tuple[ResultDefault, ...], Choices]:
         """The defaults list and all choices, from a reference list where the groups are independent."""
         groups = tuple(sorted(chosen))
         if groups not in self._references:
-            self._references[groups] = _Reference(chosen, *self._asked_from_hydra(chosen))
+            self._references[groups] = _Reference(chosen, *self._hydra_defaults_list(chosen))
         reference = self._references[groups]
         changed = [key for key in groups if chosen[key] != reference.chosen[key]]
-        stretches = [self._stretch(reference, key, chosen[key]) for key in changed]
-        independent = [s for s in stretches if s is not None]
+        slices = [self._replacement_slice(reference, key, chosen[key]) for key in changed]
+        independent = [s for s in slices if s is not None]
         independent.sort(key=lambda s: s.start)
         overlap = any(a.stop > b.start for a, b in itertools.pairwise(independent))
         if overlap or len(independent) < len(changed):
-            return self._asked_from_hydra(chosen)
+            return self._hydra_defaults_list(chosen)
         entries = list(reference.entries)
-        for stretch in reversed(independent):
-            entries[stretch.start : stretch.stop] = stretch.entries
+        for replacement in reversed(independent):
+            entries[replacement.start : replacement.stop] = replacement.entries
         return tuple(entries), {**reference.known, **chosen}
 
-    def _stretch(self, reference: _Reference, key: str, option: str | None) -> _Slice | None:
+    def _replacement_slice(self, reference: _Reference, key: str, option: str | None) -> _Slice | None:
         """What choosing `option` changes in the reference list; None when that is more than its own part."""
         groups = tuple(sorted(reference.chosen))
-        name = (groups, key, option)
-        if name not in self._stretches:
+        cache_key = (groups, key, option)
+        if cache_key not in self._slices:
             try:
-                self._stretches[name] = self._found_stretch(reference, key, option)
+                self._slices[cache_key] = self._find_replacement_slice(reference, key, option)
             except RequestError as error:
-                self._stretches[name] = error
-        found = self._stretches[name]
+                self._slices[cache_key] = error
+        found = self._slices[cache_key]
         if isinstance(found, RequestError):
             raise found
         return found
 
-    def _found_stretch(self, reference: _Reference, key: str, option: str | None) -> _Slice | None:
-        entries, known = self._asked_from_hydra({**reference.chosen, key: option})
+    def _find_replacement_slice(self, reference: _Reference, key: str, option: str | None) -> _Slice | None:
+        entries, known = self._hydra_defaults_list({**reference.chosen, key: option})
         if known != {**reference.known, key: option} or self._refers_to_choices(entries):
             return None
         start = _common_prefix_length(reference.entries, entries)
@@ -215,80 +204,66 @@ class Composer:
         defaults = [default for config in loaded if config for default in config.defaults_list or ()]
         return any("${" in f"{getattr(d, 'value', '')}{getattr(d, 'path', '')}" for d in defaults)
 
-    def _asked_from_hydra(self, chosen: Choices) -> tuple[tuple[ResultDefault, ...], Choices]:
-        name = tuple(sorted(chosen.items()))
-        if name not in self._lists:
+    def _hydra_defaults_list(self, chosen: Choices) -> tuple[tuple[ResultDefault, ...], Choices]:
+        cache_key = tuple(sorted(chosen.items()))
+        if cache_key not in self._defaults_lists:
             overrides = [hydra_internals.option_override(key, option) for key, option in chosen.items()]
             try:
                 found = hydra_internals.defaults_list(self._repository, self._config_name, overrides)
             except COMPOSITION_ERRORS as error:
-                raise RequestError(one_line(error)) from None
-            self._lists[name] = found
-        return self._lists[name]
+                raise composition_error(error) from None
+            self._defaults_lists[cache_key] = found
+        return self._defaults_lists[cache_key]
 
-    # What they say, merged and resolved
+    # The content of the files, merged and resolved
 
-    def _assembled(
+    def _merge_entries(
         self, entries: Sequence[ResultDefault], values: Sequence[Override], known: Choices
-    ) -> dict[str, Any]:
-        settings: dict[str, Any] = {}
+    ) -> dict[str, object]:
+        settings: dict[str, object] = {}
         for entry in entries:
-            _merge(settings, self._content(entry))
+            merge(settings, self._load_entry(entry))
         try:
             for override in values:
-                _apply_override(settings, override)
+                apply_override(settings, override)
             check_global_package(settings, known)
-            return {k: self._resolved(v, settings) for k, v in settings.items() if k not in NOT_RUN_SETTINGS}
+            return {
+                k: resolve_interpolations(v, settings)
+                for k, v in settings.items()
+                if k not in NOT_RUN_SETTINGS
+            }
         except RecursionError:
-            raise _NotPlain from None
+            raise NeedsHydra from None
 
-    def _content(self, entry: ResultDefault) -> dict[str, Any]:
-        name = (entry.config_path, entry.package)
-        if name not in self._contents:
+    def _load_entry(self, entry: ResultDefault) -> dict[str, object]:
+        cache_key = (entry.config_path, entry.package)
+        if cache_key not in self._loaded:
             try:
                 content = hydra_internals.load_entry(self._loader, self._repository, entry)
             except COMPOSITION_ERRORS as error:
-                raise RequestError(one_line(error)) from None
-            self._contents[name] = {key: value for key, value in content.items() if key != "hydra"}
-        return self._contents[name]
+                raise composition_error(error) from None
+            self._loaded[cache_key] = {key: value for key, value in content.items() if key != "hydra"}
+        return self._loaded[cache_key]
 
-    def _resolved(self, value: Any, root: Mapping[str, Any]) -> Any:
-        """A copy of `value` with its interpolations replaced by what they refer to."""
-        if isinstance(value, dict):
-            return {k: self._resolved(v, root) for k, v in value.items()}
-        if isinstance(value, list):
-            return [self._resolved(v, root) for v in value]
-        if not isinstance(value, str) or "${" not in value:
-            return value
-        if reference := _REFERENCE.fullmatch(value):
-            return self._resolved(_look_up(root, reference[1]), root)
-        if variable := _ENVIRONMENT.fullmatch(value):
-            known = value, os.environ.get(variable[1])
-            if known not in self._environment:
-                self._environment[known] = OmegaConf.create({"value": value}).value
-            return self._environment[known]
-        raise _NotPlain
+    # Composition by Hydra itself
 
-    # The slow way
-
-    def _refused_or_in_full(
+    def _compose_with_hydra_or_cached_error(
         self, overrides: Sequence[Override], values: Sequence[Override], known: Choices
     ) -> Settings:
-        """In full; where a setting is unknown, jobs that have it too fail without being composed again."""
-        name = (
+        """Composed by Hydra; an unknown setting fails at once for later jobs that have the same one."""
+        cache_key = (
             tuple((v.type, v.key_or_group) for v in values),
             tuple(sorted((k, str(v)) for k, v in known.items())),
         )
-        if name in self._unknown_keys:
-            raise self._unknown_keys[name]
+        if cache_key in self._unknown_keys:
+            raise self._unknown_keys[cache_key]
         try:
-            return self._in_full(overrides)
-        except RequestError as error:
-            if "unknown setting" in str(error):
-                self._unknown_keys[name] = error
+            return self._compose_with_hydra(overrides)
+        except UnknownSettingError as error:
+            self._unknown_keys[cache_key] = error
             raise
 
-    def _in_full(self, overrides: Sequence[Override]) -> Settings:
+    def _compose_with_hydra(self, overrides: Sequence[Override]) -> Settings:
         config = self._hydra_config([o.input_line or "" for o in overrides])
         return freeze(config, hydra_internals.option_choices(config), self._trusted)
 
@@ -296,7 +271,7 @@ class Composer:
         try:
             return hydra_internals.compose(self._loader, self._config_name, [*self._hydra_overrides, *lines])
         except COMPOSITION_ERRORS as error:
-            raise RequestError(one_line(error)) from None
+            raise composition_error(error) from None
 
 
 def users_composer() -> Composer:
@@ -316,7 +291,7 @@ def compose(overrides: Sequence[str] = ()) -> Settings:
 
 def _unknown_option_error(override: Override) -> RequestError:
     axis = override.key_or_group
-    if axis in AXES:
+    if axis in AXIS_DESCRIPTIONS:
         return unknown_option(axis, "null" if override.value() is None else str(override.value()))
     return RequestError(f"{override.input_line}: expected the name of an option of {axis}")
 
@@ -325,55 +300,3 @@ def _common_prefix_length(a: Sequence[ResultDefault], b: Sequence[ResultDefault]
     """How many entries the two lists have in common at their beginning."""
     length = min(len(a), len(b))
     return next((i for i in range(length) if a[i] != b[i]), length)
-
-
-def _merge(into: dict[str, Any], content: Mapping[str, Any]) -> None:
-    """OmegaConf's merge on plain values: mappings merge, everything else replaces."""
-    for key, value in content.items():
-        before = into.get(key)
-        if isinstance(value, dict):
-            if isinstance(before, str) and "${" in before:
-                raise _NotPlain  # OmegaConf merges into what it refers to
-            if not isinstance(before, dict):
-                into[key] = before = {}
-            _merge(before, value)
-        elif value == "???":
-            into.setdefault(key, value)
-        else:
-            into[key] = value
-
-
-def _apply_override(settings: dict[str, Any], override: Override) -> None:
-    """Hydra's override on a plain tree: `a.b=1` where it exists, `+a.b=1` where not, `++a.b=1` anyhow."""
-    value = override.value()
-    if override.is_delete() or override.package is not None or isinstance(value, dict) or value == "???":
-        raise _NotPlain
-    *parents, last = override.key_or_group.split(".")
-    node: Any = settings
-    for key in parents:
-        if not isinstance(node, dict) or key not in node:
-            raise _NotPlain
-        node = node[key]
-    if not isinstance(node, dict) or "[" in override.key_or_group:
-        raise _NotPlain
-    if override.is_add() and node.get(last) is not None:
-        raise _NotPlain
-    if override.type is OverrideType.CHANGE and last not in node:
-        raise _NotPlain
-    before = node.get(last)
-    if isinstance(before, str) and "${" in before and isinstance(value, list):
-        raise _NotPlain
-    node[last] = value
-
-
-def _look_up(root: Mapping[str, Any], path: str) -> Any:
-    node: Any = root
-    for key in path.split("."):
-        if isinstance(node, str) and "${" in node:
-            raise _NotPlain  # through another interpolation
-        if not isinstance(node, dict) or key not in node:
-            raise _NotPlain
-        node = node[key]
-    if node == "???":
-        raise _NotPlain
-    return node

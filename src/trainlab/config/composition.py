@@ -4,13 +4,12 @@ import os
 from collections.abc import Collection, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from trainlab.axes import AXES
-from trainlab.config.hydra_messages import one_line
+from trainlab.config.hydra_messages import composition_error
 from trainlab.config.options import canonical_option, catalogue
 from trainlab.config.user_code import UserCodeDigests
 from trainlab.config.validation import validate_settings
@@ -38,12 +37,12 @@ def freeze(config: DictConfig, choices: Mapping[str, str], trusted: Collection[s
             OmegaConf.masked_copy(config, [k for k in config if k not in NOT_RUN_SETTINGS]), resolve=True
         )
     except OmegaConfBaseException as error:
-        raise RequestError(one_line(error)) from None
+        raise composition_error(error) from None
     assert isinstance(settings, dict)
     return complete({str(k): v for k, v in settings.items()}, choices, trusted)
 
 
-def check_global_package(config: Mapping[str, Any], choices: Mapping[str, str | None]) -> None:
+def check_global_package(config: Mapping[str, object], choices: Mapping[str, str | None]) -> None:
     """A preset acts on all settings only where its file says so; else it would be dropped without a word.
 
     Raises:
@@ -59,7 +58,9 @@ def check_global_package(config: Mapping[str, Any], choices: Mapping[str, str | 
             )
 
 
-def complete(values: dict[str, Any], choices: Mapping[str, str], trusted: Collection[str] = ()) -> Settings:
+def complete(
+    values: dict[str, object], choices: Mapping[str, str], trusted: Collection[str] = ()
+) -> Settings:
     """Resolved values, completed and checked: names of the options, budget, absolute paths."""
     for axis in NOT_IN_DEFAULTS:
         values.setdefault(axis, {"_target_": None})

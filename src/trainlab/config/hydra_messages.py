@@ -9,10 +9,10 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from trainlab.config import hydra_internals
-from trainlab.config.options import AXES, first_unreadable_option, package_conf
+from trainlab.config.options import AXIS_DESCRIPTIONS, first_unreadable_option, package_conf
 from trainlab.config.overrides import syntax_error_message
 from trainlab.config.synonyms import unknown_option, unknown_setting
-from trainlab.errors import unknown_name
+from trainlab.errors import RequestError, unknown_name
 
 COMPOSITION_ERRORS = (HydraException, OmegaConfBaseException, yaml.YAMLError, ValueError)
 """What Hydra raises for a request that is wrong: a ValueError also for a file that is no UTF-8 text."""
@@ -31,18 +31,25 @@ def is_composition_error(error: BaseException) -> bool:
 
 def one_line(error: Exception) -> str:
     """What Hydra or OmegaConf says over several lines, in one, with the closest valid name."""
+    return str(composition_error(error))
+
+
+def composition_error(error: Exception) -> RequestError:
+    """What Hydra or OmegaConf raises, as an error of one line, with the closest valid name."""
     text = str(error)
     if isinstance(error, yaml.YAMLError | UnicodeDecodeError) and (broken := first_unreadable_option()):
-        return broken
+        return RequestError(broken)
     if isinstance(error, OverrideParseException):
-        return syntax_error_message(error.override)
+        return RequestError(syntax_error_message(error.override))
     if isinstance(error, MissingConfigException) and error.missing_cfg_file:
         group, _, option = str(error.missing_cfg_file).rpartition("/")
         group = group.removeprefix("/")
-        if group in AXES:
-            return str(unknown_option(group, option))
+        if group in AXIS_DESCRIPTIONS:
+            return unknown_option(group, option)
     if found := re.search(r"Ambiguous value for argument '(.+)'", text):
-        return f"{found[1]}: several values; add -m to sweep over them, or put one that has a comma in quotes"
+        return RequestError(
+            f"{found[1]}: several values; add -m to sweep over them, or put one that has a comma in quotes"
+        )
     if found := re.search(r"Could not override '([^']+)'", text):
         return _unknown_key(found[1], text)
     if found := re.search(r"In '[^']+': (.+)", text):
@@ -52,20 +59,20 @@ def one_line(error: Exception) -> str:
         text = f"{text}: {cause}"
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     lines = [line for line in lines if not line.startswith(("See https", "full_key:", "object_type="))]
-    return " ".join(lines)
+    return RequestError(" ".join(lines))
 
 
-def _unknown_key(key: str, text: str) -> str:
+def _unknown_key(key: str, text: str) -> RequestError:
     """`optimzer.lr` → the closest setting that does exist."""
-    if "/" in key or key in AXES:
-        return str(unknown_name("axis", key, AXES))
+    if "/" in key or key in AXIS_DESCRIPTIONS:
+        return unknown_name("axis", key, AXIS_DESCRIPTIONS)
     if "No match in the defaults list" in text:
-        return str(unknown_name("axis", key, AXES))
+        return unknown_name("axis", key, AXIS_DESCRIPTIONS)
     known = setting_names()
     if key in known:
-        return f"{key} cannot be set like this: {text.splitlines()[0]}"
+        return RequestError(f"{key} cannot be set like this: {text.splitlines()[0]}")
     value = re.search(r"use \+[^=\s]+=(.*)", text)
-    return str(unknown_setting(key, value[1].strip() if value else None, known))
+    return unknown_setting(key, value[1].strip() if value else None, known)
 
 
 def setting_names() -> list[str]:
@@ -74,7 +81,7 @@ def setting_names() -> list[str]:
     config = OmegaConf.to_container(hydra_internals.compose(loader, "train", []), resolve=False)
     assert isinstance(config, dict)
     config.pop("hydra")
-    names = list(AXES)
+    names = list(AXIS_DESCRIPTIONS)
 
     def walk(node: Any, prefix: str) -> None:
         for key, value in node.items():

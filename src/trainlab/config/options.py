@@ -10,7 +10,7 @@ import trainlab
 from trainlab import axes
 from trainlab.errors import unknown_name
 
-AXES = {axis.name: axis.description for axis in axes.AXES}
+AXIS_DESCRIPTIONS = {axis.name: axis.description for axis in axes.AXES}
 """What each axis is, in a few words, by its name."""
 
 
@@ -51,8 +51,8 @@ def conf_folders() -> list[Path]:
 
 def catalogue(axis: str) -> dict[str, Option]:
     """All options of `axis`, by name; RequestError with the closest name when there is no such axis."""
-    if axis not in AXES:
-        raise unknown_name("axis", axis, AXES)
+    if axis not in AXIS_DESCRIPTIONS:
+        raise unknown_name("axis", axis, AXIS_DESCRIPTIONS)
     return _catalogue(axis, tuple(conf_folders()))
 
 
@@ -67,7 +67,7 @@ def _catalogue(axis: str, folders: tuple[Path, ...]) -> dict[str, Option]:
 
 def first_unreadable_option() -> str | None:
     """The first file of options that cannot be read, and why; None where all can."""
-    options = (option for axis in AXES for option in catalogue(axis).values())
+    options = (option for axis in AXIS_DESCRIPTIONS for option in catalogue(axis).values())
     return next((f"{option.path}: {option.fault}" for option in options if option.fault), None)
 
 

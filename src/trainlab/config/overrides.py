@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from hydra.core.override_parser.types import Quote, QuotedString
 
-from trainlab.config.options import AXES, catalogue
+from trainlab.config.options import AXIS_DESCRIPTIONS, catalogue
 from trainlab.config.synonyms import Suggestion, setting_for_synonym, unknown_option
 from trainlab.errors import RequestError
 from trainlab.settings import Settings, text_setting_names
@@ -84,9 +84,9 @@ def _check_option(key: str, value: str) -> None:
     """What chooses an option of an axis is one name."""
     if key == "":
         raise RequestError(syntax_error_message(f"={value}"))
-    if key.lstrip("~") in AXES and key[0] == "~":
+    if key.lstrip("~") in AXIS_DESCRIPTIONS and key[0] == "~":
         raise RequestError(f"{key}: an axis cannot be left out; its options: trainlab options {key[1:]}")
-    if key not in AXES or (key == "experiment" and value.lower() == "null"):
+    if key not in AXIS_DESCRIPTIONS or (key == "experiment" and value.lower() == "null"):
         return
     if _NOT_AN_OPTION.fullmatch(value) and value not in catalogue(key):
         raise RequestError(f"{key}={value}: {unknown_option(key, value)}")
@@ -99,7 +99,9 @@ def syntax_error_message(word: str) -> str:
     """What is wrong with an override that cannot be read as name=value."""
     name, equals, value = word.partition("=")
     if not equals:
-        having = [f"{axis}={word}" for axis in AXES if "/" not in axis and word in catalogue(axis)]
+        having = [
+            f"{axis}={word}" for axis in AXIS_DESCRIPTIONS if "/" not in axis and word in catalogue(axis)
+        ]
         return f"{word}: expected name=value" + (f", as in {having[0]}" if having else "")
     if not name:
         return f"{word}: expected name=value, got no name"
@@ -133,7 +135,7 @@ def flag_as_setting(flag: str) -> str:
     """`--lr=0.1` as `optimizer.lr=0.1`; an example where no setting is called so."""
     name, _, value = flag.lstrip("-").partition("=")
     meant = setting_for_synonym(name) or (
-        Suggestion(name) if name in (*AXES, *PLAIN_SETTINGS) or "." in name else None
+        Suggestion(name) if name in (*AXIS_DESCRIPTIONS, *PLAIN_SETTINGS) or "." in name else None
     )
     return f"{meant.key}={meant.value or value or '…'}" if meant else "as in seed=3"
 

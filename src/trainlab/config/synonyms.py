@@ -9,8 +9,8 @@ from typing import NamedTuple
 
 import yaml
 
-from trainlab.config.options import AXES, catalogue
-from trainlab.errors import RequestError, closest_name
+from trainlab.config.options import AXIS_DESCRIPTIONS, catalogue
+from trainlab.errors import RequestError, UnknownSettingError, closest_name
 
 SETTING_SYNONYMS = {
     "lr": "optimizer.lr", "learning_rate": "optimizer.lr",
@@ -201,7 +201,7 @@ def unknown_option(axis: str, got: str) -> RequestError:
     return RequestError(f"unknown {axis} '{got}': {_hint(axis, got, names)}available: {', '.join(names)}")
 
 
-def unknown_setting(key: str, value: str | None, known: Sequence[str]) -> RequestError:
+def unknown_setting(key: str, value: str | None, known: Sequence[str]) -> UnknownSettingError:
     """The error for a setting that does not exist, with the override that was meant where it is known.
 
     `value`: what it was to be, or None; `known`: the dotted names of the default composition.
@@ -225,21 +225,21 @@ def unknown_setting(key: str, value: str | None, known: Sequence[str]) -> Reques
     else:
         available = [name for name in known if name.rpartition(".")[0] == parent]
     available = available or [name for name in known if "." not in name]
-    return RequestError(f"unknown setting '{key}': {hint}available: {', '.join(available)}")
+    return UnknownSettingError(f"unknown setting '{key}': {hint}available: {', '.join(available)}")
 
 
 def _format_suggestion(meant: Suggestion, value: str | None) -> str:
     """`optimizer.lr=0.1`; an option of an axis by our name for it."""
     if meant.value is not None or value is None:
         return f"{meant.key}={meant.value}" if meant.value else meant.key
-    ours = option_for_synonym(meant.key, value) if meant.key in AXES else None
+    ours = option_for_synonym(meant.key, value) if meant.key in AXIS_DESCRIPTIONS else None
     return f"{meant.key}={ours or value}"
 
 
 def _options_with_setting(key: str) -> str | None:
     """For `optimizer.momentum` beside Adam: which options of the axis have such a setting."""
     axis, _, name = key.partition(".")
-    if axis not in AXES or "." in name or not name:
+    if axis not in AXIS_DESCRIPTIONS or "." in name or not name:
         return None
     having = [
         other.name

@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from trainlab.config.synonyms import setting_for_synonym
-from trainlab.errors import RequestError, closest_name
+from trainlab.errors import RequestError, UnknownSettingError, closest_name
 from trainlab.section import describe_fault
 from trainlab.settings import Settings, SweepSettings
 
@@ -55,8 +55,10 @@ def validate_sweep_settings(values: Mapping[str, Any]) -> SweepSettings:
 
 def _all_faults(error: ValidationError, model: type[BaseModel]) -> RequestError:
     faults = [_describe_fault(dict(fault), model) for fault in error.errors()]
+    is_unknown = any(fault["type"] == "extra_forbidden" for fault in error.errors())
+    kind = UnknownSettingError if is_unknown else RequestError
     # a union reports each of its members; people need each value once
-    return RequestError("; ".join(dict.fromkeys(faults)))
+    return kind("; ".join(dict.fromkeys(faults)))
 
 
 def _describe_fault(fault: Mapping[str, Any], model: type[BaseModel]) -> str:
