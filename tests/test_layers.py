@@ -55,6 +55,10 @@ SAME_IDEA = {
 }
 """Modules that share a name because they are one idea: a page, a command, a figure, the library's part."""
 
+TYPER_INTERNALS = "trainlab.cli.command_app"
+BASE_CLASSES = {"torch.nn.modules.batchnorm._BatchNorm", "torch.nn.modules.conv._ConvNd"}
+"""Private by name only: what all batch norms and all convolutions of torch are, in every release."""
+
 DRAWERS = ("utils", "helpers", "misc", "common")
 MAX_LINES = 400
 
@@ -208,6 +212,19 @@ def test_no_module_imports_a_private_name_of_another():
 
 
 @cache
+def test_private_modules_of_other_libraries_are_in_the_internals_modules():
+    """Each of these has a contract test that says what broke when the library changes."""
+    faults = [
+        f"{place(module, one.line)} imports {one.target}"
+        for module in modules()
+        if not module.endswith("_internals") and module != TYPER_INTERNALS
+        for one in imports(module)
+        if not imported_module(one.target) and one.target not in BASE_CLASSES
+        if has_private_part(one.target)
+    ]
+    assert not faults, "put it into a module …_internals.py, with a contract test:\n" + "\n".join(faults)
+
+
 def import_graph() -> dict[str, dict[str, int]]:
     """By module, the modules that it imports, each with a line that does."""
     graph: dict[str, dict[str, int]] = {module: {} for module in modules()}

@@ -87,7 +87,7 @@ def load_images(
     """Find, decode (the first time) and split a data set.
 
     source: a built-in name, an object with `find(root)`, or a `{_target_: …}` node of settings; a class of
-        one's own may stand in the user's own settings (`trainlab.instantiate.mark_trusted`), or where it is
+        one's own may stand in the user's own settings (`Section.is_trusted`), or where it is
         allowed.
     root, cache: paths.data (may be read-only) and paths.cache.
     image_size, channels: None keeps the images' own.

@@ -22,10 +22,11 @@ def suggest_remedy(
 ) -> str | None:
     """Overrides that mend the cause `name` in a run set up so: `norm_layer=batchnorm`, `optimizer.lr=0.001`.
 
-    Of each remedy in `causes`, overrides that the run has already, or that do not fit it (a depth for
+    Of each remedy in `known_causes`, overrides that the run has already, or that do not fit it (a depth for
     LeNet-5), are left out; the first remedy of which something is left is it. `lr_factor` replaces the tenth
     or ten of a learning rate, `steps_factor` twice the steps, where the evidence gives them; one
-    that is too low is raised to what its optimizer usually bears (`rates`). None where nothing is left.
+    that is too low is raised to what its optimizer usually bears (`causes.step_size`).
+    None where nothing is left.
     Raises RequestError for a cause that does not exist.
     """
     fills = _fills(setup, lr_factor, steps_factor or 2.0)

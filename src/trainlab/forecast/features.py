@@ -67,7 +67,10 @@ COMPARISON_FEATURES: Mapping[str, str] = {"gradient_norm": "log10 norm of the lo
 
 
 def compute_features(measured: InitialMeasurement) -> dict[str, float]:
-    """All of `NAMES` and `FOR_COMPARISON`. What is not finite counts as the worst that the bounds allow."""
+    """All of `FEATURE_NAMES` and `COMPARISON_FEATURES`.
+
+    What is not finite counts as the worst that the bounds allow.
+    """
     features = {**_angle(measured), **_scale(measured), **_stability(measured)}
     return {
         **features,

@@ -3,12 +3,12 @@
 Legend: size, jump, kernel … are (height, width), or one number for each dimension of the map.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import reduce
 
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
-from torch.utils._pytree import tree_leaves
 
 Size = tuple[int, ...]
 
@@ -120,11 +120,22 @@ class TrackReceptiveFields(TorchFunctionMode):
     def __torch_function__(self, func, types, args=(), kwargs=None):
         output = func(*args, **(kwargs or {}))
         if isinstance(output, Tensor) and ReceptiveField.attached_to(output) is None:
-            inputs = [x for x in tree_leaves((args, kwargs)) if isinstance(x, Tensor)]
+            inputs = _tensors_in((args, kwargs))
             fields = [field for x in inputs if (field := _field_at_output(x, output)) is not None]
             if fields:
                 reduce(ReceptiveField.union, fields).attach(output)
         return output
+
+
+def _tensors_in(value: object) -> Iterator[Tensor]:
+    """The tensors among a function's arguments: by themselves, and in lists, tuples and dicts."""
+    if isinstance(value, Tensor):
+        yield value
+    elif isinstance(value, list | tuple):
+        for item in value:
+            yield from _tensors_in(item)
+    elif isinstance(value, dict):
+        yield from _tensors_in(list(value.values()))
 
 
 def _field_at_output(x: Tensor, y: Tensor) -> ReceptiveField | None:

@@ -1,2 +1,6 @@
-"""What a trained network says: saved runs loaded, evaluated and exported; a user's own images prepared for
-them."""
+"""What a trained network says of images.
+
+- `saved_model`: the network of a run, from its checkpoint; `evaluate`, `predict`, `export`
+- `preprocessing`: a user's own image becomes what the network was trained on; `stroke_extraction` finds the
+  pen strokes in a photograph, `digit_normalization` brings them into MNIST's form
+"""

@@ -49,5 +49,5 @@ def to_wide(x: Tensor) -> Tensor:
 
 
 def wide_dtype(device: torch.device) -> torch.dtype:
-    """See `wide`."""
+    """float64, or float32 where the device has no float64 (`to_wide`)."""
     return torch.float32 if device.type == "mps" else torch.float64

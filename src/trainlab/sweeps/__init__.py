@@ -4,7 +4,9 @@
 - `network_checks`, `plan_notes`, `estimate`: what is checked, worth knowing and expected before it starts
 - `dispatcher`: runs on an engine's backend, each once; `reservations`: no run twice; `outcome`: how it ended
 - `engine`: what an engine is; `local_engine` over `slots` and `forkserver`, `ray_engine`, `submitit_engine`
-- `process_main`, `process_exit`: how a run's process begins, and why it ended
+- `process_main`, `process_exit`: how a run's process begins, and why it ended; `preload`: what is imported
+  once for all of them; `multiprocessing_internals`: what is not documented there
+- `external_hydra_plugins`: other people's sweepers and launchers
 - `display`, `summary`: what the user sees during and after; `sweep`: the story, start to end
 """
 
