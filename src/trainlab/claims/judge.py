@@ -200,11 +200,11 @@ def judge_phase_boundary(
 
 
 def judge_exact(expectation: Exact, value: Fact) -> ExpectationResult:
-    """A fact, which is so or not."""
-    is_so = _matches(value, expectation.equals, expectation.within)
-    p_values = OneSidedPValues(0.0, 1.0) if is_so else OneSidedPValues(1.0, 0.0)
+    """A counted fact: equal to what the claim says, or not."""
+    is_equal = _matches(value, expectation.equals, expectation.within)
+    p_values = OneSidedPValues(0.0, 1.0) if is_equal else OneSidedPValues(1.0, 0.0)
     observed = _format_fact(value)
-    if not is_so:
+    if not is_equal:
         observed += f", expected {_format_fact(expectation.equals)}"
     return ExpectationResult(
         expectation.description, expectation.kind, verdict_from_p_values(p_values), *p_values, observed
@@ -223,8 +223,8 @@ def adjusted_verdicts(
     adjusted = holm_adjust([min(p_values) for p_values in claims.values()])
     verdicts = {}
     for (name, p_values), p in zip(claims.items(), adjusted, strict=True):
-        clearer = SUPPORTED if p_values.p_for <= p_values.p_against else REFUTED
-        verdicts[name] = AdjustedVerdict(clearer if p <= alpha else UNDECIDED, p)
+        likelier_verdict = SUPPORTED if p_values.p_for <= p_values.p_against else REFUTED
+        verdicts[name] = AdjustedVerdict(likelier_verdict if p <= alpha else UNDECIDED, p)
     return verdicts
 
 

@@ -91,11 +91,11 @@ something."""
 UNIT_CAUSES = ("saturation", "dead_units", "collapsed_correlation")
 """What may come up only in training: then the steps that brought it there stand before it."""
 
-GOOD_UPDATE = 0.01
+HEALTHY_UPDATE_RATIO = 0.01
 """‖Δw‖/‖w‖ of a step in sound training: what a learning rate that is too high should come down to."""
 
-GOOD_PATH = 0.5
-"""How far weights of a healthy run go, of their length: what a rate that is too low should come up to."""
+HEALTHY_WEIGHT_DISTANCE = 0.5
+"""‖w(end) − w(0)‖/‖w(0)‖ of a healthy run: what a learning rate that is too low should come up to."""
 
 
 @dataclass(frozen=True)
@@ -211,9 +211,9 @@ def _lr_factor(finding: Finding) -> float | None:
     """The power of ten that brings the measured steps to a sound size; None where they were not measured."""
     ratio, moved = finding.numbers.get("update_ratio"), finding.numbers.get("moved")
     if finding.cause == "learning_rate_too_high" and ratio and math.isfinite(ratio):
-        return 10.0 ** min(-1, round(math.log10(GOOD_UPDATE / ratio)))
+        return 10.0 ** min(-1, round(math.log10(HEALTHY_UPDATE_RATIO / ratio)))
     if finding.cause == "learning_rate_too_low" and moved:
-        return 10.0 ** max(1, round(math.log10(GOOD_PATH / moved)))
+        return 10.0 ** max(1, round(math.log10(HEALTHY_WEIGHT_DISTANCE / moved)))
     return None
 
 
