@@ -1,15 +1,16 @@
-"""The optimizer of a run's settings, and the number of steps that it takes."""
+"""The optimizer and the learning-rate schedule of a run's settings, and the number of its steps."""
 
 import math
 from collections.abc import Callable, Iterable
 
 from torch import nn
 from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
 
 from trainlab.build.data import build_datamodule
 from trainlab.data import ImageData
 from trainlab.instantiate import instantiate
-from trainlab.instantiate.parts import OPTIMIZER
+from trainlab.instantiate.parts import OPTIMIZER, SCHEDULER
 from trainlab.settings import Settings
 
 # One pass over each tensor instead of a dozen operations: 0.1 ms a step and not 0.3 for LeNet-5 (SGD: slower)
@@ -29,6 +30,11 @@ def optimizer_factory(settings: Settings) -> Callable[[Iterable[nn.Parameter]], 
         return built(parameters, fused=True if on_cpu else None)  # None: as torch thinks best
 
     return fused_on_cpu
+
+
+def scheduler_factory(settings: Settings) -> Callable[[Optimizer, int], LRScheduler | None]:
+    """What makes the schedule of an optimizer, for a total number of steps; None: the rate is constant."""
+    return instantiate(settings.scheduler, SCHEDULER)
 
 
 def total_steps(settings: Settings, images: ImageData) -> int:

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from trainlab.build import networks
 from trainlab.build.data import build_datamodule, load_data
 from trainlab.build.dry_run import validate_build
-from trainlab.build.optimizer import optimizer_factory, total_steps
+from trainlab.build.optimizer import optimizer_factory, scheduler_factory, total_steps
 from trainlab.data import ImageData
 from trainlab.diagnosis.evidence import SettingsSummary
 from trainlab.forecast.answer import Forecast, TheoryReport
@@ -16,8 +16,6 @@ from trainlab.forecast.chain_theory import chain_theory, theory_report
 from trainlab.forecast.functional_model import FunctionalModel
 from trainlab.forecast.isolation import preserve_global_state
 from trainlab.forecast.preflight import preflight
-from trainlab.instantiate import instantiate
-from trainlab.instantiate.parts import SCHEDULER
 from trainlab.settings import Settings
 
 THEORY_IMAGES = 64
@@ -42,7 +40,7 @@ def forecast_run(settings: Settings) -> Forecast:
         normalized_batches(settings, images, model.normalization),
         optimizer=optimizer_factory(settings),
         steps=total_steps(settings, images),
-        schedule=instantiate(settings.scheduler, SCHEDULER),
+        schedule=scheduler_factory(settings),
         gradient_clip=settings.trainer.gradient_clip,
         setup=SettingsSummary.from_settings(settings),
     )

@@ -5,6 +5,7 @@ looked up before it is unpacked.
 """
 
 import zipfile
+from functools import partial
 from pathlib import Path
 
 import lightning as L
@@ -12,8 +13,9 @@ import torch
 
 from trainlab.data import ImageData
 from trainlab.errors import RequestError, describe_value
+from trainlab.runs import RunFolder
 from trainlab.settings import RunSettings
-from trainlab.training.lightning_internals import CheckpointDict
+from trainlab.training.lightning_internals import Checkpoint, CheckpointDict
 
 SCHEMA = 1
 
@@ -39,6 +41,20 @@ class DescribeModel(L.Callback):
     ) -> None:
         """Adds the key `trainlab`."""
         checkpoint["trainlab"] = self.description
+
+
+def checkpoint_callbacks(settings: RunSettings, folder: RunFolder) -> list[L.Callback]:
+    """`last.ckpt` is kept while the run goes, to go on from; `best.ckpt` where it was asked for."""
+    wanted = settings.checkpoint
+    make_checkpoint_callback = partial(
+        Checkpoint, dirpath=folder.checkpoints, enable_version_counter=False, save_on_train_epoch_end=True
+    )
+    callbacks: list[L.Callback] = []
+    if wanted != "none":
+        callbacks.append(make_checkpoint_callback(filename="last", save_top_k=1, monitor=None))
+    if wanted in ("best", "both"):
+        callbacks.append(make_checkpoint_callback(filename="best", monitor="val/acc", mode="max"))
+    return callbacks
 
 
 def read_checkpoint(path: Path) -> CheckpointDict:

@@ -17,12 +17,10 @@ from torchmetrics.classification import MulticlassConfusionMatrix
 
 from trainlab.build.data import build_augmentation
 from trainlab.build.networks import build_initialized_model
-from trainlab.build.optimizer import optimizer_factory, total_steps
+from trainlab.build.optimizer import optimizer_factory, scheduler_factory, total_steps
 from trainlab.build.seeding import seed_for
 from trainlab.data import ImageData
 from trainlab.data.augment import augment_generator
-from trainlab.instantiate import instantiate
-from trainlab.instantiate.parts import SCHEDULER
 from trainlab.nn.norm_layers import synchronize_batchnorm
 from trainlab.nn.normalization import NormalizedNetwork
 from trainlab.settings import Settings
@@ -78,16 +76,19 @@ class Classifier(FastModule):
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
         """Mean cross-entropy (nats) of one batch."""
         x_NCHW, y_N = batch
-        if self.augment is not None:
-            # a function of the step, so that a resumed run augments as it would have
-            generator = augment_generator(
-                seed_for(self.seed, "augment"), self.global_step, self.trainer.global_rank
-            )
-            x_NCHW = self.augment(x_NCHW, generator)
-        logits_NK = self.model(x_NCHW)
+        logits_NK = self.model(self._augment_batch(x_NCHW))
         loss = F.cross_entropy(logits_NK.float(), y_N)
         self.meter.add(loss.detach(), logits_NK.detach(), y_N)
         return loss
+
+    def _augment_batch(self, x_NCHW: Tensor) -> Tensor:
+        if self.augment is None:
+            return x_NCHW
+        # a function of the step, so that a resumed run augments as it would have
+        generator = augment_generator(
+            seed_for(self.seed, "augment"), self.global_step, self.trainer.global_rank
+        )
+        return self.augment(x_NCHW, generator)
 
     def on_train_epoch_start(self) -> None:
         """Dropout draws from torch's own generator: each epoch starts it at a known place."""
@@ -97,14 +98,14 @@ class Classifier(FastModule):
     def on_train_batch_end(self, outputs: object, batch: object, batch_idx: int) -> None:
         """Reads the losses every so often; a reading waits for the device."""
         if len(self.meter.pending) >= READ_EVERY_STEPS:
-            self.read_losses()
+            self.log_losses_and_check_finite()
 
     def on_train_epoch_end(self) -> None:
         """The epoch's running loss and accuracy go to all loggers."""
-        self.read_losses()
+        self.log_losses_and_check_finite()
         self.log_dict(self.meter.epoch(), sync_dist=True)
 
-    def read_losses(self) -> None:
+    def log_losses_and_check_finite(self) -> None:
         """Hands the losses of the last steps to the loggers; stops the run where one is not finite.
 
         Of several processes all must call it at the same step: they share their losses, so that each sees
@@ -169,12 +170,12 @@ class Classifier(FastModule):
 
     def configure_optimizers(self) -> OptimizerConfig | OptimizerLRSchedulerConfig:
         """The optimizer, and a schedule that advances each step."""
-        optimizer, schedule = self.build_optimizer()
-        if schedule is None:
+        optimizer, scheduler = self.build_optimizer_and_scheduler()
+        if scheduler is None:
             return {"optimizer": optimizer}
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 
-    def build_optimizer(self) -> tuple[Optimizer, LRScheduler | None]:
+    def build_optimizer_and_scheduler(self) -> tuple[Optimizer, LRScheduler | None]:
         """A new optimizer over all trainable parameters, and its schedule for the whole run."""
         optimizer = self.optimizer(p for p in self.parameters() if p.requires_grad)
         # not Lightning's estimate: it would set the loaders up before a checkpoint's place in them is known
@@ -182,7 +183,7 @@ class Classifier(FastModule):
 
     def on_save_checkpoint(self, checkpoint: CheckpointDict) -> None:
         """What a resumed run needs to go on bit for bit: the epoch's sums and dropout's generator."""
-        self.read_losses()
+        self.log_losses_and_check_finite()
         checkpoint["meter"] = self.meter.state_dict()
         checkpoint["random_state"] = torch.get_rng_state()
 
@@ -209,7 +210,7 @@ def build_classifier(settings: Settings, images: ImageData) -> Classifier:
         model,
         images.num_classes,
         optimizer=optimizer_factory(settings),
-        scheduler=instantiate(settings.scheduler, SCHEDULER),
+        scheduler=scheduler_factory(settings),
         total_steps=total_steps(settings, images),
         augment=build_augmentation(settings),
         seed=settings.seed,

@@ -44,7 +44,7 @@ class EpochProgress(L.Callback):
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: Classifier) -> None:  # type: ignore[override]
         """One line; what was not measured this epoch is left out."""
-        pl_module.read_losses()  # Lightning calls a module's own hook after its callbacks'
+        pl_module.log_losses_and_check_finite()  # Lightning calls a module's own hook after its callbacks'
         measured = {k: float(v) for k, v in trainer.callback_metrics.items()}
         shown = measured | pl_module.meter.epoch()
         of = f"/{trainer.max_epochs}" if trainer.max_epochs and trainer.max_epochs > 0 else ""

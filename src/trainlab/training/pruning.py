@@ -107,7 +107,7 @@ class EarlyPruning(L.Callback):
         is_time = trainer.global_step - 1 in self._steps and trainer.global_step < self._total
         if not is_time or self.pruning.reason is not None:
             return
-        pl_module.read_losses()
+        pl_module.log_losses_and_check_finite()
         evidence = load_evidence(self.folder)
         reason = reason_to_stop(evidence, trainer.global_step, self._total)
         if reason is not None:

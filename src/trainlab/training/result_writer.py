@@ -36,7 +36,7 @@ class ResultWriter:
     """Writes the run's result when the block ends, however it ends; a result that is written stays.
 
     The record comes first, then the tracker is closed: what that does, or a signal in it, is a warning.
-    `interruption` knows what a signal has ended; `say` tells the user of a warning.
+    `interruption` knows what a signal has ended; `show_warning` tells the user of a warning.
     """
 
     def __init__(
@@ -45,31 +45,30 @@ class ResultWriter:
         settings: RunSettings,
         pruning: Pruning,
         interruption: Interruption,
-        say: Callable[[str], None] = log.warning,
+        show_warning: Callable[[str], None] = log.warning,
     ):
         self.folder, self.settings, self.pruning = folder, settings, pruning
         self.data_notes: Sequence[str] = ()
         self.elapsed = Elapsed()
-        self._interruption, self._say = interruption, say
+        self._interruption, self._show_warning = interruption, show_warning
         self._warnings: list[str] = []
         self._result: Result | None = None
-        self._mirror: FaultTolerantLogger | None = None
+        self._tracker: FaultTolerantLogger | None = None
         self._classifier: Classifier | None = None
         self._throughput: Throughput | None = None
-        self._record: RecordLogger | None = None
+        self._record_logger: RecordLogger | None = None
         self._images: ImageData | None = None
 
-    def watch(
-        self, classifier: Classifier, throughput: Throughput, record: RecordLogger, images: ImageData
+    def attach(
+        self, classifier: Classifier, throughput: Throughput, record_logger: RecordLogger, images: ImageData
     ) -> None:
-        """From here on the result says how far the run has come."""
-        self._classifier, self._throughput, self._record = classifier, throughput, record
-        self._images = images
+        """From here on the result can say how far the run has come and how fast it was."""
+        self._classifier, self._throughput = classifier, throughput
+        self._record_logger, self._images = record_logger, images
 
-    def mirror(self, tracker: FaultTolerantLogger | None) -> FaultTolerantLogger | None:
-        """The same tracker, which is closed when the run is over and its record is written."""
-        self._mirror = tracker
-        return tracker
+    def attach_tracker(self, tracker: FaultTolerantLogger) -> None:
+        """Closes this tracker when the run is over and its record is written."""
+        self._tracker = tracker
 
     def warn(self, line: str) -> None:
         """Says once what does not change the result, and keeps it in the record, also one that is written."""
@@ -78,7 +77,7 @@ class ResultWriter:
         self._warnings.append(line)
         if not is_rank_zero():
             return
-        self._say(line)
+        self._show_warning(line)
         if self._result is not None:
             with self._interruption.deferred_while_writing():
                 self.folder.add_warnings([line])
@@ -95,9 +94,9 @@ class ResultWriter:
             if error is not None and self._result is None:
                 self._record_end(error)
         finally:
-            if self._mirror is not None:
+            if self._tracker is not None:
                 is_result = self._result is not None and self._result.status in (*DONE_STATUSES, "pruned")
-                self._mirror.close(exit_code=0 if is_result else 1)
+                self._tracker.close(exit_code=0 if is_result else 1)
 
     def _record_end(self, error: BaseException) -> None:
         if isinstance(error, Pruned):
@@ -121,9 +120,10 @@ class ResultWriter:
             return self._finished(trainer)
 
     def _finished(self, trainer: L.Trainer) -> Result:
-        classifier, record = self._classifier, self._record
-        assert classifier is not None and record is not None
-        metrics = {name: record.latest[name] for name in RECORDED_METRICS if name in record.latest}
+        classifier, record_logger = self._classifier, self._record_logger
+        assert classifier is not None and record_logger is not None
+        latest = record_logger.latest
+        metrics = {name: latest[name] for name in RECORDED_METRICS if name in latest}
         confusion_KK = None if classifier.confusion_KK is None else classifier.confusion_KK.tolist()
         if confusion_KK is not None and is_rank_zero():
             self.folder.write_confusion(confusion_KK)
@@ -163,8 +163,8 @@ class ResultWriter:
         steps: int | None = None,
     ) -> Result:
         with self._interruption.deferred_while_writing():
-            if self._record is not None:
-                self._record.metrics.close()
+            if self._record_logger is not None:
+                self._record_logger.metrics.close()
             result = Result(
                 **run_facts(self.settings, self.data_notes),
                 status=status,

@@ -31,12 +31,12 @@ _NOT_CONTENT_OF_DATA = ("source", "default_epochs", "name")
 class StartingPoint:
     """The checkpoint to load (None: the initial weights) and the last step that this run has recorded.
 
-    `is_foreign`: it is another run's, and only its weights, its place and its optimizer's memory count.
+    `is_from_other_run`: only the checkpoint's weights, its position and its optimizer state are taken over.
     """
 
     checkpoint: Path | None = None
     last_step: int | None = None
-    is_foreign: bool = False
+    is_from_other_run: bool = False
 
 
 def find_starting_point(settings: RunSettings, folder: RunFolder) -> StartingPoint:
@@ -54,7 +54,7 @@ def find_starting_point(settings: RunSettings, folder: RunFolder) -> StartingPoi
         except RequestError as error:
             log.warning("%s; the run starts over", error)
     if isinstance(settings.resume, str):
-        return StartingPoint(_other_run_checkpoint(settings, settings.resume), is_foreign=True)
+        return StartingPoint(_other_run_checkpoint(settings, settings.resume), is_from_other_run=True)
     return StartingPoint()
 
 
@@ -108,7 +108,7 @@ def _check_same_network(
     optimizer["state"].items()
 
 
-def adopt_checkpoint(checkpoint: CheckpointDict, classifier: Classifier, warn: Callable[[str], None]) -> None:
+def adapt_checkpoint(checkpoint: CheckpointDict, classifier: Classifier, warn: Callable[[str], None]) -> None:
     """Makes of another run's checkpoint a start for this one: its weights and its place, and our settings.
 
     Learning rate, weight decay and the like, and the schedule, are those of this run, as its record says; the
@@ -123,7 +123,7 @@ def adopt_checkpoint(checkpoint: CheckpointDict, classifier: Classifier, warn: C
     theirs = {k: v for k, v in checkpoint["state_dict"].items() if not k.startswith(NORMALIZATION_PREFIX)}
     checkpoint["state_dict"] = theirs | own
     checkpoint["callbacks"] = {}
-    optimizer, schedule = classifier.build_optimizer()
+    optimizer, schedule = classifier.build_optimizer_and_scheduler()
     _advance_schedule(schedule, min(checkpoint["global_step"], classifier.total_steps - 1))
     state = checkpoint["optimizer_states"][0]["state"]
     if not _optimizer_state_fits(state, classifier, optimizer):

@@ -2,6 +2,7 @@
 
 import logging
 import math
+from collections.abc import Sequence
 from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
@@ -13,6 +14,7 @@ from lightning.pytorch.loggers import Logger
 from rich.console import Console
 
 from trainlab.build.data import build_datamodule, load_data
+from trainlab.data import ImageData
 from trainlab.data.datamodule import ImageDataModule
 from trainlab.instantiate import instantiate
 from trainlab.instantiate.parts import LOGGER
@@ -20,10 +22,10 @@ from trainlab.runs import Result, RunFolder
 from trainlab.settings import RunSettings, TrainerSettings
 from trainlab.terminal import markup_text
 from trainlab.training import preconditions, resume
-from trainlab.training.checkpoint import DescribeModel
+from trainlab.training.checkpoint import DescribeModel, checkpoint_callbacks
 from trainlab.training.classifier import Classifier, build_classifier
 from trainlab.training.interruption import Interruption
-from trainlab.training.lightning_internals import Checkpoint, NullProfiler, is_rank_zero
+from trainlab.training.lightning_internals import NullProfiler, is_rank_zero
 from trainlab.training.progress import EpochProgress
 from trainlab.training.pruning import EarlyPruning, Pruning
 from trainlab.training.result_writer import ResultWriter
@@ -47,15 +49,11 @@ def train(settings: RunSettings, console: Console | None = None, *, is_checked: 
         Pruned: a sweep asked whether it is worth its cost, and it is not; recorded as `pruned`.
         Exception: whatever the run raised; recorded as `failed` before it is raised again.
     """
-    if not is_checked:
-        preconditions.check_settings(settings)
-    preconditions.check_hardware(settings.trainer)
-    images = load_data(settings)
-    preconditions.check_data(settings, images)
-    resume.check_resume(settings, images.in_shape_CHW)
+    images = _load_checked_data(settings, is_checked=is_checked)
     pruning = Pruning.requested_by(settings)
     folder = RunFolder(Path(settings.paths.runs) / settings.run_id)
     interruption = Interruption(_last_checkpoint_path(settings, folder))
+    warn = log.warning if console is None else partial(_print_warning, console)
     with (
         use_threads(settings.trainer),
         interruption.handling_signals(),
@@ -65,36 +63,90 @@ def train(settings: RunSettings, console: Console | None = None, *, is_checked: 
         if is_rank_zero():
             folder.write_settings(settings)
             folder.begin(resumed_step=start.last_step)
-        say = log.warning if console is None else partial(_print_warning, console)
-        with ResultWriter(folder, settings, pruning, interruption, say) as recorder:
-            recorder.data_notes = images.notes
-            if console is not None:
-                for note in images.notes:
-                    console.print(f"data: {note}", markup=False, highlight=False, soft_wrap=True)
+        with ResultWriter(folder, settings, pruning, interruption, warn) as result_writer:
+            result_writer.data_notes = images.notes
+            _print_data_notes(images, console)
             pruning.check_forecast(settings)
-            classifier = build_classifier(settings, images)
-            if start.is_foreign:
-                classifier.adapt_checkpoint = partial(
-                    resume.adopt_checkpoint, classifier=classifier, warn=recorder.warn
-                )
-            loaders = build_datamodule(settings, images)
-            if console is not None and (advised := suggest_threads(settings, classifier, images)):
-                console.print(f"hint: {advised}", highlight=False, soft_wrap=True)
-            throughput = Throughput(settings.data.batch_size)
-            record = RecordLogger(folder)
-            recorder.watch(classifier, throughput, record, images)
-            of_run = run_context(settings, folder.path, start.last_step is not None, recorder.warn)
-            mirror = recorder.mirror(open_tracker(instantiate(settings.logger, LOGGER), of_run))
-            # signals stand first: an interruption raises at a step's end
-            callbacks = _signal_callbacks(settings, folder, pruning)
-            callbacks += [throughput, recorder.elapsed, interruption, DescribeModel(settings, images)]
-            callbacks += _checkpoint_callbacks(settings, folder) + _early_stopping(settings)
+            classifier = _build_classifier_to_start(settings, images, start, result_writer)
+            datamodule = build_datamodule(settings, images)
+            _print_thread_hint(settings, classifier, images, console)
+            throughput, record_logger = Throughput(settings.data.batch_size), RecordLogger(folder)
+            result_writer.attach(classifier, throughput, record_logger, images)
+            trackers = _open_tracker(settings, folder, start, result_writer)
+            step_callbacks = [throughput, result_writer.elapsed, interruption]
+            callbacks = _build_callbacks(settings, folder, images, pruning, step_callbacks)
             callbacks += _progress_callbacks(settings, throughput, classifier.total_steps, console)
-            trainer = _build_trainer(settings, folder, callbacks, [record, *([mirror] if mirror else [])])
+            trainer = _build_trainer(settings, folder, callbacks, [record_logger, *trackers])
             with interruption.deferred_to_step_end():
-                trainer.fit(classifier, loaders, ckpt_path=start.checkpoint, weights_only=True)
-                _evaluate_final_weights(trainer, classifier, loaders)
-            return recorder.finish(trainer)
+                trainer.fit(classifier, datamodule, ckpt_path=start.checkpoint, weights_only=True)
+                _evaluate_final_weights(trainer, classifier, datamodule)
+            return result_writer.finish(trainer)
+
+
+def _load_checked_data(settings: RunSettings, *, is_checked: bool) -> ImageData:
+    """The run's images, once all has been checked that can be checked without its folder."""
+    if not is_checked:
+        preconditions.check_settings(settings)
+    preconditions.check_hardware(settings.trainer)
+    images = load_data(settings)
+    preconditions.check_data(settings, images)
+    resume.check_resume(settings, images.in_shape_CHW)
+    return images
+
+
+def _build_classifier_to_start(
+    settings: RunSettings, images: ImageData, start: resume.StartingPoint, result_writer: ResultWriter
+) -> Classifier:
+    """The classifier, which will adapt the checkpoint that it loads where that is another run's."""
+    classifier = build_classifier(settings, images)
+    if start.is_from_other_run:
+        classifier.adapt_checkpoint = partial(
+            resume.adapt_checkpoint, classifier=classifier, warn=result_writer.warn
+        )
+    return classifier
+
+
+def _open_tracker(
+    settings: RunSettings, folder: RunFolder, start: resume.StartingPoint, result_writer: ResultWriter
+) -> list[Logger]:
+    """The run's tracker, which the result writer closes; empty where there is none."""
+    context = run_context(settings, folder.path, start.last_step is not None, result_writer.warn)
+    tracker = open_tracker(instantiate(settings.logger, LOGGER), context)
+    if tracker is None:
+        return []
+    result_writer.attach_tracker(tracker)
+    return [tracker]
+
+
+def _build_callbacks(
+    settings: RunSettings,
+    folder: RunFolder,
+    images: ImageData,
+    pruning: Pruning,
+    step_callbacks: Sequence[Callback],
+) -> list[Callback]:
+    """All callbacks but the display, in the order in which Lightning calls them."""
+    return [
+        # signals stand first: an interruption raises at a step's end
+        *_signal_callbacks(settings, folder, pruning),
+        *step_callbacks,
+        DescribeModel(settings, images),
+        *checkpoint_callbacks(settings, folder),
+        *_early_stopping(settings),
+    ]
+
+
+def _print_data_notes(images: ImageData, console: Console | None) -> None:
+    if console is not None:
+        for note in images.notes:
+            console.print(f"data: {note}", markup=False, highlight=False, soft_wrap=True)
+
+
+def _print_thread_hint(
+    settings: RunSettings, classifier: Classifier, images: ImageData, console: Console | None
+) -> None:
+    if console is not None and (thread_hint := suggest_threads(settings, classifier, images)):
+        console.print(f"hint: {thread_hint}", highlight=False, soft_wrap=True)
 
 
 def _last_checkpoint_path(settings: RunSettings, folder: RunFolder) -> Path | None:
@@ -106,7 +158,7 @@ def _print_warning(console: Console, warning: str) -> None:
     console.print(markup_text("[yellow]warning[/yellow]: {}", warning), soft_wrap=True)
 
 
-def _evaluate_final_weights(trainer: L.Trainer, classifier: Classifier, loaders: ImageDataModule) -> None:
+def _evaluate_final_weights(trainer: L.Trainer, classifier: Classifier, datamodule: ImageDataModule) -> None:
     """Test metrics of the final weights, and validation metrics where the run ended between two validations.
 
     Nothing is chosen by them: the best checkpoint, where it was asked for, is a file beside.
@@ -114,31 +166,31 @@ def _evaluate_final_weights(trainer: L.Trainer, classifier: Classifier, loaders:
     if classifier.diverged:
         return
     if classifier.validated_step != trainer.global_step:
-        trainer.validate(classifier, loaders, verbose=False)
-    trainer.test(classifier, loaders, verbose=False)
+        trainer.validate(classifier, datamodule, verbose=False)
+    trainer.test(classifier, datamodule, verbose=False)
 
 
 def _build_trainer(
     settings: RunSettings, folder: RunFolder, callbacks: list[Callback], loggers: list[Logger]
 ) -> L.Trainer:
-    hardware = settings.trainer
+    trainer_settings = settings.trainer
     return L.Trainer(
-        accelerator=hardware.accelerator,
-        devices=hardware.devices,
-        strategy=hardware.strategy,
-        precision=hardware.precision,
-        max_epochs=hardware.max_epochs or -1,
-        max_steps=hardware.max_steps or -1,
-        gradient_clip_val=hardware.gradient_clip,
-        check_val_every_n_epoch=hardware.val_every_epochs,
-        profiler=hardware.profiler or NullProfiler(),
+        accelerator=trainer_settings.accelerator,
+        devices=trainer_settings.devices,
+        strategy=trainer_settings.strategy,
+        precision=trainer_settings.precision,
+        max_epochs=trainer_settings.max_epochs or -1,
+        max_steps=trainer_settings.max_steps or -1,
+        gradient_clip_val=trainer_settings.gradient_clip,
+        check_val_every_n_epoch=trainer_settings.val_every_epochs,
+        profiler=trainer_settings.profiler or NullProfiler(),
         # torch's own, which is for GPUs only; on the CPU nn/norm_layers.py does it
-        sync_batchnorm=hardware.devices > 1 and _on_gpu(hardware),
+        sync_batchnorm=trainer_settings.devices > 1 and _on_gpu(trainer_settings),
         # the loaders cut each global batch into one part a process themselves
         use_distributed_sampler=False,
         # the deterministic kernel where there is one; on one CPU thread there is one order anyway, and asking
         # for it costs LeNet-5 a thirtieth of its speed
-        deterministic="warn" if _on_gpu(hardware) or torch.get_num_threads() > 1 else False,
+        deterministic="warn" if _on_gpu(trainer_settings) or torch.get_num_threads() > 1 else False,
         callbacks=callbacks,
         logger=loggers,
         default_root_dir=folder.path,
@@ -151,8 +203,8 @@ def _build_trainer(
     )
 
 
-def _on_gpu(hardware: TrainerSettings) -> bool:
-    return hardware.accelerator in ("auto", "gpu") and torch.cuda.is_available()
+def _on_gpu(trainer_settings: TrainerSettings) -> bool:
+    return trainer_settings.accelerator in ("auto", "gpu") and torch.cuda.is_available()
 
 
 def _signal_callbacks(settings: RunSettings, folder: RunFolder, pruning: Pruning) -> list[Callback]:
@@ -160,20 +212,6 @@ def _signal_callbacks(settings: RunSettings, folder: RunFolder, pruning: Pruning
     if pruning.by == "early" and settings.trainer.devices == 1:  # one of several cannot stop alone
         measured.append(EarlyPruning(folder, settings.signals, pruning))
     return measured
-
-
-def _checkpoint_callbacks(settings: RunSettings, folder: RunFolder) -> list[Callback]:
-    """`last.ckpt` is kept while the run goes, to go on from; `best.ckpt` where it was asked for."""
-    wanted = settings.checkpoint
-    every_epoch = partial(
-        Checkpoint, dirpath=folder.checkpoints, enable_version_counter=False, save_on_train_epoch_end=True
-    )
-    callbacks: list[Callback] = []
-    if wanted != "none":
-        callbacks.append(every_epoch(filename="last", save_top_k=1, monitor=None))
-    if wanted in ("best", "both"):
-        callbacks.append(every_epoch(filename="best", monitor="val/acc", mode="max"))
-    return callbacks
 
 
 def _early_stopping(settings: RunSettings) -> list[Callback]:
