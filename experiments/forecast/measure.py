@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import cast
 
 import polars as pl
 
@@ -76,7 +77,7 @@ def sample(found: Mapping[Path, tuple[str, Result]], most: int = SEEDS) -> dict[
 
 def setting(folder: Path, result: Result) -> str:
     """What all seeds of a run's settings have in common: the name of the run with seed 0."""
-    return identity.run_id(read_settings(folder) | {"seed": 0}, result.data["fingerprint"])
+    return identity.run_id(read_settings(folder) | {"seed": 0}, cast(str, result.data["fingerprint"]))
 
 
 def _runs(roots: Iterable[Path]) -> dict[Path, tuple[str, Result]]:
@@ -115,7 +116,7 @@ def _row(folder: Path, group: str, result: Result, forecast: RunForecast) -> dic
         "expected_cause": forecast.cause,
         "seconds": round(forecast.seconds, 2),
         "copy": result.data["copy"],
-        "commit": (result.git.get("commit") or "")[:7],
+        "commit": cast(str, result.git.get("commit") or "")[:7],
     }
 
 

@@ -109,7 +109,7 @@ def _worst(runs: pl.DataFrame) -> list[Scores]:
         pl.col("probability").mean(), pl.col("learned").sum(), pl.col("test_acc").mean(),
     )  # fmt: skip
     worst = folded.filter(pl.col("wrong") > 0).sort("error", "setting", descending=[True, False])
-    return worst.head(WORST).to_dicts()
+    return list(worst.head(WORST).iter_rows(named=True))
 
 
 _SHOWN = (

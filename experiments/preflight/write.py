@@ -253,4 +253,5 @@ def _misjudged(runs: pl.DataFrame, pooled: pl.DataFrame) -> list[Scores]:
     )  # fmt: skip
     wrong = mean.filter(pl.col("wrong") > 0.5).join(runs, on="run_id")
     error = (pl.col("probability") - pl.col("learned").cast(pl.Float64)).abs()
-    return wrong.sort(error, descending=True).select(*shown, "probability").to_dicts()
+    worst = wrong.sort(error, descending=True).select(*shown, "probability")
+    return list(worst.iter_rows(named=True))

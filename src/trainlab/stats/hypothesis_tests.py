@@ -29,7 +29,7 @@ class OneSidedPValues(NamedTuple):
         return OneSidedPValues(self.p_against, self.p_for)
 
 
-def mean_test(values: Sequence[float], bound: float, method: Method = "t") -> OneSidedPValues:
+def mean_test(values: Sequence[float] | np.ndarray, bound: float, method: Method = "t") -> OneSidedPValues:
     """Whether the mean of independent `values` lies above `bound`.
 
     Student's one-sample t test, of paired differences the paired t test; or the share of bootstrap means on
@@ -61,7 +61,9 @@ def _bootstrap_p_values(x_N: np.ndarray, bound: float) -> OneSidedPValues:
     return OneSidedPValues(*((1 + int(wrong.sum())) / (1 + RESAMPLES) for wrong in wrong_side))
 
 
-def equivalence_test(values: Sequence[float], margin: float, method: Method = "t") -> OneSidedPValues:
+def equivalence_test(
+    values: Sequence[float] | np.ndarray, margin: float, method: Method = "t"
+) -> OneSidedPValues:
     """Whether the mean of `values` lies within ±`margin`: two one-sided tests (TOST, Schuirmann 1987).
 
     Against it: outside on either side, each tested at half the level.

@@ -20,7 +20,7 @@ class Interval:
 
 
 def mean_interval(
-    values: Sequence[float], level: float = 0.95, method: Literal["t", "bootstrap"] = "t"
+    values: Sequence[float] | np.ndarray, level: float = 0.95, method: Literal["t", "bootstrap"] = "t"
 ) -> Interval:
     """The mean with Student's t interval: x̄ ± t_{(1+level)/2, n−1} · s/√n, s with n − 1 in the denominator.
 
@@ -42,7 +42,7 @@ def mean_interval(
 
 
 def bootstrap_interval(
-    values: Sequence[float],
+    values: Sequence[float] | np.ndarray,
     statistic: Callable[[np.ndarray], float] = np.mean,
     level: float = 0.95,
     resamples: int = 10_000,
@@ -100,7 +100,7 @@ def _t_quantile(probability: float, degrees_of_freedom: int) -> float:
     return float(stdtrit(degrees_of_freedom, probability))
 
 
-def _finite(values: Sequence[float]) -> np.ndarray:
+def _finite(values: Sequence[float] | np.ndarray) -> np.ndarray:
     x_N = np.asarray(values, dtype=np.float64)
     if not np.isfinite(x_N).all():
         raise ValueError("values must be finite: leave out what is missing before")
