@@ -65,6 +65,7 @@ def call_command(capsys):
         with pytest.raises(SystemExit) as end:
             cli.main(list(arguments))
         printed = capsys.readouterr()
+        assert isinstance(end.value.code, int)
         return end.value.code, printed.out, printed.err
 
     return call

@@ -1,6 +1,7 @@
 import itertools
 import math
 import time
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -198,13 +199,14 @@ def test_runs_without_a_finite_metric_are_left_out(runs_of):
 
 def test_what_has_no_effect_to_tell_is_refused_in_one_line(runs_of):
     rows = rows_of(lambda *_: 0.5)
-    for table, arguments, says in (
+    requests: list[tuple[list, dict[str, Any], str]] = [
         ([{"activation": "relu"}, {"activation": "tanh"}], {}, "no run has a finite test/acc"),
         (rows[:2], {}, "do not differ"),
         (rows, {"axes": ["actvation"]}, "did you mean 'activation'"),
         (rows, {"metric": "test/ac"}, "did you mean 'test/acc'"),
         ([], {}, "no runs"),
-    ):
+    ]
+    for table, arguments, says in requests:
         with pytest.raises(RequestError, match=says):
             estimate_effects(runs_of(table), **arguments)
 

@@ -32,6 +32,7 @@ def right_by_counting(drawn, constant):
 def test_a_rule_that_made_the_runs_is_found_again():
     drawn = diagram()
     rule = phase_diagram.fit_depth_rule(drawn)
+    assert rule is not None
     assert rule.agreement.value == 1
     assert rule.low <= rule.constant <= rule.high
     assert 4 <= rule.constant < 6.4, "4 ξ and 6.4 ξ are the ratios nearest to each other around it"
@@ -43,6 +44,7 @@ def test_a_rule_that_made_the_runs_is_found_again():
 def test_no_constant_agrees_better_than_the_best(noise):
     drawn = diagram(noise=noise)
     rule = phase_diagram.fit_depth_rule(drawn)
+    assert rule is not None
     assert rule.agreement.value == pytest.approx(right_by_counting(drawn, rule.constant))
     tried = [right_by_counting(drawn, k / 20) for k in range(1, 700)]
     assert rule.agreement.value == pytest.approx(max(tried))

@@ -46,9 +46,10 @@ def many(runs_of):
 
 
 def lines(table, width: int) -> list[str]:
-    console = Console(width=width, file=io.StringIO(), color_system=None)
+    written = io.StringIO()
+    console = Console(width=width, file=written, color_system=None)
     console.print(table)
-    return [line.rstrip() for line in console.file.getvalue().splitlines()]
+    return [line.rstrip() for line in written.getvalue().splitlines()]
 
 
 @pytest.mark.parametrize("width", WIDTHS)

@@ -31,10 +31,11 @@ def runs(runs_of):
 
 
 def text_of(*shown) -> str:
-    console = Console(width=200, file=io.StringIO())
+    written = io.StringIO()
+    console = Console(width=200, file=written)
     for table in shown:
         console.print(table)
-    return console.file.getvalue()
+    return written.getvalue()
 
 
 def test_the_comparison_says_what_matters_and_nothing_else(runs):

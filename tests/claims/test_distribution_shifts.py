@@ -83,7 +83,7 @@ def test_wrong_statistics_are_another_normalization_and_the_model_stays_as_it_wa
     twin = Net(Standardize((0.13, 0.13), (0.38, 0.38))).eval()
     with torch.no_grad():
         assert torch.allclose(wrong(x_NCHW), twin(x_NCHW), atol=1e-6)
-    assert model.normalization.mean_C.tolist() == [0.5, 0.5]
+    assert model.normalization.get_buffer("mean_C").tolist() == [0.5, 0.5]
 
 
 def test_batch_statistics_are_those_of_a_network_in_training_and_leave_no_trace(x_NCHW):
@@ -96,7 +96,7 @@ def test_batch_statistics_are_those_of_a_network_in_training_and_leave_no_trace(
         slow = model.dense(((u - mean) / std).float().flatten(1))
         assert torch.allclose(shifted(x_NCHW), slow, atol=1e-4)
     assert batch_size == 6
-    assert model.norm.running_mean.tolist() == [0.0, 0.0]
+    assert model.norm.get_buffer("running_mean").tolist() == [0.0, 0.0]
 
 
 def test_a_shift_that_would_do_nothing_is_refused():

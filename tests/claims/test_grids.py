@@ -9,6 +9,7 @@ from trainlab.claims import judge
 from trainlab.claims import registry as claims
 from trainlab.claims.claim_page import grid_table, tuning_table
 from trainlab.claims.claim_record import ClaimRecord
+from trainlab.claims.expectations import PhaseBoundary
 from trainlab.claims.registry import parse_claim
 from trainlab.errors import RequestError
 
@@ -103,6 +104,7 @@ def test_the_deepest_that_learns_is_ranked_as_xi_is():
 
 def test_a_boundary_is_judged_over_seeds():
     made = parse_claim(grid_claim(), "mine").expectations[0]
+    assert isinstance(made, PhaseBoundary)
     xi = {1.0: 0.5, 1.5: 2.0}
     cells = [cell for seed in range(5) for cell in places(xi, {1.0: 2, 1.5: 8}, seed=seed)]
     values = judge.phase_boundary_by_seed(made, cells)

@@ -1,15 +1,22 @@
 """A finished run is enough for a claim where it has kept all that the claim asks for."""
 
 from types import SimpleNamespace
+from typing import cast
 
 import pytest
 
 from trainlab.claims.execution import has_required_artifacts
+from trainlab.claims.registry import ClaimFile
 from trainlab.claims.sources import ShiftSource, SignalSource
 from trainlab.runs import Result, RunFolder
 
 SHIFT, SIGNAL = ShiftSource.model_construct(), SignalSource.model_construct()
 LAST, SIGNALS = "checkpoints/last.ckpt", "signals.parquet"
+
+
+def entry_of(claim: SimpleNamespace) -> ClaimFile:
+    """Of a claim, only what it asks for."""
+    return cast(ClaimFile, SimpleNamespace(claim=claim))
 
 
 @pytest.mark.parametrize(
@@ -32,13 +39,13 @@ def test_a_run_is_enough_with_all_that_is_asked_for(tmp_path, sources, figure, n
         path = folder.path / name
         path.parent.mkdir(exist_ok=True)
         path.touch()
-    assert has_required_artifacts(SimpleNamespace(claim=claim), folder.path) == (set(needed) <= set(kept))
+    assert has_required_artifacts(entry_of(claim), folder.path) == (set(needed) <= set(kept))
 
 
 def test_a_diverged_run_needs_no_weights(tmp_path):
     claim = SimpleNamespace(all_sources=[SHIFT, SIGNAL], figure=SimpleNamespace(kind="bars"))
     folder = RunFolder(tmp_path / "r").create()
     folder.finish(Result(run_id="r", status="diverged"))
-    assert not has_required_artifacts(SimpleNamespace(claim=claim), folder.path)
+    assert not has_required_artifacts(entry_of(claim), folder.path)
     (folder.path / SIGNALS).touch()
-    assert has_required_artifacts(SimpleNamespace(claim=claim), folder.path)
+    assert has_required_artifacts(entry_of(claim), folder.path)

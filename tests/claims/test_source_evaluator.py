@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import pytest
 from tiny import claim
 
+from trainlab.claims.expectations import Threshold
 from trainlab.claims.registry import parse_claim
 from trainlab.claims.source_evaluator import SourceEvaluator
 from trainlab.errors import RequestError
@@ -23,7 +24,9 @@ SIGNALS = [
 def source(**content):
     bound = {"kind": "bound", "says": "so", "arm": "A", "of": content, "at_least": 0.0}
     figure = {"kind": "curves", "title": "t", "arms": ["A", "B"]}
-    return parse_claim(claim(expectations=[bound], figure=figure), "c").expectations[0].of
+    (expectation,) = parse_claim(claim(expectations=[bound], figure=figure), "c").expectations
+    assert isinstance(expectation, Threshold)
+    return expectation.of
 
 
 class NoServer:

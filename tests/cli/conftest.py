@@ -3,6 +3,7 @@
 import copy
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -27,7 +28,7 @@ def recorded(tmp_path):
         settings["optimizer"]["lr"] = lr
         settings |= {"seed": seed, "group": group}
         folder = RunFolder(tmp_path / "runs" / run_id(settings, "f" * 16))
-        known = {
+        known: dict[str, Any] = {
             "status": "finished",
             "verdict": Verdict(learned=outcome.pop("learned", True)),
             "metrics": {"test/acc": outcome.pop("accuracy", 0.9)},

@@ -4,6 +4,7 @@ import inspect
 import subprocess
 import sys
 from collections.abc import Iterator
+from types import FunctionType
 
 import pytest
 import typer
@@ -12,7 +13,7 @@ from trainlab import cli
 from trainlab.cli.command_app import UsageError, load_command
 
 
-def functions(name: str) -> Iterator[object]:
+def functions(name: str) -> Iterator[FunctionType]:
     """The functions of a command, or of the commands of a group."""
     command = load_command(name)
     for one in [command, *getattr(command, "commands", {}).values()]:
@@ -38,7 +39,7 @@ def test_its_function_has_its_name(name):
 
 @pytest.mark.parametrize("name", cli.COMMANDS)
 def test_the_list_of_commands_says_what_the_command_itself_says(name):
-    assert load_command(name).help.partition("\n")[0] == cli.COMMANDS[name]
+    assert (load_command(name).help or "").partition("\n")[0] == cli.COMMANDS[name]
 
 
 def test_a_command_is_imported_when_it_is_called():
@@ -60,7 +61,8 @@ def test_typer_still_has_what_is_used_of_its_inside():
     with pytest.raises(UsageError) as wrong:
         cli.command_line(["anatomy", "--depth", "8"], standalone_mode=False)
     error = wrong.value
-    assert error.option_name == "--depth" and error.ctx.command.name == "anatomy"
+    assert getattr(error, "option_name", None) == "--depth"
+    assert error.ctx is not None and error.ctx.command.name == "anatomy"
     assert "--depth" in error.format_message()
     command, *_ = cli.command_line.registered_commands
     assert command.name == "help" and command.hidden

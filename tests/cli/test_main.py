@@ -85,6 +85,7 @@ def run_command(capsys):
         capsys.readouterr()
         with pytest.raises(SystemExit) as end:
             cli.main(list(arguments))
+        assert isinstance(end.value.code, int)
         return end.value.code, capsys.readouterr().err
 
     return go

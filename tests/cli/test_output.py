@@ -5,6 +5,7 @@ import io
 import os
 import subprocess
 import sys
+from typing import IO, Any, cast
 
 import pytest
 
@@ -33,7 +34,7 @@ class Broken(io.StringIO):
 
 @pytest.mark.parametrize("number", [errno.EPIPE, errno.ENOSPC, errno.EIO, errno.EBADF])
 def test_a_stream_stands_whatever_happens_to_it(number):
-    stream = ResilientStream(Broken(number, good=1))
+    stream: Any = ResilientStream(Broken(number, good=1))
     print("taken", file=stream)
     for _ in range(3):
         print("not taken", file=stream, flush=True)
@@ -45,7 +46,7 @@ def test_rich_writes_to_it():
     from rich.console import Console
 
     stream = ResilientStream(Broken(errno.EPIPE))
-    Console(file=stream).print("[bold]a table[/bold]")
+    Console(file=cast(IO[str], stream)).print("[bold]a table[/bold]")
     assert stream.fault is not None
 
 

@@ -85,7 +85,7 @@ def test_a_sweep_asks_the_same(settings, preflight):
     frozen = settings("optimizer=sgd", "optimizer.lr=1e-9", "signals=off")
     forecast = forecast_run(frozen)
     assert not forecast.will_learn and forecast.cause == "learning_rate_too_low"
-    assert float(forecast.remedy.partition("=")[2]) > 1e-8
+    assert forecast.remedy is not None and float(forecast.remedy.partition("=")[2]) > 1e-8
     json.dumps(forecast.to_dict())
 
 

@@ -7,6 +7,7 @@ from hydra import __version__
 from hydra.core.default_element import ResultDefault
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.types import Override
+from omegaconf import DictConfig
 
 from trainlab.config import hydra_internals
 from trainlab.config.options import package_conf
@@ -42,9 +43,9 @@ def test_files_are_read_through_one_repository(loader):
     assert repository.group_exists("activation") and not repository.group_exists("seed"), (
         CHANGED + "ConfigLoaderImpl._parse_overrides_and_create_caching_repo"
     )
-    assert repository.load_config("activation/relu").config._target_ == "torch.nn.ReLU", (
-        CHANGED + "CachingConfigRepository.load_config"
-    )
+    loaded = repository.load_config("activation/relu")
+    assert loaded is not None and isinstance(loaded.config, DictConfig)
+    assert loaded.config._target_ == "torch.nn.ReLU", CHANGED + "CachingConfigRepository.load_config"
 
 
 def test_the_defaults_list_follows_from_the_choices(loader):

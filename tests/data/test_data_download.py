@@ -53,7 +53,7 @@ def mirror(monkeypatch, write_mnist, tmp_path):
             self.end_headers()
             self.wfile.write(contents[self.path])
 
-        def log_message(self, *args):
+        def log_message(self, format, *args):
             """Quiet."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)

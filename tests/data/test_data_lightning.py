@@ -3,6 +3,7 @@
 import logging
 import warnings
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -50,6 +51,7 @@ def images():
 
 
 def trainer(folder, **options):
+    settings: dict[str, Any] = {"enable_checkpointing": False, "num_sanity_val_steps": 0, **options}
     return Trainer(
         accelerator="cpu",
         devices=1,
@@ -57,7 +59,7 @@ def trainer(folder, **options):
         enable_progress_bar=False,
         enable_model_summary=False,
         default_root_dir=folder,
-        **{"enable_checkpointing": False, "num_sanity_val_steps": 0, **options},
+        **settings,
     )
 
 

@@ -1,6 +1,7 @@
 """Batches: every image once an epoch, the same global batches for any number of ranks, exact resume."""
 
 import itertools
+from typing import Any
 
 import numpy as np
 import pytest
@@ -174,10 +175,8 @@ def test_an_empty_split_gives_no_batches():
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 def test_batches_on_a_gpu_equal_those_of_the_cpu():
     split = numbered_split(50)
-    plain, pinned, resident = (
-        BatchLoader(split, 8, shuffle=True, **options)
-        for options in ({}, {"pin_memory": True}, {"device": "cuda"})
-    )
+    ways: list[dict[str, Any]] = [{}, {"pin_memory": True}, {"device": "cuda"}]
+    plain, pinned, resident = (BatchLoader(split, 8, shuffle=True, **options) for options in ways)
     assert next(iter(pinned))[0].is_pinned()
     assert next(iter(resident))[0].is_cuda
     assert epoch_of(plain) == epoch_of(pinned) == [numbers((x.cpu(), y.cpu())) for x, y in resident]

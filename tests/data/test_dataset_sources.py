@@ -5,6 +5,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -40,16 +41,15 @@ class Broken(Stripes):
 
     def read(self):
         decoded = super().read()
-        images = list(decoded.train.images)
+        images: list[Any] = list(decoded.train.images)
+        unreadable: Any = (Path(f"/no/{image.ndim}").read_bytes() for image in images)
         train = {
             "float": Examples([image / 255 for image in images], decoded.train.y_N),
             "few": Examples(images[:-1], decoded.train.y_N),
             "many": Examples([*images, images[0]], decoded.train.y_N),
             "label": Examples(images, decoded.train.y_N + 1),
             "none": Examples([], decoded.train.y_N[:0]),
-            "missing": Examples(
-                (Path(f"/no/{image.ndim}").read_bytes() for image in images), decoded.train.y_N
-            ),
+            "missing": Examples(unreadable, decoded.train.y_N),
         }
         return Decoded(train[self.fault], decoded.test, decoded.classes)
 

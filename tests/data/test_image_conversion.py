@@ -94,6 +94,7 @@ def test_predict_has_the_depth_of_the_data_set(root, cache):
     data = pets(root, cache)
     assert is_as_bright_as_its_labels_say(data)
     assert data.notes == ("pictures of more than 8 bits a pixel: 4,095 is taken for white",)
+    assert data.bit_depth is not None
     plain_depth = json.loads(json.dumps(data.bit_depth.as_plain()))
     dark = (root / "pets" / "train" / "a" / "0.png").read_bytes()
     taken = preprocess_image(dark, "image_folder", (8, 8, 1), bit_depth=BitDepth.from_plain(plain_depth))

@@ -165,6 +165,7 @@ def test_the_layer_is_the_one_that_was_spoilt():
     (dead,) = [f for f in rank_findings(evidence("dead mlp D")) if f.cause == "dead_units"]
     assert dead.layer == "hidden.1.linear" and dead.since_step == 0 and dead.numbers["dead"] == 1
     collapse = rank_findings(evidence("sigmoid 12 mlp D"))[0]
+    assert collapse.layer is not None
     correlation = evidence("sigmoid 12 mlp D").signals.by_layer("correlation")
     before = evidence("sigmoid 12 mlp D").signals.layers.index(collapse.layer) - 1
     assert 1 - list(correlation.values())[before][0] > 1e-3 > 1 - correlation[collapse.layer][0]
@@ -174,7 +175,8 @@ def test_units_that_die_of_large_steps_stand_behind_the_steps():
     found = rank_findings(evidence("sgd 10 mlp D"))
     assert found[0].cause == "learning_rate_too_high"
     assert {f.cause for f in found[1:]} == {"dead_units", "collapsed_correlation"}
-    steps = [f.since_step for f in found]
+    steps = [f.since_step for f in found if f.since_step is not None]
+    assert len(steps) == len(found)
     assert steps[0] == 0 < steps[1] and steps == sorted(steps)
 
 

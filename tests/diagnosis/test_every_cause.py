@@ -50,6 +50,7 @@ SETUPS = {
 @pytest.mark.parametrize("overrides", SETUPS.values(), ids=SETUPS)
 def test_remedies_compose_and_never_ask_for_an_absurd_rate(overrides):
     setup = SettingsSummary.from_settings(compose(overrides))
+    assert setup.lr is not None
     for name in CAUSES:
         change = suggest_remedy(name, setup, steps_factor=3.4)
         if change is None:
@@ -96,6 +97,7 @@ def test_the_remedy_is_of_the_cause(cause, overrides, expected):
 
 def test_frozen_layers_have_no_setting_that_thaws_them():
     found = diagnose(evidence("all frozen mlp D"))
+    assert found.cause is not None
     assert (
         found.cause.numbers["layers_frozen"] == 4
         and "frozen" in found.cause.description

@@ -69,7 +69,8 @@ def test_an_older_verdict_stands_beside_todays(run, call_command):
     }
     edited(folder, **old)
     known = diagnose_run(folder)
-    assert known.differs and known.recorded_version == 1 and known.today.cause.cause == "symmetric_weights"
+    assert known.differs and known.recorded_version == 1 and known.today.cause is not None
+    assert known.today.cause.cause == "symmetric_weights"
     place = ("--runs", str(folder.path.parent))
     code, out, _ = call_command("explain", folder.run_id, *place)
     out = " ".join(out.split())

@@ -76,7 +76,7 @@ def zero_branches(network: nn.Module) -> nn.Module:
     parts = dict(network.named_modules())
     for name in parts:
         if name.endswith(".second"):
-            nn.init.zeros_(parts.get(f"{name}.norm", parts[f"{name}.conv"]).weight)
+            nn.init.zeros_(parts.get(f"{name}.norm", parts[f"{name}.conv"]).get_parameter("weight"))
     return network
 
 
@@ -313,6 +313,7 @@ def permuted_test(name: str, order: Sequence[int] | None = None) -> Evidence:
     """The same network, its test images in folders of other names; its validation images in the right
     ones."""
     known = evidence(name)
+    assert known.confusion_KK is not None
     classes = len(known.confusion_KK)
     order = order or [(k + 1) % classes for k in range(classes)]
     metrics = {**known.metrics, "val/acc": known.test_accuracy}

@@ -38,10 +38,11 @@ def test_what_diverged_counts_as_guessing(runs):
 
 
 def test_page_and_result_are_what_the_tables_say(runs, shares):
-    again = build_result(runs, *shares, *load_phase_diagram())
+    accuracy, learning = shares
+    again = build_result(runs, accuracy, learning, *load_phase_diagram())
     recorded = json.loads(RESULT.read_text(encoding="utf-8"))
     assert json.loads(json.dumps(again)) == recorded, "python -m experiments.grid writes it"
-    assert render_readme(again, *shares) == README.read_text(encoding="utf-8")
+    assert render_readme(again, accuracy, learning) == README.read_text(encoding="utf-8")
 
 
 def test_a_share_of_the_page_is_that_of_averaging(runs, shares):

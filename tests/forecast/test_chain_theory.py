@@ -27,9 +27,10 @@ def test_the_chain_of_a_network_by_hand():
     functional = FunctionalModel(network)
     with preserve_global_state():
         theory = chain_theory(functional, x_NCHW)
+    assert theory is not None
 
     def variance(name):
-        return float(network.get_submodule(name).weight.detach().double().square().mean())
+        return float(network.get_parameter(f"{name}.weight").detach().double().square().mean())
 
     layers = [
         Layer("hidden.1.linear", 16, 24, variance("hidden.1.linear"), 0.0, 24, torch.tanh, "batchnorm"),

@@ -2,7 +2,9 @@
 
 import copy
 import random
+from collections.abc import Callable
 from functools import partial
+from typing import cast
 
 import numpy as np
 import pytest
@@ -71,22 +73,26 @@ def weight_normed() -> nn.Module:
     return network
 
 
+def compiled(network: nn.Module) -> nn.Module:
+    return cast(nn.Module, torch.compile(network))
+
+
 def with_lock() -> nn.Module:
     import threading
 
     network = sequential()
-    network.lock = threading.Lock()  # cannot be copied
+    network.lock = threading.Lock()  # pyrefly: ignore[bad-argument-type]  # cannot be copied
     return network
 
 
-NETWORKS = {
+NETWORKS: dict[str, Callable[[], nn.Module]] = {
     "odd": Odd,
     "eval": lambda: Odd().eval(),
     "mixed": lambda: sequential(nn.BatchNorm1d(16).eval(), nn.Dropout(0.5)),
     "old norms": weight_normed,
     "a lock": with_lock,
-    "compiled": lambda: torch.compile(sequential()),
-    "compiled inside": lambda: nn.Sequential(nn.Flatten(), torch.compile(nn.Linear(64, 10))),
+    "compiled": lambda: compiled(sequential()),
+    "compiled inside": lambda: nn.Sequential(nn.Flatten(), compiled(nn.Linear(64, 10))),
     "parallel": lambda: nn.DataParallel(sequential()),
     "double": lambda: sequential().double(),
     "nothing to train": lambda: sequential().requires_grad_(False),
@@ -220,7 +226,7 @@ def test_a_compiled_network_is_the_network():
     torch.manual_seed(0)
     network, batch = sequential(), images(64)
     plain = preflight(network, [batch], MOMENTUM, 50)
-    assert preflight(torch.compile(network), [batch], MOMENTUM, 50) == plain
+    assert preflight(compiled(network), [batch], MOMENTUM, 50) == plain
 
 
 def test_an_instance_in_use_is_asked_with_its_groups_and_state():

@@ -33,6 +33,7 @@ def test_the_linear_run_is_that_of_the_whole_jacobian(tiny, sample, steps):
         moved_by = moved_by - lr * J_A.T @ pull_AK.flatten() / len(y_A)
     end_AK, end_BK = f_A + (J_A @ moved_by).view_as(f_A), f_B + (J_B @ moved_by).view_as(f_B)
     expected = evaluate_logits(steps, end_BK, f_B, sample.held_out.y_N)
+    assert found is not None
     assert found.fit_loss == pytest.approx(float(F.cross_entropy(end_AK, y_A)), abs=0.01)
     assert found.end.loss == pytest.approx(expected.loss, abs=0.02)
     assert found.end.change_rms == pytest.approx(expected.change_rms, rel=0.05)
@@ -45,6 +46,7 @@ def test_a_long_linear_run_takes_longer_strides(tiny, sample):
     rate = partial(torch.optim.SGD, lr=0.003)
     long = measured(tiny, sample, rate, 10_000).linearized
     quick = measured(tiny, sample, partial(torch.optim.SGD, lr=0.03), 1000).linearized
+    assert long is not None and quick is not None
     assert long.fit_loss == pytest.approx(quick.fit_loss, abs=2e-3)
     assert long.end.change_rms == pytest.approx(quick.end.change_rms, rel=0.02)
 
@@ -60,6 +62,7 @@ def test_adam_is_linear_with_steps_of_its_own_size(tiny, sample):
     change = torch.autograd.functional.jvp(
         lambda vector: tiny.forward(sample.held_out.x_NCHW, unflat(vector, tiny.weights)), theta, step
     )[1]
+    assert found is not None
     assert found.end.change_rms == pytest.approx(
         float((change - change.mean(0)).square().mean().sqrt()), rel=0.01
     )

@@ -23,7 +23,7 @@ from trainlab.forecast.gradients import centered_one_hot
 from trainlab.forecast.image_sample import count_layer_operations, take_sample
 from trainlab.forecast.isolation import preserve_global_state
 from trainlab.forecast.line_probe import evaluate_logits, probed_steps
-from trainlab.forecast.logistic_model import learning_probability
+from trainlab.forecast.logistic_model import Coefficients, learning_probability
 from trainlab.forecast.measurement import StepBudget, measure_at_init
 from trainlab.forecast.preflight import step_budget
 from trainlab.models import MLP, PlainCNN, ResNet, anatomy, totals
@@ -228,7 +228,10 @@ def test_the_subject_is_the_network_in_training_mode_without_dropout():
     mean, var = h.mean((0, 2, 3), keepdim=True), h.var((0, 2, 3), correction=0, keepdim=True)
     expected = network[4](((h - mean) / (var + 1e-5).sqrt()).flatten(1))
     assert torch.allclose(logits_NK, expected, atol=1e-5)
-    assert torch.equal(network[1].running_mean, torch.zeros(4)) and network[1].num_batches_tracked == 0
+    assert (
+        torch.equal(network[1].get_buffer("running_mean"), torch.zeros(4))
+        and network[1].num_batches_tracked == 0
+    )
 
 
 def test_moved_weights():
@@ -300,7 +303,10 @@ def test_logarithms_within_bounds():
 
 
 def test_the_probability_is_the_logistic_of_the_weighted_sum():
-    fitted = {"intercept": 0.5, "features": {"a": {"weight": 2.0, "mean": 1.0, "scale": 4.0}}}
+    fitted: Coefficients = {
+        "intercept": 0.5, "features": {"a": {"weight": 2.0, "mean": 1.0, "scale": 4.0}},
+        "threshold": 0.5, "border": [0.4, 0.6],
+    }  # fmt: skip
     assert learning_probability({"a": 3.0}, fitted) == pytest.approx(
         1 / (1 + math.exp(-(0.5 + 2 * (3 - 1) / 4)))
     )

@@ -1,6 +1,7 @@
 """Recorded runs become a phase diagram, and the diagram a figure."""
 
 import math
+from typing import Any
 
 import pytest
 import torch
@@ -69,11 +70,12 @@ def test_theory_says_nothing_of_norm_layers_and_of_what_it_cannot_know():
 
 
 def test_what_makes_no_diagram_is_refused(folders):
-    for of, arguments, says in (
+    requests: list[tuple[list, dict[str, Any], str]] = [
         (folders[:2], {"scale": "init.sigma_w2"}, "several depths and several"),
         (folders[:2], {}, "no number of the initializer"),
         (folders, {"scale": "activation._target_"}, "expected a number"),
-    ):
+    ]
+    for of, arguments, says in requests:
         with pytest.raises(RequestError, match=says):
             phase_diagram_builder.build_phase_diagram(of, processes=0, **arguments)
 

@@ -5,6 +5,7 @@ import gc
 import random
 import time
 from functools import partial
+from typing import Any
 
 import numpy as np
 import pytest
@@ -95,8 +96,9 @@ def test_the_network_and_the_dice_stay_as_they_were():
     sound(preflight(network, loader, ADAM, 100))
 
     assert all(torch.equal(before[k], v) for k, v in network.state_dict().items())
-    assert grads.keys() == {n for n, p in network.named_parameters() if p.grad is not None}
-    assert all(torch.equal(grads[n], p.grad) for n, p in network.named_parameters() if n in grads)
+    after = {name: p.grad for name, p in network.named_parameters() if p.grad is not None}
+    assert grads.keys() == after.keys()
+    assert all(torch.equal(grads[name], after[name]) for name in grads)
     assert modes == [m.training for m in network.modules()]
     assert hooks == [(len(m._forward_hooks), len(m._forward_pre_hooks)) for m in network.modules()]
     assert objects == [id(p) for p in network.parameters()]
@@ -205,7 +207,7 @@ def test_a_residual_branch_that_starts_at_zero_is_no_fault():
     initialize(network, Kaiming())
     for name, module in network.named_modules():
         if name.endswith("second.conv"):
-            nn.init.zeros_(module.weight)
+            nn.init.zeros_(module.get_parameter("weight"))
     assert sound(foresee(network, partial(torch.optim.Adam, lr=3e-3))).will_learn
 
 
@@ -258,7 +260,13 @@ def test_clipping_shortens_the_step():
     ids=["no images", "no labels", "no steps", "no rate", "closure", "no weights", "maps", "classes"],
 )
 def test_wrong_requests_say_so(arguments, says):
-    request = {"model": mlp(), "batches": [images()], "optimizer": ADAM, "steps": 10, **arguments}
+    request: dict[str, Any] = {
+        "model": mlp(),
+        "batches": [images()],
+        "optimizer": ADAM,
+        "steps": 10,
+        **arguments,
+    }
     try:
         forecast = preflight(request["model"], request["batches"], request["optimizer"], request["steps"])
         assert says in forecast.says

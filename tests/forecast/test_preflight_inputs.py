@@ -1,6 +1,7 @@
 """What newcomers hand over first: one line says what came and what was expected, in no words of torch."""
 
 from functools import partial
+from typing import Any
 
 import numpy as np
 import pytest
@@ -42,11 +43,11 @@ class Straight(torch.autograd.Function):
         return torch.sign(x)
 
     @staticmethod
-    def backward(ctx, grad):
-        return grad
+    def backward(ctx, *gradients):
+        return gradients
 
 
-BATCHES = {
+BATCHES: dict[str, tuple[Any, tuple[str, ...]]] = {
     "float labels": ([(X, Y.float())], ("float32", "int64", "y.long()")),
     "labels of a regression": ([(X, Y + 0.5)], ("float32", "regression")),
     "one-hot": ([(X, nn.functional.one_hot(Y, 4).float())], ("(32, 4)", "one-hot", "argmax(1)")),
@@ -97,7 +98,7 @@ def test_wrong_batches_are_one_line(kind):
     assert text.startswith("preflight: ") and "\n" not in text and len(text) < 300
 
 
-NETWORKS = {
+NETWORKS: dict[str, tuple[Any, tuple[str, ...]]] = {
     "a function": (lambda x: x, ("function", "torch.nn.Module")),
     "a class": (nn.Linear, ("class Linear", "was built")),
     "None": (None, ("NoneType",)),
@@ -146,13 +147,13 @@ def test_layers_behind_a_detach_are_named():
 
 def test_layers_in_a_plain_list_and_frozen_ones_are_named():
     network = conv()
-    network.extra = [nn.Linear(3, 3)]
+    network.extra = [nn.Linear(3, 3)]  # pyrefly: ignore[bad-argument-type]
     network[0].weight.requires_grad_(False)
     notes = " ".join(preflight(network, [(X, Y)], SGD, 100).notes)
     assert "extra[0]" in notes and "ModuleList" in notes and "1 of 2 weight layers are frozen: 0" in notes
 
 
-OPTIMIZERS = {
+OPTIMIZERS: dict[str, tuple[Any, tuple[str, ...]]] = {
     "text": ("adam", ("'adam'", "expected an optimizer")),
     "None": (None, ("None", "expected an optimizer")),
     "a rate": (0.1, ("0.1", "expected an optimizer")),
@@ -190,17 +191,22 @@ def test_wrong_optimizers_are_one_line(kind):
     ],
 )
 def test_wrong_numbers_and_schedules_are_one_line(more, says):
+    request: dict[str, Any] = {"steps": 10, **more}
     with pytest.raises(RequestError) as error:
-        preflight(conv(), [(X, Y)], SGD, **{"steps": 10, **more})
+        preflight(conv(), [(X, Y)], SGD, **request)
     assert says in str(error.value) and "\n" not in str(error.value)
 
 
 def test_what_is_the_same_question_has_the_same_answer():
     network = conv()
     plain = preflight(network, [(X, Y)], SGD, 10)
-    assert preflight(network, (X, Y), SGD, 10) == plain
-    assert preflight(network, DataLoader(TensorDataset(X, Y), batch_size=32), SGD, 10.0) == plain
-    assert preflight(network, ((x, y) for x, y in [(X, Y)]), SGD, np.int64(10)) == plain
+    questions: list[tuple[Any, Any]] = [
+        ((X, Y), 10),
+        (DataLoader(TensorDataset(X, Y), batch_size=32), 10.0),
+        (((x, y) for x, y in [(X, Y)]), np.int64(10)),
+    ]
+    for batches, steps in questions:
+        assert preflight(network, batches, SGD, steps) == plain
 
 
 def test_one_number_that_is_not_finite_is_named():

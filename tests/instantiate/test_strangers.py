@@ -12,6 +12,7 @@ import pickle
 import shutil
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -45,6 +46,7 @@ from trainlab.instantiate.parts import (
 from trainlab.instantiate.trust import restore_trust, trusted_digests, worker_environment
 from trainlab.runs import RunFolder
 from trainlab.runs.frozen_settings import settings_yaml
+from trainlab.section import Component
 from trainlab.serving.saved_model import load_model
 from trainlab.settings import RunSettings
 
@@ -324,6 +326,11 @@ def test_a_package_that_is_allowed_does_not_allow_what_it_imports(target, tmp_pa
     assert not (tmp_path / "PWNED").exists()
 
 
+def is_source_trusted(settings: RunSettings) -> bool:
+    assert isinstance(settings.data.source, Component)
+    return settings.data.source.is_trusted
+
+
 # The doors
 
 
@@ -347,7 +354,7 @@ def run_folder(settings: RunSettings, tmp_path: Path) -> Path:
 def checkpoint(settings: RunSettings, tmp_path: Path) -> Path:
     path = run_folder(settings, tmp_path) / "checkpoints" / "last.ckpt"
     path.parent.mkdir(exist_ok=True)
-    said = {"schema": 1, "run_id": settings.run_id, "settings": settings.to_plain()}
+    said: dict[str, Any] = {"schema": 1, "run_id": settings.run_id, "settings": settings.to_plain()}
     said["in_shape_CHW"] = [1, 16, 16]
     torch.save({"trainlab": said | {"classes": list("0123456789")}, "state_dict": {}}, path)
     return path
@@ -365,7 +372,7 @@ def by_claims_tables(settings: RunSettings, tmp_path: Path) -> None:
     network_facts.theory_layers(settings.to_json())
 
 
-def by_sweeps(settings: dict, tmp_path: Path) -> None:
+def by_sweeps(settings: RunSettings, tmp_path: Path) -> None:
     from trainlab.sweeps.network_checks import inspect_networks
 
     if fault := inspect_networks([settings], [], []).faults[0]:
@@ -485,9 +492,9 @@ def test_composed_settings_are_the_users_and_what_is_read_is_not(settings, tmp_p
     text = settings_yaml(frozen)
     assert yaml.safe_load(text) == frozen.to_plain() and "!!" not in text
     read = RunFolder(run_folder(frozen, tmp_path)).settings()
-    assert read.trusted_sections == () and not read.data.source.is_trusted and not read.is_trusted
+    assert read.trusted_sections == () and not is_source_trusted(read) and not read.is_trusted
     again = pickle.loads(pickle.dumps(frozen))
-    assert again.activation.is_trusted and again.data.source.is_trusted, "to a process of our own"
+    assert again.activation.is_trusted and is_source_trusted(again), "to a process of our own"
 
 
 def test_nothing_that_a_file_says_makes_it_the_users(settings, tmp_path):
@@ -502,7 +509,8 @@ def test_nothing_that_a_file_says_makes_it_the_users(settings, tmp_path):
         RunSettings.from_record(plain | claimed),
         RunSettings.from_json(RunSettings.from_record(plain | claimed).to_json()),
     ):
-        assert read.trusted_sections == () and not read.data.source.is_trusted and not read.is_trusted
+        assert read.trusted_sections == () and not is_source_trusted(read) and not read.is_trusted
+        assert read.activation.model_extra is not None
         assert read.activation.model_extra.keys() >= claimed.keys(), "they are arguments like all others"
 
 
@@ -521,7 +529,7 @@ def test_a_worker_knows_what_the_user_named_and_nothing_else(settings):
     frozen = settings()
     told = trusted_digests(frozen)
     back = restore_trust(RunSettings.from_record(yaml.safe_load(settings_yaml(frozen))), told)
-    assert set(SECTIONS) < set(back.trusted_sections) and back.data.source.is_trusted
+    assert set(SECTIONS) < set(back.trusted_sections) and is_source_trusted(back)
     changed = frozen.to_plain()
     changed["activation"]["_target_"] = "os.system"
     changed["init"], changed["pool"] = changed["pool"], changed["init"]
@@ -591,8 +599,8 @@ def sound(tmp_path_factory):
     assert load_images
     model = build_model(frozen, (1, 8, 8), 10, (0.5,), (0.5,))
     frozen = RunSettings.identified(frozen, "abc", "0", "embedded", {})
-    said = {"schema": 1, "run_id": "abc", "settings": frozen.to_plain(), "in_shape_CHW": [1, 8, 8]}
-    said["classes"] = list("0123456789")
+    said = {"schema": 1, "run_id": "abc", "settings": frozen.to_plain(), "in_shape_CHW": [1, 8, 8],
+            "classes": list("0123456789")}  # fmt: skip
     weights = {f"model.{name}": value for name, value in model.state_dict().items()}
     return {"trainlab": said, "state_dict": weights, "epoch": 1, "global_step": 10}
 

@@ -1,6 +1,7 @@
 """Every option of a config group, found by glob and built as the platform builds it."""
 
 from pathlib import Path
+from typing import Any
 
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
@@ -21,10 +22,11 @@ def node(group, name):
     if set(content) == {"defaults"}:
         return node(group, content["defaults"][0])
     plain = OmegaConf.to_container(content, resolve=True)
+    assert isinstance(plain, dict)
     return {key: value for key, value in plain.items() if key != "defaults"}  # mlp: override /pool: none
 
 
-def build(group, name, **overrides):
+def build(group, name, **overrides) -> Any:
     """The instantiated option."""
     content = node(group, name)
     if content.get("_target_", "") is None:

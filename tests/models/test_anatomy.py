@@ -47,6 +47,7 @@ def pixels_seen(module, side, channels=1):
     if y.dim() == 4:
         y = y[..., y.shape[2] // 2, y.shape[3] // 2]
     y.sum().backward()
+    assert x.grad is not None
     rows = x.grad.abs().sum((0, 1, 3)).nonzero()
     return int(rows.max() - rows.min()) + 1
 

@@ -89,9 +89,9 @@ def test_resnet_with_dead_branches_is_the_identity_of_its_stem(norm):
     net = ResNet((3, 16, 16), 10, depth=3, width=4, norm_layer=NormLayer("before_activation", norm)).eval()
     for name, layer in weight_layers(net.stages):
         if ".second." in name:
-            nn.init.zeros_(layer.weight)
+            nn.init.zeros_(layer.get_parameter("weight"))
             if layer.bias is not None:
-                nn.init.zeros_(layer.bias)
+                nn.init.zeros_(layer.get_parameter("bias"))
     stem = net.stem(torch.randn(2, 3, 16, 16))
     out = net.stages(stem)
     assert out.shape == (2, 16, 4, 4)
@@ -199,7 +199,7 @@ def test_a_users_own_parts_work_without_edits():
     for architecture in (MLP, PlainCNN, LeNet5):
         net = architecture((1, 32, 32), 10, activation=Swish, norm_layer=norm, **_pool(architecture, Widest))
         net(torch.randn(2, 1, 32, 32)).sum().backward()
-        assert all(p.grad.isfinite().all() for p in net.parameters())
+        assert all(p.grad is not None and p.grad.isfinite().all() for p in net.parameters())
 
 
 def _pool(architecture, pool):
@@ -257,7 +257,9 @@ def test_an_architecture_takes_the_depths_that_it_lists(architecture, depths):
 @pytest.mark.parametrize("name", names("model"))
 def test_the_depth_of_every_option_is_one_that_it_lists(name):
     option, depth = instantiate(node("model", name)["model"]), node("model", name)["depth"]
-    assert depth in allowed_depths(option) if depth is not None else list(allowed_depths(option)) == []
+    allowed = allowed_depths(option)
+    assert allowed is not None
+    assert depth in allowed if depth is not None else list(allowed) == []
 
 
 def test_a_users_own_architecture_may_leave_its_depths_open():

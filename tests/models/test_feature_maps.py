@@ -16,15 +16,15 @@ def image(channels=1, side=32):
 
 
 def test_maps_and_kernels_are_those_of_a_forward_pass_by_hand():
-    net = nn.Sequential(
-        nn.Conv2d(1, 3, 3, padding=1), nn.BatchNorm2d(3), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(3, 5, 3)
-    ).eval()
-    net[1].running_mean += 0.3
+    conv, norm = nn.Conv2d(1, 3, 3, padding=1), nn.BatchNorm2d(3)
+    net = nn.Sequential(conv, norm, nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(3, 5, 3)).eval()
+    norm.get_buffer("running_mean").add_(0.3)
     x_1CHW = image()
     first, last = feature_maps(net, x_1CHW)
-    z = F.conv2d(x_1CHW, net[0].weight, net[0].bias, padding=1)
-    assert torch.allclose(first.z_Fhw, z[0]) and torch.allclose(first.a_Fhw, net[1](z)[0].relu())
-    assert torch.equal(first.kernels_FCkk, net[0].weight) and last.kernels_FCkk.shape == (5, 3, 3, 3)
+    z = F.conv2d(x_1CHW, conv.weight, conv.bias, padding=1)
+    assert torch.allclose(first.z_Fhw, z[0]) and torch.allclose(first.a_Fhw, norm(z)[0].relu())
+    assert first.kernels_FCkk is not None and last.kernels_FCkk is not None
+    assert torch.equal(first.kernels_FCkk, conv.weight) and last.kernels_FCkk.shape == (5, 3, 3, 3)
     assert torch.allclose(last.z_Fhw, net(x_1CHW)[0]) and torch.equal(last.a_Fhw, last.z_Fhw)
 
 
@@ -37,7 +37,7 @@ def test_every_architecture_shows_its_convolutions(model):
     assert sorted(view.name for view in views) == sorted(wanted)
     for view in views:
         assert view.z_Fhw.shape == view.a_Fhw.shape == rows[view.name].out_shape
-        assert view.field.size == rows[view.name].receptive_field
+        assert view.field is not None and view.field.size == rows[view.name].receptive_field
         assert (view.kernels_FCkk is None) == (model == "locally_connected")
 
 
@@ -74,8 +74,9 @@ def test_views_do_not_share_memory_with_the_network():
     net = nn.Sequential(nn.Conv2d(1, 2, 3), nn.ReLU(inplace=True))
     view = feature_maps(net, image())[0]
     assert view.z_Fhw.min() < 0 <= view.a_Fhw.min()
+    assert view.kernels_FCkk is not None
     view.kernels_FCkk.zero_()
-    assert net[0].weight.abs().min() > 0
+    assert net[0].get_parameter("weight").abs().min() > 0
 
 
 def test_a_dense_network_has_none_and_wrong_images_are_refused():

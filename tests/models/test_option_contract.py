@@ -155,8 +155,12 @@ def test_registration_follows_the_forward_pass(model):
 @pytest.mark.parametrize("model", MODELS)
 def test_the_slope_reaches_the_initializer(model, activation):
     seen = []
+
+    def note_slope(layer, negative_slope=0.0):
+        seen.append(negative_slope)
+
     net = network(model, activation=activation)
-    initialize(net, lambda layer, negative_slope: seen.append(negative_slope))
+    initialize(net, note_slope)
     slope = {"leaky_relu": 0.01, "prelu": 0.25}[activation]
     assert seen == [slope] * (len(seen) - 1) + [0.0]
 

@@ -53,6 +53,7 @@ def test_eval_uses_and_keeps_the_running_statistics(pair):
 
 def test_the_gradient_of_the_input_sums_to_zero_per_channel(pair):
     x = run(*pair, seed=0)
+    assert x.grad is not None
     torch.testing.assert_close(x.grad.sum((0, 2, 3)), torch.zeros(SHAPE[1]), rtol=0, atol=1e-4)
 
 

@@ -96,14 +96,18 @@ def test_initialize_gives_each_layer_its_slope():
     torch.manual_seed(0)
     network = nn.Sequential(nn.Linear(400, 400), nn.LeakyReLU(1.0), nn.Linear(400, 400), nn.ReLU())
     initialize(network, Kaiming())
-    assert network[0].weight.var().item() == pytest.approx(1 / 400, rel=0.02)
-    assert network[2].weight.var().item() == pytest.approx(2 / 400, rel=0.02)
+    assert network[0].get_parameter("weight").var().item() == pytest.approx(1 / 400, rel=0.02)
+    assert network[2].get_parameter("weight").var().item() == pytest.approx(2 / 400, rel=0.02)
 
 
 def test_initialize_takes_a_plain_function():
-    network = nn.Sequential(nn.Linear(2, 3), nn.Sequential(nn.Linear(3, 2)))
-    initialize(network, lambda layer, negative_slope=0.0: nn.init.ones_(layer.weight))
-    assert all((layer.weight == 1).all() for layer in (network[0], network[1][0]))
+    first, second = nn.Linear(2, 3), nn.Linear(3, 2)
+
+    def ones(layer, negative_slope=0.0):
+        nn.init.ones_(layer.weight)
+
+    initialize(nn.Sequential(first, nn.Sequential(second)), ones)
+    assert all((layer.weight == 1).all() for layer in (first, second))
 
 
 @pytest.mark.parametrize(
@@ -114,7 +118,7 @@ def test_biases_are_zero(initializer):
     for build in LAYERS.values():
         layer = build()
         initializer(layer)
-        assert (layer.bias == 0).all()
+        assert (layer.get_parameter("bias") == 0).all()
 
 
 def test_biases_that_are_not_zero():
@@ -237,7 +241,7 @@ def test_torch_default_is_what_torch_does():
     torch.manual_seed(3)
     TorchDefault()(layer)
     assert torch.equal(layer.weight, fresh.weight)
-    assert torch.equal(layer.bias, fresh.bias)
+    assert torch.equal(layer.get_parameter("bias"), fresh.get_parameter("bias"))
 
 
 @pytest.mark.parametrize(

@@ -53,7 +53,7 @@ def test_every_pre_activation_has_unit_variance(norm, x_NCHW):
 def test_the_weights_are_scaled_orthonormal(x_NCHW):
     net = network()
     initialize(net, LSUV(), x_NCHW)
-    singular = torch.linalg.svdvals(net[0].weight.flatten(1))
+    singular = torch.linalg.svdvals(net[0].get_parameter("weight").flatten(1))
     torch.testing.assert_close(singular, singular.mean().expand_as(singular), rtol=1e-4, atol=0)
 
 
@@ -74,8 +74,8 @@ def test_order_is_that_of_the_forward_pass_not_of_registration(x_NCHW):
 
 def test_a_layer_that_is_not_linear_in_its_weight_is_divided_again(x_NCHW):
     class Offset(nn.Linear):
-        def forward(self, x):
-            return super().forward(x) * self.weight.norm().sqrt()
+        def forward(self, input):
+            return super().forward(input) * self.weight.norm().sqrt()
 
     net = nn.Sequential(nn.Flatten(), Offset(192, 10))
     initialize(net, LSUV(max_iterations=50), x_NCHW)

@@ -1,6 +1,7 @@
 import copy
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -33,7 +34,7 @@ def _settings_of(**changes) -> dict:
 
 
 def _result_of(name: str, **changes) -> Result:
-    values = {
+    values: dict[str, Any] = {
         "run_id": name,
         "status": "finished",
         "verdict": Verdict(learned=True),

@@ -41,7 +41,7 @@ def other_process(tmp_path):
         command = [sys.executable, "-c", HOLDER, str(path)]
         process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         started.append(process)
-        assert process.stdout.readline() == "held\n"
+        assert process.stdout is not None and process.stdout.readline() == "held\n"
         return process
 
     yield hold

@@ -197,7 +197,7 @@ def test_the_lock_keeps_others_out_and_dies_with_its_process(tmp_path):
     with subprocess.Popen(
         [sys.executable, "-c", HOLD, folder.path], stdout=subprocess.PIPE, text=True
     ) as holder:
-        assert holder.stdout.readline() == "held\n"
+        assert holder.stdout is not None and holder.stdout.readline() == "held\n"
         assert folder.status() == "running"
         with (
             pytest.raises(RunLockedError, match=r"run a is locked by process \d+ on "),
@@ -231,6 +231,7 @@ def test_what_was_appended_survives_a_kill(tmp_path):
     with subprocess.Popen(
         [sys.executable, "-c", APPEND, folder.path], stdout=subprocess.PIPE, text=True
     ) as run:
+        assert run.stdout is not None
         run.stdout.readline()
         run.send_signal(signal.SIGKILL)
         run.wait()

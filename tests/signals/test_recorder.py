@@ -107,8 +107,10 @@ def test_every_row_of_a_tiny_network_against_its_slow_twin():
             }
         expected[name, "correlation"] = q.correlation(as_NPF(z, False))
         if activation is not None:
+            tails = flat_tails(activation)
+            assert a is not None and tails is not None
             expected[name, "dead"] = q.dead_fraction(as_NPF(a, False))
-            expected[name, "saturated"] = q.saturated_fraction(z, flat_tails(activation))
+            expected[name, "saturated"] = q.saturated_fraction(z, tails)
         (grad,) = torch.autograd.grad(loss, layer.weight, retain_graph=True)
         after = network.get_submodule(name).weight
         expected |= {
@@ -152,11 +154,12 @@ def test_units_that_are_copies_of_one_another():
         nn.Linear(3, 1), nn.Tanh(), nn.Linear(1, 4),
     ).double()  # fmt: skip
     for layer, units in ((network[0], 0), (network[4], 1)):
-        layer.weight.data[:] = layer.weight.data.mean(units, keepdim=True)
+        weight = layer.get_parameter("weight")
+        weight.data[:] = weight.data.mean(units, keepdim=True)
     values = table(measure(network, *batch()))
     spread = {name: values.get((name, "unit_spread")) for name, _ in weight_layers(network)}
     assert spread["0"] == pytest.approx(0, abs=1e-12) and spread["4"] == pytest.approx(0, abs=1e-12)
-    assert spread["2"] == pytest.approx(_spread_of_units(network[2].weight))
+    assert spread["2"] == pytest.approx(_spread_of_units(network[2].get_parameter("weight")))
     assert spread["6"] is None and spread["8"] > 0.5
 
 
@@ -275,6 +278,7 @@ def test_a_gradient_scaler_is_taken_out_of_the_activations_gradients():
     loss = cross_entropy(network(x_NCHW), y_N)
     (1024 * loss).backward()
     for parameter in network.parameters():
+        assert parameter.grad is not None
         parameter.grad /= 1024
     recorder.before_update(grad_scale=1024.0)
     scaled = table(recorder.finish(loss))
@@ -400,7 +404,7 @@ def test_vanishing_gradients_are_told_from_none():
     torch.manual_seed(0)
     layers = [part for _ in range(24) for part in (nn.Linear(8, 8), nn.Sigmoid())]
     for linear in layers[::2]:
-        nn.init.normal_(linear.weight, std=0.1)
+        nn.init.normal_(linear.get_parameter("weight"), std=0.1)
     network = nn.Sequential(*layers, nn.Linear(8, 4))
     values = table(measure(network, torch.randn(16, 8), torch.arange(16) % 4))
     assert 0 < values["0", "preactivation_grad_rms"] < 1e-25

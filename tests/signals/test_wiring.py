@@ -29,6 +29,7 @@ def measured(
 ) -> dict[str, float]:
     optimizer = torch.optim.SGD(model.parameters(), lr=1e-3)
     recorder = SignalRecorder(model)
+    rows = []
     for _ in range(steps):
         if zero_grad:
             optimizer.zero_grad()
@@ -80,7 +81,7 @@ def test_batchnorm_in_evaluation_mode_is_frozen_only_at_its_first_statistics():
     model = network().train()
     model[1].eval()
     assert measured(model, *batch())["batchnorm_frozen"] == 1
-    model[1].running_mean += 1
+    model[1].get_buffer("running_mean").add_(1)
     assert measured(model, *batch())["batchnorm_frozen"] == 0
 
 
@@ -128,7 +129,8 @@ def test_labels_are_read_from_the_gradient_of_a_cross_entropy_alone():
     logits = torch.randn(8, 5, requires_grad=True, generator=torch.Generator().manual_seed(4))
     y = torch.tensor([0, 1, 2, 3, 4, 0, 1, 2])
     (grad,) = torch.autograd.grad(cross_entropy(logits, y), logits)
-    assert label_probe.labels_from_gradient(grad).tolist() == y.tolist()
+    found = label_probe.labels_from_gradient(grad)
+    assert found is not None and found.tolist() == y.tolist()
     (grad,) = torch.autograd.grad(nn.functional.mse_loss(logits, torch.eye(5)[y]), logits)
     assert label_probe.labels_from_gradient(grad) is None
     assert label_probe.labels_from_gradient(torch.full((8, 5), torch.nan)) is None

@@ -74,7 +74,7 @@ def test_failures_stay_small(tmp_path, server):
     assert found["exit"].cause == "Died: the last words"
     for job in jobs:
         result = RunFolder(tmp_path / job.run_id).result()
-        assert result.status == "failed"
+        assert result is not None and result.status == "failed" and result.error is not None
         assert result.error["message"] in found[job.run_id].cause
 
 
@@ -83,7 +83,8 @@ def test_a_run_longer_than_the_timeout_is_recorded_as_failed(tmp_path, server):
     found = by_id(dispatcher(tmp_path, server, timeout_seconds=0.7).run(jobs))
     assert found["short"].status == "finished"
     assert (found["long"].status, found["long"].seconds < 10) == ("failed", True)
-    assert RunFolder(tmp_path / "long").result().error["type"] == "Timeout"
+    result = RunFolder(tmp_path / "long").result()
+    assert result is not None and result.error is not None and result.error["type"] == "Timeout"
 
 
 def test_killing_the_warm_server_loses_nothing(tmp_path, server):
@@ -174,7 +175,7 @@ def test_a_rerun_that_never_ran_is_no_success(tmp_path, server, do, said, earlie
     found = by_id(dispatcher(tmp_path, server, rerun=True).run([fakes.job(tmp_path, "r", do=do)]))
     assert found["r"].status == "failed" and said in found["r"].cause
     kept = RunFolder(tmp_path / "r").result()
-    assert kept.status == earlier and (kept == before) == (earlier == "finished")
+    assert kept is not None and kept.status == earlier and (kept == before) == (earlier == "finished")
 
 
 def test_a_rerun_that_is_killed_is_no_success(tmp_path, server):
@@ -349,6 +350,7 @@ def _started(script: str):
     finally:
         process.kill()
         process.wait()
+        assert process.stdout is not None
         process.stdout.close()
 
 
@@ -392,9 +394,10 @@ def test_what_was_started_with_nohup_goes_on(monkeypatch):
 
 def test_a_terminal_that_cannot_move_its_cursor_gets_a_line_per_run(tmp_path, monkeypatch):
     monkeypatch.setenv("TERM", "dumb")
-    console = Console(force_terminal=True, file=io.StringIO(), width=100)
+    written = io.StringIO()
+    console = Console(force_terminal=True, file=written, width=100)
     plan = fakes.plan(tmp_path, [fakes.job(tmp_path, "r")])
     with SweepDisplay(plan, console) as display:
         display.run_started(plan.jobs[0])
         display.run_ended(Outcome("r", "run r", "finished", seconds=2.0))
-    assert console.file.getvalue() == "[1/1] run r  finished in 2.0 s\n"
+    assert written.getvalue() == "[1/1] run r  finished in 2.0 s\n"

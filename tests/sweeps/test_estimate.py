@@ -33,5 +33,6 @@ def test_steps_are_counted_by_the_formula_of_the_run(settings, budget, monkeypat
 
     monkeypatch.setattr("trainlab.training.worker.run_config_file", work)
     probe = estimate.time_trial(frozen)
+    assert probe is not None
     assert probe.total_steps == total_steps(frozen, load_data(frozen))
     assert probe.step_seconds == pytest.approx(1 / estimate.TRIAL_STEPS)

@@ -9,6 +9,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 import sweep_fakes as fakes
@@ -102,7 +103,8 @@ def long_temporary_folder(tmp_path, monkeypatch) -> Path:
     folder = tmp_path / ("x" * 120)
     folder.mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(folder))
-    monkeypatch.setitem(multiprocessing.process.current_process()._config, "tempdir", None)
+    process: Any = multiprocessing.process.current_process()
+    monkeypatch.setitem(process._config, "tempdir", None)
     return folder
 
 

@@ -6,6 +6,7 @@ import multiprocessing.util
 import os
 import sys
 from multiprocessing import forkserver
+from typing import Any
 
 import pytest
 
@@ -45,7 +46,8 @@ def test_the_fork_server_has_a_pid_that_is_forgotten_once_it_is_stopped():
 def test_stopping_where_there_is_no_fork_server_does_nothing():
     internals.stop_forkserver()
     internals.stop_forkserver()
-    assert forkserver._forkserver._forkserver_pid is None
+    server: Any = forkserver._forkserver
+    assert server._forkserver_pid is None
 
 
 def test_the_folder_of_sockets_is_the_one_that_multiprocessing_uses():
@@ -54,7 +56,8 @@ def test_the_folder_of_sockets_is_the_one_that_multiprocessing_uses():
 
 
 def test_no_folder_of_sockets_before_one_is_made(monkeypatch):
-    monkeypatch.setitem(multiprocessing.process.current_process()._config, "tempdir", None)
+    process: Any = multiprocessing.process.current_process()
+    monkeypatch.setitem(process._config, "tempdir", None)
     assert internals.socket_folder() is None
 
 

@@ -1,6 +1,7 @@
 """A network that ignores what it is swept over: said in one line, whatever its signature claims."""
 
 from pathlib import Path
+from typing import cast
 
 import pytest
 import torch
@@ -11,6 +12,7 @@ from trainlab.errors import RequestError
 from trainlab.section import Component
 from trainlab.settings import RunSettings
 from trainlab.sweeps import network_checks
+from trainlab.sweeps.forkserver import ForkServer
 from trainlab.sweeps.plan import Job, Plan
 
 SMALL = ("data.image_size=16", "width=4", "model=plain_cnn")
@@ -65,12 +67,12 @@ class ThisProcess:
 def checked(monkeypatch):
     """What the check of a plan of these settings says, with no process of its own."""
 
-    def check(*all_settings: dict, swept=("pool",)) -> list[str]:
+    def check(*all_settings: RunSettings, swept=("pool",)) -> list[str]:
         jobs = [Job(str(i), "", (), "absent", s.to_json()) for i, s in enumerate(all_settings)]
         monkeypatch.setattr(Job, "settings", property(lambda job: all_settings[int(job.run_id)]))
         run_ids = [job.run_id for job in jobs]
         return network_checks.check_networks(
-            Plan("sweep", Path(), tuple(swept), jobs, run_ids, jobs), ThisProcess()
+            Plan("sweep", Path(), tuple(swept), jobs, run_ids, jobs), cast(ForkServer, ThisProcess())
         )
 
     return check

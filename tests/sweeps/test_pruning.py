@@ -117,7 +117,7 @@ def test_only_what_will_not_learn_is_condemned(answer, monkeypatch):
     monkeypatch.setattr("trainlab.forecast.run_forecast.forecast_run", lambda settings: forecast)
     pruning = Pruning("preflight")
     with pytest.raises(Pruned) if answer == "will not learn" else nullcontext():
-        pruning.check_forecast(None)
+        pruning.check_forecast(None)  # pyrefly: ignore[bad-argument-type]  # the forecast is made up
     assert forecast.answer == answer and pruning.learns == learns
     assert (pruning.reason is None) == (answer != "will not learn")
 

@@ -1,6 +1,7 @@
 """What runs at the same time, on what; no GPU is needed to know."""
 
 from types import SimpleNamespace
+from typing import cast
 
 import pytest
 from hypothesis import given
@@ -8,6 +9,7 @@ from hypothesis import strategies as st
 
 from trainlab.errors import RequestError
 from trainlab.sweeps import local_engine, slots
+from trainlab.sweeps.plan import Plan
 from trainlab.sweeps.slots import (
     Slot,
     SlotSettings,
@@ -57,7 +59,7 @@ def test_a_run_over_several_gpus_gets_each_once(gpus, devices):
     free = [Slot(1, gpu) for gpu in gpus]
     places = allocate_slots(free, devices, total=4)
     if len(set(gpus)) >= devices:
-        assert len({p.gpu for p in places}) == len(places) == devices
+        assert places is not None and len({p.gpu for p in places}) == len(places) == devices
     else:
         assert places is None
 
@@ -67,6 +69,12 @@ def test_a_run_over_more_devices_than_cpu_slots_takes_them_all():
     assert allocate_slots([Slot(1)], devices=4, total=2) is None
 
 
+def plan_of(trainers: list[SimpleNamespace]) -> Plan:
+    """Of a plan, only what its runs ask of the trainer."""
+    todo = [SimpleNamespace(settings=SimpleNamespace(trainer=trainer)) for trainer in trainers]
+    return cast(Plan, SimpleNamespace(todo=todo))
+
+
 @pytest.mark.parametrize(
     ("asked", "expected"),
     [([None, None], [Slot(1)] * 8), ([1, 4], [Slot(1)] * 2), ([4, None], [Slot(1)] * 2), ([16], [Slot(1)])],
@@ -74,9 +82,7 @@ def test_a_run_over_more_devices_than_cpu_slots_takes_them_all():
 def test_runs_that_ask_for_threads_do_not_share_cores(monkeypatch, asked, expected):
     """What says nothing keeps the one thread that it has alone."""
     trainers = [SimpleNamespace(accelerator="cpu", devices=1, threads=threads) for threads in asked]
-    plan = SimpleNamespace(
-        todo=[SimpleNamespace(settings=SimpleNamespace(trainer=trainer)) for trainer in trainers]
-    )
+    plan = plan_of(trainers)
     monkeypatch.setattr(local_engine, "available_cores", lambda: 8)
     assert local_engine.LocalEngine(SlotSettings())._make_slots(plan) == expected
 
@@ -84,7 +90,7 @@ def test_runs_that_ask_for_threads_do_not_share_cores(monkeypatch, asked, expect
 @pytest.mark.parametrize("kind", ["gpu", "mps"])
 def test_a_sweep_for_hardware_that_is_not_there_is_refused(monkeypatch, kind):
     trainer = SimpleNamespace(accelerator=kind, devices=1, threads=None)
-    plan = SimpleNamespace(todo=[SimpleNamespace(settings=SimpleNamespace(trainer=trainer))])
+    plan = plan_of([trainer])
     monkeypatch.setattr(local_engine, "visible_gpus", list)
     monkeypatch.setattr("sys.platform", "linux")
     with pytest.raises(RequestError, match=f"accelerator={kind}: this machine has none"):
