@@ -83,6 +83,7 @@ def test_a_sweep_in_progress_appears_without_a_reload(own, open_page, a_run, tmp
     page = open_page(f"{url}/compare")
     assert page.get_by_text("7 runs").is_visible()
     run, result = RunFolder(folder / a_run), RunFolder(held / a_run).result()
+    assert result is not None
     with run.lock():
         run.write_settings(RunFolder(held / a_run).settings())
         page.get_by_text("8 runs").wait_for()

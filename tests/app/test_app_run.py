@@ -22,7 +22,9 @@ def run_of(runs_folder):
 
 def test_the_verdict_stands_at_the_top_in_words(address, open_page, run_of, runs_folder):
     name = run_of("sigmoid")
-    cause = RunFolder(runs_folder / name).result().verdict.cause
+    result = RunFolder(runs_folder / name).result()
+    assert result is not None and result.verdict.cause is not None
+    cause = result.verdict.cause
     page = open_page(f"{address}/run?run={name}")
     page.get_by_text(re.compile(r"\bdid not learn$")).first.wait_for()
     page.get_by_text(re.compile(cause.replace("_", " "), re.IGNORECASE)).first.wait_for()

@@ -35,7 +35,7 @@ def test_a_live_sweep_changes_no_colour():
     scores = {}
     for step in range(60):
         scores[f"run{step}"] = rng.random()
-        best = sorted(scores, key=scores.get, reverse=True)[:5]
+        best = sorted(scores, key=scores.__getitem__, reverse=True)[:5]
         now = assign_colours({name: [name] for name in best}, held)
         held |= now
         assert len(set(now.values())) == len(now)

@@ -37,8 +37,10 @@ def test_the_queue_keeps_answers_drops_what_is_out_of_date_and_survives_the_proc
         with pytest.raises(RequestError, match="no_such_folder"):
             source = two.data.source.replace(target="no_such_folder")
             forecasts.ask(two.replace(data=two.data.replace(source=source))).result(120)
-        forecasts._process.kill()
-        forecasts._process.wait()
+        process = forecasts._process
+        assert process is not None
+        process.kill()
+        process.wait()
         assert forecasts.ask(two).result(120)["learns"] >= 0, "dropped before, asked again, by a new process"
     finally:
         forecasts.close()

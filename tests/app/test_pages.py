@@ -147,6 +147,7 @@ def test_a_chosen_curve_is_still_chosen_when_another_axis_begins_to_differ(show,
     new = RunFolder(runs / "0123456789ab")
     shutil.copytree(runs / name, new.path)
     result, settings = RunFolder(runs / name).result(), RunFolder(runs / name).settings()
+    assert result is not None
     settings = settings.replace(run_id=new.run_id, depth=7, axes=settings.axes | {"depth": 7})
     new.write_settings(settings)
     replace(result, run_id=new.run_id, axes=result.axes | {"depth": 7}).write(new.path)

@@ -25,6 +25,9 @@ def answer(path: str, method: str = "GET") -> Answer:
     """What a server says that has the cache before an app that says the same to everything."""
     sent = []
 
+    async def receive():
+        raise AssertionError("nothing is read of a request")
+
     async def send(message):
         sent.append(message)
 
@@ -35,7 +38,7 @@ def answer(path: str, method: str = "GET") -> Answer:
     scope = {"type": "http", "method": method, "path": path}
     # in a thread of its own: a browser test before this one leaves its loop running in this one
     with ThreadPoolExecutor(1) as thread:
-        thread.submit(asyncio.run, static_cache.StaticCache(behind)(scope, None, send)).result()
+        thread.submit(asyncio.run, static_cache.StaticCache(behind)(scope, receive, send)).result()
     headers = {name.decode(): value.decode() for name, value in sent[0]["headers"]}
     return Answer(headers, sent[1]["body"])
 

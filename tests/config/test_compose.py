@@ -4,6 +4,7 @@ import pytest
 
 from trainlab.config import AXIS_DESCRIPTIONS, catalogue, compose, identify
 from trainlab.errors import RequestError
+from trainlab.settings import Settings
 
 PLAIN_VALUES = {
     "seed=7": ("seed", 7),
@@ -34,7 +35,7 @@ PLAIN_VALUES = {
 }
 
 
-def at(settings: dict, path: str):
+def at(settings: Settings, path: str):
     plain = settings.to_plain()
     for key in path.split("."):
         plain = plain[key]

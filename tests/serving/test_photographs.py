@@ -1,5 +1,7 @@
 """Photographs of digits: strokes are found under any light and on ruled paper, and none where none are."""
 
+from dataclasses import replace
+
 import numpy as np
 import photographs
 import pytest
@@ -43,8 +45,8 @@ def drawing(strokes, scene):
 
 def alike(one, other):
     """The correlation of two intakes' pixels, blurred: half a pixel aside is the same digit."""
-    blurred = [ndimage.gaussian_filter(it.pixels_HWC[..., 0].astype(float), 1).ravel() for it in (one, other)]
-    return np.corrcoef(*blurred)[0, 1]
+    x, y = (ndimage.gaussian_filter(it.pixels_HWC[..., 0].astype(float), 1).ravel() for it in (one, other))
+    return np.corrcoef(x, y)[0, 1]
 
 
 @pytest.mark.parametrize("changes", SCENES.values(), ids=SCENES)
@@ -52,7 +54,7 @@ def test_a_photographed_digit_is_what_it_would_be_drawn(changes):
     rng = np.random.default_rng(7)
     for digit, centre in ((2, (0.3, 0.4)), (5, (0.6, 0.6)), (8, (0.68, 0.35))):
         strokes = strokes_of(digit, rng)
-        scene = Scene(**{**vars(EVEN), **changes, "centre": centre, "pen": 0.09})
+        scene = replace(EVEN, **changes, centre=centre, pen=0.09)
         taken = preprocess_image(photograph(strokes, scene, rng), "mnist", SHAPE)
         drawn = preprocess_image(drawing(strokes, scene), "mnist", SHAPE)
         assert taken.empty_reason is None
@@ -62,7 +64,7 @@ def test_a_photographed_digit_is_what_it_would_be_drawn(changes):
 
 def test_chalk_on_a_board_is_seen_as_light_strokes():
     rng = np.random.default_rng(1)
-    strokes, scene = strokes_of(3, rng), Scene(**{**vars(EVEN), "fall": 40.0, "ink": 0.1, "pen": 0.09})
+    strokes, scene = strokes_of(3, rng), replace(EVEN, fall=40.0, ink=0.1, pen=0.09)
     paper = Image.open(photographs.io.BytesIO(photograph(strokes, scene, rng)))
     board = photographs.io.BytesIO()
     Image.fromarray(255 - np.asarray(paper)).save(board, "PNG")
@@ -75,7 +77,7 @@ def test_chalk_on_a_board_is_seen_as_light_strokes():
 
 @pytest.mark.parametrize("changes", SCENES.values(), ids=SCENES)
 def test_a_page_with_nothing_on_it_says_so(changes):
-    page = photograph([], Scene(**{**vars(EVEN), **changes}), np.random.default_rng(2))
+    page = photograph([], replace(EVEN, **changes), np.random.default_rng(2))
     taken = preprocess_image(page, "mnist", SHAPE)
     assert taken.empty_reason in (NO_STROKE, NO_DIGIT) and taken.box is None and not taken.pixels_HWC.any()
 
@@ -130,7 +132,7 @@ def test_photographed_digits_are_read(lenet):
         scene = random_scene(rng)
         of_class = np.flatnonzero(mnist.test.y_N == digit)
         image_HW = mnist.test.x_NHWC[rng.choice(of_class), ..., 0]
-        strokes = strokes_of(digit, rng) if number // 10 % 2 else thinned(image_HW, scene.pen)
+        strokes = strokes_of(int(digit), rng) if number // 10 % 2 else thinned(image_HW, scene.pen)
         photos.append(photograph(strokes, scene, rng))
     share = share_right(model, description, photos, labels)
     print(f"photographed digits: {share:.1%} of {len(labels)} right")

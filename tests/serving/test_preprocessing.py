@@ -1,6 +1,8 @@
 """Someone's own image: read safely, made as the data set's images were made, and said so in words."""
 
 import io
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -71,7 +73,7 @@ def test_a_thin_pen_gives_the_ink_that_scikit_learns_digits_have():
 
 
 def test_images_of_the_data_set_itself_stay_as_they_are():
-    own = Digits().find(None).read().test.images[:5]
+    own = Digits().find(Path()).read().test.images[:5]
     for image_HW in own:
         taken = preprocess_image(encoded(Image.fromarray(image_HW)), "digits", DIGITS)
         assert (taken.pixels_HWC[..., 0] == image_HW).all()
@@ -203,7 +205,7 @@ def test_a_blank_image_is_blank_and_says_so(level):
     taken = preprocess_image(encoded(Image.new("RGB", (30, 40), (level,) * 3)), "mnist", MNIST)
     assert not taken.pixels_HWC.any() and taken.steps[-1] == NO_DIGIT
     assert taken.empty_reason == NO_DIGIT and taken.box is None
-    description = {"in_shape_CHW": [1, 28, 28], "settings": compose(["data=mnist"])}
+    description: Any = {"in_shape_CHW": [1, 28, 28], "settings": compose(["data=mnist"])}
     with pytest.raises(RequestError, match="page: one colour throughout"):
         read_image(encoded(Image.new("L", (30, 40), level)), description, "page")
 

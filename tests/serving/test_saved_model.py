@@ -37,8 +37,8 @@ def test_it_carries_its_normalization(trained):
     model, _ = load_run_model(folder.path)
 
     images = load_data(folder.settings())
-    assert model.normalization.mean_C.flatten().tolist() == pytest.approx(images.mean_C)
-    assert model.normalization.std_C.flatten().tolist() == pytest.approx(images.std_C)
+    assert model.get_buffer("normalization.mean_C").flatten().tolist() == pytest.approx(images.mean_C)
+    assert model.get_buffer("normalization.std_C").flatten().tolist() == pytest.approx(images.std_C)
 
 
 def test_pixels_may_be_uint8_or_float(trained):
@@ -150,4 +150,4 @@ def test_a_users_own_classes_work_through_target(run, tmp_path, monkeypatch):
     with pytest.raises(RequestError, match=r"mine\.Wave|mine\.Net"):
         load_run_model(folder.path)
     model, _ = load_model(folder.checkpoints / "last.ckpt", allow=["mine."])
-    assert torch.allclose(model.network.net[1].weight, torch.full((7, 256), 0.5), atol=1e-4)
+    assert torch.allclose(model.get_parameter("network.net.1.weight"), torch.full((7, 256), 0.5), atol=1e-4)

@@ -24,7 +24,9 @@ def in_processes(settings, *overrides: str):
     command = [sys.executable, "-m", "trainlab.training", str(folder.path / "config.yaml")]
     done = subprocess.run(command, capture_output=True, text=True, timeout=200)
     assert done.returncode == 0, done.stderr
-    return folder.result(), folder
+    result = folder.result()
+    assert result is not None
+    return result, folder
 
 
 @pytest.mark.parametrize("norm_layer", [pytest.param("none", marks=pytest.mark.slow), "batchnorm"])

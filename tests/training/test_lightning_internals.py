@@ -3,6 +3,7 @@
 import inspect
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import lightning as L
 import pytest
@@ -56,8 +57,9 @@ class Fast(FastModule):
 
 
 def fit(module: L.LightningModule, tmp_path, **options) -> L.Trainer:
+    settings: dict[str, Any] = {"max_steps": STEPS, **options}
     trainer = L.Trainer(
-        **{"max_steps": STEPS, **options}, max_epochs=-1, accelerator="cpu", logger=False,
+        **settings, max_epochs=-1, accelerator="cpu", logger=False,
         enable_progress_bar=False, enable_model_summary=False, enable_checkpointing=False,
         default_root_dir=tmp_path,
     )  # fmt: skip
@@ -158,7 +160,7 @@ def test_the_keys_of_states_in_checkpoints_are_those_of_earlier_releases():
 
 
 def test_rank_zero_is_lightnings(monkeypatch):
-    assert isinstance(rank_zero_only.rank, int) and is_rank_zero()
+    assert isinstance(getattr(rank_zero_only, "rank", None), int) and is_rank_zero()
     monkeypatch.setattr(rank_zero_only, "rank", 1)
     assert not is_rank_zero()
 

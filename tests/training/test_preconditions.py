@@ -150,4 +150,5 @@ def test_what_is_refused_once_the_run_has_begun_is_a_failure_and_no_interruption
     with pytest.raises(RequestError):
         train(frozen)
     result = RunFolder(Path(frozen.paths.runs) / frozen.run_id).result()
+    assert result is not None and result.error is not None
     assert result.status == "failed" and "do not fit" in result.error["message"]

@@ -19,8 +19,8 @@ def images(n: int = 400, shuffled: bool = False, copies: int = 0, rare: int | No
     x_NHWC[test[:copies]] = x_NHWC[train[:copies]]
     if rare is not None:
         train = train[(y_N[train] != rare) | (train < 10)]
-    split = [Split(x_NHWC, y_N, rows) for rows in (train, val, test)]
-    return ImageData(*split, (0.5,), (0.3,), tuple("abcdefghij"), "fingerprint", "made")
+    first, second, third = (Split(x_NHWC, y_N, rows) for rows in (train, val, test))
+    return ImageData(first, second, third, (0.5,), (0.3,), tuple("abcdefghij"), "fingerprint", "made")
 
 
 @pytest.fixture

@@ -255,7 +255,7 @@ def test_a_clock_that_jumps_makes_no_run_end_before_it_began(monkeypatch, jump):
         offset = timedelta()
 
         @classmethod
-        def now(cls, tz=None):
+        def now(cls, tz=None):  # pyrefly: ignore[bad-override]  # a datetime is enough
             return datetime.now(tz) + cls.offset
 
     monkeypatch.setattr("trainlab.training.timing.datetime", Clock)

@@ -6,6 +6,7 @@ import math
 import polars as pl
 import pytest
 import torch
+from lightning.pytorch.callbacks import EarlyStopping
 
 from trainlab import runs
 from trainlab.errors import RequestError
@@ -86,7 +87,7 @@ def test_early_stop_ends_a_run_that_no_longer_improves(run):
 def test_early_stop_counts_epochs_and_not_looks(settings, epochs, every, looks):
     frozen = settings(f"early_stop={epochs}", f"trainer.val_every_epochs={every}")
     (callback,) = run_module._early_stopping(frozen)
-    assert callback.patience == looks
+    assert isinstance(callback, EarlyStopping) and callback.patience == looks
 
 
 def test_best_and_last_checkpoints(run):
@@ -180,6 +181,7 @@ def test_a_run_that_raises_is_recorded_as_failed(run, settings, monkeypatch):
 
     frozen = settings()
     result = runs.RunFolder(Path(frozen.paths.runs) / frozen.run_id).result()
+    assert result is not None and result.error is not None
     assert result.status == "failed"
     assert result.error["type"] == "MemoryError" and result.error["message"] == "no room"
     assert any("broken" in frame for frame in result.error["frames"])

@@ -8,7 +8,7 @@ import sys
 import time
 from pathlib import Path
 from types import SimpleNamespace
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import polars as pl
 import pytest
@@ -286,8 +286,9 @@ def read(folder: Path) -> dict:
 
 def read_now(folder: Path) -> dict:
     """The records of a .wandb file: run, config, history rows, summary, exit code."""
-    from wandb.proto import wandb_internal_pb2 as pb
+    from wandb.proto import wandb_internal_pb2
 
+    pb: Any = wandb_internal_pb2  # its classes are made at import
     found: dict = {"history": [], "summary": {}, "exit_code": None}
     for data in leveldb_records(wandb_file(folder).read_bytes()):
         record = pb.Record()

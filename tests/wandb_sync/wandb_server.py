@@ -52,7 +52,7 @@ def serving() -> Iterator[WandbServer]:
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
-    server: WandbServer
+    server: WandbServer  # pyrefly: ignore[bad-override-mutable-attribute]
 
     def log_message(self, format, *args):
         """Quiet."""
