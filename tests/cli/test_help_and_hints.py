@@ -8,7 +8,7 @@ import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from trainlab import __version__
-from trainlab.config import AXES
+from trainlab.config import AXIS_DESCRIPTIONS
 from trainlab.config import command_line as commands
 
 
@@ -26,7 +26,7 @@ def test_help_is_a_command_too(call_command):
 @pytest.mark.parametrize("command", ["train", "preflight", "anatomy", "lr-range"])
 def test_the_help_of_what_takes_settings_lists_them(call_command, command):
     code, out, _ = call_command(command, "--help")
-    assert code == 0 and all(f"{axis}=" in out for axis in AXES) and "optimizer.lr" in out
+    assert code == 0 and all(f"{axis}=" in out for axis in AXIS_DESCRIPTIONS) and "optimizer.lr" in out
     assert (".audit" in out and ".prune" in out) is (command in ("train", "preflight"))
 
 

@@ -12,7 +12,7 @@ from experiments.preflight.page import HERE, README, RESULTS, readme
 from experiments.preflight.write import TARGETS, border_of, fitted_on, load
 from sklearn.metrics import roc_auc_score
 
-from trainlab.config import AXES, catalogue, compose
+from trainlab.config import AXIS_DESCRIPTIONS, catalogue, compose
 from trainlab.forecast.features import FEATURE_NAMES
 from trainlab.forecast.logistic_model import coefficients, learning_probability
 
@@ -292,7 +292,7 @@ def test_the_platform_trains_what_is_left_of_a_part(tmp_path, monkeypatch):
 def test_a_point_is_a_request_that_the_platform_takes(tmp_path):
     run = next(iter(points(WIDE, 1)))
     settings = compose([*run, f"paths.runs={tmp_path}"])
-    assert settings.trainer.max_steps and {line.partition("=")[0] for line in run} & set(AXES)
+    assert settings.trainer.max_steps and {line.partition("=")[0] for line in run} & set(AXIS_DESCRIPTIONS)
 
 
 def test_nothing_is_named_in_the_page_but_files_of_the_project():
