@@ -1,4 +1,4 @@
-"""What is set once in a process that trains: memory, warnings, determinism."""
+"""Settings of a training process, made once: memory allocation, warnings, determinism."""
 
 import ctypes
 import logging
@@ -6,7 +6,7 @@ import os
 import platform
 import warnings
 
-import lightning  # noqa: F401 - sets up the loggers that are quietened below
+import lightning  # noqa: F401 - creates the loggers that are silenced below
 import torch
 
 # Parameters of mallopt (malloc.h)
@@ -18,9 +18,9 @@ NEVER_TRIM = 2**31 - 1
 def keep_freed_memory() -> None:
     """Tells glibc not to return large blocks to the system; does nothing with other C libraries.
 
-    By default each activation of more than 128 KiB is mapped anew and unmapped in every step: for LeNet-5 at
-    batch 128 that is 1,800 page faults and a quarter of the step's time. What a process holds is then its
-    largest need so far, as it is on a GPU.
+    By default glibc maps and unmaps each activation of more than 128 KiB in every step: for LeNet-5 at batch
+    128 that is 1,800 page faults and a quarter of the step's time. With these settings the process keeps the
+    most memory that it has needed so far, as it does on a GPU.
     """
     if platform.libc_ver()[0] != "glibc":
         return
@@ -30,29 +30,29 @@ def keep_freed_memory() -> None:
 
 
 def configure_process() -> None:
-    """Quiet, reproducible, and without what an earlier run left in the environment."""
+    """Makes training reproducible, silences known warnings, clears variables that an earlier run has set."""
     keep_freed_memory()
     for name in [n for n in os.environ if n.startswith("PL_")]:
-        del os.environ[name]  # Lightning's own variables leak from one run into the next
-    # Lightning lets torch count GPUs in a way that survives a fork; on a machine without one, each step of an
-    # optimizer would then search the disk for a driver, and a process that trains has been forked already
+        del os.environ[name]  # Lightning sets these for one run, and the next run would inherit them
+    # With this variable, which Lightning sets, torch counts GPUs in a way that is safe before a fork. But a
+    # training process has been forked already, and without a GPU each step would search the disk for a driver
     os.environ.pop("PYTORCH_NVML_BASED_CUDA_CHECK", None)
-    # cuBLAS is deterministic only with this
+    # cuBLAS is deterministic only with this setting
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    # torch would write NaN into each tensor before it is filled, to show up reads of what was not written
+    # by default, deterministic torch first fills each new tensor with NaN, to reveal uninitialized reads
     torch.utils.deterministic.fill_uninitialized_memory = False  # pyrefly: ignore[missing-attribute]
-    torch.set_float32_matmul_precision("high")  # TF32 on GPUs that have it; no effect on a CPU
+    torch.set_float32_matmul_precision("high")  # TF32 on GPUs that support it; no effect on a CPU
     for name in ("lightning", "lightning.pytorch", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.WARNING)
-    # Hydra and Lightning would each print every line
+    # otherwise both Hydra and Lightning print each line
     logging.getLogger("lightning").handlers.clear()
-    # images are indexed in memory: there is nothing for loader workers to do
+    # the images are in memory: loader workers would have nothing to do
     warnings.filterwarnings("ignore", message=".*does not have many workers.*")
     warnings.filterwarnings("ignore", message=".*GPU available but not used.*")
     warnings.filterwarnings("ignore", message=".*smaller than the logging interval.*")
-    # Lightning's own use of torch, nothing that a user can change
+    # caused by Lightning's own calls of torch; a user cannot change it
     warnings.filterwarnings("ignore", message=".*isinstance.treespec, LeafSpec.*")
-    # a run that starts from another's checkpoint writes its own elsewhere
+    # expected when a run starts from the checkpoint of another run and writes its own to another folder
     warnings.filterwarnings("ignore", message=".*The dirpath has changed from.*")
-    # a checkpoint is read with weights_only, and an interrupted run finds its folder as it left it
+    # expected when an interrupted run is resumed
     warnings.filterwarnings("ignore", message=".*Checkpoint directory .* exists and is not empty.*")

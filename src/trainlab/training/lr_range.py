@@ -14,15 +14,15 @@ from trainlab.build.dry_run import validate_build
 from trainlab.settings import Settings
 from trainlab.training.classifier import build_classifier
 
-# Weight of the past in the smoothed loss; fastai's choice
+# Decay rate of the exponential average that smooths the loss; the same as in fastai
 SMOOTHING = 0.9
-# The test ends once the smoothed loss is this many times its best: from there on it only explodes
+# The test ends where the smoothed loss is this many times its minimum: from there on it only grows
 EXPLOSION_FACTOR = 4.0
 
 
 @dataclass(frozen=True)
 class LrRangeResult:
-    """Rates, the smoothed loss (nats) at each, and the rate of its fastest fall (None if it never falls)."""
+    """Rates, the smoothed loss (nats) at each, and the rate where it falls fastest (None: it never falls)."""
 
     rates: list[float]
     losses: list[float]
@@ -30,7 +30,7 @@ class LrRangeResult:
 
 
 class _LossCollector(Logger):
-    """Takes the losses of the steps, for nothing but this test."""
+    """A logger that keeps the loss of each step in memory."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -53,7 +53,7 @@ class _LossCollector(Logger):
 
 
 def lr_range(settings: Settings, steps: int, smallest: float, largest: float) -> LrRangeResult:
-    """Trains `steps` steps while the rate grows geometrically from `smallest` to `largest`.
+    """Trains for `steps` steps while the learning rate grows geometrically from `smallest` to `largest`.
 
     Raises:
         RequestError: the settings cannot be built, or the data are missing.
@@ -65,12 +65,12 @@ def lr_range(settings: Settings, steps: int, smallest: float, largest: float) ->
     classifier = build_classifier(settings, images)
     rates = [smallest * (largest / smallest) ** (i / (steps - 1)) for i in range(steps)]
 
-    def growing(optimizer: Optimizer, total_steps: int) -> LambdaLR:
+    def growing_rate(optimizer: Optimizer, total_steps: int) -> LambdaLR:
         base = settings.optimizer.lr
         return LambdaLR(optimizer, lambda step: rates[min(step, steps - 1)] / base)
 
-    classifier.scheduler = growing
-    taken = _LossCollector()
+    classifier.scheduler = growing_rate
+    collector = _LossCollector()
     trainer = L.Trainer(
         accelerator=settings.trainer.accelerator,
         devices=1,
@@ -79,38 +79,38 @@ def lr_range(settings: Settings, steps: int, smallest: float, largest: float) ->
         max_steps=steps,
         max_epochs=-1,
         limit_val_batches=0,
-        logger=[taken],
+        logger=[collector],
         enable_checkpointing=False,
         enable_progress_bar=False,
         enable_model_summary=False,
     )
     trainer.fit(classifier, build_datamodule(settings, images))
-    return analyze_losses(rates, taken.losses)
+    return analyze_losses(rates, collector.losses)
 
 
 def analyze_losses(rates: list[float], losses: list[float]) -> LrRangeResult:
-    """Smooths the losses (exponential average, bias removed), cuts off the explosion, finds the rate."""
-    smooth: list[float] = []
+    """Smooths the losses (bias-corrected exponential average), cuts off the divergence, suggests a rate."""
+    smoothed: list[float] = []
     average = 0.0
     for i, loss in enumerate(losses):
         average = SMOOTHING * average + (1 - SMOOTHING) * loss
         value = average / (1 - SMOOTHING ** (i + 1))
-        if not math.isfinite(value) or (smooth and value > EXPLOSION_FACTOR * min(smooth)):
+        if not math.isfinite(value) or (smoothed and value > EXPLOSION_FACTOR * min(smoothed)):
             break
-        smooth.append(value)
-    return LrRangeResult(rates[: len(smooth)], smooth, _steepest_rate(rates, smooth))
+        smoothed.append(value)
+    return LrRangeResult(rates[: len(smoothed)], smoothed, _steepest_rate(rates, smoothed))
 
 
-def _steepest_rate(rates: list[float], smooth: list[float]) -> float | None:
+def _steepest_rate(rates: list[float], smoothed: list[float]) -> float | None:
     """The rate at the most negative slope of loss against log rate, before the lowest loss.
 
-    The slope is taken over a fifth of the test: from one step to the next it is mostly the batch's noise.
+    The slope is taken over a fifth of the test: between neighbouring steps it is mostly the noise of batches.
     """
     reach = max(1, len(rates) // 10)
-    lowest = min(range(len(smooth)), key=smooth.__getitem__, default=0)
+    lowest = min(range(len(smoothed)), key=smoothed.__getitem__, default=0)
     slopes = {
-        i: (smooth[i + reach] - smooth[i - reach]) / math.log(rates[i + reach] / rates[i - reach])
-        for i in range(reach, min(lowest + 1, len(smooth) - reach))
+        i: (smoothed[i + reach] - smoothed[i - reach]) / math.log(rates[i + reach] / rates[i - reach])
+        for i in range(reach, min(lowest + 1, len(smoothed) - reach))
     }
     if not slopes:
         return None

@@ -1,4 +1,4 @@
-"""Where a run starts: at the beginning, at its own last checkpoint, or at another run's."""
+"""Where a run starts: from its initial weights, its own last checkpoint, or the checkpoint of another run."""
 
 import logging
 import warnings
@@ -23,7 +23,7 @@ from trainlab.training.lightning_internals import CheckpointDict, is_in_mid_epoc
 log = logging.getLogger(__name__)
 
 NORMALIZATION_PREFIX = "model.normalization."
-"""Where a checkpoint keeps the statistics of the data: another run's are not this one's."""
+"""Prefix of the statistics of the data in a checkpoint; those of another run are not taken over."""
 _NOT_CONTENT_OF_DATA = ("source", "default_epochs", "name")
 
 
@@ -40,12 +40,13 @@ class StartingPoint:
 
 
 def find_starting_point(settings: RunSettings, folder: RunFolder) -> StartingPoint:
-    """`resume=true`: this run's last checkpoint if there is one; `false`: the beginning; a name: that run's.
+    """The checkpoint that a run loads first, by `resume`.
 
-    A run that is to be trained anew (`sweep.rerun`) passes its own checkpoint by.
+    `true`: this run's last checkpoint, if there is one. `false`: none, the run starts over. The name of a run
+    or a file: that checkpoint, unless this run has one of its own. With `sweep.rerun` a run ignores its own.
 
     Raises:
-        RequestError: the run or file that `resume` names is not there, or has used up the budget already.
+        RequestError: the run or file that `resume` names does not exist, or has used up the budget already.
     """
     own = _own_checkpoint(settings, folder)
     if own is not None:
@@ -63,13 +64,13 @@ def check_resume(
     in_shape_CHW: Sequence[int] | None = None,
     networks: MetaNetworks | None = None,
 ) -> None:
-    """Refuses a `resume` that names nothing, has nothing left to do, or is of another network.
+    """Refuses a `resume` whose checkpoint does not exist, leaves nothing to train, or is of another network.
 
-    `in_shape_CHW` where the settings do not know it; without any the network is not compared. `networks` may
-    have built it already.
+    `in_shape_CHW` is needed where the settings do not give it; without it the networks are not compared.
+    `networks` are those that have been built already.
 
     Raises:
-        RequestError: with both sides of what differs.
+        RequestError: with what the checkpoint has and what these settings expect.
     """
     named = settings.resume
     folder = RunFolder(Path(settings.paths.runs) / settings.run_id)
@@ -80,7 +81,7 @@ def check_resume(
         network = _meta_network(settings, in_shape_CHW, networks or MetaNetworks())
         if network is not None:
             _check_same_network(settings, named, checkpoint, network)
-    except (KeyError, TypeError, AttributeError, IndexError) as error:  # whatever somebody has stored
+    except (KeyError, TypeError, AttributeError, IndexError) as error:  # the file may hold anything
         raise RequestError(
             f"resume={named}: a damaged checkpoint ({type(error).__name__}: {error})"
         ) from None
@@ -89,7 +90,7 @@ def check_resume(
 def _meta_network(
     settings: RunSettings, in_shape_CHW: Sequence[int] | None, networks: MetaNetworks
 ) -> nn.Module | None:
-    """The network of these settings, for its shapes; None where its input is not known yet."""
+    """The network of these settings, without weights; None where the shape of its input is not known yet."""
     num_classes = settings.data.num_classes
     if in_shape_CHW is None or num_classes is None:
         return networks.get(settings)
@@ -109,11 +110,11 @@ def _check_same_network(
 
 
 def adapt_checkpoint(checkpoint: CheckpointDict, classifier: Classifier, warn: Callable[[str], None]) -> None:
-    """Makes of another run's checkpoint a start for this one: its weights and its place, and our settings.
+    """Changes the checkpoint of another run, in place, so that this run can start from it.
 
-    Learning rate, weight decay and the like, and the schedule, are those of this run, as its record says; the
-    optimizer's averages are taken over where they are of the same kind. The other run's times, patience and
-    best checkpoint stay with it, and the input is normalized by this run's data.
+    Taken over: the weights, the position in the data, and the optimizer's state where both optimizers are of
+    the same kind. Replaced by this run's own: learning rate, weight decay and the like, the schedule, and the
+    statistics that normalize the input. Dropped: the state of callbacks (times, patience, best checkpoint).
     """
     own = {
         name: value
@@ -170,7 +171,7 @@ def _shapes(state: Mapping[str, Tensor], prefix: str = "") -> dict[str, tuple[in
 def _check_shapes_match(
     named: str, there: Mapping[str, tuple[int, ...]], here: Mapping[str, tuple[int, ...]]
 ) -> None:
-    """The same tensors in both networks."""
+    """Refuses networks whose tensors differ in name or shape."""
     for name in dict.fromkeys([*here, *there]):
         if here.get(name) != there.get(name):
             has, wants = (_format_shape(shapes.get(name)) for shapes in (there, here))
@@ -185,7 +186,7 @@ def _format_shape(shape: tuple[int, ...] | None) -> str:
 
 
 def _check_position(settings: RunSettings, named: str, checkpoint: CheckpointDict) -> None:
-    """A place in mid-epoch is one among the same batches."""
+    """A position within an epoch is only valid for the same data and batches. Raises RequestError."""
     other = checkpoint["trainlab"]["settings"]
     is_same = settings.fingerprint == other.get("fingerprint") and all(
         value == other["data"].get(key)
@@ -200,7 +201,7 @@ def _check_position(settings: RunSettings, named: str, checkpoint: CheckpointDic
 
 
 def _advance_schedule(schedule: LRScheduler | None, steps: int) -> None:
-    """The schedule as it stands after so many steps."""
+    """Advances the schedule by so many steps, in place."""
     if schedule is None:
         return
     with warnings.catch_warnings():
@@ -210,18 +211,18 @@ def _advance_schedule(schedule: LRScheduler | None, steps: int) -> None:
 
 
 def _optimizer_state_fits(state: Mapping[int, object], classifier: Classifier, optimizer: Optimizer) -> bool:
-    """Whether an optimizer's memory is what ours would keep of parameters of these shapes."""
+    """Whether the state has the entries that this run's optimizer keeps for each parameter."""
     parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     if not state:
         return True
-    kept = _optimizer_state_names(classifier)
+    names = _optimizer_state_names(classifier)
     return len(state) <= len(parameters) and all(
-        isinstance(memory, Mapping) and set(memory) == kept for memory in state.values()
+        isinstance(entries, Mapping) and set(entries) == names for entries in state.values()
     )
 
 
 def _optimizer_state_names(classifier: Classifier) -> set[str]:
-    """The names of what our optimizer remembers of a parameter, seen on one that is thrown away."""
+    """The names of the entries that this run's optimizer keeps for a parameter, seen on a temporary one."""
     parameter = nn.Parameter(torch.zeros(2, 2))
     parameter.grad = torch.zeros(2, 2)
     optimizer = classifier.optimizer([parameter])
