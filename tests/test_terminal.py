@@ -70,12 +70,12 @@ def odd_runs(tmp_path, make_odd):
 @pytest.fixture
 def make_odd(settings):
     """Runs whose texts are somebody's: error, group, axes, name of the folder."""
-    from trainlab.instantiate import to_plain
     from trainlab.runs import Result, RunFolder
+    from trainlab.runs.frozen_settings import plain_copy
     from trainlab.settings import RunSettings
 
     def make(root):
-        frozen = to_plain(settings())
+        frozen = plain_copy(settings())
         for number in range(3):
             name = f"{number:012x}"
             frozen |= {"run_id": name, "group": f"g{HOSTILE}", "seed": number}

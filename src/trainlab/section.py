@@ -1,22 +1,23 @@
-"""A section of the settings: values that do not change, and whose they are; a component is one of them.
+"""A section of the settings: immutable values, trusted or untrusted; a component is a kind of section.
 
-A section is a stranger's until it is marked as trusted. The composer marks what the user's command line and
-`./conf` compose to, `trainlab.instantiate.trust` what a worker recognizes of it. What is read from a file is
-never trusted by itself.
+A section is untrusted until it is marked. The composer marks what the user's command line and `./conf`
+compose to; `trainlab.instantiate.worker_trust` marks the same sections again in a worker. What is read from a
+file is untrusted.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from functools import cache
 from types import UnionType
 from typing import Annotated, Any, Self, Union, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError
+from pydantic_core import ErrorDetails
 
 from trainlab.errors import RequestError, describe_value
 
 
 class Section(BaseModel):
-    """A part of the settings: values that do not change, and whose they are."""
+    """A part of the settings: immutable values, trusted or untrusted."""
 
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True, ser_json_inf_nan="constants")
     _is_trusted: bool = PrivateAttr(default=False)
@@ -27,13 +28,13 @@ class Section(BaseModel):
         return self._is_trusted
 
     def trusted(self) -> Self:
-        """A copy that is marked as the user's own, with all that lies below."""
+        """A copy that is marked as trusted, with all that lies below."""
         copy = self.model_copy(deep=True)
         copy._mark(True)
         return copy
 
     def untrusted(self) -> Self:
-        """A copy that is nobody's own."""
+        """A copy that is marked as untrusted, with all that lies below."""
         copy = self.model_copy(deep=True)
         copy._mark(False)
         return copy
@@ -45,9 +46,9 @@ class Section(BaseModel):
                 value._mark(is_trusted)
 
     def replace(self, **changes: object) -> Self:
-        """A copy with other values, which are validated; by the names of the fields, or as a user's own keys.
+        """A copy with other values, which are validated; by the names of the fields, or as extra keys.
 
-        It stays whose it was: only what this program itself says is put beside the user's.
+        It stays trusted if it was: the new values must come from this program or its user.
 
         Raises:
             RequestError: a value of the wrong type or out of range.
@@ -69,7 +70,7 @@ class Section(BaseModel):
         """The same as JSON."""
         return self.model_dump_json(by_alias=True, exclude_unset=True)
 
-    def _values(self) -> dict[str, Any]:
+    def _values(self) -> dict[str, object]:
         """What was given, by its keys in config.yaml; sections as they are."""
         given = self.model_fields_set
         known = {key: self.__dict__[name] for key, name in _field_names(type(self)).items() if name in given}
@@ -92,7 +93,7 @@ class Component(Section):
     target: str | None = Field(alias="_target_")
 
     @property
-    def arguments(self) -> dict[str, Any]:
+    def arguments(self) -> dict[str, object]:
         """What is given to the target by name, without Hydra's own keys (`_partial_`, …)."""
         return {key: value for key, value in self.to_plain().items() if not key.startswith("_")}
 
@@ -103,11 +104,11 @@ NOTHING = Component.model_validate({"_target_": None})
 
 def describe_errors(error: ValidationError) -> str:
     """The first faults of a record in one line: what was got and what was expected."""
-    faults = [describe_fault(dict(fault)) for fault in error.errors()[:4]]
+    faults = [describe_fault(fault) for fault in error.errors()[:4]]
     return "; ".join(dict.fromkeys(faults))
 
 
-def describe_fault(fault: Mapping[str, Any]) -> str:
+def describe_fault(fault: ErrorDetails) -> str:
     """`trainer.devices=0: expected greater than or equal to 1`."""
     # drop the names of a union's members ('bool', 'constrained-int') from the path
     parts = [str(part) for part in fault["loc"]]
@@ -119,7 +120,7 @@ def describe_fault(fault: Mapping[str, Any]) -> str:
     return f"{name}={describe_value(fault['input'])}: expected {expected}"
 
 
-def union_members(kind: Any) -> Iterator[Any]:
+def union_members(kind: object) -> Iterator[object]:
     """The plain types of an annotation: `Text | None` is str and None."""
     if get_origin(kind) in (Union, UnionType):
         for member in get_args(kind):

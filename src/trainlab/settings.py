@@ -3,13 +3,13 @@
 Component nodes (`activation`, `init`, …) may hold any keys, since a user's own class brings its own; what is
 common to all of them is checked here. Everything else is listed, and a key that is not listed is refused.
 
-Whose settings they are is part of each section (`trainlab.section`).
+Each section is trusted or untrusted (`trainlab.section`).
 """
 
 import math
 from collections.abc import Collection, Mapping
 from types import NoneType
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Literal, Self
 
 from pydantic import (
     AfterValidator,
@@ -155,11 +155,11 @@ class _DeclaredSettings(Section):
 
     @property
     def trusted_sections(self) -> tuple[str, ...]:
-        """The names of the sections that are the user's own."""
+        """The names of the trusted sections."""
         return tuple(name for name, section in self.sections.items() if section.is_trusted)
 
     def with_trusted(self, sections: Collection[str]) -> Self:
-        """A copy in which these sections are the user's own, and no others."""
+        """A copy in which these sections are trusted, and no others."""
         copy = self.untrusted()
         copy._mark_sections(sections)
         return copy
@@ -170,8 +170,8 @@ class _DeclaredSettings(Section):
                 section._mark(True)
 
     @classmethod
-    def composed(cls, values: Mapping[str, Any], trusted: Collection[str] = ()) -> Self:
-        """Settings of plain values, of which these sections are the user's own.
+    def composed(cls, values: Mapping[str, object], trusted: Collection[str] = ()) -> Self:
+        """Settings of plain values, with these sections trusted.
 
         Raises:
             pydantic.ValidationError: values of the wrong type, out of range, missing, or unknown.
@@ -262,7 +262,7 @@ class RunSettings(Settings):
     def identified(
         cls, settings: Settings, run_id: str, fingerprint: str, copy: str, user_code: Mapping[str, str]
     ) -> Self:
-        """Settings with their identity beside them; each section stays whose it is."""
+        """Settings with their identity beside them; trusted sections stay trusted."""
         values = {key: v for key, v in settings._values().items() if key in Settings.model_fields}
         values |= {"own_code": dict(user_code)} if user_code else {}
         frozen = cls.model_validate({**values, "fingerprint": fingerprint, "copy": copy, "run_id": run_id})
@@ -270,8 +270,8 @@ class RunSettings(Settings):
         return frozen
 
     @classmethod
-    def from_record(cls, record: Mapping[str, Any], source: str = "settings") -> Self:
-        """The settings of a record, of this or an older version; they are nobody's own.
+    def from_record(cls, record: Mapping[str, object], source: str = "settings") -> Self:
+        """The settings of a record, of this or an older version; all sections are untrusted.
 
         What an older version did not have is filled in, what another version had besides is left out.
 
@@ -290,7 +290,7 @@ def settings_from_json(text: str, trusted: Collection[str] = ()) -> Settings:
     return kind.from_json(text, trusted)
 
 
-def _completed(record: Mapping[str, Any]) -> dict[str, Any]:
+def _completed(record: Mapping[str, object]) -> dict[str, object]:
     """A record with the values of settings that came after it."""
     completed = {axis: {"_target_": None} for axis in NOT_IN_DEFAULTS} | dict(record)
     for name, value in ADDED_LATER.items():
@@ -300,12 +300,12 @@ def _completed(record: Mapping[str, Any]) -> dict[str, Any]:
     return completed
 
 
-def _known(model: type[BaseModel], values: Mapping[str, Any]) -> dict[str, Any]:
+def _known(model: type[BaseModel], values: Mapping[str, object]) -> dict[str, object]:
     """Without keys that strict sections do not have; what can be null, and is missing, is null."""
     is_open = model.model_config.get("extra") == "allow"
     fields = {field.alias or name: field for name, field in model.model_fields.items()}
     nullable = [key for key, field in fields.items() if NoneType in union_members(field.annotation)]
-    kept: dict[str, Any] = {key: None for key in nullable if fields[key].is_required()}
+    kept: dict[str, object] = {key: None for key in nullable if fields[key].is_required()}
     for key, value in values.items():
         if key not in fields:
             if is_open:

@@ -43,7 +43,7 @@ from trainlab.instantiate.parts import (
     SCHEDULER,
     SOURCE,
 )
-from trainlab.instantiate.trust import restore_trust, trusted_digests, worker_environment
+from trainlab.instantiate.worker_trust import restore_trust, trusted_digests, worker_environment
 from trainlab.runs import RunFolder
 from trainlab.runs.frozen_settings import settings_yaml
 from trainlab.section import Component
@@ -560,7 +560,7 @@ def test_a_strangers_paths_decide_nothing(settings, tmp_path, monkeypatch):
         settings(), "paths", {name: str(tmp_path / "theirs" / name) for name in ("data", "cache", "runs")}
     )
     here = resolve_paths(theirs)
-    assert here["cache"] == os.environ["TRAINLAB_CACHE"] and "theirs" not in str(here)
+    assert here.cache == os.environ["TRAINLAB_CACHE"] and "theirs" not in str(here)
     monkeypatch.setenv("TRAINLAB_CACHE", str(tmp_path / "mine"))
     assert len(load_data(theirs).test) == 100
     assert (tmp_path / "mine").is_dir() and not (tmp_path / "theirs").exists()

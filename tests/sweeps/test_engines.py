@@ -10,7 +10,7 @@ import sweep_fakes as fakes
 import yaml
 
 from trainlab.errors import RequestError
-from trainlab.instantiate import to_plain
+from trainlab.runs.frozen_settings import plain_copy
 from trainlab.runs.result import Result
 from trainlab.runs.run_folder import RunFolder
 from trainlab.settings import SweepSettings
@@ -86,7 +86,7 @@ def test_a_record_left_on_another_machine_does_not_come_back_as_new(tmp_path, mo
     RunFolder(theirs / "r").create().finish(Result(run_id="r", status="finished"))
     monkeypatch.setenv("TRAINLAB_RUNS", str(theirs))
     monkeypatch.setattr("trainlab.sweeps.ray_engine._worker_forkserver", lambda: ForkServer(fakes.PRELOAD))
-    settings = yaml.safe_dump(to_plain(fakes.job(ours, "r", do="refuse").settings))
+    settings = yaml.safe_dump(plain_copy(fakes.job(ours, "r", do="refuse").settings))
     code, record = run_on_ray_worker(str(ours / "r" / "config.yaml"), settings, fakes.work, (), None)
     assert code == 2 and "result.json" not in record and "log.txt" in record
 
@@ -118,7 +118,7 @@ def test_a_run_on_a_machine_that_does_not_see_our_folders(tmp_path, monkeypatch)
     monkeypatch.setenv("TRAINLAB_RUNS", str(theirs))
     job = fakes.job(ours, "r")
     monkeypatch.setattr("trainlab.sweeps.ray_engine._worker_forkserver", lambda: ForkServer(fakes.PRELOAD))
-    frozen = yaml.safe_dump(to_plain(job.settings))
+    frozen = yaml.safe_dump(plain_copy(job.settings))
     code, record = run_on_ray_worker(str(ours / "r" / "config.yaml"), frozen, fakes.work, (), None)
     assert code == 0 and not ours.exists()
     (ours / "r").mkdir(parents=True)
@@ -132,7 +132,7 @@ def test_a_run_that_takes_too_long_is_ended_where_the_sweep_cannot_see_it(tmp_pa
     theirs.mkdir()
     monkeypatch.setenv("TRAINLAB_RUNS", str(theirs))
     monkeypatch.setattr("trainlab.sweeps.ray_engine._worker_forkserver", lambda: ForkServer(fakes.PRELOAD))
-    frozen = yaml.safe_dump(to_plain(fakes.job(ours, "r", seconds=60).settings))
+    frozen = yaml.safe_dump(plain_copy(fakes.job(ours, "r", seconds=60).settings))
     since = time.monotonic()
     code, record = run_on_ray_worker(
         str(ours / "r" / "config.yaml"), frozen, fakes.work, (), timeout_seconds=1.0

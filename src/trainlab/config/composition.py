@@ -26,7 +26,7 @@ NOT_RUN_SETTINGS = ("hydra", "sweep", "debug", "experiment")
 def freeze(config: DictConfig, choices: Mapping[str, str], trusted: Collection[str] = ()) -> Settings:
     """A composed config as settings: resolved, checked, with canonical option names in `axes`.
 
-    `trusted`: the sections that are the user's own; by itself, none is.
+    `trusted`: the sections to mark as trusted.
 
     Raises:
         RequestError: a value of the wrong type or out of range, or an interpolation that leads nowhere.

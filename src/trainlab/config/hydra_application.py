@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import hydra
+from hydra.conf import HydraConf
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
@@ -50,7 +51,7 @@ def run_application(arguments: Sequence[str], run_one: RunOne) -> None:
     if flags and {"--cfg", "-c", "--info", "-i"} & set(words):
         raise RequestError("--cfg and --info are about one run: expected no -m beside them")
     sys.argv = ["train.py", *flags, *(word for word in words if word not in flags)]
-    composed: list[tuple[DictConfig, Any]] = []
+    composed: list[tuple[DictConfig, HydraConf]] = []
 
     def take(configuration: DictConfig) -> None:
         """Hydra calls it with the composed configuration of one run."""
@@ -84,7 +85,7 @@ def _call_hydra(take: Callable[[DictConfig], None], words: Sequence[str]) -> Non
         raise RequestError(f"{one_line(error)}{shown}") from None  # activation=3
 
 
-def _hand_over(configuration: DictConfig, hydra_config: Any, run_one: RunOne) -> None:
+def _hand_over(configuration: DictConfig, hydra_config: HydraConf, run_one: RunOne) -> None:
     sweep = sweep_settings(configuration)
     run_one(freeze(configuration, hydra_config.runtime.choices, SECTIONS), sweep)
 

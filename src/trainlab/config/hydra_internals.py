@@ -7,7 +7,6 @@ when Hydra does. Nothing else of trainlab imports `hydra._internal` or reads a p
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from hydra import version
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
@@ -40,7 +39,7 @@ OTHER_AXES = "other_axes"
 
 def register_axes(defaults: Mapping[str, str]) -> None:
     """Axes and their default options, which Hydra then knows beside those of the files."""
-    node: dict[str, Any] = {"defaults": [{axis: option} for axis, option in defaults.items()]}
+    node: dict[str, object] = {"defaults": [{axis: option} for axis, option in defaults.items()]}
     ConfigStore.instance().store(name=OTHER_AXES, node=node)
 
 
@@ -61,7 +60,8 @@ def compose(loader: ConfigLoader, config_name: str, lines: Sequence[str]) -> Dic
 
 def option_choices(config: DictConfig) -> dict[str, str]:
     """The option of each group in a composed configuration."""
-    choices: Any = OmegaConf.to_container(config.hydra.runtime.choices)
+    choices = OmegaConf.to_container(config.hydra.runtime.choices)
+    assert isinstance(choices, dict)
     return {str(group): str(option) for group, option in choices.items()}
 
 
@@ -85,7 +85,9 @@ def defaults_list(
     return ours, dict(found.overrides.known_choices)
 
 
-def load_entry(loader: ConfigLoader, repository: IConfigRepository, entry: ResultDefault) -> dict[str, Any]:
+def load_entry(
+    loader: ConfigLoader, repository: IConfigRepository, entry: ResultDefault
+) -> dict[str, object]:
     """What a file of the defaults list says, in its package, interpolations as they stand."""
     assert isinstance(loader, ConfigLoaderImpl)
     content = OmegaConf.to_container(loader._load_single_config(entry, repository).config, resolve=False)
@@ -110,8 +112,9 @@ def range_sweep(override: Override) -> RangeSweep | None:
     return override._value if isinstance(override._value, RangeSweep) else None
 
 
-def sweeper_params(config: DictConfig) -> Mapping[str, Any]:
+def sweeper_params(config: DictConfig) -> Mapping[str, object]:
     """The grid that a preset brings."""
-    params: Any = OmegaConf.select(config, "hydra.sweeper.params")
-    found: Any = OmegaConf.to_container(params) if params is not None else {}
-    return found
+    params = OmegaConf.select(config, "hydra.sweeper.params")
+    grid = OmegaConf.to_container(params) if params is not None else {}
+    assert isinstance(grid, dict)
+    return {str(key): values for key, values in grid.items()}

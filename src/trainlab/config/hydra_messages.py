@@ -1,7 +1,7 @@
 """What Hydra and OmegaConf say over several lines, in one line and with the closest valid name."""
 
 import re
-from typing import Any
+from collections.abc import Mapping
 
 import yaml
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
@@ -83,12 +83,12 @@ def setting_names() -> list[str]:
     config.pop("hydra")
     names = list(AXIS_DESCRIPTIONS)
 
-    def walk(node: Any, prefix: str) -> None:
+    def walk(node: Mapping[str, object], prefix: str) -> None:
         for key, value in node.items():
             name = f"{prefix}{key}"
             names.append(name)
             if isinstance(value, dict):
                 walk(value, f"{name}.")
 
-    walk(config, "")
+    walk({str(key): value for key, value in config.items()}, "")
     return [n for n in dict.fromkeys(names) if not n.rpartition(".")[2].startswith("_")]

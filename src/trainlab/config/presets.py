@@ -1,12 +1,15 @@
 """What a preset brings besides settings: a launcher and a grid, which Hydra takes from one place only."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
 from trainlab.config.options import catalogue
 from trainlab.errors import RequestError
+
+if TYPE_CHECKING:
+    from hydra.conf import HydraConf
 
 LAUNCHER = "hydra/launcher"
 
@@ -37,7 +40,7 @@ def refuse_swept_presets(names: Sequence[str]) -> None:
             )
 
 
-def refuse_sweep_settings(hydra: Any, timeout: object) -> None:
+def refuse_sweep_settings(hydra: "HydraConf", timeout: object) -> None:
     """Refuses, for a single run, what says how a sweep goes and would be ignored.
 
     `hydra` is Hydra's own configuration of the run, `timeout` is sweep.run_timeout.

@@ -10,7 +10,6 @@ import sysconfig
 from collections.abc import Iterator, Mapping, Sequence
 from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
-from typing import Any
 
 from trainlab.runs.identity import HASHED_AXES
 
@@ -29,7 +28,7 @@ class UserCodeDigests:
     def __init__(self) -> None:
         self._digests: dict[str, tuple[str, str] | None] = {}
 
-    def digests(self, settings: Mapping[str, Any]) -> dict[str, str]:
+    def digests(self, settings: Mapping[str, object]) -> dict[str, str]:
         """The digest of each module of the user's that these plain settings name, by the module's name.
 
         A module counts with all modules of the user's that it imports, anywhere in it.
@@ -43,7 +42,7 @@ class UserCodeDigests:
         return self._digests[target]
 
 
-def _targets(node: Any) -> Iterator[str]:
+def _targets(node: object) -> Iterator[str]:
     """The dotted names of everything that a node builds."""
     if isinstance(node, Mapping):
         target = str(node.get("_target_"))

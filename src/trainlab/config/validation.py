@@ -1,9 +1,10 @@
 """Values that a request asks for, validated: all faults in one line, each with got and expected."""
 
 from collections.abc import Collection, Mapping
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
 
 from trainlab.config.synonyms import setting_for_synonym
 from trainlab.errors import RequestError, UnknownSettingError, closest_name
@@ -18,7 +19,7 @@ _SWITCHES = {"on": True, "off": False}
 Model = TypeVar("Model", bound=BaseModel)
 
 
-def validate_settings(values: Mapping[str, Any], trusted: Collection[str] = ()) -> Settings:
+def validate_settings(values: Mapping[str, object], trusted: Collection[str] = ()) -> Settings:
     """Settings of plain values, each in its one canonical form; `trusted` as `Settings.composed` has it.
 
     Raises:
@@ -37,7 +38,7 @@ def validate_settings(values: Mapping[str, Any], trusted: Collection[str] = ()) 
         raise _all_faults(error, Settings) from None
 
 
-def validate_model(model: type[Model], values: Mapping[str, Any]) -> Model:
+def validate_model(model: type[Model], values: Mapping[str, object]) -> Model:
     """`values` validated by `model`; RequestError with all faults in one line."""
     try:
         return model.model_validate(values)
@@ -45,7 +46,7 @@ def validate_model(model: type[Model], values: Mapping[str, Any]) -> Model:
         raise _all_faults(error, model) from None
 
 
-def validate_sweep_settings(values: Mapping[str, Any]) -> SweepSettings:
+def validate_sweep_settings(values: Mapping[str, object]) -> SweepSettings:
     """What is said of a sweep, validated. Raises RequestError, in names as typed."""
     try:
         return validate_model(SweepSettings, values)
@@ -54,14 +55,14 @@ def validate_sweep_settings(values: Mapping[str, Any]) -> SweepSettings:
 
 
 def _all_faults(error: ValidationError, model: type[BaseModel]) -> RequestError:
-    faults = [_describe_fault(dict(fault), model) for fault in error.errors()]
+    faults = [_describe_fault(fault, model) for fault in error.errors()]
     is_unknown = any(fault["type"] == "extra_forbidden" for fault in error.errors())
     kind = UnknownSettingError if is_unknown else RequestError
     # a union reports each of its members; people need each value once
     return kind("; ".join(dict.fromkeys(faults)))
 
 
-def _describe_fault(fault: Mapping[str, Any], model: type[BaseModel]) -> str:
+def _describe_fault(fault: ErrorDetails, model: type[BaseModel]) -> str:
     if fault["type"] != "extra_forbidden":
         return describe_fault(fault)
     path = [str(part) for part in fault["loc"]]

@@ -6,10 +6,10 @@ from typing import NamedTuple
 
 import yaml
 
-from trainlab.instantiate import to_plain
 from trainlab.runs.identity import flat_hashed_settings, flatten
 from trainlab.runs.result import CorruptRunError
 from trainlab.runs.safe_files import parse_bounded_yaml, read_bounded
+from trainlab.section import Section
 from trainlab.settings import Settings
 
 SETTINGS_FILE = "config.yaml"
@@ -17,18 +17,29 @@ SETTINGS_FILE = "config.yaml"
 _Dumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 
 
+def plain_copy(value: object) -> object:
+    """A copy in which every section, mapping and sequence is a plain dictionary or list."""
+    if isinstance(value, Section):
+        return value.to_plain()
+    if isinstance(value, Mapping):
+        return {key: plain_copy(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain_copy(item) for item in value]
+    return value
+
+
 def settings_yaml(settings: Settings | Mapping) -> str:
     """Settings as YAML, keys in their own order. Raises yaml.YAMLError for what is not plain."""
-    return yaml.dump(to_plain(settings), Dumper=_Dumper, sort_keys=False, allow_unicode=True)
+    return yaml.dump(plain_copy(settings), Dumper=_Dumper, sort_keys=False, allow_unicode=True)
 
 
 def read_settings(folder: Path) -> dict:
-    """The frozen settings of the run in `folder`, which are nobody's own. Raises CorruptRunError."""
+    """The frozen settings of the run in `folder`, which are untrusted. Raises CorruptRunError."""
     return read_settings_file(folder / SETTINGS_FILE)
 
 
 def read_settings_file(path: Path) -> dict:
-    """The frozen settings in a file, which are nobody's own. Raises CorruptRunError naming its folder."""
+    """The frozen settings in a file, which are untrusted. Raises CorruptRunError naming its folder."""
     folder, name = path.parent, path.name
     try:
         settings = parse_bounded_yaml(read_bounded(path))

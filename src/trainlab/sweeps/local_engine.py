@@ -8,7 +8,7 @@ from pathlib import Path
 
 from trainlab.cores import available_cores
 from trainlab.errors import RequestError
-from trainlab.instantiate import trust
+from trainlab.instantiate.worker_trust import worker_environment
 from trainlab.settings import SweepSettings
 from trainlab.sweeps.dispatcher import Dispatcher
 from trainlab.sweeps.engine import ProcessExit, SweepObserver
@@ -57,7 +57,7 @@ class LocalBackend:
         slots = self._slots_for(job)
         assert slots is not None
         settings = job.settings
-        environment = slot_environment(slots) | trust.worker_environment(settings)
+        environment = slot_environment(slots) | worker_environment(settings)
         if settings.trainer.devices > 1:
             process, sentinel = self._server.start_process(run_on_devices, config, environment)
         else:

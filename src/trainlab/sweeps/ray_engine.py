@@ -19,8 +19,8 @@ from pydantic import Field
 
 from trainlab.cores import available_cores
 from trainlab.errors import RequestError, error_message
-from trainlab.instantiate import trust
-from trainlab.instantiate.trust import trusted_digests
+from trainlab.instantiate.default_paths import PATH_VARIABLES
+from trainlab.instantiate.worker_trust import restore_trust, trusted_digests, worker_environment
 from trainlab.runs.frozen_settings import SETTINGS_FILE
 from trainlab.runs.result import DONE_STATUSES, RESULT_FILE, ResultStamp
 from trainlab.runs.run_folder import EARLIER_FOLDER, RunFolder
@@ -183,13 +183,13 @@ def run_on_ray_worker(
     """
     path = Path(config)
     shared = path.is_file() and path.read_text(encoding="utf-8") == text
-    settings = trust.restore_trust(RunSettings.from_record(yaml.safe_load(text)), own)
+    settings = restore_trust(RunSettings.from_record(yaml.safe_load(text)), own)
     if not shared:
         settings = _with_places_here(settings)
         path = _materialize_config(settings)
     before = ResultStamp.of(path.parent)
     place = {k: v for k, v in os.environ.items() if k == "CUDA_VISIBLE_DEVICES"}
-    place |= trust.worker_environment(settings)
+    place |= worker_environment(settings)
     server = _worker_forkserver()
     if work is None:
         process, sentinel = server.start_process(run_on_devices, path, place)
@@ -218,7 +218,7 @@ def _with_places_here(settings: RunSettings) -> RunSettings:
     """The settings with this machine's own places where the sender's do not exist here."""
     here = {
         place: os.environ[variable]
-        for place, variable in trust.PATH_VARIABLES.items()
+        for place, variable in PATH_VARIABLES.items()
         if variable in os.environ and not Path(getattr(settings.paths, place)).exists()
     }
     return settings.replace(paths=settings.paths.replace(**here))

@@ -12,7 +12,7 @@ from pydantic import Field
 
 from trainlab.cores import available_cores
 from trainlab.errors import RequestError, error_message
-from trainlab.instantiate import trust
+from trainlab.instantiate.worker_trust import worker_environment
 from trainlab.settings import SweepSettings
 from trainlab.sweeps.dispatcher import Dispatcher
 from trainlab.sweeps.engine import ProcessExit, SweepObserver, require_package
@@ -118,7 +118,7 @@ class SubmititBackend:
         """Submits a run. Raises OSError where the cluster does not take it."""
         settings = job.settings
         work = None if settings.trainer.devices > 1 else self._work
-        environment = trust.worker_environment(settings)
+        environment = worker_environment(settings)
         with _ignore_sigint():
             try:
                 submitted = self._executor.submit(run_submitted, config, work, environment)

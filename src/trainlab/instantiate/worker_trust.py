@@ -1,0 +1,47 @@
+"""How trust in settings (`Section.is_trusted`) reaches a worker process.
+
+Between a sweep and its workers settings travel as a file in the runs folder, which anybody may have changed.
+Hashes of the trusted sections (`trusted_digests`) travel beside it, from process to process: a worker trusts
+the sections of the file whose hashes are among them.
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Collection
+
+from trainlab.section import Section
+from trainlab.settings import RunSettings, Settings
+
+DIGESTS_VARIABLE = "TRAINLAB_OWN"
+"""Environment of a worker: the `trusted_digests` of its settings, separated by commas."""
+
+_ADJUSTED_FOR_WORKERS = ("trainer",)
+"""Sections that an engine adjusts for its workers; they name no class, so they need no trust."""
+
+
+def trusted_digests(settings: Settings) -> frozenset[str]:
+    """The trusted sections, each as a hash of its name and its content."""
+    names = [name for name in settings.trusted_sections if name not in _ADJUSTED_FOR_WORKERS]
+    return frozenset(_digest(name, getattr(settings, name)) for name in names)
+
+
+def restore_trust(settings: RunSettings, known: Collection[str]) -> RunSettings:
+    """Settings from a file; sections whose digests are `known` (`trusted_digests`) are marked as trusted."""
+    return settings.with_trusted([n for n, s in settings.sections.items() if _digest(n, s) in known])
+
+
+def worker_environment(settings: Settings) -> dict[str, str]:
+    """Environment variables of a worker: the digests of the sections that it may trust."""
+    found = trusted_digests(settings)
+    return {DIGESTS_VARIABLE: ",".join(sorted(found))} if found else {}
+
+
+def digests_from_environment() -> frozenset[str]:
+    """The digests in the environment of this process."""
+    return frozenset(filter(None, os.environ.get(DIGESTS_VARIABLE, "").split(",")))
+
+
+def _digest(name: str, section: Section) -> str:
+    content = json.dumps([name, section.to_plain()], sort_keys=True, default=repr)
+    return hashlib.sha256(content.encode()).hexdigest()
