@@ -24,13 +24,14 @@ __version__ = "0.1.0"
 
 __all__ = ["anatomy", "explain", "load_runs", "preflight", "theory"]
 
-__getattr__, __dir__ = lazy_attributes(
-    __name__,
-    {
-        "trainlab.diagnosis.run_diagnosis": ["explain"],
-        "trainlab.forecast.preflight": ["preflight"],
-        "trainlab.models.anatomy": ["anatomy"],
-        "trainlab.runs.run_table": ["load_runs"],
-    },
-    subpackages=["theory"],
-)
+if not TYPE_CHECKING:  # else every missing name would be an object to a type checker
+    __getattr__, __dir__ = lazy_attributes(
+        __name__,
+        {
+            "trainlab.diagnosis.run_diagnosis": ["explain"],
+            "trainlab.forecast.preflight": ["preflight"],
+            "trainlab.models.anatomy": ["anatomy"],
+            "trainlab.runs.run_table": ["load_runs"],
+        },
+        subpackages=["theory"],
+    )

@@ -25,10 +25,11 @@ if TYPE_CHECKING:
 __all__ = ["AXIS_DESCRIPTIONS", "Composer", "catalogue", "compose", "identify"]
 
 # Hydra on first use: `--help` needs none of it
-__getattr__, __dir__ = lazy_attributes(
-    __name__,
-    {
-        "trainlab.config.composer": ["Composer", "compose"],
-        "trainlab.config.composition": ["identify"],
-    },
-)
+if not TYPE_CHECKING:  # else every missing name would be an object to a type checker
+    __getattr__, __dir__ = lazy_attributes(
+        __name__,
+        {
+            "trainlab.config.composer": ["Composer", "compose"],
+            "trainlab.config.composition": ["identify"],
+        },
+    )

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["Forecast", "preflight"]
 
 # the names that were documented before `trainlab.preflight`; the forecast needs torch, this package does not
-__getattr__, __dir__ = lazy_attributes(
-    __name__, {"trainlab.forecast.answer": ["Forecast"], "trainlab.forecast.preflight": ["preflight"]}
-)
+if not TYPE_CHECKING:  # else every missing name would be an object to a type checker
+    __getattr__, __dir__ = lazy_attributes(
+        __name__, {"trainlab.forecast.answer": ["Forecast"], "trainlab.forecast.preflight": ["preflight"]}
+    )

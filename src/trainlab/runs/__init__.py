@@ -44,19 +44,20 @@ __all__ = [
     "run_statuses",
 ]
 
-__getattr__, __dir__ = lazy_attributes(
-    __name__,
-    {
-        "trainlab.runs.result": ["CorruptRunError", "Result", "Verdict"],
-        "trainlab.runs.run_folder": ["RunFolder", "RunLockedError"],
-        "trainlab.runs.run_table": [
-            "LoadedRuns",
-            "load_runs",
-            "read_confusion",
-            "read_metrics",
-            "read_runs",
-            "read_signals",
-            "run_statuses",
-        ],
-    },
-)
+if not TYPE_CHECKING:  # else every missing name would be an object to a type checker
+    __getattr__, __dir__ = lazy_attributes(
+        __name__,
+        {
+            "trainlab.runs.result": ["CorruptRunError", "Result", "Verdict"],
+            "trainlab.runs.run_folder": ["RunFolder", "RunLockedError"],
+            "trainlab.runs.run_table": [
+                "LoadedRuns",
+                "load_runs",
+                "read_confusion",
+                "read_metrics",
+                "read_runs",
+                "read_signals",
+                "run_statuses",
+            ],
+        },
+    )
