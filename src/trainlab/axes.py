@@ -31,7 +31,7 @@ class Axis:
     control: the place of its control on the app's page "Will it learn?"; None where it has none.
     called_with: the arguments of what is built, in words; empty where nothing is called.
     is_partial: it is called when the network is built, not where the settings are read: `_partial_: true`.
-    classes_in, base, objects: what a stranger's settings may name: classes defined in these packages or
+    classes_in, base, objects: what untrusted settings may name: classes defined in these packages or
         modules that are subclasses of `base` (`module.Class`; any where None), and single objects.
     """
 

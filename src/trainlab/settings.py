@@ -67,7 +67,7 @@ class NormLayerSettings(Section):
 
 
 class DataSettings(Section):
-    """A data set and how it is cut; sizes in images. A source's own keys may stand beside these."""
+    """A data set and its split; sizes in images. A source's own keys may stand beside these."""
 
     model_config = ConfigDict(extra="allow")
     name: Text
@@ -142,7 +142,7 @@ class _DeclaredSettings(Section):
     axes: dict[str, bool | int | float | str | None]
 
     def component(self, axis: str) -> Component | None:
-        """What an axis names to be built, wherever it stands in its section; None where it names nothing."""
+        """The component of an axis; None where its section has none."""
         section = getattr(self, axis)
         if isinstance(section, NormLayerSettings):
             return section.layer
@@ -237,7 +237,7 @@ SECTIONS = frozenset(
 
 
 class PruningRequest(Section):
-    """What a sweep asks of its runs: by which look they are judged, and the share trained all the same."""
+    """How a sweep prunes its runs: by which check, and the share of pruned runs trained all the same."""
 
     by: Literal["preflight", "early", "none"]
     audit: Annotated[float, Field(ge=0, le=1)]
@@ -318,7 +318,7 @@ def _known(model: type[BaseModel], values: Mapping[str, object]) -> dict[str, ob
 
 
 class SweepSettings(Section):
-    """How a sweep goes about it; no part of any run. The defaults are those of `conf/train.yaml`."""
+    """The settings of a sweep; not part of any run. The defaults are those of `conf/train.yaml`."""
 
     plan_only: bool = False
     retry_failed: bool = False
@@ -329,7 +329,7 @@ class SweepSettings(Section):
 
     @field_validator("audit")
     @classmethod
-    def _of_what_is_pruned(cls, share: float, others: ValidationInfo) -> float:
+    def _check_audit_needs_pruning(cls, share: float, others: ValidationInfo) -> float:
         if share and others.data.get("prune") == "none":
             raise ValueError("sweep.prune=preflight or early beside it: nothing is pruned")
         return share

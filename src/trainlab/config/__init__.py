@@ -1,6 +1,6 @@
 """Overrides become typed settings.
 
-- `composer`: `Composer`, which alone calls Hydra's composition; `compose`: one run of the user's own
+- `composer`: `Composer`: overrides become settings; `compose`: the settings of one run, trusted
 - `grid`: the grid of a command line, as a product of values
 - `composition`: what Hydra has composed becomes checked settings; `identify`: with their `run_id`
 - `plain_merge`: merge, overrides and interpolations on plain dictionaries, where Hydra is not needed

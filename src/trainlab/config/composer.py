@@ -195,7 +195,7 @@ class Composer:
         start = _common_prefix_length(reference.entries, entries)
         rest = _common_prefix_length(reference.entries[start:][::-1], entries[start:][::-1])
         stop = len(reference.entries) - rest
-        # An option that adds to nothing would share its place with its neighbours: not certain whose it is
+        # An insertion (start == stop) may touch a neighbouring slice: the order of the two is uncertain
         return _Slice(start, stop, entries[start : len(entries) - rest]) if stop > start else None
 
     def _refers_to_choices(self, entries: Sequence[ResultDefault]) -> bool:
@@ -275,7 +275,7 @@ class Composer:
 
 
 def users_composer() -> Composer:
-    """The composer of this process's user, whose words and whose `./conf` are trusted; made once."""
+    """The composer of this process's user, whose overrides and `./conf` are trusted; made once."""
     return _users_composer(tuple(conf_folders()))
 
 
@@ -285,7 +285,7 @@ def _users_composer(folders: tuple[Path, ...]) -> Composer:
 
 
 def compose(overrides: Sequence[str] = ()) -> Settings:
-    """The settings of one run of the user's own. Raises RequestError, as `Composer.one` does."""
+    """The settings of one run, trusted. Raises RequestError, as `Composer.one` does."""
     return users_composer().one(overrides)
 
 

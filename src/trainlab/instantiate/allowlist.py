@@ -1,4 +1,4 @@
-"""What a stranger's settings may name: judged by the object itself, never by the path that leads to it.
+"""What untrusted settings may name: judged by the object itself, never by the path that leads to it.
 
 Of what they name, only classes and functions of trainlab and torch that belong to that part of the settings
 (`parts`) are built, judged by the module and the name under which they were defined; no module is imported
@@ -25,7 +25,7 @@ _allowed_in_block: ContextVar[tuple[str, ...]] = ContextVar("allowed", default=(
 
 @contextmanager
 def allowing(names: Iterable[str]) -> Iterator[None]:
-    """Adds to what a stranger's settings may build, as TRAINLAB_ALLOW does, inside a block."""
+    """Adds to what untrusted settings may build, as TRAINLAB_ALLOW does, inside a block."""
     before = _allowed_in_block.set((*_allowed_in_block.get(), *names))
     try:
         yield
@@ -34,7 +34,7 @@ def allowing(names: Iterable[str]) -> Iterator[None]:
 
 
 def resolve_permitted(target: object, part: Part) -> Callable[..., object]:
-    """The object that a stranger's settings name in this part. Raises RequestError."""
+    """The object that untrusted settings name in this part. Raises RequestError."""
     if not isinstance(target, str):
         raise RequestError(f"{part.name}.{TARGET}: got a {type(target).__name__}, expected a name")
     target = current_name(target)

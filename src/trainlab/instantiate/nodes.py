@@ -12,7 +12,7 @@ from trainlab.instantiate.renamed import with_current_names
 from trainlab.section import Component, Section
 
 MAX_LEVELS, MAX_VALUES = 20, 10_000
-"""Levels and values of a stranger's option at most; ours have four levels and a dozen values."""
+"""The most levels and values of an untrusted option; ours have four levels and a dozen values."""
 
 _SWITCHES = {"_partial_": False, "_recursive_": True}
 _RESERVED_KEYS = (TARGET, "_args_", "_convert_", *_SWITCHES)
@@ -23,10 +23,10 @@ def instantiate(
 ) -> Any:
     """What a component names, built of its keys and of what is given here; None where it names nothing.
 
-    A plain mapping is a stranger's.
+    A plain mapping is untrusted.
 
     Raises:
-        RequestError: it is a stranger's and names what such settings may not build; or the class is not
+        RequestError: it is untrusted and names what such settings may not build; or the class is not
             there, or does not take these arguments.
     """
     if node is None:
@@ -52,9 +52,9 @@ def instantiate(
 
 
 def check_node(node: object, part: Part) -> Any:
-    """Refuses a stranger's node that names what may not be built, at any depth; nothing is called.
+    """Refuses an untrusted node that names what may not be built, at any depth; nothing is called.
 
-    Returns what `instantiate` would call, None for the user's own nodes.
+    Returns what `instantiate` would call, None for trusted nodes.
 
     Raises:
         RequestError: it names what may not be built (says how to allow it), or holds what is not plain.
@@ -136,7 +136,7 @@ def _construct(value: object) -> object:
 
 
 class _NodeChecker:
-    """Checks a stranger's node: plain values stay, nodes become calls, anything else is refused."""
+    """Checks an untrusted node: plain values stay, nodes become calls, anything else is refused."""
 
     def __init__(self, part: Part):
         self._part = part

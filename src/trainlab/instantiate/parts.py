@@ -1,5 +1,5 @@
-"""The parts of the settings that name a class or function: what each is called with, and what a stranger's
-settings may name in it."""
+"""The parts of the settings that name a class or function: what each is called with, and what
+untrusted settings may name in it."""
 
 from dataclasses import dataclass
 
@@ -10,7 +10,7 @@ TARGET = "_target_"
 
 @dataclass(frozen=True)
 class Part:
-    """A part of the settings, and which objects it may name where the settings are a stranger's.
+    """A part of the settings, and which objects it may name where the settings are untrusted.
 
     classes_in: packages or modules; a class defined in one of them will do if it is a subclass of `base`
         (`module.Class`; any class where that is None).
@@ -33,7 +33,7 @@ PARTS = {
     for axis in AXES
     if axis.is_component
 }
-"""What a stranger's settings may name, by axis."""
+"""What untrusted settings may name, by axis."""
 ACTIVATION, INIT, NORMALIZATION = PARTS["activation"], PARTS["init"], PARTS["normalization"]
 NORM_LAYER, POOL, MODEL, SOURCE = PARTS["norm_layer"], PARTS["pool"], PARTS["model"], PARTS["data"]
 AUGMENT, OPTIMIZER, SCHEDULER = PARTS["augment"], PARTS["optimizer"], PARTS["scheduler"]

@@ -105,7 +105,7 @@ class RunFolder:
         self._written = settings.to_plain() if isinstance(settings, RunSettings) else settings
 
     def settings(self) -> RunSettings:
-        """The frozen settings, which are nobody's own. Raises CorruptRunError where they are not whole."""
+        """The frozen settings, untrusted. Raises CorruptRunError where they are incomplete."""
         try:
             return RunSettings.from_record(read_settings(self.path), SETTINGS_FILE)
         except RequestError as error:
