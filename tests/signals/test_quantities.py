@@ -8,6 +8,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from jaxtyping import TypeCheckError
 from torch import nn
 
 from trainlab.signals import quantities as q
@@ -57,7 +58,7 @@ def test_saturated_fraction_counts(shape, seed):
     z = 3 * tensor(shape, seed)
     values = z.flatten().tolist()
     count = sum(1 for v in values if v <= -2 or v >= 1.5)
-    assert float(q.saturated_fraction(z, (-2, 1.5))) == pytest.approx(count / len(values))
+    assert float(q.saturated_fraction(z, (-2.0, 1.5))) == pytest.approx(count / len(values))
     assert float(q.saturated_fraction(z, (-math.inf, math.inf))) == 0
 
 
@@ -185,8 +186,15 @@ def test_majority_share_counts_predictions(classes):
 def test_what_is_not_finite_shows_and_never_raises(bad):
     x = tensor((4, 3, 5))
     x[1, 2, 3] = bad
-    results = [q.mean(x), q.std(x), q.norm(x), q.root_mean_square(x), q.saturated_fraction(x, (-1, 1))]
+    results = [q.mean(x), q.std(x), q.norm(x), q.root_mean_square(x), q.saturated_fraction(x, (-1.0, 1.0))]
     results += [q.dead_fraction(x), q.correlation(x), *q.quantiles(x, [0.05, 0.5]), q.majority_share(x[:, 2])]
     results += [q.update_ratio(x, tensor((4, 3, 5))), q.unit_spread(x)]
     results += [q.noise_scale(x[:, 2], tensor((4, 2)), True)]
     assert not any(math.isfinite(r) for r in results)
+
+
+def test_shapes_in_annotations_are_checked_while_the_tests_run():
+    with pytest.raises(TypeCheckError, match="a_NPF"):
+        q.dead_fraction(torch.zeros(3, 4))
+    with pytest.raises(TypeCheckError, match="delta_NK"):
+        q.noise_scale(torch.zeros(3, 4), torch.zeros(2, 4), has_bias=True)

@@ -11,9 +11,16 @@ import copy
 from collections.abc import Sequence
 
 import torch
+from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
 from trainlab.errors import RequestError
+
+Pixels = Shaped[Tensor, "N C H W"]
+"""uint8 or float, 0..255."""
+
+Images = Float[Tensor, "N C H W"]
+"""float32, in the scale of the option."""
 
 MAX_PIXEL = 255.0
 """The largest pixel value: what x is divided by to reach the unit scale."""
@@ -39,7 +46,9 @@ class InputNormalization(nn.Module):
         self.register_buffer("std_C", torch.tensor(tuple(std_C), dtype=torch.float32))
 
 
-def _expand_like(value_C: Tensor, like_NCHW: Tensor) -> Tensor:
+def _expand_like(
+    value_C: Float[Tensor, " C"], like_NCHW: Float[Tensor, "N C H W"]
+) -> Float[Tensor, "1 C H W"]:
     """The value of each channel at each pixel of one image, in the memory layout of `like_NCHW`.
 
     Spread over channels-last images channel by channel instead, an operation runs over three numbers at a
@@ -61,7 +70,7 @@ class Standardize(InputNormalization):
                 f"normalization=standardize needs a std above 0 in every channel, got {tuple(std_C)}"
             )
 
-    def forward(self, x_NCHW: Tensor) -> Tensor:
+    def forward(self, x_NCHW: Pixels) -> Images:
         """Pixels 0..255 to standardized float32."""
         x_NCHW = x_NCHW.float()
         offset_1CHW = _expand_like(-self.mean_C / self.std_C, x_NCHW)
@@ -72,7 +81,7 @@ class Standardize(InputNormalization):
 class Center(InputNormalization):
     """u − mean_C: zero mean per channel over the training split, the unit scale kept."""
 
-    def forward(self, x_NCHW: Tensor) -> Tensor:
+    def forward(self, x_NCHW: Pixels) -> Images:
         """Pixels 0..255 to centred float32."""
         x_NCHW = x_NCHW.float()
         return torch.add(_expand_like(-self.mean_C, x_NCHW), x_NCHW, alpha=1 / MAX_PIXEL)
@@ -81,7 +90,7 @@ class Center(InputNormalization):
 class Unit(InputNormalization):
     """u: 0..1."""
 
-    def forward(self, x_NCHW: Tensor) -> Tensor:
+    def forward(self, x_NCHW: Pixels) -> Images:
         """Pixels 0..255 to 0..1."""
         return x_NCHW.float() / MAX_PIXEL
 
@@ -89,7 +98,7 @@ class Unit(InputNormalization):
 class Symmetric(InputNormalization):
     """2u − 1: −1..1."""
 
-    def forward(self, x_NCHW: Tensor) -> Tensor:
+    def forward(self, x_NCHW: Pixels) -> Images:
         """Pixels 0..255 to −1..1."""
         return x_NCHW.float() * (2 / MAX_PIXEL) - 1
 
@@ -97,7 +106,7 @@ class Symmetric(InputNormalization):
 class Raw(InputNormalization):
     """x: 0..255, as it comes."""
 
-    def forward(self, x_NCHW: Tensor) -> Tensor:
+    def forward(self, x_NCHW: Pixels) -> Images:
         """Pixels 0..255 to the same in float32."""
         return x_NCHW.float()
 
@@ -110,7 +119,7 @@ class PerImage(InputNormalization):
     is off by more than 1e-5 of a grey level.
     """
 
-    def forward(self, x_NCHW: Tensor) -> Tensor:
+    def forward(self, x_NCHW: Pixels) -> Images:
         """Pixels 0..255 to float32 of zero mean and unit variance in every image."""
         # Apple's MPS has no float64
         x_NCHW = x_NCHW.to(torch.float32 if x_NCHW.device.type == "mps" else torch.float64)
@@ -128,7 +137,7 @@ class NormalizedNetwork(nn.Module):
         self.normalization = normalization
         self.network = network
 
-    def forward(self, x_NCHW: Tensor) -> Tensor:
+    def forward(self, x_NCHW: Pixels) -> Float[Tensor, "N K"]:
         """Logits_NK; the network's own precision decides (normalization computes in float32)."""
         dtype = next(self.network.parameters()).dtype
         return self.network(self.normalization(x_NCHW).to(dtype))

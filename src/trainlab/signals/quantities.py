@@ -1,6 +1,9 @@
 """The measured quantities, as small pure functions on tensors; each returns a scalar tensor, or some.
 
 Legend: N images, P positions, F units, K classes; z pre-activations, a activations, δ = ∂loss/∂logits.
+Annotations give the same as types (jaxtyping): `Float[Tensor, "N P F"]`; `"..."` is any shape, `""` a scalar.
+The tests check them at every call.
+
 Values that are not finite give a result that is not finite, never an error.
 """
 
@@ -9,9 +12,13 @@ import math
 from collections.abc import Iterable
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from trainlab.signals.tensor_sampling import wide_dtype
+
+Values = Float[Tensor, "..."]
+Scalar = Float[Tensor, ""]
 
 QUANTILES_FROM = 1024
 """Values that quantiles are taken from: off by about 1% of probability. Sorting is what costs most."""
@@ -29,17 +36,17 @@ FlatTails = tuple[float, float]
 """(low, high): the activation is flat for z ≤ low and for z ≥ high; infinite where it has no such tail."""
 
 
-def mean(x: Tensor) -> Tensor:
+def mean(x: Values) -> Scalar:
     """Mean over all values, in their unit."""
     return x.mean()
 
 
-def std(x: Tensor) -> Tensor:
+def std(x: Values) -> Scalar:
     """√(mean (x − mean x)²) over all values, in their unit (what Glorot & Bengio 2010, section 3, follow)."""
     return x.std(correction=0)
 
 
-def quantiles(x: Tensor, levels: Iterable[float]) -> tuple[Tensor, ...]:
+def quantiles(x: Values, levels: Iterable[float]) -> tuple[Scalar, ...]:
     """The value at rank level · (n − 1), rounded, of the n sorted values, for each level 0..1.
 
     Of more than 1,024 values every k-th is taken; k is odd, so that it walks through all units.
@@ -51,7 +58,7 @@ def quantiles(x: Tensor, levels: Iterable[float]) -> tuple[Tensor, ...]:
     return _if_finite(ordered, at_levels).unbind()
 
 
-def saturated_fraction(z: Tensor, tails: tuple[float, float]) -> Tensor:
+def saturated_fraction(z: Values, tails: FlatTails) -> Scalar:
     """Fraction 0..1 of pre-activations on the flat tails: z ≤ tails[0] or z ≥ tails[1].
 
     The tails are `flat_tails` of the activation. Saturation as in Glorot & Bengio 2010,
@@ -61,7 +68,7 @@ def saturated_fraction(z: Tensor, tails: tuple[float, float]) -> Tensor:
     return _if_finite(z, ((z <= low) | (z >= high)).mean(dtype=wide_dtype(z.device)))
 
 
-def dead_fraction(a_NPF: Tensor) -> Tensor:
+def dead_fraction(a_NPF: Float[Tensor, "N P F"]) -> Scalar:
     """Fraction 0..1 of units whose activation is the same for all images and positions given.
 
     A rectifier that is off everywhere (Maas et al. 2013; Lu et al. 2019, "dying ReLU"), or a unit stuck at an
@@ -74,7 +81,7 @@ def dead_fraction(a_NPF: Tensor) -> Tensor:
     return _if_finite(largest_F, dead_F.mean(dtype=wide_dtype(a_NPF.device)))
 
 
-def correlation(z_NPF: Tensor) -> Tensor:
+def correlation(z_NPF: Float[Tensor, "N P F"]) -> Scalar:
     """Mean over pairs of different images a ≠ b of c_ab = z_a · z_b / (|z_a| |z_b|), −1..1; not centred.
 
     The correlation of mean-field theory, c = q_ab / √(q_aa q_bb) with q_ab = (1/n) Σ_i z_i(a) z_i(b) (Poole
@@ -90,17 +97,17 @@ def correlation(z_NPF: Tensor) -> Tensor:
     return together / pairs if pairs else together * torch.nan
 
 
-def norm(x: Tensor) -> Tensor:
+def norm(x: Values) -> Scalar:
     """√(Σ x²), accumulated in float64."""
     return torch.linalg.vector_norm(x, dtype=wide_dtype(x.device))
 
 
-def root_mean_square(x: Tensor) -> Tensor:
+def root_mean_square(x: Values) -> Scalar:
     """√(mean x²): the norm for one value; of N·∂loss/∂z the √q̃ of Schoenholz et al. 2017."""
     return norm(x) / x.numel() ** 0.5
 
 
-def unit_spread(w_GUK: Tensor) -> Tensor:
+def unit_spread(w_GUK: Float[Tensor, "G U K"]) -> Scalar:
     """‖w − mean of w over units‖ / ‖w‖, 0..1, of G matrices of U units (rows) with K weights each.
 
     0 where all units of a matrix are copies of one another (and where w is zero): they compute the same, get
@@ -112,7 +119,7 @@ def unit_spread(w_GUK: Tensor) -> Tensor:
     return torch.where(size == 0, size, spread / size)
 
 
-def update_ratio(before: Tensor, after: Tensor) -> Tensor:
+def update_ratio(before: Float[Tensor, "*shape"], after: Float[Tensor, "*shape"]) -> Scalar:
     """‖w_after − w_before‖ / ‖w_before‖, no unit: about 1e-3 is a common rule of thumb (Karpathy, CS231n).
 
     0 where nothing moved, infinite where weights of zero moved.
@@ -121,7 +128,7 @@ def update_ratio(before: Tensor, after: Tensor) -> Tensor:
     return torch.where(moved == 0, moved, moved / norm(before))
 
 
-def noise_scale(a_NF: Tensor, delta_NK: Tensor, has_bias: bool) -> Tensor:
+def noise_scale(a_NF: Float[Tensor, "N F"], delta_NK: Float[Tensor, "N K"], has_bias: bool) -> Scalar:
     """Simple noise scale tr Σ / |G|² of a dense layer's gradient, in images.
 
     McCandlish et al. 2018, arXiv:1812.06162, eq. 2.9: the batch size at which noise and signal are equal.
@@ -141,14 +148,14 @@ def noise_scale(a_NF: Tensor, delta_NK: Tensor, has_bias: bool) -> Tensor:
     return trace / (mean_square - trace / B).clamp(min=0)
 
 
-def majority_share(logits_NK: Tensor) -> Tensor:
+def majority_share(logits_NK: Float[Tensor, "N K"]) -> Scalar:
     """Share 0..1 of the images that are predicted as the most predicted class: 1 is "always one class"."""
     classes_K = torch.arange(logits_NK.shape[1], device=logits_NK.device)
     shares_K = (logits_NK.argmax(1)[:, None] == classes_K).mean(0, dtype=wide_dtype(logits_NK.device))
     return _if_finite(logits_NK, shares_K.max())
 
 
-def _if_finite(x: Tensor, value: Tensor) -> Tensor:
+def _if_finite(x: Values, value: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
     """`value`, or NaN where any of x is not finite (0 · ∞ is NaN): comparisons and ranks would hide it."""
     return value + 0 * x.sum(dtype=wide_dtype(x.device))
 
