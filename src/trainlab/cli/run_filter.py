@@ -10,7 +10,7 @@ import polars as pl
 from trainlab.analysis.run_lists import newest_first
 from trainlab.analysis.varying_settings import setting_columns
 from trainlab.config import synonyms
-from trainlab.config.options import AXIS_DESCRIPTIONS, canonical_option
+from trainlab.config.options import AXIS_DESCRIPTIONS, canonical_options
 from trainlab.errors import RequestError, unknown_name
 from trainlab.runs import cleanup, read_runs
 from trainlab.runs.groups import GENERATED_PREFIXES, groups, read_group, read_groups
@@ -171,7 +171,8 @@ def _parse_condition(word: str) -> RunCondition:
 def _normalize_value(name: str, value: str) -> str:
     """A value as the tables have it: `he` is kaiming, `1e-3` is 0.001, `yes` is true, `none` is no value."""
     if name in AXIS_DESCRIPTIONS:
-        return canonical_option(name, synonyms.option_for_synonym(name, value) or value)
+        chosen = synonyms.option_for_synonym(name, value) or value
+        return canonical_options({name: chosen})[name]
     if name == "learned":
         value = {"yes": "true", "no": "false"}.get(value.lower(), value.lower())
     try:

@@ -10,7 +10,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from trainlab.axes import AXES
 from trainlab.config.hydra_messages import composition_error
-from trainlab.config.options import canonical_option, catalogue
+from trainlab.config.options import canonical_options, catalogue
 from trainlab.config.user_code import UserCodeDigests
 from trainlab.config.validation import validate_settings
 from trainlab.data.dataset_sources import with_data_paths
@@ -64,11 +64,9 @@ def complete(
     """Resolved values, completed and checked: names of the options, budget, absolute paths."""
     for axis in NOT_IN_DEFAULTS:
         values.setdefault(axis, {"_target_": None})
-    named = {
-        axis.name: canonical_option(axis.name, choices.get(axis.name, axis.default))
-        for axis in AXES
-        if axis.is_named
-    }
+    named = canonical_options(
+        {axis.name: choices.get(axis.name, axis.default) for axis in AXES if axis.is_named}
+    )
     values["axes"] = {**named, "depth": values.get("depth")}
     trainer, data, paths = (values.get(name) for name in ("trainer", "data", "paths"))
     if isinstance(trainer, dict) and isinstance(data, dict):

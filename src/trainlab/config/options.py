@@ -1,5 +1,6 @@
 """The catalogue: every option of every axis is one YAML file; its first comment lines describe it."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -101,7 +102,11 @@ def _alias_target(text: str) -> str | None:
     return None
 
 
-def canonical_option(axis: str, name: str) -> str:
-    """The name under which an option is recorded: that of the option it is an alias of."""
-    option = catalogue(axis).get(name)
-    return option.alias_of if option and option.alias_of else name
+def canonical_options(choices: Mapping[str, str]) -> dict[str, str]:
+    """The names under which options are recorded, by axis: of an alias the option that it stands for."""
+    folders = tuple(conf_folders())  # looked for once: a plan asks for thousands of settings
+    canonical = {}
+    for axis, name in choices.items():
+        option = _catalogue(axis, folders).get(name)
+        canonical[axis] = option.alias_of if option and option.alias_of else name
+    return canonical
