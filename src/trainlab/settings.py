@@ -6,6 +6,7 @@ common to all of them is checked here. Everything else is listed, and a key that
 Each section is trusted or untrusted (`trainlab.section`).
 """
 
+import json
 import math
 from collections.abc import Collection, Mapping
 from types import NoneType
@@ -286,8 +287,17 @@ class RunSettings(Settings):
 
 def settings_from_json(text: str, trusted: Collection[str] = ()) -> Settings:
     """Settings that `to_json` gave, of a run or of none. Raises RequestError."""
-    kind = RunSettings if '"run_id":' in text else Settings
+    kind = RunSettings if _is_of_a_run(text) else Settings
     return kind.from_json(text, trusted)
+
+
+def _is_of_a_run(text: str) -> bool:
+    """By a key of the settings themselves: a component may have one of the same name."""
+    try:
+        values = json.loads(text)
+    except ValueError:
+        return False  # `from_json` says what is wrong
+    return isinstance(values, dict) and "run_id" in values
 
 
 def _completed(record: Mapping[str, object]) -> dict[str, object]:

@@ -4,7 +4,7 @@ import pytest
 
 from trainlab.config import AXIS_DESCRIPTIONS, catalogue, compose, identify
 from trainlab.errors import RequestError
-from trainlab.settings import Settings
+from trainlab.settings import Settings, settings_from_json
 
 PLAIN_VALUES = {
     "seed=7": ("seed", 7),
@@ -164,3 +164,18 @@ def test_a_users_own_conf_goes_first(tmp_path, monkeypatch):
     assert compose(["activation=mine"]).activation.target == "torch.nn.Softsign"
     assert compose(["activation=relu"]).activation.target == "torch.nn.ReLU6"
     assert catalogue("activation")["mine"].line == "my own"
+
+
+def test_settings_as_json_are_read_as_what_they_are(settings):
+    """Also where a component has a key that a run has too, as loggers of other people's do."""
+    alone = compose(["+logger.run_id=mine"])
+    for given in (alone, settings()):
+        assert settings_from_json(given.to_json()) == given.untrusted()
+        assert type(settings_from_json(given.to_json())) is type(given)
+
+
+@pytest.mark.parametrize("text", ["", "1", "[]", '{"run_id":', '{"run_id": "1"}'])
+def test_what_is_no_settings_as_json_is_one_line(text):
+    with pytest.raises(RequestError) as error:
+        settings_from_json(text)
+    assert "\n" not in str(error.value)
