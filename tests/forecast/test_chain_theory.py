@@ -10,7 +10,7 @@ from trainlab.forecast.chain_theory import chain_layers, chain_theory
 from trainlab.forecast.functional_model import FunctionalModel
 from trainlab.forecast.image_sample import take_sample
 from trainlab.forecast.isolation import preserve_global_state
-from trainlab.forecast.measurement import StepBudget, measure_at_init
+from trainlab.forecast.measurement import InitialMeasurer, StepBudget
 from trainlab.models import MLP, LeNet5, ResNet
 from trainlab.nn.initializers import Kaiming, initialize
 from trainlab.nn.norm_layers import NormLayer
@@ -71,7 +71,7 @@ def test_theory_agrees_with_a_wide_network():
     functional = FunctionalModel(network)
     with preserve_global_state():
         taken = take_sample([(x_NCHW, y_N)], functional)
-        found = measure_at_init(functional, taken, partial(torch.optim.SGD, lr=0.1), StepBudget(10))
+        found = InitialMeasurer(functional, taken, partial(torch.optim.SGD, lr=0.1)).measure(StepBudget(10))
         theory = theory_report(chain_theory(functional, taken.first.x_NCHW))
     for seen, expected in zip(report_layers(found), theory["layers"], strict=True):
         assert seen.name == expected["name"] and seen.scale == pytest.approx(expected["scale"], rel=0.1)

@@ -24,7 +24,7 @@ from trainlab.forecast.image_sample import count_layer_operations, take_sample
 from trainlab.forecast.isolation import preserve_global_state
 from trainlab.forecast.line_probe import evaluate_logits, probed_steps
 from trainlab.forecast.logistic_model import Coefficients, learning_probability
-from trainlab.forecast.measurement import StepBudget, measure_at_init
+from trainlab.forecast.measurement import InitialMeasurer, StepBudget
 from trainlab.forecast.preflight import step_budget
 from trainlab.models import MLP, PlainCNN, ResNet, anatomy, totals
 from trainlab.nn.norm_layers import NormLayer
@@ -92,7 +92,8 @@ def test_weights_before_a_norm_layer_are_at_right_angles_to_their_gradient():
         network = MLP((1, 4, 4), 10, depth=2, width=16, activation=nn.Tanh, norm_layer=norm_layer)
         functional = FunctionalModel(network)
         with preserve_global_state():
-            found = measure_at_init(functional, take_sample([(x_NCHW, y_N)], functional), SGD, StepBudget(10))
+            sample = take_sample([(x_NCHW, y_N)], functional)
+            found = InitialMeasurer(functional, sample, SGD).measure(StepBudget(10))
         along[name] = [layer.along_itself for layer in found.layers.values()]
     assert max(along["batchnorm"][:-1]) < RIGHT_ANGLE < min(along["none"])
 

@@ -9,7 +9,7 @@ from torch import nn
 from trainlab.forecast.functional_model import FunctionalModel
 from trainlab.forecast.image_sample import ImagePart, ImageSample
 from trainlab.forecast.isolation import preserve_global_state
-from trainlab.forecast.measurement import StepBudget, measure_at_init
+from trainlab.forecast.measurement import InitialMeasurer, StepBudget
 
 
 class Tiny(nn.Module):
@@ -59,4 +59,4 @@ SGD = partial(torch.optim.SGD, lr=0.3)
 
 def measured(functional, sample, make=SGD, steps=50, **more):
     with preserve_global_state():
-        return measure_at_init(functional, sample, make, StepBudget(steps), **more)
+        return InitialMeasurer(functional, sample, make, **more).measure(StepBudget(steps))

@@ -164,23 +164,6 @@ def usage_table(usage: pl.DataFrame) -> Table:
     return table
 
 
-def frame_table(frame: pl.DataFrame, title: str | None = None) -> Table:
-    """Any table unchanged; columns without a value are left out."""
-    names = [name for name in frame.columns if frame[name].null_count() < frame.height]
-    table = Table(title=title)
-    for name in names:
-        # run ids are copied from here: whole on the narrowest terminal
-        width = max(map(len, frame[name]), default=0) if name == "run_id" else None
-        table.add_column(
-            name, justify="right" if frame.schema[name].is_numeric() else "left", min_width=width
-        )
-    for row in frame.select(names).iter_rows(named=True):
-        table.add_row(
-            *(format_metric(name, row[name]) if "/" in name else format_cell(row[name]) for name in names)
-        )
-    return table
-
-
 def to_csv(frame: pl.DataFrame) -> str:
     """A table as CSV with a header; null is empty."""
     text = io.StringIO()

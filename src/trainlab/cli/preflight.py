@@ -25,9 +25,6 @@ EDGE_OF_CHAOS_LAYERS = 10_000
 Theory = Mapping[str, Any]
 """What the theory of signal propagation says: chi1, reach_layers, depth, layers and notes."""
 
-Configuration = tuple[str, Settings]
-"""The overrides that tell a configuration from the others of its grid, and its frozen settings."""
-
 cli = command_app()
 
 

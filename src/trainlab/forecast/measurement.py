@@ -99,25 +99,15 @@ class InitialMeasurement:
     clip_leaves: float = 1.0
 
 
-def measure_at_init(
-    network: FunctionalModel,
-    sample: ImageSample,
-    make: MakeOptimizer,
-    budget: StepBudget,
-    clip: float | None = None,
-) -> InitialMeasurement:
-    """All of it, within `preserve_global_state()`. `clip` is the largest norm of a gradient in the run."""
-    return InitialMeasurer(network, sample, make, clip).measure(budget)
-
-
 class InitialMeasurer:
     """What does not depend on the number of steps, measured once; `measure` adds what does.
 
-    A second budget costs two passes of the images held out: what the first one saw on its way is kept.
+    Both within `preserve_global_state()`. `clip` is the largest norm of a gradient in the run. A second
+    budget costs two passes of the images held out: what the first one saw on its way is kept.
     """
 
     def __init__(
-        self, network: FunctionalModel, sample: ImageSample, make: MakeOptimizer, clip: float | None
+        self, network: FunctionalModel, sample: ImageSample, make: MakeOptimizer, clip: float | None = None
     ) -> None:
         self.network, self.sample = network, sample
         self.first, self.rows = self._first_gradients(clip)
