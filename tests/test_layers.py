@@ -46,7 +46,10 @@ SAME_IDEA = {
     "evaluate": {"cli.evaluate", "serving.evaluate"},
     "explain": {"cli.explain", "diagnosis.explain"},
     "export": {"cli.export", "serving.export"},
+    "layers": {"nn.layers", "stacked.layers"},
     "lr_range": {"cli.lr_range", "training.lr_range"},
+    "norm_layers": {"nn.norm_layers", "stacked.norm_layers"},
+    "normalization": {"nn.normalization", "stacked.normalization"},
     "options": {"cli.options", "config.options"},
     "optimizer": {"build.optimizer", "stacked.optimizer"},
     "phase_diagram": {"analysis.phase_diagram", "figures.phase_diagram"},
@@ -54,7 +57,7 @@ SAME_IDEA = {
     "preflight": {"cli.preflight", "forecast.preflight"},
     "run": {"app.pages.run", "training.run"},
 }
-"""Modules that share a name because they are one idea: a page, a command, a figure, the library's part."""
+"""Modules that share a name because they are one idea: a page, a command, a figure, the part, its stack."""
 
 TYPER_INTERNALS = "trainlab.cli.command_app"
 BASE_CLASSES = {

@@ -8,7 +8,7 @@ from omegaconf import OmegaConf
 
 from trainlab.nn.norm_layers import NormLayer
 
-CONF = Path(__file__).parents[2] / "conf"
+CONF = Path(__file__).parents[1] / "conf"
 
 
 def names(group):

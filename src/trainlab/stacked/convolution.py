@@ -1,0 +1,108 @@
+"""Convolutions of B networks: grouped, as a batched product, or one after the other; the same numbers.
+
+Legend: B runs, N images, C channels in, F maps out, g groups, k × k kernel, H × W map in, h × w map out,
+L = h · w positions, K = C / g · k² inputs of one output.
+"""
+
+from collections.abc import Sequence
+from typing import Literal, TypeAlias, get_args
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from trainlab.stacked.layout import grouped, on_each_map, ungrouped
+from trainlab.stacked.leaf import StackedLeaf, StackedTensors
+from trainlab.stacked.product import Pair, product_convolution
+
+Implementation: TypeAlias = Literal["grouped", "grouped_channels_last", "product", "loop"]
+"""How the convolutions of all runs are computed.
+
+grouped: one convolution of B · g groups over (N, B · C, H, W); grouped_channels_last: the same with
+(N, H, W, B, C) in memory; product: patches × weights, one batched matrix product; loop: B convolutions.
+"""
+
+IMPLEMENTATIONS: tuple[Implementation, ...] = get_args(Implementation)
+
+
+class StackedConv2d(StackedLeaf):
+    """`nn.Conv2d` of each run: weight (B, F, C / g, k, k), bias (B, F); x_BNCHW to y_BNFhw.
+
+    `implementation`: None until it is chosen (`trainlab.stacked.tune`): `default_implementation` is used.
+    `milliseconds`: what was measured of each, forward and backward.
+    """
+
+    weight: Tensor
+    bias: Tensor | None
+
+    def __init__(self, singles: Sequence[nn.Conv2d], tensors: StackedTensors) -> None:
+        super().__init__(singles)
+        tensors.fill(self, singles)
+        first = singles[0]
+        self.stride, self.dilation, self.groups = _pair(first.stride), _pair(first.dilation), first.groups
+        self.padding, self.padding_mode = first.padding, first.padding_mode
+        self.kernel_size = _pair(first.kernel_size)
+        self.implementation: Implementation | None = None
+        self.milliseconds: dict[Implementation, float] = {}
+
+    def forward(self, x_BNCHW: Tensor) -> Tensor:
+        """x_BNCHW to y_BNFhw."""
+        implementation = self.implementation or default_implementation(x_BNCHW.device)
+        return self.compute(x_BNCHW, implementation)
+
+    def compute(self, x_BNCHW: Tensor, implementation: Implementation) -> Tensor:
+        """The same by an implementation that is named."""
+        top, bottom, left, right = self._margins()
+        padding = (top, left)
+        if self.padding_mode != "zeros" or (top, left) != (bottom, right) or implementation == "product":
+            if any((top, bottom, left, right)):
+                mode = "constant" if self.padding_mode == "zeros" else self.padding_mode
+                margins = [left, right, top, bottom]
+                x_BNCHW = on_each_map(lambda x: F.pad(x, margins, mode=mode), x_BNCHW)
+            padding = (0, 0)
+        if implementation == "product":
+            return product_convolution(
+                x_BNCHW, self.weight, self.bias, self.stride, self.dilation, self.groups
+            )
+        if implementation == "loop":
+            return self._looped(x_BNCHW, padding)
+        return self._grouped(x_BNCHW, padding, channels_last=implementation == "grouped_channels_last")
+
+    def _grouped(self, x_BNCHW: Tensor, padding: tuple[int, int], channels_last: bool) -> Tensor:
+        x_NDHW, weight = grouped(x_BNCHW), self.weight.flatten(0, 1)
+        memory_format = torch.channels_last if channels_last else torch.contiguous_format
+        x_NDHW, weight = (t.contiguous(memory_format=memory_format) for t in (x_NDHW, weight))
+        bias = None if self.bias is None else self.bias.flatten()
+        groups = self.runs * self.groups
+        y_NDhw = F.conv2d(x_NDHW, weight, bias, self.stride, padding, self.dilation, groups)
+        return ungrouped(y_NDhw, self.runs)
+
+    def _looped(self, x_BNCHW: Tensor, padding: tuple[int, int]) -> Tensor:
+        biases = [None] * self.runs if self.bias is None else self.bias.unbind()
+        weights = self.weight.unbind()
+        outputs = []
+        for x, weight, bias in zip(x_BNCHW.unbind(), weights, biases, strict=True):
+            x, weight = (t.contiguous(memory_format=torch.channels_last) for t in (x, weight))
+            outputs.append(F.conv2d(x, weight, bias, self.stride, padding, self.dilation, self.groups))
+        return torch.stack([y.movedim(1, 3) for y in outputs]).movedim(4, 2)
+
+    def _margins(self) -> tuple[int, int, int, int]:
+        """Rows and columns added at the top, bottom, left and right."""
+        if self.padding == "valid":
+            return (0, 0, 0, 0)
+        if self.padding == "same":
+            rows, columns = (d * (k - 1) for d, k in zip(self.dilation, self.kernel_size, strict=True))
+            return (rows // 2, rows - rows // 2, columns // 2, columns - columns // 2)
+        assert not isinstance(self.padding, str)
+        rows, columns = self.padding
+        return (rows, rows, columns, columns)
+
+
+def _pair(sizes: tuple[int, ...]) -> Pair:
+    rows, columns = sizes
+    return rows, columns
+
+
+def default_implementation(device: torch.device) -> Implementation:
+    """What is used where nothing was measured."""
+    return "grouped" if device.type == "cuda" else "loop"

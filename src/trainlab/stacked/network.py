@@ -1,0 +1,172 @@
+"""B networks as one: the single network's tree of modules, each layer in its stacked form.
+
+Modules whose forward only chains and adds (nn.Sequential, the architectures of `trainlab.models`) keep their
+own, on tensors (B, N, …). Layers become stacked layers by their exact class. Any other module, a user's own,
+is called for each run in turn (`LoopOverRuns`).
+
+Legend: B runs of a stack, N images of a batch, C channels, H × W pixels, K classes.
+"""
+
+import copy
+from collections.abc import Callable, Mapping, Sequence
+
+from torch import Tensor, nn
+
+from trainlab.errors import RequestError
+from trainlab.models.resnet import Gain, Shortcut
+from trainlab.nn.layers import LocallyConnected2d
+from trainlab.nn.norm_layers import FeatureNorm
+from trainlab.nn.pooling import ConvStride
+from trainlab.stacked import layers, norm_layers, run_states
+from trainlab.stacked.convolution import StackedConv2d
+from trainlab.stacked.leaf import RunStreams, StackedLeaf, StackedTensors
+from trainlab.stacked.likeness import require_alike
+from trainlab.stacked.run_loop import LoopOverRuns
+
+WITH_TENSORS: dict[type[nn.Module], Callable[..., StackedLeaf]] = {
+    nn.Conv2d: StackedConv2d,
+    nn.Linear: layers.StackedLinear,
+    LocallyConnected2d: layers.StackedLocallyConnected2d,
+    nn.PReLU: layers.StackedPReLU,
+    Gain: layers.StackedGain,
+    nn.BatchNorm2d: norm_layers.StackedBatchNorm2d,
+    nn.GroupNorm: norm_layers.StackedGroupNorm,
+    nn.InstanceNorm2d: norm_layers.StackedInstanceNorm2d,
+}
+"""The stacked form of each layer that has parameters or buffers."""
+
+ELEMENTWISE = (
+    nn.Identity, nn.ReLU, nn.ReLU6, nn.LeakyReLU, nn.Sigmoid, nn.Tanh, nn.ELU, nn.SELU, nn.CELU, nn.GELU,
+    nn.SiLU, nn.Mish, nn.Softplus, nn.Softsign, nn.Hardtanh, nn.Hardswish, nn.Hardsigmoid, nn.LogSigmoid,
+    nn.Softshrink, nn.Hardshrink, nn.Tanhshrink, nn.Threshold, ConvStride,
+)  # fmt: skip
+MAP_OPERATIONS = (
+    nn.MaxPool2d, nn.AvgPool2d, nn.AdaptiveAvgPool2d, nn.AdaptiveMaxPool2d, nn.ZeroPad2d, nn.ReflectionPad2d,
+    nn.ReplicationPad2d,
+)  # fmt: skip
+
+WITHOUT_TENSORS: dict[type[nn.Module], Callable[..., StackedLeaf]] = {
+    **dict.fromkeys(ELEMENTWISE, layers.StackedElementwise),
+    **dict.fromkeys(MAP_OPERATIONS, layers.StackedMapOperation),
+    nn.Flatten: layers.StackedFlatten,
+    Shortcut: layers.StackedShortcut,
+}
+"""The stacked form of each layer that has none."""
+
+
+class StackedNetwork(nn.Module):
+    """B networks as one: the single's names, each tensor (B, …); x_BNCHW (normalized) to logits_BNK.
+
+    `runs`: B. A subset and a run's state can be taken at any time.
+    """
+
+    runs: int
+    streams: RunStreams
+
+    def __init__(self, root: nn.Module, runs: int, streams: RunStreams) -> None:
+        super().__init__()
+        self.runs, self.streams = runs, streams
+        self.__dict__["root"] = root  # past nn.Module: its children are this module's own, by the same names
+        self._parameters, self._buffers, self._modules = root._parameters, root._buffers, root._modules
+        self._non_persistent_buffers_set = root._non_persistent_buffers_set
+        self.training = root.training
+
+    def forward(self, x_BNCHW: Tensor) -> Tensor:
+        """Normalized images of each run to its logits (B, N, K)."""
+        root: nn.Module = self.__dict__["root"]
+        root.training = self.training
+        return root(x_BNCHW)
+
+    def state_of_run(self, run: int) -> dict[str, Tensor]:
+        """What the single network's `state_dict()` would be; copies."""
+        return run_states.state_of_run(self, run)
+
+    def load_state_of_run(self, run: int, state: Mapping[str, Tensor]) -> None:
+        """Writes a single network's `state_dict()` into a run. Raises RequestError where it is of another."""
+        run_states.load_state_of_run(self, run, state)
+
+    def subset(self, runs: Sequence[int]) -> "StackedNetwork":
+        """A new stack of these runs alone, in this order. Raises RequestError for none, or an unknown one."""
+        streams = self.streams.subset(runs)
+        chosen = run_states.subset_of_runs(self, runs, streams)
+        chosen.runs = len(runs)
+        root = chosen.__dict__["root"]
+        if isinstance(root, StackedLeaf):
+            root.keep_runs(runs)
+        return chosen
+
+    def seed_dropout(self, seeds_B: Sequence[int]) -> None:
+        """Starts each run's random stream, as a single run does by `torch.manual_seed(seed)` at an epoch.
+
+        Raises RequestError for another number of seeds than runs.
+        """
+        if len(seeds_B) != self.runs:
+            raise RequestError(f"seeds of dropout: got {len(seeds_B)}, expected {self.runs}")
+        self.streams.seed(seeds_B, next(self.parameters()).device)
+
+    @property
+    def has_looped_modules(self) -> bool:
+        """Whether a module is called for each run in turn: a user's own, which nothing is known of."""
+        root = self.__dict__["root"]
+        return any(isinstance(module, LoopOverRuns) for module in (root, *self.modules()))
+
+
+def stack_networks(networks: Sequence[nn.Module]) -> StackedNetwork:
+    """One network of B, each with its own numbers, whatever the others hold. The networks are not changed.
+
+    Raises RequestError where they are unlike: one line, with what differs.
+    """
+    require_alike(networks)
+    streams = RunStreams(len(networks))
+    return StackedNetwork(_Stacking(streams).stacked(networks), len(networks), streams)
+
+
+class _Stacking:
+    """One pass over the trees of B networks; what occurs twice in a network occurs twice in the stack."""
+
+    def __init__(self, streams: RunStreams) -> None:
+        self.streams, self.tensors = streams, StackedTensors()
+        self.made: dict[tuple[int, ...], nn.Module] = {}
+
+    def stacked(self, singles: Sequence[nn.Module]) -> nn.Module:
+        key = tuple(map(id, singles))
+        if key not in self.made:
+            self.made[key] = self._made(singles)
+        return self.made[key]
+
+    def _made(self, singles: Sequence[nn.Module]) -> nn.Module:
+        kind = type(singles[0])
+        if not all(map(_is_plain, singles)):
+            return LoopOverRuns(singles, self.tensors, self.streams)
+        if kind in WITH_TENSORS:
+            return WITH_TENSORS[kind](singles, self.tensors)
+        if kind in WITHOUT_TENSORS:
+            return WITHOUT_TENSORS[kind](singles)
+        if kind is nn.Dropout:
+            return layers.StackedDropout(singles, self.streams)
+        if kind is FeatureNorm:
+            inner = self.stacked([single.get_submodule("layer") for single in singles])
+            return norm_layers.StackedFeatureNorm(singles, inner)
+        if _keeps_its_forward(kind):
+            return self._composite(singles)
+        return LoopOverRuns(singles, self.tensors, self.streams)
+
+    def _composite(self, singles: Sequence[nn.Module]) -> nn.Module:
+        mirrored = copy.copy(singles[0])
+        mirrored._modules = {
+            name: None if child is None else self.stacked([single.get_submodule(name) for single in singles])
+            for name, child in singles[0]._modules.items()
+        }
+        return mirrored
+
+
+def _keeps_its_forward(kind: type[nn.Module]) -> bool:
+    """Whether a module's own forward is right for tensors (B, N, …): it only chains and adds."""
+    chains = kind.forward is nn.Sequential.forward and kind.__call__ is nn.Module.__call__
+    return chains or kind.__module__.startswith("trainlab.models.")
+
+
+def _is_plain(module: nn.Module) -> bool:
+    """Whether a module is what its class says: no hooks, no forward or tensors of its own."""
+    hooks = (module._forward_hooks, module._forward_pre_hooks, module._backward_hooks)
+    return not any(hooks) and "forward" not in module.__dict__

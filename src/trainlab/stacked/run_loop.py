@@ -1,0 +1,74 @@
+"""A module without a stacked form: each run's own is called on its slice, one after the other.
+
+Legend: B runs of a stack.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from trainlab.errors import RequestError
+from trainlab.stacked.leaf import RunStreams, StackedLeaf, StackedTensors, without_memory
+
+
+class ParametersOfRuns(nn.Module):
+    """Parameters and buffers (B, …) under a name inside a module that is looped; it is never called."""
+
+
+class LoopOverRuns(StackedLeaf):
+    """A user's own module of each run, whole, by `torch.func.functional_call` with the run's tensors.
+
+    Buffers that the module writes, in place or anew, reach the stack. `singles` are the modules that are
+    called, without memory of their own: a hook on a module inside `singles[i]` sees what run i does.
+    """
+
+    singles: list[nn.Module]
+
+    def __init__(
+        self, singles: Sequence[nn.Module], tensors: StackedTensors, streams: RunStreams | None = None
+    ) -> None:
+        super().__init__(singles)
+        self.__dict__["singles"] = [self.single, *map(without_memory, singles[1:])]
+        self.streams = RunStreams(len(singles)) if streams is None else streams
+        self._adopt(self, singles, tensors)
+        if list(self.state_dict()) != list(singles[0].state_dict()):
+            kind = type(singles[0]).__name__
+            raise RequestError(
+                f"a stack of {kind}: it has a state of its own kind (state_dict), not of tensors"
+            )
+
+    def _adopt(self, holder: nn.Module, singles: Sequence[nn.Module], tensors: StackedTensors) -> None:
+        tensors.fill(holder, singles)
+        for name, child in singles[0]._modules.items():
+            if child is not None:
+                inner = ParametersOfRuns()
+                holder.add_module(name, inner)
+                self._adopt(inner, [single.get_submodule(name) for single in singles], tensors)
+
+    def forward(self, x_BN: Tensor) -> Tensor:
+        """Each run's module on its slice; the outputs as one tensor (B, …)."""
+        tensors = dict(self.named_parameters(remove_duplicate=False))
+        buffers = dict(self.named_buffers(remove_duplicate=False))
+        parts = {name: tensor.unbind() for name, tensor in tensors.items()}
+        outputs = []
+        for run, (module, x_N) in enumerate(zip(self.singles, x_BN.unbind(), strict=True)):
+            if module.training != self.training:
+                module.train(self.training)
+            written = {name: buffer[run] for name, buffer in buffers.items()}
+            before = dict(written)
+            with self.streams.as_global(run):
+                called_with = {name: part[run] for name, part in parts.items()} | written
+                outputs.append(functional_call(module, called_with, (x_N,)))
+            with torch.no_grad():
+                for name, buffer in before.items():
+                    if called_with[name] is not buffer:
+                        buffer.copy_(called_with[name])
+        return torch.stack(outputs)
+
+    def keep_runs(self, indices: Sequence[int]) -> None:
+        """See StackedLeaf."""
+        super().keep_runs(indices)
+        self.__dict__["singles"] = [self.singles[run] for run in indices]
+        self.__dict__["single"] = self.singles[0]
