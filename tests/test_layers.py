@@ -55,6 +55,7 @@ SAME_IDEA = {
     "phase_diagram": {"analysis.phase_diagram", "figures.phase_diagram"},
     "predict": {"cli.predict", "serving.predict"},
     "preflight": {"cli.preflight", "forecast.preflight"},
+    "schedules": {"nn.schedules", "stacked.schedules"},
     "run": {"app.pages.run", "training.run"},
 }
 """Modules that share a name because they are one idea: a page, a command, a figure, the part, its stack."""

@@ -104,8 +104,8 @@ class StackedOptimizer:
     def state_of_run(self, run: int, group: Group | None = None) -> OptimizerState:
         """The `state_dict()` of the run's own torch optimizer.
 
-        group: its entry of `param_groups` at this step, with the rate that its schedule has put there
-            (`RunSchedule.param_group`); None: as it was built.
+        group: its entry of `param_groups` at this step, of which the rate and what else its schedule has put
+            there are taken (`RunSchedule.param_group`); None: as it was built.
         """
         names = self._rule.names_of_run(run)
         state: dict[int, dict[str, Tensor]] = {}
@@ -115,7 +115,9 @@ class StackedOptimizer:
                 for position, values in block.state_of_run(run, names).items():
                     counter = {"step": torch.tensor(steps, dtype=torch.float32)}
                     state[position] = counter | values if self.kind.counts_steps else values
-        kept = dict(self.groups[run] if group is None else group)
+        kept = dict(self.groups[run])
+        if group is not None:
+            kept = {**group, **kept, "lr": group["lr"]}
         kept["params"] = list(range(len(self.parameters)))
         return {"state": dict(sorted(state.items())), "param_groups": [kept]}
 
