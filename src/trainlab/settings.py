@@ -28,7 +28,11 @@ from trainlab.axes import AXES
 from trainlab.errors import RequestError
 from trainlab.section import Component, Section, describe_errors, union_members
 
-ADDED_LATER: dict[str, object] = {"trainer.val_every_epochs": 1}
+ADDED_LATER: dict[str, object] = {
+    "trainer.val_every_epochs": 1,
+    "trainer.cuda_graph": "auto",
+    "trainer.tf32": True,
+}
 """Settings that came after the first release, with the value that older runs had without knowing it.
 
 Records that lack them are read with it, and at it they are not hashed, so that older runs keep their names.
@@ -106,6 +110,8 @@ class TrainerSettings(Section):
     profiler: Literal["simple", "advanced"] | None
     val_every_epochs: Count
     progress_bar: bool
+    cuda_graph: Literal["auto", "on", "off"] = "auto"
+    tf32: bool = True
 
 
 class PathSettings(Section):

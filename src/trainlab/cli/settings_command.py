@@ -10,7 +10,7 @@ Axes (trainlab options AXIS lists what there is):
 Values: seed depth width group checkpoint signals resume early_stop
         optimizer.lr .momentum .weight_decay
         data.batch_size .train_size .val_size .test_size .image_size .num_classes
-        trainer.max_epochs .max_steps .devices .threads .precision .gradient_clip
+        trainer.max_epochs .max_steps .devices .threads .precision .gradient_clip .cuda_graph .tf32
         paths.data .cache .runs
 """
 SWEEP_SETTINGS = """\

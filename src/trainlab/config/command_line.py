@@ -18,8 +18,8 @@ from trainlab.settings import Settings
 
 OMITTED = (
     "paths.", "axes.", "logger.", "pruning.", "trainer.accelerator", "trainer.strategy", "trainer.threads",
-    "trainer.progress_bar", "run_id", "fingerprint", "copy", "own_code.", "group", "rerun", "resume",
-    "signals", "checkpoint", "model.depth", "model.width",
+    "trainer.progress_bar", "trainer.cuda_graph", "run_id", "fingerprint", "copy", "own_code.", "group",
+    "rerun", "resume", "signals", "checkpoint", "model.depth", "model.width",
 )  # fmt: skip
 """Settings that decide nothing about the result, and those that another one sets."""
 

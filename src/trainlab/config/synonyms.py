@@ -34,6 +34,8 @@ SETTING_SYNONYMS = {
     "gradient_clip": "trainer.gradient_clip", "gradient_clip_val": "trainer.gradient_clip",
     "clip_grad": "trainer.gradient_clip", "max_norm": "trainer.gradient_clip",
     "precision": "trainer.precision", "amp": "trainer.precision", "dtype": "trainer.precision",
+    "tf32": "trainer.tf32", "allow_tf32": "trainer.tf32",
+    "cuda_graph": "trainer.cuda_graph", "cuda_graphs": "trainer.cuda_graph",
     "devices": "trainer.devices", "gpus": "trainer.devices", "num_gpus": "trainer.devices",
     "threads": "trainer.threads", "num_threads": "trainer.threads",
     "workers": "hydra.launcher.slots", "num_workers": "hydra.launcher.slots", "jobs": "hydra.launcher.slots",

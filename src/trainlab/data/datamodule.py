@@ -52,7 +52,7 @@ class ImageDataModule(LightningDataModule):
             rank, world_size = self.trainer.global_rank, self.trainer.world_size
             device = self.trainer.strategy.root_device
         on_gpu = device.type == "cuda"
-        fits = len(split) * split.x_NHWC[0].nbytes <= ON_DEVICE_BYTES
+        is_kept = are_kept_on(device, split)
         return BatchLoader(
             split,
             self.batch_size,
@@ -61,6 +61,11 @@ class ImageDataModule(LightningDataModule):
             drop_last=drop_last,
             rank=rank,
             world_size=world_size,
-            device=device if on_gpu and fits else None,
-            pin_memory=on_gpu and not fits,
+            device=device if is_kept else None,
+            pin_memory=on_gpu and not is_kept,
         )
+
+
+def are_kept_on(device: torch.device, split: Split) -> bool:
+    """Whether the images of a split are stored whole in the memory of this device."""
+    return device.type == "cuda" and len(split) * split.x_NHWC[0].nbytes <= ON_DEVICE_BYTES

@@ -24,6 +24,8 @@ from trainlab.data.augment import augment_generator
 from trainlab.nn.norm_layers import synchronize_batchnorm
 from trainlab.nn.normalization import NormalizedNetwork
 from trainlab.settings import Settings
+from trainlab.training.cuda_graph import CAPTURE
+from trainlab.training.device_rates import DeviceRates
 from trainlab.training.lightning_internals import CheckpointDict, FastModule
 from trainlab.training.step_meter import StepMeter, first_not_finite
 
@@ -65,6 +67,7 @@ class Classifier(FastModule):
         self.diverged: Divergence | None = None
         self.validated_step: int | None = None
         self.adapt_checkpoint: Callable[[CheckpointDict], None] | None = None
+        self.rates: DeviceRates | None = None
         self.confusion_KK: Tensor | None = None
         self.eval_loss = MeanMetric(nan_strategy="disable")  # a NaN is a result
         self.eval_confusion = MulticlassConfusionMatrix(num_classes, validate_args=False)
@@ -76,12 +79,17 @@ class Classifier(FastModule):
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
         """Mean cross-entropy (nats) of one batch."""
         x_NCHW, y_N = batch
-        logits_NK = self.model(self._augment_batch(x_NCHW))
-        loss = F.cross_entropy(logits_NK.float(), y_N)
+        loss, logits_NK = self.loss_and_logits(self.augment_batch(x_NCHW), y_N)
         self.meter.add(loss.detach(), logits_NK.detach(), y_N)
         return loss
 
-    def _augment_batch(self, x_NCHW: Tensor) -> Tensor:
+    def loss_and_logits(self, x_NCHW: Tensor, y_N: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean cross-entropy (nats) of a batch as it enters the network, and logits_NK."""
+        logits_NK = self.model(x_NCHW)
+        return F.cross_entropy(logits_NK.float(), y_N), logits_NK
+
+    def augment_batch(self, x_NCHW: Tensor) -> Tensor:
+        """The batch as the step that comes next sees it."""
         if self.augment is None:
             return x_NCHW
         # a function of the step, so that a resumed run augments as it would have
@@ -171,6 +179,8 @@ class Classifier(FastModule):
     def configure_optimizers(self) -> OptimizerConfig | OptimizerLRSchedulerConfig:
         """The optimizer, and a schedule that advances each step."""
         optimizer, scheduler = self.build_optimizer_and_scheduler()
+        if self.device.type in CAPTURE and DeviceRates.suit(optimizer):
+            self.rates = DeviceRates(optimizer)
         if scheduler is None:
             return {"optimizer": optimizer}
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
@@ -186,19 +196,23 @@ class Classifier(FastModule):
         self.log_losses_and_check_finite()
         checkpoint["meter"] = self.meter.state_dict()
         checkpoint["random_state"] = torch.get_rng_state()
+        if self.device.type == "cuda":  # dropout draws from the generator of its device
+            checkpoint["device_random_state"] = torch.cuda.get_rng_state(self.device)
 
     def on_load_checkpoint(self, checkpoint: CheckpointDict) -> None:
         """See `on_save_checkpoint`."""
         if self.adapt_checkpoint is not None:
             self.adapt_checkpoint(checkpoint)
         self.meter.load_state_dict(checkpoint["meter"])
-        self._resumed_random_state = checkpoint["random_state"]
+        self._resumed_random_state = checkpoint["random_state"], checkpoint.get("device_random_state")
 
     def on_train_start(self) -> None:
         """Lightning draws random numbers between loading a checkpoint and the first step."""
-        state = self.__dict__.pop("_resumed_random_state", None)
+        state, of_device = self.__dict__.pop("_resumed_random_state", (None, None))
         if state is not None:
             torch.set_rng_state(state.cpu())
+        if of_device is not None and self.device.type == "cuda":
+            torch.cuda.set_rng_state(of_device.cpu(), self.device)
 
 
 def build_classifier(settings: Settings, images: ImageData) -> Classifier:

@@ -8,10 +8,12 @@ are answered once. And a few parts of its state have no public access. For each 
 import inspect
 from contextlib import AbstractContextManager, nullcontext
 from functools import cached_property
-from typing import Any, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 import lightning as L
 from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.loops.fetchers import _DataFetcher
+from lightning.pytorch.loops.training_epoch_loop import _TrainingEpochLoop
 from lightning.pytorch.profilers import PassThroughProfiler
 from lightning.pytorch.utilities import rank_zero_only
 
@@ -77,3 +79,81 @@ def gradient_scale(trainer: L.Trainer) -> float:
     """What gradients are multiplied by before the optimizer's step: the loss scale of 16-bit precision."""
     scaler = getattr(trainer.precision_plugin, "scaler", None)
     return scaler.get_scale() if scaler else 1.0
+
+
+def forward_precision(trainer: L.Trainer) -> AbstractContextManager[None]:
+    """The context in which Lightning runs a training step's forward pass: autocast, or a default type."""
+    return trainer.precision_plugin.train_step_context()
+
+
+class StepsWithoutHooks(Protocol):
+    """Takes training steps between two of Lightning's own."""
+
+    def next_steps(self, at_most: int) -> int:
+        """How many of the next steps to take; none where something waits for the next one."""
+        ...
+
+    def take(self, batch: Any) -> None:
+        """Takes one step."""
+        ...
+
+    def goes_on(self) -> bool:
+        """Once that step is counted: whether to take another."""
+        ...
+
+
+class TrainingLoop(_TrainingEpochLoop):
+    """Lightning's loop over an epoch's batches; `steps` takes some of them without hooks.
+
+    Those steps are counted as Lightning counts its own, batches come from the same iterator and schedules
+    advance: its checkpoints, validations and ends are where they would be. The first step of a process, the
+    last batch of an epoch and the last step of a run are always its own.
+    """
+
+    def __init__(self, trainer: L.Trainer, max_steps: int, steps: StepsWithoutHooks) -> None:
+        super().__init__(trainer, max_steps=max_steps)
+        self._steps = steps
+        self._has_stepped = False
+
+    def advance(self, data_fetcher: _DataFetcher) -> None:
+        """A stretch of steps without hooks, where one can be had, then one of Lightning's."""
+        if self._has_stepped and not self.restarting:
+            self._take_stretch(data_fetcher)
+            if self.trainer.should_stop:
+                self._batches_that_stepped -= 1  # the end of this call counts one
+                return
+        super().advance(data_fetcher)
+        self._has_stepped = True
+
+    def _take_stretch(self, data_fetcher: _DataFetcher) -> None:
+        left = self.trainer.num_training_batches - self.batch_progress.current.ready
+        if self.max_steps >= 0:
+            left = min(left, self.max_steps - self.global_step)
+        if left == float("inf"):
+            return
+        for _ in range(self._steps.next_steps(int(left) - 1)):
+            batch, _, _ = next(data_fetcher)
+            self.batch_progress.increment_ready()
+            self.batch_progress.increment_started()
+            self._steps.take(batch)
+            self._count_step()
+            if not self._steps.goes_on():
+                return
+
+    def _count_step(self) -> None:
+        progress = self.automatic_optimization.optim_progress.optimizer
+        progress.zero_grad.increment_ready()
+        progress.zero_grad.increment_started()
+        progress.zero_grad.increment_completed()
+        progress.step.increment_ready()
+        progress.step.increment_completed()
+        self.batch_progress.increment_processed()
+        self.update_lr_schedulers("step", update_plateau_schedulers=False)
+        self.batch_progress.increment_completed()
+        self._batches_that_stepped += 1
+
+
+def take_steps_without_hooks(trainer: L.Trainer, steps: StepsWithoutHooks) -> None:
+    """Lets `steps` take what it can of the training steps of a trainer that has not begun."""
+    before = trainer.fit_loop.epoch_loop
+    trainer.fit_loop.epoch_loop = TrainingLoop(trainer, before.max_steps, steps)

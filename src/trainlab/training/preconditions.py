@@ -12,6 +12,7 @@ from trainlab.instantiate.parts import LOGGER
 from trainlab.runs.groups import group_file
 from trainlab.settings import RunSettings, TrainerSettings
 from trainlab.training import resume
+from trainlab.training.cuda_graph import check_cuda_graph
 from trainlab.training.tracking import check_tracker
 
 
@@ -29,6 +30,7 @@ def check_settings(settings: RunSettings, networks: MetaNetworks | None = None) 
     validate_build(settings, networks)
     if settings.trainer.accelerator == "cpu":
         check_precision(settings.trainer.precision)
+        check_cuda_graph(settings.trainer, has_cuda=False)
     check_tracker(settings.logger)
     instantiate(settings.logger, LOGGER)
     resume.check_resume(settings, networks=networks)
@@ -43,6 +45,7 @@ def check_hardware(trainer: TrainerSettings) -> None:
     kind, wanted = trainer.accelerator, trainer.devices
     gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
     has_mps = torch.backends.mps.is_available()
+    check_cuda_graph(trainer, has_cuda=bool(gpus))
     if (kind == "gpu" and not gpus and not has_mps) or (kind == "mps" and not has_mps):
         raise RequestError(
             f"trainer.accelerator={kind}: there is none that torch can use here; "

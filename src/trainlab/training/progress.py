@@ -33,14 +33,16 @@ class EpochProgress(L.Callback):
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """The bar appears, where a resumed run has been before."""
         self.task = self.progress.add_task("steps", total=self.total_steps, completed=trainer.global_step)
+        self._shown_step = trainer.global_step
         self.progress.start()
 
     def on_train_batch_end(
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: object, batch: object, batch_idx: int
     ) -> None:
         """A look at the bar costs more than a small net's step: every tenth one is enough."""
-        if batch_idx % 10 == 0:
-            self.progress.update(self.task, completed=trainer.global_step)
+        if trainer.global_step >= self._shown_step + 10:
+            self._shown_step = trainer.global_step
+            self.progress.update(self.task, completed=self._shown_step)
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: Classifier) -> None:  # type: ignore[override]
         """One line; what was not measured this epoch is left out."""

@@ -13,6 +13,7 @@ from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from trainlab.cores import available_cores
 from trainlab.data import ImageData
+from trainlab.data.datamodule import are_kept_on
 from trainlab.diagnosis.run_diagnosis import diagnose_at_end
 from trainlab.json_types import JsonObject
 from trainlab.runs import Result, RunFolder, Verdict
@@ -22,8 +23,10 @@ from trainlab.settings import RunSettings
 from trainlab.training.classifier import Classifier, Divergence
 from trainlab.training.interruption import Interruption
 from trainlab.training.lightning_internals import is_rank_zero
+from trainlab.training.precision import describe_precision
 from trainlab.training.pruning import Pruned, Pruning
 from trainlab.training.reference_model import load_or_fit_reference
+from trainlab.training.stretches import Stretches
 from trainlab.training.timing import Elapsed, Throughput
 from trainlab.training.tracking import FaultTolerantLogger, RecordLogger
 
@@ -50,6 +53,8 @@ class ResultWriter:
         self.folder, self.settings, self.pruning = folder, settings, pruning
         self.data_notes: Sequence[str] = ()
         self.elapsed = Elapsed()
+        self.stretches: Stretches | None = None
+        self.device = torch.device("cpu")
         self._interruption, self._show_warning = interruption, show_warning
         self._warnings: list[str] = []
         self._result: Result | None = None
@@ -172,7 +177,7 @@ class ResultWriter:
                 parameters=_count_parameters(self._classifier),
                 samples_per_second=self._throughput.samples_per_second if self._throughput else None,
                 seconds=self.elapsed.seconds,
-                machine=_describe_machine(self.settings, self._classifier),
+                machine={**_describe_machine(self.settings, self.device), **self._describe_computing()},
                 versions=versions(),
                 git=self._code,
                 started=self.elapsed.started,
@@ -190,6 +195,15 @@ class ResultWriter:
             self._result = result
         return result
 
+    def _describe_computing(self) -> JsonObject:
+        """How numbers came about, beside where."""
+        facts = {**describe_precision(self.device, self.settings.trainer)}
+        if self.stretches is not None:
+            facts["cuda_graph"] = self.stretches.describe()
+        if self._images is not None:
+            facts["images_on_device"] = are_kept_on(self.device, self._images.train)
+        return facts
+
 
 def _count_parameters(classifier: Classifier | None) -> int | None:
     return sum(p.numel() for p in classifier.model.parameters()) if classifier else None
@@ -199,8 +213,7 @@ def _describe_divergence(diverged: Divergence | None) -> JsonObject | None:
     return None if diverged is None else {"step": diverged["step"], "quantity": diverged["quantity"]}
 
 
-def _describe_machine(settings: RunSettings, classifier: Classifier | None) -> JsonObject:
-    device = classifier.device if classifier else torch.device("cpu")
+def _describe_machine(settings: RunSettings, device: torch.device) -> JsonObject:
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.machine()
     return {
         "device": device.type,
@@ -214,8 +227,10 @@ def _describe_machine(settings: RunSettings, classifier: Classifier | None) -> J
 
 def _describe_error(error: BaseException) -> JsonObject:
     frames = traceback.extract_tb(error.__traceback__)[-5:]
+    # by the name that it has where the system ends a process for want of memory
+    kind = "OutOfMemory" if isinstance(error, torch.OutOfMemoryError) else type(error).__name__
     return {
-        "type": type(error).__name__,
+        "type": kind,
         "message": str(error),
         "frames": [f"{Path(f.filename).name}:{f.lineno} {f.name}" for f in frames],
     }

@@ -26,10 +26,12 @@ from trainlab.training.checkpoint import DescribeModel, checkpoint_callbacks
 from trainlab.training.classifier import Classifier, build_classifier
 from trainlab.training.interruption import Interruption
 from trainlab.training.lightning_internals import NullProfiler, is_rank_zero
+from trainlab.training.precision import use_tf32
 from trainlab.training.progress import EpochProgress
 from trainlab.training.pruning import EarlyPruning, Pruning
 from trainlab.training.result_writer import ResultWriter
 from trainlab.training.signal_callback import SignalCallback
+from trainlab.training.stretches import Stretches
 from trainlab.training.threads import suggest_threads, use_threads
 from trainlab.training.timing import Throughput
 from trainlab.training.tracking import RecordLogger, open_tracker, run_context
@@ -56,6 +58,7 @@ def train(settings: RunSettings, console: Console | None = None, *, is_checked: 
     warn = log.warning if console is None else partial(_print_warning, console)
     with (
         use_threads(settings.trainer),
+        use_tf32(settings.trainer),
         interruption.handling_signals(),
         folder.lock() if is_rank_zero() else nullcontext(),
     ):
@@ -73,10 +76,14 @@ def train(settings: RunSettings, console: Console | None = None, *, is_checked: 
             throughput, record_logger = Throughput(settings.data.batch_size), RecordLogger(folder)
             result_writer.attach(classifier, throughput, record_logger, images)
             trackers = _open_tracker(settings, folder, start, result_writer)
-            step_callbacks = [throughput, result_writer.elapsed, interruption]
+            stretches = result_writer.stretches = Stretches(settings, interruption)
+            step_callbacks = [throughput, result_writer.elapsed, interruption, stretches]
             callbacks = _build_callbacks(settings, folder, images, pruning, step_callbacks)
             callbacks += _progress_callbacks(settings, throughput, classifier.total_steps, console)
             trainer = _build_trainer(settings, folder, callbacks, [record_logger, *trackers])
+            # not the classifier's own: Lightning takes it back to the CPU when it is done
+            result_writer.device = trainer.strategy.root_device
+            stretches.attach(trainer)
             with interruption.deferred_to_step_end():
                 trainer.fit(classifier, datamodule, ckpt_path=start.checkpoint, weights_only=True)
                 _evaluate_final_weights(trainer, classifier, datamodule)

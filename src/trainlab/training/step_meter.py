@@ -17,14 +17,23 @@ from torch import Tensor
 class StepMeter:
     """Losses since the last `read`, and the running sums of the epoch."""
 
-    pending: list[tuple[Tensor, Tensor, Tensor]] = field(default_factory=list)
+    pending: list[tuple[Tensor, int]] = field(default_factory=list)
+    """Loss and number of images of each step since then."""
+    predicted: list[tuple[Tensor, Tensor]] = field(default_factory=list)
+    counted: list[Tensor] = field(default_factory=list)
     loss_sum: float = 0.0
     correct: int = 0
     samples: int = 0
 
     def add(self, loss: Tensor, logits_NK: Tensor, y_N: Tensor) -> None:
         """One step: its mean loss (a scalar, in nats), what it predicted and what was right."""
-        self.pending.append((loss, logits_NK, y_N))
+        self.pending.append((loss, len(y_N)))
+        self.predicted.append((logits_NK, y_N))
+
+    def add_counted(self, outcome: Tensor, images: int) -> None:
+        """One step whose right answers are counted already: `outcome` is (mean loss, right answers)."""
+        self.pending.append((outcome[0], images))
+        self.counted.append(outcome[1])
 
     def read(self, sum_over_processes: Callable[[Tensor], Tensor] | None = None) -> list[float]:
         """The losses of the steps since the last call, in order; adds them to the epoch's sums.
@@ -34,11 +43,12 @@ class StepMeter:
         """
         if not self.pending:
             return []
-        losses, logits, labels = zip(*self.pending, strict=True)
-        self.pending.clear()
-        loss_S = torch.stack(losses)
-        right = (torch.cat(logits).argmax(dim=1) == torch.cat(labels)).sum()
-        samples = [len(y_N) for y_N in labels]
+        losses = [loss for loss, _ in self.pending]
+        samples = [images for _, images in self.pending]
+        right = self._right_answers()
+        self._clear_pending()
+        dtype = torch.float64 if any(loss.dtype == torch.float64 for loss in losses) else losses[0].dtype
+        loss_S = torch.stack([loss.to(dtype) for loss in losses])
         if sum_over_processes is not None:
             loss_S, samples, right = _reduce_over_processes(loss_S, samples, right, sum_over_processes)
         values = loss_S.cpu().double().tolist()  # there is no double on some devices
@@ -46,6 +56,20 @@ class StepMeter:
         self.correct += int(right)
         self.samples += sum(samples)
         return values
+
+    def _right_answers(self) -> Tensor:
+        right: list[Tensor] = []
+        if self.predicted:
+            logits, labels = zip(*self.predicted, strict=True)
+            right.append((torch.cat(logits).argmax(dim=1) == torch.cat(labels)).sum())
+        if self.counted:
+            right.append(torch.stack(self.counted).sum())
+        return torch.stack([count.to(right[0].dtype) for count in right]).sum()
+
+    def _clear_pending(self) -> None:
+        self.pending.clear()
+        self.predicted.clear()
+        self.counted.clear()
 
     def epoch(self) -> dict[str, float]:
         """Mean loss (nats) and accuracy (0..1) over the epoch so far, each batch as it was trained on."""
@@ -61,7 +85,7 @@ class StepMeter:
 
     def load_state_dict(self, state: dict[str, float]) -> None:
         """Goes on where `state_dict` was taken."""
-        self.pending.clear()
+        self._clear_pending()
         self.loss_sum = state["loss_sum"]
         self.correct, self.samples = int(state["correct"]), int(state["samples"])
 

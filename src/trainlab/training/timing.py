@@ -4,6 +4,7 @@ import time
 from datetime import UTC, datetime, timedelta
 
 import lightning as L
+import torch
 
 
 class Elapsed(L.Callback):
@@ -80,6 +81,7 @@ class Throughput(L.Callback):
 
     def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Starts the clock."""
+        _finish_queued_work(trainer)
         self._trainer, self._step = trainer, trainer.global_step
         self._since = time.perf_counter()
 
@@ -98,7 +100,8 @@ class Throughput(L.Callback):
         self._stop()
 
     def _stop(self) -> None:
-        if self._since is not None:
+        if self._since is not None and self._trainer is not None:
+            _finish_queued_work(self._trainer)
             seconds, steps = self._since_start()
             self.epoch_samples_per_second = steps * self.batch_size / seconds
             self.seconds += seconds
@@ -110,3 +113,10 @@ class Throughput(L.Callback):
         if self._since is None or self._trainer is None:
             return 0.0, 0
         return time.perf_counter() - self._since, self._trainer.global_step - self._step
+
+
+def _finish_queued_work(trainer: L.Trainer) -> None:
+    """A GPU runs behind: what is queued belongs to the time that has queued it."""
+    device = trainer.strategy.root_device
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
