@@ -333,6 +333,15 @@ def _known(model: type[BaseModel], values: Mapping[str, object]) -> dict[str, ob
     return kept
 
 
+def _stack_size(value: object) -> object:
+    """Hydra takes `off` for a word, YAML for false."""
+    if value is False:
+        return "off"
+    if value in ("auto", "off") or (type(value) is int and value >= 1):
+        return value
+    raise ValueError("must be auto, off, or the largest number of runs in a stack, 1 or more")
+
+
 class SweepSettings(Section):
     """The settings of a sweep; not part of any run. The defaults are those of `conf/train.yaml`."""
 
@@ -342,6 +351,7 @@ class SweepSettings(Section):
     run_timeout: Positive | None = None
     prune: Literal["none", "preflight", "early"] = "none"
     audit: Annotated[float, Field(ge=0, le=1)] = 0.0
+    stack: Annotated[Literal["auto", "off"] | int, BeforeValidator(_stack_size)] = "auto"
 
     @field_validator("audit")
     @classmethod

@@ -4,6 +4,8 @@ import json
 import os
 import signal
 import time
+from collections.abc import Iterable, Sequence
+from contextlib import ExitStack
 from functools import cache
 from pathlib import Path
 
@@ -13,7 +15,9 @@ from trainlab.runs.result import Result
 from trainlab.runs.run_folder import RunFolder, RunLockedError
 from trainlab.runs.safe_files import append_atomically
 from trainlab.settings import RunSettings, Settings
-from trainlab.sweeps.plan import Job, Plan
+from trainlab.sweeps.plan import Job, Plan, Task
+from trainlab.sweeps.process_main import Works
+from trainlab.training.out_of_memory import OUT_OF_MEMORY_STACK
 
 PRELOAD = ("sweep_fakes",)
 
@@ -25,10 +29,12 @@ def _composed() -> dict:
     return compose(["data=digits", "trainer=cpu", "logger=none"]).to_plain()
 
 
-def job(runs: Path, run_id: str, do: str = "finish", seconds: float = 0.05, devices: int = 1) -> Job:
+def job(
+    runs: Path, run_id: str, do: str = "finish", seconds: float = 0.05, devices: int = 1, **model: object
+) -> Job:
     """A run that does as its model says, which is none."""
     values = _composed() | {
-        "model": {"_target_": None, "do": do, "seconds": seconds},
+        "model": {"_target_": None, "do": do, "seconds": seconds, **model},
         "trainer": _composed()["trainer"] | {"devices": devices, "threads": None, "progress_bar": True},
         "paths": {"data": str(runs.parent), "cache": str(runs.parent), "runs": str(runs)},
     }
@@ -40,7 +46,13 @@ def plan(runs: Path, jobs: list[Job]) -> Plan:
     return Plan("group", runs, ("seed",), jobs, [j.run_id for j in jobs], jobs)
 
 
-def work(config: Path) -> int:
+def alone(jobs: Iterable[Job]) -> list[Task]:
+    """Each a task of its own."""
+    return [Task((each,)) for each in jobs]
+
+
+def work(configs: Sequence[Path]) -> int:
+    [config] = configs
     settings = yaml.safe_load(config.read_text())
     do, seconds = settings["model"]["do"], settings["model"]["seconds"]
     folder = RunFolder(config.parent)
@@ -79,12 +91,58 @@ def work(config: Path) -> int:
         return 1
 
 
+def work_stack(configs: Sequence[Path]) -> int:
+    """The runs of a stack, which end one after the other; what one of them does to the process, it does."""
+    runs = [yaml.safe_load(config.read_text()) for config in configs]
+    folders = [RunFolder(config.parent) for config in configs]
+    root, stop = Path(runs[0]["paths"]["runs"]), []
+    signal.signal(signal.SIGTERM, lambda number, _: stop.append(number))
+    with ExitStack() as locks:
+        try:
+            for folder in folders:
+                locks.enter_context(folder.lock())
+        except RunLockedError:
+            return 2
+        note_stack(root, runs)
+        for folder, settings in zip(folders, runs, strict=True):
+            folder.begin()
+            note(root, "started", settings)
+        if len(runs) > min(int(settings["model"].get("most", len(runs))) for settings in runs):
+            for folder in folders:  # as a run writes it that raises
+                error_of = {"type": "OutOfMemoryError", "message": f"{len(runs)} runs", "frames": []}
+                folder.finish(Result(run_id=folder.run_id, status="failed", error=error_of))
+            print(f"OutOfMemoryError: no room for {len(runs)}")
+            return OUT_OF_MEMORY_STACK
+        since = time.monotonic()
+        for folder, settings in zip(folders, runs, strict=True):
+            do, seconds = settings["model"]["do"], settings["model"]["seconds"]
+            while time.monotonic() < since + seconds and not stop:
+                time.sleep(0.01)
+            if do == "kill":
+                os.kill(os.getpid(), signal.SIGKILL)
+            if do == "exit":
+                print("the last words")
+                return 1
+            status = "interrupted" if stop else "diverged" if do == "diverge" else "finished"
+            folder.finish(Result(run_id=folder.run_id, status=status, metrics={"test/acc": 0.5}))
+            note(root, status, settings)
+        return 1 if stop else 0
+
+
+WORKS = Works(work, work_stack)
+
+
 def answer(how: str) -> int:
     if how == "memory":
         raise ImportError("numpy is in pieces") from MemoryError("nothing left")
     if how == "kill":
         os.kill(os.getpid(), signal.SIGKILL)
     return 42
+
+
+def note_stack(runs: Path, settings: Sequence[dict]) -> None:
+    ids = [of_run["run_id"] for of_run in settings]
+    append_atomically(runs / "events.log", json.dumps({"what": "stack", "run_ids": ids}) + "\n")
 
 
 def note(runs: Path, what: str, settings: dict) -> None:

@@ -19,15 +19,17 @@ from rich.console import Console
 
 from trainlab.runs.result import Result
 from trainlab.runs.run_folder import RunFolder
-from trainlab.sweeps.dispatcher import Dispatcher, ShutdownRequests
+from trainlab.sweeps.dispatcher import Dispatcher
 from trainlab.sweeps.display import SweepDisplay
 from trainlab.sweeps.engine import NullObserver
 from trainlab.sweeps.forkserver import ForkServer
 from trainlab.sweeps.local_engine import LocalBackend
 from trainlab.sweeps.multiprocessing_internals import forkserver_pid
 from trainlab.sweeps.outcome import Outcome
+from trainlab.sweeps.plan import Task
 from trainlab.sweeps.process_exit import classify_exit
 from trainlab.sweeps.reservations import RunReservations
+from trainlab.sweeps.shutdown import ShutdownRequests
 from trainlab.sweeps.slots import Slot, SlotSettings, make_slots, max_concurrent_runs
 
 
@@ -39,7 +41,7 @@ def server() -> ForkServer:
 def dispatcher(runs: Path, server: ForkServer, slots=2, rerun=False, **options) -> Dispatcher:
     places = slots if isinstance(slots, list) else [Slot(threads=1)] * slots
     reservations = RunReservations(runs, "group", rerun)
-    return Dispatcher(LocalBackend(places, server, fakes.work), reservations, **options)
+    return Dispatcher(LocalBackend(places, server, fakes.WORKS), reservations, **options)
 
 
 def by_id(outcomes: list[Outcome]) -> dict[str, Outcome]:
@@ -49,7 +51,7 @@ def by_id(outcomes: list[Outcome]) -> dict[str, Outcome]:
 
 def test_every_run_happens_once_and_is_recorded(tmp_path, server):
     jobs = [fakes.job(tmp_path, f"r{i}") for i in range(6)]
-    outcomes = dispatcher(tmp_path, server).run(jobs)
+    outcomes = dispatcher(tmp_path, server).run(fakes.alone(jobs))
     assert {o.status for o in outcomes} == {"finished"}
     assert sorted(e["run_id"] for e in fakes.events(tmp_path, "started")) == [f"r{i}" for i in range(6)]
     assert {RunFolder(tmp_path / j.run_id).status() for j in jobs} == {"finished"}
@@ -58,7 +60,7 @@ def test_every_run_happens_once_and_is_recorded(tmp_path, server):
 
 def test_a_slot_is_refilled_while_a_long_run_goes_on(tmp_path, server):
     jobs = [fakes.job(tmp_path, "long", seconds=2), *(fakes.job(tmp_path, f"s{i}") for i in range(4))]
-    dispatcher(tmp_path, server).run(jobs)
+    dispatcher(tmp_path, server).run(fakes.alone(jobs))
     (end_of_long,) = (e["time"] for e in fakes.events(tmp_path, "finished") if e["run_id"] == "long")
     started = fakes.events(tmp_path, "started")
     assert all(e["time"] < end_of_long for e in started)
@@ -67,7 +69,7 @@ def test_a_slot_is_refilled_while_a_long_run_goes_on(tmp_path, server):
 
 def test_failures_stay_small(tmp_path, server):
     jobs = [fakes.job(tmp_path, do, do=do) for do in ("raise", "kill", "exit")]
-    found = by_id(dispatcher(tmp_path, server).run([*jobs, fakes.job(tmp_path, "good")]))
+    found = by_id(dispatcher(tmp_path, server).run(fakes.alone([*jobs, fakes.job(tmp_path, "good")])))
     assert found["good"].status == "finished"
     assert found["raise"].cause == "ValueError: as it was told"
     assert "SIGKILL" in found["kill"].cause
@@ -80,7 +82,7 @@ def test_failures_stay_small(tmp_path, server):
 
 def test_a_run_longer_than_the_timeout_is_recorded_as_failed(tmp_path, server):
     jobs = [fakes.job(tmp_path, "long", seconds=60), fakes.job(tmp_path, "short")]
-    found = by_id(dispatcher(tmp_path, server, timeout_seconds=0.7).run(jobs))
+    found = by_id(dispatcher(tmp_path, server, timeout_seconds=0.7).run(fakes.alone(jobs)))
     assert found["short"].status == "finished"
     assert (found["long"].status, found["long"].seconds < 10) == ("failed", True)
     result = RunFolder(tmp_path / "long").result()
@@ -91,7 +93,7 @@ def test_killing_the_warm_server_loses_nothing(tmp_path, server):
     jobs = [fakes.job(tmp_path, f"r{i}", seconds=0.3) for i in range(6)]
     kills = threading.Thread(target=_kill_server_soon, args=(0.4, 3))
     kills.start()
-    outcomes = dispatcher(tmp_path, server).run(jobs)
+    outcomes = dispatcher(tmp_path, server).run(fakes.alone(jobs))
     kills.join()
     assert {(o.status, o.cause) for o in outcomes} == {("finished", None)}
     assert len(fakes.events(tmp_path, "finished")) == 6
@@ -119,7 +121,9 @@ def test_a_run_in_other_hands_is_waited_for_and_not_repeated(tmp_path, server):
     other.start()
     ready.wait()
     found = by_id(
-        dispatcher(tmp_path, server).run([fakes.job(tmp_path, "shared"), fakes.job(tmp_path, "own")])
+        dispatcher(tmp_path, server).run(
+            fakes.alone([fakes.job(tmp_path, "shared"), fakes.job(tmp_path, "own")])
+        )
     )
     other.join()
     assert found["shared"].reused and found["shared"].status == "finished"
@@ -131,7 +135,7 @@ def test_a_run_that_another_sweep_left_unfinished_is_done_here(tmp_path, server)
     held.__enter__()
     release = threading.Timer(1.0, lambda: held.__exit__(None, None, None))
     release.start()
-    outcomes = dispatcher(tmp_path, server).run([fakes.job(tmp_path, "shared")])
+    outcomes = dispatcher(tmp_path, server).run(fakes.alone([fakes.job(tmp_path, "shared")]))
     release.join()
     assert [(o.status, o.reused) for o in outcomes] == [("finished", False)]
 
@@ -140,7 +144,9 @@ def test_two_sweeps_at_once_share_the_work(tmp_path, server):
     jobs = [fakes.job(tmp_path, f"r{i}", seconds=0.15) for i in range(8)]
     found: list[list[Outcome]] = []
     sweeps = [
-        threading.Thread(target=lambda: found.append(dispatcher(tmp_path, server, slots=1).run(jobs)))
+        threading.Thread(
+            target=lambda: found.append(dispatcher(tmp_path, server, slots=1).run(fakes.alone(jobs)))
+        )
         for _ in "ab"
     ]
     for sweep in sweeps:
@@ -160,10 +166,10 @@ def test_two_sweeps_where_locks_do_not_lock_share_the_work_too(tmp_path, server,
 
 def test_rerun_runs_what_is_finished(tmp_path, server):
     jobs = [fakes.job(tmp_path, "r")]
-    dispatcher(tmp_path, server).run(jobs)
-    dispatcher(tmp_path, server).run(jobs)
+    dispatcher(tmp_path, server).run(fakes.alone(jobs))
+    dispatcher(tmp_path, server).run(fakes.alone(jobs))
     assert len(fakes.events(tmp_path, "finished")) == 1
-    dispatcher(tmp_path, server, rerun=True).run(jobs)
+    dispatcher(tmp_path, server, rerun=True).run(fakes.alone(jobs))
     assert len(fakes.events(tmp_path, "finished")) == 2
 
 
@@ -172,7 +178,9 @@ def test_rerun_runs_what_is_finished(tmp_path, server):
 def test_a_rerun_that_never_ran_is_no_success(tmp_path, server, do, said, earlier):
     before = Result(run_id="r", status=earlier, metrics={"test/acc": 0.5})
     RunFolder(tmp_path / "r").create().finish(before)
-    found = by_id(dispatcher(tmp_path, server, rerun=True).run([fakes.job(tmp_path, "r", do=do)]))
+    found = by_id(
+        dispatcher(tmp_path, server, rerun=True).run(fakes.alone([fakes.job(tmp_path, "r", do=do)]))
+    )
     assert found["r"].status == "failed" and said in found["r"].cause
     kept = RunFolder(tmp_path / "r").result()
     assert kept is not None and kept.status == earlier and (kept == before) == (earlier == "finished")
@@ -181,7 +189,9 @@ def test_a_rerun_that_never_ran_is_no_success(tmp_path, server, do, said, earlie
 def test_a_rerun_that_is_killed_is_no_success(tmp_path, server):
     before = Result(run_id="r", status="finished", metrics={"test/acc": 0.5})
     RunFolder(tmp_path / "r").create().finish(before)
-    found = by_id(dispatcher(tmp_path, server, rerun=True).run([fakes.job(tmp_path, "r", do="kill")]))
+    found = by_id(
+        dispatcher(tmp_path, server, rerun=True).run(fakes.alone([fakes.job(tmp_path, "r", do="kill")]))
+    )
     assert found["r"].status == "failed" and "SIGKILL" in found["r"].cause
     assert RunFolder(tmp_path / "r").result() == before  # the sweep tells of the failure
 
@@ -200,7 +210,7 @@ class _ClockAhead(NullObserver):
 def test_a_clock_that_jumps_ends_no_run(tmp_path, server):
     jobs = [fakes.job(tmp_path, "r", seconds=0.5)]
     sweep = dispatcher(tmp_path, server, timeout_seconds=60, observer=_ClockAhead(tmp_path))
-    assert [o.status for o in sweep.run(jobs)] == ["finished"]
+    assert [o.status for o in sweep.run(fakes.alone(jobs))] == ["finished"]
 
 
 class _Press(NullObserver):
@@ -209,7 +219,7 @@ class _Press(NullObserver):
     def __init__(self, times: int):
         self.times, self.started_runs = times, 0
 
-    def run_started(self, job: object) -> None:
+    def task_started(self, task: object) -> None:
         self.started_runs += 1
         if self.started_runs == 2:
             os.kill(os.getpid(), signal.SIGINT)
@@ -223,7 +233,7 @@ def test_ctrl_c_once_lets_the_running_ones_write_their_state(tmp_path, server):
     jobs = [fakes.job(tmp_path, f"r{i}", seconds=30) for i in range(4)]
     before = signal.getsignal(signal.SIGINT)
     observer = _PressLater(after_seconds=2.0)  # the runs are well under way
-    found = by_id(dispatcher(tmp_path, server, observer=observer).run(jobs))
+    found = by_id(dispatcher(tmp_path, server, observer=observer).run(fakes.alone(jobs)))
     assert [found[f"r{i}"].status for i in range(4)] == [
         "interrupted",
         "interrupted",
@@ -249,7 +259,7 @@ class _PressLater(NullObserver):
 def test_ctrl_c_twice_stops_at_once(tmp_path, server):
     jobs = [fakes.job(tmp_path, f"r{i}", seconds=60) for i in range(3)]
     since = time.monotonic()
-    outcomes = dispatcher(tmp_path, server, observer=_Press(times=2)).run(jobs)
+    outcomes = dispatcher(tmp_path, server, observer=_Press(times=2)).run(fakes.alone(jobs))
     assert time.monotonic() - since < 10
     assert {o.status for o in outcomes} == {"interrupted", "unstarted"}
     assert not RunFolder(tmp_path / "r0").is_locked()
@@ -257,8 +267,8 @@ def test_ctrl_c_twice_stops_at_once(tmp_path, server):
 
 def test_after_an_interruption_the_same_jobs_go_on(tmp_path, server):
     jobs = [fakes.job(tmp_path, f"r{i}", seconds=0.4) for i in range(4)]
-    dispatcher(tmp_path, server, observer=_Press(times=1)).run(jobs)
-    outcomes = dispatcher(tmp_path, server).run(jobs)
+    dispatcher(tmp_path, server, observer=_Press(times=1)).run(fakes.alone(jobs))
+    outcomes = dispatcher(tmp_path, server).run(fakes.alone(jobs))
     assert {o.status for o in outcomes} == {"finished"}
     assert len(fakes.events(tmp_path, "finished")) == 4
 
@@ -271,7 +281,7 @@ def test_a_full_disk_fails_the_run_and_not_the_sweep(tmp_path, server, monkeypat
     monkeypatch.setattr(
         "trainlab.runs.result.write_atomically", full
     )  # in this process: the sweep's own records
-    found = by_id(dispatcher(tmp_path, server).run(jobs))
+    found = by_id(dispatcher(tmp_path, server).run(fakes.alone(jobs)))
     assert found["good"].status == "finished"
     assert found["kill"].status == "failed"
     assert "No space left on device" in found["kill"].cause
@@ -281,7 +291,9 @@ def test_a_full_disk_fails_the_run_and_not_the_sweep(tmp_path, server, monkeypat
 def test_settings_that_cannot_be_written_fail_that_run(tmp_path, server):
     (tmp_path / "blocked").write_text("a file where a folder should be")
     found = by_id(
-        dispatcher(tmp_path, server).run([fakes.job(tmp_path, "blocked"), fakes.job(tmp_path, "good")])
+        dispatcher(tmp_path, server).run(
+            fakes.alone([fakes.job(tmp_path, "blocked"), fakes.job(tmp_path, "good")])
+        )
     )
     assert found["good"].status == "finished"
     assert found["blocked"].status == "failed"
@@ -291,7 +303,7 @@ def test_settings_that_cannot_be_written_fail_that_run(tmp_path, server):
 def test_each_run_sees_its_own_gpu_only(tmp_path, server):
     slots = [Slot(1, "0"), Slot(1, "GPU-b")]
     jobs = [fakes.job(tmp_path, f"r{i}", seconds=0.3) for i in range(4)]
-    dispatcher(tmp_path, server, slots=slots).run(jobs)
+    dispatcher(tmp_path, server, slots=slots).run(fakes.alone(jobs))
     started = fakes.events(tmp_path, "started")
     assert {e["gpu"] for e in started} == {"0", "GPU-b"}
     ended = {e["run_id"]: e["time"] for e in fakes.events(tmp_path, "finished")}
@@ -303,12 +315,13 @@ def test_each_run_sees_its_own_gpu_only(tmp_path, server):
 def test_one_slot_gives_a_run_over_two_gpus_both(tmp_path, server):
     settings = SlotSettings(slots=1)
     places = make_slots(settings, "gpu", ["0", "1"], cores=2)
-    pool = LocalBackend(places, server, fakes.work, max_concurrent_runs(settings, places))
+    pool = LocalBackend(places, server, fakes.WORKS, max_concurrent_runs(settings, places))
     jobs = [fakes.job(tmp_path, "one", seconds=0.3), fakes.job(tmp_path, "both", devices=2)]
-    assert pool.has_room(jobs[1])
-    assert [place.gpu for place in pool._slots_for(jobs[1])] == ["0", "1"]
-    pool.start(jobs[0], RunReservations(tmp_path, "group").write_worker_settings(jobs[0], 1))
-    assert not pool.has_room(jobs[1])  # one run at a time, though a GPU is free
+    assert pool.has_room(Task((jobs[1],)))
+    assert [place.gpu for place in pool._slots_for(Task((jobs[1],)))] == ["0", "1"]
+    config = RunReservations(tmp_path, "group").write_worker_settings(jobs[0], 1)
+    pool.start(Task((jobs[0],)), [config])
+    assert not pool.has_room(Task((jobs[1],)))  # one run at a time, though a GPU is free
     pool.close()
 
 
@@ -336,9 +349,9 @@ from trainlab.sweeps.forkserver import ForkServer
 from trainlab.sweeps.slots import Slot, SlotSettings, make_slots, max_concurrent_runs
 runs = Path({str(runs)!r})
 server = ForkServer(preload=fakes.PRELOAD)
-pool = LocalBackend([Slot(1), Slot(1)], server, fakes.work)
+pool = LocalBackend([Slot(1), Slot(1)], server, fakes.WORKS)
 jobs = [fakes.job(runs, f"r{{i}}", seconds={seconds}) for i in range(4)]
-print([o.status for o in Dispatcher(pool, RunReservations(runs, "group")).run(jobs)])
+print([o.status for o in Dispatcher(pool, RunReservations(runs, "group")).run(fakes.alone(jobs))])
 """
 
 
@@ -398,6 +411,6 @@ def test_a_terminal_that_cannot_move_its_cursor_gets_a_line_per_run(tmp_path, mo
     console = Console(force_terminal=True, file=written, width=100)
     plan = fakes.plan(tmp_path, [fakes.job(tmp_path, "r")])
     with SweepDisplay(plan, console) as display:
-        display.run_started(plan.jobs[0])
+        display.task_started(plan.tasks[0])
         display.run_ended(Outcome("r", "run r", "finished", seconds=2.0))
     assert written.getvalue() == "[1/1] run r  finished in 2.0 s\n"

@@ -24,14 +24,14 @@ def submitit(runs: Path):
     pytest.importorskip("submitit")
     from trainlab.sweeps.submitit_engine import SubmititEngine
 
-    return SubmititEngine("local", {"folder": str(runs / "submitit"), "slots": 4}, work=fakes.work)
+    return SubmititEngine("local", {"folder": str(runs / "submitit"), "slots": 4}, works=fakes.WORKS)
 
 
 def ray(runs: Path):
     pytest.importorskip("ray")
     from trainlab.sweeps.ray_engine import RayEngine
 
-    return RayEngine({"slots": 4, "num_cpus": 0.25}, work=fakes.work)
+    return RayEngine({"slots": 4, "num_cpus": 0.25}, works=fakes.WORKS)
 
 
 @pytest.fixture(params=[submitit, pytest.param(ray, marks=pytest.mark.slow)])
@@ -87,7 +87,8 @@ def test_a_record_left_on_another_machine_does_not_come_back_as_new(tmp_path, mo
     monkeypatch.setenv("TRAINLAB_RUNS", str(theirs))
     monkeypatch.setattr("trainlab.sweeps.ray_engine._worker_forkserver", lambda: ForkServer(fakes.PRELOAD))
     settings = yaml.safe_dump(plain_copy(fakes.job(ours, "r", do="refuse").settings))
-    code, record = run_on_ray_worker(str(ours / "r" / "config.yaml"), settings, fakes.work, (), None)
+    config = str(ours / "r" / "config.yaml")
+    code, [record] = run_on_ray_worker({config: settings}, fakes.work, (), None)
     assert code == 2 and "result.json" not in record and "log.txt" in record
 
 
@@ -119,7 +120,8 @@ def test_a_run_on_a_machine_that_does_not_see_our_folders(tmp_path, monkeypatch)
     job = fakes.job(ours, "r")
     monkeypatch.setattr("trainlab.sweeps.ray_engine._worker_forkserver", lambda: ForkServer(fakes.PRELOAD))
     frozen = yaml.safe_dump(plain_copy(job.settings))
-    code, record = run_on_ray_worker(str(ours / "r" / "config.yaml"), frozen, fakes.work, (), None)
+    config = str(ours / "r" / "config.yaml")
+    code, [record] = run_on_ray_worker({config: frozen}, fakes.work, (), None)
     assert code == 0 and not ours.exists()
     (ours / "r").mkdir(parents=True)
     write_record(ours / "r", record)
@@ -134,9 +136,8 @@ def test_a_run_that_takes_too_long_is_ended_where_the_sweep_cannot_see_it(tmp_pa
     monkeypatch.setattr("trainlab.sweeps.ray_engine._worker_forkserver", lambda: ForkServer(fakes.PRELOAD))
     frozen = yaml.safe_dump(plain_copy(fakes.job(ours, "r", seconds=60).settings))
     since = time.monotonic()
-    code, record = run_on_ray_worker(
-        str(ours / "r" / "config.yaml"), frozen, fakes.work, (), timeout_seconds=1.0
-    )
+    config = str(ours / "r" / "config.yaml")
+    code, [record] = run_on_ray_worker({config: frozen}, fakes.work, (), timeout_seconds=1.0)
     assert code == TIMED_OUT and "result.json" not in record and time.monotonic() - since < 30
 
 

@@ -35,8 +35,8 @@ server.preload()
 sweep = SweepSettings(retry_failed=True)
 jobs = [fakes.job(runs, f"r{{i}}", seconds=0.2) for i in range({count})]
 todo = [j for j in jobs if is_todo(fakes.RunFolder(runs / j.run_id).status(), sweep)]
-backend = LocalBackend([Slot(1), Slot(1)], server, fakes.work)
-outcomes = Dispatcher(backend, RunReservations(runs, "group")).run(todo)
+backend = LocalBackend([Slot(1), Slot(1)], server, fakes.WORKS)
+outcomes = Dispatcher(backend, RunReservations(runs, "group")).run(fakes.alone(todo))
 sys.exit(0 if all(o.status == "finished" for o in outcomes) else 1)
 """
 

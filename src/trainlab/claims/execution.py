@@ -27,6 +27,7 @@ from trainlab.sweeps.network_checks import check_architectures
 from trainlab.sweeps.outcome import Outcome
 from trainlab.sweeps.plan import Plan, make_plan, record_plan
 from trainlab.sweeps.slots import SlotSettings
+from trainlab.sweeps.stacks import plan_stacks
 from trainlab.terminal import markup_text
 from trainlab.units import pluralize
 
@@ -101,6 +102,9 @@ def _run_plan(plan: Plan, settings: SweepSettings, context: ExecutionContext) ->
     if not plan.todo:
         return []
     engine = LocalEngine(SlotSettings(slots=context.options.slots))
+    plan, stack_lines = plan_stacks(plan, settings, engine, context.server)
+    for line in stack_lines:
+        context.console.print(line, highlight=False, markup=False, soft_wrap=True)
     with SweepDisplay(plan, context.console) as display:
         return engine.run(plan, settings, context.server, display)
 

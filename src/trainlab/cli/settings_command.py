@@ -16,6 +16,7 @@ Values: seed depth width group checkpoint signals resume early_stop
 SWEEP_SETTINGS = """\
 Sweeps: sweep.plan_only .retry_failed .rerun .run_timeout
         sweep.prune=preflight|early .audit=SHARE (of the pruned, trained all the same)
+        sweep.stack=auto|off|N (runs of one structure trained as one network; auto: on a GPU)
         hydra.launcher.slots .threads .runs_per_gpu
 """
 

@@ -64,7 +64,7 @@ def run_application(arguments: Sequence[str], run_one: RunOne) -> None:
 
     _call_hydra(take, words)
     for configuration, hydra_config in composed:
-        refuse_sweep_settings(hydra_config, configuration.sweep.run_timeout)
+        refuse_sweep_settings(hydra_config, configuration.sweep.run_timeout, configuration.sweep.stack)
         _hand_over(configuration, hydra_config, run_one)
 
 

@@ -40,10 +40,10 @@ def refuse_swept_presets(names: Sequence[str]) -> None:
             )
 
 
-def refuse_sweep_settings(hydra: "HydraConf", timeout: object) -> None:
+def refuse_sweep_settings(hydra: "HydraConf", timeout: object, stack: object) -> None:
     """Refuses, for a single run, what says how a sweep goes and would be ignored.
 
-    `hydra` is Hydra's own configuration of the run, `timeout` is sweep.run_timeout.
+    `hydra` is Hydra's own configuration of the run, `timeout` is sweep.run_timeout, `stack` is sweep.stack.
 
     Raises:
         RequestError: naming it.
@@ -54,6 +54,8 @@ def refuse_sweep_settings(hydra: "HydraConf", timeout: object) -> None:
         ignored.append(f"the preset's grid ({', '.join(map(str, params))})")
     if timeout is not None:
         ignored.append(f"sweep.run_timeout={timeout}")
+    if type(stack) is int and stack > 0:
+        ignored.append(f"sweep.stack={stack}")
     if ignored:
         raise RequestError(f"{', '.join(ignored)}: for sweeps only; add -m, or leave it out")
 

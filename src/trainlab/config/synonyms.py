@@ -53,7 +53,7 @@ SETTING_SYNONYMS = {
     "retry_failed": "sweep.retry_failed", "retry": "sweep.retry_failed", "rerun": "sweep.rerun",
     "force": "sweep.rerun", "overwrite": "sweep.rerun", "timeout": "sweep.run_timeout",
     "run_timeout": "sweep.run_timeout", "prune": "sweep.prune", "pruning": "sweep.prune",
-    "audit": "sweep.audit",
+    "audit": "sweep.audit", "stack": "sweep.stack", "stacks": "sweep.stack", "stacked": "sweep.stack",
     "gain": "init.gain", "sigma_w2": "init.sigma_w2", "sigma_b2": "init.sigma_b2", "std": "init.std",
     "act": "activation", "act_fn": "activation", "nonlinearity": "activation", "activations": "activation",
     "act_layer": "activation",

@@ -8,7 +8,7 @@ the sections of the file whose hashes are among them.
 import hashlib
 import json
 import os
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 
 from trainlab.section import Section
 from trainlab.settings import RunSettings, Settings
@@ -26,14 +26,19 @@ def trusted_digests(settings: Settings) -> frozenset[str]:
     return frozenset(_digest(name, getattr(settings, name)) for name in names)
 
 
+def all_trusted_digests(runs: Iterable[Settings]) -> frozenset[str]:
+    """The trusted sections of several runs."""
+    return frozenset().union(*map(trusted_digests, runs))
+
+
 def restore_trust(settings: RunSettings, known: Collection[str]) -> RunSettings:
     """Settings from a file; sections whose digests are `known` (`trusted_digests`) are marked as trusted."""
     return settings.with_trusted([n for n, s in settings.sections.items() if _digest(n, s) in known])
 
 
-def worker_environment(settings: Settings) -> dict[str, str]:
-    """Environment variables of a worker: the digests of the sections that it may trust."""
-    found = trusted_digests(settings)
+def worker_environment(*settings: Settings) -> dict[str, str]:
+    """Environment variables of a worker of these runs: the digests of the sections that it may trust."""
+    found = all_trusted_digests(settings)
     return {DIGESTS_VARIABLE: ",".join(sorted(found))} if found else {}
 
 

@@ -2,7 +2,9 @@
 
 - `plan`: a grid (`trainlab.config.grid`) becomes jobs with run ids; what is done, what is to do
 - `network_checks`, `plan_notes`, `estimate`: what is checked, worth knowing and expected before it starts
-- `dispatcher`: runs on an engine's backend, each once; `reservations`: no run twice; `outcome`: how it ended
+- `stacks`: runs of one structure (`structure`) become stacks as large as the memory allows (`stack_memory`)
+- `dispatcher`: tasks on an engine's backend, each run once (`running_tasks`); `reservations`: no run twice;
+  `outcome`: how it ended; `shutdown`: signals that ask the sweep to stop
 - `engine`: what an engine is; `local_engine` over `slots` and `forkserver`, `ray_engine`, `submitit_engine`
 - `process_main`, `process_exit`: how a run's process begins, and why it ended; `preload`: what is imported
   once for all of them; `multiprocessing_internals`: what is not documented there

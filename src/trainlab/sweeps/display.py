@@ -1,6 +1,7 @@
 """One live display for the whole sweep on a terminal that can move its cursor; a line per run elsewhere."""
 
 import time
+from collections.abc import Sequence
 from types import TracebackType
 
 from rich.console import Console, Group
@@ -10,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from trainlab.sweeps.outcome import Outcome
-from trainlab.sweeps.plan import Job, Plan
+from trainlab.sweeps.plan import Plan, Task
 from trainlab.units import format_duration
 
 MAX_SHOWN = 12
@@ -25,7 +26,7 @@ class SweepDisplay:
         self._console = console
         self._total = len(plan.todo)
         self._group = plan.group
-        self._running: dict[str, tuple[Job, float]] = {}
+        self._running: dict[str, tuple[Task, float]] = {}
         self._counts: dict[str, int] = {}
         self._own_seconds: list[float] = []
         self._most_at_once = 1
@@ -50,14 +51,25 @@ class SweepDisplay:
         if self._live:
             self._live.stop()
 
-    def run_started(self, job: Job) -> None:
-        self._running[job.run_id] = (job, time.monotonic())
-        self._most_at_once = max(self._most_at_once, len(self._running))
+    def task_started(self, task: Task) -> None:
+        self._running[task.id] = (task, time.monotonic())
+        self._most_at_once = max(self._most_at_once, self._runs_under_way)
         self._draw()
+
+    def task_ended(self, task: Task) -> None:
+        """Its line goes; how its runs ended is told by theirs."""
+        self._running.pop(task.id, None)
+        self._draw()
+
+    def stack_halved(self, task: Task, halves: Sequence[Task]) -> None:
+        """The card, or this machine, has no room for so many at once."""
+        sizes = [len(half.jobs) for half in halves]
+        instead = f"two of {sizes[0]}" if len(set(sizes)) == 1 else " and ".join(map(str, sizes))
+        line = f"{task.label} does not fit: {instead}"
+        self._console.print(line, style="yellow", highlight=False, markup=False, soft_wrap=True)
 
     def run_ended(self, outcome: Outcome) -> None:
         """A run has ended: one line that stays, but for those that others have done."""
-        self._running.pop(outcome.run_id, None)
         self._counts[outcome.status] = self._counts.get(outcome.status, 0) + 1
         if not outcome.reused:
             self._own_seconds.append(outcome.seconds)
@@ -96,9 +108,16 @@ class SweepDisplay:
         if not self._own_seconds:
             return None
         mean = sum(self._own_seconds) / len(self._own_seconds)
-        rest = self._total - sum(self._counts.values()) - len(self._running)
-        begun = sum(max(0.0, mean - (time.monotonic() - since)) for _, since in self._running.values())
+        rest = max(0, self._total - sum(self._counts.values()) - self._runs_under_way)
+        begun = sum(
+            len(task.jobs) * max(0.0, mean - (time.monotonic() - since))
+            for task, since in self._running.values()
+        )
         return (rest * mean + begun) / self._most_at_once
+
+    @property
+    def _runs_under_way(self) -> int:
+        return sum(len(task.jobs) for task, _ in self._running.values())
 
     def _line(self, outcome: Outcome) -> str:
         number = sum(self._counts.values())
@@ -122,8 +141,8 @@ class SweepDisplay:
             Text(self._time_left()),
         )
         rows = Table.grid(padding=(0, 2))
-        for job, since in list(self._running.values())[:MAX_SHOWN]:
-            rows.add_row("  ▸", Text(job.label), f"{time.monotonic() - since:.0f} s")
+        for task, since in list(self._running.values())[:MAX_SHOWN]:
+            rows.add_row("  ▸", Text(task.label), f"{time.monotonic() - since:.0f} s")
         if (more := len(self._running) - MAX_SHOWN) > 0:
             rows.add_row("", f"and {more} more", "")
         notes = [f"{self._elsewhere} held by another process"] if self._elsewhere else []

@@ -1,23 +1,23 @@
-"""What a plan will cost: the first steps of a few of its runs, timed."""
+"""What a plan will cost: the first steps of a few of its runs and stacks, timed."""
 
 import json
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
 
 from trainlab.errors import RequestError
-from trainlab.instantiate.worker_trust import trusted_digests
+from trainlab.instantiate.worker_trust import all_trusted_digests
 from trainlab.runs.run_folder import RunFolder
 from trainlab.section import NOTHING
 from trainlab.settings import RunSettings, Settings
 from trainlab.signals.measured_steps import measured_steps
 from trainlab.sweeps.forkserver import ForkServer
-from trainlab.sweeps.plan import Job, Plan
+from trainlab.sweeps.plan import Plan, Task
 from trainlab.units import format_duration
 
 TRIAL_STEPS = 30
@@ -27,7 +27,10 @@ _COST_PARTS = ("model", "data", "norm_layer", "depth", "width")
 
 @dataclass(frozen=True)
 class TrialRun:
-    """One timed beginning. `overhead_seconds` is all that a run takes besides its training steps."""
+    """One timed beginning, of a run or of a stack.
+
+    `overhead_seconds` is all but the training steps, `step_seconds` one step of all its runs.
+    """
 
     overhead_seconds: float
     step_seconds: float
@@ -41,15 +44,15 @@ class TrialRun:
 
 
 def print_estimate(plan: Plan, slots: int, server: ForkServer, console: Console) -> None:
-    """Prints how long the runs that are to do will take, and how much memory."""
+    """Prints how long what is to do will take, and how much memory."""
     if not plan.todo:
         return
-    kinds: dict[str, list[Job]] = {}
-    for job in plan.todo:
-        kinds.setdefault(_cost_key(job.settings), []).append(job)
+    kinds: dict[str, list[Task]] = {}
+    for task in plan.tasks:
+        kinds.setdefault(_cost_key(task), []).append(task)
     chosen = _evenly_spaced(list(kinds), MAX_TRIALS)
     try:
-        trials = {kind: server.call(time_trial, kinds[kind][0].settings) for kind in chosen}
+        trials = {kind: _timed(kinds[kind][0], server) for kind in chosen}
     except RequestError as error:
         console.print(f"no estimate: {error}", highlight=False, markup=False, soft_wrap=True)
         return
@@ -59,23 +62,32 @@ def print_estimate(plan: Plan, slots: int, server: ForkServer, console: Console)
         return
     mean = sum(p.run_seconds for p in known) / len(known)
     each = {kind: p.run_seconds if (p := trials.get(kind)) else mean for kind in kinds}
-    work = sum(len(jobs) * each[kind] for kind, jobs in kinds.items())
-    at_once = min(slots, len(plan.todo))
+    work = sum(len(tasks) * each[kind] for kind, tasks in kinds.items())
+    at_once = min(slots, len(plan.tasks))
+    unit = "run" if plan.stacked is None else "task"
     peak = max(p.peak_bytes for p in known)
-    memory = f"{peak * at_once / 2**30:.1f} GiB of memory at most ({peak / 2**30:.1f} GiB a run)"
+    memory = f"{peak * at_once / 2**30:.1f} GiB of memory at most ({peak / 2**30:.1f} GiB a {unit})"
     console.print(
         f"estimate: {format_duration(work / at_once)} with {at_once} at a time "
-        f"({format_duration(mean)} a run, from {len(known)} of {len(kinds)} kinds), "
+        f"({format_duration(mean)} a {unit}, from {len(known)} of {len(kinds)} kinds), "
         + (memory if peak else "memory not known"),
         highlight=False,
     )
 
 
-def _cost_key(settings: Settings) -> str:
-    """Runs of one kind cost about the same."""
+def _cost_key(task: Task) -> str:
+    """Tasks of one kind cost about the same; stacks that differ by one run are of one."""
+    settings: Settings = task.jobs[0].settings
     plain = settings.to_plain()
     parts = [plain[part] for part in _COST_PARTS]
-    return json.dumps([parts, settings.trainer.max_epochs], sort_keys=True)
+    size = None if task.stack is None else (len(task.jobs) + 1) // 2
+    return json.dumps([parts, settings.trainer.max_epochs, size], sort_keys=True)
+
+
+def _timed(task: Task, server: ForkServer) -> TrialRun | None:
+    if task.stack is None:
+        return server.call(time_trial, task.jobs[0].settings)
+    return server.call(time_stack_trial, [job.settings for job in task.jobs])
 
 
 def _evenly_spaced(kinds: Sequence[str], most: int) -> list[str]:
@@ -86,37 +98,57 @@ def _evenly_spaced(kinds: Sequence[str], most: int) -> list[str]:
 
 def time_trial(settings: RunSettings) -> TrialRun | None:
     """Times the first steps of a run, in a forked process; None where the run fails."""
-    with tempfile.TemporaryDirectory() as folder:
-        return _timed_trial(settings, Path(folder))
-
-
-def _timed_trial(settings: RunSettings, folder: Path) -> TrialRun | None:
-    from trainlab.build.data import load_data
-    from trainlab.build.optimizer import total_steps
     from trainlab.training.worker import run_config_file
 
-    total = total_steps(settings, load_data(settings))
+    def train(configs: Sequence[Path], own: Collection[str]) -> int:
+        [config] = configs
+        return run_config_file(config, own=own, is_checked=True)
+
+    with tempfile.TemporaryDirectory() as folder:
+        return _timed_trial([settings], Path(folder), train)
+
+
+def time_stack_trial(settings: Sequence[RunSettings]) -> TrialRun | None:
+    """The same of a stack."""
+    from trainlab.training.worker import run_stack_files
+
+    with tempfile.TemporaryDirectory() as folder:
+        return _timed_trial(settings, Path(folder), run_stack_files)
+
+
+def _timed_trial(
+    runs: Sequence[RunSettings], folder: Path, train: Callable[[Sequence[Path], Collection[str]], int]
+) -> TrialRun | None:
+    from trainlab.build.data import load_data
+    from trainlab.build.optimizer import total_steps
+
+    total = total_steps(runs[0], load_data(runs[0]))
+    begun = [_begun_settings(settings, folder, total) for settings in runs]
+    folders = [RunFolder(folder / settings.run_id) for settings in begun]
+    for run, settings in zip(folders, begun, strict=True):
+        run.write_settings(settings)
+    since = time.perf_counter()
+    if train([run.path / "config.yaml" for run in folders], all_trusted_digests(begun)) != 0:
+        return None
+    seconds = time.perf_counter() - since
+    result = folders[0].result()
+    if result is None or not result.samples_per_second or not result.steps:
+        return None
+    step_seconds = runs[0].data.batch_size / result.samples_per_second
+    overhead = max(0.0, seconds - result.steps * step_seconds)
+    return TrialRun(overhead, step_seconds, total, peak_memory_bytes())
+
+
+def _begun_settings(settings: RunSettings, folder: Path, total_steps: int) -> RunSettings:
+    """The settings of a run that does the first steps alone."""
     trainer = settings.trainer.replace(
         max_epochs=None, max_steps=TRIAL_STEPS, progress_bar=False, devices=1, strategy="auto",
         threads=settings.trainer.threads or 1,
     )  # fmt: skip
-    begun_settings = settings.replace(
+    return settings.replace(
         trainer=trainer, logger=NOTHING, checkpoint="none", resume=False,
-        signals=_trial_signals(settings.signals, total), paths=settings.paths.replace(runs=str(folder)),
+        signals=_trial_signals(settings.signals, total_steps), paths=settings.paths.replace(runs=str(folder)),
     )  # fmt: skip
-    run = RunFolder(folder / settings.run_id)
-    run.write_settings(begun_settings)
-    since = time.perf_counter()
-    if run_config_file(run.path / "config.yaml", own=trusted_digests(begun_settings), is_checked=True) != 0:
-        return None
-    seconds = time.perf_counter() - since
-    result = run.result()
-    if result is None or not result.samples_per_second or not result.steps:
-        return None
-    batch_size = settings.data.batch_size
-    step_seconds = batch_size / result.samples_per_second
-    overhead = max(0.0, seconds - result.steps * step_seconds)
-    return TrialRun(overhead, step_seconds, total, peak_memory_bytes())
 
 
 def _trial_signals(signals: bool | int, total_steps: int) -> bool | int:

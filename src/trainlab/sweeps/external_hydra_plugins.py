@@ -17,11 +17,14 @@ from trainlab.settings import SweepSettings
 from trainlab.sweeps.engine import Engine, NullObserver, SweepObserver
 from trainlab.sweeps.forkserver import ForkServer
 from trainlab.sweeps.outcome import Outcome, read_outcome
-from trainlab.sweeps.plan import Job, Plan, make_plan, record_plan
+from trainlab.sweeps.plan import Job, Plan, Task, make_plan, record_plan
 
 
 class ExternalLauncherEngine:
     """Another launcher of Hydra's (basic, joblib, …): it gets each run's overrides, we read the records."""
+
+    takes_stacks = False
+    tasks_per_gpu = 1
 
     def __init__(self, launcher: Launcher):
         self._launcher = launcher
@@ -41,7 +44,7 @@ class ExternalLauncherEngine:
             f"sweep.audit={sweep.audit}",
         ]
         for job in plan.todo:
-            observer.run_started(job)
+            observer.task_started(Task((job,)))
         before = {job.run_id: ResultStamp.of(plan.runs / job.run_id) for job in plan.todo}
         since, cause = time.monotonic(), None
         try:
@@ -55,6 +58,8 @@ class ExternalLauncherEngine:
         outcomes = [self._outcome(plan, job, before[job.run_id], cause, each) for job in plan.todo]
         for outcome in outcomes:
             observer.run_ended(outcome)
+        for job in plan.todo:
+            observer.task_ended(Task((job,)))
         return outcomes
 
     def _outcome(

@@ -1,5 +1,6 @@
 """The engine of this machine: forked processes on its slots; a slot is refilled the moment its run ends."""
 
+import math
 import sys
 from collections.abc import Collection, Sequence
 from multiprocessing.connection import Connection, wait
@@ -14,8 +15,8 @@ from trainlab.sweeps.dispatcher import Dispatcher
 from trainlab.sweeps.engine import ProcessExit, SweepObserver
 from trainlab.sweeps.forkserver import ForkServer, kill_process_group
 from trainlab.sweeps.outcome import Outcome
-from trainlab.sweeps.plan import Job, Plan
-from trainlab.sweeps.process_main import Work, run_in_process, run_on_devices, train_checked_run
+from trainlab.sweeps.plan import Plan, Task
+from trainlab.sweeps.process_main import CHECKED_TRAINING, Works, run_in_process, run_on_devices
 from trainlab.sweeps.reservations import RunReservations
 from trainlab.sweeps.slots import (
     Slot,
@@ -29,57 +30,57 @@ from trainlab.sweeps.slots import (
 
 
 class LocalBackend:
-    """Each run in a fresh process forked from the server, on slots of its own: cores or GPUs."""
+    """Each task in a fresh process forked from the server, on slots of its own: cores or GPUs."""
 
     def __init__(
         self,
         slots: Sequence[Slot],
         server: ForkServer,
-        work: Work = train_checked_run,
-        max_runs: int | None = None,
+        works: Works = CHECKED_TRAINING,
+        max_tasks: int | None = None,
     ):
         self._free = list(slots)
-        self._max_runs = max_runs or len(slots)
+        self._max_tasks = max_tasks or len(slots)
         self._total = len(slots)
         self._server = server
-        self._work = work
+        self._works = works
         self._slots_of: dict[str, list[Slot]] = {}
         self._processes: dict[str, BaseProcess] = {}
         self._sentinels: dict[Connection, str] = {}
         self.threads = slots[0].threads
 
-    def has_room(self, job: Job) -> bool:
-        """Whether enough slots are free, and the number of runs at a time is not reached."""
-        return len(self._processes) < self._max_runs and self._slots_for(job) is not None
+    def has_room(self, task: Task) -> bool:
+        """Whether enough slots are free, and the number of tasks at a time is not reached."""
+        return len(self._processes) < self._max_tasks and self._slots_for(task) is not None
 
-    def start(self, job: Job, config: Path) -> None:
-        """Forks a run from the server. Raises OSError where that cannot be done."""
-        slots = self._slots_for(job)
+    def start(self, task: Task, configs: Sequence[Path]) -> None:
+        """Forks a process from the server. Raises OSError where that cannot be done."""
+        slots = self._slots_for(task)
         assert slots is not None
-        settings = job.settings
-        environment = slot_environment(slots) | worker_environment(settings)
-        if settings.trainer.devices > 1:
-            process, sentinel = self._server.start_process(run_on_devices, config, environment)
+        environment = slot_environment(slots) | worker_environment(*(job.settings for job in task.jobs))
+        if task.devices > 1:
+            process, sentinel = self._server.start_process(run_on_devices, configs, environment)
         else:
-            process, sentinel = self._server.start_process(run_in_process, config, self._work, environment)
+            work = self._works.of(task)
+            process, sentinel = self._server.start_process(run_in_process, configs, work, environment)
         for slot in slots:
             self._free.remove(slot)
-        self._slots_of[job.run_id] = slots
-        self._processes[job.run_id] = process
-        self._sentinels[sentinel] = job.run_id
+        self._slots_of[task.id] = slots
+        self._processes[task.id] = process
+        self._sentinels[sentinel] = task.id
 
     def wait(self, seconds: float) -> list[ProcessExit]:
-        """The runs whose processes have ended."""
+        """The tasks whose processes have ended."""
         ready = wait(list(self._sentinels), timeout=seconds)
         return [self._reap_and_free_slots(sentinel) for sentinel in ready if isinstance(sentinel, Connection)]
 
-    def stop(self, run_id: str) -> None:
-        """SIGTERM: the run writes a checkpoint and ends (on Windows it just ends)."""
-        self._processes[run_id].terminate()
+    def stop(self, task_id: str) -> None:
+        """SIGTERM: its runs write a checkpoint and end (on Windows they just end)."""
+        self._processes[task_id].terminate()
 
-    def kill(self, run_id: str) -> None:
-        """SIGKILL to the run's process group."""
-        kill_process_group(self._processes[run_id])
+    def kill(self, task_id: str) -> None:
+        """SIGKILL to the task's process group."""
+        kill_process_group(self._processes[task_id])
 
     def close(self) -> None:
         """Waits for the last processes to be gone."""
@@ -87,27 +88,35 @@ class LocalBackend:
             wait([sentinel])
             self._reap_and_free_slots(sentinel)
 
-    def _slots_for(self, job: Job) -> list[Slot] | None:
-        return allocate_slots(self._free, job.settings.trainer.devices, self._total)
+    def _slots_for(self, task: Task) -> list[Slot] | None:
+        return allocate_slots(self._free, task.devices, self._total)
 
     def _reap_and_free_slots(self, sentinel: Connection) -> ProcessExit:
-        run_id = self._sentinels.pop(sentinel)
+        task_id = self._sentinels.pop(sentinel)
         sentinel.close()
-        process = self._processes.pop(run_id)
+        process = self._processes.pop(task_id)
         process.join()
-        self._free.extend(self._slots_of.pop(run_id))
-        return ProcessExit(run_id, process.exitcode)
+        self._free.extend(self._slots_of.pop(task_id))
+        return ProcessExit(task_id, process.exitcode)
 
 
 class LocalEngine:
     """Runs in forked processes on this machine."""
 
-    def __init__(self, settings: SlotSettings, work: Work = train_checked_run):
+    takes_stacks = True
+
+    def __init__(self, settings: SlotSettings, works: Works = CHECKED_TRAINING):
         self._settings = settings
-        self._work = work
+        self._works = works
+
+    @property
+    def tasks_per_gpu(self) -> int:
+        """How many tasks share a GPU: `runs_per_gpu`, or more where there are more slots."""
+        per_gpu = math.ceil((self._settings.slots or 1) / max(1, len(visible_gpus())))
+        return max(self._settings.runs_per_gpu, per_gpu)
 
     def slots(self, plan: Plan) -> int:
-        """How many runs go at the same time. Raises RequestError for more GPUs than there are."""
+        """How many tasks go at the same time. Raises RequestError for more GPUs than there are."""
         return max_concurrent_runs(self._settings, self._make_slots(plan))
 
     def run(
@@ -116,9 +125,9 @@ class LocalEngine:
         """Does the runs that are left to do, and returns how each ended."""
         reservations = RunReservations.for_sweep(plan, sweep)
         slots = self._make_slots(plan)
-        backend = LocalBackend(slots, server, self._work, max_concurrent_runs(self._settings, slots))
+        backend = LocalBackend(slots, server, self._works, max_concurrent_runs(self._settings, slots))
         dispatcher = Dispatcher(backend, reservations, timeout_seconds=sweep.run_timeout, observer=observer)
-        return dispatcher.run(plan.todo)
+        return dispatcher.run(plan.tasks)
 
     def _make_slots(self, plan: Plan) -> list[Slot]:
         trainers = [job.settings.trainer for job in plan.todo]

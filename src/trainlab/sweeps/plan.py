@@ -43,11 +43,47 @@ class Job:
         return RunSettings.from_json(self.settings_json, self.trusted_sections)
 
 
+@dataclass(frozen=True, slots=True)
+class Task:
+    """What one process does: a run, or a stack of runs that are trained together.
+
+    `stack` says in words what the runs of a stack are; None for a run on its own.
+    """
+
+    jobs: tuple[Job, ...]
+    stack: str | None = None
+
+    @property
+    def id(self) -> str:
+        """Its first run's: no run is in two tasks at a time."""
+        return self.jobs[0].run_id
+
+    @property
+    def label(self) -> str:
+        """`activation=relu init=glorot`, or `stack of 32 (lenet5)`."""
+        return self.jobs[0].label if self.stack is None else f"stack of {len(self.jobs)} ({self.stack})"
+
+    @property
+    def devices(self) -> int:
+        """How many devices it is spread over."""
+        return self.jobs[0].settings.trainer.devices if self.stack is None else 1
+
+    def of(self, jobs: Sequence[Job]) -> "Task":
+        """The same with these runs of it alone."""
+        return Task(tuple(jobs), self.stack)
+
+    def halves(self) -> tuple["Task", "Task"]:
+        """Its runs as two tasks. There must be two at least."""
+        half = (len(self.jobs) + 1) // 2
+        return self.of(self.jobs[:half]), self.of(self.jobs[half:])
+
+
 @dataclass(frozen=True)
 class Plan:
     """The runs of a sweep, each once, and which of them are left to do.
 
     `requested` is the run id of every requested job, in their order; two jobs may come to the same run.
+    `stacked` has the tasks of those that are to do where some are trained as stacks (`sweeps.stacks`).
     """
 
     group: str
@@ -56,6 +92,12 @@ class Plan:
     jobs: Sequence[Job]
     requested: Sequence[str]
     todo: Sequence[Job] = field(default_factory=list)
+    stacked: Sequence[Task] | None = None
+
+    @property
+    def tasks(self) -> Sequence[Task]:
+        """What is left to do, as it is started; without stacks a run each."""
+        return [Task((job,)) for job in self.todo] if self.stacked is None else self.stacked
 
     @property
     def run_ids(self) -> list[str]:

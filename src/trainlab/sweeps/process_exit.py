@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from trainlab.sweeps.process_main import LOG_FILE
+from trainlab.training.out_of_memory import OUT_OF_MEMORY_STACK
 
 _CGROUP_EVENTS = Path("/sys/fs/cgroup/memory.events")
 
@@ -62,10 +63,18 @@ class ExitCause(NamedTuple):
         return f"{self.kind}: {self.message}"
 
 
+def is_out_of_memory_exit(exit_code: int | None, ran_out_of_memory: bool) -> bool:
+    """Whether a stack's process ended because its runs had no room: by itself, or killed by the system."""
+    return exit_code == OUT_OF_MEMORY_STACK or (ran_out_of_memory and (exit_code is None or exit_code < 0))
+
+
 def classify_exit(exit_code: int | None, folder: Path, ran_out_of_memory: bool = False) -> ExitCause:
     """Why a process ended without a record, as far as its exit code and its log tell."""
     if ran_out_of_memory:
         return ExitCause("OutOfMemory", "the system killed it for want of memory")
+    if exit_code == OUT_OF_MEMORY_STACK:
+        words = _last_log_line(folder / LOG_FILE)
+        return ExitCause("OutOfMemory", words or "it needs more memory than there is")
     if exit_code is not None and exit_code < 0:
         return ExitCause("Killed", describe_exit_code(exit_code).removeprefix("killed "))
     words = _last_log_line(folder / LOG_FILE)

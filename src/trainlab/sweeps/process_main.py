@@ -5,15 +5,19 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing import parent_process
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
 
 from trainlab import project
 from trainlab.errors import RequestError, error_with_type
+
+if TYPE_CHECKING:
+    from trainlab.sweeps.plan import Task
 
 LOG_FILE = "log.txt"
 """In a run's folder: what the run printed while a sweep had the terminal."""
@@ -22,8 +26,19 @@ PID_FILE = ".pid"
 """In a run's folder, from the moment when its process has begun: a queue may hold it back for hours."""
 
 
-Work = Callable[[Path], int]
-"""What a run's process does with the run's `config.yaml`; returns the exit code."""
+Work = Callable[[Sequence[Path]], int]
+"""What a task's process does with the `config.yaml` of its runs; returns the exit code."""
+
+
+class Works(NamedTuple):
+    """What a process does with the one run of a task, and with the runs of a stack."""
+
+    run: Work
+    stack: Work
+
+    def of(self, task: "Task") -> Work:
+        """What the task's process does."""
+        return self.run if task.stack is None else self.stack
 
 
 @dataclass(frozen=True)
@@ -35,38 +50,54 @@ class Reply:
     fault: str | None = None
 
 
-def train_run(config: Path) -> int:
+def train_run(configs: Sequence[Path]) -> int:
     """The work of a run: trains it. torch is imported here, in the run's own process."""
     from trainlab.training.worker import run_config_file
 
+    [config] = configs
     return run_config_file(config)
 
 
-def train_checked_run(config: Path) -> int:
+def train_checked_run(configs: Sequence[Path]) -> int:
     """The same for a run whose settings were checked as the sweep was planned, on this machine."""
     from trainlab.training.worker import run_config_file
 
+    [config] = configs
     return run_config_file(config, is_checked=True)
 
 
-def run_in_process(config: Path, work: Work, environment: Mapping[str, str], sentinel: Connection) -> None:
-    """One run in a process of its own; ends the process with the exit code of `work(config)`.
+def train_stack_run(configs: Sequence[Path]) -> int:
+    """The work of a stack: trains its runs together."""
+    from trainlab.training.worker import run_stack_files
+
+    return run_stack_files(configs)
+
+
+TRAINING = Works(train_run, train_stack_run)
+CHECKED_TRAINING = Works(train_checked_run, train_stack_run)
+
+
+def run_in_process(
+    configs: Sequence[Path], work: Work, environment: Mapping[str, str], sentinel: Connection
+) -> None:
+    """One task in a process of its own; ends the process with the exit code of `work(configs)`.
 
     `sentinel` is only kept open: its other end sees when this process is gone, however it went.
     """
     os.environ.update(environment)
     project.add_to_path()
-    _detach(config.parent)
-    code = work(config)
+    _detach(configs)
+    code = work(configs)
     sentinel.close()
     sys.stdout.flush()
     sys.exit(code)
 
 
-def run_on_devices(config: Path, environment: Mapping[str, str], sentinel: Connection) -> None:
+def run_on_devices(configs: Sequence[Path], environment: Mapping[str, str], sentinel: Connection) -> None:
     """One run over several devices: its launcher starts the same command once more for every device."""
+    [config] = configs
     os.environ.update(environment)
-    _detach(config.parent)
+    _detach(configs)
     process = subprocess.Popen(_run_command(config))
     with forward_signals(process):
         code = process.wait()
@@ -87,14 +118,15 @@ def forward_signals(process: subprocess.Popen) -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def run_submitted(config: Path, work: Work | None, environment: Mapping[str, str]) -> int:
-    """One run in a process that a cluster has started; `work` None for one over several devices."""
+def run_submitted(configs: Sequence[Path], work: Work | None, environment: Mapping[str, str]) -> int:
+    """One task in a process that a cluster has started; `work` None for a run over several devices."""
     os.environ.update(environment)
     project.add_to_path()
-    _detach(config.parent)
+    _detach(configs)
     if work is None:
+        [config] = configs
         return subprocess.run(_run_command(config), check=False).returncode
-    return work(config)
+    return work(configs)
 
 
 def call_in_process(
@@ -127,10 +159,17 @@ def _run_command(config: Path) -> list[str]:
     return [sys.executable, "-m", "trainlab.training", str(config)]
 
 
-def _detach(folder: Path) -> None:
-    """Leaves the terminal's process group, sends output to the run's folder, ends with the parent process."""
+def _detach(configs: Sequence[Path]) -> None:
+    """Leaves the terminal's process group, sends output to the run's folder, ends with the parent process.
+
+    The output of a stack is in its first run's folder; the logs of the others say so.
+    """
+    folder, *others = [config.parent for config in configs]
     if hasattr(os, "setsid"):
         os.setsid()
+    for other in others:
+        with (other / LOG_FILE).open("a", encoding="utf-8") as log:
+            log.write(f"in a stack of {len(configs)}: its output is in ../{folder.name}/{LOG_FILE}\n")
     (folder / PID_FILE).write_text(str(os.getpid()), encoding="ascii")
     descriptor = os.open(folder / LOG_FILE, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
     os.dup2(descriptor, 1)

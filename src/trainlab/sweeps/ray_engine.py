@@ -8,7 +8,7 @@ import logging
 import math
 import os
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from functools import cache
 from multiprocessing.connection import wait
 from pathlib import Path
@@ -20,7 +20,7 @@ from pydantic import Field
 from trainlab.cores import available_cores
 from trainlab.errors import RequestError, error_message
 from trainlab.instantiate.default_paths import PATH_VARIABLES
-from trainlab.instantiate.worker_trust import restore_trust, trusted_digests, worker_environment
+from trainlab.instantiate.worker_trust import all_trusted_digests, restore_trust, worker_environment
 from trainlab.runs.frozen_settings import SETTINGS_FILE
 from trainlab.runs.result import DONE_STATUSES, RESULT_FILE, ResultStamp
 from trainlab.runs.run_folder import EARLIER_FOLDER, RunFolder
@@ -31,9 +31,9 @@ from trainlab.sweeps.engine import ProcessExit, SweepObserver, require_package
 from trainlab.sweeps.forkserver import ForkServer, kill_process_group
 from trainlab.sweeps.multiprocessing_internals import use_short_ray_folder
 from trainlab.sweeps.outcome import Outcome
-from trainlab.sweeps.plan import Job, Plan
+from trainlab.sweeps.plan import Plan, Task
 from trainlab.sweeps.process_exit import TIMED_OUT
-from trainlab.sweeps.process_main import LOG_FILE, Work, run_in_process, run_on_devices, train_run
+from trainlab.sweeps.process_main import LOG_FILE, TRAINING, Work, Works, run_in_process, run_on_devices
 from trainlab.sweeps.reservations import RunReservations
 from trainlab.sweeps.slots import SlotSettings, validate_launcher_settings, visible_gpus
 
@@ -50,15 +50,23 @@ class RaySettings(SlotSettings):
 
 
 class RayEngine:
-    """Runs as Ray tasks, each reserving its share of CPUs and GPUs."""
+    """Tasks as Ray's, each reserving its share of CPUs and GPUs: a stack as much as a run."""
 
-    def __init__(self, settings: Mapping[str, object], work: Work = train_run):
+    takes_stacks = True
+
+    def __init__(self, settings: Mapping[str, object], works: Works = TRAINING):
         require_package("ray", "ray", extra="ray")
         self._settings = validate_launcher_settings(RaySettings, settings)
-        self._work = work
+        self._works = works
+
+    @property
+    def tasks_per_gpu(self) -> int:
+        """How many tasks share a GPU, by `num_gpus` or `runs_per_gpu`."""
+        share = self._settings.num_gpus
+        return int(1 / share) if share and share < 1 else self._settings.runs_per_gpu
 
     def slots(self, plan: Plan) -> int:
-        """How many runs go at the same time, as far as that is known before Ray has started."""
+        """How many tasks go at the same time, as far as that is known before Ray has started."""
         return self._settings.slots or max(1, int(available_cores() / self._num_cpus))
 
     @property
@@ -70,10 +78,10 @@ class RayEngine:
     ) -> list[Outcome]:
         """Does the runs that are left to do, and returns how each ended."""
         reservations = RunReservations.for_sweep(plan, sweep)
-        backend = RayBackend(self._settings, self._num_cpus, self._num_gpus(plan), self._work)
+        backend = RayBackend(self._settings, self._num_cpus, self._num_gpus(plan), self._works)
         backend.timeout_seconds = sweep.run_timeout
         dispatcher = Dispatcher(backend, reservations, timeout_seconds=sweep.run_timeout, observer=observer)
-        return dispatcher.run(plan.todo)
+        return dispatcher.run(plan.tasks)
 
     def _num_gpus(self, plan: Plan) -> float:
         if self._settings.num_gpus is not None:
@@ -86,7 +94,7 @@ class RayEngine:
 class RayBackend:
     """Ray's own API as a backend of the dispatcher."""
 
-    def __init__(self, settings: RaySettings, num_cpus: float, num_gpus: float, work: Work):
+    def __init__(self, settings: RaySettings, num_cpus: float, num_gpus: float, works: Works):
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         # Ray 2.60 would otherwise hide all GPUs from tasks that reserve none
         os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
@@ -96,9 +104,8 @@ class RayBackend:
         self._ray = ray
         self._share = (num_cpus, num_gpus)
         self._slots = settings.slots
-        self._work = work
-        self._jobs: dict[ray.ObjectRef, Job] = {}
-        self._configs: dict[str, Path] = {}
+        self._works = works
+        self._tasks: dict[ray.ObjectRef, tuple[str, Sequence[Path]]] = {}
         self.threads = settings.threads or 1
         self.timeout_seconds: float | None = None
         address = settings.address
@@ -111,43 +118,40 @@ class RayBackend:
         except (ConnectionError, ValueError, RuntimeError) as error:
             reason = error_message(error)
             raise RequestError(f"hydra.launcher.address={address}: {reason}") from None
-        self._task = ray.remote(run_on_ray_worker)
+        self._remote = ray.remote(run_on_ray_worker)
 
-    def has_room(self, job: Job) -> bool:
-        """Whether Ray has resources for one more, or fewer runs are out than `slots`."""
-        return len(self._jobs) < (self._slots or self._capacity())
+    def has_room(self, task: Task) -> bool:
+        """Whether Ray has resources for one more, or fewer tasks are out than `slots`."""
+        return len(self._tasks) < (self._slots or self._capacity())
 
-    def start(self, job: Job, config: Path) -> None:
+    def start(self, task: Task, configs: Sequence[Path]) -> None:
         """Hands the settings to Ray, as text: a worker elsewhere may not see our folders."""
-        settings = job.settings
-        devices = settings.trainer.devices
-        num_cpus, num_gpus = (devices * share for share in self._share)
-        task = self._task.options(num_cpus=num_cpus, num_gpus=num_gpus, max_retries=0, name=job.label)
-        work = None if devices > 1 else self._work
-        text, own = config.read_text(encoding="utf-8"), trusted_digests(settings)
-        sent = task.remote(str(config), text, work, own, self.timeout_seconds)
-        self._jobs[sent] = job
-        self._configs[job.run_id] = config
+        num_cpus, num_gpus = (task.devices * share for share in self._share)
+        remote = self._remote.options(num_cpus=num_cpus, num_gpus=num_gpus, max_retries=0, name=task.label)
+        work = None if task.devices > 1 else self._works.of(task)
+        texts = {str(config): config.read_text(encoding="utf-8") for config in configs}
+        own = all_trusted_digests(job.settings for job in task.jobs)
+        self._tasks[remote.remote(texts, work, own, self.timeout_seconds)] = (task.id, configs)
 
     def wait(self, seconds: float) -> list[ProcessExit]:
         """The tasks that are over."""
-        ready, _ = self._ray.wait(list(self._jobs), num_returns=1, timeout=seconds)
+        ready, _ = self._ray.wait(list(self._tasks), num_returns=1, timeout=seconds)
         return [self._collect_result(reference) for reference in ready]
 
-    def stop(self, run_id: str) -> None:
-        """An interrupt inside the task, which asks the run to end."""
-        self._ray.cancel(self._reference(run_id), force=False)
+    def stop(self, task_id: str) -> None:
+        """An interrupt inside Ray's task, which asks the runs to end."""
+        self._ray.cancel(self._reference(task_id), force=False)
 
-    def kill(self, run_id: str) -> None:
-        """Ray kills its worker, and the run goes with it."""
-        self._ray.cancel(self._reference(run_id), force=True)
+    def kill(self, task_id: str) -> None:
+        """Ray kills its worker, and the runs go with it."""
+        self._ray.cancel(self._reference(task_id), force=True)
 
     def close(self) -> None:
         """Stops Ray where we have started it, and leaves a cluster alone."""
         self._ray.shutdown()
 
-    def _reference(self, run_id: str) -> "ray.ObjectRef":
-        return next(reference for reference, job in self._jobs.items() if job.run_id == run_id)
+    def _reference(self, task_id: str) -> "ray.ObjectRef":
+        return next(reference for reference, (name, _) in self._tasks.items() if name == task_id)
 
     def _capacity(self) -> int:
         resources = self._ray.cluster_resources()
@@ -157,15 +161,15 @@ class RayBackend:
         return max(1, int(min(by_cpu, by_gpu)))
 
     def _collect_result(self, reference: "ray.ObjectRef") -> ProcessExit:
-        run_id = self._jobs.pop(reference).run_id
-        config = self._configs.pop(run_id)
+        task_id, configs = self._tasks.pop(reference)
         try:
-            code, record = self._ray.get(reference)
+            code, records = self._ray.get(reference)
         except self._ray.exceptions.RayError as error:
             lines = str(error).strip().splitlines()
-            return ProcessExit(run_id, None, ": ".join(["Ray", type(error).__name__, *lines[:1]]))
-        write_record(config.parent, record)
-        return ProcessExit(run_id, code)
+            return ProcessExit(task_id, None, ": ".join(["Ray", type(error).__name__, *lines[:1]]))
+        for config, record in zip(configs, records, strict=True):
+            write_record(config.parent, record)
+        return ProcessExit(task_id, code)
 
 
 RecordFiles = Mapping[str, bytes]
@@ -173,28 +177,30 @@ RecordFiles = Mapping[str, bytes]
 
 
 def run_on_ray_worker(
-    config: str, text: str, work: Work | None, own: Collection[str], timeout_seconds: float | None
-) -> tuple[int | None, RecordFiles]:
-    """One run on the machine of the caller: its exit code, and its record where our folders are not seen.
+    texts: Mapping[str, str], work: Work | None, own: Collection[str], timeout_seconds: float | None
+) -> tuple[int | None, Sequence[RecordFiles]]:
+    """One task on the machine of the caller: its exit code, and its runs' records.
 
-    `work` is None for a run over several devices; `own` has the digests of the user's own settings. Each Ray
-    worker keeps a fork server between runs. Where our folders are not seen, the sweep cannot see when the run
-    began: one longer than `timeout_seconds` is ended here, with TIMED_OUT.
+    The records are empty where our folders are seen. `texts` has the settings of each run by the path of
+    their file on the sender's machine; `work` is None for a run over several devices; `own` has the digests
+    of the user's own settings. Each Ray worker keeps a fork server between tasks. Where our folders are not
+    seen, the sweep cannot see when the task began: one longer than `timeout_seconds` is ended here, with
+    TIMED_OUT.
     """
-    path = Path(config)
-    shared = path.is_file() and path.read_text(encoding="utf-8") == text
-    settings = restore_trust(RunSettings.from_record(yaml.safe_load(text)), own)
+    paths = [Path(config) for config in texts]
+    shared = all(p.is_file() and p.read_text(encoding="utf-8") == texts[str(p)] for p in paths)
+    settings = [restore_trust(RunSettings.from_record(yaml.safe_load(t)), own) for t in texts.values()]
     if not shared:
-        settings = _with_places_here(settings)
-        path = _materialize_config(settings)
-    before = ResultStamp.of(path.parent)
+        settings = [_with_places_here(of_run) for of_run in settings]
+        paths = [_materialize_config(of_run) for of_run in settings]
+    before = {path: ResultStamp.of(path.parent) for path in paths}
     place = {k: v for k, v in os.environ.items() if k == "CUDA_VISIBLE_DEVICES"}
-    place |= worker_environment(settings)
+    place |= worker_environment(*settings)
     server = _worker_forkserver()
     if work is None:
-        process, sentinel = server.start_process(run_on_devices, path, place)
+        process, sentinel = server.start_process(run_on_devices, paths, place)
     else:
-        process, sentinel = server.start_process(run_in_process, path, work, place)
+        process, sentinel = server.start_process(run_in_process, paths, work, place)
     ends = time.monotonic() + (timeout_seconds or math.inf) if not shared else math.inf
     try:
         # Ray's interrupt comes between two waits, not within one
@@ -206,7 +212,8 @@ def run_on_ray_worker(
     if timed_out := not wait([sentinel], timeout=0):
         kill_process_group(process)
     process.join()
-    return TIMED_OUT if timed_out else process.exitcode, {} if shared else _collect_files(path.parent, before)
+    records = [{} if shared else _collect_files(path.parent, before[path]) for path in paths]
+    return TIMED_OUT if timed_out else process.exitcode, records
 
 
 @cache

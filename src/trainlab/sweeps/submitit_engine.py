@@ -1,9 +1,9 @@
-"""SLURM by way of submitit, one job per run; and the same path on this machine, to try it out."""
+"""SLURM by way of submitit, a job per run or stack; and the same path on this machine, to try it out."""
 
 import os
 import signal
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,8 +18,8 @@ from trainlab.sweeps.dispatcher import Dispatcher
 from trainlab.sweeps.engine import ProcessExit, SweepObserver, require_package
 from trainlab.sweeps.forkserver import ForkServer
 from trainlab.sweeps.outcome import Outcome
-from trainlab.sweeps.plan import Job, Plan
-from trainlab.sweeps.process_main import PID_FILE, Work, run_submitted, train_run
+from trainlab.sweeps.plan import Plan, Task
+from trainlab.sweeps.process_main import PID_FILE, TRAINING, Works, run_submitted
 from trainlab.sweeps.reservations import RunReservations
 from trainlab.sweeps.slots import Count, SlotSettings, validate_launcher_settings
 
@@ -46,7 +46,10 @@ class SubmititSettings(SlotSettings):
 class SubmititEngine:
     """Runs as jobs of a cluster: `slurm`, or `local` processes of this machine."""
 
-    def __init__(self, cluster: str, settings: Mapping[str, object], work: Work = train_run):
+    takes_stacks = True
+    tasks_per_gpu = 1
+
+    def __init__(self, cluster: str, settings: Mapping[str, object], works: Works = TRAINING):
         launcher = "submitit_slurm" if cluster == "slurm" else "submitit_local"
         require_package("submitit", launcher, extra="slurm")
         self._cluster = cluster
@@ -56,7 +59,7 @@ class SubmititEngine:
                 f"hydra.launcher.runs_per_gpu={self._settings.runs_per_gpu}: a job has its GPUs to itself; "
                 "expected 1"
             )
-        self._work = work
+        self._works = works
 
     def slots(self, plan: Plan) -> int:
         """How many jobs are in the queue at the same time."""
@@ -70,9 +73,9 @@ class SubmititEngine:
         """Does the runs that are left to do, and returns how each ended."""
         reservations = RunReservations.for_sweep(plan, sweep)
         threads = self._settings.threads or 1
-        backend = SubmititBackend(self._executor(), self._cluster, self.slots(plan), threads, self._work)
+        backend = SubmititBackend(self._executor(), self._cluster, self.slots(plan), threads, self._works)
         dispatcher = Dispatcher(backend, reservations, timeout_seconds=sweep.run_timeout, observer=observer)
-        return dispatcher.run(plan.todo)
+        return dispatcher.run(plan.tasks)
 
     def _executor(self) -> "submitit.AutoExecutor":
         import submitit
@@ -101,49 +104,53 @@ class SubmititBackend:
     """A submitit executor as a backend of the dispatcher."""
 
     def __init__(
-        self, executor: "submitit.AutoExecutor", cluster: str, most: int, threads: int, work: Work = train_run
+        self,
+        executor: "submitit.AutoExecutor",
+        cluster: str,
+        most: int,
+        threads: int,
+        works: Works = TRAINING,
     ):
         self._executor = executor
         self._cluster = cluster
         self._most = most
-        self._work = work
+        self._works = works
         self._jobs: dict[str, tuple[submitit.Job[int], Path]] = {}
         self.threads = threads
 
-    def has_room(self, job: Job) -> bool:
+    def has_room(self, task: Task) -> bool:
         """Whether fewer jobs are queued than may be."""
         return len(self._jobs) < self._most
 
-    def start(self, job: Job, config: Path) -> None:
-        """Submits a run. Raises OSError where the cluster does not take it."""
-        settings = job.settings
-        work = None if settings.trainer.devices > 1 else self._work
-        environment = worker_environment(settings)
+    def start(self, task: Task, configs: Sequence[Path]) -> None:
+        """Submits a task. Raises OSError where the cluster does not take it."""
+        work = None if task.devices > 1 else self._works.of(task)
+        environment = worker_environment(*(job.settings for job in task.jobs))
         with _ignore_sigint():
             try:
-                submitted = self._executor.submit(run_submitted, config, work, environment)
+                submitted = self._executor.submit(run_submitted, configs, work, environment)
             except Exception as error:  # whatever sbatch says, in a type of submitit's own
                 reason = error_message(error)
                 raise OSError(f"{self._cluster} did not take the run: {reason}") from error
-        self._jobs[job.run_id] = (submitted, config)
+        self._jobs[task.id] = (submitted, configs[0])
 
     def wait(self, seconds: float) -> list[ProcessExit]:
         """The jobs that are over."""
         time.sleep(seconds)
-        over = [run_id for run_id, (job, _) in self._jobs.items() if job.done()]
-        return [self._process_exit(run_id) for run_id in over]
+        over = [task_id for task_id, (job, _) in self._jobs.items() if job.done()]
+        return [self._process_exit(task_id) for task_id in over]
 
-    def stop(self, run_id: str) -> None:
+    def stop(self, task_id: str) -> None:
         """SIGTERM, on SLURM by scancel."""
-        job, config = self._jobs[run_id]
+        job, config = self._jobs[task_id]
         if self._cluster == "slurm":
             job.cancel(check=False)
         else:
             _send_signal(config, signal.SIGTERM)
 
-    def kill(self, run_id: str) -> None:
+    def kill(self, task_id: str) -> None:
         """SIGKILL; SLURM sends it itself some seconds after scancel."""
-        job, config = self._jobs[run_id]
+        job, config = self._jobs[task_id]
         if self._cluster == "slurm":
             job.cancel(check=False)
         else:
@@ -153,15 +160,15 @@ class SubmititBackend:
         """Jobs that were killed are gone by themselves."""
         self._jobs.clear()
 
-    def _process_exit(self, run_id: str) -> ProcessExit:
-        job, _ = self._jobs.pop(run_id)
+    def _process_exit(self, task_id: str) -> ProcessExit:
+        job, _ = self._jobs.pop(task_id)
         # submitit waits ten seconds for an answer that may still be on its way over a network's file system
         may_come = self._cluster == "slurm" or job.paths.result_pickle.exists()
         if may_come and job.exception() is None:
-            return ProcessExit(run_id, job.result())
+            return ProcessExit(task_id, job.result())
         name = f"{self._cluster} job {job.job_id}"
         return ProcessExit(
-            run_id, None, f"{name} ended {job.state.lower()} with no record; see {job.paths.stderr}"
+            task_id, None, f"{name} ended {job.state.lower()} with no record; see {job.paths.stderr}"
         )
 
 

@@ -19,6 +19,7 @@ from trainlab.sweeps.network_checks import check_networks
 from trainlab.sweeps.outcome import Outcome, SweepFailed
 from trainlab.sweeps.plan import Plan, make_plan, record_plan
 from trainlab.sweeps.plan_notes import DataNotes, missing_artifact_lines
+from trainlab.sweeps.stacks import plan_stacks
 from trainlab.terminal import markup_text
 
 TRACKER_MODULES = {"wandb": ("wandb", "wandb.sdk.launch.inputs.internal")}
@@ -68,7 +69,10 @@ def _check_and_run(
     unused_axes = check_networks(plan, server)
     if not settings.plan_only:
         record_plan(plan)
+    plan, stack_lines = plan_stacks(plan, settings, engine, server)
     console.print(markup_text("[bold]{}[/bold]: {}", plan.group, plan.describe()))
+    for line in stack_lines:
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
     for line in [*missing_artifact_lines(plan), *unused_axes]:
         console.print(line, style="yellow", highlight=False, markup=False, soft_wrap=True)
     notes = DataNotes(plan, console)

@@ -10,5 +10,5 @@
 - `signal_callback`: measurements of each layer; `reference_model`: what simple models reach on these images
 - `progress`, `timing`, `threads`, `environment`: what the names say
 - `lightning_internals`: Lightning made faster
-- `worker`: a frozen settings file in, an exit code out
+- `worker`: a frozen settings file in, an exit code out; `out_of_memory`: the one that asks for fewer runs
 - `lr_range`: the learning-rate range test"""

@@ -4,7 +4,7 @@ import errno
 import logging
 import sys
 import traceback
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from rich.console import Console
@@ -17,6 +17,7 @@ from trainlab.runs.result import CorruptRunError
 from trainlab.settings import PathSettings, RunSettings
 from trainlab.training.environment import configure_process
 from trainlab.training.interruption import Interrupted
+from trainlab.training.out_of_memory import OUT_OF_MEMORY_STACK, is_out_of_memory
 from trainlab.training.pruning import Pruned
 from trainlab.training.run import train
 
@@ -59,13 +60,45 @@ def run_settings(settings: RunSettings, console: Console | None = None, *, is_ch
     except (Interrupted, KeyboardInterrupt):
         return 1
     except Exception as error:
-        full = _find_disk_full_error(error)
-        if full is None:
-            traceback.print_exc()
-        else:
-            print(f"trainlab: {full.strerror} ({settings.paths.runs})", file=sys.stderr)
-        return 1
+        return _report_failure(error, settings)
     return 0
+
+
+def run_stack_files(config_paths: Sequence[str | Path], own: Collection[str] | None = None) -> int:
+    """Does the runs of these frozen settings files as one stack; the exit code is as for a single run.
+
+    Each run has its own record; a stack in which one has failed is still done (0). Runs that find no room
+    together are OUT_OF_MEMORY_STACK, whatever their records say of it: a sweep tries again with fewer.
+    """
+    known = digests_from_environment() if own is None else own
+    try:
+        settings = [_read_trusted_settings(Path(path), known) for path in config_paths]
+    except RequestError as error:
+        return _report_refusal(error)
+    configure_process()
+    # most processes train single runs
+    from trainlab.training.stack import train_stack  # pyrefly: ignore[missing-import]
+
+    try:
+        train_stack(settings)
+    except RequestError as error:
+        return _report_refusal(error)
+    except (Interrupted, KeyboardInterrupt):
+        return 1
+    except Exception as error:
+        code = _report_failure(error, settings[0])
+        return OUT_OF_MEMORY_STACK if is_out_of_memory(error) else code
+    return 0
+
+
+def _report_failure(error: Exception, settings: RunSettings) -> int:
+    """What a run raised is in its record: its last lines are for the log."""
+    full = _find_disk_full_error(error)
+    if full is None:
+        traceback.print_exception(error)
+    else:
+        print(f"trainlab: {full.strerror} ({settings.paths.runs})", file=sys.stderr)
+    return 1
 
 
 def _report_refusal(error: RequestError) -> int:
