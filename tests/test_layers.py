@@ -43,6 +43,7 @@ SAME_IDEA = {
     "anatomy": {"app.pages.anatomy", "cli.anatomy", "models.anatomy"},
     "claims": {"app.pages.claims", "cli.claims"},
     "compare": {"analysis.compare", "app.pages.compare", "cli.compare"},
+    "data": {"build.data", "stacked.data"},
     "evaluate": {"cli.evaluate", "serving.evaluate"},
     "explain": {"cli.explain", "diagnosis.explain"},
     "export": {"cli.export", "serving.export"},

@@ -27,15 +27,27 @@ def flip_crop(x_NCHW: torch.Tensor, generator: torch.Generator, padding: int = 4
     (2·padding + 1)² crops of the old size is equally likely (He et al. 2016, arXiv:1512.03385, section 4.2).
     Returns a batch of the same shape and type, in channels_last memory.
     """
+    return apply_flip_crop(x_NCHW, draw_flip_crop(len(x_NCHW), generator, padding).to(x_NCHW.device), padding)
+
+
+def draw_flip_crop(images: int, generator: torch.Generator, padding: int = 4) -> torch.Tensor:
+    """What `flip_crop` does to each image, (3, N) int64 on the generator's device.
+
+    The rows: 1 where it is mirrored, then how far down and right in the padded image the crop begins.
+    """
+    drawn_3N = torch.rand((3, images), generator=generator, device=generator.device)
+    return torch.cat([drawn_3N[:1] < 0.5, (drawn_3N[1:] * (2 * padding + 1)).long()])
+
+
+def apply_flip_crop(x_NCHW: torch.Tensor, chosen_3N: torch.Tensor, padding: int = 4) -> torch.Tensor:
+    """The batch as `draw_flip_crop` has chosen; batches may be joined, and their choices with them."""
     images, channels, height, width = x_NCHW.shape
     device = x_NCHW.device
-    drawn_3N = torch.rand((3, images), generator=generator, device=generator.device).to(device)
-    mirrored_N = drawn_3N[0] < 0.5
-    down_N, right_N = (drawn_3N[1:] * (2 * padding + 1)).long().unbind()
+    mirrored_N, down_N, right_N = chosen_3N.long().unbind()
     padded_NHWC = pad(x_NCHW.permute(0, 2, 3, 1), (0, 0, padding, padding, padding, padding))
     # the whole batch is one gather of pixels, by their place among all pixels of the padded batch
     column_W = torch.arange(width, device=device)
-    column_NW = torch.where(mirrored_N[:, None], width - 1 - column_W, column_W) + right_N[:, None]
+    column_NW = torch.where(mirrored_N[:, None] != 0, width - 1 - column_W, column_W) + right_N[:, None]
     row_NH = torch.arange(height, device=device) + down_N[:, None]
     row_NH = row_NH + torch.arange(images, device=device)[:, None] * padded_NHWC.shape[1]
     pixel_NHW = row_NH[:, :, None] * padded_NHWC.shape[2] + column_NW[:, None, :]

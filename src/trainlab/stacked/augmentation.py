@@ -1,0 +1,135 @@
+"""Augmentation of the batches of all runs at once, each with the random numbers it would draw alone.
+
+Legend: B runs, N images of a batch, C channels, H × W pixels.
+"""
+
+import inspect
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Self, TypeAlias
+
+import torch
+from torch import Tensor
+
+from trainlab.build.data import build_augmentation
+from trainlab.build.seeding import seed_for
+from trainlab.data.augment import apply_flip_crop, augment_generator, draw_flip_crop, flip_crop
+from trainlab.errors import RequestError
+from trainlab.settings import Settings
+from trainlab.stacked.ahead import Ahead
+
+Augmentation: TypeAlias = Callable[[Tensor, torch.Generator], Tensor]
+
+STEPS_AT_ONCE = 32
+"""For so many steps random numbers are drawn, and sent to the device, together."""
+
+
+class StackedAugmentation:
+    """`(x_BNCHW, step) -> x_BNCHW`: each run's own function, by the generator of its seed and the step.
+
+    seeds: of each run, for augmentation; options: of each run, None where it has none.
+
+    `flip_crop` is done to all runs at once, a user's own function to one run after the other. Where there is
+    none of these (`is_capturable`), `apply` can be in a CUDA graph, and `choices` outside of it.
+    """
+
+    def __init__(self, seeds: Sequence[int], options: Sequence[Augmentation | None]) -> None:
+        self._seeds, self._options = list(seeds), list(options)
+        self._paddings = [0 if option is None else flip_crop_padding(option) for option in options]
+        self._padding = max((padding for padding in self._paddings if padding is not None), default=0)
+        self._drawn: dict[tuple[int, torch.device], Ahead[Tensor]] = {}
+        self._placed: dict[tuple[int, torch.device], tuple[int, Tensor]] = {}
+
+    @property
+    def runs(self) -> int:
+        """B."""
+        return len(self._seeds)
+
+    @property
+    def is_capturable(self) -> bool:
+        """Whether no run has a function of the user's own."""
+        return None not in self._paddings
+
+    def __call__(self, x_BNCHW: Tensor, step: int) -> Tensor:
+        """The batch of training step `step` (0 is the first), augmented."""
+        if self.is_capturable:
+            return self.apply(x_BNCHW, self.choices(step, x_BNCHW.shape[1], x_BNCHW.device))
+        return _stack([self._alone(run, x_BNCHW[run], step) for run in range(self.runs)])
+
+    def choices(self, step: int, images: int, device: torch.device) -> Tensor:
+        """What is done to each image in a step, (3, B, N) int16 on the device; see `draw_flip_crop`."""
+        key, group = (images, device), step // STEPS_AT_ONCE
+        if key not in self._placed or self._placed[key][0] != group:
+            if key not in self._drawn:
+                compute = partial(self._draw_group, images)
+                self._drawn[key] = Ahead(compute, in_background=device.type == "cuda")
+            self._placed[key] = group, _place(self._drawn[key](group), device)
+        return self._placed[key][1][step % STEPS_AT_ONCE]
+
+    def apply(self, x_BNCHW: Tensor, choices_3BN: Tensor) -> Tensor:
+        """The batch as it was chosen: a pure function."""
+        augmented = apply_flip_crop(x_BNCHW.flatten(0, 1), choices_3BN.flatten(1), self._padding)
+        return augmented.unflatten(0, x_BNCHW.shape[:2])
+
+    def subset(self, indices: Sequence[int]) -> Self:
+        """The augmentation of some of the runs, in this order."""
+        return type(self)([self._seeds[run] for run in indices], [self._options[run] for run in indices])
+
+    def _draw_group(self, images: int, group: int) -> Tensor:
+        """The choices of STEPS_AT_ONCE steps, on the CPU; runs of one seed share their draws."""
+        chosen = torch.empty((STEPS_AT_ONCE, 3, self.runs, images), dtype=torch.int16)
+        drawn: dict[tuple[int, int | None], int] = {}
+        for run, (seed, padding) in enumerate(zip(self._seeds, self._paddings, strict=True)):
+            twin = drawn.setdefault((seed, padding), run)
+            if twin != run:
+                chosen[:, :, run] = chosen[:, :, twin]
+                continue
+            for place in range(STEPS_AT_ONCE):
+                chosen[place, :, run] = self._draw(run, group * STEPS_AT_ONCE + place, images)
+        return chosen
+
+    def _draw(self, run: int, step: int, images: int) -> Tensor:
+        """(3, N), for a border as wide as the widest of all runs."""
+        padding = self._paddings[run]
+        centre = torch.tensor([0, self._padding, self._padding])[:, None]
+        if self._options[run] is None or padding is None:
+            return centre.expand(-1, images)
+        drawn_3N = draw_flip_crop(images, augment_generator(self._seeds[run], step), padding)
+        return drawn_3N + centre - torch.tensor([0, padding, padding])[:, None]
+
+    def _alone(self, run: int, x_NCHW: Tensor, step: int) -> Tensor:
+        option = self._options[run]
+        return x_NCHW if option is None else option(x_NCHW, augment_generator(self._seeds[run], step))
+
+
+def stack_augmentations(settings: Sequence[Settings]) -> StackedAugmentation | None:
+    """The augmentation of the runs' settings; None where no run has any."""
+    options = [build_augmentation(own) for own in settings]
+    if all(option is None for option in options):
+        return None
+    return StackedAugmentation([seed_for(own.seed, "augment") for own in settings], options)
+
+
+def flip_crop_padding(option: Augmentation) -> int | None:
+    """The border of a `flip_crop` with fixed arguments; None for any other function."""
+    if option is flip_crop:
+        return int(inspect.signature(flip_crop).parameters["padding"].default)
+    if not isinstance(option, partial) or option.func is not flip_crop or option.args:
+        return None
+    padding = option.keywords.get("padding", flip_crop_padding(flip_crop))
+    is_all = set(option.keywords) <= {"padding"} and isinstance(padding, int) and padding >= 0
+    return padding if is_all else None
+
+
+def _place(chosen: Tensor, device: torch.device) -> Tensor:
+    if device.type != "cuda":
+        return chosen.to(device)
+    return chosen.pin_memory().to(device, non_blocking=True)
+
+
+def _stack(augmented: Sequence[Tensor]) -> Tensor:
+    kinds = {(tuple(x.shape), x.dtype) for x in augmented}
+    if len(kinds) > 1:
+        found = " and ".join(f"{dtype} of shape {shape}" for shape, dtype in sorted(kinds, key=str))
+        raise RequestError(f"augment of a stack: got {found}, expected one kind (or sweep.stack=off)")
+    return torch.stack(list(augmented))
