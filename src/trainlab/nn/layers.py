@@ -82,16 +82,22 @@ class LocallyConnected2d(nn.Module):
 def weight_layers(network: nn.Module) -> list[tuple[str, nn.Module]]:
     """The layers that an initializer fills, by name, in order of registration.
 
-    A weight layer owns a parameter `weight` of two dimensions or more: convolutions, dense and locally
-    connected layers and a user's own; normalization layers are not.
+    See `is_weight_layer`.
     """
-    return [
-        (name, module)
-        for name, module in network.named_modules()
-        if isinstance(weight := module._parameters.get("weight"), nn.Parameter)
+    return [(name, module) for name, module in network.named_modules() if is_weight_layer(module)]
+
+
+def is_weight_layer(module: nn.Module) -> bool:
+    """Whether a module owns a parameter `weight` of two dimensions or more, and does not normalize.
+
+    Convolutions, dense and locally connected layers and a user's own.
+    """
+    weight = module._parameters.get("weight")
+    return (
+        isinstance(weight, nn.Parameter)
         and weight.dim() >= 2
         and not isinstance(module, NORMS_WITH_WEIGHT_MATRICES)
-    ]
+    )
 
 
 def fans(layer: nn.Module) -> tuple[int, int]:

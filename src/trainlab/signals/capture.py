@@ -2,7 +2,8 @@
 
 Hooks read and copy: they draw no random numbers, and what flows through the network is unchanged.
 
-Legend: N images, P positions, F units, K classes; z pre-activations, a activations.
+Legend: N images, P positions, F units, K classes; z pre-activations, a activations. In a stack of runs every
+tensor has the run dimension before these.
 """
 
 from collections.abc import Callable, Mapping
@@ -14,12 +15,17 @@ import torch
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
-from trainlab.nn.layers import is_activation, weight_layers
+from trainlab.nn.layers import is_activation, is_weight_layer
 from trainlab.signals import label_probe, quantities, wiring
+from trainlab.signals.rows import Conditional
+from trainlab.signals.run_dimension import OneRun
 from trainlab.signals.tensor_sampling import sample_NPF, to_wide
 
 Inputs: TypeAlias = tuple[Tensor, ...]
 """The positional arguments of a module's forward."""
+
+Sample: TypeAlias = Callable[[Tensor], Tensor]
+"""Takes from a tensor what is looked at."""
 
 SAMPLED_IMAGES, SAMPLED_VALUES = 32, 4096
 """Images of the batch, and about how many values of a tensor, that statistics are taken from."""
@@ -35,26 +41,34 @@ DEAD_IMAGES, DEAD_OBSERVATIONS = 128, 2048
 class TensorTap:
     """A tensor of a layer, and its gradient once it was computed: a sample of each, and the true size."""
 
-    features_last: bool
+    sample: Sample
     x_NPF: Tensor
     values: int
     grad_NPF: Tensor | None = None
 
     @classmethod
-    def attach(cls, x: Tensor, features_last: bool) -> "TensorTap":
-        """Samples x now, and its gradient in the backward pass."""
-        tap = cls(features_last, _wide_sample(x.detach(), features_last), x.numel())
+    def attach(cls, x: Tensor, sample: Sample, values: int) -> "TensorTap":
+        """Samples x now, and its gradient in the backward pass; `values`: how many a run has of it."""
+        tap = cls(sample, sample(x.detach()), values)
         if x.requires_grad:
             x.register_hook(tap._take_gradient)
         return tap
 
     def _take_gradient(self, grad: Tensor) -> None:
-        self.grad_NPF = _wide_sample(grad.detach(), self.features_last)
+        self.grad_NPF = self.sample(grad.detach())
 
 
-def _wide_sample(x: Tensor, features_last: bool) -> Tensor:
+def _wide_sample(x: Tensor, *, features_last: bool) -> Tensor:
     units = x.shape[-1 if features_last or x.dim() < 3 else 1]
     return to_wide(sample_NPF(x, features_last, SAMPLED_IMAGES, SAMPLED_VALUES // max(1, units)))
+
+
+def _dead_fraction(a: Tensor, *, features_last: bool) -> Tensor:
+    return quantities.dead_fraction(sample_NPF(a, features_last, DEAD_IMAGES, DEAD_OBSERVATIONS))
+
+
+def _wide_input(x: Tensor) -> Tensor:
+    return to_wide(sample_NPF(x, False, SAMPLED_IMAGES, INPUT_OBSERVATIONS))
 
 
 @dataclass
@@ -63,6 +77,7 @@ class LayerCapture:
 
     name: str
     layer: nn.Module
+    runs: OneRun
     activation: nn.Module | None = None
     z: TensorTap | None = None
     a: TensorTap | None = None
@@ -74,19 +89,28 @@ class LayerCapture:
         return self.layer.get_parameter("weight")
 
     @property
+    def template(self) -> nn.Module:
+        """The layer as it is in a single run."""
+        return self.runs.template(self.layer)
+
+    @property
     def features_last(self) -> bool:
         """Whether units are a tensor's last axis (a dense layer's), not its second (a convolution's)."""
-        return self.weight.dim() == 2
+        return self.weight.dim() - self.runs.dims == 2
 
     def capture_preactivation(self, z: Tensor) -> None:
         """What enters the activation; of a layer without one, its output."""
-        self.z = TensorTap.attach(z, self.features_last)
+        self.z = self._tap(z)
 
     def capture_activation(self, a: Tensor) -> None:
         """What leaves the activation."""
-        self.a = TensorTap.attach(a, self.features_last)
-        many_NPF = sample_NPF(a.detach(), self.features_last, DEAD_IMAGES, DEAD_OBSERVATIONS)
-        self.dead = quantities.dead_fraction(many_NPF)
+        self.a = self._tap(a)
+        dead_fraction = partial(_dead_fraction, features_last=self.features_last)
+        self.dead = self.runs.each(dead_fraction)(a.detach())
+
+    def _tap(self, x: Tensor) -> TensorTap:
+        sample = self.runs.each(partial(_wide_sample, features_last=self.features_last))
+        return TensorTap.attach(x, sample, x.numel() // self.runs.count)
 
 
 @dataclass
@@ -107,27 +131,34 @@ class OutputCapture:
 class Capture:
     """Hooks on `network` for one forward pass, and what they captured: `layers` in forward order, both ends.
 
+    `runs` says whether the network is that of one run or a stack.
+
     An activation belongs to the weight layer that ran last before it. Of a layer that runs several times the
     first time counts, and of several forward passes the first.
     """
 
     network: nn.Module
+    runs: OneRun
     layers: list[LayerCapture] = field(default_factory=list)
     output: OutputCapture | None = None
     input_NPC: Tensor | None = None
     features_ND: Tensor | None = None
-    images: Mapping[str, Tensor] = field(default_factory=dict)
+    images: Mapping[str, Conditional] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.unregistered = wiring.UnregisteredLayers(self.network)
+        template_of, own = self.runs.template, list(self.network.modules())
+        modules = [(name, module, template_of(module)) for name, module in self.network.named_modules()]
+        inside = [part for module in own for part in self.runs.called_inside(module)]
+        self.unregistered = wiring.UnregisteredLayers([*own, *inside])
         self.left_over: wiring.LeftOverGradient | None = None
         self._waiting: tuple[LayerCapture, Tensor, Tensor] | None = None  # for an activation: input, output
         self._inside: dict[nn.Module, LayerCapture] = {}
         self._handles: list[RemovableHandle] = []
-        for name, layer in weight_layers(self.network):
-            self._hook(layer.register_forward_hook, partial(self._after_layer, name or "network"))
-        for name, module in self.network.named_modules():
-            if is_activation(name, module):
+        for name, layer, template in modules:
+            if is_weight_layer(template):
+                self._hook(layer.register_forward_hook, partial(self._after_layer, name or "network"))
+        for name, module, template in modules:
+            if is_activation(name, template):
                 self._hook(module.register_forward_pre_hook, self._before_activation)
                 self._hook(module.register_forward_hook, self._after_activation)
         self._hook(self.network.register_forward_pre_hook, self._before_network)
@@ -156,7 +187,7 @@ class Capture:
     def _after_layer(self, name: str, layer: nn.Module, inputs: Inputs, output: object) -> None:
         self._settle()
         if isinstance(output, Tensor) and all(name != captured.name for captured in self.layers):
-            self.layers.append(LayerCapture(name, layer))
+            self.layers.append(LayerCapture(name, layer, self.runs))
             self._waiting = self.layers[-1], inputs[0], output
 
     def _before_activation(self, module: nn.Module, inputs: Inputs) -> None:
@@ -175,25 +206,26 @@ class Capture:
     def _before_network(self, network: nn.Module, inputs: Inputs) -> None:
         self.unregistered.inside = True
         if inputs and isinstance(inputs[0], Tensor) and inputs[0].is_floating_point():
-            self.input_NPC = to_wide(
-                sample_NPF(inputs[0].detach(), False, SAMPLED_IMAGES, INPUT_OBSERVATIONS)
-            )
-            self.images = wiring.neighbour_correlations(inputs[0], SAMPLED_IMAGES)
-            if len(inputs[0]) >= label_probe.FEWEST_IMAGES:
-                self.features_ND = label_probe.pixel_features(inputs[0])
+            x, each = inputs[0].detach(), self.runs.each
+            self.input_NPC = each(_wide_input)(x)
+            self.images = each(partial(wiring.neighbour_correlations, images=SAMPLED_IMAGES))(x)
+            if x.shape[self.runs.dims] >= label_probe.FEWEST_IMAGES:
+                self.features_ND = each(label_probe.pixel_features)(x)
 
     def _after_network(self, network: nn.Module, inputs: Inputs, output: object) -> None:
         waiting = self._waiting
         self._settle()
         self.unregistered.inside = False
         self._watch_left_over()
-        if not isinstance(output, Tensor) or output.dim() != 2:
+        if not isinstance(output, Tensor) or output.dim() - self.runs.dims != 2:
             return
         self.output = OutputCapture(output.detach())
         if output.requires_grad:
             output.register_hook(self.output.take_gradient)
-        if waiting is not None and waiting[2] is output and isinstance(waiting[0].layer, nn.Linear):
-            self.output.layer, self.output.a_NF = waiting[0].layer, waiting[1].detach()
+        if waiting is not None and waiting[2] is output:
+            captured, a_NF, _ = waiting
+            if isinstance(template := captured.template, nn.Linear):
+                self.output.layer, self.output.a_NF = template, a_NF.detach()
 
     def _watch_left_over(self) -> None:
         """Of the last layer that trains; processes that share their gradients change them on the way."""

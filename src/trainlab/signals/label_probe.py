@@ -44,7 +44,13 @@ def pixel_features(x: Tensor, most: int = MOST_IMAGES) -> Tensor:
 
 
 def labels_from_gradient(grad_NK: Tensor) -> Tensor | None:
-    """y_N from the gradient of a cross-entropy by the logits, (softmax − one-hot) / N; None of another loss.
+    """y_N from the gradient of a cross-entropy by the logits; None of another loss."""
+    y_N, are_told = told_labels(grad_NK)
+    return y_N if bool(are_told) else None
+
+
+def told_labels(grad_NK: Tensor) -> tuple[Tensor, Tensor]:
+    """y_N that the gradient by the logits tells if it is a cross-entropy's, (softmax − one-hot) / N; is it?
 
     Softmax pulls every other class down: one entry of a row is negative, and that is the label's.
     """
@@ -52,7 +58,7 @@ def labels_from_gradient(grad_NK: Tensor) -> Tensor | None:
     largest = grad_NK.abs().amax(1)
     is_one = (grad_NK < -1e-6 * largest[:, None]).sum(1) <= 1
     balanced = grad_NK.sum(1).abs() <= 1e-3 * largest
-    return grad_NK.argmin(1) if bool((is_one & balanced).all()) else None
+    return grad_NK.argmin(1), (is_one & balanced).all()
 
 
 def probe_labels(x_ND: Tensor, y_N: Tensor, classes: int) -> tuple[Tensor, Tensor]:
@@ -67,16 +73,17 @@ def probe_labels(x_ND: Tensor, y_N: Tensor, classes: int) -> tuple[Tensor, Tenso
     kernel_NN = torch.exp(-distances_NN / width)
     inverse_NN, _ = torch.linalg.inv_ex(kernel_NN + RIDGE * torch.eye(len(x_ND), device=x_ND.device))
     generator = torch.Generator().manual_seed(0)
-    orders = [torch.randperm(len(y_N), generator=generator).to(y_N.device) for _ in range(PERMUTATIONS)]
+    orders = [torch.randperm(len(y_N), generator=generator) for _ in range(PERMUTATIONS)]
+    orders_RN = torch.stack(orders).to(y_N.device)
     others_NN = distances_NN + torch.eye(len(x_ND), device=x_ND.device) * distances_NN.max()
     once_N = others_NN.amin(1) > SAME_IMAGE * width
-    labels = (y_N, *(y_N[order] for order in orders))
+    labels = (y_N, *(y_N[order_N] for order_N in orders_RN))
     right = [_left_out(inverse_NN, labels_N, classes, once_N) for labels_N in labels]
     return right[0], torch.stack(right[1:]).mean()
 
 
 def _left_out(inverse_NN: Tensor, y_N: Tensor, classes: int, once_N: Tensor) -> Tensor:
-    one_hot_NK = F.one_hot(y_N, classes).to(inverse_NN.dtype)
+    one_hot_NK = (y_N[:, None] == torch.arange(classes, device=y_N.device)).to(inverse_NN.dtype)
     # the image's own class is left out of the shares, or it would always be predicted a little less
     shares_NK = (one_hot_NK.sum(0) - one_hot_NK) / (len(y_N) - 1)
     centred_NK = one_hot_NK - one_hot_NK.mean(0)

@@ -32,7 +32,7 @@ FLAT_SLOPE = 0.05
 VANISHED_SLOPE = 1e-3
 """A side is a flat tail only where the slope goes on to vanish: at |z| = 100 it is below this share."""
 
-FlatTails = tuple[float, float]
+FlatTails = tuple[float | Scalar, float | Scalar]
 """(low, high): the activation is flat for z ≤ low and for z ≥ high; infinite where it has no such tail."""
 
 
@@ -160,7 +160,7 @@ def _if_finite(x: Values, value: Float[Tensor, "*shape"]) -> Float[Tensor, "*sha
     return value + 0 * x.sum(dtype=wide_dtype(x.device))
 
 
-def flat_tails(activation: nn.Module) -> FlatTails | None:
+def flat_tails(activation: nn.Module) -> tuple[float, float] | None:
     """The flat tails of an elementwise activation, found on a grid of 0.01 by autograd in float64.
 
     Beyond the tails' ends |φ'(z)| ≤ 0.05 max |φ'| everywhere, and φ' vanishes at ±100. So sigmoid saturates

@@ -3,13 +3,15 @@
 Legend: N images, C channels, H × W pixels, K classes.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Iterable, Mapping
 
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.module import register_module_forward_hook
 
+from trainlab.signals.rows import Conditional
+from trainlab.signals.run_dimension import OneRun
 from trainlab.signals.tensor_sampling import wide_dtype
 
 SUM_TO_ONE = 1e-3
@@ -20,12 +22,12 @@ class UnregisteredLayers:
     """Layers with weights that run inside a network and are no part of it: nothing trains them.
 
     A plain Python list of layers hides them from `parameters()`. They are counted while `remove` has not
-    been called, between the network's own entry and exit (`inside`).
+    been called, between the network's own entry and exit (`inside`). `own`: all modules of the network.
     """
 
-    def __init__(self, network: nn.Module) -> None:
+    def __init__(self, own: Iterable[nn.Module]) -> None:
         self.inside = False
-        self._own = set(network.modules())
+        self._own = set(own)
         self._found: set[nn.Module] = set()
         self._handle = register_module_forward_hook(self._count)
 
@@ -61,13 +63,16 @@ class LeftOverGradient:
         """Takes the hook off the weight."""
         self._handle.remove()
 
-    def share(self) -> Tensor | None:
-        """‖gradient − the pass's own‖ / ‖the pass's own‖; None where there was none."""
-        if self._new is None or self.weight.grad is None:
-            return None
-        size = torch.linalg.vector_norm(self._new)
-        left = torch.linalg.vector_norm(self.weight.grad - self._new)
-        return left / size.clamp(min=torch.finfo(size.dtype).tiny)
+    def gradients(self) -> tuple[Tensor, Tensor] | None:
+        """The weight's gradient as it is now, and what the pass gave it; None where there was no pass."""
+        return None if self._new is None or self.weight.grad is None else (self.weight.grad, self._new)
+
+
+def left_over_share(grad: Tensor, new: Tensor) -> Tensor:
+    """‖gradient − the pass's own‖ / ‖the pass's own‖."""
+    size = torch.linalg.vector_norm(new)
+    left = torch.linalg.vector_norm(grad - new)
+    return left / size.clamp(min=torch.finfo(size.dtype).tiny)
 
 
 def output_quantities(logits_NK: Tensor) -> Mapping[str, Tensor]:
@@ -82,52 +87,51 @@ def output_quantities(logits_NK: Tensor) -> Mapping[str, Tensor]:
     }
 
 
-def batchnorm_quantities(network: nn.Module) -> Mapping[str, Tensor]:
+def batchnorm_quantities(network: nn.Module, runs: OneRun) -> Mapping[str, Tensor | float]:
     """Share of the BatchNorm layers in evaluation mode, with statistics of 0 and 1 as they were made with.
 
     No row where the network itself is in evaluation mode, or has no such layer.
     """
-    layers = [m for m in network.modules() if isinstance(m, _BatchNorm) and m.running_mean is not None]
+    layers = [
+        layer
+        for layer in network.modules()
+        if isinstance(template := runs.template(layer), _BatchNorm) and template.running_mean is not None
+    ]
     if not layers or not network.training:
         return {}
-    frozen = [
-        _has_initial_statistics(layer) if not layer.training else torch.zeros((), device=_device(layer))
-        for layer in layers
-    ]
-    return {"batchnorm_frozen": torch.stack(frozen).mean()}
+    still = [layer for layer in layers if not layer.training]
+    if not still:
+        return {"batchnorm_frozen": 0.0}
+    statistics = [(layer.get_buffer("running_mean"), layer.get_buffer("running_var")) for layer in still]
+    frozen = [runs.each(_are_initial)(mean_C, var_C) for mean_C, var_C in statistics]
+    return {"batchnorm_frozen": torch.stack(frozen).sum(0) / len(layers)}
 
 
-def _device(layer: _BatchNorm) -> torch.device:
-    assert layer.running_mean is not None
-    return layer.running_mean.device
+def _are_initial(mean_C: Tensor, var_C: Tensor) -> Tensor:
+    return ((mean_C == 0).all() & (var_C == 1).all()).float()
 
 
-def _has_initial_statistics(layer: _BatchNorm) -> Tensor:
-    assert layer.running_mean is not None and layer.running_var is not None
-    return ((layer.running_mean == 0).all() & (layer.running_var == 1).all()).float()
-
-
-def neighbour_correlations(x: Tensor, images: int) -> Mapping[str, Tensor]:
+def neighbour_correlations(x: Tensor, images: int) -> Mapping[str, Conditional]:
     """How alike vertical neighbours are, and how alike they would be with the axes in another order.
 
     `neighbours`: the correlation −1..1 of a pixel with the one below it. `neighbours_reordered`: the larger
     of those of the two arrangements that a `view` in the place of a `permute` confuses with it, (N, H, W, C)
-    read as (N, C, H, W) and the other way round. Only images of several channels have rows.
+    read as (N, C, H, W) and the other way round. Only images of several channels have rows, and finite ones.
     """
     if x.dim() != 4 or x.shape[1] < 2 or x.shape[1] > 4 or min(x.shape[2:]) < 4:
         return {}
     x = x[:images].detach().float()
     N, C, H, W = x.shape
     as_is = _vertical_correlation(x)
-    if not bool(torch.isfinite(as_is)):
-        return {}
-    orders: tuple[Callable[[], Tensor], ...] = (
-        lambda: x.reshape(N, H, W, C).permute(0, 3, 1, 2),
-        lambda: x.permute(0, 2, 3, 1).reshape(N, C, H, W),
+    orders = (
+        x.reshape(N, H, W, C).permute(0, 3, 1, 2),
+        x.permute(0, 2, 3, 1).reshape(N, C, H, W),
     )
+    reordered = torch.stack([_vertical_correlation(order_NCHW) for order_NCHW in orders]).amax()
+    is_finite = torch.isfinite(as_is)
     return {
-        "neighbours": as_is,
-        "neighbours_reordered": torch.stack([_vertical_correlation(f()) for f in orders]).amax(),
+        "neighbours": Conditional(as_is, is_finite),
+        "neighbours_reordered": Conditional(reordered, is_finite),
     }
 
 
