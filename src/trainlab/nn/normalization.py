@@ -126,7 +126,8 @@ class PerImage(InputNormalization):
         constant_N111 = x_NCHW.amax((1, 2, 3), keepdim=True) == x_NCHW.amin((1, 2, 3), keepdim=True)
         centred_NCHW = x_NCHW - x_NCHW.mean((1, 2, 3), keepdim=True)
         std_N111 = centred_NCHW.square().mean((1, 2, 3), keepdim=True).sqrt()
-        return torch.where(constant_N111, 0.0, centred_NCHW / std_N111).float()
+        # not torch.where: it would copy the 0 to a GPU at every step, and wait for that
+        return (centred_NCHW / std_N111).masked_fill(constant_N111, 0.0).float()
 
 
 class NormalizedNetwork(nn.Module):
