@@ -130,6 +130,11 @@ def test_a_data_folder_that_disappears_fails_the_runs_that_still_need_it(train, 
         ),
         (["seed=1,2", "hydra/launcher=locl"], "did you mean 'local'"),
         (["seed=1,2", "sweep.run_timeout=-1"], "sweep.run_timeout=-1"),
+        *(
+            (["seed=1,2", f"sweep.stack={value}"], f"sweep.stack={value}: expected auto, off, or the largest")
+            for value in ("0", "-1", "1.5", "on", "many")
+        ),
+        (["seed=1,2", "sweep.stack=2,4"], "it cannot be swept"),
     ],
 )
 def test_a_wrong_request_is_one_line_and_starts_nothing(again, tmp_path, arguments, said):
@@ -151,6 +156,23 @@ def test_a_network_that_cannot_be_built_is_refused_before_anything_starts(train,
     done = train("-m", "model=vgg", "depth=11,12", "seed=1,2")
     assert done.returncode == 2, done.stdout
     assert "12" in done.stdout and not list(tmp_path.glob("runs/*/config.yaml"))
+
+
+def test_a_single_run_is_no_stack(typed, tmp_path):
+    done = typed("sweep.stack=4")
+    assert done.returncode == 2 and done.stderr == (
+        "trainlab: sweep.stack=4: for sweeps only; add -m, or leave it out\n"
+    )
+
+
+@pytest.mark.slow
+def test_the_plan_shows_its_stacks(again, tmp_path):
+    arguments = ("seed=0,1,2,3", "init=kaiming,glorot", "optimizer.lr=1e-3,1e-2", "trainer=cpu")
+    done = again("-m", *arguments, "sweep.stack=4", "sweep.plan_only=true")
+    assert done.returncode == 0, done.stderr
+    line = "stack of 4 × 4: model=plain_cnn depth=2 activation=relu data=digits; differs in: seed, init, "
+    assert f"{line}optimizer.lr" in done.stdout and "estimate" in done.stdout
+    assert not (tmp_path / "runs").exists()
 
 
 def test_a_launcher_that_is_not_installed_says_what_to_install():

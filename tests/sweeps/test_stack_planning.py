@@ -1,5 +1,9 @@
 """Which runs become a stack: by their structure, cut by memory; what is shown of it; what is refused."""
 
+import io
+import sys
+from pathlib import Path
+from types import ModuleType
 from typing import cast
 
 import pytest
@@ -7,10 +11,14 @@ from hydra.plugins.launcher import Launcher
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
+from rich.console import Console
 
 from trainlab.config.composer import users_composer
+from trainlab.errors import RequestError
+from trainlab.runs.result import Result
+from trainlab.runs.run_folder import RunFolder
 from trainlab.settings import RunSettings, SweepSettings
-from trainlab.sweeps import stacks
+from trainlab.sweeps import estimate, stacks
 from trainlab.sweeps.external_hydra_plugins import ExternalLauncherEngine
 from trainlab.sweeps.forkserver import ForkServer
 from trainlab.sweeps.local_engine import LocalEngine
@@ -291,3 +299,54 @@ def test_the_plan_shows_a_line_for_each_kind_of_stack(planned):
     assert (
         stacked.tasks[0].label == "stack of 4 (plain_cnn depth=2 activation=relu data=digits optimizer=Adam)"
     )
+
+
+def test_a_probe_that_dies_stops_no_sweep(planned, two_gpus):
+    class Dead(Gpus):
+        def call(self, function, partitions, environment):  # pyrefly: ignore[bad-override]
+            raise RequestError("a helper process could not answer: killed by SIGSEGV")
+
+    plan = planned("seed=range(4)", "trainer=gpu")
+    kept, lines = plan_stacks(plan, SweepSettings(plan_only=True), LocalEngine(SlotSettings()), Dead())
+    assert kept is plan
+    assert lines == [
+        "4 runs alone: its memory cannot be measured: a helper process could not answer: killed by SIGSEGV"
+    ]
+
+
+def test_a_stack_is_estimated_by_a_stack(planned, monkeypatch, tmp_path):
+    """Trains nothing; each step of the trial's stack took a tenth of a second."""
+    seen: list[list[RunSettings]] = []
+
+    def train_stack(settings) -> None:
+        seen.append(settings)
+        for each in settings:
+            rate = each.data.batch_size / 0.1
+            result = Result(run_id=each.run_id, status="finished", samples_per_second=rate, steps=30)
+            RunFolder(Path(each.paths.runs) / each.run_id).create().finish(result)
+
+    module = ModuleType("trainlab.training.stack")
+    vars(module)["train_stack"] = train_stack
+    monkeypatch.setitem(sys.modules, "trainlab.training.stack", module)
+    monkeypatch.setattr("trainlab.training.worker.configure_process", lambda: None)
+    plan = planned("seed=range(4)", "init=kaiming,glorot", "trainer.max_steps=600")
+    engine = LocalEngine(SlotSettings(slots=2))
+    stacked, _ = plan_stacks(plan, SweepSettings(stack=2, plan_only=True), engine, ForkServer())
+    console = Console(width=200, file=io.StringIO())
+    with console.capture() as captured:
+        estimate.print_estimate(stacked, 2, InThisProcess(), console)
+    assert [len(settings) for settings in seen] == [2]
+    assert {settings.trainer.max_steps for settings in seen[0]} == {estimate.TRIAL_STEPS}
+    assert not str(seen[0][0].paths.runs).startswith(str(tmp_path / "runs"))
+    # four stacks of 600 steps, two at a time: 2 · 60 s, and what else a stack takes
+    assert captured.get().startswith("estimate: 2 min") and "with 2 at a time (1 min" in captured.get()
+    assert "a task, from 1 of 1 kinds)" in captured.get()
+
+
+class InThisProcess(ForkServer):
+    """Calls here, where the test has put its own training."""
+
+    def __init__(self) -> None: ...
+
+    def call(self, function, *arguments):  # pyrefly: ignore[bad-override]
+        return function(*arguments)

@@ -5,7 +5,8 @@
 - `run_table`: many runs as one table, by way of `index`
 - `groups`: sweeps as lists of run ids; `resolve_runs`: which runs a user means
 - `cleanup`: sizes and removal; `provenance`: which code and machine made a run
-- `locks`, `safe_files`, `json_nonfinite`: one process at a time, whole files, JSON with NaN
+- `locks`, `safe_files`, `open_files`, `json_nonfinite`: one process at a time, whole files, enough of them
+  open, JSON with NaN
 
 Hashing settings needs no polars: what does is imported on first use.
 """

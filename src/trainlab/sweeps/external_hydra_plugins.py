@@ -18,6 +18,7 @@ from trainlab.sweeps.engine import Engine, NullObserver, SweepObserver
 from trainlab.sweeps.forkserver import ForkServer
 from trainlab.sweeps.outcome import Outcome, read_outcome
 from trainlab.sweeps.plan import Job, Plan, Task, make_plan, record_plan
+from trainlab.sweeps.stacks import plan_stacks
 
 
 class ExternalLauncherEngine:
@@ -88,6 +89,7 @@ def launch_for_external_sweeper(
     failed: dict[str, Outcome] = {}
     if plan.todo:
         with ForkServer() as server:
+            plan, _ = plan_stacks(plan, sweep, engine, server)
             ended = engine.run(plan, sweep, server, NullObserver())
         failed = {outcome.run_id: outcome for outcome in ended if not outcome.is_success}
     folders = [plan.runs / run_id for run_id in plan.requested]

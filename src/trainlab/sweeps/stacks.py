@@ -8,6 +8,8 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from trainlab.errors import RequestError
+from trainlab.runs.open_files import allow_open_files
 from trainlab.settings import RunSettings, SweepSettings
 from trainlab.sweeps.engine import Engine
 from trainlab.sweeps.forkserver import ForkServer
@@ -111,7 +113,9 @@ def plan_stacks(
         slots = engine.slots(plan)
         stacking = _cut_by_memory(parts, alone, slots, engine.tasks_per_gpu, server)
     if not stacking.partitions:
-        return plan, stacking.lines() if sweep.plan_only and alone else []
+        # a run tells why where it was meant to be stacked
+        return plan, stacking.lines() if sweep.plan_only or parts else []
+    allow_open_files(len(plan.todo))  # of each run that goes, this process holds the reservation
     lines = stacking.lines() if sweep.plan_only else stacking.summary()
     return replace(plan, stacked=stacking.tasks()), lines
 
@@ -181,7 +185,7 @@ def _cut_by_memory(
     """Stacks as large as the memory of the first GPU allows; what does not even fit twice is run alone."""
     probed = [[job.settings for job in part.jobs[:LARGER_PROBE]] for part in parts]
     environment = {"CUDA_VISIBLE_DEVICES": visible_gpus()[0]}
-    memories = server.call(probe_stacks, probed, environment) if parts else []
+    memories = _probed_memories(probed, environment, server)
     kept: list[Partition] = []
     on_their_own = {reason: list(jobs) for reason, jobs in alone.items()}
     for part, memory in zip(parts, memories, strict=True):
@@ -193,6 +197,18 @@ def _cut_by_memory(
             on_their_own.setdefault(reason, []).extend(part.jobs)
     busy = sum(map(len, on_their_own.values()))
     return Stacking(use_all_slots(kept, slots - busy), on_their_own)
+
+
+def _probed_memories(
+    probed: Sequence[Sequence[RunSettings]], environment: Mapping[str, str], server: ForkServer
+) -> Sequence[StackMemory | str]:
+    """A probe that dies stops no sweep: what it was to measure is run alone."""
+    if not probed:
+        return []
+    try:
+        return server.call(probe_stacks, probed, environment)
+    except RequestError as error:
+        return [f"its memory cannot be measured: {error}"] * len(probed)
 
 
 def use_all_slots(parts: Sequence[Partition], slots: int) -> list[Partition]:

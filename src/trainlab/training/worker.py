@@ -13,6 +13,7 @@ from trainlab.errors import RequestError
 from trainlab.instantiate.default_paths import default_path
 from trainlab.instantiate.worker_trust import digests_from_environment, restore_trust
 from trainlab.runs.frozen_settings import read_settings_file
+from trainlab.runs.open_files import allow_open_files
 from trainlab.runs.result import CorruptRunError
 from trainlab.settings import PathSettings, RunSettings
 from trainlab.training.environment import configure_process
@@ -76,6 +77,7 @@ def run_stack_files(config_paths: Sequence[str | Path], own: Collection[str] | N
     except RequestError as error:
         return _report_refusal(error)
     configure_process()
+    allow_open_files(len(settings))
     # most processes train single runs
     from trainlab.training.stack import train_stack  # pyrefly: ignore[missing-import]
 
