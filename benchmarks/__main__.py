@@ -1,4 +1,7 @@
-"""`python -m benchmarks [NAME...] [--quick] [--out FILE]`: measures, writes JSON, shows a table."""
+"""`python -m benchmarks [NAME...] [--quick] [--out FILE]`: measures, writes JSON, shows a table.
+
+`python -m benchmarks gpu …` is the proof kit for GPUs (`benchmarks.gpu.kit`).
+"""
 
 import argparse
 import os
@@ -10,6 +13,7 @@ from pathlib import Path
 from rich.console import Console
 
 from benchmarks import catalogue, report
+from benchmarks.gpu import kit
 from benchmarks.machine import provenance
 from benchmarks.workspace import Workspace
 
@@ -18,6 +22,8 @@ RESULTS = Path(__file__).parent / "results"
 
 def main(arguments: list[str]) -> int:
     """Exit code 0 where all thresholds are reached or `--quick` says they mean nothing, else 1."""
+    if arguments[:1] == ["gpu"]:
+        return kit.main(arguments[1:])
     asked = _parse(arguments)
     names = asked.names or list(catalogue.FAMILIES)
     out = asked.out or RESULTS / f"{_file_name(names, asked.quick)}.json"
@@ -45,7 +51,8 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks",
         formatter_class=argparse.RawDescriptionHelpFormatter,
-        epilog="\n".join(f"  {name:<14}{line}" for name, line in catalogue.FAMILIES.items()),
+        epilog="\n".join(f"  {name:<14}{line}" for name, line in catalogue.FAMILIES.items())
+        + "\n\n`python -m benchmarks gpu` is the proof kit for machines with a GPU: see its own --help.",
     )
     parser.add_argument("names", nargs="*", metavar="NAME", help="what to measure; everything when left out")
     parser.add_argument("--quick", action="store_true", help="tiny sizes: tries the harness, no real figures")
