@@ -4,7 +4,7 @@ BIN := .venv/bin
 EXTRAS := app,ray,slurm,dev
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo quick test test-all lint format bench app results picture reproduce reproduce-papers grid forecast report clean
+.PHONY: help setup demo quick test test-all lint format bench gpu-check app results picture reproduce reproduce-papers grid forecast report clean
 
 help:  ## list the targets
 	@grep -E '^[a-z%-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z%-]+):.*## (.*)/  make \1 \t\2/' | expand -t 20
@@ -45,6 +45,9 @@ format: setup  ## put the code into its standard form
 
 bench: setup  ## measure the platform against hand-written loops; JSON into benchmarks/results
 	$(BIN)/python -m benchmarks
+
+gpu-check: setup  ## prove and measure every GPU path, in 8 minutes on a card; DEVICE=cpu: the dry run
+	$(BIN)/python -m benchmarks gpu --device $(or $(DEVICE),gpu) --seconds $(or $(SECONDS),$(if $(filter cpu,$(DEVICE)),1500,480))
 
 app: setup  ## the web app on this machine: compare, look inside, claims, draw and predict
 	$(BIN)/trainlab app

@@ -85,13 +85,13 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
     if asked.seconds <= RESERVE_SECONDS:
         parser.error(f"--seconds: got {asked.seconds:g}, expected more than {RESERVE_SECONDS:g}")
     try:
-        asked.only = _chosen(asked.only)
+        asked.only = chosen(asked.only)
     except LookupError as error:
         parser.error(str(error))
     return asked
 
 
-def _chosen(names: str | None) -> list[Item]:
+def chosen(names: str | None) -> list[Item]:
     """The items of these names, in the kit's order. Raises LookupError for a name that none has."""
     if names is None:
         return list(ITEMS)

@@ -85,11 +85,17 @@ class Runner:
     An item gets what is left where that is less than its own limit, and is not begun where it needs more.
     """
 
-    def __init__(self, place: Place, seconds: float, on_end: Callable[[Outcome], None]):
+    def __init__(
+        self,
+        place: Place,
+        seconds: float,
+        on_end: Callable[[Outcome], None],
+        preload: Sequence[str] = PRELOAD,
+    ):
         self._place, self._on_end = place, on_end
         self._deadline = time.monotonic() + seconds
         self._running: list[_Running] = []
-        self._server = ForkServer(PRELOAD)
+        self._server = ForkServer(preload)
         self._is_warm = threading.Event()
 
     def run(self, items: Sequence[Item]) -> None:
@@ -116,7 +122,7 @@ class Runner:
                 untimed.remove(item)
                 busy += self._begin(item)
             if timed and (self._place.prepares_early or not (untimed or self._running)):
-                while timed and (item := self._next(timed)):
+                while timed and (item := self._next(timed[:1])):  # in their order
                     timed.remove(item)
                     self._begin(item)
                     if not self._place.prepares_early:

@@ -5,6 +5,8 @@ import re
 from pathlib import Path
 from typing import TypedDict
 
+from benchmarks.gpu.report import readme_table
+
 from experiments.preflight.page import summary
 from experiments.readme.measure import HERE, read_results
 
@@ -36,6 +38,7 @@ def render_readme(text: str) -> str:
     text = replace_section(text, "preflight", summary())
     text = replace_section(text, "claims", claims_table("course"))
     text = replace_section(text, "papers", claims_table("papers"))
+    text = replace_section(text, "gpu", readme_table())
     return replace_section(text, "benchmarks", benchmarks_table())
 
 
