@@ -41,6 +41,7 @@ SMALL = {
     "locally_connected": {"width": 4},
     "vgg": {"depth": 11, "width": 4},
     "resnet": {"depth": 3, "width": 4},
+    "whitened_cnn": {"width": 4},
 }
 """Sizes that keep the contract tests fast."""
 

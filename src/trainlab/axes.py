@@ -70,7 +70,10 @@ AXES = (
     Axis(
         "norm_layer", "normalization layer", in_checkpoint=True, is_model_argument=True, control=4,
         called_with="(num_features) for each of its places", classes_in=_LAYERS_IN, base=_LAYER,
-        objects=("trainlab.nn.norm_layers.layer_norm", "trainlab.nn.norm_layers.group_norm"),
+        objects=tuple(
+            f"trainlab.nn.norm_layers.{name}"
+            for name in ("layer_norm", "group_norm", "fixed_scale_batch_norm")
+        ),
     ),
     Axis(
         "pool", "pooling", default="max", in_checkpoint=True, is_model_argument=True,
@@ -93,16 +96,24 @@ AXES = (
         ),
     ),
     Axis(
-        "augment", "augmentation", called_with="(x_NCHW, generator)",
-        objects=("trainlab.data.augment.none", "trainlab.data.augment.flip_crop"),
+        "augment", "augmentation", called_with="(x_NCHW, generator), and place by name where it has one",
+        objects=(
+            "trainlab.data.augment.none",
+            "trainlab.data.augment.flip_crop",
+            "trainlab.data.alternating_flip.alternating_flip",
+        ),
     ),
     Axis(
         "optimizer", "optimizer", default="adam", called_with="(parameters)",
-        classes_in=("torch.optim",), base="torch.optim.Optimizer",
+        classes_in=("torch.optim", "trainlab.nn.muon", "trainlab.nn.scaled_bias_sgd"),
+        base="torch.optim.Optimizer",
     ),
     Axis(
         "scheduler", "learning-rate schedule", default="constant", called_with="(optimizer, total_steps)",
-        objects=tuple(f"trainlab.nn.schedules.{name}" for name in ("constant", "cosine", "onecycle", "step")),
+        objects=tuple(
+            f"trainlab.nn.schedules.{name}"
+            for name in ("constant", "cosine", "linear", "onecycle", "step", "triangular")
+        ),
     ),
     Axis("trainer", "hardware", default="auto", is_component=False, is_hashed=False, is_named=False),
     Axis(

@@ -32,6 +32,8 @@ ADDED_LATER: dict[str, object] = {
     "trainer.val_every_epochs": 1,
     "trainer.cuda_graph": "auto",
     "trainer.tf32": True,
+    "trainer.label_smoothing": 0.0,
+    "trainer.test_views": "one",
 }
 """Settings that came after the first release, with the value that older runs had without knowing it.
 
@@ -109,6 +111,8 @@ class TrainerSettings(Section):
     threads: Count | None
     profiler: Literal["simple", "advanced"] | None
     val_every_epochs: Count
+    label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    test_views: Literal["one", "mirrored", "mirrored_shifted"] = "one"
     progress_bar: bool
     cuda_graph: Literal["auto", "on", "off"] = "auto"
     tf32: bool = True

@@ -9,6 +9,7 @@ from torch import nn
 from trainlab.errors import RequestError
 from trainlab.nn.initializers import initialize
 from trainlab.nn.layers import weight_layers
+from trainlab.nn.whitening import PatchWhitening
 
 MODELS = names("model")
 NO_MAPS_LEFT = {"mlp", "lenet5"}
@@ -28,6 +29,8 @@ def check(net, *, gradients_are_zero=False):
     assert logits_NK.isfinite().all()
     nn.functional.cross_entropy(logits_NK, y_N).backward()
     for name, parameter in net.named_parameters():
+        if not parameter.requires_grad:  # a scale that is fixed
+            continue
         assert parameter.grad is not None, name
         assert parameter.grad.isfinite().all(), name
         assert gradients_are_zero or parameter.grad.any(), f"{name} gets no gradient"
@@ -36,11 +39,12 @@ def check(net, *, gradients_are_zero=False):
 OPTIONS = """
 activation: relu sigmoid tanh leaky_relu prelu elu selu gelu silu softsign softplus hardtanh identity
 init: kaiming kaiming_normal kaiming_uniform glorot glorot_uniform glorot_normal lecun normal orthogonal
-    delta_orthogonal lsuv torch_default zeros mean_field
+    delta_orthogonal lsuv dirac torch_default zeros mean_field
 normalization: standardize center unit symmetric raw per_image
-norm_layer: none batchnorm batchnorm_no_affine batchnorm_after_activation layernorm groupnorm instancenorm
+norm_layer: none batchnorm batchnorm_no_affine batchnorm_after_activation batchnorm_fixed_scale
+    layernorm groupnorm instancenorm
 pool: max avg stride none
-model: plain_cnn mlp locally_connected lenet5 vgg resnet
+model: plain_cnn mlp locally_connected lenet5 vgg resnet whitened_cnn
 """
 GROUPS = {group: set(options.split()) for group, options in yaml.safe_load(OPTIONS).items()}
 
@@ -138,7 +142,9 @@ def test_every_activation_is_a_module_of_its_own(model):
     net = network(model, activation="tanh")
     layers = [layer for _, layer in weight_layers(net)]
     activations = [m for m in net.modules() if isinstance(m, nn.Tanh)]
-    assert len(activations) == len(set(activations)) == len(layers) - 1
+    # the output has none; whitened patches have one, and no weights to train
+    whitened = len([m for m in net.modules() if isinstance(m, PatchWhitening)])
+    assert len(activations) == len(set(activations)) == len(layers) - 1 + whitened
 
 
 @pytest.mark.parametrize("model", MODELS)
@@ -176,7 +182,10 @@ def test_it_builds_on_the_meta_device(model):
 @pytest.mark.parametrize("model", MODELS)
 def test_the_default_sizes_are_those_of_the_design(model):
     content = node("model", model)
-    depth = {"plain_cnn": 4, "locally_connected": 2, "mlp": 3, "vgg": 16, "resnet": 9, "lenet5": None}[model]
+    depth = {
+        "plain_cnn": 4, "locally_connected": 2, "mlp": 3, "vgg": 16, "resnet": 9, "lenet5": None,
+        "whitened_cnn": 6,
+    }[model]  # fmt: skip
     assert content["depth"] == depth
     assert content["model"].get("depth") == depth
     if depth is None:

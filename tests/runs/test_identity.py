@@ -88,6 +88,8 @@ DECISIVE = {
     "trainer__gradient_clip": 1.0,
     "trainer__devices": 2,
     "trainer__val_every_epochs": 2,
+    "trainer__label_smoothing": 0.1,
+    "trainer__test_views": "mirrored",
     "debug": {"one_batch": True},
     "resume": "0123456789ab",
 }

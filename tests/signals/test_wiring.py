@@ -129,11 +129,11 @@ def test_labels_are_read_from_the_gradient_of_a_cross_entropy_alone():
     logits = torch.randn(8, 5, requires_grad=True, generator=torch.Generator().manual_seed(4))
     y = torch.tensor([0, 1, 2, 3, 4, 0, 1, 2])
     (grad,) = torch.autograd.grad(cross_entropy(logits, y), logits)
-    found = label_probe.labels_from_gradient(grad)
+    found = label_probe.labels_from_gradient(grad, logits)
     assert found is not None and found.tolist() == y.tolist()
     (grad,) = torch.autograd.grad(nn.functional.mse_loss(logits, torch.eye(5)[y]), logits)
-    assert label_probe.labels_from_gradient(grad) is None
-    assert label_probe.labels_from_gradient(torch.full((8, 5), torch.nan)) is None
+    assert label_probe.labels_from_gradient(grad, logits) is None
+    assert label_probe.labels_from_gradient(torch.full((8, 5), torch.nan), logits) is None
 
 
 @pytest.mark.parametrize("x", [torch.zeros(32, 1, 8, 8), torch.full((32, 1, 8, 8), torch.nan)])

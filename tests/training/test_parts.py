@@ -11,6 +11,7 @@ from torch import nn
 
 from trainlab.build.seeding import STREAMS, seed_for
 from trainlab.diagnosis.verdict import has_learned
+from trainlab.errors import RequestError
 from trainlab.nn import schedules
 from trainlab.stats.intervals import wilson_lower_bound
 from trainlab.training.lr_range import analyze_losses
@@ -47,6 +48,18 @@ def test_onecycle_peaks_at_lr():
     taken = rates(schedules.onecycle)
     assert max(taken) == pytest.approx(0.1, rel=1e-3) and 25 <= taken.index(max(taken)) <= 32
     assert taken[-1] < 1e-5
+
+
+def test_linear_and_triangular_are_straight_lines():
+    assert rates(schedules.linear) == pytest.approx([0.1 * (1 - t / 100) for t in range(100)])
+    assert rates(schedules.linear, end_factor=0.5)[50] == pytest.approx(0.075)
+    taken = rates(schedules.triangular, peak_fraction=0.25, start_factor=0.2, end_factor=0.1)
+    assert taken[0] == pytest.approx(0.02) and taken[25] == max(taken) == pytest.approx(0.1)
+    assert taken[10] == pytest.approx(0.1 * (0.2 + 0.8 * 0.4))
+    assert taken[99] == pytest.approx(0.1 * (0.1 + 0.9 / 75))
+    assert max(rates(schedules.triangular, peak_fraction=0)) == pytest.approx(0.1)
+    with pytest.raises(RequestError, match="peak_fraction"):
+        rates(schedules.triangular, peak_fraction=2)
 
 
 def test_step_divides_at_its_fractions():

@@ -37,6 +37,25 @@ def test_an_interrupted_run_goes_on_bit_for_bit(run, settings, monkeypatch, tmp_
     assert history(folder) == history(whole_folder)
 
 
+def test_flips_that_alternate_go_on_bit_for_bit(run, monkeypatch, tmp_path):
+    """With an optimizer of its own state, in mid-epoch."""
+    recipe = (
+        "augment=alternating_flip",
+        "optimizer=muon",
+        "scheduler=linear",
+        "model=whitened_cnn",
+        "depth=6",
+    )
+    recipe = (*recipe, "width=2", "trainer.max_epochs=3", "trainer.label_smoothing=0.2")
+    whole, whole_folder = run(*recipe, f"paths.runs={tmp_path / 'whole'}")
+    _interrupt_after(11, monkeypatch)
+    with pytest.raises(Interrupted):
+        run(*recipe)
+    monkeypatch.undo()
+    resumed, folder = run(*recipe)
+    assert resumed.metrics == whole.metrics and history(folder) == history(whole_folder)
+
+
 @pytest.mark.parametrize("hook", ["on_train_epoch_start", "training_step", "on_validation_start"])
 def test_a_real_sigterm_leaves_a_run_to_go_on_with_wherever_it_comes(
     run, settings, monkeypatch, tmp_path, hook

@@ -1,10 +1,10 @@
 """The images of a run's settings: decoded, split, in batches, augmented."""
 
+import inspect
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-import torch
 from torch import Tensor
 
 from trainlab.build.seeding import seed_for
@@ -51,8 +51,10 @@ def describe_data_change(settings: RunSettings, images: ImageData) -> str | None
     )
 
 
-def build_augmentation(settings: Settings) -> Callable[[Tensor, torch.Generator], Tensor] | None:
+def build_augmentation(settings: Settings) -> Callable[..., Tensor] | None:
     """The function of (x_NCHW, generator) that augments each training batch; None where it would do nothing.
+
+    One that `needs_place` is given it by name.
 
     Called at every step: the plain function, since Hydra's own partials, which the user's settings come to,
     look through their policy at each call, which takes half a millisecond.
@@ -62,6 +64,14 @@ def build_augmentation(settings: Settings) -> Callable[[Tensor, torch.Generator]
         built = partial(built.func, *built.args, **built.keywords)
         return None if built.func is augment.none else built
     return built
+
+
+def needs_place(augmentation: Callable[..., Tensor]) -> bool:
+    """Whether an augmentation asks which images of which epoch the batch holds: by an argument `place`."""
+    try:
+        return "place" in inspect.signature(augmentation).parameters
+    except (TypeError, ValueError):  # one that has no signature
+        return False
 
 
 def build_datamodule(settings: Settings, images: ImageData) -> ImageDataModule:

@@ -22,7 +22,7 @@ from trainlab.instantiate.parts import (
     POOL,
     expected_call,
 )
-from trainlab.nn.initializers import initialize
+from trainlab.nn.initializers import fit_to_images, images_to_fit, initialize
 from trainlab.nn.norm_layers import NormLayer
 from trainlab.nn.normalization import NormalizedNetwork
 from trainlab.settings import Settings
@@ -101,13 +101,18 @@ def build_model(
 
 
 def build_initialized_model(settings: Settings, images: ImageData) -> NormalizedNetwork:
-    """The model at step 0: built and initialized from the run's seed; LSUV gets a batch of real images."""
+    """The model at step 0: built and initialized from the run's seed.
+
+    LSUV, and layers that are fitted to images, get real ones: the first of the order that this seed gives.
+    """
     seed_everything(seed_for(settings.seed, "init"))
     built = build_model(settings, images.in_shape_CHW, images.num_classes, images.mean_C, images.std_C)
-    batch_size = min(LSUV_BATCH_SIZE, len(images.train))
+    batch_size = min(max(LSUV_BATCH_SIZE, images_to_fit(built.network)), len(images.train))
     loader = BatchLoader(images.train, batch_size, shuffle=True, seed=seed_for(settings.seed, "init"))
     x_NCHW, _ = next(iter(loader))
-    initialize(built.network, instantiate(settings.init, INIT), built.normalization(x_NCHW))
+    x_NCHW = built.normalization(x_NCHW)
+    fit_to_images(built.network, x_NCHW)
+    initialize(built.network, instantiate(settings.init, INIT), x_NCHW[:LSUV_BATCH_SIZE])
     return built
 
 

@@ -36,7 +36,8 @@ class BatchLoader:
     pin_memory: give CPU batches in page-locked memory, so that copies to a GPU do not wait.
 
     Iterating again continues with the next epoch if the last one was completed, else repeats it; `set_epoch`
-    chooses. `state_dict` during an epoch and `load_state_dict` continue after the last batch given out.
+    chooses. `state_dict` during an epoch and `load_state_dict` continue after the last batch given out;
+    `latest_positions` are the positions in the split of that batch's images, of epoch `epoch`.
 
     Raises RequestError where the sizes do not fit together.
     """
@@ -68,6 +69,7 @@ class BatchLoader:
         )
         self._resume_batch = 0
         self._batches_done = 0
+        self.latest_positions = np.empty(0, dtype=np.int64)
 
     def __len__(self) -> int:
         """Batches of an epoch, on this rank."""
@@ -110,7 +112,9 @@ class BatchLoader:
         first, self._resume_batch = self._resume_batch, 0
         self._batches_done = first
         positions = self.order(self.epoch)[self.rank :: self.world_size][first * self._rank_batch_size :]
-        for batch in self._memory.batches(positions, self._rank_batch_size):
+        size = self._rank_batch_size
+        for i, batch in enumerate(self._memory.batches(positions, size)):
+            self.latest_positions = positions[i * size : (i + 1) * size]
             self._batches_done += 1
             yield batch
 

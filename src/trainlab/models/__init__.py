@@ -55,6 +55,7 @@ from trainlab.models.mlp import MLP
 from trainlab.models.plain_cnn import PlainCNN
 from trainlab.models.resnet import ResNet
 from trainlab.models.vgg import VGG
+from trainlab.models.whitened_cnn import WhitenedCNN
 
 __all__ = [
     "MLP",
@@ -66,6 +67,7 @@ __all__ = [
     "PlainCNN",
     "ResNet",
     "Totals",
+    "WhitenedCNN",
     "allowed_depths",
     "anatomy",
     "feature_maps",

@@ -37,6 +37,29 @@ class BatchInitializer(Protocol):
         ...
 
 
+class LayerFittedToImages(nn.Module, ABC):
+    """A layer whose weights are statistics of the images that the network is given: of how many."""
+
+    fitted_on_images = 5000
+
+    @abstractmethod
+    def fit_to_images(self, x_NCHW: Tensor) -> None:
+        """Takes the weights from a batch of the network's input."""
+
+
+def images_to_fit(network: nn.Module) -> int:
+    """How many images the layers of `network` that are fitted to images want; 0 where there are none."""
+    fitted = [m.fitted_on_images for m in network.modules() if isinstance(m, LayerFittedToImages)]
+    return max(fitted, default=0)
+
+
+def fit_to_images(network: nn.Module, x_NCHW: Tensor) -> None:
+    """Fits those layers of `network` that are fitted to images; x_NCHW as `network` sees it, normalized."""
+    for module in network.modules():
+        if isinstance(module, LayerFittedToImages):
+            module.fit_to_images(x_NCHW)
+
+
 @torch.no_grad()
 def initialize(network: nn.Module, initializer: LayerInitializer, x_NCHW: Tensor | None = None) -> None:
     """Apply `initializer` to every weight layer of `network`, then its `on_batch`, where it has one.
@@ -202,6 +225,29 @@ class DeltaOrthogonal(Orthogonal):
 
     def _fill_weight(self, weight: nn.Parameter, layer: nn.Module, negative_slope: float) -> None:
         weight.copy_(_gain_or_one(self.gain) * delta_orthogonal_weight(layer))
+
+
+class Dirac(Initializer):
+    """Map i of a convolution hands channel i on, as far as there are both; other maps start as torch's do.
+
+    The centre tap of these is 1 and all others 0 (Zagoruyko & Komodakis 2017, arXiv:1706.00388, for the first
+    c_in maps only, as in Jordan 2024, arXiv:2404.00498, section 3.2), so that the input reaches the end of a
+    deep network. Other weights, all those of dense layers too: U(±1/√fan_in). Biases zero.
+    """
+
+    def _fill_weight(self, weight: nn.Parameter, layer: nn.Module, negative_slope: float) -> None:
+        bound = 1 / math.sqrt(fans(layer)[0])
+        weight.uniform_(-bound, bound)
+        kernel = kernel_shape(layer)
+        if not kernel:
+            return
+        groups, rows, columns = weight_matrices_shape(layer)
+        channels = columns // kernel.numel()
+        taps_GRCT = weight.reshape(groups, rows, channels, kernel.numel()).clone()
+        handed_on = torch.arange(min(rows, channels), device=weight.device)
+        taps_GRCT[:, : len(handed_on)] = 0
+        taps_GRCT[:, handed_on, handed_on, _centre_tap_index(kernel)] = 1
+        weight.copy_(taps_GRCT.reshape(weight.shape))
 
 
 class TorchDefault(Initializer):

@@ -84,6 +84,17 @@ def group_norm(num_features: int, groups: int = 8) -> nn.GroupNorm:
     return nn.GroupNorm(max(g for g in range(1, groups + 1) if num_features % g == 0), num_features)
 
 
+def fixed_scale_batch_norm(num_features: int, momentum: float = 0.4, eps: float = 1e-12) -> nn.BatchNorm2d:
+    """BatchNorm whose scale γ stays 1 and whose shift β is learned, for runs of a few hundred steps.
+
+    Running statistics take `momentum` of each batch, so that they are right after ten (Jordan 2024,
+    arXiv:2404.00498, section 3). γ is a frozen parameter, and a checkpoint fits any other BatchNorm.
+    """
+    layer = nn.BatchNorm2d(num_features, eps=eps, momentum=momentum)
+    layer.weight.requires_grad_(False)
+    return layer
+
+
 def _refuse_if_input_is_lost(layer: Callable[[int], nn.Module], num_features: int) -> None:
     """Raise RequestError where the layer cannot work on 1 × 1 maps: it fails or forgets its input."""
     x_C11 = torch.linspace(1, -1, num_features, device="cpu")[:, None, None]

@@ -8,12 +8,15 @@ from collections.abc import Sequence
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import (
     CosineAnnealingLR,
+    LambdaLR,
     LinearLR,
     LRScheduler,
     MultiStepLR,
     OneCycleLR,
     SequentialLR,
 )
+
+from trainlab.errors import RequestError
 
 
 def constant(optimizer: Optimizer, total_steps: int) -> None:
@@ -50,3 +53,33 @@ def step(
     """lr times `factor` at each of the given fractions of the run (He et al. 2015, section 4.2)."""
     milestones = sorted({max(1, round(f * total_steps)) for f in at_fractions})
     return MultiStepLR(optimizer, milestones=milestones, gamma=factor)
+
+
+def linear(optimizer: Optimizer, total_steps: int, end_factor: float = 0.0) -> LRScheduler:
+    """lr · (1 − (1 − end_factor) t/T): a straight line down, each parameter group from its own rate."""
+    return LambdaLR(optimizer, lambda t: 1 - (1 - end_factor) * min(t / total_steps, 1.0))
+
+
+def triangular(
+    optimizer: Optimizer,
+    total_steps: int,
+    peak_fraction: float = 0.23,
+    start_factor: float = 0.2,
+    end_factor: float = 0.07,
+) -> LRScheduler:
+    """From start_factor · lr straight up to lr at `peak_fraction` of the run, then down to end_factor · lr.
+
+    One triangle of Smith 2017 (arXiv:1506.01186), with the ends of the fast recipes for CIFAR-10.
+    Raises RequestError for a peak outside the run.
+    """
+    if not 0 <= peak_fraction <= 1:
+        raise RequestError(f"scheduler.peak_fraction: got {peak_fraction}, expected 0 to 1")
+    peak = peak_fraction * total_steps
+
+    def factor(t: int) -> float:
+        if t < peak:
+            return start_factor + (1 - start_factor) * t / peak
+        left = (total_steps - min(t, total_steps)) / max(total_steps - peak, 1e-9)
+        return end_factor + (1 - end_factor) * left
+
+    return LambdaLR(optimizer, factor)

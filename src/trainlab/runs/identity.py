@@ -15,7 +15,10 @@ from trainlab.errors import RequestError
 
 HASHED_AXES = tuple(axis.name for axis in AXES if axis.is_hashed)
 HASHED_VALUES = ("seed", "width", "depth", "early_stop")
-HASHED_TRAINER = ("max_epochs", "max_steps", "precision", "tf32", "gradient_clip", "val_every_epochs")
+HASHED_TRAINER = (
+    "max_epochs", "max_steps", "precision", "tf32", "gradient_clip", "val_every_epochs",
+    "label_smoothing", "test_views",
+)  # fmt: skip
 
 # Where the images lie and which class reads them say nothing about what they are: the fingerprint does. The
 # default number of epochs only fills trainer.max_epochs.
@@ -25,7 +28,12 @@ NOT_HASHED_DEBUG = frozenset({"name", "description", "profile", "profiler"})
 
 # Settings that came after the first release, with the value that older runs had without knowing it. At that
 # value they are not hashed, so that older records keep their names. Entries are never removed or changed.
-ADDED_LATER: dict[str, object] = {"trainer.val_every_epochs": 1, "trainer.tf32": True}
+ADDED_LATER: dict[str, object] = {
+    "trainer.val_every_epochs": 1,
+    "trainer.tf32": True,
+    "trainer.label_smoothing": 0.0,
+    "trainer.test_views": "one",
+}
 
 USER_CODE = "own_code"
 """Digests of the user's own modules by their names; absent where a run is made of ours and torch's alone."""

@@ -24,6 +24,12 @@ MOST_PIXELS_A_SIDE = 16
 SAME_IMAGE = 1e-5
 """Share of the median squared distance below which two images are one: float32's rounding."""
 
+SMOOTHED_SPREAD = 0.05
+"""How far the targets of the other classes may lie apart, in shares of the label's own distance."""
+
+ROUNDING = 0.02
+"""Of a probability that is the difference of two numbers of 16 bits."""
+
 PERMUTATIONS = 4
 RIDGE = 0.1
 """Added to the kernel's diagonal, which is 1."""
@@ -43,22 +49,40 @@ def pixel_features(x: Tensor, most: int = MOST_IMAGES) -> Tensor:
     return (x_ND - x_ND.mean(0)) / x_ND.std(correction=0).clamp(min=1e-12)
 
 
-def labels_from_gradient(grad_NK: Tensor) -> Tensor | None:
-    """y_N from the gradient of a cross-entropy by the logits; None of another loss."""
-    y_N, are_told = told_labels(grad_NK)
+def labels_from_gradient(grad_NK: Tensor, logits_NK: Tensor) -> Tensor | None:
+    """y_N from the gradient of a mean cross-entropy by the logits; None of another loss."""
+    y_N, are_told = told_labels(grad_NK, logits_NK)
     return y_N if bool(are_told) else None
 
 
-def told_labels(grad_NK: Tensor) -> tuple[Tensor, Tensor]:
-    """y_N that the gradient by the logits tells if it is a cross-entropy's, (softmax − one-hot) / N; is it?
+def told_labels(grad_NK: Tensor, logits_NK: Tensor) -> tuple[Tensor, Tensor]:
+    """y_N that the gradient by the logits tells if it is a cross-entropy's, (softmax − target) / N; is it?
 
-    Softmax pulls every other class down: one entry of a row is negative, and that is the label's.
+    Softmax pulls every other class down: of a one-hot target one entry of a row is negative, the label's. Of
+    a smoothed one several may be.
     """
-    grad_NK = grad_NK[:MOST_IMAGES]
+    y_N, are_told = _one_hot_labels(grad_NK[:MOST_IMAGES])
+    smoothed_N, are_smoothed = _smoothed_labels(
+        len(grad_NK) * grad_NK[:MOST_IMAGES].float(), logits_NK[:MOST_IMAGES].detach().float()
+    )
+    return torch.where(are_told, y_N, smoothed_N), are_told | are_smoothed
+
+
+def _one_hot_labels(grad_NK: Tensor) -> tuple[Tensor, Tensor]:
     largest = grad_NK.abs().amax(1)
     is_one = (grad_NK < -1e-6 * largest[:, None]).sum(1) <= 1
     balanced = grad_NK.sum(1).abs() <= 1e-3 * largest
     return grad_NK.argmin(1), (is_one & balanced).all()
+
+
+def _smoothed_labels(delta_NK: Tensor, logits_NK: Tensor) -> tuple[Tensor, Tensor]:
+    """The targets are softmax − δ: probabilities, of which one stands out and all others are equal."""
+    target_NK = logits_NK.softmax(1) - delta_NK
+    highest_N2, lowest_N = target_NK.topk(2, dim=1).values, target_NK.amin(1)
+    spread_N = highest_N2[:, 1] - lowest_N
+    others_are_equal = spread_N < SMOOTHED_SPREAD * (highest_N2[:, 0] - highest_N2[:, 1])
+    are_probabilities = (lowest_N > -ROUNDING) & ((target_NK.sum(1) - 1).abs() < ROUNDING)
+    return target_NK.argmax(1), (others_are_equal & are_probabilities).all()
 
 
 def probe_labels(x_ND: Tensor, y_N: Tensor, classes: int) -> tuple[Tensor, Tensor]:

@@ -110,25 +110,26 @@ class StepRecorder(ABC):
         self, capture: Capture, before: _BeforeUpdate | None, loss: Tensor | None
     ) -> dict[str, Value]:
         values: dict[str, Value] = {}
+        scale = before.grad_scale if before else 1.0
         if loss is not None:
             values["loss"] = to_wide(loss.detach())
         if capture.input_NPC is not None:
             values |= self._runs.each(input_quantities)(capture.input_NPC)
         if capture.output is not None:
-            values |= gradient_quantities(capture, capture.output, before.grad_scale if before else 1.0)
-        values |= {**wiring_quantities(capture), **self._label_quantities(capture)}
+            values |= gradient_quantities(capture, capture.output, scale)
+        values |= {**wiring_quantities(capture), **self._label_quantities(capture, scale)}
         if len(capture.unregistered):
             values["unregistered_layers"] = float(len(capture.unregistered))
         return values | (before.network if before else {})
 
-    def _label_quantities(self, capture: Capture) -> dict[str, Value]:
+    def _label_quantities(self, capture: Capture, scale: float) -> dict[str, Value]:
         """Whether the batch's labels follow from its images, where the loss is a cross-entropy."""
         output, x_ND, images = capture.output, capture.features_ND, self._runs.dims
         if output is None or output.grad_NK is None or x_ND is None:
             return {}
         if output.grad_NK.shape[images] < x_ND.shape[images]:
             return {}
-        labels = self._labels(output.grad_NK)
+        labels = self._labels(output.grad_NK / scale, output.logits_NK)
         if labels is None:
             return {}
         y_N, are_told = labels
@@ -142,7 +143,7 @@ class StepRecorder(ABC):
         }
 
     @abstractmethod
-    def _labels(self, grad_NK: Tensor) -> tuple[Tensor, Tensor | None] | None:
+    def _labels(self, grad_NK: Tensor, logits_NK: Tensor) -> tuple[Tensor, Tensor | None] | None:
         """y_N that the gradient tells, and for which runs it does (None: all); None where for no run."""
 
     @abstractmethod
@@ -181,8 +182,8 @@ class SignalRecorder(StepRecorder):
         (measured,) = self._finish(loss)
         return measured
 
-    def _labels(self, grad_NK: Tensor) -> tuple[Tensor, Tensor | None] | None:
-        y_N = label_probe.labels_from_gradient(grad_NK)
+    def _labels(self, grad_NK: Tensor, logits_NK: Tensor) -> tuple[Tensor, Tensor | None] | None:
+        y_N = label_probe.labels_from_gradient(grad_NK, logits_NK)
         return None if y_N is None else (y_N, None)
 
     def _flat_tails(self, captured: LayerCapture) -> FlatTails | None:

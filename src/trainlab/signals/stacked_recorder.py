@@ -57,8 +57,8 @@ class StackedRecorder(StepRecorder):
             recorder._tails[layer] = None if tails is None else (tails[0][kept], tails[1][kept])
         return recorder
 
-    def _labels(self, grad_NK: Tensor) -> tuple[Tensor, Tensor | None] | None:
-        return self._runs.each(label_probe.told_labels)(grad_NK)
+    def _labels(self, grad_NK: Tensor, logits_NK: Tensor) -> tuple[Tensor, Tensor | None] | None:
+        return self._runs.each(label_probe.told_labels)(grad_NK, logits_NK)
 
     def _flat_tails(self, captured: LayerCapture) -> FlatTails | None:
         if captured.activation is None:

@@ -15,12 +15,15 @@ from torch.optim.lr_scheduler import LRScheduler
 from torchmetrics import MeanMetric
 from torchmetrics.classification import MulticlassConfusionMatrix
 
-from trainlab.build.data import build_augmentation
+from trainlab.build.data import build_augmentation, needs_place
 from trainlab.build.networks import build_initialized_model
 from trainlab.build.optimizer import optimizer_factory, scheduler_factory, total_steps
 from trainlab.build.seeding import seed_for
 from trainlab.data import ImageData
+from trainlab.data.alternating_flip import BatchPlace
 from trainlab.data.augment import augment_generator
+from trainlab.data.loader import BatchLoader
+from trainlab.nn.losses import smoothed_cross_entropy
 from trainlab.nn.norm_layers import synchronize_batchnorm
 from trainlab.nn.normalization import NormalizedNetwork
 from trainlab.settings import Settings
@@ -28,6 +31,7 @@ from trainlab.training.cuda_graph import CAPTURE
 from trainlab.training.device_rates import DeviceRates
 from trainlab.training.lightning_internals import CheckpointDict, FastModule
 from trainlab.training.step_meter import StepMeter, first_not_finite
+from trainlab.training.view_averaging import averaged_logits
 
 # Steps between two readings of the training loss; a reading waits for the device.
 READ_EVERY_STEPS = 50
@@ -56,13 +60,17 @@ class Classifier(FastModule):
         optimizer: Callable[[Iterable[nn.Parameter]], Optimizer],
         scheduler: Callable[[Optimizer, int], LRScheduler | None],
         total_steps: int,
-        augment: Callable[[Tensor, torch.Generator], Tensor] | None,
+        augment: Callable[..., Tensor] | None,
         seed: int,
+        label_smoothing: float = 0.0,
+        test_views: str = "one",
     ):
         super().__init__()
         self.model = model
         self.optimizer, self.scheduler, self.total_steps = optimizer, scheduler, total_steps
         self.augment, self.seed = augment, seed
+        self._augments_by_place = augment is not None and needs_place(augment)
+        self.label_smoothing, self.test_views = label_smoothing, test_views
         self.meter = StepMeter()
         self.diverged: Divergence | None = None
         self.validated_step: int | None = None
@@ -71,6 +79,7 @@ class Classifier(FastModule):
         self.confusion_KK: Tensor | None = None
         self.eval_loss = MeanMetric(nan_strategy="disable")  # a NaN is a result
         self.eval_confusion = MulticlassConfusionMatrix(num_classes, validate_args=False)
+        self.views_correct = MeanMetric()
 
     def forward(self, x_NCHW: Tensor) -> Tensor:
         """Logits_NK of pixels."""
@@ -84,19 +93,27 @@ class Classifier(FastModule):
         return loss
 
     def loss_and_logits(self, x_NCHW: Tensor, y_N: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean cross-entropy (nats) of a batch as it enters the network, and logits_NK."""
+        """Mean cross-entropy (nats) of a batch as it enters the network, and logits_NK.
+
+        With smoothed labels the gradient is that of the smoothed loss.
+        """
         logits_NK = self.model(x_NCHW)
-        return F.cross_entropy(logits_NK.float(), y_N), logits_NK
+        return smoothed_cross_entropy(logits_NK.float(), y_N, self.label_smoothing), logits_NK
 
     def augment_batch(self, x_NCHW: Tensor) -> Tensor:
-        """The batch as the step that comes next sees it."""
+        """The batch as the step that comes next sees it: the one that the loader gave last."""
         if self.augment is None:
             return x_NCHW
         # a function of the step, so that a resumed run augments as it would have
         generator = augment_generator(
             seed_for(self.seed, "augment"), self.global_step, self.trainer.global_rank
         )
-        return self.augment(x_NCHW, generator)
+        if not self._augments_by_place:
+            return self.augment(x_NCHW, generator)
+        loader = self.trainer.train_dataloader
+        assert isinstance(loader, BatchLoader)
+        place = BatchPlace(loader.latest_positions, loader.epoch, seed_for(self.seed, "augment"))
+        return self.augment(x_NCHW, generator, place=place)
 
     def on_train_epoch_start(self) -> None:
         """Dropout draws from torch's own generator: each epoch starts it at a known place."""
@@ -145,6 +162,10 @@ class Classifier(FastModule):
 
     def test_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
         self._evaluate(batch)
+        x_NCHW, y_N = batch
+        if self.test_views != "one" and len(y_N):
+            logits_NK = averaged_logits(self.model, x_NCHW, self.test_views)
+            self.views_correct.update((logits_NK.argmax(1) == y_N).float())
 
     def _evaluate(self, batch: tuple[Tensor, Tensor]) -> None:
         x_NCHW, y_N = batch
@@ -164,8 +185,14 @@ class Classifier(FastModule):
         self.log_dict(metrics, sync_dist=True)  # the same on all processes already
 
     def on_test_epoch_end(self) -> None:
-        """`test/loss`, `test/acc`; the confusion matrix stays in `confusion_KK` (row: true class)."""
+        """`test/loss`, `test/acc`; the confusion matrix stays in `confusion_KK` (row: true class).
+
+        Where views are averaged, `test/acc_tta` is the accuracy by their logits: of no other number part.
+        """
         metrics, self.confusion_KK = self._finish_evaluation("test")
+        if self.test_views != "one":
+            metrics["test/acc_tta"] = self.views_correct.compute()
+            self.views_correct.reset()
         self.log_dict(metrics, sync_dist=True)  # the same on all processes already
 
     def _finish_evaluation(self, split: str) -> tuple[dict[str, Tensor], Tensor]:
@@ -228,4 +255,6 @@ def build_classifier(settings: Settings, images: ImageData) -> Classifier:
         total_steps=total_steps(settings, images),
         augment=build_augmentation(settings),
         seed=settings.seed,
+        label_smoothing=settings.trainer.label_smoothing,
+        test_views=settings.trainer.test_views,
     )

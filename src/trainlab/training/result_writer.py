@@ -32,7 +32,7 @@ from trainlab.training.tracking import FaultTolerantLogger, RecordLogger
 
 log = logging.getLogger(__name__)
 
-RECORDED_METRICS = ("test/acc", "test/loss", "val/acc", "val/loss", "train/acc", "train/loss")
+RECORDED_METRICS = ("test/acc", "test/acc_tta", "test/loss", "val/acc", "val/loss", "train/acc", "train/loss")
 
 
 class ResultWriter:

@@ -1,0 +1,22 @@
+"""The loss that is minimized, and the one that is reported.
+
+Legend: N images, K classes.
+"""
+
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def smoothed_cross_entropy(logits_NK: Tensor, y_N: Tensor, smoothing: float) -> Tensor:
+    """Its value is the mean cross-entropy in nats, its gradient that of the loss with smoothed labels.
+
+    With ε = `smoothing` the target is (1 − ε) one-hot + ε/K (Szegedy et al. 2016, arXiv:1512.00567, section
+    7). That loss cannot reach zero, and another ε gives it another scale: what is read, recorded and judged
+    is the cross-entropy with the labels as they are, the same quantity whatever ε is.
+    """
+    if not smoothing:
+        return F.cross_entropy(logits_NK, y_N)
+    log_p_NK = F.log_softmax(logits_NK, dim=1)
+    cross_entropy = F.nll_loss(log_p_NK, y_N)
+    smoothed = (1 - smoothing) * cross_entropy - smoothing * log_p_NK.mean()
+    return cross_entropy.detach() + (smoothed - smoothed.detach())
