@@ -5,6 +5,7 @@ Legend: B runs, N images, C channels, H × W pixels, K classes.
 
 import copy
 from collections.abc import Mapping, Sequence
+from functools import reduce
 
 import torch
 from torch import Tensor, nn
@@ -64,10 +65,16 @@ class StackedNormalization(nn.Module):
         """Pixels 0..255 (uint8 or float) to float32."""
         if len(self.kinds) == 1:
             return self._normalized(self.kinds[0], x_BNCHW)
-        y_BNCHW = torch.empty_like(x_BNCHW, dtype=torch.float32)
-        for number, kind in enumerate(self.kinds):
-            runs = self.get_buffer(f"runs_{number}")
-            y_BNCHW.index_copy_(0, runs, self._normalized(kind, x_BNCHW.index_select(0, runs)).float())
+        runs_of = [self.get_buffer(f"runs_{number}") for number in range(len(self.kinds))]
+        parts = [
+            self._normalized(kind, x_BNCHW.index_select(0, runs))
+            for kind, runs in zip(self.kinds, runs_of, strict=True)
+        ]
+        # float64 where statistics are, in a model of that precision
+        dtype = reduce(torch.promote_types, (part.dtype for part in parts))
+        y_BNCHW = torch.empty_like(x_BNCHW, dtype=dtype)
+        for part, runs in zip(parts, runs_of, strict=True):
+            y_BNCHW.index_copy_(0, runs, part.to(dtype))
         return y_BNCHW
 
     def _normalized(self, kind: nn.Module, x_BNCHW: Tensor) -> Tensor:
