@@ -123,7 +123,6 @@ def test_every_run_is_in_one_stack_of_runs_with_one_structure(tmp_path_factory, 
         ("resume=abc", "resume=RUN starts from another run"),
         ("optimizer._target_=torch.optim.Adagrad", "optimizer torch.optim.Adagrad has no stacked form"),
         ("optimizer.maximize=true", "optimizer.maximize has no stacked form"),
-        ("normalization._target_=mine.Normalization", "mine.Normalization has no stacked form"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_stacked_runs_alone_with_the_reason(settings, line, reason):
@@ -145,6 +144,21 @@ def test_a_model_of_ones_own_is_stacked_where_that_is_asked_for(settings):
     assert len(parts) == 1 and not alone
     parts, alone = partition_jobs(jobs, "auto")
     assert not parts and "a model of your own" in next(iter(alone))
+
+
+@pytest.mark.parametrize(("axis", "ours"), [("normalization", "symmetric"), ("augment", "flip_crop")])
+def test_what_a_user_has_written_for_the_images_is_with_its_like_alone(settings, axis, ours):
+    runs = [settings(f"seed={seed}") for seed in range(2)] + [settings(f"{axis}={ours}")]
+    own = [
+        settings(f"seed={seed}").with_value(f"{axis}._target_", f"mine.{kind}")
+        for seed in (0, 1)
+        for kind in "ab"
+    ]
+    jobs = [Job(str(i), "", (), "absent", each.to_json()) for i, each in enumerate([*runs, *own])]
+    parts, alone = partition_jobs(jobs, 8)
+    assert [[job.run_id for job in part.jobs] for part in parts] == [["0", "1", "2"], ["3", "5"], ["4", "6"]]
+    assert not alone
+    assert f"{axis}=" in " ".join(parts[1].words)
 
 
 # Sizes

@@ -18,6 +18,7 @@ from trainlab.sweeps.slots import visible_gpus
 from trainlab.sweeps.stack_memory import LARGER_PROBE, StackMemory, probe_stacks
 from trainlab.sweeps.structure import (
     differing_values,
+    free_values,
     has_own_model,
     structure_key,
     structures_in_words,
@@ -137,22 +138,24 @@ def partition_jobs(jobs: Sequence[Job], stack: int | str) -> tuple[list[Partitio
     stack: `sweep.stack`; for `auto` also what gains nothing by it is run alone.
     """
     by_structure: dict[str, list[Job]] = {}
+    values: dict[str, list[Mapping[str, object]]] = {}
     alone: dict[str, list[Job]] = {}
     for job in jobs:
         settings = job.settings
         if reason := why_alone(settings) or (_why_not_by_itself(settings) if stack == "auto" else None):
             alone.setdefault(reason, []).append(job)
         else:
-            by_structure.setdefault(structure_key(settings), []).append(job)
+            key = structure_key(settings)
+            by_structure.setdefault(key, []).append(job)
+            values.setdefault(key, []).append(free_values(settings))
     if stack == "auto":
         single = [key for key, members in by_structure.items() if len(members) == 1]
         for key in single:
             alone.setdefault("no other run has its structure", []).extend(by_structure.pop(key))
-    groups = list(by_structure.values())
-    words = structures_in_words([members[0].settings for members in groups])
+    words = structures_in_words([members[0].settings for members in by_structure.values()])
     parts = [
-        Partition(members, words_of, differing_values([job.settings for job in members]))
-        for members, words_of in zip(groups, words, strict=True)
+        Partition(members, words_of, differing_values(values[key]))
+        for (key, members), words_of in zip(by_structure.items(), words, strict=True)
     ]
     return parts, alone
 

@@ -15,6 +15,8 @@ from trainlab.settings import OptimizerSettings, RunSettings
 
 _FREE = ("seed", "init", "normalization", "augment", "optimizer", "scheduler", "early_stop")
 """What each run of a stack has for itself, whole; of the optimizer the kind is structure."""
+_FREE_IF_OURS = ("normalization", "augment")
+"""Of these a user's own is structure: it may give tensors of another shape or type, or have parameters."""
 _FREE_PARTS = {"data": ("split_seed",), "trainer": ("gradient_clip",)}
 """The same of sections of which the rest is structure."""
 _NOT_LOOKED_AT = ("run_id", "axes", "group", "paths", "pruning", "rerun", "progress_bar")
@@ -36,8 +38,6 @@ def why_alone(settings: RunSettings) -> str | None:
         return f"trainer.profiler={trainer.profiler} is of a single run"
     if isinstance(settings.resume, str):
         return "resume=RUN starts from another run"
-    if _is_own("normalization", settings.normalization.target):
-        return f"{settings.normalization.target} has no stacked form"
     return _why_not_this_optimizer(settings.optimizer)
 
 
@@ -60,9 +60,10 @@ def has_own_model(settings: RunSettings) -> bool:
 
 
 def _is_own(axis: str, target: str | None) -> bool:
-    """Whether a class is not one of those that trainlab has for this axis."""
-    module = current_name(target or "").rpartition(".")[0]
-    return not any(module == home or module.startswith(f"{home}.") for home in AXIS[axis].classes_in)
+    """Whether a class or function is not one of those that trainlab has for this axis."""
+    name = current_name(target or "")
+    homes = AXIS[axis].classes_in
+    return bool(name) and name not in AXIS[axis].objects and not any(name.startswith(f"{h}.") for h in homes)
 
 
 Structure = dict[str, object]
@@ -72,8 +73,9 @@ Structure = dict[str, object]
 def structure_of(settings: RunSettings) -> Structure:
     """All of the settings but what each run of a stack has for itself."""
     structure: Structure = {}
+    own = [name for name in _FREE_IF_OURS if _is_own(name, getattr(settings, name).target)]
     for name, value in settings.to_plain().items():
-        if name in (*_FREE, *_NOT_LOOKED_AT):
+        if name in (*_FREE, *_NOT_LOOKED_AT) and name not in own:
             continue
         left_out = (*_FREE_PARTS.get(name, ()), *_NOT_LOOKED_AT)
         kept = {k: v for k, v in value.items() if k not in left_out} if isinstance(value, Mapping) else value
@@ -87,15 +89,15 @@ def structure_key(settings: RunSettings) -> str:
     return json.dumps(structure_of(settings), sort_keys=True)
 
 
-def differing_values(runs: Sequence[RunSettings]) -> list[str]:
-    """What these runs of one structure differ in: `seed`, `init`, `optimizer.lr`."""
-    all_values = [_free_values(settings) for settings in runs]
+def differing_values(all_values: Sequence[Mapping[str, object]]) -> list[str]:
+    """What runs with these `free_values` differ in: `seed`, `init`, `optimizer.lr`."""
     unlike = _unlike(all_values)
     chosen = {_root(name) for name in unlike if name.endswith("._target_")}
     return list(dict.fromkeys(_root(name) if _root(name) in chosen else name for name in unlike))
 
 
-def _free_values(settings: RunSettings) -> dict[str, object]:
+def free_values(settings: RunSettings) -> dict[str, object]:
+    """What a run has for itself in a stack, by dotted names."""
     plain = settings.to_plain()
     parts = {name: {key: plain[name].get(key) for key in keys} for name, keys in _FREE_PARTS.items()}
     return flatten({name: plain.get(name) for name in _FREE} | parts)
