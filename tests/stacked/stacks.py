@@ -26,6 +26,23 @@ def batch(runs=RUNS, images=IMAGES, shape=(1, 32, 32), dtype=torch.float64):
     return torch.randn(runs, images, *shape, generator=generator, dtype=dtype)
 
 
+def in_memory_as(order, x_BNCHW):
+    """The same numbers, which lie in memory in another order of the dimensions."""
+    back = [order.index(dim) for dim in range(5)]
+    return x_BNCHW.permute(order).contiguous().permute(back)
+
+
+LAYOUTS = {
+    "BNCHW": (0, 1, 2, 3, 4),
+    "BNHWC": (0, 1, 3, 4, 2),
+    "NBCHW": (1, 0, 2, 3, 4),
+    "NHWBC": (1, 3, 4, 0, 2),
+    "BCNHW": (0, 2, 1, 3, 4),
+    "HWNBC": (3, 4, 1, 0, 2),
+}
+"""Orders of the dimensions in memory."""
+
+
 def assert_equals_singles(stack, singles, x_BNCHW, *, training=True, atol=1e-9):
     """Outputs, gradients of parameters and input, and state of each run are those of the run alone."""
     singles = [copy.deepcopy(single).train(training) for single in singles]

@@ -7,11 +7,13 @@ mixes runs. Legend: B runs, N images of a batch, C channels, H × W pixels, P pa
 - `normalization`: `stack_models`, with the input normalization of each run
 - `leaf`, `layers`, `norm_layers`, `convolution`, `run_loop`: the stacked layers
 - `product`, `layout`: convolution as a batched product; maps of a stack in memory
+- `tuning`: `tune`, which implementation of each convolution is fastest on this device
 - `likeness`: whether networks can be one stack
 - `run_states`: one run's tensors in a stack
 """
 
 from trainlab.stacked.network import StackedNetwork, stack_networks
 from trainlab.stacked.normalization import StackedModel, stack_models
+from trainlab.stacked.tuning import Tuning, tune
 
-__all__ = ["StackedModel", "StackedNetwork", "stack_models", "stack_networks"]
+__all__ = ["StackedModel", "StackedNetwork", "Tuning", "stack_models", "stack_networks", "tune"]

@@ -169,6 +169,8 @@ class StackedDropout(StackedLeaf):
             return x_BN * mask_BN.div_(1 - self.p)
         outputs = []
         for run, x_N in enumerate(x_BN.unbind()):
+            if x_N.dim() == 4 and not x_N.is_contiguous():  # masks are drawn as the values lie in memory
+                x_N = x_N.contiguous(memory_format=torch.channels_last)
             with self.streams.as_global(run):
                 outputs.append(F.dropout(x_N, self.p, training=True))
         return torch.stack(outputs)

@@ -9,7 +9,9 @@ Legend: B runs of a stack, N images of a batch, C channels, H × W pixels, K cla
 
 import copy
 from collections.abc import Callable, Mapping, Sequence
+from typing import Literal, TypeAlias
 
+import torch
 from torch import Tensor, nn
 
 from trainlab.errors import RequestError
@@ -19,9 +21,9 @@ from trainlab.nn.norm_layers import FeatureNorm
 from trainlab.nn.pooling import ConvStride
 from trainlab.stacked import layers, norm_layers, run_states
 from trainlab.stacked.convolution import StackedConv2d
-from trainlab.stacked.leaf import RunStreams, StackedLeaf, StackedTensors
+from trainlab.stacked.leaf import RunStreams, StackedLeaf, StackedTensors, without_memory
 from trainlab.stacked.likeness import require_alike
-from trainlab.stacked.run_loop import LoopOverRuns
+from trainlab.stacked.run_loop import LoopOverRuns, call_each_run
 
 WITH_TENSORS: dict[type[nn.Module], Callable[..., StackedLeaf]] = {
     nn.Conv2d: StackedConv2d,
@@ -54,19 +56,29 @@ WITHOUT_TENSORS: dict[type[nn.Module], Callable[..., StackedLeaf]] = {
 """The stacked form of each layer that has none."""
 
 
+Order: TypeAlias = Literal["by_layer", "by_run"]
+"""by_layer: each layer for all runs, what a GPU is filled with; by_run: each run through all layers, whose
+maps stay in a processor's cache."""
+
+
 class StackedNetwork(nn.Module):
     """B networks as one: the single's names, each tensor (B, …); x_BNCHW (normalized) to logits_BNK.
 
     `runs`: B. A subset and a run's state can be taken at any time.
+
+    `order`: None is by_run on a CPU, else by_layer. It is by_layer wherever a hook watches a layer, or a
+    user's own module is called for each run in turn.
     """
 
     runs: int
     streams: RunStreams
 
-    def __init__(self, root: nn.Module, runs: int, streams: RunStreams) -> None:
+    def __init__(self, root: nn.Module, single: nn.Module, runs: int, streams: RunStreams) -> None:
         super().__init__()
         self.runs, self.streams = runs, streams
-        self.__dict__["root"] = root  # past nn.Module: its children are this module's own, by the same names
+        self.order: Order | None = None
+        # past nn.Module: root's children are this module's own, by the same names
+        self.__dict__["root"], self.__dict__["single"] = root, single
         self._parameters, self._buffers, self._modules = root._parameters, root._buffers, root._modules
         self._non_persistent_buffers_set = root._non_persistent_buffers_set
         self.training = root.training
@@ -75,7 +87,20 @@ class StackedNetwork(nn.Module):
         """Normalized images of each run to its logits (B, N, K)."""
         root: nn.Module = self.__dict__["root"]
         root.training = self.training
-        return root(x_BNCHW)
+        if self.order_on(x_BNCHW.device) == "by_layer":
+            return root(x_BNCHW)
+        single: nn.Module = self.__dict__["single"]
+        for module, stacked in zip(single.modules(), (root, *list(self.modules())[1:]), strict=True):
+            module.training = stacked.training
+        return call_each_run([single] * self.runs, self, x_BNCHW, self.streams)
+
+    def order_on(self, device: torch.device) -> Order:
+        """The order in which layers and runs are computed there, as things are."""
+        order = self.order or ("by_run" if device.type == "cpu" else "by_layer")
+        inner = [*self.modules()][1:]
+        if order == "by_run" and (self.has_looped_modules or any(map(has_hooks, inner))):
+            return "by_layer"
+        return order
 
     def state_of_run(self, run: int) -> dict[str, Tensor]:
         """What the single network's `state_dict()` would be; copies."""
@@ -118,7 +143,8 @@ def stack_networks(networks: Sequence[nn.Module]) -> StackedNetwork:
     """
     require_alike(networks)
     streams = RunStreams(len(networks))
-    return StackedNetwork(_Stacking(streams).stacked(networks), len(networks), streams)
+    root = _Stacking(streams).stacked(networks)
+    return StackedNetwork(root, without_memory(networks[0]), len(networks), streams)
 
 
 class _Stacking:
@@ -168,5 +194,16 @@ def _keeps_its_forward(kind: type[nn.Module]) -> bool:
 
 def _is_plain(module: nn.Module) -> bool:
     """Whether a module is what its class says: no hooks, no forward or tensors of its own."""
-    hooks = (module._forward_hooks, module._forward_pre_hooks, module._backward_hooks)
-    return not any(hooks) and "forward" not in module.__dict__
+    return not has_hooks(module) and "forward" not in module.__dict__
+
+
+def has_hooks(module: nn.Module) -> bool:
+    """Whether something is called when the module is."""
+    return any(
+        (
+            module._forward_hooks,
+            module._forward_pre_hooks,
+            module._backward_hooks,
+            module._backward_pre_hooks,
+        )
+    )

@@ -13,6 +13,7 @@ from typing import TypeAlias
 import torch
 from torch import Tensor
 from torch.autograd.function import FunctionCtx, once_differentiable
+from torch.nn import functional as F
 
 Pair: TypeAlias = tuple[int, int]
 
@@ -75,21 +76,19 @@ class _Product(torch.autograd.Function):
         needs_x, needs_weight = ctx.needs_input_grad[:2]
         kernel = (weight_BFCkk.shape[3], weight_BFCkk.shape[4])
         dy_BFNhw = dy_BNFhw.transpose(1, 2).contiguous()
-        size = (dy_BFNhw.shape[3], dy_BFNhw.shape[4])
         B, maps = weight_BFCkk.shape[:2]
         weight_BgFK = weight_BFCkk.reshape(B, groups, maps // groups, -1)
         dweight_BgFK = torch.empty_like(weight_BgFK) if needs_weight else None
-        dx_BCNHW = torch.zeros_like(x_BNCHW.transpose(1, 2), memory_format=torch.contiguous_format)
-        for runs in _chunks(x_BNCHW, kernel, size):
+        dx_BCNHW = x_BNCHW.new_empty(B, *x_BNCHW.transpose(1, 2).shape[1:]) if needs_x else None
+        widest = x_BNCHW if x_BNCHW.shape[2] >= maps else dy_BNFhw
+        for runs in _chunks(widest, kernel, (x_BNCHW.shape[3], x_BNCHW.shape[4])):
             dy_DFM = _matrices(dy_BFNhw[runs], groups)
             if dweight_BgFK is not None:
                 patches_DKM = _patches(x_BNCHW[runs], kernel, stride, dilation, groups)
-                out = dweight_BgFK[runs].flatten(0, 1)
-                torch.bmm(dy_DFM, patches_DKM.transpose(1, 2), out=out)
-            if needs_x:
-                dpatches_DKM = torch.bmm(weight_BgFK[runs].flatten(0, 1).transpose(1, 2), dy_DFM)
-                _fold(dpatches_DKM, dx_BCNHW[runs], kernel, stride, dilation, size)
-        dx_BNCHW = dx_BCNHW.transpose(1, 2) if needs_x else None
+                torch.bmm(dy_DFM, patches_DKM.transpose(1, 2), out=dweight_BgFK[runs].flatten(0, 1))
+            if dx_BCNHW is not None:
+                _input_gradient(dy_BFNhw[runs], weight_BFCkk[runs], dx_BCNHW[runs], stride, dilation, groups)
+        dx_BNCHW = None if dx_BCNHW is None else dx_BCNHW.transpose(1, 2)
         dweight = None if dweight_BgFK is None else dweight_BgFK.view_as(weight_BFCkk)
         return dx_BNCHW, dweight, None, None, None
 
@@ -130,11 +129,35 @@ def _patches(x_BNCHW: Tensor, kernel: Pair, stride: Pair, dilation: Pair, groups
     return seen_BCkkNhw.reshape(B * groups, C // groups * kernel[0] * kernel[1], N * h * w)
 
 
+def _input_gradient(
+    dy_BFNhw: Tensor, weight_BFCkk: Tensor, dx_BCNHW: Tensor, stride: Pair, dilation: Pair, groups: int
+) -> None:
+    """Fills dx: by the convolution of dy with the turned kernels, or by the sum over patches.
+
+    Of the two that which moves less memory: patches of dy are k² F / C times dx, those of dx k² h w / (H W).
+    The first one is possible where the kernel moves by one.
+    """
+    _, maps, _, h, w = dy_BFNhw.shape
+    _, channels, _, H, W = dx_BCNHW.shape
+    kernel = (weight_BFCkk.shape[3], weight_BFCkk.shape[4])
+    weight_BgFCkk = weight_BFCkk.unflatten(1, (groups, -1))
+    if stride == (1, 1) and maps * H * W <= 2 * channels * h * w:
+        rows, columns = (d * (k - 1) for d, k in zip(dilation, kernel, strict=True))
+        dy_BNFhw = F.pad(dy_BFNhw, (columns, columns, rows, rows)).transpose(1, 2)
+        patches_DKM = _patches(dy_BNFhw, kernel, stride, dilation, groups)
+        turned_BgCFkk = weight_BgFCkk.flip(4, 5).transpose(2, 3)
+        torch.bmm(turned_BgCFkk.flatten(3).flatten(0, 1), patches_DKM, out=_matrices(dx_BCNHW, groups))
+        return
+    weight_DKF = weight_BgFCkk.flatten(3).flatten(0, 1).transpose(1, 2)
+    dpatches_DKM = torch.bmm(weight_DKF, _matrices(dy_BFNhw, groups))
+    _fold(dpatches_DKM, dx_BCNHW, kernel, stride, dilation, (h, w))
+
+
 def _fold(
     dpatches_DKM: Tensor, dx_BCNHW: Tensor, kernel: Pair, stride: Pair, dilation: Pair, size: Pair
 ) -> None:
-    """Adds the gradient of every patch to the pixels that it was read from, tap by tap."""
-    B, C, N, _, _ = dx_BCNHW.shape
+    """Sums the gradients of all patches at the pixels that they were read from, tap by tap."""
+    B, C, N, _, _ = dx_BCNHW.zero_().shape
     dpatches_BCkkNhw = dpatches_DKM.view(B, C, *kernel, N, *size)
     for i in range(kernel[0]):
         rows = slice(i * dilation[0], i * dilation[0] + (size[0] - 1) * stride[0] + 1, stride[0])

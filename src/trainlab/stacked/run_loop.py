@@ -49,26 +49,35 @@ class LoopOverRuns(StackedLeaf):
 
     def forward(self, x_BN: Tensor) -> Tensor:
         """Each run's module on its slice; the outputs as one tensor (B, …)."""
-        tensors = dict(self.named_parameters(remove_duplicate=False))
-        buffers = dict(self.named_buffers(remove_duplicate=False))
-        parts = {name: tensor.unbind() for name, tensor in tensors.items()}
-        outputs = []
-        for run, (module, x_N) in enumerate(zip(self.singles, x_BN.unbind(), strict=True)):
+        for module in self.singles:
             if module.training != self.training:
                 module.train(self.training)
-            written = {name: buffer[run] for name, buffer in buffers.items()}
-            before = dict(written)
-            with self.streams.as_global(run):
-                called_with = {name: part[run] for name, part in parts.items()} | written
-                outputs.append(functional_call(module, called_with, (x_N,)))
-            with torch.no_grad():
-                for name, buffer in before.items():
-                    if called_with[name] is not buffer:
-                        buffer.copy_(called_with[name])
-        return torch.stack(outputs)
+        return call_each_run(self.singles, self, x_BN, self.streams)
 
     def keep_runs(self, indices: Sequence[int]) -> None:
         """See StackedLeaf."""
         super().keep_runs(indices)
         self.__dict__["singles"] = [self.singles[run] for run in indices]
         self.__dict__["single"] = self.singles[0]
+
+
+def call_each_run(
+    singles: Sequence[nn.Module], stacked: nn.Module, x_BN: Tensor, streams: RunStreams
+) -> Tensor:
+    """Each run's single module with its tensors of a stacked one, on its slice of x; the outputs stacked.
+
+    Buffers that a module writes, in place or anew, reach the stack.
+    """
+    parameters = {name: p.unbind() for name, p in stacked.named_parameters(remove_duplicate=False)}
+    buffers = {name: b.unbind() for name, b in stacked.named_buffers(remove_duplicate=False)}
+    outputs = []
+    for run, (single, x_N) in enumerate(zip(singles, x_BN.unbind(), strict=True)):
+        own = {name: slices[run] for name, slices in buffers.items()}
+        called_with = {name: slices[run] for name, slices in parameters.items()} | own
+        with streams.as_global(run):
+            outputs.append(functional_call(single, called_with, (x_N,)))
+        with torch.no_grad():
+            for name, buffer in own.items():
+                if called_with[name] is not buffer:  # the module has put another tensor in its place
+                    buffer.copy_(called_with[name])
+    return torch.stack(outputs)
