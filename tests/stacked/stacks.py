@@ -43,7 +43,7 @@ LAYOUTS = {
 """Orders of the dimensions in memory."""
 
 
-def assert_equals_singles(stack, singles, x_BNCHW, *, training=True, atol=1e-9):
+def assert_equals_singles(stack, singles, x_BNCHW, *, training=True, atol=1e-9, rtol=0.0):
     """Outputs, gradients of parameters and input, and state of each run are those of the run alone."""
     singles = [copy.deepcopy(single).train(training) for single in singles]
     stack.train(training).zero_grad()
@@ -59,7 +59,7 @@ def assert_equals_singles(stack, singles, x_BNCHW, *, training=True, atol=1e-9):
         torch.manual_seed(seeds_B[run])
         y_NK = single(x_NCHW)
         (y_NK * dy_BNK[run]).sum().backward()
-        close = {"rtol": 0, "atol": atol}
+        close = {"rtol": rtol, "atol": atol}
         torch.testing.assert_close(y_BNK[run], y_NK, **close)
         torch.testing.assert_close(x_BNCHW.grad[run], x_NCHW.grad, **close)
         assert gradients.keys() == {name for name, _ in single.named_parameters()}

@@ -1,6 +1,7 @@
 """Every architecture × activation, norm layer, pooling of the catalogue: a stack against the runs alone."""
 
 import pytest
+import torch
 from model_options import WITHOUT_POOLING, names
 from stacks import assert_equals_singles, batch, networks
 
@@ -17,11 +18,30 @@ CASES = [
 ]
 
 
+@pytest.mark.parametrize("training", [True, False], ids=["train", "eval"])
 @pytest.mark.parametrize(("model", "options"), CASES, ids=str)
-def test_a_run_in_a_stack_is_the_run_alone(model, options):
+def test_a_run_in_a_stack_is_the_run_alone(model, options, training):
     singles = networks(model, runs=2, **options)
     stack = stack_networks(singles)
-    x_BNCHW = batch(2)
-    assert_equals_singles(stack, singles, x_BNCHW, training=True)
+    stack.order = "by_layer"
+    assert_equals_singles(stack, singles, batch(2, 3), training=training)
+
+
+@pytest.mark.parametrize("model", names("model"))
+def test_a_run_that_passes_all_layers_by_itself_is_the_run_alone(model):
+    singles = networks(model, norm_layer="batchnorm", activation="prelu")
     stack = stack_networks(singles)
-    assert_equals_singles(stack, singles, x_BNCHW, training=False)
+    assert stack.order_on(torch.device("cpu")) == "by_run"
+    for training in (True, False):
+        assert_equals_singles(stack, singles, batch(), training=training)
+        for single, x_NCHW in zip(singles, batch(), strict=True):
+            single.train(training)(x_NCHW)
+
+
+@pytest.mark.parametrize("model", names("model"))
+def test_a_step_in_float32(model):
+    singles = [single.float() for single in networks(model, norm_layer="layernorm", activation="gelu")]
+    for order in ("by_layer", "by_run"):
+        stack = stack_networks(singles)
+        stack.order = order
+        assert_equals_singles(stack, singles, batch(dtype=torch.float32), atol=1e-4, rtol=1e-5)

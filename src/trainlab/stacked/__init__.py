@@ -14,6 +14,6 @@ mixes runs. Legend: B runs, N images of a batch, C channels, H × W pixels, P pa
 
 from trainlab.stacked.network import StackedNetwork, stack_networks
 from trainlab.stacked.normalization import StackedModel, stack_models
-from trainlab.stacked.tuning import Tuning, tune
+from trainlab.stacked.tuning import ConvolutionChoice, tune
 
-__all__ = ["StackedModel", "StackedNetwork", "Tuning", "stack_models", "stack_networks", "tune"]
+__all__ = ["ConvolutionChoice", "StackedModel", "StackedNetwork", "stack_models", "stack_networks", "tune"]

@@ -55,7 +55,15 @@ class RunStreams:
             torch.set_rng_state(before)
 
     def subset(self, indices: Sequence[int]) -> "RunStreams":
-        """The streams of these runs, which go on from where they are."""
+        """The streams of these runs, which go on from where they are.
+
+        Raises RequestError for no runs, or one that is not in the stack.
+        """
+        count = len(self.generators)
+        if not indices or not all(0 <= run < count for run in indices):
+            raise RequestError(
+                f"a subset of a stack: got runs {list(indices)}, expected some of 0..{count - 1}"
+            )
         chosen = RunStreams(len(indices))
         chosen.generators = [self._copy(run) for run in indices]
         return chosen

@@ -3,7 +3,7 @@
 Legend: B runs of a stack.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -54,6 +54,13 @@ class LoopOverRuns(StackedLeaf):
                 module.train(self.training)
         return call_each_run(self.singles, self, x_BN, self.streams)
 
+    def train(self, mode: bool = True) -> "LoopOverRuns":
+        """Each run's module is told, which may do more than to change its mode."""
+        super().train(mode)
+        for module in self.singles:
+            module.train(mode)
+        return self
+
     def keep_runs(self, indices: Sequence[int]) -> None:
         """See StackedLeaf."""
         super().keep_runs(indices)
@@ -68,16 +75,24 @@ def call_each_run(
 
     Buffers that a module writes, in place or anew, reach the stack.
     """
-    parameters = {name: p.unbind() for name, p in stacked.named_parameters(remove_duplicate=False)}
-    buffers = {name: b.unbind() for name, b in stacked.named_buffers(remove_duplicate=False)}
+    parameters = {name: p.unbind() for name, p in _by_module(stacked, "_parameters")}
+    buffers = {name: b.unbind() for name, b in _by_module(stacked, "_buffers")}
     outputs = []
     for run, (single, x_N) in enumerate(zip(singles, x_BN.unbind(), strict=True)):
         own = {name: slices[run] for name, slices in buffers.items()}
         called_with = {name: slices[run] for name, slices in parameters.items()} | own
         with streams.as_global(run):
-            outputs.append(functional_call(single, called_with, (x_N,)))
+            outputs.append(functional_call(single, called_with, (x_N,), tie_weights=False))
         with torch.no_grad():
             for name, buffer in own.items():
                 if called_with[name] is not buffer:  # the module has put another tensor in its place
                     buffer.copy_(called_with[name])
     return torch.stack(outputs)
+
+
+def _by_module(stacked: nn.Module, kind: str) -> Iterator[tuple[str, Tensor]]:
+    """Each module's tensors once, those that several modules share in each: so functional_call sets them."""
+    for prefix, module in stacked.named_modules():
+        for name, tensor in getattr(module, kind).items():
+            if tensor is not None:
+                yield f"{prefix}.{name}" if prefix else name, tensor

@@ -28,14 +28,14 @@ _measured: dict[tuple[object, ...], Times] = {}
 
 
 @dataclass(frozen=True)
-class Tuning:
+class ConvolutionChoice:
     """What was chosen for one convolution, and the milliseconds of each implementation that could be run."""
 
     implementation: Implementation
     milliseconds: Times
 
 
-def tune(model: StackedModel | StackedNetwork, x_BNCHW: Tensor) -> dict[str, Tuning]:
+def tune(model: StackedModel | StackedNetwork, x_BNCHW: Tensor) -> dict[str, ConvolutionChoice]:
     """Chooses the implementation of every convolution of a stack, by name; to be called before training.
 
     x_BNCHW: a batch as in training (pixels for a StackedModel). One forward pass in evaluation mode: each
@@ -47,7 +47,7 @@ def tune(model: StackedModel | StackedNetwork, x_BNCHW: Tensor) -> dict[str, Tun
     network = model.network if isinstance(model, StackedModel) else model
     if network.order_on(x_BNCHW.device) == "by_run":
         return {}
-    found: dict[str, Tuning] = {}
+    found: dict[str, ConvolutionChoice] = {}
 
     def choose(name: str, layer: StackedConv2d, inputs: tuple[Tensor, ...]) -> None:
         found[name] = choose_convolution(layer, inputs[0], needs_input_gradient=bool(found))
@@ -66,7 +66,9 @@ def tune(model: StackedModel | StackedNetwork, x_BNCHW: Tensor) -> dict[str, Tun
     return found
 
 
-def choose_convolution(layer: StackedConv2d, x_BNCHW: Tensor, *, needs_input_gradient: bool = True) -> Tuning:
+def choose_convolution(
+    layer: StackedConv2d, x_BNCHW: Tensor, *, needs_input_gradient: bool = True
+) -> ConvolutionChoice:
     """Sets the fastest implementation of one layer for inputs like this, forward and backward.
 
     needs_input_gradient: false for the first layer of a network. What cannot be run here (out of memory, no
@@ -80,7 +82,7 @@ def choose_convolution(layer: StackedConv2d, x_BNCHW: Tensor, *, needs_input_gra
     times = _measured[key]
     fastest = min(times, key=lambda name: times[name])
     layer.implementation, layer.milliseconds = fastest, dict(times)
-    return Tuning(fastest, dict(times))
+    return ConvolutionChoice(fastest, dict(times))
 
 
 def _circumstances(x: Tensor) -> tuple[object, ...]:
