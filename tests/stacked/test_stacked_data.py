@@ -283,6 +283,13 @@ def test_no_augmentation_is_none():
     assert stack_augmentations([settings_of(), settings_of(seed=1)]) is None
 
 
+def test_one_that_asks_for_its_images_is_refused():
+    asking = {"_target_": "trainlab.data.alternating_flip.alternating_flip", "_partial_": True}
+    alike = settings_of().replace(augment=asking)
+    with pytest.raises(RequestError, match=r"place.* has no stacked form"):
+        stack_augmentations([alike, settings_of()])
+
+
 def test_images_of_two_sizes_are_refused():
     augment = augmentation_of([settings_of().replace(augment=own(halves)), settings_of()])
     with pytest.raises(

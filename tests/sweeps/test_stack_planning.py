@@ -123,11 +123,18 @@ def test_every_run_is_in_one_stack_of_runs_with_one_structure(tmp_path_factory, 
         ("resume=abc", "resume=RUN starts from another run"),
         ("optimizer._target_=torch.optim.Adagrad", "optimizer torch.optim.Adagrad has no stacked form"),
         ("optimizer.maximize=true", "optimizer.maximize has no stacked form"),
+        ("optimizer._target_=trainlab.nn.muon.Muon", "optimizer trainlab.nn.muon.Muon has no stacked form"),
+        ("trainer.label_smoothing=0.1", "trainer.label_smoothing has no stacked form"),
+        ("trainer.test_views=mirrored", "trainer.test_views=mirrored has no stacked form"),
+        (
+            "augment._target_=trainlab.data.alternating_flip.alternating_flip",
+            "augment trainlab.data.alternating_flip.alternating_flip has no stacked form",
+        ),
     ],
 )  # fmt: skip
 def test_what_cannot_be_stacked_runs_alone_with_the_reason(settings, line, reason):
     key, _, value = line.partition("=")
-    frozen = settings().with_value(key, {"2": 2, "true": True}.get(value, value))
+    frozen = settings().with_value(key, {"2": 2, "0.1": 0.1, "true": True}.get(value, value))
     assert why_alone(frozen) == reason
     parts, alone = partition_jobs([Job("r", "", (), "absent", frozen.to_json())], 4)
     assert parts == [] and [job.run_id for job in alone[reason]] == ["r"]

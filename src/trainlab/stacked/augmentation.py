@@ -11,7 +11,7 @@ from typing import Self, TypeAlias
 import torch
 from torch import Tensor
 
-from trainlab.build.data import build_augmentation
+from trainlab.build.data import build_augmentation, needs_place
 from trainlab.build.seeding import seed_for
 from trainlab.data.augment import apply_flip_crop, augment_generator, draw_flip_crop, flip_crop
 from trainlab.errors import RequestError
@@ -103,8 +103,15 @@ class StackedAugmentation:
 
 
 def stack_augmentations(settings: Sequence[Settings]) -> StackedAugmentation | None:
-    """The augmentation of the runs' settings; None where no run has any."""
+    """The augmentation of the runs' settings; None where no run has any.
+
+    Raises RequestError for one that asks which images a batch holds.
+    """
     options = [build_augmentation(own) for own in settings]
+    if any(option is not None and needs_place(option) for option in options):
+        raise RequestError(
+            "augment of a stack: one that asks for `place` has no stacked form (sweep.stack=off)"
+        )
     if all(option is None for option in options):
         return None
     return StackedAugmentation([seed_for(own.seed, "augment") for own in settings], options)

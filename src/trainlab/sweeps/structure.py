@@ -24,6 +24,8 @@ _NOT_LOOKED_AT = ("run_id", "axes", "group", "paths", "pruning", "rerun", "progr
 _OPTIMIZER_KINDS = {"SGD": "SGD", "Adam": "Adam", "AdamW": "Adam", "RMSprop": "RMSprop"}
 """Classes of torch.optim with a stacked form, and their kinds (`trainlab.stacked.optimizer_kinds`)."""
 _NOT_STACKED = ("maximize", "differentiable")
+_NEED_PLACE = ("trainlab.data.alternating_flip.alternating_flip",)
+"""Augmentations that ask which images a batch holds (`trainlab.build.data.needs_place`)."""
 _ONE_SCALE = ("16-mixed", "16-true")
 
 
@@ -38,6 +40,12 @@ def why_alone(settings: RunSettings) -> str | None:
         return f"trainer.profiler={trainer.profiler} is of a single run"
     if isinstance(settings.resume, str):
         return "resume=RUN starts from another run"
+    if trainer.label_smoothing:
+        return "trainer.label_smoothing has no stacked form"
+    if trainer.test_views != "one":
+        return f"trainer.test_views={trainer.test_views} has no stacked form"
+    if settings.augment.target in _NEED_PLACE:
+        return f"augment {settings.augment.target} has no stacked form"
     return _why_not_this_optimizer(settings.optimizer)
 
 
