@@ -13,7 +13,7 @@ from trainlab.build.data import build_augmentation, build_datamodule, load_data
 from trainlab.build.seeding import seed_for
 from trainlab.config import compose
 from trainlab.data import Split
-from trainlab.data.augment import augment_generator, flip_crop
+from trainlab.data.augment import apply_flip_crop, augment_generator, flip_crop
 from trainlab.data.loader import BatchLoader
 from trainlab.errors import RequestError
 from trainlab.section import Component
@@ -269,6 +269,14 @@ def test_choices_and_their_application_are_apart():
     choices_3BN = augment.choices(40, 4, CPU)
     assert choices_3BN.shape == (3, 3, 4)
     assert torch.equal(augment.apply(x_BNCHW, choices_3BN), augment(x_BNCHW, 40))
+
+
+def test_a_whole_stack_is_cropped_at_once_as_run_by_run():
+    """As it is done on a GPU."""
+    augment, x_BNCHW = augmentation_of(PADDINGS), pixels(3, 4)
+    choices_3BN = augment.choices(40, 4, CPU)
+    joined = apply_flip_crop(x_BNCHW.flatten(0, 1), choices_3BN.flatten(1), 4).unflatten(0, (3, 4))
+    assert torch.equal(joined, augment(x_BNCHW, 40))
 
 
 def test_augmentation_of_some_of_the_runs():

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from trainlab.build.data import build_augmentation, needs_place
 from trainlab.build.seeding import seed_for
-from trainlab.data.augment import apply_flip_crop, augment_generator, draw_flip_crop, flip_crop
+from trainlab.data.augment import apply_flip_crop, augment_generator, flip_crop
 from trainlab.errors import RequestError
 from trainlab.settings import Settings
 from trainlab.stacked.ahead import Ahead
@@ -68,6 +68,10 @@ class StackedAugmentation:
 
     def apply(self, x_BNCHW: Tensor, choices_3BN: Tensor) -> Tensor:
         """The batch as it was chosen: a pure function."""
+        if x_BNCHW.device.type == "cpu":  # one run after the other stays in the processor's caches
+            runs = zip(x_BNCHW, choices_3BN.unbind(1), strict=True)
+            parts = [apply_flip_crop(x_NCHW, chosen_3N, self._padding) for x_NCHW, chosen_3N in runs]
+            return torch.stack([x_NCHW.permute(0, 2, 3, 1) for x_NCHW in parts]).permute(0, 1, 4, 2, 3)
         augmented = apply_flip_crop(x_BNCHW.flatten(0, 1), choices_3BN.flatten(1), self._padding)
         return augmented.unflatten(0, x_BNCHW.shape[:2])
 
@@ -76,26 +80,24 @@ class StackedAugmentation:
         return type(self)([self._seeds[run] for run in indices], [self._options[run] for run in indices])
 
     def _draw_group(self, images: int, group: int) -> Tensor:
-        """The choices of STEPS_AT_ONCE steps, on the CPU; runs of one seed share their draws."""
-        chosen = torch.empty((STEPS_AT_ONCE, 3, self.runs, images), dtype=torch.int16)
-        drawn: dict[tuple[int, int | None], int] = {}
-        for run, (seed, padding) in enumerate(zip(self._seeds, self._paddings, strict=True)):
-            twin = drawn.setdefault((seed, padding), run)
-            if twin != run:
-                chosen[:, :, run] = chosen[:, :, twin]
-                continue
-            for place in range(STEPS_AT_ONCE):
-                chosen[place, :, run] = self._draw(run, group * STEPS_AT_ONCE + place, images)
-        return chosen
+        """The choices of STEPS_AT_ONCE steps, on the CPU, as `draw_flip_crop` has them; one seed draws once.
 
-    def _draw(self, run: int, step: int, images: int) -> Tensor:
-        """(3, N), for a border as wide as the widest of all runs."""
-        padding = self._paddings[run]
-        centre = torch.tensor([0, self._padding, self._padding])[:, None]
-        if self._options[run] is None or padding is None:
-            return centre.expand(-1, images)
-        drawn_3N = draw_flip_crop(images, augment_generator(self._seeds[run], step), padding)
-        return drawn_3N + centre - torch.tensor([0, padding, padding])[:, None]
+        They are for a border as wide as the widest of all runs, (S, 3, B, N).
+        """
+        place_of = {seed: place for place, seed in enumerate(dict.fromkeys(self._seeds))}
+        drawn = torch.empty((STEPS_AT_ONCE, len(place_of), 3, images))
+        for seed, place in place_of.items():
+            for step in range(STEPS_AT_ONCE):
+                generator = augment_generator(seed, group * STEPS_AT_ONCE + step)
+                torch.rand((3, images), generator=generator, out=drawn[step, place])
+        drawn = drawn[:, [place_of[seed] for seed in self._seeds]].movedim(1, 2)
+        paddings = [padding or 0 for padding in self._paddings]
+        is_some_B1 = torch.tensor([option is not None for option in self._options])[:, None]
+        crops_B1 = torch.tensor([2.0 * padding + 1 for padding in paddings])[:, None]
+        border_B1 = self._padding - torch.tensor(paddings, dtype=torch.int16)[:, None]
+        chosen = (drawn * crops_B1).to(torch.int16) + border_B1
+        chosen[:, 0] = (drawn[:, 0] < 0.5) & is_some_B1
+        return chosen
 
     def _alone(self, run: int, x_NCHW: Tensor, step: int) -> Tensor:
         option = self._options[run]
