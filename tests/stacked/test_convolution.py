@@ -122,7 +122,37 @@ def test_an_implementation_that_fails_is_left_out(monkeypatch):
         return compute(self, x_BNCHW, implementation)
 
     monkeypatch.setattr(StackedConv2d, "compute", without_grouped)
-    assert choose_convolution(layer, batch(shape=(4, 10, 11))).milliseconds.keys() == {"product", "loop"}
+    choice = choose_convolution(layer, batch(shape=(4, 10, 11)))
+    assert choice.milliseconds.keys() == {"product", "loop"}
+    assert choice.left_out.keys() == {"grouped", "grouped_channels_last"}
+    assert choice.left_out["grouped"].startswith("OutOfMemoryError")
+
+
+@pytest.mark.parametrize("fault", ["wrong numbers", "nan", "no compiler"])
+def test_kernels_of_its_own_that_are_wrong_or_fail_are_left_out_and_it_is_said_why(fault, monkeypatch):
+    layer = stacked(convolutions(padding=1)).float()
+    compute = StackedConv2d.compute
+
+    def broken(self, x_BNCHW, implementation):
+        if implementation == "triton" and fault == "no compiler":
+            raise ValueError("no C compiler\nmore")
+        name = "loop" if implementation.startswith("triton") else implementation
+        y = compute(self, x_BNCHW, name)
+        return y * (1.01 if fault == "wrong numbers" else float("nan")) if implementation == "triton" else y
+
+    names = (*IMPLEMENTATIONS, "triton", "triton_channels_last")
+    monkeypatch.setattr(StackedConv2d, "compute", broken)
+    monkeypatch.setattr(StackedConv2d, "implementations", lambda self, x: names)
+    monkeypatch.setattr("trainlab.stacked.tuning._measured", {})
+    choice = choose_convolution(layer, batch(shape=(4, 7, 8), dtype=torch.float32))
+    assert choice.milliseconds.keys() == {*IMPLEMENTATIONS, "triton_channels_last"}
+    expected = "ValueError: no C compiler" if fault == "no compiler" else "ArithmeticError: y differs"
+    assert choice.left_out["triton"].startswith(expected)
+    assert "more" not in choice.left_out["triton"]
+
+
+def test_kernels_for_gpus_are_no_candidates_on_a_cpu():
+    assert stacked(convolutions()).implementations(batch(shape=(4, 7, 8))) == IMPLEMENTATIONS
 
 
 def test_on_a_cpu_runs_go_one_after_the_other_and_nothing_is_chosen():

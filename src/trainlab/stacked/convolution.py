@@ -5,7 +5,7 @@ L = h · w positions, K = C / g · k² inputs of one output.
 """
 
 from collections.abc import Sequence
-from typing import Literal, TypeAlias, get_args
+from typing import Literal, TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -14,15 +14,21 @@ from torch.nn import functional as F
 from trainlab.stacked.layout import grouped, on_each_map, ungrouped
 from trainlab.stacked.leaf import StackedLeaf, StackedTensors
 from trainlab.stacked.product import Pair, product_convolution
+from trainlab.stacked.triton_convolution import is_supported, stacked_conv2d
 
-Implementation: TypeAlias = Literal["grouped", "grouped_channels_last", "product", "loop"]
+Implementation: TypeAlias = Literal[
+    "grouped", "grouped_channels_last", "product", "loop", "triton", "triton_channels_last"
+]
 """How the convolutions of all runs are computed.
 
 grouped: one convolution of B · g groups over (N, B · C, H, W); grouped_channels_last: the same with
-(N, H, W, B, C) in memory; product: patches × weights, one batched matrix product; loop: B convolutions.
+(N, H, W, B, C) in memory; product: patches × weights, one batched matrix product; loop: B convolutions;
+triton: kernels written for stacks, in x's order of memory; triton_channels_last: the same, which give
+(B, N, h, w, F) in memory.
 """
 
-IMPLEMENTATIONS: tuple[Implementation, ...] = get_args(Implementation)
+IMPLEMENTATIONS: tuple[Implementation, ...] = ("grouped", "grouped_channels_last", "product", "loop")
+"""Those that compute every convolution, on every device."""
 
 
 class StackedConv2d(StackedLeaf):
@@ -50,6 +56,20 @@ class StackedConv2d(StackedLeaf):
         implementation = self.implementation or default_implementation(x_BNCHW.device)
         return self.compute(x_BNCHW, implementation)
 
+    def implementations(self, x_BNCHW: Tensor) -> tuple[Implementation, ...]:
+        """Those that can compute this layer of x, where x is."""
+        top, _, left, _ = self._margins()
+        plain = self.dilation == (1, 1) and self.groups == 1
+        if (
+            not x_BNCHW.is_cuda
+            or not plain
+            or not is_supported(x_BNCHW, self.weight, self.stride, (top, left))
+        ):
+            return IMPLEMENTATIONS
+        if max(self.weight.shape[1:3]) < 8 or x_BNCHW.stride(2) == 1:  # the other order gains nothing
+            return (*IMPLEMENTATIONS, "triton")
+        return (*IMPLEMENTATIONS, "triton", "triton_channels_last")
+
     def compute(self, x_BNCHW: Tensor, implementation: Implementation) -> Tensor:
         """The same by an implementation that is named."""
         top, bottom, left, right = self._margins()
@@ -66,6 +86,9 @@ class StackedConv2d(StackedLeaf):
             )
         if implementation == "loop":
             return self._looped(x_BNCHW, padding)
+        if implementation in ("triton", "triton_channels_last"):
+            channels_last = implementation == "triton_channels_last"
+            return stacked_conv2d(x_BNCHW, self.weight, self.bias, self.stride, padding, channels_last)
         return self._grouped(x_BNCHW, padding, channels_last=implementation == "grouped_channels_last")
 
     def _grouped(self, x_BNCHW: Tensor, padding: tuple[int, int], channels_last: bool) -> Tensor:

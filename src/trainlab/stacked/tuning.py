@@ -5,7 +5,7 @@ Legend: B runs, N images, C channels, H × W pixels.
 
 import time
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import TypeAlias
 
@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from trainlab.nn.layers import restored_modes
-from trainlab.stacked.convolution import IMPLEMENTATIONS, Implementation, StackedConv2d
+from trainlab.stacked.convolution import Implementation, StackedConv2d
 from trainlab.stacked.network import StackedNetwork
 from trainlab.stacked.normalization import StackedModel
 
@@ -21,18 +21,26 @@ REPEATS = {"cuda": 10, "cpu": 2}
 HOPELESS = 3.0
 """An implementation whose first time is this many times the best one's is not measured further."""
 
+TOLERANCE = {torch.float32: 3e-3, torch.bfloat16: 3e-2, torch.float16: 4e-3}
+"""Largest difference that TF32 and sums in another order may make, in parts of the largest number."""
+
 Times: TypeAlias = dict[Implementation, float]
 """Milliseconds forward and backward, by implementation."""
-
-_measured: dict[tuple[object, ...], Times] = {}
 
 
 @dataclass(frozen=True)
 class ConvolutionChoice:
-    """What was chosen for one convolution, and the milliseconds of each implementation that could be run."""
+    """What was chosen for one convolution, and the milliseconds of each implementation that could be run.
+
+    `left_out`: why of each other: what it raised, or by how much it differs from the grouped convolution.
+    """
 
     implementation: Implementation
     milliseconds: Times
+    left_out: dict[Implementation, str] = field(default_factory=dict)
+
+
+_measured: dict[tuple[object, ...], ConvolutionChoice] = {}
 
 
 def tune(model: StackedModel | StackedNetwork, x_BNCHW: Tensor) -> dict[str, ConvolutionChoice]:
@@ -78,11 +86,11 @@ def choose_convolution(
     """
     key = (*_circumstances(x_BNCHW), needs_input_gradient, *_settings(layer))
     if key not in _measured:
-        _measured[key] = _times(layer, x_BNCHW.detach().requires_grad_(needs_input_gradient))
-    times = _measured[key]
-    fastest = min(times, key=lambda name: times[name])
-    layer.implementation, layer.milliseconds = fastest, dict(times)
-    return ConvolutionChoice(fastest, dict(times))
+        times, left_out = _times(layer, x_BNCHW.detach().requires_grad_(needs_input_gradient))
+        _measured[key] = ConvolutionChoice(min(times, key=lambda name: times[name]), times, left_out)
+    choice = _measured[key]
+    layer.implementation, layer.milliseconds = choice.implementation, dict(choice.milliseconds)
+    return choice
 
 
 def _circumstances(x: Tensor) -> tuple[object, ...]:
@@ -100,21 +108,51 @@ def _settings(layer: StackedConv2d) -> tuple[object, ...]:
     return layer.weight.shape, layer.bias is None, layer.stride, layer.dilation, layer.groups, padding
 
 
-def _times(layer: StackedConv2d, x_BNCHW: Tensor) -> Times:
+def _times(layer: StackedConv2d, x_BNCHW: Tensor) -> tuple[Times, dict[Implementation, str]]:
     times: Times = {}
-    failed: RuntimeError | None = None
-    for implementation in IMPLEMENTATIONS:
+    left_out: dict[Implementation, str] = {}
+    for implementation in layer.implementations(x_BNCHW):
+        own_kernels = implementation.startswith("triton")
         try:
+            if own_kernels:
+                _check(layer, x_BNCHW, implementation)
             _milliseconds(layer, x_BNCHW, implementation)  # the first call loads kernels
             took = _milliseconds(layer, x_BNCHW, implementation)
             if took < HOPELESS * min(times.values(), default=took):
                 took = _milliseconds(layer, x_BNCHW, implementation, REPEATS[x_BNCHW.device.type])
             times[implementation] = took
-        except RuntimeError as error:  # out of memory is one
-            failed = error
+        # out of memory is a RuntimeError; a compiler of kernels raises anything
+        except Exception as error:
+            if not own_kernels and not isinstance(error, RuntimeError):
+                raise
+            left_out[implementation] = f"{type(error).__name__}: {error}".split("\n", 1)[0]
     if not times:
-        raise RuntimeError(f"no implementation of {layer} runs on {x_BNCHW.device}") from failed
-    return times
+        raise RuntimeError(f"no implementation of {layer} runs on {x_BNCHW.device}: {left_out}")
+    return times, left_out
+
+
+def _check(layer: StackedConv2d, x_BNCHW: Tensor, implementation: Implementation) -> None:
+    """Raises ArithmeticError where values or gradients are not those of the grouped convolution."""
+    expected = _values_and_gradients(layer, x_BNCHW, "grouped")
+    got = _values_and_gradients(layer, x_BNCHW, implementation)
+    for name, right in expected.items():
+        largest = right.abs().max().clamp(min=torch.finfo(right.dtype).tiny)
+        difference = float((got[name] - right).abs().max() / largest)
+        if not difference <= TOLERANCE[expected["y"].dtype]:
+            raise ArithmeticError(f"{name} differs from the grouped one's by {difference:.2g} of its largest")
+
+
+@torch.enable_grad()
+def _values_and_gradients(
+    layer: StackedConv2d, x_BNCHW: Tensor, implementation: Implementation
+) -> dict[str, Tensor]:
+    """y, and the gradients of what has them, where those of y are random numbers."""
+    y_BNFhw = layer.compute(x_BNCHW, implementation)
+    generator = torch.Generator(y_BNFhw.device).manual_seed(0)
+    dy_BNFhw = torch.randn(y_BNFhw.shape, generator=generator, device=y_BNFhw.device, dtype=y_BNFhw.dtype)
+    wanted = {n: t for n, t in {"x": x_BNCHW, **dict(layer.named_parameters())}.items() if t.requires_grad}
+    gradients = torch.autograd.grad(y_BNFhw, list(wanted.values()), dy_BNFhw)
+    return {"y": y_BNFhw.detach(), **dict(zip(wanted, gradients, strict=True))}
 
 
 @torch.enable_grad()
