@@ -35,7 +35,7 @@ def draw_flip_crop(images: int, generator: torch.Generator, padding: int = 4) ->
 
     The rows: 1 where it is mirrored, then how far down and right in the padded image the crop begins.
     """
-    drawn_3N = torch.rand((3, images), generator=generator, device=generator.device)
+    drawn_3N = torch.rand((3, images), generator=generator, device=generator.device, dtype=torch.float32)
     return torch.cat([drawn_3N[:1] < 0.5, (drawn_3N[1:] * (2 * padding + 1)).long()])
 
 

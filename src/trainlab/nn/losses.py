@@ -3,8 +3,14 @@
 Legend: N images, K classes.
 """
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+
+def as_loss_dtype(logits: Tensor) -> Tensor:
+    """In float32, or in float64 where the network computes in it."""
+    return logits if logits.dtype == torch.float64 else logits.float()
 
 
 def smoothed_cross_entropy(logits_NK: Tensor, y_N: Tensor, smoothing: float) -> Tensor:

@@ -101,6 +101,10 @@ class StackedOptimizer:
                 for part in block.split(lambda position: self.parameters[position].grad is None)
             ]
 
+    def state_tensors(self) -> list[Tensor]:
+        """What a step changes besides the parameters, on the device."""
+        return [tensor for block in self._blocks for tensor in (block.steps_B, *block.state.values())]
+
     def state_of_run(self, run: int, group: Group | None = None) -> OptimizerState:
         """The `state_dict()` of the run's own torch optimizer.
 

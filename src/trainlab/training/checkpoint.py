@@ -19,22 +19,34 @@ from trainlab.training.lightning_internals import Checkpoint, CheckpointDict
 
 SCHEMA = 1
 
+LAST_CHECKPOINT_KEY, BEST_CHECKPOINT_KEY = (
+    f"Checkpoint{{'monitor': {monitor!r}, 'mode': {mode!r}, 'every_n_train_steps': 0, 'every_n_epochs': 1, "
+    "'train_time_interval': None}"
+    for monitor, mode in ((None, "min"), ("val/acc", "max"))
+)
+"""Under which the states of the two callbacks of `checkpoint_callbacks` lie in a checkpoint."""
+
 MAX_PICKLE_BYTES = 16 * 2**20
 """Bytes of a checkpoint besides its weights; those of a large network are a few hundred thousand."""
+
+
+def describe_model(settings: RunSettings, images: ImageData) -> dict[str, object]:
+    """The key `trainlab` of a checkpoint: what is needed to rebuild its model and to name its classes."""
+    return {
+        "schema": SCHEMA,
+        "run_id": settings.run_id,
+        "settings": settings.to_plain(),
+        "in_shape_CHW": list(images.in_shape_CHW),
+        "classes": list(images.classes),
+        "depth": images.bit_depth.as_plain() if images.bit_depth else None,
+    }
 
 
 class DescribeModel(L.Callback):
     """Puts into each checkpoint what is needed to rebuild its model and to name its classes."""
 
     def __init__(self, settings: RunSettings, images: ImageData):
-        self.description = {
-            "schema": SCHEMA,
-            "run_id": settings.run_id,
-            "settings": settings.to_plain(),
-            "in_shape_CHW": list(images.in_shape_CHW),
-            "classes": list(images.classes),
-            "depth": images.bit_depth.as_plain() if images.bit_depth else None,
-        }
+        self.description = describe_model(settings, images)
 
     def on_save_checkpoint(
         self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: CheckpointDict

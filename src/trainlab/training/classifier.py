@@ -23,7 +23,7 @@ from trainlab.data import ImageData
 from trainlab.data.alternating_flip import BatchPlace
 from trainlab.data.augment import augment_generator
 from trainlab.data.loader import BatchLoader
-from trainlab.nn.losses import smoothed_cross_entropy
+from trainlab.nn.losses import as_loss_dtype, smoothed_cross_entropy
 from trainlab.nn.norm_layers import synchronize_batchnorm
 from trainlab.nn.normalization import NormalizedNetwork
 from trainlab.settings import Settings
@@ -81,6 +81,11 @@ class Classifier(FastModule):
         self.eval_confusion = MulticlassConfusionMatrix(num_classes, validate_args=False)
         self.views_correct = MeanMetric()
 
+    @property
+    def parameter_count(self) -> int:
+        """Trainable and other parameters of the model."""
+        return sum(p.numel() for p in self.model.parameters())
+
     def forward(self, x_NCHW: Tensor) -> Tensor:
         """Logits_NK of pixels."""
         return self.model(x_NCHW)
@@ -98,7 +103,8 @@ class Classifier(FastModule):
         With smoothed labels the gradient is that of the smoothed loss.
         """
         logits_NK = self.model(x_NCHW)
-        return smoothed_cross_entropy(logits_NK.float(), y_N, self.label_smoothing), logits_NK
+        logits_NK = as_loss_dtype(logits_NK)
+        return smoothed_cross_entropy(logits_NK, y_N, self.label_smoothing), logits_NK
 
     def augment_batch(self, x_NCHW: Tensor) -> Tensor:
         """The batch as the step that comes next sees it: the one that the loader gave last."""
@@ -173,14 +179,15 @@ class Classifier(FastModule):
             return
         logits_NK = self.model(x_NCHW)
         # one value an image: with nan_strategy="disable" torchmetrics forgets weights
-        self.eval_loss.update(F.cross_entropy(logits_NK.float(), y_N, reduction="none"))
+        self.eval_loss.update(F.cross_entropy(as_loss_dtype(logits_NK), y_N, reduction="none"))
         self.eval_confusion.update(logits_NK, y_N)
 
     def on_validation_epoch_end(self) -> None:
         """`val/loss`, `val/acc`."""
+        self.log_losses_and_check_finite()  # a step's loss says sooner, and where it was
         metrics, _ = self._finish_evaluation("val")
         self.validated_step = self.global_step
-        if not torch.isfinite(metrics["val/loss"]) and self.trainer.training:
+        if not torch.isfinite(metrics["val/loss"]):
             self._stop_diverged(self.global_step, "val/loss")
         self.log_dict(metrics, sync_dist=True)  # the same on all processes already
 

@@ -7,6 +7,7 @@ are answered once. And a few parts of its state have no public access. For each 
 
 import inspect
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Protocol, TypeAlias
 
@@ -157,3 +158,87 @@ def take_steps_without_hooks(trainer: L.Trainer, steps: StepsWithoutHooks) -> No
     """Lets `steps` take what it can of the training steps of a trainer that has not begun."""
     before = trainer.fit_loop.epoch_loop
     trainer.fit_loop.epoch_loop = TrainingLoop(trainer, before.max_steps, steps)
+
+
+@dataclass(frozen=True)
+class LoopPosition:
+    """How far a run is: `batches` of `batches_per_epoch` of this epoch (0, …) done, `steps` in all.
+
+    at_epoch_end: as the checkpoint at an epoch's end has it (which a run that ends within an epoch has too);
+        else as one that is written after a batch, when a run is interrupted.
+    val_batches: of the last validation; has_validated: whether that was in this epoch.
+    """
+
+    epoch: int
+    batches: int
+    batches_per_epoch: int
+    steps: int
+    at_epoch_end: bool
+    val_batches: int = 0
+    has_validated: bool = False
+    has_schedule: bool = False
+
+
+def loops_state(at: LoopPosition) -> dict[str, Any]:
+    """The state of Lightning's loops in a checkpoint of a run that they have not trained."""
+    is_last = at.batches == at.batches_per_epoch
+    loader = {"epoch": at.epoch + 1, "batch": 0} if is_last else {"epoch": at.epoch, "batch": at.batches}
+    behind = 0 if at.at_epoch_end else 1  # a batch counts as completed after the hook in which it is saved
+    val_total = at.val_batches if at.has_validated else 0
+    stepped = at.steps if at.has_schedule else 0
+    scheduled_now = at.batches if at.has_schedule else 0
+    epochs = _counts(
+        ready=at.epoch + 1, completed=at.epoch, started=at.epoch + 1, processed=at.epoch + at.at_epoch_end
+    )
+    fit = {
+        "state_dict": {"combined_loader": [loader]},
+        "epoch_loop.state_dict": {"_batches_that_stepped": at.steps - behind},
+        "epoch_loop.batch_progress": {
+            "total": _done(at.steps, behind),
+            "current": _done(at.batches, behind),
+            "is_last_batch": is_last,
+        },
+        "epoch_loop.scheduler_progress": {
+            "total": _counts(ready=stepped, completed=stepped),
+            "current": _counts(ready=scheduled_now, completed=scheduled_now),
+        },
+        "epoch_loop.automatic_optimization.state_dict": {},
+        "epoch_loop.automatic_optimization.optim_progress": {
+            "optimizer": {
+                "step": {
+                    "total": _counts(ready=at.steps, completed=at.steps),
+                    "current": _counts(ready=at.batches, completed=at.batches),
+                },
+                "zero_grad": {
+                    "total": _counts(ready=at.steps, completed=at.steps, started=at.steps),
+                    "current": _counts(ready=at.batches, completed=at.batches, started=at.batches),
+                },
+            }
+        },
+        "epoch_loop.manual_optimization.state_dict": {},
+        "epoch_loop.manual_optimization.optim_step_progress": {
+            "total": _counts(ready=0, completed=0),
+            "current": _counts(ready=0, completed=0),
+        },
+        "epoch_loop.val_loop.state_dict": {},
+        "epoch_loop.val_loop.batch_progress": {
+            "total": _done(val_total),
+            "current": _done(at.val_batches),
+            "is_last_batch": at.val_batches > 0,
+        },
+        "epoch_progress": {"total": epochs, "current": dict(epochs)},
+    }
+    unused = {
+        "state_dict": {},
+        "batch_progress": {"total": _done(0), "current": _done(0), "is_last_batch": False},
+    }
+    predict = {"state_dict": {}, "batch_progress": {"total": _done(0), "current": _done(0)}}
+    return {"fit_loop": fit, "validate_loop": unused, "test_loop": unused, "predict_loop": predict}
+
+
+def _counts(**numbers: int) -> dict[str, int]:
+    return numbers
+
+
+def _done(count: int, behind: int = 0) -> dict[str, int]:
+    return _counts(ready=count, completed=count - behind, started=count, processed=count)

@@ -10,7 +10,9 @@ def is_out_of_memory(error: BaseException | None) -> bool:
     """Whether an exception came of too little memory, directly or in the handling of another."""
     import torch  # the sweep reads the exit code without it
 
-    while error is not None:
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:  # libraries raise circles of causes, too
+        seen.add(id(error))
         if isinstance(error, MemoryError | torch.OutOfMemoryError):
             return True
         # CUDA's libraries, and torch's allocator on a CPU, have no type of their own for it

@@ -6,10 +6,11 @@ import traceback
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
+from typing import Protocol
 
-import lightning as L
 import torch
 from lightning.pytorch.utilities.exceptions import SIGTERMException
+from torch import Tensor
 
 from trainlab.cores import available_cores
 from trainlab.data import ImageData
@@ -20,19 +21,38 @@ from trainlab.runs import Result, RunFolder, Verdict
 from trainlab.runs.provenance import code_state, processor_name, versions
 from trainlab.runs.result import DONE_STATUSES, run_facts
 from trainlab.settings import RunSettings
-from trainlab.training.classifier import Classifier, Divergence
+from trainlab.training.classifier import Divergence
 from trainlab.training.interruption import Interruption
 from trainlab.training.lightning_internals import is_rank_zero
 from trainlab.training.precision import describe_precision
 from trainlab.training.pruning import Pruned, Pruning
 from trainlab.training.reference_model import load_or_fit_reference
 from trainlab.training.stretches import Stretches
-from trainlab.training.timing import Elapsed, Throughput
+from trainlab.training.timing import Elapsed
 from trainlab.training.tracking import FaultTolerantLogger, RecordLogger
 
 log = logging.getLogger(__name__)
 
 RECORDED_METRICS = ("test/acc", "test/acc_tta", "test/loss", "val/acc", "val/loss", "train/acc", "train/loss")
+
+
+class Trained(Protocol):
+    """What the result says of the network: a Classifier, or one run of a stack."""
+
+    diverged: Divergence | None
+    confusion_KK: Tensor | None
+
+    @property
+    def parameter_count(self) -> int | None:
+        """Trainable and other parameters."""
+        ...
+
+
+class Speed(Protocol):
+    """How fast it was trained."""
+
+    @property
+    def samples_per_second(self) -> float | None: ...
 
 
 class ResultWriter:
@@ -54,21 +74,23 @@ class ResultWriter:
         self.data_notes: Sequence[str] = ()
         self.elapsed = Elapsed()
         self.stretches: Stretches | None = None
+        self.facts: JsonObject = {}
+        """What else the record says of how numbers came about, under `machine`."""
         self.device = torch.device("cpu")
         self._interruption, self._show_warning = interruption, show_warning
         self._warnings: list[str] = []
         self._result: Result | None = None
         self._tracker: FaultTolerantLogger | None = None
-        self._classifier: Classifier | None = None
-        self._throughput: Throughput | None = None
+        self._trained: Trained | None = None
+        self._throughput: Speed | None = None
         self._record_logger: RecordLogger | None = None
         self._images: ImageData | None = None
 
     def attach(
-        self, classifier: Classifier, throughput: Throughput, record_logger: RecordLogger, images: ImageData
+        self, trained: Trained, throughput: Speed, record_logger: RecordLogger, images: ImageData
     ) -> None:
         """From here on the result can say how far the run has come and how fast it was."""
-        self._classifier, self._throughput = classifier, throughput
+        self._trained, self._throughput = trained, throughput
         self._record_logger, self._images = record_logger, images
 
     def attach_tracker(self, tracker: FaultTolerantLogger) -> None:
@@ -119,27 +141,27 @@ class ResultWriter:
             error=None if stopped else _describe_error(error),
         )
 
-    def finish(self, trainer: L.Trainer) -> Result:
+    def finish(self, steps: int, batches_per_epoch: int) -> Result:
         """The result of a run that came to its end; a signal that comes now is too late to change it."""
         with self._interruption.deferred_while_writing():
-            return self._finished(trainer)
+            return self._finished(steps, batches_per_epoch)
 
-    def _finished(self, trainer: L.Trainer) -> Result:
-        classifier, record_logger = self._classifier, self._record_logger
-        assert classifier is not None and record_logger is not None
+    def _finished(self, steps: int, batches_per_epoch: int) -> Result:
+        trained, record_logger = self._trained, self._record_logger
+        assert trained is not None and record_logger is not None
         latest = record_logger.latest
         metrics = {name: latest[name] for name in RECORDED_METRICS if name in latest}
-        confusion_KK = None if classifier.confusion_KK is None else classifier.confusion_KK.tolist()
+        confusion_KK = None if trained.confusion_KK is None else trained.confusion_KK.tolist()
         if confusion_KK is not None and is_rank_zero():
             self.folder.write_confusion(confusion_KK)
         self._drop_unwanted_checkpoint()
         return self._write(
-            status="diverged" if classifier.diverged else "finished",
+            status="diverged" if trained.diverged else "finished",
             metrics=metrics,
-            verdict=self._verdict(confusion_KK, classifier.diverged),
-            stopped=_describe_divergence(classifier.diverged),
-            epochs=round(trainer.global_step / max(1, trainer.num_training_batches), 4),
-            steps=trainer.global_step,
+            verdict=self._verdict(confusion_KK, trained.diverged),
+            stopped=_describe_divergence(trained.diverged),
+            epochs=round(steps / max(1, batches_per_epoch), 4),
+            steps=steps,
         )
 
     def _verdict(self, confusion_KK: list[list[int]] | None, diverged: Divergence | None) -> Verdict:
@@ -174,7 +196,7 @@ class ResultWriter:
                 **run_facts(self.settings, self.data_notes),
                 status=status,
                 pruning=self.pruning.to_json(),
-                parameters=_count_parameters(self._classifier),
+                parameters=self._trained.parameter_count if self._trained else None,
                 samples_per_second=self._throughput.samples_per_second if self._throughput else None,
                 seconds=self.elapsed.seconds,
                 machine={**_describe_machine(self.settings, self.device), **self._describe_computing()},
@@ -202,11 +224,7 @@ class ResultWriter:
             facts["cuda_graph"] = self.stretches.describe()
         if self._images is not None:
             facts["images_on_device"] = are_kept_on(self.device, self._images.train)
-        return facts
-
-
-def _count_parameters(classifier: Classifier | None) -> int | None:
-    return sum(p.numel() for p in classifier.model.parameters()) if classifier else None
+        return {**facts, **self.facts}
 
 
 def _describe_divergence(diverged: Divergence | None) -> JsonObject | None:

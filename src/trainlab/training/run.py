@@ -87,7 +87,7 @@ def train(settings: RunSettings, console: Console | None = None, *, is_checked: 
             with interruption.deferred_to_step_end():
                 trainer.fit(classifier, datamodule, ckpt_path=start.checkpoint, weights_only=True)
                 _evaluate_final_weights(trainer, classifier, datamodule)
-            return result_writer.finish(trainer)
+            return result_writer.finish(trainer.global_step, int(trainer.num_training_batches))
 
 
 def _load_checked_data(settings: RunSettings, *, is_checked: bool) -> ImageData:
@@ -174,6 +174,8 @@ def _evaluate_final_weights(trainer: L.Trainer, classifier: Classifier, datamodu
         return
     if classifier.validated_step != trainer.global_step:
         trainer.validate(classifier, datamodule, verbose=False)
+    if classifier.diverged:
+        return
     trainer.test(classifier, datamodule, verbose=False)
 
 

@@ -52,10 +52,14 @@ class StepMeter:
         if sum_over_processes is not None:
             loss_S, samples, right = _reduce_over_processes(loss_S, samples, right, sum_over_processes)
         values = loss_S.cpu().double().tolist()  # there is no double on some devices
-        self.loss_sum += sum(value * count for value, count in zip(values, samples, strict=True))
-        self.correct += int(right)
-        self.samples += sum(samples)
+        self.count(values, samples, int(right))
         return values
+
+    def count(self, losses: list[float], samples: list[int], correct: int) -> None:
+        """Adds steps to the epoch's sums: mean loss and images of each, and right answers of all."""
+        self.loss_sum += sum(loss * images for loss, images in zip(losses, samples, strict=True))
+        self.correct += correct
+        self.samples += sum(samples)
 
     def _right_answers(self) -> Tensor:
         right: list[Tensor] = []
