@@ -7,8 +7,11 @@ from stacks import assert_equals_singles, batch, networks
 
 from trainlab.stacked import stack_networks
 
+LESS = {"vgg": ("activation", "pool"), "resnet": ("activation",), "whitened_cnn": ("activation",)}
+"""What is left to the slow tests: as in the other architectures, of the same blocks."""
+
 CASES = [
-    (model, {axis: option})
+    pytest.param(model, {axis: option}, marks=[pytest.mark.slow] if axis in LESS.get(model, ()) else [])
     for model in names("model")
     for axis in ("activation", "norm_layer", "pool")
     for option in names(axis)

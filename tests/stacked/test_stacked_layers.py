@@ -78,6 +78,29 @@ def test_dropout_draws_what_the_run_alone_draws(shape):
         assert_equals_singles(stack, singles, batch(shape=shape))
 
 
+def test_dropout_goes_on_from_where_a_run_s_stream_was():
+    stack = stack_networks([nn.Sequential(nn.Linear(9, 9), nn.Dropout())] * 3)
+    assert stack.random_state_of_run(0) is None
+    stack.seed_dropout([1, 2, 3])
+    generators = list(stack.streams.generators)
+    stack(batch(shape=(9,), dtype=torch.float32))
+    state = stack.random_state_of_run(2)
+    assert state is not None
+    then = stack(batch(shape=(9,), dtype=torch.float32))[2]
+    stack.seed_dropout([1, 2, 3])
+    stack.load_random_state_of_run(2, state)
+    assert torch.equal(stack(batch(shape=(9,), dtype=torch.float32))[2], then)
+    # what a graph was told of is what is seeded again
+    assert all(one is other for one, other in zip(stack.streams.generators, generators, strict=True))
+    torch.manual_seed(3)
+    assert torch.equal(torch.get_rng_state(), _seeded(stack, 3))
+
+
+def _seeded(stack, seed):
+    stack.seed_dropout([0, seed, 0])
+    return stack.random_state_of_run(1)
+
+
 def test_dropout_without_a_seed_is_refused():
     stack = stack_networks([nn.Sequential(nn.Linear(3, 3), nn.Dropout())] * 2)
     stack.order = "by_layer"

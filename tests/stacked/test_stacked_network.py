@@ -41,7 +41,12 @@ def test_torch_s_own_way_of_stacking_gives_the_same(model, order):
 
 @pytest.mark.parametrize("order", ORDERS)
 @pytest.mark.parametrize(
-    ("model", "norm_layer"), [("resnet", "batchnorm"), ("lenet5", "none"), ("vgg", "groupnorm")]
+    ("model", "norm_layer"),
+    [
+        ("lenet5", "none"),
+        pytest.param("resnet", "batchnorm", marks=pytest.mark.slow),
+        pytest.param("vgg", "groupnorm", marks=pytest.mark.slow),
+    ],
 )
 def test_twenty_steps_with_rates_of_each_run_are_those_of_the_runs_alone(model, norm_layer, order):
     singles = networks(model, norm_layer=norm_layer)
@@ -67,8 +72,15 @@ def test_twenty_steps_with_rates_of_each_run_are_those_of_the_runs_alone(model, 
 
 
 @pytest.mark.parametrize("order", ORDERS)
-@pytest.mark.parametrize("norm_layer", ["none", "batchnorm", "layernorm"])
-@pytest.mark.parametrize("model", ["plain_cnn", "resnet", "mlp", "locally_connected"])
+@pytest.mark.parametrize(
+    ("model", "norm_layer"),
+    [
+        ("plain_cnn", "batchnorm"),
+        ("resnet", "layernorm"),
+        ("mlp", "none"),
+        ("locally_connected", "groupnorm"),
+    ],
+)
 def test_place_and_a_diverged_neighbour_change_nothing(model, norm_layer, order):
     healthy, *others = networks(model, norm_layer=norm_layer, activation="prelu")
     broken = copy.deepcopy(others[0])

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from trainlab.nn.whitening import PatchWhitening
 from trainlab.stacked.layout import grouped, on_each_map, ungrouped
 from trainlab.stacked.leaf import StackedLeaf, StackedTensors
 from trainlab.stacked.product import Pair, product_convolution
@@ -32,7 +33,7 @@ IMPLEMENTATIONS: tuple[Implementation, ...] = ("grouped", "grouped_channels_last
 
 
 class StackedConv2d(StackedLeaf):
-    """`nn.Conv2d` of each run: weight (B, F, C / g, k, k), bias (B, F); x_BNCHW to y_BNFhw.
+    """`nn.Conv2d`, or `PatchWhitening`, of each run: weight (B, F, C / g, k, k), bias (B, F).
 
     `implementation`: None until it is chosen (`trainlab.stacked.tune`): `default_implementation` is used.
     `milliseconds`: what was measured of each, forward and backward.
@@ -41,13 +42,18 @@ class StackedConv2d(StackedLeaf):
     weight: Tensor
     bias: Tensor | None
 
-    def __init__(self, singles: Sequence[nn.Conv2d], tensors: StackedTensors) -> None:
+    def __init__(self, singles: Sequence[nn.Conv2d | PatchWhitening], tensors: StackedTensors) -> None:
         super().__init__(singles)
         tensors.fill(self, singles)
         first = singles[0]
-        self.stride, self.dilation, self.groups = _pair(first.stride), _pair(first.dilation), first.groups
-        self.padding, self.padding_mode = first.padding, first.padding_mode
-        self.kernel_size = _pair(first.kernel_size)
+        self.kernel_size = (self.weight.shape[3], self.weight.shape[4])
+        self.stride: Pair = (1, 1)
+        self.dilation: Pair = (1, 1)
+        self.groups, self.padding, self.padding_mode = 1, (0, 0), "zeros"
+        if isinstance(first, nn.Conv2d):
+            self.stride, self.dilation, self.groups = _pair(first.stride), _pair(first.dilation), first.groups
+            self.padding: str | tuple[int, ...] = first.padding
+            self.padding_mode = first.padding_mode
         self.implementation: Implementation | None = None
         self.milliseconds: dict[Implementation, float] = {}
 

@@ -21,7 +21,8 @@ class RunStreams:
     A single run draws from torch's own generator, which it seeds at the start of each epoch. On the CPU a
     run's stream is a state of that generator, put in its place while the run's slice is computed: the bits
     are those of the run alone. On CUDA it is a generator of the run's own: a run draws the same in any stack,
-    at any place; its bits are not those of the run alone, whose masks come from another kernel.
+    at any place; its bits are not those of the run alone, whose masks come from another kernel. A user's own
+    module that draws does so from torch's generator there, for all runs in turn.
     """
 
     def __init__(self, runs: int) -> None:
@@ -29,8 +30,25 @@ class RunStreams:
 
     def seed(self, seeds_B: Sequence[int], device: torch.device) -> None:
         """Starts every run's stream; what a single run does by `torch.manual_seed(seed)`."""
+        for run, seed in enumerate(seeds_B):
+            self._on(device, run).manual_seed(int(seed))
+
+    def state_of_run(self, run: int) -> Tensor | None:
+        """Where the run's stream is, as `torch.get_rng_state()` is of a single run; None: not started."""
+        generator = self.generators[run]
+        return None if generator is None else generator.get_state()
+
+    def load_state_of_run(self, run: int, state: Tensor, device: torch.device) -> None:
+        """The run's stream goes on from there. A state of a CPU's generator says nothing to one of CUDA."""
+        self._on(device, run).set_state(state.cpu())
+
+    def _on(self, device: torch.device, run: int) -> torch.Generator:
+        """The run's generator, which stays the same object: a CUDA graph knows it."""
         device = device if device.type == "cuda" else torch.device("cpu")
-        self.generators = [torch.Generator(device).manual_seed(int(seed)) for seed in seeds_B]
+        generator = self.generators[run]
+        if generator is None or generator.device.type != device.type:
+            generator = self.generators[run] = torch.Generator(device)
+        return generator
 
     def generator(self, run: int) -> torch.Generator:
         """The run's generator. Raises RequestError where the streams were not started."""

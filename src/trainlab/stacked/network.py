@@ -19,6 +19,7 @@ from trainlab.models.resnet import Gain, Shortcut
 from trainlab.nn.layers import LocallyConnected2d
 from trainlab.nn.norm_layers import FeatureNorm
 from trainlab.nn.pooling import ConvStride
+from trainlab.nn.whitening import PatchWhitening
 from trainlab.stacked import layers, norm_layers, run_states
 from trainlab.stacked.convolution import StackedConv2d
 from trainlab.stacked.leaf import RunStreams, StackedLeaf, StackedTensors, without_memory
@@ -27,6 +28,7 @@ from trainlab.stacked.run_loop import LoopOverRuns, call_each_run
 
 WITH_TENSORS: dict[type[nn.Module], Callable[..., StackedLeaf]] = {
     nn.Conv2d: StackedConv2d,
+    PatchWhitening: StackedConv2d,
     nn.Linear: layers.StackedLinear,
     LocallyConnected2d: layers.StackedLocallyConnected2d,
     nn.PReLU: layers.StackedPReLU,
@@ -128,6 +130,14 @@ class StackedNetwork(nn.Module):
         if len(seeds_B) != self.runs:
             raise RequestError(f"seeds of dropout: got {len(seeds_B)}, expected {self.runs}")
         self.streams.seed(seeds_B, next(self.parameters()).device)
+
+    def random_state_of_run(self, run: int) -> Tensor | None:
+        """Where the run's stream is: on a CPU a single run's `torch.get_rng_state()`; None: not started."""
+        return self.streams.state_of_run(run)
+
+    def load_random_state_of_run(self, run: int, state: Tensor) -> None:
+        """The run's stream goes on from `random_state_of_run` of the same kind of device."""
+        self.streams.load_state_of_run(run, state, next(self.parameters()).device)
 
     @property
     def has_looped_modules(self) -> bool:

@@ -37,7 +37,7 @@ class StackedBatchNorm2d(StackedLeaf):
         if self.momentum is not None:
             return self._normalize(x_BNCHW, mean, var, True, self.momentum)
         # the mean over all batches so far: the share of a new one is 1 / their number, each run's own
-        new_mean, new_var = torch.empty_like(mean), torch.empty_like(var)
+        new_mean, new_var = torch.zeros_like(mean), torch.zeros_like(var)
         y_BNCHW = self._normalize(x_BNCHW, new_mean, new_var, True, 1.0)
         share_B1 = self.num_batches_tracked.to(mean.dtype).reciprocal()[:, None]
         mean.lerp_(new_mean, share_B1)
