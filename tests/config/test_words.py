@@ -75,7 +75,7 @@ OTHER_NAMES = {
     "initializer=he": "init=kaiming",
     "trainer.epochs=3": "trainer.max_epochs=3",
     "workers=2": "hydra.launcher.slots=2",
-    "optimizer.momentum=0.9": "optimizer=rmsprop, sgd",
+    "optimizer.momentum=0.9": "optimizer=muon, rmsprop, sgd",
     "init=he": "init=kaiming",
     "init=xavier": "init=glorot",
     "init=He-Uniform": "init=kaiming_uniform",
