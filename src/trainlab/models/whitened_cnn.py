@@ -82,7 +82,7 @@ class WhitenedCNN(nn.Module):
             )
             self.stages.add_module(str(i + 1), stage)
             shape = stage.out_shape_CHW
-        self.head = MaximumHead(shape[0], num_classes)
+        self.head = MaximumHead(shape, num_classes)
         self.logit_scale = min(1.0, UNSCALED_FEATURES / shape[0]) if logit_scale is None else logit_scale
 
     def forward(self, x_NCHW: Tensor) -> Tensor:
@@ -131,10 +131,12 @@ class PoolFirstStage(nn.Sequential):
 
 
 class MaximumHead(nn.Sequential):
-    """Global maximum, then one dense layer without bias: maps (N, C, H, W) of any size to logits (N, K)."""
+    """Global maximum, then one dense layer without bias: maps (N, C, H, W) to logits (N, K)."""
 
-    def __init__(self, channels: int, num_classes: int) -> None:
+    def __init__(self, in_shape_CHW: ShapeCHW, num_classes: int) -> None:
+        channels, height, width = in_shape_CHW
         super().__init__()
-        self.add_module("pool", nn.AdaptiveMaxPool2d(1))
+        # not AdaptiveMaxPool2d, whose gradient on a GPU differs from run to run
+        self.add_module("pool", nn.MaxPool2d((height, width)))
         self.add_module("flatten", nn.Flatten())
         self.add_module("linear", nn.Linear(channels, num_classes, bias=False))
