@@ -4,7 +4,7 @@ BIN := .venv/bin
 EXTRAS := app,ray,slurm,dev
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo quick test test-all lint format bench gpu-check app results picture reproduce reproduce-papers grid forecast report clean
+.PHONY: help setup demo quick test test-all lint format bench gpu-check app results picture reproduce reproduce-papers grid forecast gpu-plan report clean
 
 help:  ## list the targets
 	@grep -E '^[a-z%-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z%-]+):.*## (.*)/  make \1 \t\2/' | expand -t 20
@@ -72,6 +72,9 @@ forecast: setup  ## ask the forecast of every run of claims and grid in runs/, a
 
 grid: setup  ## five axes at once: what matters, what interacts, which rules hold (20 minutes on 2 cores)
 	$(BIN)/python -m experiments.grid --run
+
+gpu-plan: setup  ## what all claims take on a GPU: experiments/gpu_plan, times by benchmarks/results/gpu
+	$(BIN)/python -m experiments.gpu_plan
 
 report: setup  ## one page of course, papers and grid: experiments/claims.html
 	$(BIN)/trainlab claims report

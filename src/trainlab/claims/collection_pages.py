@@ -44,7 +44,9 @@ out. Each takes five minutes at most on two cores; `make reproduce` runs all, `m
 """
         + ADJUSTMENT_NOTE
         + """
-Further on: [what the papers claim](papers.md).
+Further on: [what the papers claim](papers.md). As published, on a GPU: `trainlab claims run --profile gpu`, \
+and what that takes, before anything starts: `trainlab claims run --profile gpu --plan-only` \
+([the whole plan](gpu_plan/README.md)).
 """,
     ),
     "papers": CollectionPage(

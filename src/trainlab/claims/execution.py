@@ -25,7 +25,7 @@ from trainlab.sweeps.forkserver import ForkServer
 from trainlab.sweeps.local_engine import LocalEngine
 from trainlab.sweeps.network_checks import check_architectures
 from trainlab.sweeps.outcome import Outcome
-from trainlab.sweeps.plan import Plan, make_plan, record_plan
+from trainlab.sweeps.plan import Job, Plan, make_plan, record_plan
 from trainlab.sweeps.slots import SlotSettings
 from trainlab.sweeps.stacks import plan_stacks
 from trainlab.terminal import markup_text
@@ -60,6 +60,37 @@ class ExecutionContext:
     console: Console
 
 
+@dataclass(frozen=True)
+class PlannedJobs:
+    """What is to do of jobs: `plan.todo`, and runs that are done and lack what the claim needs, `again`."""
+
+    plan: Plan
+    again: Sequence[Job]
+
+    def folders(self, jobs: Sequence[ArmJob]) -> dict[str, dict[int, Path]]:
+        """The folder of each arm's run of each seed."""
+        folders: dict[str, dict[int, Path]] = {}
+        for job, run_id in zip(jobs, self.plan.requested, strict=True):
+            folders.setdefault(job.arm, {})[job.seed] = self.plan.runs / run_id
+        return folders
+
+
+def plan_jobs(entry: ClaimFile, jobs: Sequence[ArmJob], context: ExecutionContext) -> PlannedJobs:
+    """Looks up what is done of jobs; nothing is started or written. Raises RequestError."""
+    plan = make_plan(
+        (job.overrides for job in jobs), context.composer.compose, sweep_settings(context.options),
+        _differing_keys(entry), refuse_conflicts=False,
+    )  # fmt: skip
+    done = [job for job in plan.jobs if job.status in DONE_STATUSES]
+    again = [job for job in done if not has_required_artifacts(entry, plan.runs / job.run_id)]
+    return PlannedJobs(plan, again)
+
+
+def sweep_settings(options: ClaimOptions) -> SweepSettings:
+    """How the runs of a claim are done, as those of any sweep."""
+    return SweepSettings(retry_failed=options.retry_failed)
+
+
 def run_jobs(
     entry: ClaimFile, jobs: Sequence[ArmJob], context: ExecutionContext
 ) -> dict[str, dict[int, Path]]:
@@ -71,26 +102,18 @@ def run_jobs(
         RequestError: a network cannot be built; nothing was started.
         SweepFailed: a run failed or was interrupted, and has been named.
     """
-    console = context.console
-    settings = SweepSettings(retry_failed=context.options.retry_failed)
-    overrides = (job.overrides for job in jobs)
-    plan = make_plan(
-        overrides, context.composer.compose, settings, _differing_keys(entry), refuse_conflicts=False
-    )
+    console, settings = context.console, sweep_settings(context.options)
+    planned = plan_jobs(entry, jobs, context)
+    plan, again = planned.plan, planned.again
     check_architectures(plan.todo, context.server)
     record_plan(plan)
-    done = [job for job in plan.jobs if job.status in DONE_STATUSES]
-    again = [job for job in done if not has_required_artifacts(entry, plan.runs / job.run_id)]
     note = f" ({len(again)} of them again, for what their records lack)" if again else ""
     line = markup_text("[bold]{}[/bold]: {}{}", entry.name, _plan_summary(plan, len(again)), note)
     console.print(line, highlight=False, soft_wrap=True)
     _raise_unless_done(entry, plan, _run_plan(plan, settings, context), console)
     rerun = replace(plan, todo=again)
     _raise_unless_done(entry, rerun, _run_plan(rerun, settings.replace(rerun=True), context), console)
-    folders: dict[str, dict[int, Path]] = {}
-    for job, run_id in zip(jobs, plan.requested, strict=True):
-        folders.setdefault(job.arm, {})[job.seed] = plan.runs / run_id
-    return folders
+    return planned.folders(jobs)
 
 
 def _plan_summary(plan: Plan, again: int) -> str:
@@ -171,40 +194,52 @@ def tune_arms(entry: ClaimFile, context: ExecutionContext) -> tuple[ClaimFile, d
     Raises:
         SweepFailed: a run failed or was interrupted.
     """
-    tune, arms = entry.claim.tune, entry.claim.tuned_arms
-    if tune is None or not arms:
-        return entry, {}
+    jobs = tuning_jobs(entry, context)
+    return choose_candidates(entry, run_jobs(entry, jobs, context)) if jobs else (entry, {})
+
+
+def tuning_jobs(entry: ClaimFile, context: ExecutionContext) -> list[ArmJob]:
+    """The runs that tuning takes; the arm of each names its candidate too. None where nothing is tuned."""
+    tune, options = entry.claim.tune, context.options
+    if tune is None or not entry.claim.tuned_arms:
+        return []
     seeds = range(TUNING_SEED, TUNING_SEED + tune.seeds)
-    jobs = context.composer.tuning_jobs(entry, context.options.profile, seeds, *context.options.overrides())
-    measured = _evaluate_candidates(entry, jobs, context)
-    outcomes = {}
-    for arm in arms:
-        candidates = [measured[arm, i] for i in range(len(tune.candidates))]
-        accuracies, seconds = zip(*candidates, strict=True)
-        outcomes[arm] = TuningOutcome(tune.candidates, list(accuracies), sum(seconds))
-    best = {
-        arm: [*lines, *outcomes[arm].best] if arm in outcomes else lines
-        for arm, lines in entry.claim.arms.items()
-    }
-    return replace(entry, claim=entry.claim.model_copy(update={"arms": best})), outcomes
-
-
-def _evaluate_candidates(
-    entry: ClaimFile, jobs: Mapping[tuple[str, int], Sequence[ArmJob]], context: ExecutionContext
-) -> dict[tuple[str, int], tuple[float, float]]:
-    """Mean validation accuracy and seconds of each arm's candidate; what diverged is chosen last."""
-    flat = [
-        replace(job, arm=f"{arm}, candidate {i + 1}")
+    jobs = context.composer.tuning_jobs(entry, options.profile, seeds, *options.overrides())
+    return [
+        replace(job, arm=_candidate_name(arm, i))
         for (arm, i), candidate_jobs in jobs.items()
         for job in candidate_jobs
     ]
-    folders = run_jobs(entry, flat, context)
-    found = {}
-    for arm, i in jobs:
-        results = [RunFolder(folder).result() for folder in folders[f"{arm}, candidate {i + 1}"].values()]
-        done = [result for result in results if result is not None]
-        values = [result.metrics.get(TUNING_METRIC) for result in done]
-        is_sound = all(result.status == "finished" for result in done) and None not in values
-        accuracy = fmean(value for value in values if value is not None) if is_sound else -math.inf
-        found[arm, i] = (accuracy, sum(result.seconds or 0.0 for result in done))
-    return found
+
+
+def _candidate_name(arm: str, number: int) -> str:
+    return f"{arm}, candidate {number + 1}"
+
+
+def choose_candidates(
+    entry: ClaimFile, folders: Mapping[str, Mapping[int, Path]]
+) -> tuple[ClaimFile, dict[str, TuningOutcome]]:
+    """What tuning has found, by the folders of its runs, all of which are done."""
+    tune = entry.claim.tune
+    candidates = [] if tune is None else tune.candidates
+    outcomes = {}
+    for arm in entry.claim.tuned_arms:
+        measured = [_evaluate_candidate(folders[_candidate_name(arm, i)]) for i in range(len(candidates))]
+        accuracies, seconds = zip(*measured, strict=True)
+        outcomes[arm] = TuningOutcome(candidates, list(accuracies), sum(seconds))
+    return with_candidates(entry, {arm: outcome.best for arm, outcome in outcomes.items()}), outcomes
+
+
+def with_candidates(entry: ClaimFile, chosen: Mapping[str, Sequence[str]]) -> ClaimFile:
+    """The claim with these settings added to its arms."""
+    arms = {arm: [*lines, *chosen.get(arm, ())] for arm, lines in entry.claim.arms.items()}
+    return replace(entry, claim=entry.claim.model_copy(update={"arms": arms}))
+
+
+def _evaluate_candidate(folders: Mapping[int, Path]) -> tuple[float, float]:
+    """Mean validation accuracy and seconds of a candidate's runs; what diverged is chosen last."""
+    done = [result for folder in folders.values() if (result := RunFolder(folder).result()) is not None]
+    values = [result.metrics.get(TUNING_METRIC) for result in done]
+    is_sound = all(result.status == "finished" for result in done) and None not in values
+    accuracy = fmean(value for value in values if value is not None) if is_sound else -math.inf
+    return accuracy, sum(result.seconds or 0.0 for result in done)

@@ -84,6 +84,13 @@ def arm_overrides(entry: ClaimFile, profile: str, arm: str, *more: str) -> list[
     ]  # fmt: skip
 
 
+def seeds_of_looks(entry: ClaimFile, profile: str) -> list[int]:
+    """After how many seeds a claim is judged, at each look; one look at none where nothing is trained."""
+    if not entry.claim.trained_arms:
+        return [0]
+    return entry.claim.profile(profile).seeds.interim_analyses()
+
+
 def check_claims(entries: Sequence[ClaimFile]) -> None:
     """Composes every arm of every claim in both profiles, and with every candidate that it is tuned over.
 

@@ -14,7 +14,7 @@ from trainlab.claims.expectations import (
     Learns,
     PhaseBoundary,
 )
-from trainlab.claims.jobs import ClaimComposer
+from trainlab.claims.jobs import ClaimComposer, seeds_of_looks
 from trainlab.claims.judge import (
     UNDECIDED,
     ExpectationResult,
@@ -65,9 +65,7 @@ def run_claim(
     """
     context = ExecutionContext(options, composer, server, console)
     entry, tuning = tune_arms(entry, context)
-    seed_counts = entry.claim.profile(options.profile).seeds.interim_analyses()
-    if not entry.claim.trained_arms:
-        seed_counts = [0]
+    seed_counts = seeds_of_looks(entry, options.profile)
     settings = {
         arm: composer.settings(entry, options.profile, arm, *options.overrides()) for arm in entry.claim.arms
     }

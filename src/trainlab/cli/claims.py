@@ -1,5 +1,6 @@
 """`trainlab claims`: list, check, run, report."""
 
+import json
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -88,6 +89,20 @@ def claims_run(
     experiments: Experiments = None,
     slots: Annotated[int | None, typer.Option(min=1, help="How many runs at the same time.")] = None,
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Run failed runs again.")] = False,
+    plan_only: Annotated[
+        bool, typer.Option("--plan-only", help="Show what would run and how long it takes; run nothing.")
+    ] = False,
+    rates: Annotated[
+        Path | None,
+        typer.Option(help="With --plan-only: a card's rates, a file of `make gpu-check`; else timed here."),
+    ] = None,
+    stack: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="With --plan-only: a stack has at most so many runs; else by this GPU's memory."
+        ),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="With --plan-only: print JSON.")] = False,
 ) -> None:
     """Run what is missing of claims, and write their pages."""
     if profile not in PROFILES:
@@ -97,7 +112,14 @@ def claims_run(
     from trainlab.claims import collection_pages
     from trainlab.claims.execution import ClaimOptions
 
-    failures = _run_all(entries, ClaimOptions(profile, folder.absolute(), slots, retry_failed))
+    options = ClaimOptions(profile, folder.absolute(), slots, retry_failed)
+    if plan_only:
+        _print_plan(entries, options, rates, stack, as_json)
+        return
+    for name, is_given in (("--rates", rates), ("--stack", stack), ("--json", as_json)):
+        if is_given:
+            raise RequestError(f"{name} is of the plan: expected --plan-only beside it")
+    failures = _run_all(entries, options)
     collection_pages.write_collection_pages(claims_folder, registry.load_claims(claims_folder))
     for line in failures:
         console.print(line, style="red")
@@ -124,6 +146,41 @@ def claims_report(
     path = html_report.write_report(to or claims_folder / REPORT_FILE, entries, beside)
     collection_pages.write_collection_pages(claims_folder, registry.load_claims(claims_folder))
     console.print(str(path), soft_wrap=True)
+
+
+def _print_plan(
+    entries: list[ClaimFile], options: "ClaimOptions", rates: Path | None, stack: int | None, as_json: bool
+) -> None:
+    """What running these claims would start, a line each, and what that takes."""
+    from trainlab.claims import plan_table
+    from trainlab.claims.plan_estimate import estimate_course
+    from trainlab.sweeps.forkserver import ForkServer
+
+    with ForkServer() as server:
+        course = estimate_course(entries, options, server, rates, stack)
+    if as_json:
+        print(json.dumps(plan_table.course_json(course), indent=2))
+        return
+    rows = plan_table.table_rows(course)
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
+    if console.width >= sum(
+        max(map(len, column)) + 2 for column in zip(plan_table.HEADER, *rows, strict=True)
+    ):
+        for number, name in enumerate(plan_table.HEADER):
+            table.add_column(name, no_wrap=True, justify="left" if number < 2 else "right")
+        for row in rows:
+            table.add_row(*map(Text, row))
+        console.print(table)
+    else:
+        for row in rows:
+            console.print(Text(row[0], style="bold"), soft_wrap=True)
+            cells = zip(plan_table.HEADER[1:], row[1:], strict=True)
+            shown = "; ".join(
+                f"{name} {cell}" for name, cell in cells if cell not in ("", plan_table.NOTHING)
+            )
+            console.print(Padding(Text(shown), (0, 0, 0, 2)))
+    for line in plan_table.notes(course):
+        console.print(line, style="dim", soft_wrap=True)
 
 
 def _run_all(entries: list[ClaimFile], options: "ClaimOptions") -> list[str]:

@@ -4,7 +4,7 @@ import json
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -43,33 +43,61 @@ class TrialRun:
         return self.overhead_seconds + self.total_steps * self.step_seconds
 
 
+@dataclass(frozen=True)
+class TimedKinds:
+    """How long the tasks of a plan take: of each kind one is timed, or of some kinds only.
+
+    `kinds` counts all of them; `trials` has those that were timed, by kind. A kind without takes their mean.
+    """
+
+    kinds: int
+    trials: Mapping[str, TrialRun]
+
+    @property
+    def mean_seconds(self) -> float:
+        """Of a task of the kinds that were timed; there must be one."""
+        return sum(trial.run_seconds for trial in self.trials.values()) / len(self.trials)
+
+    def seconds(self, task: Task) -> float:
+        """Of this task."""
+        trial = self.trials.get(_cost_key(task))
+        return self.mean_seconds if trial is None else trial.run_seconds
+
+
+def time_kinds(tasks: Sequence[Task], server: ForkServer, most: int = MAX_TRIALS) -> TimedKinds:
+    """Times the beginnings of these tasks, one of each kind, of at most so many kinds.
+
+    Raises:
+        RequestError: a trial cannot be done at all.
+    """
+    kinds: dict[str, Task] = {}
+    for task in tasks:
+        kinds.setdefault(_cost_key(task), task)
+    chosen = _evenly_spaced(list(kinds), most)
+    trials = {kind: _timed(kinds[kind], server) for kind in chosen}
+    return TimedKinds(len(kinds), {kind: trial for kind, trial in trials.items() if trial is not None})
+
+
 def print_estimate(plan: Plan, slots: int, server: ForkServer, console: Console) -> None:
     """Prints how long what is to do will take, and how much memory."""
     if not plan.todo:
         return
-    kinds: dict[str, list[Task]] = {}
-    for task in plan.tasks:
-        kinds.setdefault(_cost_key(task), []).append(task)
-    chosen = _evenly_spaced(list(kinds), MAX_TRIALS)
     try:
-        trials = {kind: _timed(kinds[kind][0], server) for kind in chosen}
+        timed = time_kinds(plan.tasks, server)
     except RequestError as error:
         console.print(f"no estimate: {error}", highlight=False, markup=False, soft_wrap=True)
         return
-    known = [p for p in trials.values() if p]
-    if not known:
+    if not timed.trials:
         console.print("no estimate: the trial failed; a run will say why")
         return
-    mean = sum(p.run_seconds for p in known) / len(known)
-    each = {kind: p.run_seconds if (p := trials.get(kind)) else mean for kind in kinds}
-    work = sum(len(tasks) * each[kind] for kind, tasks in kinds.items())
+    work = sum(map(timed.seconds, plan.tasks))
     at_once = min(slots, len(plan.tasks))
     unit = "run" if plan.stacked is None else "task"
-    peak = max(p.peak_bytes for p in known)
+    peak = max(trial.peak_bytes for trial in timed.trials.values())
     memory = f"{peak * at_once / 2**30:.1f} GiB of memory at most ({peak / 2**30:.1f} GiB a {unit})"
     console.print(
         f"estimate: {format_duration(work / at_once)} with {at_once} at a time "
-        f"({format_duration(mean)} a {unit}, from {len(known)} of {len(kinds)} kinds), "
+        f"({format_duration(timed.mean_seconds)} a {unit}, from {len(timed.trials)} of {timed.kinds} kinds), "
         + (memory if peak else "memory not known"),
         highlight=False,
     )

@@ -121,6 +121,18 @@ def plan_stacks(
     return replace(plan, stacked=stacking.tasks()), lines
 
 
+def plan_stacks_of_at_most(plan: Plan, most: int) -> Plan:
+    """The plan as `sweep.stack=auto` has it on one GPU whose memory has room for stacks of `most` runs.
+
+    For planning where there is none; nothing is measured.
+    """
+    parts, alone = partition_jobs(plan.todo, "auto")
+    if most == 1 or not parts:
+        return plan
+    cut = [replace(part, sizes=equal_sizes(len(part.jobs), most)) for part in parts]
+    return replace(plan, stacked=Stacking(cut, alone).tasks())
+
+
 def _why_no_stacks(sweep: SweepSettings, engine: Engine) -> str | None:
     if not engine.takes_stacks:
         return "this launcher takes single runs; expected hydra/launcher=local, ray or submitit_slurm"
