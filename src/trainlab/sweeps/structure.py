@@ -38,17 +38,13 @@ def why_alone(settings: RunSettings) -> str | None:
         return f"trainer.precision={trainer.precision} has one gradient scale for all"
     if trainer.profiler is not None:
         return f"trainer.profiler={trainer.profiler} is of a single run"
-    if trainer.test_views != "one":
-        return f"trainer.test_views={trainer.test_views} is of a single run"
-    if current_name(settings.augment.target or "") == _ASKS_FOR_ITS_PLACE:
-        return f"augment={settings.axes['augment']} asks which images a batch holds"
     if isinstance(settings.resume, str):
         return "resume=RUN starts from another run"
     if trainer.label_smoothing:
         return "trainer.label_smoothing has no stacked form"
     if trainer.test_views != "one":
         return f"trainer.test_views={trainer.test_views} has no stacked form"
-    if settings.augment.target in _NEED_PLACE:
+    if current_name(settings.augment.target or "") in _NEED_PLACE:
         return f"augment {settings.augment.target} has no stacked form"
     return _why_not_this_optimizer(settings.optimizer)
 
@@ -77,8 +73,6 @@ def _is_own(axis: str, target: str | None) -> bool:
     homes = AXIS[axis].classes_in
     return bool(name) and name not in AXIS[axis].objects and not any(name.startswith(f"{h}.") for h in homes)
 
-
-_ASKS_FOR_ITS_PLACE = "trainlab.data.alternating_flip.alternating_flip"
 
 Structure = dict[str, object]
 """What must be equal in the runs of a stack, by dotted names."""
