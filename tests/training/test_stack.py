@@ -190,9 +190,18 @@ def test_a_stack_that_was_stopped_goes_on_bit_for_bit(settings, tmp_path, monkey
     from trainlab.training import stack_trainer
 
     overrides = [("seed=0", "scheduler=cosine"), ("seed=1", "optimizer.lr=0.01")]
+    # VGG's head for large images has dropout
+    network = (
+        "model=vgg",
+        "depth=11",
+        "width=1",
+        "data.image_size=66",
+        "data.train_size=64",
+        "data.batch_size=8",
+    )
 
     def of(folder: str):
-        return [settings(*own, f"paths.runs={tmp_path / folder}", "signals=5") for own in overrides]
+        return [settings(*own, *network, f"paths.runs={tmp_path / folder}", "signals=5") for own in overrides]
 
     train_stack(whole := of("whole"))
     take_step, taken = stack_trainer.StackTrainer._take_step, []

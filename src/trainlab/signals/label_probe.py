@@ -93,7 +93,9 @@ def probe_labels(x_ND: Tensor, y_N: Tensor, classes: int) -> tuple[Tensor, Tenso
     Images that are in the batch twice are left out: their copy would give them away.
     """
     distances_NN = torch.cdist(x_ND, x_ND).square()
-    width = distances_NN.median().clamp(min=1e-12)
+    # the lower median: torch's own has no deterministic kernel on CUDA
+    ordered = distances_NN.flatten().sort().values
+    width = ordered[(len(ordered) - 1) // 2].clamp(min=1e-12)
     kernel_NN = torch.exp(-distances_NN / width)
     inverse_NN, _ = torch.linalg.inv_ex(kernel_NN + RIDGE * torch.eye(len(x_ND), device=x_ND.device))
     generator = torch.Generator().manual_seed(0)

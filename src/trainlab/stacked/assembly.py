@@ -25,11 +25,15 @@ MODEL_PREFIX = "model."
 
 @dataclass(frozen=True)
 class RunTensors:
-    """What of one run lies in the stack: states of its model, optimizer and schedule (None: constant)."""
+    """What of one run lies in the stack: states of its model, optimizer and schedule (None: constant).
+
+    random_states: where its random stream is, by the key of a checkpoint.
+    """
 
     model: Mapping[str, Tensor]
     optimizer: Mapping[str, object]
     schedule: Mapping[str, object] | None
+    random_states: Mapping[str, Tensor]
 
 
 class Stack:
@@ -130,7 +134,33 @@ class Stack:
             model={f"{MODEL_PREFIX}{name}": t.cpu() for name, t in self.model.state_of_run(index).items()},
             optimizer=self.optimizer.state_of_run(index, schedule.param_group(step)),
             schedule=schedule.state(step),
+            random_states=self._random_states(index),
         )
+
+    def _random_states(self, index: int) -> dict[str, Tensor]:
+        state = self.model.network.random_state_of_run(index)
+        if state is None:
+            return {}
+        return {"device_random_state" if self.device.type == "cuda" else "random_state": state}
+
+    def start_streams(self, seeds_B: Sequence[int]) -> None:
+        """Starts the random stream of each run, as a run alone does with each epoch."""
+        self.model.network.seed_dropout(seeds_B)
+
+    def resume_streams(self, checkpoints_B: Sequence[Mapping[str, object]]) -> None:
+        """Each run draws on where its checkpoint was written, on the same kind of device."""
+        key = "device_random_state" if self.device.type == "cuda" else "random_state"
+        for index, checkpoint in enumerate(checkpoints_B):
+            if isinstance(state := checkpoint.get(key), Tensor):
+                self.model.network.load_random_state_of_run(index, state)
+
+    @property
+    def why_not_captured(self) -> str | None:
+        """Why its step is no fixed sequence of device work; None where it is."""
+        network = self.model.network
+        if network.has_looped_modules:
+            return "a module of the user's own is called for each run"
+        return "dropout draws from a stream of each run" if network.has_dropout else None
 
 
 def _clips_B(settings: Sequence[RunSettings], device: torch.device) -> Tensor | None:

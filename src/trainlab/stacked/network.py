@@ -140,6 +140,11 @@ class StackedNetwork(nn.Module):
         self.streams.load_state_of_run(run, state, next(self.parameters()).device)
 
     @property
+    def has_dropout(self) -> bool:
+        """Whether its runs draw random numbers in a training step."""
+        return any(isinstance(module, layers.StackedDropout) for module in self.modules())
+
+    @property
     def has_looped_modules(self) -> bool:
         """Whether a module is called for each run in turn: a user's own, which nothing is known of."""
         root = self.__dict__["root"]

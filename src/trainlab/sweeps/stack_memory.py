@@ -82,7 +82,7 @@ def probe_stacks(
     """
     os.environ.update(environment)
     from trainlab.training.environment import configure_process
-    from trainlab.training.stack import measure_stack_memory  # pyrefly: ignore[missing-import]
+    from trainlab.training.stack import measure_stack_memory
 
     configure_process()
     return [_probe(settings, measure_stack_memory) for settings in partitions]

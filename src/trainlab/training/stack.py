@@ -1,5 +1,6 @@
 """Many runs at once, as one network with a leading run dimension: from their settings to their results."""
 
+import gc
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -72,6 +73,8 @@ def measure_stack_memory(settings: Sequence[RunSettings]) -> int:
     device = device_of(settings[0].trainer)
     if device.type != "cuda":
         return 0
+    gc.collect()  # what is left of another stack counts as this one's else
+    torch.cuda.empty_cache()
     torch.cuda.reset_peak_memory_stats(device)
     with use_tf32(settings[0].trainer), _deterministic(settings[0]):
         models = [

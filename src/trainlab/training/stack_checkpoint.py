@@ -39,6 +39,7 @@ def run_checkpoint(run: StackedRun, position: LoopPosition, tensors: RunTensors)
         "trainlab": describe_model(run.settings, run.images),
         "meter": run.meter.state_dict(),
         "random_state": torch.get_rng_state(),
+        **tensors.random_states,
     }
 
 

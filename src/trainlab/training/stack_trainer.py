@@ -1,6 +1,5 @@
 """Trains the runs of a stack from one common step on; each leaves it when it is over."""
 
-import logging
 import time
 from collections.abc import Sequence
 
@@ -22,8 +21,6 @@ from trainlab.training.out_of_memory import is_out_of_memory
 from trainlab.training.stack_checkpoint import run_checkpoint, save_checkpoint
 from trainlab.training.stacked_run import StackedRun
 from trainlab.training.threads import is_on_cpu
-
-log = logging.getLogger(__name__)
 
 SAVE_EVERY_SECONDS = 30
 """A stack writes a file a run: at the end of an epoch, but not more often than this."""
@@ -54,9 +51,10 @@ class StackTrainer:
         stack = Stack.build(settings, images, models, self.device)
         for index, (run, model) in enumerate(zip(self.runs, models, strict=True)):
             run.writer.device = self.device
-            run.describe_stack(sum(p.numel() for p in model.parameters()), {"stack": stack.runs})
+            run.parameter_count = sum(p.numel() for p in model.parameters())
             if run.checkpoint is not None:
                 stack.load(index, run.checkpoint)
+        self.stack_size = stack.runs
         signals = settings[0].signals
         self.measured = frozenset(measured_steps(signals, stack.total_steps))
         self._use(stack)
@@ -66,8 +64,9 @@ class StackTrainer:
         self.stack, self.step = stack, stack.step
         self.recorder = StackedRecorder(stack.model.network, stack.runs)
         self.pending: list[Tensor] = []
-        self.eager_steps = 0
-        self.captures = why_not_captured(self.trainer_settings, self.device, 1) is None
+        self.eager_steps, self.captured_steps = 0, 0
+        why_not = why_not_captured(self.trainer_settings, self.device, 1) or stack.why_not_captured
+        self.captures, self.why_not_captured = why_not is None, why_not
 
     # The main loop
 
@@ -85,9 +84,9 @@ class StackTrainer:
             for run in self.runs:
                 run.meter.reset()
         self.stack.model.train()
-        self.stack.model.network.seed_dropout(
-            [seed_for(run.settings.seed, "dropout", self.epoch, 0) for run in self.runs]
-        )
+        self.stack.start_streams([seed_for(r.settings.seed, "dropout", self.epoch, 0) for r in self.runs])
+        if first_batch:
+            self.stack.resume_streams([run.checkpoint or {} for run in self.runs])
         self._start_clock()
         for x_BNCHW, y_BN in self.stack.batches(self.epoch, first_batch):
             self._take_step(x_BNCHW, y_BN)
@@ -114,8 +113,8 @@ class StackTrainer:
             try:
                 self.step.capture(CAPTURE[self.device.type], x_BNCHW, y_BN, lr_B)
             except NotCapturable as reason:
-                self.captures = False
-                log.info("the stack's steps are not captured as a CUDA graph: %s", reason)
+                self.captures, self.why_not_captured = False, str(reason)
+        self.captured_steps += self.step.is_captured
         self.pending.append(self.step(x_BNCHW, y_BN, lr_B))
         self.eager_steps += 1
 
@@ -149,7 +148,7 @@ class StackTrainer:
         for index, run in diverged:
             run.log_epoch(self.steps - 1, self.epoch)
             self._save([index], at_epoch_end=True)
-            run.finish(self.steps, self.batches_per_epoch)
+            self._write_result(run)
 
     # Between two epochs
 
@@ -194,7 +193,16 @@ class StackTrainer:
             run.log_metrics(test_metrics, self.steps, epoch)
             run.confusion_KK = counts_KK
         for index in indices:
-            self.runs[index].finish(self.steps, self.batches_per_epoch)
+            self._write_result(self.runs[index])
+
+    def _write_result(self, run: StackedRun) -> None:
+        use = f"used in {self.captured_steps} steps" if self.captured_steps else None
+        run.writer.facts = {
+            "stack": self.stack_size,
+            "cuda_graph": use or f"not used: {self.why_not_captured or 'too few steps'}",
+            "convolutions": {name: choice.implementation for name, choice in self.stack.tuning.items()},
+        }
+        run.finish(self.steps, self.batches_per_epoch)
 
     def _evaluate(self, indices: Sequence[int], split: str) -> list[tuple[int, dict[str, float], Tensor]]:
         """(index, {"loss", "acc"}, confusion_KK) of these runs on a split."""

@@ -14,7 +14,6 @@ from torch import Tensor
 from trainlab.data import ImageData
 from trainlab.instantiate import instantiate
 from trainlab.instantiate.parts import LOGGER
-from trainlab.json_types import JsonObject
 from trainlab.runs import Result, RunFolder
 from trainlab.runs.tables_on_disk import RowLog
 from trainlab.settings import RunSettings
@@ -225,10 +224,6 @@ class StackedRun:
         if self._signals is not None:
             self._signals.close()
             self._signals = None
-
-    def describe_stack(self, parameter_count: int, facts: JsonObject) -> None:
-        """What the result says of the network, and of the stack that it was trained in."""
-        self.parameter_count, self.writer.facts = parameter_count, facts
 
     def early_stop_state(self) -> dict[str, object]:
         """As Lightning's callback keeps it in a checkpoint."""

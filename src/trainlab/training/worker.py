@@ -79,7 +79,7 @@ def run_stack_files(config_paths: Sequence[str | Path], own: Collection[str] | N
     configure_process()
     allow_open_files(len(settings))
     # most processes train single runs
-    from trainlab.training.stack import train_stack  # pyrefly: ignore[missing-import]
+    from trainlab.training.stack import train_stack
 
     try:
         train_stack(settings)
