@@ -18,10 +18,8 @@ TERA, GIGA = 1e12, 1e9
 
 def card(lab: Lab) -> None:
     """Names, versions and rates; what decoding the images takes, if nobody has."""
-    began = time.perf_counter()
     import torch
 
-    lab.tell(import_torch_seconds=time.perf_counter() - began)
     if lab.on_gpu and not torch.cuda.is_available():
         raise RuntimeError(
             "torch sees no GPU: no driver, one that is too old for this torch, or a build without"

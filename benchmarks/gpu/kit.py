@@ -48,14 +48,15 @@ def main(arguments: Sequence[str]) -> int:
         ended.append(outcome)
         print(outcome.line(), flush=True)
         seconds = round(time.monotonic() - began, 1)
-        report.write(out, ended, {**about, "seconds": seconds})
+        report.write(out, ended, {**about, "import_seconds": runner.import_seconds, "seconds": seconds})
 
+    data = Workspace(folder, quick=False).data
+    at_once = max(1, cores // (2 if asked.device == "gpu" else 4))
+    patience = 1 if asked.device == "gpu" else DRY_RUN_PATIENCE
+    place = Place(asked.device, folder, data, at_once, cores >= EARLY_CORES, patience)
+    runner = Runner(place, asked.seconds - RESERVE_SECONDS, note)
     try:
-        data = Workspace(folder, quick=False).data
-        at_once = max(1, cores // (2 if asked.device == "gpu" else 4))
-        patience = 1 if asked.device == "gpu" else DRY_RUN_PATIENCE
-        place = Place(asked.device, folder, data, at_once, cores >= EARLY_CORES, patience)
-        Runner(place, asked.seconds - RESERVE_SECONDS, note).run(asked.only)
+        runner.run(asked.only)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     print(report.summary(ended))

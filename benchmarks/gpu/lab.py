@@ -1,5 +1,6 @@
 """What an item works with: its device, its folder, runs in this process, commands in others."""
 
+import importlib.util
 import os
 import subprocess
 import sys
@@ -173,7 +174,8 @@ class Lab:
         """Raises Skipped where sweeps have no `sweep.stack`."""
         from trainlab.settings import SweepSettings
 
-        if "stack" not in SweepSettings.model_fields:
+        is_there = importlib.util.find_spec("trainlab.training.stack") is not None
+        if "stack" not in SweepSettings.model_fields or not is_there:
             raise Skipped("this version has no sweep.stack")
 
     # Runs
@@ -221,6 +223,11 @@ class Lab:
 
             configure_process()
             self._is_configured = True
+            if self.on_gpu:  # as every run has it there
+                import torch
+
+                torch.use_deterministic_algorithms(True, warn_only=True)
+                torch.set_float32_matmul_precision("high")
 
     def command(self, *words: str, environment: dict[str, str] | None = None) -> Command:
         """`trainlab WORDS` in a process of its own, as a user gives it; its output is kept."""

@@ -2,20 +2,39 @@
 
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from statistics import median
 
 from benchmarks.gpu.lab import NETWORKS, Lab
 from benchmarks.gpu.rate_process import RateProcesses
-from benchmarks.gpu.step_time import BATCH_SIZE, FEW_STEPS, StepTimer, single_runs, stacks
+from benchmarks.gpu.step_time import FEW_STEPS, StepTimer, single_runs
 
 STEPS = 1000
 """Of a network: what its seconds are counted for."""
 OVER_ONE, OVER_PROCESSES = 10.0, 3.0
 """What stacks of 32 and more must reach, over one after the other and over the best number of processes."""
+LEAST_STACK = 32
 RESERVE_SECONDS = 8.0
 
-Rates = dict[str, dict[str, list[float]]]
-"""Networks per second of each round, by network and way of training."""
+
+@dataclass
+class Way:
+    """A way to train a network; `seconds` are those of `STEPS` steps of one network, measured now."""
+
+    network: str
+    name: str
+    seconds: Callable[[], float]
+    stack: int = 0
+    processes: int = 0
+
+    @property
+    def key(self) -> str:
+        """`LeNet-5: stack of 32 + graph`."""
+        return f"{self.network}: {self.name}"
+
+
+Rates = dict[str, list[float]]
+"""Networks per second of each round, by the key of the way."""
 
 
 def networks_per_second(lab: Lab) -> None:
@@ -25,126 +44,116 @@ def networks_per_second(lab: Lab) -> None:
         for network in NETWORKS.values():  # while others run: every process starts the device
             workers.seconds(max(processes), network, 2)
             single_runs(lab, network)(2)
+        ways = [way for name in NETWORKS for way in _ways(lab, name, workers, processes, sizes)]
         lab.wait_until_alone()
         rates: Rates = {}
-        ways = [
-            (name, way, seconds_per_network)
-            for name, network in NETWORKS.items()
-            for way, seconds_per_network in _ways(lab, network, workers, processes, sizes).items()
-        ]
         failed: dict[str, str] = {}
         for number in range(lab.size(9, 1)):
-            for name, way, seconds_per_network in ways if number % 2 == 0 else ways[::-1]:
-                key = f"{name}: {way}"
-                if key in failed or lab.seconds_left < RESERVE_SECONDS:
-                    continue
-                began = time.perf_counter()
-                try:
-                    value = 1 / seconds_per_network()
-                    rates.setdefault(name, {}).setdefault(way, []).append(value)
-                except Exception as error:  # one way that fails leaves the others
-                    failed[key] = f"{type(error).__name__}: {error}"[-800:]
-                _compare(lab, rates, failed)
-                lab.tell(
-                    networks_per_second=rates,
-                    failed=failed,
-                    **{f"seconds of {key}": time.perf_counter() - began},
-                )
-            if lab.seconds_left < lab.size(40, 1):
+            _do_round(lab, ways if number % 2 == 0 else ways[::-1], rates, failed)
+            if lab.seconds_left < lab.size(30, 1):
                 break
 
 
+def _do_round(lab: Lab, ways: list[Way], rates: Rates, failed: dict[str, str]) -> None:
+    for way in ways:
+        if way.key in failed or lab.seconds_left < RESERVE_SECONDS:
+            continue
+        began = time.perf_counter()
+        try:
+            value = 1 / way.seconds()
+            rates.setdefault(way.key, []).append(value)
+        except Exception as error:  # one way that fails leaves the others
+            failed[way.key] = f"{type(error).__name__}: {error}"[-800:]
+        lab.tell(networks_per_second=rates, **{f"took, {way.key}": time.perf_counter() - began})
+        _compare(lab, ways, rates, failed)
+
+
 def _ways(
-    lab: Lab,
-    network: tuple[str, ...],
-    workers: RateProcesses,
-    processes: tuple[int, ...],
-    sizes: tuple[int, ...],
-) -> dict[str, Callable[[], float]]:
-    """Name → what gives the seconds of one network of `STEPS` steps, measured now."""
+    lab: Lab, name: str, workers: RateProcesses, processes: tuple[int, ...], sizes: tuple[int, ...]
+) -> list[Way]:
+    """All of one network; those of stacks have their networks built already."""
+    network = NETWORKS[name]
     has_graphs = lab.on_gpu and lab.has_trainer_setting("cuda_graph")
-    graphs = {"": lab.graph("off"), " + graph": lab.graph("on")} if has_graphs else {"": ()}
-    ways: dict[str, Callable[[], float]] = {}
-    for said, graph in graphs.items():
-        ways[f"one after the other{said}"] = _timed(lab, single_runs(lab, network, *graph), 1)
+    off = lab.graph("off")
+    ways = [Way(name, "one after the other", _alone(lab, single_runs(lab, network, *off)))]
+    if has_graphs:
+        graph = single_runs(lab, network, *lab.graph("on"))
+        ways.append(Way(name, "one after the other + graph", _alone(lab, graph)))
     for count in processes:
-        ways[f"{count} processes"] = _in_processes(lab, network, workers, count)
-    for size in sizes:
-        for said, graph in graphs.items():
-            ways[f"stack of {size}{said}"] = _stacked(lab, network, size, graph)
-    return ways
+        at_once = _in_processes(lab, (*network, *off), workers, count)
+        ways.append(Way(name, f"{count} processes", at_once, processes=count))
+    if has_graphs:
+        at_once = _in_processes(lab, (*network, *lab.graph("on")), workers, max(processes))
+        ways.append(Way(name, f"{max(processes)} processes + graph", at_once, processes=max(processes)))
+    return ways + [way for size in sizes for way in _stack_ways(lab, name, size, has_graphs)]
 
 
-def _timed(lab: Lab, do: Callable[[int], object], networks: int) -> Callable[[], float]:
-    timer = StepTimer(lab, do, lab.size(FEW_STEPS, 4))
+def _stack_ways(lab: Lab, name: str, size: int, has_graphs: bool) -> list[Way]:
+    """Without a graph and with one, on the same stack."""
+    from benchmarks.gpu.stack_steps import StackSteps
 
-    def seconds() -> float:
-        if timer.many is None:
-            timer.warm_up(lab.size(1.5, 0.1))
-        return STEPS * timer.seconds_per_step() / networks
+    steps = StackSteps(lab, NETWORKS[name], size)
+    seconds = lab.size(1.2, 0.1)
 
-    return seconds
+    def plain() -> float:
+        steps.use_graph(False)
+        measured = steps.seconds_per_step(seconds)
+        lab.tell(**{f"build, {name}: stack of {size}": steps.build_seconds})
+        return STEPS * measured / size
+
+    def graphed() -> float:
+        steps.use_graph(True)
+        return STEPS * steps.seconds_per_step(seconds) / size
+
+    ways = [Way(name, f"stack of {size}", plain, stack=size)]
+    return [*ways, Way(name, f"stack of {size} + graph", graphed, stack=size)] if has_graphs else ways
 
 
-def _stacked(lab: Lab, network: tuple[str, ...], size: int, graph: tuple[str, ...]) -> Callable[[], float]:
-    made: list[Callable[[], float]] = []
-
-    def seconds() -> float:
-        if not made:
-            made.append(_timed(lab, stacks(lab, network, size, *graph), size))
-        return made[0]()
-
-    return seconds
+def _alone(lab: Lab, run: Callable[[int], float]) -> Callable[[], float]:
+    timer = StepTimer(lab, run, lab.size(FEW_STEPS, 4))
+    return lambda: STEPS * timer.seconds_per_step(lab.size(1.5, 0.1))
 
 
 def _in_processes(
     lab: Lab, network: tuple[str, ...], workers: RateProcesses, count: int
 ) -> Callable[[], float]:
-    """All at the same time: each one's rate by its own clock, added up."""
-    few, many = lab.size((FEW_STEPS, 600), (4, 12))
+    """All at the same time: each one's rate by its own record, added up."""
+    few = lab.size(FEW_STEPS, 4)
+    timer = StepTimer(lab, lambda steps: max(workers.seconds(count, network, steps)), few)
 
     def seconds() -> float:
-        short = workers.seconds(count, network, few)
-        long = workers.seconds(count, network, many)
-        steps = [(many - few) / max(1e-6, b - a) for a, b in zip(short, long, strict=True)]
-        return STEPS / sum(steps)
+        if timer.many is None:
+            timer.seconds_per_step(lab.size(2.0, 0.1))  # chooses the length
+        assert timer.many is not None
+        short, long = (workers.seconds(count, network, steps) for steps in (few, timer.many))
+        rates = [(timer.many - few) / max(1e-6, b - a) for a, b in zip(short, long, strict=True)]
+        return STEPS / sum(rates)
 
     return seconds
 
 
-def _compare(lab: Lab, rates: Rates, failed: dict[str, str]) -> None:
+def _compare(lab: Lab, ways: list[Way], rates: Rates, failed: dict[str, str]) -> None:
     """The figures so far, and what the stacks must reach."""
     lab.outcome.figures.clear()
     lab.outcome.checks.clear()
     told = []
-    for name, ways in rates.items():
-        middle = {way: median(values) for way, values in ways.items()}
-        for way, value in middle.items():
-            lab.figure(f"{name}: {way}", value, f"networks of {STEPS} steps a second")
-        one = middle.get("one after the other")
-        best = max((v for way, v in middle.items() if way.endswith(" processes")), default=None)
-        stacked = {way: v for way, v in middle.items() if _is_large_stack(way)}
+    middle = {key: median(values) for key, values in rates.items()}
+    for key, value in middle.items():
+        lab.figure(key, value, f"networks of {STEPS} steps a second")
+    for name in NETWORKS:
+        own = {way.key: way for way in ways if way.network == name and way.key in middle}
+        stacked = [key for key, way in own.items() if way.stack >= lab.size(LEAST_STACK, 4)]
+        one = middle.get(f"{name}: one after the other")
         if not stacked or one is None:
-            told.append(f"{name}: {(one or 0) * STEPS * BATCH_SIZE:,.0f} samples/s one after the other")
             continue
-        way = max(stacked, key=lambda way: stacked[way])
-        lab.figure(
-            f"{name}: {way} over one after the other", stacked[way] / one, "×", lab.size(OVER_ONE, None)
-        )
-        if best:
-            over = stacked[way] / best
-            lab.figure(
-                f"{name}: {way} over the best number of processes", over, "×", lab.size(OVER_PROCESSES, None)
-            )
-        if graphed := middle.get("one after the other + graph"):
-            lab.figure(f"{name}: {way} over one after the other + graph", stacked[way] / graphed, "×")
-        told.append(f"{name}: {way} {stacked[way] / one:.1f} × one after the other")
+        best = max(stacked, key=lambda key: middle[key])
+        lab.figure(f"{best} over one after the other", middle[best] / one, "×", lab.size(OVER_ONE, None))
+        if at_once := [middle[key] for key, way in own.items() if way.processes]:
+            over = middle[best] / max(at_once)
+            lab.figure(f"{best} over the best processes", over, "×", lab.size(OVER_PROCESSES, None))
+        if graphed := middle.get(f"{name}: one after the other + graph"):
+            lab.figure(f"{best} over one after the other + graph", middle[best] / graphed, "×")
+        told.append(f"{best}: {middle[best]:.3g}/s, {middle[best] / one:.1f} × one after the other")
     for key, error in failed.items():
-        if "No module named 'trainlab.training.stack'" not in error:
-            lab.check(key, False, error.splitlines()[-1])
+        lab.check(key, False, error.splitlines()[-1])
     lab.headline("; ".join(told))
-
-
-def _is_large_stack(way: str) -> bool:
-    words = way.split()
-    return (words[:2] == ["stack", "of"] and int(words[2]) >= 32) or (words[0] == "stack" and words[2] == "4")

@@ -2,15 +2,14 @@
 
 import multiprocessing
 import os
-import time
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from types import TracebackType
 
 from benchmarks.gpu.lab import Lab
-from benchmarks.gpu.step_time import single_runs
+from benchmarks.gpu.step_time import Run, single_runs
 
 
 class RateProcesses:
@@ -29,7 +28,7 @@ class RateProcesses:
             self._processes.append(process)
 
     def seconds(self, count: int, network: Sequence[str], steps: int) -> list[float]:
-        """Of the first `count` processes, what each took for a run that all began at the same moment."""
+        """Of the first `count` processes, what the steps of a run took that all began at the same moment."""
         ends = self._ends[:count]
         for end in ends:
             end.send((tuple(network), steps))
@@ -58,17 +57,15 @@ def _serve(lab: Lab, number: int, connection: Connection) -> None:
     import torch
 
     torch.set_num_threads(max(1, (os.cpu_count() or 1) // 8))
-    runs: dict[tuple[str, ...], Callable[[int], object]] = {}
+    runs: dict[tuple[str, ...], Run] = {}
     while True:
         try:
             network, steps = connection.recv()
         except EOFError:
             os._exit(0)
         try:
-            do = runs.setdefault(network, single_runs(lab, network))
-            began = time.perf_counter()
-            do(steps)
-            lab.synchronize()
-            connection.send(time.perf_counter() - began)
+            if network not in runs:
+                runs[network] = single_runs(lab, network)
+            connection.send(runs[network](steps))
         except Exception:
             connection.send(traceback.format_exc())

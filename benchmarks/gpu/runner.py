@@ -82,6 +82,8 @@ class _Running:
 class Runner:
     """After `seconds` nothing of it is running any more; `on_end` is told of each outcome at once.
 
+    import_seconds: what it took to start Python and import torch and Lightning, once it is known.
+
     An item gets what is left where that is less than its own limit, and is not begun where it needs more.
     """
 
@@ -97,6 +99,7 @@ class Runner:
         self._running: list[_Running] = []
         self._server = ForkServer(preload)
         self._is_warm = threading.Event()
+        self.import_seconds: float | None = None
 
     def run(self, items: Sequence[Item]) -> None:
         """Does all of them."""
@@ -111,8 +114,10 @@ class Runner:
 
     def _warm_up(self) -> None:
         """The server has imported everything once it has answered."""
+        began = time.monotonic()
         with suppress(Exception):  # the items that need it will say what is wrong
             self._server.call(os.getpid)
+            self.import_seconds = round(time.monotonic() - began, 1)
         self._is_warm.set()
 
     def _run(self, untimed: list[Item], timed: list[Item]) -> None:

@@ -78,13 +78,7 @@ def _contenders(lab: Lab, name: str, network: Callable[[], object]) -> dict[str,
 
 def _platform(lab: Lab, network: tuple[str, ...], graph: tuple[str, ...]) -> Callable[[], float]:
     timer = StepTimer(lab, single_runs(lab, network, *graph), lab.size(FEW_STEPS, 4))
-
-    def rate() -> float:
-        if timer.many is None:
-            timer.warm_up(lab.size(1.5, 0.1))
-        return BATCH_SIZE / timer.seconds_per_step()
-
-    return rate
+    return lambda: BATCH_SIZE / timer.seconds_per_step(lab.size(1.5, 0.1))
 
 
 def _hand(

@@ -1,8 +1,10 @@
 """How much of the card a step uses: of its measured matrix-product rate, and of its memory."""
 
+from collections.abc import Callable
+
 from benchmarks.gpu.card import per_second
 from benchmarks.gpu.lab import NETWORKS, Lab
-from benchmarks.gpu.step_time import BATCH_SIZE, FEW_STEPS, QUIET, StepTimer, single_runs, stacks
+from benchmarks.gpu.step_time import BATCH_SIZE, FEW_STEPS, QUIET, StepTimer, single_runs
 
 STACK = 32
 MIB = 2**20
@@ -39,24 +41,35 @@ def _measure(lab: Lab, name: str, runs: int, product: float) -> str | None:
     import torch
 
     way = "single" if runs == 1 else f"stack of {runs}"
-    network, graph = NETWORKS[name], lab.graph("auto")
+    network = NETWORKS[name]
     operations = _operations(lab, network) * runs
     try:
-        do = single_runs(lab, network, *graph) if runs == 1 else stacks(lab, network, runs, *graph)
+        seconds_per_step = _single(lab, network) if runs == 1 else _stacked(lab, network, runs)
     except ImportError as error:
         lab.tell(**{f"{name}, {way}": str(error)})
         return None
-    timer = StepTimer(lab, do, lab.size(FEW_STEPS, 4))
-    timer.warm_up(lab.size(1.0, 0.1))
-    share = 100 * operations / timer.seconds_per_step() / product
-    lab.figure(f"{name}, {way}: share of the matrix-product rate", share, "%")
     if lab.on_gpu:
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats()
-        do(FEW_STEPS)
+    share = 100 * operations / seconds_per_step(lab.size(1.0, 0.1)) / product
+    lab.figure(f"{name}, {way}: share of the matrix-product rate", share, "%")
+    if lab.on_gpu:
         held = torch.cuda.max_memory_allocated() / MIB / runs
         lab.figure(f"{name}, {way}: memory of a run", held, "MiB, images included")
     return f"{name} {way} {share:.2g}%"
+
+
+def _single(lab: Lab, network: tuple[str, ...]) -> Callable[[float], float]:
+    run = single_runs(lab, network, *lab.graph("auto"))
+    return StepTimer(lab, run, lab.size(FEW_STEPS, 4)).seconds_per_step
+
+
+def _stacked(lab: Lab, network: tuple[str, ...], runs: int) -> Callable[[float], float]:
+    from benchmarks.gpu.stack_steps import StackSteps
+
+    steps = StackSteps(lab, network, runs)
+    steps.use_graph(lab.on_gpu)
+    return steps.seconds_per_step
 
 
 def _operations(lab: Lab, network: tuple[str, ...]) -> float:

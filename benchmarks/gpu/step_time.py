@@ -1,87 +1,64 @@
-"""Seconds of a training step, without what a run costs beside its steps: the slope between two lengths."""
+"""Seconds of a training step, without what a run costs beside its steps."""
 
 import itertools
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from benchmarks.gpu.lab import Lab
 
-if TYPE_CHECKING:
-    from trainlab.settings import RunSettings
-
-_SEEDS = itertools.count()
-"""No run twice: a finished one would have to be set aside first."""
 BATCH_SIZE = 128
 FEW_STEPS = 60
 LEAST_STEPS, MOST_STEPS = 200, 20_000
 QUIET = (
-    "signals=false",
-    "checkpoint=none",
-    "trainer.val_every_epochs=1000",
-    "data.val_size=1000",
+    "signals=false", "checkpoint=none", "trainer.val_every_epochs=1000", "data.val_size=1000",
     "data.test_size=1000",
-)
+)  # fmt: skip
 """Overrides of a run that is timed: no evaluation but the one at its end."""
+
+_SEEDS = itertools.count()
+"""No run twice: a finished one would have to be set aside first."""
+
+Run = Callable[[int], float]
+"""Does a run of so many steps, and returns the seconds of its steps by the run's own record."""
+
+
+def single_runs(lab: Lab, network: tuple[str, ...], *more: str) -> Run:
+    """Runs in this process, each with another seed."""
+    from trainlab.config import identify
+    from trainlab.training.run import train
+
+    lab.configure()
+    composed = lab.composed(*network, *QUIET, *more, "trainer.max_steps=1")
+
+    def do(steps: int) -> float:
+        sized = composed.with_value("trainer.max_steps", steps).with_value("seed", next(_SEEDS))
+        result = train(identify(sized), is_checked=True)
+        if result.status != "finished" or not result.samples_per_second:
+            raise RuntimeError(f"run {result.run_id} is {result.status}")
+        return steps * BATCH_SIZE / result.samples_per_second
+
+    return do
 
 
 @dataclass
 class StepTimer:
-    """`do(steps)` does whole runs of so many steps and waits for the device; the device is warm already."""
+    """The slope between a short and a long run: what a run's first steps cost is in both."""
 
     lab: Lab
-    do: Callable[[int], object]
+    run: Run
     few: int
     many: int | None = None
 
-    def warm_up(self, target_seconds: float) -> None:
-        """The first runs, not counted; chooses a length of which the steps take about `target_seconds`."""
-        self._seconds(self.few)
-        guess = max(1e-5, (self._seconds(4 * self.few) - self._seconds(self.few)) / (3 * self.few))
+    def seconds_per_step(self, target_seconds: float) -> float:
+        """Measured now. The first time it chooses a length of which the steps take about `target_seconds`."""
+        if self.many is None:
+            self._choose_length(target_seconds)
+        assert self.many is not None
+        short = self.run(self.few)
+        return max(1e-7, (self.run(self.many) - short) / (self.many - self.few))
+
+    def _choose_length(self, target_seconds: float) -> None:
+        self.run(self.few)  # libraries load, kernels are chosen
+        guess = max(1e-5, (self.run(8 * self.few) - self.run(self.few)) / (7 * self.few))
         least, most = self.lab.size((LEAST_STEPS, MOST_STEPS), (2 * self.few, 4 * self.few))
         self.many = self.few + max(least, min(most, int(target_seconds / guess)))
-
-    def seconds_per_step(self) -> float:
-        """The slope between a short and a long run, both timed now."""
-        assert self.many is not None, "warm_up comes first"
-        short = min(self._seconds(self.few), self._seconds(self.few))
-        return max(1e-7, (self._seconds(self.many) - short) / (self.many - self.few))
-
-    def _seconds(self, steps: int) -> float:
-        began = time.perf_counter()
-        self.do(steps)
-        self.lab.synchronize()
-        return time.perf_counter() - began
-
-
-def single_runs(lab: Lab, network: tuple[str, ...], *more: str) -> Callable[[int], object]:
-    """Does one run of so many steps, in this process; each time another seed."""
-    from trainlab.training.run import train
-
-    return _each_time_new(lab, (*network, *more), 1, lambda settings: train(settings[0]))
-
-
-def stacks(lab: Lab, network: tuple[str, ...], size: int, *more: str) -> Callable[[int], object]:
-    """Does a stack of `size` runs of so many steps, in this process; each time other seeds.
-
-    Raises ImportError where there are no stacks.
-    """
-    from trainlab.training.stack import train_stack  # pyrefly: ignore[missing-import]
-
-    return _each_time_new(lab, (*network, *more), size, train_stack)
-
-
-def _each_time_new(
-    lab: Lab, words: tuple[str, ...], runs: int, do: "Callable[[list[RunSettings]], object]"
-) -> Callable[[int], object]:
-    from trainlab.config import identify
-
-    lab.configure()
-    composed = lab.composed(*words, *QUIET, "trainer.max_steps=1")
-
-    def do_steps(steps: int) -> object:
-        sized = composed.with_value("trainer.max_steps", steps)
-        return do([identify(sized.with_value("seed", next(_SEEDS))) for _ in range(runs)])
-
-    return do_steps

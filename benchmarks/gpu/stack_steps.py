@@ -1,0 +1,91 @@
+"""The steps of a stack alone, as its trainer takes them: nothing is validated or recorded."""
+
+import time
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from benchmarks.gpu.lab import Lab
+from benchmarks.gpu.step_time import QUIET
+from trainlab.build.data import load_data
+from trainlab.build.networks import build_initialized_model
+from trainlab.config import identify
+
+if TYPE_CHECKING:
+    from trainlab.stacked.assembly import Stack
+
+READ_EVERY_STEPS = 50
+SCHEDULED_STEPS = 5000
+WARM_UP_STEPS = 5
+
+
+class StackSteps:
+    """Stacks of runs that differ in their seeds; the networks are built here, the stack with `build`."""
+
+    def __init__(self, lab: Lab, network: tuple[str, ...], size: int) -> None:
+        lab.configure()
+        self._lab, self.size = lab, size
+        composed = lab.composed(*network, *QUIET, f"trainer.max_steps={SCHEDULED_STEPS}")
+        self._settings = [identify(composed.with_value("seed", seed)) for seed in range(size)]
+        self._images = load_data(self._settings[0])
+        self._models = [build_initialized_model(own, self._images) for own in self._settings]
+        self._stack: Stack | None = None
+        self._steps = 0
+        self.build_seconds = 0.0
+
+    def build(self) -> "Stack":
+        """On the device, each layer in its fastest form: this measures, and wants a device for itself."""
+        from trainlab.stacked.assembly import Stack
+
+        if self._stack is None:
+            began = time.perf_counter()
+            images = [self._images] * self.size
+            self._stack = Stack.build(self._settings, images, self._models, self._lab.torch_device)
+            self._step = self._stack.step
+            self._batches = self._endless(self._stack)
+            self._lab.synchronize()
+            self.build_seconds = time.perf_counter() - began
+        return self._stack
+
+    def use_graph(self, wanted: bool) -> None:
+        """Whether the next steps are replays of a CUDA graph. Raises NotCapturable."""
+        from trainlab.stacked.step import StackedStep
+        from trainlab.training.cuda_graph import CAPTURE
+
+        stack = self.build()
+        self._step = StackedStep(stack.model, stack.optimizer)
+        if wanted:
+            self._take(WARM_UP_STEPS)
+            x_BNCHW, y_BN = next(self._batches)
+            x_BNCHW = stack.augment(x_BNCHW, self._steps)
+            self._step.capture(CAPTURE["cuda"], x_BNCHW, y_BN, stack.lr_TB[0])
+
+    def seconds_per_step(self, target_seconds: float) -> float:
+        """Of all runs together; as many steps as take about so long."""
+        self.build()
+        self._take(WARM_UP_STEPS)
+        taken, began = 0, time.perf_counter()
+        while taken == 0 or time.perf_counter() - began < target_seconds:
+            steps = self._lab.size(READ_EVERY_STEPS, 2)
+            self._take(steps)
+            taken += steps
+        return (time.perf_counter() - began) / taken
+
+    def _take(self, steps: int) -> None:
+        """Steps, and their losses read at the end, as the trainer does."""
+        stack, pending = self.build(), []
+        for _ in range(steps):
+            x_BNCHW, y_BN = next(self._batches)
+            step = self._steps % SCHEDULED_STEPS
+            pending.append(self._step(stack.augment(x_BNCHW, step), y_BN, stack.lr_TB[step]))
+            self._steps += 1
+        torch.stack(pending).cpu()
+
+    @staticmethod
+    def _endless(stack: "Stack") -> Iterator[tuple[Tensor, Tensor]]:
+        epoch = 0
+        while True:
+            yield from stack.batches(epoch)
+            epoch += 1
