@@ -294,7 +294,7 @@ def test_every_file_of_a_run_honours_the_umask(run, tmp_path):
     try:
         cache = tmp_path / "cache"
         run("checkpoint=both", "signals=2", "logger=csv", f"paths.cache={cache}", *SHORT[:1])
-        _in_a_child(lambda: process_main._detach(tmp_path))
+        _in_a_child(lambda: process_main._detach([tmp_path / "config.yaml"]))
     finally:
         os.umask(before)
         get_umask.cache_clear()

@@ -114,4 +114,5 @@ def _layers_in_loops(network: nn.Module, stack: ManyRuns) -> list[str]:
         for inside, part in templates[name].named_modules()
         if inside and (is_weight_layer(part) or is_activation(inside, part) or isinstance(part, _BatchNorm))
     ]
-    return [name for name, part in parts if type(templates.get(name)) is not type(part)]
+    missing = [name for name, part in parts if type(templates.get(name)) is not type(part)]
+    return list(dict.fromkeys(missing))

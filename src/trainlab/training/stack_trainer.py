@@ -63,6 +63,10 @@ class StackTrainer:
         """From here on the runs are those of this stack."""
         self.stack, self.step = stack, stack.step
         self.recorder = StackedRecorder(stack.model.network, stack.runs)
+        if self.recorder.unsupported and self.measured:
+            layers = ", ".join(self.recorder.unsupported)
+            for run in self.runs:
+                run.writer.warn(f"signals: not measured in a stack: {layers} (sweep.stack=off measures them)")
         self.pending: list[Tensor] = []
         self.eager_steps, self.captured_steps = 0, 0
         why_not = why_not_captured(self.trainer_settings, self.device, 1) or stack.why_not_captured
