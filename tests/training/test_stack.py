@@ -241,3 +241,21 @@ def test_early_stop_counts_validations_that_were_no_better(losses, ends):
     stop = EarlyStop(2)
     over = [stop.is_over(loss) for loss in losses]
     assert (over.index(True) if True in over else None) == ends
+
+
+@pytest.mark.slow
+def test_over_twenty_seeds_stacked_runs_learn_as_well_as_runs_alone(settings, tmp_path):
+    """Equivalent within one point of accuracy (two one-sided t tests, paired), and as many learn."""
+    from scipy import stats
+
+    shared = ("data.train_size=1000", "data.test_size=null", "trainer.max_epochs=6", "signals=false")
+    seeds = [f"seed={seed}" for seed in range(20)]
+    alone = [train(settings(*shared, seed, f"paths.runs={tmp_path / 'alone'}")) for seed in seeds]
+    stacked = train_stack([settings(*shared, seed, f"paths.runs={tmp_path / 'stacked'}") for seed in seeds])
+    accuracies = [[float(result.metrics["test/acc"] or 0) for result in some] for some in (alone, stacked)]
+    differences = [one - other for one, other in zip(*accuracies, strict=True)]
+    below = stats.ttest_1samp(differences, -0.01, alternative="greater").pvalue
+    above = stats.ttest_1samp(differences, 0.01, alternative="less").pvalue
+    assert max(below, above) < 0.05
+    learned = [sum(bool(result.verdict.learned) for result in some) for some in (alone, stacked)]
+    assert stats.fisher_exact([[n, 20 - n] for n in learned]).pvalue > 0.05
