@@ -5,6 +5,7 @@ import json
 import os
 import platform
 import subprocess
+from functools import cache
 from pathlib import Path
 
 from trainlab.json_types import JsonObject
@@ -14,6 +15,11 @@ PACKAGES = ("trainlab", "torch", "torchvision", "lightning", "torchmetrics", "hy
 
 def versions() -> dict[str, str]:
     """Versions of Python and of the installed packages that a result depends on; absent ones are left out."""
+    return dict(_versions())
+
+
+@cache
+def _versions() -> dict[str, str]:
     installed = {"python": platform.python_version()}
     for package in PACKAGES:
         try:

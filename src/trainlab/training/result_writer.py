@@ -74,6 +74,8 @@ class ResultWriter:
         self.data_notes: Sequence[str] = ()
         self.elapsed = Elapsed()
         self.stretches: Stretches | None = None
+        self.code: JsonObject = {}
+        """The state of the code as the run begins; found out then, unless it is given."""
         self.facts: JsonObject = {}
         """What else the record says of how numbers came about, under `machine`."""
         self.device = torch.device("cpu")
@@ -111,7 +113,8 @@ class ResultWriter:
 
     def __enter__(self) -> "ResultWriter":
         self.elapsed.begin()
-        self._code = code_state()  # as it is now: it may be committed, or changed, before the run ends
+        if not self.code:
+            self.code = code_state()  # as it is now: it may be committed, or changed, before the run ends
         return self
 
     def __exit__(
@@ -201,7 +204,7 @@ class ResultWriter:
                 seconds=self.elapsed.seconds,
                 machine={**_describe_machine(self.settings, self.device), **self._describe_computing()},
                 versions=versions(),
-                git=self._code,
+                git=self.code,
                 started=self.elapsed.started,
                 finished=self.elapsed.finished,
                 warnings=tuple(self._warnings),

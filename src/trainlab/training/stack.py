@@ -11,6 +11,7 @@ from trainlab.build.data import load_data
 from trainlab.build.networks import build_initialized_model
 from trainlab.data import ImageData
 from trainlab.runs import Result
+from trainlab.runs.provenance import code_state
 from trainlab.settings import RunSettings
 from trainlab.stacked.assembly import Stack
 from trainlab.training import preconditions, resume
@@ -46,7 +47,7 @@ def train_stack(
     """
     trainer = settings[0].trainer
     images = _load_checked_data(settings, is_checked=is_checked)
-    interruption = Interruption(None)
+    interruption, code = Interruption(None), {**code_state()}
     with (
         use_threads(trainer),
         use_tf32(trainer),
@@ -55,7 +56,7 @@ def train_stack(
         ExitStack() as opened,
     ):
         runs = [
-            opened.enter_context(StackedRun(own, own_images, interruption, warn))
+            opened.enter_context(StackedRun(own, own_images, interruption, warn, code))
             for own, own_images in zip(settings, images, strict=True)
         ]
         with interruption.deferred_to_step_end(), _out_of_memory_told(len(runs)):

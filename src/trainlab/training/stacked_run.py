@@ -14,6 +14,7 @@ from torch import Tensor
 from trainlab.data import ImageData
 from trainlab.instantiate import instantiate
 from trainlab.instantiate.parts import LOGGER
+from trainlab.json_types import JsonObject
 from trainlab.runs import Result, RunFolder
 from trainlab.runs.tables_on_disk import RowLog
 from trainlab.settings import RunSettings
@@ -87,6 +88,7 @@ class StackedRun:
         images: ImageData,
         interruption: Interruption,
         warn: Callable[[str], None],
+        code: JsonObject,
     ):
         self.settings, self.images = settings, images
         self.folder = RunFolder(Path(settings.paths.runs) / settings.run_id)
@@ -103,7 +105,7 @@ class StackedRun:
         self.confusion_KK: Tensor | None = None
         self.parameter_count: int | None = None
         self.writer = ResultWriter(self.folder, settings, Pruning.requested_by(settings), interruption, warn)
-        self.writer.data_notes = images.notes
+        self.writer.data_notes, self.writer.code = images.notes, code
         self._open = ExitStack()
         self._trackers: list[FaultTolerantLogger] = []
         self._signals: RowLog | None = None
