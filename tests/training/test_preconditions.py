@@ -1,6 +1,7 @@
 """What is wrong with a request is said in one line before there is a folder, in a run and in a sweep."""
 
 import sys
+import warnings
 from pathlib import Path
 
 import pytest
@@ -152,3 +153,21 @@ def test_what_is_refused_once_the_run_has_begun_is_a_failure_and_no_interruption
     result = RunFolder(Path(frozen.paths.runs) / frozen.run_id).result()
     assert result is not None and result.error is not None
     assert result.status == "failed" and "do not fit" in result.error["message"]
+
+
+def test_a_driver_that_is_too_old_is_named_in_the_one_line(settings, monkeypatch):
+    """As torch warns of it (c10/cuda), which nobody reads in a sweep's log."""
+
+    def is_available() -> bool:
+        warnings.warn(
+            "CUDA initialization: The NVIDIA driver on your system is too old (found version 11040). Please "
+            "update your GPU driver by downloading and installing a new version",
+            stacklevel=1,
+        )
+        return False
+
+    monkeypatch.setattr(torch.cuda, "is_available", is_available)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    with pytest.raises(RequestError, match=r"driver on .* is too old \(found version 11040\)\); exp"):
+        preconditions.check_hardware(settings("trainer=gpu").trainer)
+    preconditions.check_hardware(settings("trainer=cpu").trainer)

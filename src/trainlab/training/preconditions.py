@@ -1,5 +1,7 @@
 """What can be said of a run before it has a folder: wrong requests end here, in one line."""
 
+import warnings
+
 import torch
 
 from trainlab.build.data import describe_data_change
@@ -43,12 +45,12 @@ def check_hardware(trainer: TrainerSettings) -> None:
         RequestError: with what it has.
     """
     kind, wanted = trainer.accelerator, trainer.devices
-    gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    gpus, why_none = _cuda_devices()
     has_mps = torch.backends.mps.is_available()
     check_cuda_graph(trainer, has_cuda=bool(gpus))
     if (kind == "gpu" and not gpus and not has_mps) or (kind == "mps" and not has_mps):
         raise RequestError(
-            f"trainer.accelerator={kind}: there is none that torch can use here; "
+            f"trainer.accelerator={kind}: there is none that torch can use here{why_none}; "
             "expected trainer=cpu, or auto for the fastest that there is"
         )
     if kind == "cpu" or (kind == "auto" and not gpus and not has_mps):
@@ -57,6 +59,17 @@ def check_hardware(trainer: TrainerSettings) -> None:
     there = gpus if gpus and kind != "mps" else 1
     if wanted > there:
         raise RequestError(f"trainer.devices={wanted}: expected at most {there}, the GPUs of this machine")
+
+
+def _cuda_devices() -> tuple[int, str]:
+    """How many CUDA devices torch can use; where there is none, in brackets, why (a driver too old)."""
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    # `CUDA initialization: The NVIDIA driver on your system is too old (found version 11040). Please …`
+    words = next((str(one.message) for one in told if "CUDA" in str(one.message)), "")
+    reason = words.removeprefix("CUDA initialization: ").partition(". ")[0].splitlines()
+    return gpus, f" ({reason[0]})" if reason and not gpus else ""
 
 
 def check_precision(precision: str) -> None:
