@@ -13,6 +13,7 @@ from trainlab.models.resnet import Gain, Shortcut
 from trainlab.nn.layers import LocallyConnected2d
 from trainlab.stacked.layout import on_each_map
 from trainlab.stacked.leaf import RunStreams, StackedLeaf, StackedTensors
+from trainlab.stacked.triton_pooling import Kind, pool_2x2, why_not_pooled
 
 
 class StackedLinear(StackedLeaf):
@@ -100,6 +101,37 @@ class StackedMapOperation(StackedLeaf):
     def forward(self, x_BNCHW: Tensor) -> Tensor:
         """x_BNCHW to maps of another size."""
         return on_each_map(self.single, x_BNCHW)
+
+
+class StackedPool(StackedMapOperation):
+    """`nn.MaxPool2d` or `nn.AvgPool2d`; 2 × 2 windows side by side by kernels of its own on a GPU.
+
+    why_not: for what reason the kernels were last left out; None: they were not.
+    """
+
+    def __init__(self, singles: Sequence[nn.MaxPool2d | nn.AvgPool2d]) -> None:
+        super().__init__(singles)
+        self.pooled, self.why_not = _kind_of_pool(singles[0]), "not called yet"
+
+    def forward(self, x_BNCHW: Tensor) -> Tensor:
+        """x_BNCHW to maps of another size."""
+        if self.pooled is None:
+            self.why_not = "no 2 × 2 windows side by side"
+        else:
+            self.why_not = why_not_pooled(x_BNCHW, self.pooled) if x_BNCHW.is_cuda else "not on a GPU"
+            if self.why_not is None:
+                return pool_2x2(x_BNCHW, self.pooled)
+        return super().forward(x_BNCHW)
+
+
+def _kind_of_pool(pool: nn.MaxPool2d | nn.AvgPool2d) -> Kind | None:
+    """What the kernels compute for it; None for what they do not."""
+    two, none = (2, (2, 2)), (0, (0, 0))
+    if pool.kernel_size not in two or pool.stride not in two or pool.padding not in none or pool.ceil_mode:
+        return None
+    if isinstance(pool, nn.AvgPool2d):
+        return "mean" if pool.divisor_override is None else None
+    return None if pool.dilation not in (1, (1, 1)) or pool.return_indices else "max"
 
 
 class StackedFlatten(StackedLeaf):

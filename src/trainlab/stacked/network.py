@@ -45,13 +45,14 @@ ELEMENTWISE = (
     nn.Softshrink, nn.Hardshrink, nn.Tanhshrink, nn.Threshold, ConvStride,
 )  # fmt: skip
 MAP_OPERATIONS = (
-    nn.MaxPool2d, nn.AvgPool2d, nn.AdaptiveAvgPool2d, nn.AdaptiveMaxPool2d, nn.ZeroPad2d, nn.ReflectionPad2d,
-    nn.ReplicationPad2d,
+    nn.AdaptiveAvgPool2d, nn.AdaptiveMaxPool2d, nn.ZeroPad2d, nn.ReflectionPad2d, nn.ReplicationPad2d,
 )  # fmt: skip
 
 WITHOUT_TENSORS: dict[type[nn.Module], Callable[..., StackedLeaf]] = {
     **dict.fromkeys(ELEMENTWISE, layers.StackedElementwise),
     **dict.fromkeys(MAP_OPERATIONS, layers.StackedMapOperation),
+    nn.MaxPool2d: layers.StackedPool,
+    nn.AvgPool2d: layers.StackedPool,
     nn.Flatten: layers.StackedFlatten,
     Shortcut: layers.StackedShortcut,
 }
