@@ -111,7 +111,8 @@ class StackedPool(StackedMapOperation):
 
     def __init__(self, singles: Sequence[nn.MaxPool2d | nn.AvgPool2d]) -> None:
         super().__init__(singles)
-        self.pooled, self.why_not = _kind_of_pool(singles[0]), "not called yet"
+        self.pooled = _kind_of_pool(singles[0])
+        self.why_not: str | None = "not called yet"
 
     def forward(self, x_BNCHW: Tensor) -> Tensor:
         """x_BNCHW to maps of another size."""
