@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -81,7 +82,7 @@ class Stack:
         data.train.set_epoch(0)
         x_BNCHW, _ = data.train.gather(data.train.rows(0))
         with autocast_of(precision, device)():
-            tuning = tune(model, x_BNCHW)
+            tuning = tune(model, x_BNCHW, Path(settings[0].paths.cache))
         optimizer = stack_optimizers(settings, _trainable(model))
         stack = cls(settings, images, model, optimizer, data, device)
         stack.tuning = tuning

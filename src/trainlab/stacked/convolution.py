@@ -15,7 +15,12 @@ from trainlab.nn.whitening import PatchWhitening
 from trainlab.stacked.layout import grouped, on_each_map, ungrouped
 from trainlab.stacked.leaf import StackedLeaf, StackedTensors
 from trainlab.stacked.product import Pair, product_convolution
-from trainlab.stacked.triton_convolution import is_supported, stacked_conv2d
+from trainlab.stacked.triton_convolution import (
+    MIN_CHANNELS_TO_COPY,
+    compile_kernels,
+    is_supported,
+    stacked_conv2d,
+)
 
 Implementation: TypeAlias = Literal[
     "grouped", "grouped_channels_last", "product", "loop", "triton", "triton_channels_last"
@@ -30,6 +35,11 @@ triton: kernels written for stacks, in x's order of memory; triton_channels_last
 
 IMPLEMENTATIONS: tuple[Implementation, ...] = ("grouped", "grouped_channels_last", "product", "loop")
 """Those that compute every convolution, on every device."""
+
+RUNS_WITHOUT_LOOP = 8
+"""From so many runs on, starting the kernels of each run costs more than any of them gains."""
+MAX_TRIED_PATCH_BYTES = 2**27
+"""Writing and reading more patches than this takes longer than kernels that keep them in registers."""
 
 
 class StackedConv2d(StackedLeaf):
@@ -63,18 +73,56 @@ class StackedConv2d(StackedLeaf):
         return self.compute(x_BNCHW, implementation)
 
     def implementations(self, x_BNCHW: Tensor) -> tuple[Implementation, ...]:
-        """Those that can compute this layer of x, where x is."""
+        """Those that can compute this layer of x where x is, and could be the fastest; likely ones first."""
+        if not x_BNCHW.is_cuda or not self.has_kernels(x_BNCHW):
+            return IMPLEMENTATIONS
+        return self.worth_a_trial(x_BNCHW)
+
+    def has_kernels(self, x_BNCHW: Tensor) -> bool:
+        """Whether the kernels that are written for stacks compute this layer."""
         top, _, left, _ = self._margins()
         plain = self.dilation == (1, 1) and self.groups == 1
-        if (
-            not x_BNCHW.is_cuda
-            or not plain
-            or not is_supported(x_BNCHW, self.weight, self.stride, (top, left))
-        ):
-            return IMPLEMENTATIONS
-        if max(self.weight.shape[1:3]) < 8 or x_BNCHW.stride(2) == 1:  # the other order gains nothing
-            return (*IMPLEMENTATIONS, "triton")
-        return (*IMPLEMENTATIONS, "triton", "triton_channels_last")
+        return plain and is_supported(x_BNCHW, self.weight, self.stride, (top, left))
+
+    def worth_a_trial(self, x_BNCHW: Tensor) -> tuple[Implementation, ...]:
+        """Those that could be the fastest where there are kernels written for stacks.
+
+        Each costs time before training. The loop over runs is out from some runs on; patches, where they are
+        many times what the layer reads and writes; channels last in groups, where a run has a few channels.
+        """
+        maps, channels = self.weight.shape[1:3]
+        names: list[Implementation] = []
+        if channels < MIN_CHANNELS_TO_COPY or x_BNCHW.stride(2) == 1:
+            names.append("triton")
+        if max(maps, channels) >= 8 and x_BNCHW.stride(2) != 1:  # else the other order gains nothing
+            names.append("triton_channels_last")
+        names.append("grouped")
+        if channels >= 8:
+            names.append("grouped_channels_last")
+        if self._patch_bytes(x_BNCHW) <= MAX_TRIED_PATCH_BYTES:
+            names.append("product")
+        if self.runs < RUNS_WITHOUT_LOOP:
+            names.append("loop")
+        return tuple(names)
+
+    def compile_kernels(self, x_BNCHW: Tensor, *, needs_input_gradient: bool) -> None:
+        """Compiles the kernels of this layer that inputs like x, on the device "meta", would start."""
+        top, _, left, _ = self._margins()
+        weight = torch.empty(self.weight.shape, dtype=x_BNCHW.dtype, device="meta")
+        bias = None if self.bias is None else torch.empty(weight.shape[:2], dtype=weight.dtype, device="meta")
+        for name in self.worth_a_trial(x_BNCHW):
+            if name in ("triton", "triton_channels_last"):
+                last = name == "triton_channels_last"
+                compile_kernels(x_BNCHW, weight, bias, self.stride, (top, left), last, needs_input_gradient)
+
+    def _patch_bytes(self, x_BNCHW: Tensor) -> int:
+        positions = 1
+        top, bottom, left, right = self._margins()
+        sides = zip(x_BNCHW.shape[3:], (top + bottom, left + right), strict=True)
+        for (size, margin), k, s in zip(sides, self.kernel_size, self.stride, strict=True):
+            positions *= (size + margin - k) // s + 1
+        inputs = self.weight[0, 0].numel()
+        return x_BNCHW.shape[0] * x_BNCHW.shape[1] * positions * inputs * x_BNCHW.element_size()
 
     def compute(self, x_BNCHW: Tensor, implementation: Implementation) -> Tensor:
         """The same by an implementation that is named."""

@@ -1,11 +1,14 @@
 """Sizes of a Triton program's tiles for a stacked convolution, and which is the fastest for a shape here."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
 from typing import TypeVar
 
 import torch
 from torch import Tensor
+
+from trainlab.json_types import Json
+from trainlab.stacked.recorded_work import milliseconds, recorded
 
 MAX_FLAT_INPUTS = 192
 """Up to so many inputs, of fewer than 16 channels, are gathered over taps and channels at once."""
@@ -25,7 +28,10 @@ class Blocks:
     stages: int = 3
 
 
+NAMES = {"rows", "maps", "inputs", "warps", "stages"}
+
 _fastest: dict[tuple[object, ...], Blocks] = {}
+_recalled: dict[str, Blocks] = {}
 
 
 def convolution_blocks(maps: int, channels: int, inputs: int, last: bool, precision: str) -> list[Blocks]:
@@ -63,32 +69,51 @@ def is_flat(channels: int, inputs: int) -> bool:
 def run_fastest(
     key: tuple[object, ...], options: list[Blocks], launch: Callable[[Blocks], T], x: Tensor
 ) -> T:
-    """`launch` with the option that was the fastest for `key`; measured at the first call, on a GPU."""
+    """`launch` with the option that was the fastest for `key`; measured at the first call, on a GPU.
+
+    On the device "meta" with all of them: `launch` only compiles there.
+    """
+    if x.is_meta:
+        outcome, *_ = [launch(blocks) for blocks in options]
+        return outcome
     if x.device.type != "cuda":
         return launch(options[0])
     with torch.cuda.device(x.device):
         if key not in _fastest:
             if torch.cuda.is_current_stream_capturing():
                 return launch(options[0])
-            _fastest[key] = min(options, key=lambda blocks: _milliseconds(launch, blocks))
+            known = _recalled.get(str(key))
+            if known not in options:
+                known = min(options, key=lambda blocks: _milliseconds(launch, blocks, x.device))
+            _fastest[key] = known
         return launch(_fastest[key])
 
 
-def _milliseconds(launch: Callable[[Blocks], object], blocks: Blocks) -> float:
+def chosen_blocks() -> dict[str, Json]:
+    """What was measured in this process, as data."""
+    return {str(key): asdict(blocks) for key, blocks in _fastest.items()}
+
+
+def recall_blocks(choices: Mapping[str, Json]) -> None:
+    """What another process measured is not measured again; what is no such choice is passed over."""
+    for key, numbers in choices.items():
+        if isinstance(numbers, Mapping) and numbers.keys() == NAMES:
+            sizes = {name: size for name, size in numbers.items() if isinstance(size, int)}
+            if len(sizes) == len(NAMES):
+                _recalled[key] = Blocks(**sizes)
+
+
+def _milliseconds(launch: Callable[[Blocks], object], blocks: Blocks, device: torch.device) -> float:
     """Time of one call; infinite where the tile does not fit this GPU."""
     from triton.runtime.errors import OutOfResources
 
     try:
         launch(blocks)
+        work = recorded(lambda: launch(blocks), device)
+        milliseconds(work, device, 1)
+        return milliseconds(work, device, TRIALS)
     except OutOfResources:
         return float("inf")
-    begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
-    begin.record()
-    for _ in range(TRIALS):
-        launch(blocks)
-    end.record()
-    end.synchronize()
-    return begin.elapsed_time(end) / TRIALS
 
 
 def _power_of_two(number: int) -> int:

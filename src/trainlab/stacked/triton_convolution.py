@@ -29,6 +29,9 @@ Gradients: TypeAlias = tuple[Tensor | None, Tensor | None, Tensor | None, None, 
 DTYPES = (torch.float32, torch.bfloat16, torch.float16)
 PROGRAMS = 1056
 """Programs that a weight gradient is split into, where there are rows enough: 8 for each of 132 SMs."""
+MIN_CHANNELS_TO_COPY = 16
+"""From so many channels on x is copied to channels last, where y is asked for so."""
+PLANES = (0, 1, 2, 3, 4)
 CHANNELS_LAST = (0, 1, 3, 4, 2)
 """The dimensions of (B, N, C, H, W) in the order (B, N, H, W, C)."""
 
@@ -37,7 +40,7 @@ def is_supported(x_BNCHW: Tensor, weight_BOCkk: Tensor, stride: Pair, padding: P
     """Whether the kernels compute this: no dilation and no groups, stride 1 or 2, not float64."""
     if find_spec("triton") is None:
         return False
-    dtypes = {_compute_dtype(x_BNCHW), _compute_dtype(weight_BOCkk)}
+    dtypes = {compute_dtype(x_BNCHW), compute_dtype(weight_BOCkk)}
     h, w = _positions(x_BNCHW, weight_BOCkk, stride, padding)
     runs, images, channels, H, W = x_BNCHW.shape
     largest = images * max(channels, weight_BOCkk.shape[1]) * max(H * W, h * w)
@@ -66,7 +69,7 @@ def stacked_conv2d(
     y lies in memory like x, or as (B, N, h, w, O) with `channels_last`: x is copied to that order if it lies
     otherwise and has more than a few channels. The kernels are fastest on it from 16 channels.
     """
-    x_BNCHW, weight_BOCkk = x_BNCHW.to(_compute_dtype(x_BNCHW)), weight_BOCkk.to(_compute_dtype(weight_BOCkk))
+    x_BNCHW, weight_BOCkk = x_BNCHW.to(compute_dtype(x_BNCHW)), weight_BOCkk.to(compute_dtype(weight_BOCkk))
     if bias_BO is not None:
         bias_BO = bias_BO.to(weight_BOCkk.dtype)
     if padding == (0, 0) and weight_BOCkk.shape[3:] == x_BNCHW.shape[3:]:  # one position: a matrix product
@@ -74,7 +77,7 @@ def stacked_conv2d(
         if bias_BO is None:
             return torch.bmm(x_BNK, weight_BKO)[..., None, None]
         return torch.baddbmm(bias_BO[:, None], x_BNK, weight_BKO)[..., None, None]
-    if channels_last and x_BNCHW.shape[2] >= 16 and x_BNCHW.stride(2) != 1:
+    if channels_last and x_BNCHW.shape[2] >= MIN_CHANNELS_TO_COPY and x_BNCHW.stride(2) != 1:
         x_BNCHW = x_BNCHW.movedim(2, 4).contiguous().movedim(4, 2)
     return _Convolution.apply(x_BNCHW, weight_BOCkk, bias_BO, stride, padding, channels_last)
 
@@ -92,13 +95,7 @@ class _Convolution(torch.autograd.Function):
     ) -> Tensor:
         ctx.save_for_backward(x_BNCHW, weight_BOCkk, bias_BO)  # pyrefly: ignore[bad-argument-type]
         ctx.geometry = stride, padding  # pyrefly: ignore[missing-attribute]
-        h, w = _positions(x_BNCHW, weight_BOCkk, stride, padding)
-        order = CHANNELS_LAST if channels_last else _order(x_BNCHW)
-        shape = (*x_BNCHW.shape[:2], weight_BOCkk.shape[1], h, w)
-        y_BNOhw = torch.empty_permuted(shape, order, dtype=x_BNCHW.dtype, device=x_BNCHW.device)
-        weight_BOkkC = weight_BOCkk.permute(0, 1, 3, 4, 2).contiguous()
-        _convolve(x_BNCHW, weight_BOkkC, bias_BO, y_BNOhw, stride, (1, 1), padding)
-        return y_BNOhw
+        return _outputs(x_BNCHW, weight_BOCkk, bias_BO, stride, padding, channels_last)
 
     @staticmethod
     def backward(ctx, dy_BNOhw: Tensor) -> Gradients:  # pyrefly: ignore[bad-override]
@@ -109,11 +106,7 @@ class _Convolution(torch.autograd.Function):
             return _differentiable_gradients(ctx, dy_BNOhw)
         dx_BNCHW = dweight_BOCkk = dbias_BO = None
         if needs_x:
-            rows, columns = weight_BOCkk.shape[3:]
-            dx_BNCHW = torch.empty_like(x_BNCHW)
-            weight_BCkkO = weight_BOCkk.permute(0, 2, 3, 4, 1).contiguous()
-            margins = (rows - 1 - padding[0], columns - 1 - padding[1])
-            _convolve(dy_BNOhw, weight_BCkkO, None, dx_BNCHW, (1, 1), stride, margins, flipped=True)
+            dx_BNCHW = _input_gradient(x_BNCHW, dy_BNOhw, weight_BOCkk, stride, padding)
         if needs_weight or needs_bias:
             dweight_BOCkk, dbias_BO = _weight_gradient(
                 x_BNCHW, dy_BNOhw, weight_BOCkk, needs_bias, stride, padding
@@ -134,6 +127,53 @@ def _differentiable_gradients(ctx, dy_BNOhw: Tensor) -> Gradients:
     found = torch.autograd.grad(y_BNOhw, [tensors[i] for i in asked], dy_BNOhw, create_graph=True)
     by_place = dict(zip(asked, found, strict=True))
     return by_place.get(0), by_place.get(1), by_place.get(2), None, None, None
+
+
+def compile_kernels(
+    x_BNCHW: Tensor,
+    weight_BOCkk: Tensor,
+    bias_BO: Tensor | None,
+    stride: Pair,
+    padding: Pair,
+    channels_last: bool,
+    needs_input_gradient: bool,
+) -> None:
+    """Compiles what `stacked_conv2d` and its gradients launch for such tensors; all on the device "meta"."""
+    assert x_BNCHW.is_meta
+    if padding == (0, 0) and weight_BOCkk.shape[3:] == x_BNCHW.shape[3:]:
+        return
+    y_BNOhw = _outputs(x_BNCHW, weight_BOCkk, bias_BO, stride, padding, channels_last)
+    _weight_gradient(x_BNCHW, y_BNOhw, weight_BOCkk, bias_BO is not None, stride, padding)
+    if needs_input_gradient:
+        _input_gradient(x_BNCHW, y_BNOhw, weight_BOCkk, stride, padding)
+
+
+def _outputs(
+    x_BNCHW: Tensor,
+    weight_BOCkk: Tensor,
+    bias_BO: Tensor | None,
+    stride: Pair,
+    padding: Pair,
+    channels_last: bool,
+) -> Tensor:
+    h, w = _positions(x_BNCHW, weight_BOCkk, stride, padding)
+    order = CHANNELS_LAST if channels_last else _order(x_BNCHW)
+    shape = (*x_BNCHW.shape[:2], weight_BOCkk.shape[1], h, w)
+    y_BNOhw = torch.empty_permuted(shape, order, dtype=x_BNCHW.dtype, device=x_BNCHW.device)
+    weight_BOkkC = weight_BOCkk.permute(0, 1, 3, 4, 2).contiguous()
+    _convolve(x_BNCHW, weight_BOkkC, bias_BO, y_BNOhw, stride, (1, 1), padding)
+    return y_BNOhw
+
+
+def _input_gradient(
+    x_BNCHW: Tensor, dy_BNOhw: Tensor, weight_BOCkk: Tensor, stride: Pair, padding: Pair
+) -> Tensor:
+    rows, columns = weight_BOCkk.shape[3:]
+    dx_BNCHW = torch.empty_like(x_BNCHW)
+    weight_BCkkO = weight_BOCkk.permute(0, 2, 3, 4, 1).contiguous()
+    margins = (rows - 1 - padding[0], columns - 1 - padding[1])
+    _convolve(dy_BNOhw, weight_BCkkO, None, dx_BNCHW, (1, 1), stride, margins, flipped=True)
+    return dx_BNCHW
 
 
 def _convolve(
@@ -170,7 +210,7 @@ def _convolve(
             WIDE=_is_wide(x_BNCHW, y_BNOhw), X_LAST=_channels_last(x_BNCHW), Y_LAST=_channels_last(y_BNOhw),
             BIASED=bias_BO is not None, PRECISION=precision,
             BLOCK_M=blocks.rows, BLOCK_O=blocks.maps, BLOCK_K=blocks.inputs,
-            grid=(tiles, B), warmup=False, num_warps=blocks.warps, num_stages=blocks.stages,
+            grid=(tiles, B), warmup=x_BNCHW.is_meta, num_warps=blocks.warps, num_stages=blocks.stages,
         )  # fmt: skip
 
     options = convolution_blocks(maps, C, inputs, _channels_last(x_BNCHW), precision)
@@ -217,7 +257,7 @@ def _weight_gradient(
             X_LAST=_channels_last(x_BNCHW), Y_LAST=_channels_last(dy_BNOhw),
             BIASED=biased, PRECISION=precision,
             BLOCK_M=blocks.rows, BLOCK_O=blocks.maps, BLOCK_K=blocks.inputs,
-            grid=(tiles, splits, B), warmup=False, num_warps=blocks.warps, num_stages=blocks.stages,
+            grid=(tiles, splits, B), warmup=x_BNCHW.is_meta, num_warps=blocks.warps, num_stages=blocks.stages,
         )  # fmt: skip
         dtype = weight_BOCkk.dtype
         return dweights.sum(0).to(dtype), None if dbiases is None else dbiases.sum(0).to(dtype)
@@ -283,9 +323,11 @@ def _precision(x: Tensor) -> str:
     return "tf32" if x.dtype != torch.float32 or torch.backends.cudnn.allow_tf32 else "ieee"
 
 
-def _compute_dtype(x: Tensor) -> torch.dtype:
+def compute_dtype(x: Tensor) -> torch.dtype:
     """Under autocast, its dtype: as for torch's own convolutions."""
     kind = x.device.type
+    if x.is_meta:
+        return x.dtype
     if torch.is_autocast_enabled(kind) and x.dtype != torch.float64:
         return torch.get_autocast_dtype(kind)
     return x.dtype

@@ -31,7 +31,7 @@ def _divided(number, magic, shift):
     return ((high + unsigned) >> shift.to(tl.uint32)).to(tl.int32)
 
 
-@triton.jit(do_not_specialize=GEOMETRY)
+@triton.jit(do_not_specialize=GEOMETRY, do_not_specialize_on_alignment=("bias_pointer",))
 def convolution_kernel(
     x_pointer, weight_pointer, bias_pointer, y_pointer,
     rows, channels, maps, height, width,

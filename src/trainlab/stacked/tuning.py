@@ -3,19 +3,27 @@
 Legend: B runs, N images, C channels, H × W pixels.
 """
 
-import time
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TypeAlias
+from math import inf
+from pathlib import Path
+from typing import TypeAlias, get_args
 
 import torch
 from torch import Tensor
 
+from trainlab.json_types import Json
 from trainlab.nn.layers import restored_modes
 from trainlab.stacked.convolution import Implementation, StackedConv2d
 from trainlab.stacked.network import StackedNetwork
 from trainlab.stacked.normalization import StackedModel
+from trainlab.stacked.recorded_work import milliseconds, recorded
+from trainlab.stacked.triton_blocks import chosen_blocks, recall_blocks
+from trainlab.stacked.triton_convolution import CHANNELS_LAST, MIN_CHANNELS_TO_COPY, PLANES, compute_dtype
+from trainlab.stacked.triton_internals import compile_side_by_side
+from trainlab.stacked.tuning_file import add_choices, read_choices, tuning_file
 
 REPEATS = {"cuda": 10, "cpu": 2}
 HOPELESS = 3.0
@@ -40,38 +48,72 @@ class ConvolutionChoice:
     left_out: dict[Implementation, str] = field(default_factory=dict)
 
 
-_measured: dict[tuple[object, ...], ConvolutionChoice] = {}
+CONVOLUTIONS, BLOCKS = "convolutions", "blocks"
+"""Sections of the file."""
+
+_measured: dict[str, ConvolutionChoice] = {}
 
 
-def tune(model: StackedModel | StackedNetwork, x_BNCHW: Tensor) -> dict[str, ConvolutionChoice]:
+def tune(
+    model: StackedModel | StackedNetwork, x_BNCHW: Tensor, cache: Path | None = None
+) -> dict[str, ConvolutionChoice]:
     """Chooses the implementation of every convolution of a stack, by name; to be called before training.
 
     x_BNCHW: a batch as in training (pixels for a StackedModel). One forward pass in evaluation mode: each
     layer is measured on what the layers before it, as they were chosen, give it. Parameters, buffers,
-    gradients, modes and random streams stay as they were. What was measured once in this process for the
-    same card, shapes, layout and precision is not measured again. Nothing is chosen, {}, where the runs go
-    through all layers one after the other (`StackedNetwork.order`, on a CPU).
+    gradients, modes and random streams stay as they were. What was measured once for the same card, shapes,
+    layout and precision is not measured again: in this process, or with the same `cache` folder. Nothing is
+    chosen, {}, where the runs go through all layers one after the other (`StackedNetwork.order`, on a CPU).
     """
     network = model.network if isinstance(model, StackedModel) else model
     if network.order_on(x_BNCHW.device) == "by_run":
         return {}
+    path = None if cache is None else tuning_file(cache, x_BNCHW.device)
+    if path is not None:
+        _recall(read_choices(path))
     found: dict[str, ConvolutionChoice] = {}
+    missing: list[tuple[StackedConv2d, Tensor, bool]] = []
 
-    def choose(name: str, layer: StackedConv2d, inputs: tuple[Tensor, ...]) -> None:
-        found[name] = choose_convolution(layer, inputs[0], needs_input_gradient=bool(found))
+    def look_up(name: str, layer: StackedConv2d, inputs: tuple[Tensor, ...]) -> None:
+        has_gradient = bool(found) or bool(missing)
+        choice = _known(layer, inputs[0], has_gradient)
+        if choice is None:
+            missing.append((layer, inputs[0].detach().to("meta", compute_dtype(inputs[0])), has_gradient))
+        else:
+            found[name] = _use(layer, choice)
 
+    _forward(model, x_BNCHW, look_up)
+    if missing:
+        _compile_ahead(missing, x_BNCHW.device)
+        found.clear()
+
+        def choose(name: str, layer: StackedConv2d, inputs: tuple[Tensor, ...]) -> None:
+            found[name] = choose_convolution(layer, inputs[0], needs_input_gradient=bool(found))
+
+        _forward(model, x_BNCHW, choose)
+        if path is not None:
+            choices: dict[str, Json] = {key: _as_json(choice) for key, choice in _measured.items()}
+            add_choices(path, {CONVOLUTIONS: choices, BLOCKS: chosen_blocks()})
+    return found
+
+
+@torch.no_grad()
+def _forward(
+    model: StackedModel | StackedNetwork,
+    x_BNCHW: Tensor,
+    before_layer: Callable[[str, StackedConv2d, tuple[Tensor, ...]], None],
+) -> None:
+    """One pass in evaluation mode, which leaves everything as it was; a call before each convolution."""
     with ExitStack() as stack:
-        for name, module in network.named_modules():
+        for name, module in (model.network if isinstance(model, StackedModel) else model).named_modules():
             if isinstance(module, StackedConv2d):
-                stack.callback(module.register_forward_pre_hook(partial(choose, name)).remove)
+                stack.callback(module.register_forward_pre_hook(partial(before_layer, name)).remove)
         stack.enter_context(restored_modes(model))
         stack.enter_context(torch.random.fork_rng([x_BNCHW.device] if x_BNCHW.is_cuda else []))
-        stack.enter_context(torch.no_grad())
         before = [buffer.clone() for buffer in model.buffers()]
         model.eval()(x_BNCHW)
         for buffer, value in zip(model.buffers(), before, strict=True):
             buffer.copy_(value)
-    return found
 
 
 def choose_convolution(
@@ -84,13 +126,87 @@ def choose_convolution(
 
     Raises RuntimeError where none can be run.
     """
-    key = (*_circumstances(x_BNCHW), needs_input_gradient, *_settings(layer))
-    if key not in _measured:
+    choice = _known(layer, x_BNCHW, needs_input_gradient)
+    if choice is None:
         times, left_out = _times(layer, x_BNCHW.detach().requires_grad_(needs_input_gradient))
-        _measured[key] = ConvolutionChoice(min(times, key=lambda name: times[name]), times, left_out)
-    choice = _measured[key]
+        choice = ConvolutionChoice(min(times, key=lambda name: times[name]), times, left_out)
+        _measured[_key(layer, x_BNCHW, needs_input_gradient)] = choice
+    return _use(layer, choice)
+
+
+def _known(layer: StackedConv2d, x_BNCHW: Tensor, needs_input_gradient: bool) -> ConvolutionChoice | None:
+    """What was chosen before, if it can be run here."""
+    choice = _measured.get(_key(layer, x_BNCHW, needs_input_gradient))
+    runs = choice is not None and choice.implementation in layer.implementations(x_BNCHW)
+    return choice if runs else None
+
+
+def _use(layer: StackedConv2d, choice: ConvolutionChoice) -> ConvolutionChoice:
     layer.implementation, layer.milliseconds = choice.implementation, dict(choice.milliseconds)
     return choice
+
+
+def _recall(content: Mapping[str, Mapping[str, Json]]) -> None:
+    """Takes over what another process measured; what is no choice is passed over."""
+    for key, choice in content.get(CONVOLUTIONS, {}).items():
+        if key not in _measured and (known := _as_choice(choice)) is not None:
+            _measured[key] = known
+    recall_blocks(content.get(BLOCKS, {}))
+
+
+def _as_json(choice: ConvolutionChoice) -> Json:
+    times: dict[str, Json] = {**choice.milliseconds}
+    return {
+        "implementation": choice.implementation,
+        "milliseconds": times,
+        "left_out": {**choice.left_out},
+    }
+
+
+def _as_choice(content: Json) -> ConvolutionChoice | None:
+    if not isinstance(content, Mapping):
+        return None
+    times, left_out = content.get("milliseconds"), content.get("left_out")
+    if not isinstance(times, Mapping) or not isinstance(left_out, Mapping):
+        return None
+    took: Times = {}
+    reasons: dict[Implementation, str] = {}
+    names: tuple[Implementation, ...] = get_args(Implementation)
+    for name in names:
+        if isinstance(number := times.get(name), float):
+            took[name] = number
+        if name in left_out:
+            reasons[name] = str(left_out[name])
+    chosen = [name for name in took if name == content.get("implementation")]
+    return ConvolutionChoice(chosen[0], took, reasons) if chosen else None
+
+
+def _compile_ahead(layers: Sequence[tuple[StackedConv2d, Tensor, bool]], device: torch.device) -> None:
+    """Compiles the kernels that are about to be tried, side by side: one takes some tenths of a second.
+
+    x of a layer lies in memory as the layers before it give it: in x's own order or with channels last. What
+    is not foreseen, or fails, is compiled when it is tried.
+    """
+    if device.type != "cuda":
+        return
+    jobs: list[tuple[StackedConv2d, Tensor, bool]] = []
+    for layer, x, grad in layers:
+        if not layer.has_kernels(x):
+            continue
+        if not grad:  # the first layer: x is the pixels
+            jobs.append((layer, x, grad))
+            continue
+        orders = [CHANNELS_LAST] if x.shape[2] >= MIN_CHANNELS_TO_COPY else [PLANES, CHANNELS_LAST]
+        laid = [torch.empty_permuted(x.shape, order, dtype=x.dtype, device="meta") for order in orders]
+        jobs += [(layer, x, grad) for x in laid]
+
+    compile_side_by_side(
+        [partial(layer.compile_kernels, x, needs_input_gradient=grad) for layer, x, grad in jobs], device
+    )
+
+
+def _key(layer: StackedConv2d, x_BNCHW: Tensor, needs_input_gradient: bool) -> str:
+    return str((*_circumstances(x_BNCHW), needs_input_gradient, *_settings(layer)))
 
 
 def _circumstances(x: Tensor) -> tuple[object, ...]:
@@ -111,16 +227,16 @@ def _settings(layer: StackedConv2d) -> tuple[object, ...]:
 def _times(layer: StackedConv2d, x_BNCHW: Tensor) -> tuple[Times, dict[Implementation, str]]:
     times: Times = {}
     left_out: dict[Implementation, str] = {}
+    expected: dict[str, Tensor] = {}
     for implementation in layer.implementations(x_BNCHW):
         own_kernels = implementation.startswith("triton")
         try:
             if own_kernels:
-                _check(layer, x_BNCHW, implementation)
-            _milliseconds(layer, x_BNCHW, implementation)  # the first call loads kernels
-            took = _milliseconds(layer, x_BNCHW, implementation)
-            if took < HOPELESS * min(times.values(), default=took):
-                took = _milliseconds(layer, x_BNCHW, implementation, REPEATS[x_BNCHW.device.type])
-            times[implementation] = took
+                expected = expected or _values_and_gradients(layer, x_BNCHW, "grouped")
+                _check(expected, _values_and_gradients(layer, x_BNCHW, implementation))
+            times[implementation] = _milliseconds(
+                layer, x_BNCHW, implementation, min(times.values(), default=inf)
+            )
         # out of memory is a RuntimeError; a compiler of kernels raises anything
         except Exception as error:
             if not own_kernels and not isinstance(error, RuntimeError):
@@ -131,10 +247,8 @@ def _times(layer: StackedConv2d, x_BNCHW: Tensor) -> tuple[Times, dict[Implement
     return times, left_out
 
 
-def _check(layer: StackedConv2d, x_BNCHW: Tensor, implementation: Implementation) -> None:
+def _check(expected: Mapping[str, Tensor], got: Mapping[str, Tensor]) -> None:
     """Raises ArithmeticError where values or gradients are not those of the grouped convolution."""
-    expected = _values_and_gradients(layer, x_BNCHW, "grouped")
-    got = _values_and_gradients(layer, x_BNCHW, implementation)
     for name, right in expected.items():
         largest = right.abs().max().clamp(min=torch.finfo(right.dtype).tiny)
         difference = float((got[name] - right).abs().max() / largest)
@@ -146,10 +260,11 @@ def _check(layer: StackedConv2d, x_BNCHW: Tensor, implementation: Implementation
 def _values_and_gradients(
     layer: StackedConv2d, x_BNCHW: Tensor, implementation: Implementation
 ) -> dict[str, Tensor]:
-    """y, and the gradients of what has them, where those of y are random numbers."""
+    """y, and the gradients of what has them, where those of y are random numbers that lie as y does."""
     y_BNFhw = layer.compute(x_BNCHW, implementation)
     generator = torch.Generator(y_BNFhw.device).manual_seed(0)
-    dy_BNFhw = torch.randn(y_BNFhw.shape, generator=generator, device=y_BNFhw.device, dtype=y_BNFhw.dtype)
+    random = torch.randn(y_BNFhw.shape, generator=generator, device=y_BNFhw.device, dtype=y_BNFhw.dtype)
+    dy_BNFhw = torch.empty_like(y_BNFhw).copy_(random)
     wanted = {n: t for n, t in {"x": x_BNCHW, **dict(layer.named_parameters())}.items() if t.requires_grad}
     gradients = torch.autograd.grad(y_BNFhw, list(wanted.values()), dy_BNFhw)
     return {"y": y_BNFhw.detach(), **dict(zip(wanted, gradients, strict=True))}
@@ -157,19 +272,21 @@ def _values_and_gradients(
 
 @torch.enable_grad()
 def _milliseconds(
-    layer: StackedConv2d, x_BNCHW: Tensor, implementation: Implementation, repeats: int = 1
+    layer: StackedConv2d, x_BNCHW: Tensor, implementation: Implementation, best: float
 ) -> float:
-    """Of one pass forward and backward: the mean of some in a row, which a GPU is given while it works."""
+    """Of one pass forward and backward, as a recorded step takes it; of a HOPELESS one roughly."""
     wanted = [tensor for tensor in (x_BNCHW, *layer.parameters()) if tensor.requires_grad]
-    start = _now(x_BNCHW.device)
-    for _ in range(repeats):
-        y_BNFhw = layer.compute(x_BNCHW, implementation)
-        torch.autograd.grad(y_BNFhw, wanted, torch.ones_like(y_BNFhw))
-    return (_now(x_BNCHW.device) - start) / repeats
+    y_BNFhw = layer.compute(x_BNCHW, implementation)
+    dy_BNFhw = torch.ones_like(y_BNFhw)
+    torch.autograd.grad(y_BNFhw, wanted, dy_BNFhw)  # the first call loads kernels
 
+    @torch.enable_grad()
+    def work() -> None:
+        torch.autograd.grad(layer.compute(x_BNCHW, implementation), wanted, dy_BNFhw)
 
-def _now(device: torch.device) -> float:
-    """Milliseconds, once the device has done what it was given."""
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-    return time.perf_counter() * 1000
+    device = x_BNCHW.device
+    replay = recorded(work, device)
+    took = milliseconds(replay, device, 1)
+    if took < HOPELESS * best:
+        took = milliseconds(replay, device, REPEATS[device.type])
+    return took
