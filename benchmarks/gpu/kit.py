@@ -51,7 +51,7 @@ def main(arguments: Sequence[str]) -> int:
         report.write(out, ended, {**about, "import_seconds": runner.import_seconds, "seconds": seconds})
 
     data = Workspace(folder, quick=False).data
-    at_once = max(1, cores // (2 if asked.device == "gpu" else 4))
+    at_once = max(1, 3 * cores // 4 if asked.device == "gpu" else cores // 4)
     patience = 1 if asked.device == "gpu" else DRY_RUN_PATIENCE
     place = Place(asked.device, folder, data, at_once, cores >= EARLY_CORES, patience)
     runner = Runner(place, asked.seconds - RESERVE_SECONDS, note)

@@ -1,7 +1,8 @@
 """How many networks are trained in a second, by the clock of their steps alone."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from statistics import median
 
@@ -24,6 +25,7 @@ class Way:
     network: str
     name: str
     seconds: Callable[[], float]
+    rank: int
     stack: int = 0
     processes: int = 0
 
@@ -42,9 +44,11 @@ def networks_per_second(lab: Lab) -> None:
     processes, sizes = lab.size((4, 8), (1, 2)), lab.size((8, 32, 128), (2, 4))
     with RateProcesses(lab, max(processes)) as workers:
         for network in NETWORKS.values():  # while others run: every process starts the device
-            workers.seconds(max(processes), network, 2)
-            single_runs(lab, network)(2)
+            with _told(lab, f"first runs of {network[0]}"):
+                workers.seconds(max(processes), network, 2)
+                single_runs(lab, network)(2)
         ways = [way for name in NETWORKS for way in _ways(lab, name, workers, processes, sizes)]
+        ways.sort(key=lambda way: way.rank)  # of both networks, what the thresholds are about first
         lab.wait_until_alone()
         rates: Rates = {}
         failed: dict[str, str] = {}
@@ -52,6 +56,15 @@ def networks_per_second(lab: Lab) -> None:
             _do_round(lab, ways if number % 2 == 0 else ways[::-1], rates, failed)
             if lab.seconds_left < lab.size(30, 1):
                 break
+
+
+@contextmanager
+def _told(lab: Lab, name: str) -> Iterator[None]:
+    """A fault while getting ready is told; the ways that have it will fail by themselves, and no others."""
+    try:
+        yield
+    except Exception as error:
+        lab.tell(**{name: f"{type(error).__name__}: {error}"[-800:]})
 
 
 def _do_round(lab: Lab, ways: list[Way], rates: Rates, failed: dict[str, str]) -> None:
@@ -75,16 +88,17 @@ def _ways(
     network = NETWORKS[name]
     has_graphs = lab.on_gpu and lab.has_trainer_setting("cuda_graph")
     off = lab.graph("off")
-    ways = [Way(name, "one after the other", _alone(lab, single_runs(lab, network, *off)))]
+    ways = [Way(name, "one after the other", _alone(lab, single_runs(lab, network, *off)), 0)]
     if has_graphs:
         graph = single_runs(lab, network, *lab.graph("on"))
-        ways.append(Way(name, "one after the other + graph", _alone(lab, graph)))
+        ways.append(Way(name, "one after the other + graph", _alone(lab, graph), 3))
+    most = max(processes)
     for count in processes:
         at_once = _in_processes(lab, (*network, *off), workers, count)
-        ways.append(Way(name, f"{count} processes", at_once, processes=count))
+        ways.append(Way(name, f"{count} processes", at_once, 2 if count == most else 6, processes=count))
     if has_graphs:
-        at_once = _in_processes(lab, (*network, *lab.graph("on")), workers, max(processes))
-        ways.append(Way(name, f"{max(processes)} processes + graph", at_once, processes=max(processes)))
+        at_once = _in_processes(lab, (*network, *lab.graph("on")), workers, most)
+        ways.append(Way(name, f"{most} processes + graph", at_once, 4, processes=most))
     return ways + [way for size in sizes for way in _stack_ways(lab, name, size, has_graphs)]
 
 
@@ -94,6 +108,10 @@ def _stack_ways(lab: Lab, name: str, size: int, has_graphs: bool) -> list[Way]:
 
     steps = StackSteps(lab, NETWORKS[name], size)
     seconds = lab.size(1.2, 0.1)
+    with _told(lab, f"getting ready, {name}: stack of {size}"):
+        steps.prepare()
+        if lab.on_gpu:
+            steps.compile()  # while others run; what is fastest is measured once nothing else does
 
     def plain() -> float:
         steps.use_graph(False)
@@ -105,8 +123,11 @@ def _stack_ways(lab: Lab, name: str, size: int, has_graphs: bool) -> list[Way]:
         steps.use_graph(True)
         return STEPS * steps.seconds_per_step(seconds) / size
 
-    ways = [Way(name, f"stack of {size}", plain, stack=size)]
-    return [*ways, Way(name, f"stack of {size} + graph", graphed, stack=size)] if has_graphs else ways
+    is_first = size == LEAST_STACK
+    ways = [Way(name, f"stack of {size}", plain, 7 if has_graphs else 1, stack=size)]
+    if has_graphs:
+        ways.append(Way(name, f"stack of {size} + graph", graphed, 1 if is_first else 5, stack=size))
+    return ways
 
 
 def _alone(lab: Lab, run: Callable[[int], float]) -> Callable[[], float]:
@@ -123,7 +144,7 @@ def _in_processes(
 
     def seconds() -> float:
         if timer.many is None:
-            timer.seconds_per_step(lab.size(2.0, 0.1))  # chooses the length
+            timer.choose_length(lab.size(1.5, 0.1))
         assert timer.many is not None
         short, long = (workers.seconds(count, network, steps) for steps in (few, timer.many))
         rates = [(timer.many - few) / max(1e-6, b - a) for a, b in zip(short, long, strict=True)]

@@ -14,6 +14,8 @@ from trainlab.build.networks import build_initialized_model
 from trainlab.config import identify
 
 if TYPE_CHECKING:
+    from trainlab.nn.normalization import NormalizedNetwork
+    from trainlab.settings import RunSettings
     from trainlab.stacked.assembly import Stack
 
 READ_EVERY_STEPS = 50
@@ -22,24 +24,40 @@ WARM_UP_STEPS = 5
 
 
 class StackSteps:
-    """Stacks of runs that differ in their seeds; the networks are built here, the stack with `build`."""
+    """A stack of runs that differ in their seeds. Building it may raise, when it is first used."""
 
     def __init__(self, lab: Lab, network: tuple[str, ...], size: int) -> None:
-        lab.configure()
-        self._lab, self.size = lab, size
-        composed = lab.composed(*network, *QUIET, f"trainer.max_steps={SCHEDULED_STEPS}")
-        self._settings = [identify(composed.with_value("seed", seed)) for seed in range(size)]
-        self._images = load_data(self._settings[0])
-        self._models = [build_initialized_model(own, self._images) for own in self._settings]
+        self.size, self.build_seconds = size, 0.0
+        self._lab, self._network = lab, network
+        self._settings: list[RunSettings] = []
+        self._models: list[NormalizedNetwork] = []
         self._stack: Stack | None = None
         self._steps = 0
-        self.build_seconds = 0.0
+
+    def prepare(self) -> None:
+        """The networks, on the processor."""
+        if not self._models:
+            self._lab.configure()
+            composed = self._lab.composed(*self._network, *QUIET, f"trainer.max_steps={SCHEDULED_STEPS}")
+            self._settings = [identify(composed.with_value("seed", seed)) for seed in range(self.size)]
+            self._images = load_data(self._settings[0])
+            self._models = [build_initialized_model(own, self._images) for own in self._settings]
+
+    def compile(self) -> None:
+        """Builds once and forgets it: kernels that are compiled on first use are there afterwards."""
+        self.build()
+        self._take(1)
+        self._stack = None
+        del self._step, self._batches
+        if self._lab.on_gpu:
+            torch.cuda.empty_cache()
 
     def build(self) -> "Stack":
         """On the device, each layer in its fastest form: this measures, and wants a device for itself."""
         from trainlab.stacked.assembly import Stack
 
         if self._stack is None:
+            self.prepare()
             began = time.perf_counter()
             images = [self._images] * self.size
             self._stack = Stack.build(self._settings, images, self._models, self._lab.torch_device)

@@ -52,12 +52,13 @@ class StepTimer:
     def seconds_per_step(self, target_seconds: float) -> float:
         """Measured now. The first time it chooses a length of which the steps take about `target_seconds`."""
         if self.many is None:
-            self._choose_length(target_seconds)
+            self.choose_length(target_seconds)
         assert self.many is not None
         short = self.run(self.few)
         return max(1e-7, (self.run(self.many) - short) / (self.many - self.few))
 
-    def _choose_length(self, target_seconds: float) -> None:
+    def choose_length(self, target_seconds: float) -> None:
+        """A length of which the steps take about `target_seconds`."""
         self.run(self.few)  # libraries load, kernels are chosen
         guess = max(1e-5, (self.run(8 * self.few) - self.run(self.few)) / (7 * self.few))
         least, most = self.lab.size((LEAST_STEPS, MOST_STEPS), (2 * self.few, 4 * self.few))
