@@ -40,12 +40,11 @@ ITEMS = (
              "several_at_once:out_of_memory", 100, False),
     _checked("stack = single", "do runs in a stack have the numbers of the same runs alone",
              "stacks:stack_equals_single", 140, False),
-    _checked("stack: neighbour", "does a diverging neighbour change nothing",
-             "stacks:stack_neighbour", 140, False),
     _checked("stack: memory", "does a stack that does not fit halve itself, and say so",
              "stacks:stack_memory", 140, False),
     _checked("Ray", "do runs share a GPU under Ray", "several_at_once:ray", 140, False),
     # runs in the item's own process
+    _checked("stack: neighbour", "does a diverging neighbour change nothing", "stacks:stack_neighbour"),
     _checked("CPU = GPU", "is a run the same on the processor, within noise", "single_runs:cpu_and_gpu"),
     _checked("resume", "does a stopped run go on to the numbers of another", "interruptions:resume"),
     _checked("repeat", "is the same run the same twice, to the bit", "same_numbers:repeat"),

@@ -43,15 +43,6 @@ class StackSteps:
             self._images = load_data(self._settings[0])
             self._models = [build_initialized_model(own, self._images) for own in self._settings]
 
-    def compile(self) -> None:
-        """Builds once and forgets it: kernels that are compiled on first use are there afterwards."""
-        self.build()
-        self._take(1)
-        self._stack = None
-        del self._step, self._batches
-        if self._lab.on_gpu:
-            torch.cuda.empty_cache()
-
     def build(self) -> "Stack":
         """On the device, each layer in its fastest form: this measures, and wants a device for itself."""
         from trainlab.stacked.assembly import Stack
