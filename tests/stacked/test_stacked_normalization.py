@@ -127,3 +127,9 @@ def test_channels_last_pixels_give_the_same():
     singles = models([partial(of_kind, "standardize")() for _ in range(2)])
     x_BNCHW = pixels(2).movedim(2, 4).contiguous().movedim(4, 2)
     assert_equals_models(stack_models(singles), singles, x_BNCHW)
+
+
+def test_some_of_the_runs_lie_on_the_device_of_all():
+    stack = stack_models(models([of_kind(kind) for kind in KINDS])).to("meta")
+    some = stack.subset([0, 2, 3])
+    assert {tensor.device.type for tensor in [*some.parameters(), *some.buffers()]} == {"meta"}

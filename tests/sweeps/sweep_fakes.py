@@ -104,6 +104,9 @@ def work_stack(configs: Sequence[Path]) -> int:
         except RunLockedError:
             return 2
         note_stack(root, runs)
+        if any(settings["model"]["do"].startswith("refuse") for settings in runs):
+            print("trainlab: no stack of these")
+            return 2
         for folder, settings in zip(folders, runs, strict=True):
             folder.begin()
             note(root, "started", settings)

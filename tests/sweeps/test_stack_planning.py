@@ -141,6 +141,12 @@ def test_what_cannot_be_stacked_runs_alone_with_the_reason(settings, line, reaso
     assert why_alone(settings()) is None
 
 
+@pytest.mark.parametrize("name", ["group", "axes", "paths", "progress_bar"])
+def test_an_argument_of_ones_own_class_is_structure_whatever_its_name(settings, name):
+    own = [settings("seed=0").with_value(f"model.{name}", value) for value in (1, 2)]
+    assert structure_of(own[0]) != structure_of(own[1])
+
+
 def test_a_model_of_ones_own_is_stacked_where_that_is_asked_for(settings):
     jobs = []
     for seed in range(2):

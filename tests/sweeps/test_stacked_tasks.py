@@ -118,6 +118,21 @@ def test_a_stack_that_dies_fails_the_runs_without_a_record(tmp_path, server, do,
         assert cause in (found[name].cause or "") and result is not None and result.status == "failed"
 
 
+def test_a_run_that_its_stack_refuses_is_run_alone_and_the_others_in_stacks(tmp_path, server):
+    jobs = jobs_of(tmp_path, 8)
+    jobs[5] = fakes.job(tmp_path, "r5", do="refuse_stack")
+    found = run(tmp_path, server, stack(jobs), slots=1)
+    assert {outcome.status for outcome in found.values()} == {"finished"} and len(found) == 8
+    assert [len(ids) for ids in stacks_started(tmp_path)] == [8, 4, 4, 2, 1, 1, 2]
+
+
+def test_a_run_that_is_refused_alone_too_fails_for_the_reason_it_gives(tmp_path, server):
+    jobs = [fakes.job(tmp_path, "good"), fakes.job(tmp_path, "bad", do="refuse")]
+    found = run(tmp_path, server, stack(jobs), slots=1)
+    assert (found["good"].status, found["bad"].status) == ("finished", "failed")
+    assert found["bad"].cause == "Refused: as it was told"
+
+
 def test_the_timeout_is_of_the_stack_as_a_whole(tmp_path, server):
     jobs = [fakes.job(tmp_path, "quick"), fakes.job(tmp_path, "long", seconds=60)]
     found = run(tmp_path, server, stack(jobs), timeout_seconds=1.0)

@@ -19,6 +19,7 @@ from trainlab.stacked.optimizer import StackedOptimizer, stack_optimizers
 from trainlab.stacked.schedules import RunSchedule, lr_table
 from trainlab.stacked.step import StackedStep, autocast_of, dtype_of
 from trainlab.stacked.tuning import ConvolutionChoice, tune
+from trainlab.stacked.update_rules import exact_dtype
 
 MODEL_PREFIX = "model."
 """Of the model's tensors in a checkpoint."""
@@ -169,7 +170,8 @@ def _clips_B(settings: Sequence[RunSettings], device: torch.device) -> Tensor | 
     clips = [own.trainer.gradient_clip for own in settings]
     if all(clip is None for clip in clips):
         return None
-    return torch.tensor([torch.inf if clip is None else clip for clip in clips], device=device)
+    exact = [torch.inf if clip is None else clip for clip in clips]
+    return torch.tensor(exact, dtype=exact_dtype(device), device=device)
 
 
 def _trainable(model: nn.Module) -> list[nn.Parameter]:

@@ -112,6 +112,7 @@ class StackedNormalization(nn.Module):
             chosen = StackedNormalization(
                 [copy.deepcopy(self.kinds[self._kind_of(run)]) for run in runs], streams
             )
+            chosen.to(self.get_buffer("runs_0").device)  # which runs are of a kind is counted anew
         return chosen.train(self.training)
 
     def _kind_of(self, run: int) -> int:

@@ -1,7 +1,7 @@
 """Starts the tasks of a plan and handles their exits, in the same way for every engine and cause of death.
 
 A task is a run, or a stack of runs. Each run of a stack is reserved for itself, and ends as its own record
-says; a stack that has no room is cut into halves.
+says; a stack that has no room, or is refused, is cut into halves.
 
 The first Ctrl-C starts no further run and asks the running ones to stop; the second kills them. A terminal
 that is closed counts as one Ctrl-C.
@@ -178,6 +178,8 @@ class Dispatcher:
             self._locked_by_others.append(rest.of(held))
             others = [job for job in rest.jobs if job not in held]
             return [], [rest.of(others)] if others else []
+        if code == REFUSED and rest.stack is not None:
+            return [], self._apart(rest)
         if code == FORKSERVER_DIED and self._may_retry(rest):
             return [], [rest]
         cause = self._exit_cause(running, process_exit)
@@ -190,6 +192,10 @@ class Dispatcher:
         halves = task.halves()
         self._observer.stack_halved(task, halves)
         return list(halves)
+
+    def _apart(self, task: Task) -> list[Task]:
+        """The runs of a stack that was refused: in halves, then alone, where each says why."""
+        return list(task.halves()) if len(task.jobs) > 1 else [Task(task.jobs)]
 
     def _fail(self, run: ReservedRun, cause: ExitCause, seconds: float) -> Outcome:
         return record_failure(run.job, self._reservations.folder(run.job), cause, seconds, run.before)

@@ -19,8 +19,10 @@ _FREE_IF_OURS = ("normalization", "augment")
 """Of these a user's own is structure: it may give tensors of another shape or type, or have parameters."""
 _FREE_PARTS = {"data": ("split_seed",), "trainer": ("gradient_clip",)}
 """The same of sections of which the rest is structure."""
-_NOT_LOOKED_AT = ("run_id", "axes", "group", "paths", "pruning", "rerun", "progress_bar")
+_NOT_LOOKED_AT = ("run_id", "axes", "group", "paths", "pruning", "rerun")
 """What names a run, and what a sweep has once or adds itself."""
+_PARTS_NOT_LOOKED_AT = {"trainer": ("progress_bar",)}
+"""The same of sections; an argument of a user's own class may have any of these names."""
 _OPTIMIZER_KINDS = {"SGD": "SGD", "Adam": "Adam", "AdamW": "Adam", "RMSprop": "RMSprop"}
 """Classes of torch.optim with a stacked form, and their kinds (`trainlab.stacked.optimizer_kinds`)."""
 _NOT_STACKED = ("maximize", "differentiable")
@@ -85,7 +87,7 @@ def structure_of(settings: RunSettings) -> Structure:
     for name, value in settings.to_plain().items():
         if name in (*_FREE, *_NOT_LOOKED_AT) and name not in own:
             continue
-        left_out = (*_FREE_PARTS.get(name, ()), *_NOT_LOOKED_AT)
+        left_out = (*_FREE_PARTS.get(name, ()), *_PARTS_NOT_LOOKED_AT.get(name, ()))
         kept = {k: v for k, v in value.items() if k not in left_out} if isinstance(value, Mapping) else value
         structure |= flatten({name: kept})
     structure["optimizer"] = optimizer_kind(settings.optimizer)

@@ -59,6 +59,8 @@ def train_stack(
             opened.enter_context(StackedRun(own, own_images, interruption, warn, code))
             for own, own_images in zip(settings, images, strict=True)
         ]
+        for run in runs:  # all are locked by now: where one cannot be, no folder has been touched
+            run.begin()
         with interruption.deferred_to_step_end(), _out_of_memory_told(len(runs)):
             for together in _at_one_position(runs):
                 StackTrainer(together, interruption).fit()
@@ -115,12 +117,12 @@ def _at_one_position(runs: Sequence[StackedRun]) -> list[list[StackedRun]]:
 
 @contextmanager
 def _deterministic(settings: RunSettings) -> Iterator[None]:
-    """The deterministic kernel where there is one, as for a run alone on a GPU."""
+    """The deterministic kernel where there is one, as for a run alone."""
     before = (
         torch.are_deterministic_algorithms_enabled(),
         torch.is_deterministic_algorithms_warn_only_enabled(),
     )
-    if device_of(settings.trainer).type == "cuda":
+    if device_of(settings.trainer).type == "cuda" or torch.get_num_threads() > 1:
         torch.use_deterministic_algorithms(True, warn_only=True)
     try:
         yield

@@ -41,6 +41,7 @@ class StackTrainer:
         self.steps, self.epoch = runs[0].position
         self.validated_step: int | None = None
         self.last_saved = time.monotonic()
+        self.captured_steps = 0
         models = {run: _initialized(run) for run in runs}
         self.runs = [run for run, model in models.items() if model is not None]
         if self.runs:
@@ -68,7 +69,7 @@ class StackTrainer:
             for run in self.runs:
                 run.writer.warn(f"signals: not measured in a stack: {layers} (sweep.stack=off measures them)")
         self.pending: list[Tensor] = []
-        self.eager_steps, self.captured_steps = 0, 0
+        self.eager_steps = 0
         why_not = why_not_captured(self.trainer_settings, self.device, 1) or stack.why_not_captured
         self.captures, self.why_not_captured = why_not is None, why_not
 
@@ -148,35 +149,44 @@ class StackTrainer:
         diverged = [(index, run) for index, run in self._going_on() if run.diverged is not None]
         if not diverged:
             return
-        self._validate([index for index, _ in diverged], self.steps - 1, self.epoch)
+        self._stop_clock()
+        if self._validates_in_this_epoch:
+            self._validate([index for index, _ in diverged], self.steps - 1, self.epoch)
         for index, run in diverged:
             run.log_epoch(self.steps - 1, self.epoch)
             self._save([index], at_epoch_end=True)
             self._write_result(run)
+        self._start_clock()
 
     # Between two epochs
 
     def _end_epoch(self) -> None:
         """Validation, the epoch's metrics, checkpoints; runs that are over leave."""
         going_on = [index for index, _ in self._going_on()]
-        is_whole = self.steps % self.batches_per_epoch == 0
-        validates = is_whole and (self.epoch + 1) % self.trainer_settings.val_every_epochs == 0
+        validates = self.steps % self.batches_per_epoch == 0 and self._validates_in_this_epoch
         self._read_losses()
         if validates and going_on:
             self._validate(going_on, self.steps - 1, self.epoch)
             self.validated_step = self.steps
         for index in going_on:
             self.runs[index].log_epoch(self.steps - 1, self.epoch)
-        is_over = self.steps >= self.stack.total_steps
-        if is_over or self.interruption.requested or time.monotonic() - self.last_saved > SAVE_EVERY_SECONDS:
+        all_end = self.steps >= self.stack.total_steps
+        over = [index for index in going_on if all_end or self.runs[index].is_over]
+        if self.interruption.requested or time.monotonic() - self.last_saved > SAVE_EVERY_SECONDS:
             self._save(going_on, at_epoch_end=True)
             self.last_saved = time.monotonic()
+        else:
+            self._save(over, at_epoch_end=True)
         self._save_best(going_on)
-        self._finish([i for i, run in self._going_on() if is_over or run.is_over], self.epoch + 1)
+        self._finish(over, self.epoch + 1)
         self._repack()
         self.epoch += 1
         if self.interruption.requested and self.runs:
             raise Interrupted
+
+    @property
+    def _validates_in_this_epoch(self) -> bool:
+        return (self.epoch + 1) % self.trainer_settings.val_every_epochs == 0
 
     def _validate(self, indices: Sequence[int], step: int, epoch: int) -> None:
         """`val/loss`, `val/acc` of some runs; what follows from them for each."""
@@ -206,7 +216,12 @@ class StackTrainer:
             "cuda_graph": use or f"not used: {self.why_not_captured or 'too few steps'}",
             "convolutions": {name: choice.implementation for name, choice in self.stack.tuning.items()},
         }
-        run.finish(self.steps, self.batches_per_epoch)
+        try:
+            run.finish(self.steps, self.batches_per_epoch)
+        except Exception as error:  # whatever its verdict or its tables raise, the others have no part in it
+            if self.interruption.has_caused(error) or is_out_of_memory(error):
+                raise
+            run.fail(error)
 
     def _evaluate(self, indices: Sequence[int], split: str) -> list[tuple[int, dict[str, float], Tensor]]:
         """(index, {"loss", "acc"}, confusion_KK) of these runs on a split."""
@@ -238,8 +253,8 @@ class StackTrainer:
         return len(self.stack.data.train)
 
     def _going_on(self) -> list[tuple[int, StackedRun]]:
-        """Runs without a result, by their place in the stack."""
-        return [(index, run) for index, run in enumerate(self.runs) if run.result is None]
+        """Runs without an end, by their place in the stack."""
+        return [(i, run) for i, run in enumerate(self.runs) if run.result is None and not run.has_failed]
 
     # Checkpoints
 

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from trainlab.data import ImageData
+from trainlab.errors import RequestError
 from trainlab.instantiate import instantiate
 from trainlab.instantiate.parts import LOGGER
 from trainlab.json_types import JsonObject
@@ -77,9 +78,10 @@ class StackTooLargeError(Exception):
 
 
 class StackedRun:
-    """A run that is trained in a stack: `with` it is locked, recorded, and its tracker is open.
+    """A run that is trained in a stack: `with` it is locked; after `begin` it is recorded, its tracker open.
 
-    What ends the block by an exception is recorded as `failed` or `interrupted`, as for a run alone.
+    What ends the block by an exception is recorded as `failed` or `interrupted`, as for a run alone; what the
+    stack as a whole was refused for (StackTooLargeError, RequestError) is not.
     """
 
     def __init__(
@@ -94,6 +96,7 @@ class StackedRun:
         self.folder = RunFolder(Path(settings.paths.runs) / settings.run_id)
         self.meter = StepMeter()
         self.clock = StackClock(settings.data.batch_size)
+        self._images_a_step = min(settings.data.batch_size, len(images.train))
         stop, every = settings.early_stop, settings.trainer.val_every_epochs
         self.early_stop = EarlyStop(None if stop is None else math.ceil(stop / every))
         self.best_accuracy = -math.inf
@@ -101,6 +104,7 @@ class StackedRun:
         """Whether the last validation was better than all before."""
         self._stops_early = False
         self.result: Result | None = None
+        self.has_failed = False
         self.diverged: Divergence | None = None
         self.confusion_KK: Tensor | None = None
         self.parameter_count: int | None = None
@@ -111,14 +115,19 @@ class StackedRun:
         self._signals: RowLog | None = None
 
     def __enter__(self) -> Self:
+        self._open.enter_context(self.folder.lock())
+        return self
+
+    def begin(self) -> None:
+        """Prepares the folder; from here on the record says what becomes of the run."""
         with ExitStack() as opening:
-            opening.enter_context(self.folder.lock())
             self.start = resume.find_starting_point(self.settings, self.folder)
             self.folder.write_settings(self.settings)
             self.folder.begin(resumed_step=self.start.last_step)
             opening.enter_context(self.writer)
             self.checkpoint = self._read_start()
             self.record = RecordLogger(self.folder)
+            self.writer.attach(self, self.clock, self.record, self.images)
             context = run_context(
                 self.settings, self.folder.path, self.start.last_step is not None, self.writer.warn
             )
@@ -126,14 +135,14 @@ class StackedRun:
             if tracker is not None:
                 self.writer.attach_tracker(tracker)
                 self._trackers = [tracker]
-            self._open = opening.pop_all()
-        return self
+            self._open.push(opening.pop_all())
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._close_signals()
-        if isinstance(error, StackTooLargeError):  # the run is tried again, with fewer beside it
+        # the run is tried again, with fewer beside it or alone
+        if isinstance(error, StackTooLargeError | RequestError):
             self._open.close()
         else:
             self._open.__exit__(kind, error, trace)
@@ -167,7 +176,7 @@ class StackedRun:
 
     def log_losses(self, losses: list[float], correct: int, first_step: int, epoch: int) -> None:
         """The losses (nats) of the last steps; notes the step at which one was not finite."""
-        self.meter.count(losses, [self.settings.data.batch_size] * len(losses), correct)
+        self.meter.count(losses, [self._images_a_step] * len(losses), correct)
         bad = first_not_finite(losses)
         if bad is not None and self.diverged is None:
             self.diverged = {"step": first_step + bad, "quantity": "train/loss"}
@@ -213,12 +222,13 @@ class StackedRun:
     def finish(self, steps: int, batches_per_epoch: int) -> None:
         """Writes the result: from here on the run is done, whatever becomes of the others."""
         self._close_signals()
-        self.writer.attach(self, self.clock, self.record, self.images)
         self.result = self.writer.finish(steps, batches_per_epoch)
         self._open.close()
 
     def fail(self, error: Exception) -> None:
         """Records what this run alone could not do; the others of its stack go on."""
+        self.has_failed = True
+        self._close_signals()
         self._open.__exit__(type(error), error, error.__traceback__)
         self._open = ExitStack()
 
