@@ -214,3 +214,28 @@ def test_the_kernels_by_the_interpreter():
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout[-3000:]
     assert "2 skipped" in done.stdout  # this test and bfloat16
+
+
+@needs_kernels
+@pytest.mark.parametrize(
+    ("shape", "order"), [("LeNet-5 C1", "BNCHW"), ("color", "BNHWC"), ("even kernel", "NBCHW")]
+)
+def test_without_matrix_units_the_numbers_are_the_same(monkeypatch, shape, order):
+    """The options for a first layer, which on a GPU are chosen where they are the fastest."""
+    taken = []
+
+    def take_direct(key, options, launch, x):
+        direct = [blocks for blocks in options if blocks.is_direct]
+        taken.append(len(direct))
+        return launch((direct or options)[0])
+
+    monkeypatch.setattr("trainlab.stacked.triton_convolution.run_fastest", take_direct)
+    (x, weight, bias), geometry = planted(shape, order)
+    x = x.detach()
+    y = stacked_conv2d(x, weight, bias, *geometry)
+    expected = run_by_run(x, weight, bias, *geometry)
+    dy = torch.randn(expected.shape, generator=torch.Generator().manual_seed(2)).to(DEVICE)
+    found = torch.autograd.grad(y, (weight, bias), laid(dy, order))
+    wanted = torch.autograd.grad(expected, (weight, bias), dy)
+    torch.testing.assert_close((y, *found), (expected, *wanted), rtol=1e-4, atol=1e-5)
+    assert taken == [1, 1]

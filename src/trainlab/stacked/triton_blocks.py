@@ -19,16 +19,22 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Blocks:
-    """Sizes of one program's tile, its warps, and the depth of its pipeline of loads."""
+    """Sizes of one program's tile, its warps, the depth of its pipeline of loads; whether it is direct.
+
+    A direct program multiplies and adds without matrix units.
+    """
 
     rows: int
     maps: int
     inputs: int
     warps: int = 4
     stages: int = 3
+    is_direct: bool = False
 
 
-NAMES = {"rows", "maps", "inputs", "warps", "stages"}
+NAMES = {"rows", "maps", "inputs", "warps", "stages", "is_direct"}
+MAX_DIRECT_INPUTS, MAX_DIRECT_MAPS = 32, 16
+"""Up to so many of both, tiles of matrix units are mostly padding: a first layer's."""
 
 _fastest: dict[tuple[object, ...], Blocks] = {}
 _recalled: dict[str, Blocks] = {}
@@ -60,6 +66,24 @@ def gradient_blocks(maps: int, inputs: int, precision: str) -> list[Blocks]:
     if inputs <= 32:
         return [Blocks(64, maps, inputs), Blocks(128, maps, inputs, warps=8)]
     return [Blocks(32, maps, inputs, stages=4), Blocks(64, maps, inputs, warps=8)]
+
+
+def direct_convolution_blocks(maps: int, inputs: int) -> list[Blocks]:
+    """A program without matrix units, where a layer is small enough for one."""
+    if inputs > MAX_DIRECT_INPUTS or maps > MAX_DIRECT_MAPS:
+        return []
+    return [Blocks(256, _direct_size(maps), MAX_DIRECT_INPUTS, 8, 1, is_direct=True)]
+
+
+def direct_gradient_blocks(maps: int, inputs: int) -> list[Blocks]:
+    """The same; rows · maps · inputs of a block are what a program's registers hold (64 a thread)."""
+    if inputs > MAX_DIRECT_INPUTS or maps > MAX_DIRECT_MAPS:
+        return []
+    return [Blocks(512 // _direct_size(maps), _direct_size(maps), MAX_DIRECT_INPUTS, 8, 1, is_direct=True)]
+
+
+def _direct_size(maps: int) -> int:
+    return 1 << (maps - 1).bit_length()
 
 
 def is_flat(channels: int, inputs: int) -> bool:
@@ -100,19 +124,17 @@ def recall_blocks(choices: Mapping[str, Json]) -> None:
         if isinstance(numbers, Mapping) and numbers.keys() == NAMES:
             sizes = {name: size for name, size in numbers.items() if isinstance(size, int)}
             if len(sizes) == len(NAMES):
-                _recalled[key] = Blocks(**sizes)
+                _recalled[key] = Blocks(**sizes)  # pyrefly: ignore[bad-argument-type]
 
 
 def _milliseconds(launch: Callable[[Blocks], object], blocks: Blocks, device: torch.device) -> float:
-    """Time of one call; infinite where the tile does not fit this GPU."""
-    from triton.runtime.errors import OutOfResources
-
+    """Time of one call; infinite where the tile does not fit this GPU, or does not compile for it."""
     try:
         launch(blocks)
         work = recorded(lambda: launch(blocks), device)
         milliseconds(work, device, 1)
         return milliseconds(work, device, TRIALS)
-    except OutOfResources:
+    except Exception:  # an option is no more than a trial; the first one's fault is raised when it is used
         return float("inf")
 
 

@@ -22,7 +22,15 @@ from torch.nn import functional as F
 
 from trainlab.stacked.layout import grouped, ungrouped
 from trainlab.stacked.product import Pair
-from trainlab.stacked.triton_blocks import Blocks, convolution_blocks, gradient_blocks, is_flat, run_fastest
+from trainlab.stacked.triton_blocks import (
+    Blocks,
+    convolution_blocks,
+    direct_convolution_blocks,
+    direct_gradient_blocks,
+    gradient_blocks,
+    is_flat,
+    run_fastest,
+)
 
 Gradients: TypeAlias = tuple[Tensor | None, Tensor | None, Tensor | None, None, None, None]
 
@@ -208,12 +216,14 @@ def _convolve(
             STRIDE_H=stride[0], STRIDE_W=stride[1], UP_H=up[0], UP_W=up[1],
             FLAT=flat, EVEN=C % blocks.inputs == 0, FLIPPED=flipped, PADDED=not inside or up != (1, 1),
             WIDE=_is_wide(x_BNCHW, y_BNOhw), X_LAST=_channels_last(x_BNCHW), Y_LAST=_channels_last(y_BNOhw),
-            BIASED=bias_BO is not None, PRECISION=precision,
+            BIASED=bias_BO is not None, PRECISION=precision, DIRECT=blocks.is_direct,
             BLOCK_M=blocks.rows, BLOCK_O=blocks.maps, BLOCK_K=blocks.inputs,
             grid=(tiles, B), warmup=x_BNCHW.is_meta, num_warps=blocks.warps, num_stages=blocks.stages,
         )  # fmt: skip
 
     options = convolution_blocks(maps, C, inputs, _channels_last(x_BNCHW), precision)
+    if flat and up == (1, 1) and not flipped:
+        options = [*options, *direct_convolution_blocks(maps, inputs)]
     key = (
         "convolution",
         B,
@@ -255,14 +265,14 @@ def _weight_gradient(
             KH=kernel[0], KW=kernel[1], STRIDE_H=stride[0], STRIDE_W=stride[1],
             PADDED=padding != (0, 0), WIDE=_is_wide(x_BNCHW, dy_BNOhw),
             X_LAST=_channels_last(x_BNCHW), Y_LAST=_channels_last(dy_BNOhw),
-            BIASED=biased, PRECISION=precision,
+            BIASED=biased, PRECISION=precision, DIRECT=blocks.is_direct,
             BLOCK_M=blocks.rows, BLOCK_O=blocks.maps, BLOCK_K=blocks.inputs,
             grid=(tiles, splits, B), warmup=x_BNCHW.is_meta, num_warps=blocks.warps, num_stages=blocks.stages,
         )  # fmt: skip
         dtype = weight_BOCkk.dtype
         return dweights.sum(0).to(dtype), None if dbiases is None else dbiases.sum(0).to(dtype)
 
-    options = gradient_blocks(maps, inputs, precision)
+    options = [*gradient_blocks(maps, inputs, precision), *direct_gradient_blocks(maps, inputs)]
     key = (
         "weight gradient",
         biased,

@@ -41,14 +41,15 @@ def convolution_kernel(
     STRIDE_H: tl.constexpr, STRIDE_W: tl.constexpr, UP_H: tl.constexpr, UP_W: tl.constexpr,
     FLAT: tl.constexpr, EVEN: tl.constexpr, FLIPPED: tl.constexpr, PADDED: tl.constexpr, WIDE: tl.constexpr,
     X_LAST: tl.constexpr, Y_LAST: tl.constexpr, BIASED: tl.constexpr, PRECISION: tl.constexpr,
-    BLOCK_M: tl.constexpr, BLOCK_O: tl.constexpr, BLOCK_K: tl.constexpr,
+    DIRECT: tl.constexpr, BLOCK_M: tl.constexpr, BLOCK_O: tl.constexpr, BLOCK_K: tl.constexpr,
 ):  # fmt: skip
     """y[m, o] = Σ_k patches[m, k] · weight[o, k] + bias[o], of one run and one tile of (M, O).
 
     A tap (i, j) of output position (r, s) reads x at (r · STRIDE + i − pad) / UP, where that is a whole
     number inside the map. UP > 1 and FLIPPED taps: the input's gradient, whose x is dy.
     Weights lie as (B, O, taps, channels). FLAT: k runs over taps and channels at once (few channels, C
-    compiled in); else over the channels of one tap after another.
+    compiled in); else over the channels of one tap after another. DIRECT: one input after the other is
+    multiplied and added, without matrix units, whose tiles would be mostly padding (UP 1, not FLIPPED).
     """
     o_tiles = tl.cdiv(maps, BLOCK_O)
     m_tile = tl.program_id(0) // o_tiles
@@ -75,7 +76,22 @@ def convolution_kernel(
     else:
         total = tl.zeros((BLOCK_O, BLOCK_M), dtype=tl.float32)
 
-    if FLAT:
+    if DIRECT:
+        for k in tl.static_range(0, C * KH * KW):
+            i = (k // C) // KW
+            j = (k // C) % KW
+            x_valid = m_valid
+            if PADDED:
+                h = top + i
+                w = left + j
+                x_valid = x_valid & (h >= 0) & (h < height) & (w >= 0) & (w < width)
+            x_M = tl.load(x_corner + (i * x_h + j * x_w + (k % C) * x_c), mask=x_valid, other=0.0)
+            weight_O = tl.load(weight_rows + k, mask=o_valid, other=0.0).to(tl.float32)
+            if Y_LAST:
+                total += x_M.to(tl.float32)[:, None] * weight_O[None, :]
+            else:
+                total += weight_O[:, None] * x_M.to(tl.float32)[None, :]
+    elif FLAT:
         for start in tl.static_range(0, C * KH * KW, BLOCK_K):
             k = start + tl.arange(0, BLOCK_K)
             tap = k // C
@@ -179,11 +195,12 @@ def weight_gradient_kernel(
     KH: tl.constexpr, KW: tl.constexpr, STRIDE_H: tl.constexpr, STRIDE_W: tl.constexpr,
     PADDED: tl.constexpr, WIDE: tl.constexpr, X_LAST: tl.constexpr, Y_LAST: tl.constexpr,
     BIASED: tl.constexpr, PRECISION: tl.constexpr,
-    BLOCK_M: tl.constexpr, BLOCK_O: tl.constexpr, BLOCK_K: tl.constexpr,
+    DIRECT: tl.constexpr, BLOCK_M: tl.constexpr, BLOCK_O: tl.constexpr, BLOCK_K: tl.constexpr,
 ):  # fmt: skip
     """dweight[o, k] = Σ_m dy[m, o] · patches[m, k] and dbias[o] = Σ_m dy[m, o], over the rows of one split.
 
-    Each split writes its own part, (splits, B, O, channels, KH, KW) and (splits, B, O), in float32.
+    Each split writes its own part, (splits, B, O, channels, KH, KW) and (splits, B, O), in float32. DIRECT:
+    without matrix units; products are added up over the blocks of rows, and then within the block.
     """
     o_tiles = tl.cdiv(maps, BLOCK_O)
     k_tile = tl.program_id(0) // o_tiles
@@ -207,6 +224,11 @@ def weight_gradient_kernel(
         dy_sum = tl.zeros((BLOCK_M, BLOCK_O), dtype=tl.float32)
     else:
         dy_sum = tl.zeros((BLOCK_O, BLOCK_M), dtype=tl.float32)
+    if DIRECT:
+        if Y_LAST:
+            products = tl.zeros((BLOCK_K, BLOCK_M, BLOCK_O), dtype=tl.float32)
+        else:
+            products = tl.zeros((BLOCK_K, BLOCK_O, BLOCK_M), dtype=tl.float32)
     first = split * rows_of_split
     last = tl.minimum(first + rows_of_split, rows)
     for start in range(first, last, BLOCK_M):
@@ -245,12 +267,21 @@ def weight_gradient_kernel(
             dy_tile = tl.load(
                 dy_rows[None, :] + y_o[:, None], mask=m_valid[None, :] & o_valid[:, None], other=0.0
             )
-        x_MK = x_tile if X_LAST else tl.trans(x_tile)
-        dy_OM = tl.trans(dy_tile) if Y_LAST else dy_tile
-        total = tl.dot(dy_OM, x_MK, total, input_precision=PRECISION)
+        if DIRECT:
+            x_KM = (tl.trans(x_tile) if X_LAST else x_tile).to(tl.float32)
+            if Y_LAST:
+                products += x_KM[:, :, None] * dy_tile.to(tl.float32)[None, :, :]  # pyrefly: ignore
+            else:
+                products += x_KM[:, None, :] * dy_tile.to(tl.float32)[None, :, :]  # pyrefly: ignore
+        else:
+            x_MK = x_tile if X_LAST else tl.trans(x_tile)
+            dy_OM = tl.trans(dy_tile) if Y_LAST else dy_tile
+            total = tl.dot(dy_OM, x_MK, total, input_precision=PRECISION)
         if BIASED:
             dy_sum += dy_tile.to(tl.float32)
 
+    if DIRECT:
+        total = tl.trans(tl.sum(products, axis=1 if Y_LAST else 2))  # pyrefly: ignore
     part = (split * tl.num_programs(2) + run) * maps
     weight_k = c * (KH * KW) + tap
     at = dweight_pointer + part * channels * (KH * KW) + o[:, None] * (channels * KH * KW) + weight_k[None, :]
