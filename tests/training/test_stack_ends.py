@@ -1,6 +1,7 @@
 """What one run of a stack does or meets is its own: the others, and the record, are as alone."""
 
 import json
+import signal
 from pathlib import Path
 
 import pytest
@@ -11,8 +12,10 @@ from trainlab.errors import RequestError
 from trainlab.runs import RunFolder
 from trainlab.runs.locks import hold_lock
 from trainlab.runs.run_folder import LOCK_FILE, RunLockedError
+from trainlab.training.interruption import Interrupted
 from trainlab.training.run import train
 from trainlab.training.stack import train_stack
+from trainlab.training.stack_trainer import StackTrainer
 
 PRECISE = "trainer.precision=64-true"
 
@@ -128,3 +131,32 @@ def test_a_stack_that_is_refused_leaves_no_record(settings):
         train_stack(chosen)
     assert [_folder(own).result() for own in chosen] == [None, None]
     assert not any(_folder(own).is_locked() for own in chosen)
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "adamw", "sgd_momentum", "rmsprop"])
+def test_a_run_that_its_stack_left_goes_on_alone_as_if_it_had_been_alone(
+    settings, tmp_path, optimizer, monkeypatch
+):
+    """Its optimizer's state lies in memory as its weights do."""
+    shared = (
+        "trainer.max_epochs=1",
+        "signals=false",
+        "norm_layer=batchnorm",
+        f"optimizer={optimizer}",
+        PRECISE,
+    )
+    whole = settings(*shared, f"paths.runs={tmp_path / 'whole'}")
+    train(whole)
+    parts = [settings(*shared, f"seed={seed}") for seed in range(2)]
+    take_step = StackTrainer._take_step
+
+    def stop_after_three(self, *batch):
+        take_step(self, *batch)
+        if self.steps == 2:
+            signal.raise_signal(signal.SIGTERM)
+
+    monkeypatch.setattr(StackTrainer, "_take_step", stop_after_three)
+    with pytest.raises(Interrupted):
+        train_stack(parts)
+    train(parts[0])
+    _assert_same_metrics(_folder(whole), _folder(parts[0]))

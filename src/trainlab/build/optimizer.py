@@ -3,7 +3,8 @@
 import math
 from collections.abc import Callable, Iterable
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
@@ -45,6 +46,7 @@ def optimizer_factory(settings: Settings) -> Callable[[Iterable[nn.Parameter]], 
             # else Lightning refuses to clip, and a loss scale would be taken off behind the signals' back
             optimizer._step_supports_amp_scaling = False
         optimizer.register_load_state_dict_pre_hook(_keep_implementation)
+        optimizer.register_load_state_dict_post_hook(_lay_out_as_parameters)
         return optimizer
 
     return build_for_device
@@ -58,6 +60,18 @@ def _keep_implementation(optimizer: Optimizer, state: dict) -> dict:
     ]
     # torch checks their number, and says so
     return {**state, "param_groups": groups + state["param_groups"][len(groups) :]}
+
+
+def _lay_out_as_parameters(optimizer: Optimizer) -> None:
+    """State in each parameter's order of memory: fused kernels take that for granted, and mix up values."""
+    for parameter, state in optimizer.state.items():
+        for name, value in state.items():
+            if not isinstance(value, Tensor) or value.shape != parameter.shape:
+                continue
+            if value.stride() != parameter.stride():
+                state[name] = torch.empty_strided(
+                    parameter.shape, parameter.stride(), dtype=value.dtype, device=value.device
+                ).copy_(value)
 
 
 def scheduler_factory(settings: Settings) -> Callable[[Optimizer, int], LRScheduler | None]:
