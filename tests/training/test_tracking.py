@@ -331,3 +331,23 @@ def leveldb_records(content: bytes):
         if kind in (1, 4):  # whole, or the last part
             yield b"".join(parts)
             parts = []
+
+
+class _WandbWithoutService(wandb_tracking.ManagedWandbLogger):
+    def __init__(self) -> None:
+        """No run of W&B."""
+
+    def log_metrics(self, metrics, step=None) -> None:
+        raise ConnectionError("the service is gone")
+
+
+def test_wandb_is_torn_down_with_the_last_of_a_process_that_it_fails(monkeypatch):
+    """A stack has a tracker for each run: what one of them meets must not end the others'."""
+    torn_down = []
+    monkeypatch.setattr(tracking, "_tear_down_wandb", lambda: torn_down.append(True))
+    warnings: list[str] = []
+    first, second = (tracking.FaultTolerantLogger(_WandbWithoutService(), warnings.append) for _ in range(2))
+    first.log_metrics({"train/loss": 1.0}, step=0)
+    assert not torn_down and len(warnings) == 1
+    second.log_metrics({"train/loss": 1.0}, step=0)
+    assert torn_down == [True] and len(warnings) == 2

@@ -11,6 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
+from weakref import WeakSet
 
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.loggers import CSVLogger, Logger, WandbLogger
@@ -135,6 +136,8 @@ class FaultTolerantLogger(Logger):
         self.inner, self._warn = inner, warn
         self.takes_histograms = isinstance(inner, WandbLogger)
         """Whether it takes histograms beside numbers."""
+        if isinstance(inner, WandbLogger):
+            _open_in_wandb.add(self)
 
     @property
     def name(self) -> str | None:
@@ -175,6 +178,7 @@ class FaultTolerantLogger(Logger):
 
     def _close(self, exit_code: int) -> None:
         if isinstance(self.inner, WandbLogger):
+            _open_in_wandb.discard(self)
             self.inner.experiment.finish(exit_code=exit_code)
         else:
             self.inner.finalize("success" if exit_code == 0 else "failed")
@@ -189,14 +193,22 @@ class FaultTolerantLogger(Logger):
             self._warn(
                 f"{self.name} failed and may lack numbers; the record has all ({error_with_type(error)})"
             )
-            if isinstance(self.inner, WandbLogger):
+            _open_in_wandb.discard(self)
+            if isinstance(self.inner, WandbLogger) and not _open_in_wandb:
                 _tear_down_wandb()
 
     _is_lost = False
 
 
+_open_in_wandb: WeakSet[FaultTolerantLogger] = WeakSet()
+"""Of this process: a stack has one for each run."""
+
+
 def _tear_down_wandb() -> None:
-    """Without its service, W&B would print a traceback when the process ends, and refuse the next run."""
+    """Without its service, W&B would print a traceback when the process ends, and refuse the next run.
+
+    Only where no other run has a tracker left: it ends them all.
+    """
     import wandb
 
     with suppress(Exception):
