@@ -223,9 +223,11 @@ class Lab:
 
             configure_process()
             self._is_configured = True
-            if self.on_gpu:  # as every run has it there
-                import torch
+            import torch
 
+            if not self.on_gpu:
+                torch.set_num_threads(1)
+            else:  # as every run has it there
                 torch.use_deterministic_algorithms(True, warn_only=True)
                 torch.set_float32_matmul_precision("high")
 

@@ -210,7 +210,7 @@ def displace(weights: Weights, by: Weights, times: float) -> dict[str, Tensor]:
 
 def inner_product(a: Weights, b: Weights) -> float:
     """Σ a b over all weights, in float64."""
-    return float(sum(torch.sum(a[name].double() * b[name].double()) for name in a))
+    return float(sum(torch.sum(a[name].detach().double() * b[name].detach().double()) for name in a))
 
 
 def explain_failed_pass(model: nn.Module, x_NCHW: Tensor, error: Exception) -> str:
