@@ -160,3 +160,11 @@ def test_a_run_that_its_stack_left_goes_on_alone_as_if_it_had_been_alone(
         train_stack(parts)
     train(parts[0])
     _assert_same_metrics(_folder(whole), _folder(parts[0]))
+
+
+def test_a_stack_is_refused_on_a_device_that_it_has_no_form_for(settings, monkeypatch):
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
+    chosen = [settings("trainer.accelerator=auto", f"seed={seed}") for seed in range(2)]
+    with pytest.raises(RequestError, match="not on mps"):
+        train_stack(chosen, is_checked=True)
+    assert not any(_folder(own).path.exists() for own in chosen)

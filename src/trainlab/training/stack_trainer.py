@@ -8,6 +8,7 @@ from torch import Tensor
 
 from trainlab.build.networks import build_initialized_model
 from trainlab.build.seeding import seed_for
+from trainlab.errors import RequestError
 from trainlab.nn.normalization import NormalizedNetwork
 from trainlab.settings import TrainerSettings
 from trainlab.signals.measured_steps import measured_steps
@@ -305,8 +306,14 @@ class StackTrainer:
 
 
 def device_of(trainer: TrainerSettings) -> torch.device:
-    """Where a stack is trained: the first visible GPU, or the processor."""
-    return torch.device("cpu") if is_on_cpu(trainer) else torch.device("cuda", 0)
+    """Where a stack is trained: the first CUDA GPU, or the processor. Raises RequestError for another one."""
+    if is_on_cpu(trainer):
+        return torch.device("cpu")
+    if not torch.cuda.is_available():
+        raise RequestError(
+            "a stack is trained on CUDA or a CPU (trainer=cpu), and not on mps (sweep.stack=off)"
+        )
+    return torch.device("cuda", 0)
 
 
 def _initialized(run: StackedRun) -> NormalizedNetwork | None:
