@@ -1,5 +1,6 @@
 """The steps of a stack alone, as its trainer takes them: nothing is validated or recorded."""
 
+import gc
 import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
@@ -57,6 +58,15 @@ class StackSteps:
             self._lab.synchronize()
             self.build_seconds = time.perf_counter() - began
         return self._stack
+
+    def release(self) -> None:
+        """Gives the device's memory back, a captured graph's too: other stacks, and processes, want it."""
+        self._stack = None
+        for name in ("_step", "_batches"):
+            self.__dict__.pop(name, None)
+        gc.collect()
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
 
     def use_graph(self, wanted: bool) -> None:
         """Whether the next steps are replays of a CUDA graph. Raises NotCapturable."""

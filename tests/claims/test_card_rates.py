@@ -2,6 +2,7 @@
 
 import json
 import os
+from pathlib import Path
 
 import pytest
 from rates_file import RATES, write_rates
@@ -138,3 +139,13 @@ def test_multiply_adds_are_those_of_the_table_of_layers():
     assert lenet == NetworkSize(expected, 5)
     assert plain.layers == 5 and plain.multiply_adds > 5 * lenet.multiply_adds
     assert set(RATES) == set(card_rates.MEASURED_NETWORKS)
+
+
+def test_rates_that_were_measured_on_a_card_are_read():
+    """The recorded files, as the kit of their time wrote them."""
+    files = sorted(Path("benchmarks/results/gpu").glob("*.json"))
+    assert files
+    for file in files:
+        rates = read_rates(file)
+        assert set(rates.steps) == {"LeNet-5", "plain_cnn"}
+        assert all(seconds > 0 for ways in rates.steps.values() for seconds in ways.values())

@@ -286,6 +286,7 @@ def test_what_counts_as_too_little_memory():
     later.__cause__ = errors[1]
     assert is_out_of_memory(later) and not is_out_of_memory(ValueError("out of memory"))
     assert is_out_of_memory_exit(OUT_OF_MEMORY_STACK, False) and is_out_of_memory_exit(-9, True)
+    assert is_out_of_memory_exit(-signal.SIGABRT, False)
     assert not is_out_of_memory_exit(-9, False) and not is_out_of_memory_exit(1, True)
 
 

@@ -70,7 +70,7 @@ def read_rates(path: Path) -> CardRates:
         raise RequestError(f"rates {path}: device={record.get('device')}, a dry run; {_EXPECTED}")
     items = {str(_mapping(item).get("name")): _mapping(item) for item in _list(record["items"])}
     measured = _mapping(_details(items, "networks/s").get("networks_per_second"))
-    by_way = {name: _seconds_by_way(_mapping(measured.get(name))) for name in MEASURED_NETWORKS}
+    by_way = {name: _seconds_by_way(_of_network(measured, name)) for name in MEASURED_NETWORKS}
     steps = {name: _default_way(ways) for name, ways in by_way.items() if _default_way(ways)}
     if not steps:
         names = ", ".join(MEASURED_NETWORKS)
@@ -101,6 +101,13 @@ def _details(items: Mapping[str, Mapping[str, object]], name: str) -> Mapping[st
 def _positive(values: object) -> list[float]:
     numbers = [float(v) for v in _list(values) if isinstance(v, int | float) and not isinstance(v, bool)]
     return [number for number in numbers if number > 0 and math.isfinite(number)]
+
+
+def _of_network(measured: Mapping[str, object], network: str) -> Mapping[str, object]:
+    """Rates by way, of one network: {way: rounds} below its name, or under "network: way"."""
+    prefix = f"{network}: "
+    named = {key.removeprefix(prefix): rounds for key, rounds in measured.items() if key.startswith(prefix)}
+    return _mapping(measured.get(network)) or named
 
 
 def _seconds_by_way(rates: Mapping[str, object]) -> dict[tuple[int, bool], float]:

@@ -64,8 +64,14 @@ class ExitCause(NamedTuple):
 
 
 def is_out_of_memory_exit(exit_code: int | None, ran_out_of_memory: bool) -> bool:
-    """Whether a stack's process ended because its runs had no room: by itself, or killed by the system."""
-    return exit_code == OUT_OF_MEMORY_STACK or (ran_out_of_memory and (exit_code is None or exit_code < 0))
+    """Whether a stack's process ended because its runs had no room: by itself, or killed by the system.
+
+    Or aborted (seen on a GPU): libraries do so that find no room where they cannot say so. What aborts for
+    another reason is found by it too: in the end it is a run alone, and the others are done.
+    """
+    if exit_code in (OUT_OF_MEMORY_STACK, -signal.SIGABRT):
+        return True
+    return ran_out_of_memory and (exit_code is None or exit_code < 0)
 
 
 def classify_exit(exit_code: int | None, folder: Path, ran_out_of_memory: bool = False) -> ExitCause:
