@@ -18,6 +18,9 @@ from trainlab.forecast.logistic_model import coefficients, learning_probability
 
 VGG_DEPTHS = SIZES["vgg"]["depth"]
 
+ADDED_LATER = {"dirac"}
+"""Initializers that came after the zoo was trained: the forecast has seen no run of them."""
+
 
 @pytest.fixture(scope="module")
 def runs() -> pl.DataFrame:
@@ -34,7 +37,7 @@ def test_the_table_is_the_zoo_that_was_asked_for(runs):
     assert (HERE / "zoo.csv").stat().st_size < 1_000_000
     assert runs["activation"].n_unique() >= 7 and runs["depth"].max() == 24 and runs["depth"].min() == 1
     every_init = {name for name, option in catalogue("init").items() if not option.alias_of}
-    assert set(runs["init"]) == every_init == set(INITIALIZERS)
+    assert set(runs["init"]) == set(INITIALIZERS) == every_init - ADDED_LATER
     assert set(runs["data"]) == {"digits", "mnist", "cifar10"} and set(runs["seed"]) >= {0, 1, 2}
     assert (
         runs.filter(pl.col("optimizer").is_in(["adam", "sgd"]))
