@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -73,7 +73,7 @@ def _starter(workspace: Workspace, server: "ForkServer", logger: str) -> Callabl
         config = folder.path / "config.yaml"
         began = time.monotonic()
         environment = {"OMP_NUM_THREADS": "1", "WANDB_MODE": "offline"}
-        process, sentinel = server.start_process(process_main.run_in_process, config, work, environment)
+        process, sentinel = server.start_process(process_main.run_in_process, [config], work, environment)
         process.join()
         sentinel.close()
         if process.exitcode:
@@ -83,8 +83,9 @@ def _starter(workspace: Workspace, server: "ForkServer", logger: str) -> Callabl
     return start
 
 
-def work(config: Path) -> int:
+def work(configs: Sequence[Path]) -> int:
     """A slot's work, with a note of when the first step begins (a clock that all processes share)."""
+    [config] = configs
     from torch import Tensor
 
     from trainlab.training.classifier import Classifier
