@@ -1,13 +1,14 @@
 """One training step of all runs of a stack: forward, the loss of each run, backward, clipping, update."""
 
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from trainlab.nn.device_work import at_fixed_address, restored
 from trainlab.nn.losses import as_loss_dtype
 from trainlab.stacked.normalization import StackedModel
 from trainlab.stacked.optimizer import StackedOptimizer
@@ -93,27 +94,15 @@ class StackedStep:
 
         Weights, buffers and the optimizer's state are afterwards as they were. Raises what `capture` raises.
         """
-        self._x_BNCHW, self._y_BN, self._lr_B = (_at_fixed_address(t) for t in (x_BNCHW, y_BN, lr_B))
+        self._x_BNCHW, self._y_BN, self._lr_B = (at_fixed_address(t) for t in (x_BNCHW, y_BN, lr_B))
         self.optimizer.zero_grad()  # the graph's gradients lie in its own memory
-        with self._state_restored():
+        state = [*self.model.parameters(), *self.model.buffers(), *self.optimizer.state_tensors()]
+        with restored(state):
             self._replay = capture(self._work)
 
     def _work(self) -> None:
         self._outcome_2B, _ = self.forward_backward(self._x_BNCHW, self._y_BN)
         self.update(self._lr_B)
-
-    @contextmanager
-    def _state_restored(self) -> Iterator[None]:
-        tensors = [*self.model.parameters(), *self.model.buffers(), *self.optimizer.state_tensors()]
-        copies = [tensor.detach().clone() for tensor in tensors]
-        device = tensors[0].device
-        with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-            try:
-                yield
-            finally:
-                with torch.no_grad():
-                    for tensor, copy in zip(tensors, copies, strict=True):
-                        tensor.copy_(copy)
 
 
 def autocast_of(precision: str, device: torch.device) -> Callable[[], AbstractContextManager[object]]:
@@ -126,8 +115,3 @@ def autocast_of(precision: str, device: torch.device) -> Callable[[], AbstractCo
 def dtype_of(precision: str) -> torch.dtype:
     """Of parameters, by Lightning's name of the precision."""
     return {"64-true": torch.float64, "bf16-true": torch.bfloat16}.get(precision, torch.float32)
-
-
-def _at_fixed_address(x: Tensor) -> Tensor:
-    """A copy in the same memory layout."""
-    return torch.empty_strided(x.shape, x.stride(), dtype=x.dtype, device=x.device).copy_(x)

@@ -1,12 +1,13 @@
 """One whole training step as a fixed sequence of device work: forward, backward, clipping, update."""
 
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from trainlab.nn.device_work import at_fixed_address, restored
 from trainlab.training.cuda_graph import Work
 from trainlab.training.device_rates import DeviceRates
 
@@ -68,32 +69,17 @@ class CapturedStep:
         return torch.stack([loss.detach().double(), right.double()])
 
     def _record(self, x_NCHW: Tensor, y_N: Tensor) -> Work:
-        self._x_NCHW, self._y_N = _at_fixed_address(x_NCHW), _at_fixed_address(y_N)
+        self._x_NCHW, self._y_N = at_fixed_address(x_NCHW), at_fixed_address(y_N)
         # gradients of the steps before must not lie where the graph's own will: it makes its own
         self._optimizer.zero_grad()
-        with self._state_restored(), self._rates.fixed():
+        with restored(self._state()), self._rates.fixed():
             return self._capture(self._work)
 
     def _work(self) -> None:
         self._outcome = self.compute(self._x_NCHW, self._y_N)
 
-    @contextmanager
-    def _state_restored(self) -> Iterator[None]:
-        """Afterwards weights, buffers, the optimizer's state and random numbers are as they were."""
-        tensors = [*self._parameters, *self._model.buffers()]
-        for state in self._optimizer.state.values():
-            tensors += [value for value in state.values() if isinstance(value, Tensor)]
-        copies = [tensor.detach().clone() for tensor in tensors]
-        device = self._parameters[0].device
-        with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-            try:
-                yield
-            finally:
-                with torch.no_grad():
-                    for tensor, copy in zip(tensors, copies, strict=True):
-                        tensor.copy_(copy)
-
-
-def _at_fixed_address(x: Tensor) -> Tensor:
-    """A copy in the same memory layout."""
-    return torch.empty_strided(x.shape, x.stride(), dtype=x.dtype, device=x.device).copy_(x)
+    def _state(self) -> list[Tensor]:
+        """Weights, buffers and the optimizer's state: what a step changes."""
+        states = self._optimizer.state.values()
+        kept = [value for state in states for value in state.values() if isinstance(value, Tensor)]
+        return [*self._parameters, *self._model.buffers(), *kept]

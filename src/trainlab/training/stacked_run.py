@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -250,5 +250,4 @@ class StackedRun:
 
     def clock_state(self) -> dict[str, float]:
         """Seconds and steps, as `Throughput` keeps them in a checkpoint."""
-        state = asdict(self.clock)
-        return {"seconds": state["seconds"], "steps": state["steps"]}
+        return {"seconds": self.clock.seconds, "steps": self.clock.steps}
