@@ -161,3 +161,25 @@ def test_reading_leaves_the_content_as_it_was():
     before = copy.deepcopy(content)
     parse_claim(content, "mine")
     assert content == before
+
+
+def test_pictures_are_names_or_figures_of_the_runs():
+    curves = {"kind": "curves", "title": "Both", "metric": ["train/acc", "val/acc"], "arms": ["A"]}
+    parsed = parse_claim(claim(pictures=["kernel_on_a_7", curves]), "mine")
+    assert list(parsed.picture_files()) == ["kernel_on_a_7.svg", "figure-3.svg"]
+    assert [figure.title for figure in parsed.figures] == ["A and B", "Both"]
+
+
+@pytest.mark.parametrize(
+    ("picture", "fault"),
+    [
+        ("kernel_on_7", "pictures.1: unknown picture 'kernel_on_7': did you mean 'kernel_on_a_7'?"),
+        ({"kind": "curves"}, "pictures.1.title is missing"),
+        ({"kind": "curves", "title": "t", "arms": ["C"]}, "unknown arm in picture 1 'C'"),
+        (3, "pictures.1=3: expected"),
+    ],
+)
+def test_a_picture_that_cannot_be_shown_is_named(picture, fault):
+    with pytest.raises(RequestError) as told:
+        parse_claim(claim(pictures=[picture]), "mine")
+    assert fault in str(told.value)

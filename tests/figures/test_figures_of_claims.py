@@ -1,11 +1,13 @@
 """Pictures: they are drawn without a browser, say what they show, and refuse to show nothing."""
 
+import polars as pl
 import pytest
 
 pytest.importorskip("altair")
 
 from trainlab.errors import RequestError
 from trainlab.figures import bar_charts, interval_plots, layer_profiles, learning_curves, signal_heatmap
+from trainlab.figures.curve_panels import curve_panels_plot
 from trainlab.figures.style import save_figure, to_svg
 
 VALUES = {
@@ -79,3 +81,11 @@ def test_nothing_measured_is_an_error():
 def test_a_gradient_of_zero_is_drawn_as_the_smallest_decade():
     assert signal_heatmap.decade(0.0) == signal_heatmap.MIN_DECADE
     assert signal_heatmap.decade(1e-3) == pytest.approx(-3)
+
+
+def test_training_and_validation_curves_stand_in_one_panel_an_arm():
+    columns = {"epoch": [1, 2], "mean": [0.1, 0.4], "low": [0.1, 0.3], "high": [0.2, 0.5]}
+    tables = {metric: pl.DataFrame(columns) for metric in ("train/acc", "val/acc")}
+    text = to_svg(curve_panels_plot({"without": tables, "with BatchNorm": tables}, "Repair", chance=0.1))
+    for word in ("without", "with BatchNorm", "training", "validation", "chance", "accuracy"):
+        assert f">{word}<" in text

@@ -1,11 +1,13 @@
-"""A claim's picture: what `figure:` in its file asks for, drawn from its runs."""
+"""A claim's figures: what `figure:` and `pictures:` in its file ask for, drawn from its runs."""
 
 import math
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import polars as pl
 
+from trainlab.claims.claim_page import FIGURE_FILE
 from trainlab.claims.runner import ClaimResult
 from trainlab.claims.source_evaluator import SourceEvaluator
 from trainlab.claims.sources import BaseSource, MetricSource, ShiftSource, SignalSource, needs_run
@@ -13,12 +15,14 @@ from trainlab.claims.spec import FigureSpec
 from trainlab.errors import RequestError
 from trainlab.figures import (
     bar_charts,
+    curve_panels,
     interval_plots,
     layer_profiles,
     learning_curves,
     phase_diagram,
     signal_heatmap,
 )
+from trainlab.figures.style import save_figure
 from trainlab.runs import read_signals
 
 if TYPE_CHECKING:
@@ -28,14 +32,28 @@ METRIC_NAMES = {"acc": "accuracy", "loss": "loss (nats)"}
 SPLIT_NAMES = {"test": "test ", "train": "training ", "val": "validation "}
 
 
-def draw_claim_figure(result: ClaimResult) -> "Chart":
-    """The chart that answers the claim's question.
+def save_claim_figures(result: ClaimResult, folder: Path) -> None:
+    """Writes the figure, and further ones of the claim's runs, beside the claim.
+
+    Raises:
+        RequestError: nothing was recorded that one of them could show.
+        OSError: a file cannot be written.
+    """
+    claim = result.entry.claim
+    save_figure(draw_claim_figure(result, claim.figure), folder / FIGURE_FILE)
+    for picture, file in zip(claim.pictures, claim.picture_files(), strict=True):
+        if isinstance(picture, FigureSpec):
+            save_figure(draw_claim_figure(result, picture), folder / file)
+
+
+def draw_claim_figure(result: ClaimResult, figure: FigureSpec) -> "Chart":
+    """The chart that a figure of the claim's file asks for, from the claim's runs.
 
     Raises:
         RequestError: nothing was recorded that it could show.
     """
     claim, evaluator = result.entry.claim, result.evaluator
-    figure, subtitle = claim.figure, _subtitle(evaluator)
+    subtitle = _subtitle(evaluator)
     if figure.kind == "phase_diagram":
         diagram = evaluator.phase_diagram(claim.grid, list(claim.cells))
         return phase_diagram.phase_diagram_plot(diagram, figure.title, subtitle)
@@ -43,7 +61,7 @@ def draw_claim_figure(result: ClaimResult) -> "Chart":
         "curves": _curves, "arms": _arms, "sources": _sources, "interaction": _interaction,
         "heat_map": _heat_map, "depth": _depth, "layers": _layers,
     }  # fmt: skip
-    return draw[figure.kind](figure, evaluator, claim.shown_arms, subtitle)
+    return draw[figure.kind](figure, evaluator, claim.arms_of(figure), subtitle)
 
 
 def _subtitle(evaluator: SourceEvaluator) -> str:
@@ -55,12 +73,19 @@ def _subtitle(evaluator: SourceEvaluator) -> str:
 
 def _curves(figure: FigureSpec, evaluator: SourceEvaluator, shown: Sequence[str], subtitle: str) -> "Chart":
     folders = {arm: list(evaluator.runs[arm].values()) for arm in shown}
-    table = learning_curves.curves_of_runs(folders, figure.metric)
     classes = evaluator.settings[shown[0]].data.num_classes
+    metrics = [figure.metric] if isinstance(figure.metric, str) else figure.metric
     chance = None
     if classes:
-        chance = 1 / classes if figure.metric.endswith("acc") else math.log(classes)
-    return learning_curves.learning_curves_plot(table, figure.metric, figure.title, subtitle, chance)
+        chance = 1 / classes if metrics[0].endswith("acc") else math.log(classes)
+    if len(metrics) == 1:
+        table = learning_curves.curves_of_runs(folders, metrics[0])
+        return learning_curves.learning_curves_plot(table, metrics[0], figure.title, subtitle, chance)
+    panels = {
+        arm: {metric: learning_curves.curves_of_runs({arm: runs}, metric) for metric in metrics}
+        for arm, runs in folders.items()
+    }
+    return curve_panels.curve_panels_plot(panels, figure.title, subtitle, chance)
 
 
 def _arms(figure: FigureSpec, evaluator: SourceEvaluator, shown: Sequence[str], subtitle: str) -> "Chart":

@@ -15,6 +15,8 @@ RESULT_FILE = "result.json"
 
 Probability = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=0)]
+FileName = Annotated[str, Field(pattern=r"^[\w-]+\.svg$")]
+"""Of a picture beside the record: it leads nowhere else."""
 
 
 class RecordModel(BaseModel):
@@ -134,6 +136,8 @@ class ClaimRecord(RecordModel):
     shared: list[str]
     tuned: dict[str, TuningRecord] = {}
     grid: GridRecord | None = None
+    pictures: dict[FileName, str] = {}
+    """What the pictures below the figure show, by the names of their files."""
     seeds: list[int]
     run_seconds: Annotated[FiniteFloat, Field(ge=0)]
     commits: list[str]

@@ -58,6 +58,7 @@ def build_record(result: ClaimResult) -> ClaimRecord:
         shared=[*budget.overrides, *claim.common],
         tuned={arm: _tuning_record(outcome) for arm, outcome in result.tuning.items()},
         grid=GridRecord(**claim.grid.model_dump()) if claim.grid is not None else None,
+        pictures=claim.picture_files(),
         seeds=sorted({int(run.seed or 0) for run in results}),
         run_seconds=sum(_median_seconds(runs.values()) for runs in results_by_arm.values())
         + sum(outcome.seconds for outcome in result.tuning.values()),

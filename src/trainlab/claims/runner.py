@@ -121,7 +121,7 @@ def _values_of_arm(evaluator: SourceEvaluator, source: BaseSource, arm: str) -> 
 def _shifts_by_arm(entry: ClaimFile) -> dict[str, list[ShiftSource]]:
     """The shifts that each arm is evaluated under."""
     measured = [(source, e.arms()) for e in entry.claim.expectations for source in e.sources()]
-    measured += [(source, entry.claim.shown_arms) for source in entry.claim.figure.sources()]
+    measured += [(s, entry.claim.arms_of(figure)) for figure in entry.claim.figures for s in figure.sources()]
     shifts: dict[str, list[ShiftSource]] = {}
     for source, arms in measured:
         for arm in arms:

@@ -6,9 +6,10 @@ Everything is checked here that can be checked without composing a run: types, r
 from collections.abc import Iterator
 from typing import Annotated, Literal
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, PlainValidator, ValidationError, model_validator
 
 from trainlab.claims.expectations import ArmName, Expectation, NonEmptyStr, Overrides, PhaseBoundary
+from trainlab.claims.picture_catalogue import PICTURES, PICTURES_OF_RUNS
 from trainlab.claims.sources import BaseSource, Source, StrictModel, needs_run, require_known
 from trainlab.signals.catalogue import LAYER_QUANTITIES
 
@@ -54,7 +55,8 @@ class FigureSpec(StrictModel):
     of: Source | None = None
     rows: dict[NonEmptyStr, Source] = Field(default_factory=dict)
     """Of `sources`: what is measured of the first arm, by its label."""
-    metric: str = "val/acc"
+    metric: str | Annotated[list[str], Field(min_length=2, max_length=2)] = "val/acc"
+    """Of `curves`: one metric, a line an arm; or two (`[train/acc, val/acc]`), a panel an arm."""
     quantity: str = "preactivation_std"
     names: list[str] = Field(default_factory=lambda: ["", ""], min_length=2, max_length=2)
     """Of an interaction: what the lines are, and what is along the x axis."""
@@ -71,6 +73,18 @@ class FigureSpec(StrictModel):
     def sources(self) -> list[BaseSource]:
         """What it shows, where that is sources."""
         return [*self.rows.values(), *([] if self.of is None else [self.of])]
+
+
+def _parse_picture(value: object) -> str | FigureSpec:
+    return (
+        require_known("picture", value, PICTURES)
+        if isinstance(value, str)
+        else FigureSpec.model_validate(value)
+    )
+
+
+Picture = Annotated[str | FigureSpec, PlainValidator(_parse_picture)]
+"""A named picture, or another figure of the claim's own runs."""
 
 
 class PhaseGrid(StrictModel):
@@ -131,6 +145,8 @@ class Claim(StrictModel):
     differs: NonEmptyStr
     suggestion: NonEmptyStr = Field(alias="try")
     figure: FigureSpec
+    pictures: list[Picture] = Field(default_factory=list)
+    """Shown below the figure, in this order."""
 
     @model_validator(mode="before")
     @classmethod
@@ -160,7 +176,7 @@ class Claim(StrictModel):
                     f"{MIN_SEEDS_FOR_BOOTSTRAP}"
                 )
         needs_grid = [e for e in self.expectations if isinstance(e, PhaseBoundary)]
-        if self.grid is None and (needs_grid or self.figure.kind == "phase_diagram"):
+        if self.grid is None and (needs_grid or any(f.kind == "phase_diagram" for f in self.figures)):
             raise ValueError("a boundary and a phase diagram are of a grid: expected `grid`")
         return self
 
@@ -172,12 +188,32 @@ class Claim(StrictModel):
         for number, expectation in enumerate(self.expectations, start=1):
             yield f"expectation {number}", expectation.arms()
         yield "figure", self.shown_arms
+        for number, picture in enumerate(self.pictures, start=1):
+            if isinstance(picture, FigureSpec):
+                yield f"picture {number}", self.arms_of(picture)
         yield "tune", (self.tune.arms if self.tune is not None else None) or []
 
     @property
     def shown_arms(self) -> list[ArmName]:
         """The arms in the picture: those that it names, or all."""
-        return self.figure.arms or list(self.arms)
+        return self.arms_of(self.figure)
+
+    def arms_of(self, figure: FigureSpec) -> list[ArmName]:
+        """The arms that a figure names, or all."""
+        return figure.arms or list(self.arms)
+
+    @property
+    def figures(self) -> list[FigureSpec]:
+        """Its figure, and those of its pictures that are drawn from its runs."""
+        return [self.figure, *(picture for picture in self.pictures if isinstance(picture, FigureSpec))]
+
+    def picture_files(self) -> dict[str, str]:
+        """What the pictures below the figure show, by the names of their files, in their order."""
+        return {
+            f"figure-{number}.svg" if isinstance(picture, FigureSpec) else f"{picture}.svg":
+            picture.title if isinstance(picture, FigureSpec) else PICTURES[picture]
+            for number, picture in enumerate(self.pictures, start=2)
+        }  # fmt: skip
 
     @property
     def cells(self) -> dict[ArmName, Overrides]:
@@ -202,13 +238,16 @@ class Claim(StrictModel):
                 wanted |= set(expectation.arms())
             if isinstance(expectation, PhaseBoundary):
                 wanted |= set(self.cells)
-        if self.figure.kind != "layers":
-            wanted |= set(self.shown_arms)
+        for figure in self.figures:
+            if figure.kind != "layers":
+                wanted |= set(self.arms_of(figure))
+        if PICTURES_OF_RUNS & {picture for picture in self.pictures if isinstance(picture, str)}:
+            wanted |= set(self.shown_arms[:1])
         return [arm for arm in self.arms if arm in wanted]
 
     @property
     def all_sources(self) -> list[BaseSource]:
-        """Every source of every expectation and of the figure, with those that they are related to."""
+        """Every source of every expectation and figure, with those that they are related to."""
         sources = [source for expectation in self.expectations for source in expectation.sources()]
-        sources += self.figure.sources()
+        sources += [source for figure in self.figures for source in figure.sources()]
         return [part for source in sources for part in source.parts()]

@@ -207,11 +207,10 @@ def _run_all(entries: list[ClaimFile], options: "ClaimOptions") -> list[str]:
 
 def _write_outcome(result: "ClaimResult") -> None:
     from trainlab.claims import claim_figure, claim_page, claim_record, record_builder
-    from trainlab.figures.style import save_figure
 
     folder = result.entry.folder
     record = record_builder.build_record(result)
-    save_figure(claim_figure.draw_claim_figure(result), folder / claim_page.FIGURE_FILE)
+    claim_figure.save_claim_figures(result, folder)
     claim_record.write_record(folder, record)
     path = claim_page.write_claim_page(folder, record, has_figure=True)
     colour = {"supported": "green", "refuted": "red"}.get(record.verdict, "yellow")
