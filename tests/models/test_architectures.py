@@ -111,6 +111,18 @@ def test_locally_connected_is_as_deep_as_asked_for(depth):
     assert net(torch.zeros(2, 1, 28, 28)).shape == (2, 10)
 
 
+@pytest.mark.parametrize(
+    "build", [partial(PlainCNN, depth=3, width=4, stages=1), partial(VGG, depth=11, width=2)]
+)
+def test_circular_padding_loses_no_signal_at_the_border(build):
+    """A constant image gives constant maps, which zeros at the border would not."""
+    torch.manual_seed(0)
+    for padding, is_constant in (("circular", True), (None, False)):
+        first = next(m for m in build((1, 32, 32), 10, padding=padding).modules() if isinstance(m, nn.Conv2d))
+        maps = first(torch.ones(1, 1, 32, 32))
+        assert bool(torch.allclose(maps, maps[..., :1, :1].expand_as(maps), atol=1e-6)) is is_constant
+
+
 def test_mlp_is_as_deep_and_wide_as_asked_for():
     net = MLP((1, 28, 28), 10, depth=4, width=50)
     assert [layer.out_features for _, layer in weight_layers(net)] == [50] * 4 + [10]
@@ -162,6 +174,10 @@ def test_pool_stride_has_no_pooling_layer_and_strides_the_convolution():
         (lambda: ResNet((3, 32, 32), 10, depth=0), "depth=0 blocks"),
         (lambda: LeNet5((3, 64, 64), 10), "images of 64 × 64 pixels, expected 28 × 28 or 32 × 32"),
         (lambda: LocallyConnected((1, 28, 28), 10, depth=7), "depth=7.*at most 6"),
+        (lambda: LocallyConnected((1, 28, 28), 10, head="means"), "model.head.*'means'.*dense, mean"),
+        (lambda: PlainCNN((1, 28, 28), 10, head="flat"), "model.head.*'flat'.*dense, mean"),
+        (lambda: PlainCNN((1, 28, 28), 10, padding="circle"), "model.padding.*did you mean 'circular'"),
+        (lambda: VGG((1, 32, 32), 10, padding="circle"), "model.padding.*did you mean 'circular'"),
         (
             lambda: PlainCNN((1, 4, 4), 10, norm_layer=NormLayer("before_activation", nn.InstanceNorm2d)),
             "InstanceNorm2d cannot normalize 64 features of one position",

@@ -192,6 +192,59 @@ def test_the_default_sizes_are_those_of_the_design(model):
         assert content["width"] is None and "width" not in content["model"]
 
 
+WITH_BIAS_OPTION = [model for model in MODELS if "bias" in node("model", model)["model"]]
+
+
+def test_every_model_of_plain_layers_has_the_option_of_no_biases():
+    assert set(WITH_BIAS_OPTION) == set(MODELS) - {"whitened_cnn"}
+
+
+@pytest.mark.parametrize("norm_layer", ["none", "batchnorm", "batchnorm_after_activation"])
+@pytest.mark.parametrize("model", WITH_BIAS_OPTION)
+def test_without_biases_only_norm_layers_shift(model, norm_layer):
+    torch.manual_seed(0)
+    net = network(model, norm_layer=norm_layer, bias=False)
+    initialize(net, build("init", "mean_field"))
+    check(net)
+    kept = {id(p) for m in net.modules() if isinstance(m, nn.BatchNorm2d) for p in m.parameters()}
+    assert all(p.dim() > 1 or id(p) in kept for p in net.parameters())
+    if norm_layer == "none":
+        assert not net(torch.zeros(2, 1, 32, 32)).any()
+        x_NCHW, _ = batch()
+        assert torch.allclose(net(3 * x_NCHW), 3 * net(x_NCHW), rtol=1e-4)  # ReLU is homogeneous
+    with_biases = network(model, norm_layer=norm_layer, bias=True)
+    assert {n for n, _ in with_biases.named_parameters()} > {n for n, _ in net.named_parameters()}
+
+
+@pytest.mark.parametrize("model", WITH_BIAS_OPTION)
+def test_weights_start_the_same_beside_biases_and_without(model):
+    states = []
+    for bias in (None, True, False):
+        torch.manual_seed(0)
+        net = network(model, bias=bias)
+        initialize(net, build("init", "kaiming"))
+        states.append(net.state_dict())
+    assert list(states[0]) == list(states[1])
+    assert all(torch.equal(states[0][name], tensor) for name, tensor in states[2].items())
+    assert {name.rpartition(".")[2] for name in states[2]} == {"weight"}
+
+
+@pytest.mark.parametrize("head", ["mean", "dense"])
+@pytest.mark.parametrize("model", [m for m in MODELS if "head" in node("model", m)["model"]])
+def test_heads(model, head):
+    torch.manual_seed(0)
+    net = network(model, head=head)
+    initialize(net, build("init", "kaiming"))
+    check(net)
+    inputs = weight_layers(net)[-1][1].in_features
+    maps = 16 if model == "plain_cnn" else 4
+    assert inputs == (maps if head == "mean" else maps * (8 * 8 if model == "plain_cnn" else 5 * 5))
+    default = network(model)
+    same = {"plain_cnn": "mean", "locally_connected": "dense"}[model] == head
+    shapes = [[(n, p.shape) for n, p in x.named_parameters()] for x in (net, default)]
+    assert (shapes[0] == shapes[1]) is same
+
+
 @pytest.mark.parametrize("norm_layer", ["none", "batchnorm"])
 @pytest.mark.parametrize("model", MODELS)
 def test_it_learns_a_batch_by_heart(model, norm_layer):

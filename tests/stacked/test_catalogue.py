@@ -41,6 +41,20 @@ def test_a_run_that_passes_all_layers_by_itself_is_the_run_alone(model):
             single.train(training)(x_NCHW)
 
 
+@pytest.mark.parametrize(
+    ("model", "options"),
+    [(model, {"bias": False}) for model in names("model") if model != "whitened_cnn"]
+    + [("plain_cnn", {"head": "dense"}), ("locally_connected", {"head": "mean"})],
+    ids=str,
+)
+def test_options_of_the_model(model, options):
+    singles = networks(model, runs=2, norm_layer="batchnorm_after_activation", **options)
+    for order in ("by_layer", "by_run"):
+        stack = stack_networks(singles)
+        stack.order = order
+        assert_equals_singles(stack, singles, batch(2, 3), training=True)
+
+
 @pytest.mark.parametrize("model", names("model"))
 def test_a_step_in_float32(model):
     singles = [single.float() for single in networks(model, norm_layer="layernorm", activation="gelu")]

@@ -4,6 +4,7 @@ Legend: C channels, H × W map, F features. Every block has its own activation m
 sees pre-activations (its input) and activations (its output).
 """
 
+import math
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TypeAlias
@@ -11,7 +12,8 @@ from typing import TypeAlias
 import torch
 from torch import nn
 
-from trainlab.errors import RequestError
+from trainlab.errors import RequestError, unknown_name
+from trainlab.nn.layers import weight_layers
 from trainlab.nn.norm_layers import NormLayer
 from trainlab.nn.pooling import conv_stride
 
@@ -23,6 +25,11 @@ ModuleFactory: TypeAlias = Callable[[], nn.Module]
 
 MAX_LISTED_DEPTH = 64
 """Most architectures take any depth: so far the app's controls go."""
+
+PADDINGS = ("zeros", "circular", "reflect", "replicate")
+
+HEADS = ("mean", "dense")
+"""What the output layer sees of the last maps: the mean of each, or every position by itself."""
 
 NO_NORM = NormLayer()
 MAX_POOL: ModuleFactory = partial(nn.MaxPool2d, 2)
@@ -135,6 +142,33 @@ class AverageHead(nn.Sequential):
         self.add_module("linear", nn.Linear(channels, num_classes))
 
 
+class DenseHead(nn.Sequential):
+    """One dense layer on all positions: maps (N, C, H, W) of one size to logits (N, K)."""
+
+    def __init__(self, in_shape_CHW: ShapeCHW, num_classes: int) -> None:
+        super().__init__()
+        self.add_module("flatten", nn.Flatten())
+        self.add_module("linear", nn.Linear(math.prod(in_shape_CHW), num_classes))
+
+
+def convolution_with(padding: str | None) -> Callable[..., nn.Module]:
+    """torch.nn.Conv2d, its maps continued as `padding` says; with zeros when None. Raises RequestError."""
+    if padding is None:
+        return nn.Conv2d
+    if padding not in PADDINGS:
+        raise unknown_name("model.padding", padding, PADDINGS)
+    return partial(nn.Conv2d, padding_mode=padding)
+
+
+def remove_biases(network: nn.Module) -> None:
+    """Take the bias of every weight layer out, the output's too; norm layers keep their shift β.
+
+    What is left starts with the numbers that it would have had beside biases.
+    """
+    for _, layer in weight_layers(network):
+        layer.register_parameter("bias", None)
+
+
 def output_shape(module: nn.Module, in_shape_CHW: ShapeCHW) -> ShapeCHW:
     """Shape C, H, W that `module` gives for maps of `in_shape_CHW`; nothing is computed (meta device).
 
@@ -155,6 +189,12 @@ def require_at_least(name: str, got: int, at_least: int) -> None:
     """Raise RequestError where a size is below its least value."""
     if got < at_least:
         raise RequestError(f"{name}: got {got}, expected at least {at_least}")
+
+
+def require_head(head: str) -> None:
+    """Raise RequestError where there is no such head."""
+    if head not in HEADS:
+        raise unknown_name("model.head", head, HEADS)
 
 
 def refuse_pooling(model: str, pool: ModuleFactory | None) -> None:

@@ -15,6 +15,7 @@ from trainlab.models.blocks import (
     ModuleFactory,
     ShapeCHW,
     output_shape,
+    remove_biases,
 )
 from trainlab.nn.norm_layers import NormLayer
 from trainlab.nn.pooling import conv_stride
@@ -37,7 +38,9 @@ class LeNet5(nn.Module):
     | output | dense              | 10       | 850        |
 
     The paper has 60,000: a sparse C3 (1,516), pools with a weight and a bias per map, fixed RBF outputs; and
-    tanh. Takes normalized x_NCHW, returns logits_NK. Raises RequestError for images of other sizes.
+    tanh. `bias` False leaves the 236 biases out. Takes normalized x_NCHW, returns logits_NK.
+
+    Raises RequestError for images of other sizes.
     """
 
     @staticmethod
@@ -53,6 +56,7 @@ class LeNet5(nn.Module):
         activation: ModuleFactory = nn.ReLU,
         norm_layer: NormLayer = NO_NORM,
         pool: ModuleFactory | None = MAX_POOL,
+        bias: bool | None = None,
     ) -> None:
         super().__init__()
         size_HW = (in_shape_CHW[1], in_shape_CHW[2])
@@ -73,6 +77,8 @@ class LeNet5(nn.Module):
         self.flatten = nn.Flatten()
         self.F6 = DenseBlock(120, 84, activation=activation, norm_layer=norm_layer)
         self.output = nn.Linear(84, num_classes)
+        if bias is False:
+            remove_biases(self)
 
     def forward(self, x_NCHW: Tensor) -> Tensor:
         """Normalized images to logits (N, K)."""

@@ -15,7 +15,9 @@ from trainlab.models.blocks import (
     ModuleFactory,
     ShapeCHW,
     output_shape,
+    remove_biases,
     require_at_least,
+    require_head,
 )
 from trainlab.nn.layers import LocallyConnected2d
 from trainlab.nn.norm_layers import NormLayer
@@ -29,9 +31,11 @@ class LocallyConnected(nn.Module):
 
     A layer is followed by a pooling where the layers after it still fit into the halved map: at the default
     depth of 2, after both (LeCun 1989, "Generalization and network design strategies"). On 28 × 28 × 1 the
-    first layer has 24 · 24 · 6 · (5² + 1) = 89,856 parameters. Takes normalized x_NCHW, returns logits_NK.
+    first layer has 24 · 24 · 6 · (5² + 1) = 89,856 parameters. `bias` False leaves the biases out. `head`
+    dense, or None, gives the output layer every position; mean averages each of the last maps before it.
+    Takes normalized x_NCHW, returns logits_NK.
 
-    Raises RequestError for a size below 1 or more layers than the image holds.
+    Raises RequestError for a size below 1, more layers than the image holds, and an unknown head.
     """
 
     @staticmethod
@@ -50,11 +54,15 @@ class LocallyConnected(nn.Module):
         activation: ModuleFactory = nn.ReLU,
         norm_layer: NormLayer = NO_NORM,
         pool: ModuleFactory | None = MAX_POOL,
+        bias: bool | None = None,
+        head: str | None = None,
     ) -> None:
         super().__init__()
         require_at_least("depth", depth, 1)
         require_at_least("width", width, 1)
         require_at_least("model.kernel", kernel, 1)
+        head = head or "dense"
+        require_head(head)
         _, H, W = in_shape_CHW
         if min(H, W) - depth * (kernel - 1) < 1:
             raise RequestError(
@@ -82,8 +90,13 @@ class LocallyConnected(nn.Module):
             if pooling is not None:
                 self.layers.add_module(f"pool{i + 1}", pooling)
                 shape = output_shape(pooling, shape)
+        if head == "mean":
+            self.layers.add_module("average", nn.AdaptiveAvgPool2d(1))
+            shape = (shape[0], 1, 1)
         self.flatten = nn.Flatten()
         self.output = nn.Linear(math.prod(shape), num_classes)
+        if bias is False:
+            remove_biases(self)
 
     def forward(self, x_NCHW: Tensor) -> Tensor:
         """Normalized images to logits (N, K)."""

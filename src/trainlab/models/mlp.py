@@ -12,6 +12,7 @@ from trainlab.models.blocks import (
     ModuleFactory,
     ShapeCHW,
     refuse_pooling,
+    remove_biases,
     require_at_least,
 )
 from trainlab.nn.norm_layers import NormLayer
@@ -20,7 +21,7 @@ from trainlab.nn.norm_layers import NormLayer
 class MLP(nn.Module):
     """`depth` hidden dense layers of `width` units, then the output; 3 × 100 as Ioffe & Szegedy 2015, 4.1.
 
-    Takes normalized x_NCHW, returns logits_NK. There are no maps to pool.
+    `bias` False leaves the biases out. Takes normalized x_NCHW, returns logits_NK. There are no maps to pool.
 
     Raises RequestError for a size below 1, and for a pooling.
     """
@@ -40,6 +41,7 @@ class MLP(nn.Module):
         activation: ModuleFactory = nn.ReLU,
         norm_layer: NormLayer = NO_NORM,
         pool: ModuleFactory | None = None,
+        bias: bool | None = None,
     ) -> None:
         super().__init__()
         require_at_least("depth", depth, 1)
@@ -54,6 +56,8 @@ class MLP(nn.Module):
             )
             features = width
         self.output = nn.Linear(features, num_classes)
+        if bias is False:
+            remove_biases(self)
 
     def forward(self, x_NCHW: Tensor) -> Tensor:
         """Normalized images to logits (N, K)."""

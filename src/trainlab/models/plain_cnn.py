@@ -1,27 +1,29 @@
 """A plain convolutional network of any depth and width: 3 × 3 convolutions in stages, without shortcuts."""
 
 from collections.abc import Sequence
-from functools import partial
 
 from torch import Tensor, nn
 
-from trainlab.errors import RequestError, unknown_name
+from trainlab.errors import RequestError
 from trainlab.models.blocks import (
     MAX_LISTED_DEPTH,
     MAX_POOL,
     NO_NORM,
     AverageHead,
     ConvStage,
+    DenseHead,
     ModuleFactory,
     ShapeCHW,
+    convolution_with,
     max_poolings,
+    remove_biases,
     require_at_least,
+    require_head,
     require_poolings,
 )
 from trainlab.nn.norm_layers import NormLayer
 
 DEFAULT_STAGES = 3
-PADDINGS = ("zeros", "circular", "reflect", "replicate")
 
 
 class PlainCNN(nn.Module):
@@ -35,11 +37,12 @@ class PlainCNN(nn.Module):
 
     Where depth is no multiple of stages, the later stages have one more. `stages` None is three, or fewer
     where the depth or the image has no room for them. `padding` is what the image is continued with: zeros
-    when None, which cost signal at the border of every layer; circular, as theory has it, does not. Takes
-    normalized x_NCHW, returns logits_NK.
+    when None, which cost signal at the border of every layer; circular, as theory has it, does not. `bias`
+    False leaves the biases out, as theory often does. `head` mean, or None, averages each of the last maps;
+    dense gives the output layer every position of them instead. Takes normalized x_NCHW, returns logits_NK.
 
     Raises RequestError for a size below 1, more stages than convolutions, more poolings than the image holds,
-    and an unknown padding.
+    and an unknown padding or head.
     """
 
     @staticmethod
@@ -59,6 +62,8 @@ class PlainCNN(nn.Module):
         norm_layer: NormLayer = NO_NORM,
         pool: ModuleFactory | None = MAX_POOL,
         padding: str | None = None,
+        bias: bool | None = None,
+        head: str | None = None,
     ) -> None:
         super().__init__()
         require_at_least("depth", depth, 1)
@@ -71,9 +76,9 @@ class PlainCNN(nn.Module):
                 f"model.stages: got {stages}, expected at most depth={depth}, one convolution each"
             )
         require_poolings("plain_cnn", in_shape_CHW, stages - 1)
-        if padding is not None and padding not in PADDINGS:
-            raise unknown_name("model.padding", padding, PADDINGS)
-        convolution = nn.Conv2d if padding is None else partial(nn.Conv2d, padding_mode=padding)
+        head = head or "mean"
+        require_head(head)
+        convolution = convolution_with(padding)
 
         self.stages = nn.Sequential()
         shape = in_shape_CHW
@@ -89,7 +94,9 @@ class PlainCNN(nn.Module):
             )
             self.stages.add_module(str(i + 1), stage)
             shape = stage.out_shape_CHW
-        self.head = AverageHead(shape[0], num_classes)
+        self.head = AverageHead(shape[0], num_classes) if head == "mean" else DenseHead(shape, num_classes)
+        if bias is False:
+            remove_biases(self)
 
     def forward(self, x_NCHW: Tensor) -> Tensor:
         """Normalized images to logits (N, K)."""

@@ -15,6 +15,7 @@ from trainlab.models.blocks import (
     ShapeCHW,
     output_shape,
     refuse_pooling,
+    remove_biases,
     require_at_least,
 )
 from trainlab.nn.norm_layers import NormLayer
@@ -31,7 +32,8 @@ class ResNet(nn.Module):
     normalization does there (SkipInit; De & Smith 2020, arXiv:2002.10444). Takes normalized x_NCHW, returns
     logits_NK.
 
-    `branch_gain` None is none; a number is where a learned factor on each block's branch starts.
+    `branch_gain` None is none; a number is where a learned factor on each block's branch starts. `bias` False
+    leaves the biases out.
 
     Raises RequestError for a depth that is no multiple of 3, and for a pooling.
     """
@@ -52,6 +54,7 @@ class ResNet(nn.Module):
         norm_layer: NormLayer = NO_NORM,
         pool: ModuleFactory | None = None,
         branch_gain: float | None = None,
+        bias: bool | None = None,
     ) -> None:
         super().__init__()
         if depth not in self.depths(depth):
@@ -81,6 +84,8 @@ class ResNet(nn.Module):
                 shape = block.out_shape_CHW
             self.stages.add_module(str(i + 1), stage)
         self.head = AverageHead(shape[0], num_classes)
+        if bias is False:
+            remove_biases(self)
 
     def forward(self, x_NCHW: Tensor) -> Tensor:
         """Normalized images to logits (N, K)."""

@@ -15,6 +15,8 @@ from trainlab.models.blocks import (
     DenseBlock,
     ModuleFactory,
     ShapeCHW,
+    convolution_with,
+    remove_biases,
     require_at_least,
     require_poolings,
 )
@@ -36,9 +38,9 @@ class VGG(nn.Module):
     Images of more than 64 pixels get the ImageNet head: 4096-4096-classes (64 width units each), with dropout
     0.5. VGG-16 at 224 × 224 has 138,357,544 parameters. Smaller ones, from 32 × 32, get the head usual for
     CIFAR: global average pooling (nothing to average at 32 × 32) and one dense layer, in place of three.
-    Takes normalized x_NCHW, returns logits_NK.
+    `padding` and `bias` are as in `PlainCNN`. Takes normalized x_NCHW, returns logits_NK.
 
-    Raises RequestError for another depth, or images too small for five poolings.
+    Raises RequestError for another depth, an unknown padding, or images too small for five poolings.
     """
 
     @staticmethod
@@ -56,6 +58,8 @@ class VGG(nn.Module):
         activation: ModuleFactory = nn.ReLU,
         norm_layer: NormLayer = NO_NORM,
         pool: ModuleFactory | None = MAX_POOL,
+        padding: str | None = None,
+        bias: bool | None = None,
     ) -> None:
         super().__init__()
         if depth not in CONVOLUTIONS_BY_DEPTH:
@@ -67,7 +71,13 @@ class VGG(nn.Module):
         shape = in_shape_CHW
         for i, (count, maps) in enumerate(zip(CONVOLUTIONS_BY_DEPTH[depth], MAPS_BY_STAGE, strict=True)):
             stage = ConvStage(
-                shape, maps * width, count, pool=pool, activation=activation, norm_layer=norm_layer
+                shape,
+                maps * width,
+                count,
+                pool=pool,
+                activation=activation,
+                norm_layer=norm_layer,
+                convolution=convolution_with(padding),
             )
             self.stages.add_module(str(i + 1), stage)
             shape = stage.out_shape_CHW
@@ -77,6 +87,8 @@ class VGG(nn.Module):
             )
         else:
             self.head = AverageHead(shape[0], num_classes)
+        if bias is False:
+            remove_biases(self)
 
     def forward(self, x_NCHW: Tensor) -> Tensor:
         """Normalized images to logits (N, K)."""

@@ -26,6 +26,8 @@ class LocallyConnected2d(nn.Module):
     oh · ow · F · (k²C + 1) parameters. Raises RequestError where the kernel does not fit into the image.
     """
 
+    bias: nn.Parameter | None
+
     def __init__(
         self,
         in_channels: int,
@@ -50,7 +52,8 @@ class LocallyConnected2d(nn.Module):
         self.fan_in = in_channels * kernel_size**2
         self.fan_out = out_channels * kernel_size**2
         self.weight = nn.Parameter(torch.empty(height * width, out_channels, self.fan_in))
-        self.bias = nn.Parameter(torch.empty(out_channels, height, width)) if bias else None
+        biases = torch.empty(out_channels, height, width)
+        self.register_parameter("bias", nn.Parameter(biases) if bias else None)
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
