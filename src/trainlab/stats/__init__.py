@@ -3,5 +3,6 @@
 - `intervals`: confidence intervals of a mean, of any statistic, of a share
 - `confusion`: accuracy and class shares of a confusion matrix
 - `hypothesis_tests`: one-sided tests, equivalence, corrections for several tests
+- `e_processes`: evidence that may be looked at after every seed, by the formulas of `e_formulas`; e-BH
 - `anova`: how the variance of a response falls to the axes of a grid; `wild_bootstrap`: its intervals
 """

@@ -1,0 +1,163 @@
+"""Evidence that may be looked at after every seed: e-values, for a hypothesis and against it.
+
+An e-value is a bet's payoff at stake 1: its mean is at most 1 where the hypothesis that it speaks for is
+false, so e ≥ 20 is wrong at most once in twenty, however often one has looked before and whatever made one
+stop (Ville's inequality). `e_for` bets on the hypothesis, `e_against` on its contrary; the formulas and their
+sources are in `e_formulas`. Hypotheses are about runs of one distribution: a mean over runs of which some
+learned and some did not is not for `mean_e_values`, counts are.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from trainlab.stats.e_formulas import direction_of, majority_e, mean_e, more_often_e
+from trainlab.stats.intervals import Interval
+
+ALPHA = 0.05
+
+_EQUAL = 1e-12  # values closer than this share of their size are equal: subtraction leaves rounding errors
+
+Values = Sequence[float] | np.ndarray
+
+
+class EValues(NamedTuple):
+    """The two e-values of one hypothesis."""
+
+    e_for: float
+    e_against: float
+
+    def reversed(self) -> "EValues":
+        """Those of the contrary hypothesis."""
+        return EValues(self.e_against, self.e_for)
+
+
+NO_EVIDENCE = EValues(1.0, 1.0)
+"""Of no values, or of values that all lie on the bound."""
+
+
+def mean_e_values(values: Values, bound: float) -> EValues:
+    """Whether the mean of independent normal `values` lies above `bound` (of differences: the paired test).
+
+    The t e-process with a half-normal prior on (mean − bound)/sd. Equal values have no sd: they count at most
+    2ⁿ, as in the bet that pays double for each value above the bound (the sign test's). Raises ValueError for
+    values that are not finite.
+    """
+    x_N = _finite(values)
+    scale = float(np.max(np.abs([*x_N, bound])))
+    if np.all(np.abs(x_N - bound) <= _EQUAL * scale):
+        return NO_EVIDENCE
+    n = len(x_N)
+    above_N = (x_N - bound) / np.max(np.abs(x_N - bound))
+    direction = float(direction_of(above_N)[-1])
+    most = 2.0**n if np.ptp(x_N) <= _EQUAL * scale else np.inf
+    e_for, e_against = (float(min(mean_e(sign * direction, n), most)) for sign in (1, -1))
+    return EValues(e_for, e_against)
+
+
+def equivalence_e_values(values: Values, margin: float) -> EValues:
+    """Whether the mean of `values` lies within ±`margin`.
+
+    For: the smaller of the two sides, both must hold. Against: their mean, as one of two may hold.
+    """
+    return all_hold_e_values([mean_e_values(values, -margin), mean_e_values(values, margin).reversed()])
+
+
+def majority_e_values(count: int, n: int) -> EValues:
+    """Whether a setting learns more often than not: `count` of `n` runs did. Six of six: 18.1.
+
+    Raises ValueError unless 0 ≤ count ≤ n.
+    """
+    _check_count(count, n)
+    return EValues(float(majority_e(count, n)), float(majority_e(n - count, n)))
+
+
+def contrast_e_values(count: int, n: int, other: int, other_n: int) -> EValues:
+    """Whether one setting learns (more often than not) and another does not.
+
+    For: the smaller of the two. Against: the mean of "the one does not" and "the other does".
+    """
+    return all_hold_e_values([majority_e_values(count, n), majority_e_values(other, other_n).reversed()])
+
+
+def more_often_e_values(first: Sequence[bool], second: Sequence[bool]) -> EValues:
+    """Whether one setting learns more often than another, from who learned, seed by seed in pairs.
+
+    Raises ValueError for sequences of different lengths.
+    """
+    if len(first) != len(second):
+        raise ValueError(f"got {len(first)} and {len(second)} runs, expected pairs: one of each for a seed")
+    count, other, n = sum(map(bool, first)), sum(map(bool, second)), len(first)
+    return EValues(float(more_often_e(count, other, n)), float(more_often_e(other, count, n)))
+
+
+def all_hold_e_values(e_values: Sequence[EValues]) -> EValues:
+    """The e-values of a conjunction of hypotheses.
+
+    For: the smallest, since where the conjunction is false one of them is. Against: the mean, which is an
+    e-value where all hold, however they depend on each other (Vovk & Wang 2021, "E-values: calibration,
+    combination and applications").
+    """
+    if not e_values:
+        return NO_EVIDENCE
+    fors, againsts = zip(*e_values, strict=True)
+    return EValues(min(fors), sum(againsts) / len(againsts))
+
+
+def e_bh(e_values: Sequence[float], alpha: float = ALPHA) -> list[bool]:
+    """Which of m hypotheses are accepted if, of those accepted, a share of at most `alpha` may be wrong.
+
+    The k largest e-values, for the largest k of which the k-th is at least m/(αk): the false discovery rate
+    is at most alpha under any dependence (Wang & Ramdas 2022, "False discovery rate control with e-values").
+    """
+    e_M = np.asarray(e_values, dtype=np.float64)
+    largest_M = -np.sort(-e_M)
+    is_enough_M = largest_M * alpha * np.arange(1, len(e_M) + 1) >= len(e_M) * (1 - _EQUAL)
+    if not is_enough_M.any():
+        return [False] * len(e_M)
+    return (e_M >= largest_M[np.flatnonzero(is_enough_M)[-1]]).tolist()
+
+
+def mean_confidence_sequence(values: Values, level: float) -> Interval:
+    """The mean with the interval that covers the true one after every number of values at once.
+
+    All bounds that `mean_e_values` rejects on neither side, each at (1 − level)/2: x̄ ± t* s/√n with t* where
+    the e-value is 2/(1 − level). Without bounds where so few values reject nothing. Raises ValueError for a
+    level outside (0, 1) or values that are not finite.
+    """
+    if not 0 < level < 1:
+        raise ValueError(f"level is {level}, expected a share between 0 and 1")
+    x_N = _finite(values)
+    n, threshold = len(x_N), 2 / (1 - level)
+    if n == 0:
+        return Interval(None, None, None, 0)
+    mean = float(x_N.mean())
+    is_equal = np.ptp(x_N) <= _EQUAL * np.max(np.abs(x_N))
+    if mean_e(np.sqrt(n), n) < threshold or (is_equal and 2.0**n < threshold):
+        return Interval(mean, None, None, n)
+    if is_equal:
+        return Interval(mean, mean, mean, n)
+    margin = _t_where_e_is(threshold, n) * float(x_N.std(ddof=1)) / np.sqrt(n)
+    return Interval(mean, mean - margin, mean + margin, n)
+
+
+def _t_where_e_is(threshold: float, n: int) -> float:
+    """t* of n values at which the evidence for a mean above 0 is `threshold`, by bisection of its angle."""
+    low, high = 0.0, 1.0  # of direction²/n = t²/(n − 1 + t²)
+    for _ in range(60):
+        middle = (low + high) / 2
+        low, high = (low, middle) if mean_e(np.sqrt(n * middle), n) >= threshold else (middle, high)
+    return float(np.sqrt((n - 1) * high / (1 - high)))
+
+
+def _finite(values: Values) -> np.ndarray:
+    x_N = np.asarray(values, dtype=np.float64)
+    if not np.isfinite(x_N).all():
+        raise ValueError("values must be finite: leave out what is missing before")
+    return x_N
+
+
+def _check_count(count: int, n: int) -> None:
+    if not 0 <= count <= n:
+        raise ValueError(f"got {count} of {n} runs that learned, expected 0 ≤ count ≤ n")
