@@ -53,7 +53,7 @@ def test_a_claim_has_its_figure_its_numbers_and_its_command(few, open_page, shot
     claim.locator("table").first.wait_for()
     assert "with sigmoid the test accuracy stays" in claim.locator("table").first.inner_text()
     command = claim.locator("[data-testid=stCode]").inner_text()
-    assert "trainlab claims run deep-sigmoid-vanishes --profile cpu" in command
+    assert "trainlab claims run deep-sigmoid-vanishes --profile quick" in command
     assert page.evaluate("() => document.documentElement.scrollWidth") <= 390
     shot(page, "claims-dark-390")
 

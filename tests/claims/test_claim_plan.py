@@ -37,7 +37,7 @@ def on_gpu(**changes):
     """A claim whose arms are of two structures, A and C of one: 3 arms, 5 seeds, 8 at most."""
     content = claim(**changes)
     content["arms"] = {"A": ["optimizer.lr=1e-3"], "B": ["depth=2"], "C": ["optimizer.lr=2e-3"]}
-    content["expectations"].append({**content["expectations"][0], "more": "C"})
+    content["expectations"].append({**content["expectations"][0], "more": "C", "primary": False})
     content["profiles"]["gpu"] = {"overrides": GPU, "scale": "tiny", "seeds": {"first": 5, "most": 8}}
     return content
 
@@ -146,10 +146,10 @@ def test_tuning_has_runs_of_its_own(folder):
 
 def test_what_is_done_is_not_planned_again(folder, started):
     content = tuned_on_gpu()
-    content["profiles"]["cpu"]["seeds"] = {"first": 5, "most": 8}
+    content["profiles"]["quick"]["seeds"] = {"first": 5, "most": 8}
     put(folder, "mine", content)
     entries = claims.load_claims(folder)
-    context = context_of(folder, "cpu")
+    context = context_of(folder, "quick")
     run_all(entries, context)
     assert len(started) == 8 + 24
     [plan] = CoursePlanner(context).plan(entries)
@@ -166,11 +166,11 @@ def test_a_run_of_two_claims_is_planned_once_but_where_more_of_it_is_needed(fold
     put(folder, "first", first)
     put(folder, "second", second)
     entries = claims.load_claims(folder)
-    context = context_of(folder, "cpu")
+    context = context_of(folder, "quick")
     plans = CoursePlanner(context).plan(entries)
     assert [count_runs(plan.most) for plan in plans] == [10, 10 if needs_weights else 0]
     for entry in entries:
-        jobs = context.composer.jobs(entry, "cpu", range(5), *context.options.overrides())
+        jobs = context.composer.jobs(entry, "quick", range(5), *context.options.overrides())
         execution.run_jobs(entry, jobs, context)
     assert len(started) == count_runs([task for plan in plans for task in plan.most])
 
@@ -281,7 +281,7 @@ def test_on_a_cpu_the_first_steps_are_timed_here(command, folder):
     [
         (("--profile", "gpu", "--rates", "nowhere.json"), "rates nowhere.json: No such file or directory"),
         (("--profile", "gpu", "--rates", "."), "Is a directory"),
-        (("--rates", "CARD"), "expected profile gpu, got cpu"),
+        (("--rates", "CARD"), "expected profile gpu, got quick"),
         (("--profile", "gpu", "--stack", "0"), "'--stack': Input should be greater than or equal to 1"),
         (("--profile", "gpu", "--rates", "DRY"), "a dry run"),
     ],

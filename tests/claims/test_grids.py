@@ -22,7 +22,7 @@ ARM = {
     "test/acc": MEAN, "train/acc": MEAN, "test/loss": MEAN,
 }  # fmt: skip
 RECORD = {
-    "name": "mine", "statement": "s", "question": "q", "source": "s", "profile": "cpu", "scale": "tiny",
+    "name": "mine", "statement": "s", "question": "q", "source": "s", "profile": "quick", "scale": "tiny",
     "differs": "d", "try": "t", "verdict": "supported", "p_for": 0.02, "p_against": 1.0, "findings": [],
     "arms": [], "overrides": {}, "shared": [], "seeds": [0], "run_seconds": 1.0, "commits": [], "machine": "",
     "data": [],

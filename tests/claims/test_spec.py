@@ -64,19 +64,55 @@ FAULTS = {
     ),
     "too few seeds": (
         claim(profiles={
-            "cpu": {"overrides": [], "scale": "s", "seeds": {"first": 3, "most": 5}},
+            "quick": {"overrides": [], "scale": "s", "seeds": {"first": 2, "most": 5}},
             "gpu": {"overrides": [], "scale": "s"},
         }),
-        "profiles.cpu.seeds.first=3: expected greater than or equal to 5",
+        "profiles.quick.seeds.first=2: expected greater than or equal to 3",
     ),
     "fewer seeds at most than at first": (
         claim(profiles={
-            "cpu": {"overrides": [], "scale": "s", "seeds": {"first": 8, "most": 6}},
+            "quick": {"overrides": [], "scale": "s", "seeds": {"first": 8, "most": 6}},
             "gpu": {"overrides": [], "scale": "s"},
         }),
         "most=6: expected at least first=8",
     ),
-    "a bootstrap of five": (with_expectation(interval="bootstrap"), "expected seeds.first ≥ 10"),
+    "more seeds than were simulated": (
+        claim(profiles={"quick": {"overrides": [], "scale": "s", "seeds": {"first": 3, "most": 25}}}),
+        "profiles.quick.seeds.most=25: expected less than or equal to 24",
+    ),
+    "a budget without a scale": (
+        claim(profiles={"quick": {"overrides": []}}), "profiles.quick: scale is missing"
+    ),
+    "no primary": (with_expectation(primary=False), "expectations: 0 have `primary: true`, expected exactly"),
+    "two primaries": (
+        claim(expectations=[{**claim()["expectations"][0], "primary": True}] * 2),
+        "expectations: 2 have `primary: true`, expected exactly one",
+    ),
+    "a fact as primary": (
+        claim(expectations=[{
+            "kind": "exact", "primary": True, "says": "s", "arm": "A", "of": {"anatomy": "parameters"},
+            "equals": 1,
+        }]),
+        "exact: a fact is counted and cannot be primary",
+    ),
+    "expected shares of another arm": (
+        claim(expectations=[
+            {"kind": "learns", "says": "s", "arm": "A", "unlike": "B", "expects": {"arm": 1.0}}
+        ]),
+        "expects: got arm, expected arm, unlike",
+    ),
+    "an expected effect without spread": (
+        with_expectation(expects={"mean": 0.1, "sd": 0.0}), "expects.sd=0.0: expected greater than 0"
+    ),
+    "candidates and a ladder": (
+        claim(tune={"candidates": [["a=1"], ["a=2"]], "setting": "optimizer.lr", "values": [0.1, 0.2, 0.3]}),
+        "expected either `candidates`, or `setting` with its `values`",
+    ),
+    "a ladder that goes down": (
+        claim(tune={"setting": "optimizer.lr", "values": [0.1, 0.01, 0.3]}),
+        "expected a ladder, each value above the one before",
+    ),
+    "a lesson by halves": (claim(lesson={"explanation": "so"}), "lesson.prediction is missing"),
     "a bound on both sides": (
         claim(expectations=[
             {"kind": "bound", "says": "s", "arm": a, "of": ACCURACY, "at_least": 0.1, "at_most": 0.2}

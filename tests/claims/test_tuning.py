@@ -52,7 +52,7 @@ def bench(tmp_path, monkeypatch):
 
     monkeypatch.setattr(execution, "run_jobs", sweep)
     (entry,) = claims.load_claims(tmp_path)
-    setup = ClaimOptions("cpu", Path(tmp_path / "runs"))
+    setup = ClaimOptions("quick", Path(tmp_path / "runs"))
     return entry, ExecutionContext(setup, ClaimComposer(), None, None), seen  # type: ignore[arg-type]
 
 
@@ -70,7 +70,7 @@ def test_candidates_are_tried_on_seeds_that_no_arm_is_judged_by(bench):
     execution.tune_arms(entry, made)
     tried = {job.seed for job in seen}
     assert tried == {execution.TUNING_SEED, execution.TUNING_SEED + 1}
-    judged = range(entry.claim.profiles.cpu.seeds.most)
+    judged = range(entry.claim.profiles.quick.seeds.most)
     assert not tried & set(judged)
     assert len(seen) == 2 * 2 * 2
 
@@ -109,5 +109,5 @@ def test_check_composes_every_candidate(tmp_path):
     from trainlab.claims import jobs
 
     put(tmp_path, "mine", tuned_claim(candidates=[SLOW, ["optimizer.lr=-1"]]))
-    with pytest.raises(RequestError, match=r"arm .A., profile cpu: optimizer\.lr"):
+    with pytest.raises(RequestError, match=r"arm .A., profile quick: optimizer\.lr"):
         jobs.check_claims(claims.load_claims(tmp_path))

@@ -19,8 +19,8 @@ MINIMAL: dict[str, Any] = {
     "common": [],
     "arms": {"A": ["optimizer.lr=1e-3"], "B": ["optimizer.lr=1.0001e-3"]},
     "profiles": {
-        "cpu": {"overrides": QUICK, "scale": "tiny"},
-        "gpu": {"overrides": QUICK, "scale": "tiny"},
+        "quick": {"overrides": QUICK, "scale": "tiny", "seeds": {"first": 5, "most": 5}},
+        "gpu": {"overrides": QUICK, "scale": "tiny", "seeds": {"first": 5, "most": 5}},
     },
     "expectations": [
         {"kind": "more", "says": "A is better", "more": "A", "than": "B", "of": ACCURACY, "by": 0.0}
@@ -32,8 +32,12 @@ MINIMAL: dict[str, Any] = {
 
 
 def claim(**changes: Any) -> dict[str, Any]:
-    """The minimal claim with top-level keys changed."""
-    return {**copy.deepcopy(MINIMAL), **changes}
+    """The minimal claim with top-level keys changed; the first expectation that is tested is the primary."""
+    content = {**copy.deepcopy(MINIMAL), **copy.deepcopy(changes)}
+    tested = [e for e in content["expectations"] if e.get("kind") != "exact"]
+    if tested and not any("primary" in expectation for expectation in tested):
+        tested[0]["primary"] = True
+    return content
 
 
 def put(folder: Path, name: str, content: dict[str, Any]) -> Path:

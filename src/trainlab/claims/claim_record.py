@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from trainlab.claims.expectations import FiniteFloat
 from trainlab.claims.spec import cell_name
@@ -12,11 +12,18 @@ from trainlab.errors import RequestError, sanitize
 from trainlab.runs.safe_files import read_bounded, write_atomically
 
 RESULT_FILE = "result.json"
+"""Of the quick profile; another's is `result-NAME.json`."""
 
 Probability = Annotated[float, Field(ge=0, le=1)]
+EValue = Annotated[FiniteFloat, Field(ge=0)]
 Count = Annotated[int, Field(ge=0)]
 FileName = Annotated[str, Field(pattern=r"^[\w-]+\.svg$")]
 """Of a picture beside the record: it leads nowhere else."""
+
+
+def _current_profile(name: object) -> object:
+    """The two-core profile was called `cpu`."""
+    return "quick" if name == "cpu" else name
 
 
 class RecordModel(BaseModel):
@@ -33,9 +40,14 @@ class ExpectationRecord(RecordModel):
 
     description: str = Field(alias="says")
     kind: str
+    primary: bool = False
     verdict: str
     p_for: Probability
     p_against: Probability
+    e_for: EValue | None = None
+    e_against: EValue | None = None
+    """None of facts, and in records of before there were e-values."""
+    expects: dict[str, FiniteFloat] | None = None
     observed: str = Field(alias="saw")
     estimate: FiniteFloat | None
     low: FiniteFloat | None
@@ -43,6 +55,8 @@ class ExpectationRecord(RecordModel):
     bound: FiniteFloat | None
     unit: str
     n: Count = 0
+    worst: dict[str, Count] = {}
+    """How many values are the worst there is, by why: `diverged`, `zero` (under a logarithm), `failed`."""
 
     @model_validator(mode="after")
     def _has_both_ends(self) -> "ExpectationRecord":
@@ -92,6 +106,8 @@ class CandidateRecord(RecordModel):
 
     overrides: list[str]
     accuracy: FiniteFloat | None = Field(alias="val/acc")
+    learned: Count | None = None
+    """Of its seeds; None where it was not recorded."""
 
 
 class TuningRecord(RecordModel):
@@ -99,6 +115,13 @@ class TuningRecord(RecordModel):
 
     tried: Annotated[list[CandidateRecord], Field(min_length=1)]
     chosen: list[str]
+    setting: str = ""
+    """Of a ladder: what its values are of; '' where candidates have no order."""
+    seeds: Count | None = None
+    edge: Literal["low", "high"] | None = None
+    """Where the best is the last value that could be tried: the arm is not tuned."""
+    none_learned: bool = False
+    """Nothing to choose by: the middle value was taken."""
 
 
 class GridRecord(RecordModel):
@@ -113,6 +136,16 @@ class GridRecord(RecordModel):
         return [cell_name(scale, depth) for scale in self.scales for depth in self.depths]
 
 
+class LessonRecord(RecordModel):
+    """What a lesson teaches around its measurement: `spec.Lesson`."""
+
+    explanation: str
+    prediction: str
+    answer: str
+    why: str
+    would_change: str
+
+
 class ClaimRecord(RecordModel):
     """The claim, its verdict, its expectations, its arms and on what all of it was measured."""
 
@@ -122,13 +155,22 @@ class ClaimRecord(RecordModel):
     statement: str
     question: str
     source: str
-    profile: Annotated[str, Field(pattern=r"^[\w-]+$")]
+    lesson: LessonRecord | None = None
+    profile: Annotated[str, Field(pattern=r"^[\w-]+$"), BeforeValidator(_current_profile)]
     scale: str
     differs: str
     suggestion: str = Field(alias="try")
     verdict: str
     p_for: Probability
     p_against: Probability
+    e_for: EValue | None = None
+    e_against: EValue | None = None
+    """Of the primary expectation; None of facts, and where nothing was tested."""
+    reason: str = ""
+    """Why a verdict is withheld: what is not tuned, not testable, or a mixture."""
+    source_steps: Count | None = None
+    steps: Count | None = None
+    """Training steps of the source, and of the longest run here."""
     analyses: Count = Field(default=1, alias="looks")
     expectations: list[ExpectationRecord] = Field(alias="findings")
     arms: list[ArmRecord]
@@ -154,18 +196,25 @@ class ClaimRecord(RecordModel):
         return self
 
 
+def result_file(profile: str) -> str:
+    """The name of the file of a profile's record."""
+    return RESULT_FILE if profile == "quick" else f"result-{profile}.json"
+
+
 def write_record(folder: Path, record: ClaimRecord) -> None:
     """Puts it beside the claim. Raises OSError."""
     content = record.model_dump(by_alias=True)
-    write_atomically(folder / RESULT_FILE, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
+    write_atomically(
+        folder / result_file(record.profile), json.dumps(content, indent=1, ensure_ascii=False) + "\n"
+    )
 
 
-def read_record(folder: Path) -> ClaimRecord | None:
-    """What was recorded of a claim, None where it has not been run.
+def read_record(folder: Path, profile: str = "quick") -> ClaimRecord | None:
+    """What was recorded of a claim in a profile, None where it has not been run with it.
 
     Raises RequestError for a file that cannot be read, or is no record of a claim.
     """
-    path = folder / RESULT_FILE
+    path = folder / result_file(profile)
     try:
         return ClaimRecord.model_validate(json.loads(read_bounded(path)))
     except FileNotFoundError:

@@ -140,7 +140,7 @@ class CoursePlanner:
 
 def _with_first_candidate(entry: ClaimFile) -> ClaimFile:
     """Stands for the claim whose tuning is not done: an arm has as many runs with any candidate."""
-    candidates = [] if entry.claim.tune is None else entry.claim.tune.candidates
+    candidates = [] if entry.claim.tune is None else entry.claim.tune.first_candidates()
     return execution.with_candidates(entry, dict.fromkeys(entry.claim.tuned_arms, candidates[0]))
 
 

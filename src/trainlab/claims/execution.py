@@ -221,7 +221,7 @@ def choose_candidates(
 ) -> tuple[ClaimFile, dict[str, TuningOutcome]]:
     """What tuning has found, by the folders of its runs, all of which are done."""
     tune = entry.claim.tune
-    candidates = [] if tune is None else tune.candidates
+    candidates = [] if tune is None else tune.first_candidates()
     outcomes = {}
     for arm in entry.claim.tuned_arms:
         measured = [_evaluate_candidate(folders[_candidate_name(arm, i)]) for i in range(len(candidates))]

@@ -1,5 +1,6 @@
 """What is expected of a claim's arms, and of which numbers: one class a kind, named in the file by `kind`."""
 
+from collections.abc import Sequence
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, model_validator
@@ -15,6 +16,7 @@ from trainlab.claims.sources import (
 
 NonEmptyStr = Annotated[str, Field(min_length=1)]
 FiniteFloat = Annotated[float, Field(allow_inf_nan=False)]
+PositiveFloat = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 ArmName = str
 
 
@@ -33,10 +35,28 @@ FORBIDDEN_GROUPS = ("paths", "hydra", "sweep")
 Overrides = list[Annotated[str, AfterValidator(_check_run_override)]]
 
 
+class ExpectedMean(StrictModel):
+    """The effect that a design is made for: mean and standard deviation over seeds of what is tested.
+
+    Of a paired contrast they are those of the differences; of `near`, of the number itself, or, for several
+    layers, of its relative error.
+    """
+
+    mean: FiniteFloat
+    sd: Annotated[FiniteFloat, Field(gt=0)]
+
+
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
 class BaseExpectation(StrictModel):
-    """What all expectations have. `description` (`says` in the file) is the expectation in words."""
+    """What all expectations have. `description` (`says` in the file) is the expectation in words.
+
+    `primary`: it makes the claim's headline; the others are tested after it and shown beside it.
+    """
 
     description: NonEmptyStr = Field(alias="says")
+    primary: bool = False
 
     def arms(self) -> list[ArmName]:
         """The arms that it looks at."""
@@ -48,10 +68,10 @@ class BaseExpectation(StrictModel):
 
 
 class MeanExpectation(BaseExpectation):
-    """An expectation on the mean over seeds; `bootstrap` for values that are far from normal."""
+    """An expectation on the mean over seeds. `expects`: what the design is made for, from a pilot."""
 
     of: Source
-    interval: Literal["t", "bootstrap"] = "t"
+    expects: ExpectedMean | None = None
 
     def sources(self) -> list[BaseSource]:
         return [self.of]
@@ -151,22 +171,67 @@ class ApproxEqual(MeanExpectation):
         return [self.arm]
 
 
+class ExpectedShares(StrictModel):
+    """The shares of runs that learn which a design is made for, of `arm` and of the one beside it."""
+
+    arm: Share
+    unlike: Share | None = None
+    than: Share | None = None
+
+
 class Learns(BaseExpectation):
-    """`arm` learns; with `unlike`, more often than that one, which does not (Fisher's exact test)."""
+    """`arm` learns in more than half of its runs; with `unlike`: and that one in less than half."""
 
     kind: Literal["learns"]
     arm: ArmName
     unlike: ArmName | None = None
+    expects: ExpectedShares | None = None
+
+    @model_validator(mode="after")
+    def _expects_its_arms(self) -> "Learns":
+        _require_shares(self.expects, ["arm"] if self.unlike is None else ["arm", "unlike"])
+        return self
 
     def arms(self) -> list[ArmName]:
         return [self.arm] if self.unlike is None else [self.arm, self.unlike]
 
 
+class LearnsMoreOften(BaseExpectation):
+    """`arm` learns more often than `than`; how often either learns is left open."""
+
+    kind: Literal["more_often"]
+    arm: ArmName
+    than: ArmName
+    expects: ExpectedShares | None = None
+
+    @model_validator(mode="after")
+    def _expects_its_arms(self) -> "LearnsMoreOften":
+        _require_shares(self.expects, ["arm", "than"])
+        return self
+
+    def arms(self) -> list[ArmName]:
+        return [self.arm, self.than]
+
+
+def _require_shares(expects: ExpectedShares | None, names: Sequence[str]) -> None:
+    if expects is None:
+        return
+    given = [name for name in ("arm", "unlike", "than") if getattr(expects, name) is not None]
+    if given != list(names):
+        raise ValueError(f"expects: got {', '.join(given)}, expected {', '.join(names)}")
+
+
 class AtChance(BaseExpectation):
-    """`arm` does not learn: it stays at chance."""
+    """`arm` does not learn: it stays at chance. `expects.arm`: the share of runs that learn after all."""
 
     kind: Literal["chance"]
     arm: ArmName
+    expects: ExpectedShares | None = None
+
+    @model_validator(mode="after")
+    def _expects_its_arm(self) -> "AtChance":
+        _require_shares(self.expects, ["arm"])
+        return self
 
     def arms(self) -> list[ArmName]:
         return [self.arm]
@@ -183,6 +248,8 @@ class Exact(BaseExpectation):
 
     @model_validator(mode="after")
     def _needs_no_run(self) -> "Exact":
+        if self.primary:
+            raise ValueError("exact: a fact is counted and cannot be primary; expected one that is tested")
         if needs_run(self.of):
             raise ValueError("exact: expected a source of anatomy or theory; of runs, use same or bound")
         return self
@@ -207,7 +274,7 @@ class PhaseBoundary(BaseExpectation):
     measure: Literal["agreement", "rank_correlation"]
     rule: Annotated[float, Field(gt=0)] = 6.0
     at_least: float
-    interval: Literal["t", "bootstrap"] = "t"
+    expects: ExpectedMean | None = None
 
     def arms(self) -> list[ArmName]:
         """None by name: all cells of the grid."""
@@ -218,5 +285,6 @@ Contrast = GreaterBy | Ordered | Interaction | Equivalent | Threshold
 """The expectations on one mean, or on differences of means, over paired seeds."""
 
 Expectation = Annotated[
-    Contrast | ApproxEqual | Learns | AtChance | Exact | PhaseBoundary, Field(discriminator="kind")
+    Contrast | ApproxEqual | Learns | LearnsMoreOften | AtChance | Exact | PhaseBoundary,
+    Field(discriminator="kind"),
 ]

@@ -61,7 +61,7 @@ class ClaimComposer:
         group = f"group=claim-{entry.name}-tuning"
         jobs: dict[tuple[str, int], list[ArmJob]] = {}
         for arm in entry.claim.tuned_arms:
-            for i, candidate in enumerate([] if tune is None else tune.candidates):
+            for i, candidate in enumerate([] if tune is None else tune.first_candidates()):
                 lines = arm_overrides(entry, profile, arm, *candidate, *more, group)
                 jobs[arm, i] = [ArmJob(arm, seed, self._single([*lines, f"seed={seed}"])) for seed in seeds]
         return jobs
@@ -88,7 +88,8 @@ def seeds_of_looks(entry: ClaimFile, profile: str) -> list[int]:
     """After how many seeds a claim is judged, at each look; one look at none where nothing is trained."""
     if not entry.claim.trained_arms:
         return [0]
-    return entry.claim.profile(profile).seeds.interim_analyses()
+    seeds = entry.claim.profile(profile).seeds
+    return [seeds.first] if seeds.most == seeds.first else [seeds.first, seeds.most]
 
 
 def check_claims(entries: Sequence[ClaimFile]) -> None:
@@ -100,8 +101,8 @@ def check_claims(entries: Sequence[ClaimFile]) -> None:
     faults = []
     composer = ClaimComposer()
     for entry in entries:
-        for profile in ("cpu", "gpu"):
-            candidates = [[], *(entry.claim.tune.candidates if entry.claim.tune is not None else [])]
+        for profile in entry.claim.profile_names:
+            candidates = [[], *(entry.claim.tune.first_candidates() if entry.claim.tune is not None else [])]
             for arm, more in itertools.product(entry.claim.arms, candidates):
                 try:
                     composer.settings(entry, profile, arm, *more)

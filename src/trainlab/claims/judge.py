@@ -25,6 +25,7 @@ from trainlab.claims.expectations import (
     GreaterBy,
     Interaction,
     Learns,
+    LearnsMoreOften,
     Ordered,
     PhaseBoundary,
     Threshold,
@@ -95,15 +96,14 @@ def judge_mean(expectation: Contrast, values: SeedValues, analyses: int = 1) -> 
         return ExpectationResult(
             expectation.description, expectation.kind, UNDECIDED, 1.0, 1.0, observed, bound=bound
         )
-    method = expectation.interval
     if isinstance(expectation, Equivalent):
-        p_values = equivalence_test(contrasts[0], bound, method)
+        p_values = equivalence_test(contrasts[0], bound)
     elif isinstance(expectation, Threshold) and expectation.at_most is not None:
-        p_values = mean_test(contrasts[0], bound, method).reversed()
+        p_values = mean_test(contrasts[0], bound).reversed()
     else:
-        p_values = all_hold([mean_test(contrast, bound, method) for contrast in contrasts])
+        p_values = all_hold([mean_test(contrast, bound) for contrast in contrasts])
     p_values = bonferroni(p_values, analyses)
-    intervals = [mean_interval(contrast, method=method) for contrast in contrasts]
+    intervals = [mean_interval(contrast) for contrast in contrasts]
     shown = min(intervals, key=lambda i: i.value or 0.0)  # of an order: the step that is least certain
     unit = _contrast_unit(expectation)
     observed = "; ".join(_format_interval(interval, unit) for interval in intervals)
@@ -138,19 +138,22 @@ def build_contrasts(expectation: Contrast, values: SeedValues) -> tuple[list[lis
 
 
 def judge_learning(
-    expectation: Learns | AtChance, learned: Mapping[str, Mapping[int, bool]], analyses: int = 1
+    expectation: Learns | LearnsMoreOften | AtChance,
+    learned: Mapping[str, Mapping[int, bool]],
+    analyses: int = 1,
 ) -> ExpectationResult:
     """One expectation on whether runs learn, judged by counts."""
     count, n = _count_learned(learned[expectation.arm])
     observed = f"{expectation.arm}: {count} of {n} learned"
     if isinstance(expectation, AtChance):
         p_values = majority_test(count, n).reversed()
-    elif expectation.unlike is None:
+    elif isinstance(expectation, Learns) and expectation.unlike is None:
         p_values = majority_test(count, n)
     else:
-        other, other_n = _count_learned(learned[expectation.unlike])
+        arm = expectation.arms()[1]
+        other, other_n = _count_learned(learned[arm])
         p_values = contrast_test(count, n, other, other_n)
-        observed += f"; {expectation.unlike}: {other} of {other_n}"
+        observed += f"; {arm}: {other} of {other_n}"
     p_values = bonferroni(p_values, analyses)
     verdict = verdict_from_p_values(p_values)
     return ExpectationResult(expectation.description, expectation.kind, verdict, *p_values, observed, n=n)
@@ -160,23 +163,21 @@ def judge_approx_equal(
     expectation: ApproxEqual, values: Mapping[str, Sequence[float]], analyses: int = 1
 ) -> ExpectationResult:
     """Numbers that should be near their targets, judged layer by layer; `values` over seeds, by layer."""
-    description, kind, method = expectation.description, expectation.kind, expectation.interval
+    description, kind = expectation.description, expectation.kind
     targets, unit = expectation.targets, expectation.of.unit()
     relative_errors = {
         layer: [value / target - 1 for value in values[layer]] for layer, target in targets.items()
     }
     if min(map(len, relative_errors.values())) < 2:
         return ExpectationResult(description, kind, UNDECIDED, 1.0, 1.0, "fewer than 2 seeds have a value")
-    tests = [equivalence_test(errors, expectation.within, method) for errors in relative_errors.values()]
+    tests = [equivalence_test(errors, expectation.within) for errors in relative_errors.values()]
     p_values = bonferroni(all_hold(tests), analyses)
     observed = ", ".join(
         f"{_layer_prefix(layer)}{format_in_unit(sum(values[layer]) / len(values[layer]), unit)} "
         f"({format_in_unit(target, unit)})"
         for layer, target in targets.items()
     )
-    intervals = [
-        mean_interval([100 * error for error in errors], method=method) for errors in relative_errors.values()
-    ]
+    intervals = [mean_interval([100 * error for error in errors]) for errors in relative_errors.values()]
     worst = max(intervals, key=lambda interval: abs(interval.value or 0.0))
     observed += f"; off by {_format_interval(worst, '%')} at most"
     return ExpectationResult(
@@ -189,8 +190,8 @@ def judge_phase_boundary(
     expectation: PhaseBoundary, values: Sequence[float], analyses: int = 1
 ) -> ExpectationResult:
     """How well theory's boundary agrees with what learned, a number a seed."""
-    p_values = bonferroni(mean_test(values, expectation.at_least, expectation.interval), analyses)
-    interval = mean_interval(values, method=expectation.interval)
+    p_values = bonferroni(mean_test(values, expectation.at_least), analyses)
+    interval = mean_interval(values)
     unit = "share" if expectation.measure == "agreement" else ""
     return ExpectationResult(
         expectation.description, expectation.kind, verdict_from_p_values(p_values), *p_values,

@@ -11,6 +11,7 @@ from trainlab.claims.claim_record import (
     ClaimRecord,
     ExpectationRecord,
     GridRecord,
+    LessonRecord,
     MeanRecord,
     TuningRecord,
 )
@@ -44,6 +45,7 @@ def build_record(result: ClaimResult) -> ClaimRecord:
         statement=claim.statement,
         question=claim.question,
         source=claim.source,
+        lesson=None if claim.lesson is None else LessonRecord(**claim.lesson.model_dump()),
         profile=result.options.profile,
         scale=budget.scale,
         differs=claim.differs,

@@ -15,6 +15,7 @@ from trainlab.claims.spec import (
     COLLECTION_NAMES,
     Claim,
     FigureSpec,
+    Lesson,
     PhaseGrid,
     Profile,
     Profiles,
@@ -166,7 +167,8 @@ def _model_keys(model: type[BaseModel]) -> list[str]:
 
 
 _MODELS = (
-    Claim, Profiles, Profile, SeedCounts, FigureSpec, PhaseGrid, Tuning,
+    Claim, Profiles, Profile, SeedCounts, FigureSpec, PhaseGrid, Tuning, Lesson,
     kinds.GreaterBy, kinds.Ordered, kinds.Interaction, kinds.Equivalent, kinds.Threshold, kinds.ApproxEqual,
-    kinds.Learns, kinds.Exact, kinds.PhaseBoundary,
+    kinds.Learns, kinds.LearnsMoreOften, kinds.AtChance, kinds.Exact, kinds.PhaseBoundary,
+    kinds.ExpectedMean, kinds.ExpectedShares,
 )  # fmt: skip

@@ -12,6 +12,7 @@ from trainlab.claims.expectations import (
     Exact,
     Expectation,
     Learns,
+    LearnsMoreOften,
     PhaseBoundary,
 )
 from trainlab.claims.jobs import ClaimComposer, seeds_of_looks
@@ -94,7 +95,7 @@ def _judge_expectation(
     entry: ClaimFile, expectation: Expectation, evaluator: SourceEvaluator, analyses: int
 ) -> ExpectationResult:
     match expectation:
-        case Learns() | AtChance():
+        case Learns() | LearnsMoreOften() | AtChance():
             return judge_learning(expectation, evaluator.learned(expectation.arms()), analyses)
         case Exact(equals=dict() as by_layer):
             facts = evaluator.facts_by_layer(expectation.of, expectation.arm, list(by_layer))

@@ -3,29 +3,47 @@
 Everything is checked here that can be checked without composing a run: types, ranges, names of arms.
 """
 
-from collections.abc import Iterator
+import itertools
+from collections.abc import Iterator, Sequence
 from typing import Annotated, Literal
 
 from pydantic import Field, PlainValidator, ValidationError, model_validator
 
-from trainlab.claims.expectations import ArmName, Expectation, NonEmptyStr, Overrides, PhaseBoundary
+from trainlab.claims.expectations import (
+    ArmName,
+    Exact,
+    Expectation,
+    NonEmptyStr,
+    Overrides,
+    PhaseBoundary,
+    PositiveFloat,
+)
 from trainlab.claims.picture_catalogue import PICTURES, PICTURES_OF_RUNS
 from trainlab.claims.sources import BaseSource, Source, StrictModel, needs_run, require_known
+from trainlab.errors import RequestError
 from trainlab.signals.catalogue import LAYER_QUANTITIES
 
 COLLECTION_NAMES = ("course", "papers")
 """Claims that are read, and judged, together."""
-MIN_SEEDS = 5
-"""Fewer say nothing: 3 against 0 of 3 is p = 0.10 (Fisher)."""
-MIN_SEEDS_FOR_BOOTSTRAP = 10
-"""The percentile bootstrap of fewer values is too narrow."""
+PROFILE_NAMES = ("quick", "full", "gpu")
+"""The budgets that a claim may have: two cores; real size and data; a GPU."""
+MIN_SEEDS = 3
+"""Fewer say nothing of their spread."""
+MAX_SEEDS = 24
+"""Up to so many the error under continuous looking is simulated."""
+MIN_TUNING_SEEDS = 3
+"""One seed on a small validation split chooses by chance."""
+TESTABLE_SHARE = 0.1
+"""Under this share of the source's steps what does not happen says nothing of the source."""
+
+SeedCount = Annotated[int, Field(ge=MIN_SEEDS, le=MAX_SEEDS)]
 
 
 class SeedCounts(StrictModel):
-    """How many seeds are run first, and up to how many while it is undecided."""
+    """How many seeds are run first, and up to how many, one at a time, while it is undecided."""
 
-    first: Annotated[int, Field(ge=MIN_SEEDS)] = MIN_SEEDS
-    most: Annotated[int, Field(ge=MIN_SEEDS)] = MIN_SEEDS
+    first: SeedCount = MIN_SEEDS
+    most: SeedCount = 16
 
     @model_validator(mode="after")
     def _ordered(self) -> "SeedCounts":
@@ -33,17 +51,27 @@ class SeedCounts(StrictModel):
             raise ValueError(f"most={self.most}: expected at least first={self.first}")
         return self
 
-    def interim_analyses(self) -> list[int]:
-        """After how many seeds it is judged: twice at most, since each analysis costs certainty."""
-        return [self.first] if self.most == self.first else [self.first, self.most]
+    def looks(self) -> range:
+        """After how many seeds it is judged: after each from `first` on, which e-values allow."""
+        return range(self.first, self.most + 1)
 
 
 class Profile(StrictModel):
-    """A budget: overrides of every arm, and what scale that is, in words."""
+    """A budget: overrides of every arm, and what scale that is, in words.
 
-    overrides: Overrides
-    scale: NonEmptyStr
+    `not_testable`: why nothing can be tested with it; then it needs neither, and nothing is run.
+    """
+
+    overrides: Overrides = Field(default_factory=list)
+    scale: str = ""
     seeds: SeedCounts = SeedCounts()
+    not_testable: NonEmptyStr | None = None
+
+    @model_validator(mode="after")
+    def _says_its_scale(self) -> "Profile":
+        if self.not_testable is None and not self.scale:
+            raise ValueError("scale is missing: what scale that is, in words (or `not_testable`, a reason)")
+        return self
 
 
 class FigureSpec(StrictModel):
@@ -110,20 +138,59 @@ def cell_name(scale: float, depth: int) -> ArmName:
 
 
 class Tuning(StrictModel):
-    """Each arm gets the candidate that is best for it on validation, on seeds that no expectation sees."""
+    """Each arm gets the candidate that is best for it on validation, on seeds that no expectation sees.
 
-    candidates: list[Overrides] = Field(min_length=2)
+    Either `candidates`, each some overrides, in no order; or a ladder: the `values` of a `setting`, which is
+    widened by its own ratio while the best value of an arm is the first or the last, up to `most` values.
+    """
+
+    candidates: list[Overrides] | None = Field(default=None, min_length=2)
+    setting: NonEmptyStr | None = None
+    values: list[PositiveFloat] | None = Field(default=None, min_length=3)
+    most: Annotated[int, Field(ge=3)] = 9
     arms: list[ArmName] | None = None
     """Which are tuned; all when left out."""
     seeds: Annotated[int, Field(ge=1)] = 1
     """How many seeds each candidate is tried on."""
 
+    @model_validator(mode="after")
+    def _is_one_of_two(self) -> "Tuning":
+        if (self.candidates is None) == (self.setting is None):
+            raise ValueError("expected either `candidates`, or `setting` with its `values`")
+        if (self.setting is None) != (self.values is None):
+            raise ValueError("expected `setting` and `values` together")
+        values = self.values or []
+        if any(high <= low for low, high in itertools.pairwise(values)):
+            raise ValueError(f"values={values}: expected a ladder, each value above the one before")
+        if len(values) > self.most:
+            raise ValueError(f"most={self.most}: expected at least as many as the {len(values)} values")
+        return self
+
+    def first_candidates(self) -> list[Overrides]:
+        """What every arm is tried with at first."""
+        return self.candidates if self.candidates is not None else self.rungs(self.values or [])
+
+    def rungs(self, values: Sequence[float]) -> list[Overrides]:
+        """The overrides of values of the ladder."""
+        return [[f"{self.setting}={value:.6g}"] for value in values]
+
 
 class Profiles(StrictModel):
-    """The budgets: for two cores, and as in the source."""
+    """The budgets: `quick` for two cores; perhaps `full`, real size and data, and `gpu`."""
 
-    cpu: Profile
-    gpu: Profile
+    quick: Profile
+    full: Profile | None = None
+    gpu: Profile | None = None
+
+
+class Lesson(StrictModel):
+    """What a lesson teaches around its measurement: each a paragraph for a student."""
+
+    explanation: NonEmptyStr
+    prediction: NonEmptyStr
+    answer: NonEmptyStr
+    why: NonEmptyStr
+    would_change: NonEmptyStr
 
 
 class Claim(StrictModel):
@@ -134,7 +201,10 @@ class Claim(StrictModel):
     statement: NonEmptyStr
     question: NonEmptyStr
     source: NonEmptyStr
+    source_steps: Annotated[int, Field(ge=1)] | None = None
+    """Training steps of the source."""
     order: int
+    lesson: Lesson | None = None
     common: Overrides = Field(default_factory=list)
     arms: dict[ArmName, Overrides] = Field(min_length=1)
     grid: PhaseGrid | None = None
@@ -143,6 +213,8 @@ class Claim(StrictModel):
     profiles: Profiles
     expectations: list[Expectation] = Field(min_length=1)
     differs: NonEmptyStr
+    also_differs: list[Literal["parameters", "steps"]] = Field(default_factory=list)
+    """In what else its arms differ, which `differs` explains."""
     suggestion: NonEmptyStr = Field(alias="try")
     figure: FigureSpec
     pictures: list[Picture] = Field(default_factory=list)
@@ -168,21 +240,34 @@ class Claim(StrictModel):
         unused = set(self.arms) - {name for _, names in self._named_arms() for name in names}
         if unused:
             raise ValueError(f"arm '{min(unused)}' is in no expectation and no figure")
-        for profile in (self.profiles.cpu, self.profiles.gpu):
-            has_few_seeds = profile.seeds.first < MIN_SEEDS_FOR_BOOTSTRAP
-            if has_few_seeds and any(getattr(e, "interval", "t") == "bootstrap" for e in self.expectations):
-                raise ValueError(
-                    f"bootstrap of {profile.seeds.first} seeds: expected seeds.first ≥ "
-                    f"{MIN_SEEDS_FOR_BOOTSTRAP}"
-                )
+        self._has_one_primary()
         needs_grid = [e for e in self.expectations if isinstance(e, PhaseBoundary)]
         if self.grid is None and (needs_grid or any(f.kind == "phase_diagram" for f in self.figures)):
             raise ValueError("a boundary and a phase diagram are of a grid: expected `grid`")
         return self
 
+    def _has_one_primary(self) -> None:
+        tested = [expectation for expectation in self.expectations if not isinstance(expectation, Exact)]
+        primary = sum(expectation.primary for expectation in tested)
+        if tested and primary != 1:
+            raise ValueError(f"expectations: {primary} have `primary: true`, expected exactly one")
+
     def profile(self, name: str) -> Profile:
-        """The budget of this name."""
-        return self.profiles.gpu if name == "gpu" else self.profiles.cpu
+        """The budget of this name. Raises RequestError where the claim has none."""
+        found = getattr(self.profiles, name)
+        if found is None:
+            raise RequestError(f"no profile {name}; it has: {', '.join(self.profile_names)}")
+        return found
+
+    @property
+    def profile_names(self) -> list[str]:
+        """The budgets that it has."""
+        return [name for name in PROFILE_NAMES if getattr(self.profiles, name) is not None]
+
+    @property
+    def primary(self) -> Expectation | None:
+        """The expectation that makes its headline; None of a claim of facts alone."""
+        return next((expectation for expectation in self.expectations if expectation.primary), None)
 
     def _named_arms(self) -> Iterator[tuple[str, list[ArmName]]]:
         for number, expectation in enumerate(self.expectations, start=1):

@@ -12,6 +12,7 @@ from rich.text import Text
 
 from trainlab.claims import jobs, registry
 from trainlab.claims.registry import ClaimFile
+from trainlab.claims.spec import PROFILE_NAMES
 from trainlab.cli.arguments import Experiments, RunsFolder
 from trainlab.cli.command_app import command_app
 from trainlab.errors import RequestError, unknown_name
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     from trainlab.claims.runner import ClaimResult
 
 console = PlainConsole()
-PROFILES = ("cpu", "gpu")
 REPORT_FILE = "claims.html"
 MIN_QUESTION_WIDTH = 30
 """Columns of text that a question takes beside its claim's name; on a narrower screen it is printed below."""
@@ -84,7 +84,7 @@ def claims_check(
 def claims_run(
     names: Claims = None,
     collection: InCollection = None,
-    profile: Annotated[str, typer.Option(help="The budget: cpu (two cores) or gpu.")] = "cpu",
+    profile: Annotated[str, typer.Option(help="The budget: quick (two cores), full or gpu.")] = "quick",
     folder: RunsFolder = Path("runs"),
     experiments: Experiments = None,
     slots: Annotated[int | None, typer.Option(min=1, help="How many runs at the same time.")] = None,
@@ -105,8 +105,8 @@ def claims_run(
     as_json: Annotated[bool, typer.Option("--json", help="With --plan-only: print JSON.")] = False,
 ) -> None:
     """Run what is missing of claims, and write their pages."""
-    if profile not in PROFILES:
-        raise unknown_name("profile", profile, PROFILES)
+    if profile not in PROFILE_NAMES:
+        raise unknown_name("profile", profile, PROFILE_NAMES)
     claims_folder = experiments or registry.default_claims_folder()
     entries = registry.load_claims(claims_folder, names or [], collection)
     from trainlab.claims import collection_pages
