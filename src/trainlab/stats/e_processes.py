@@ -20,6 +20,7 @@ ALPHA = 0.05
 _EQUAL = 1e-12  # values closer than this share of their size are equal: subtraction leaves rounding errors
 
 Values = Sequence[float] | np.ndarray
+Learned = Sequence[bool] | np.ndarray
 
 
 class EValues(NamedTuple):
@@ -81,15 +82,17 @@ def contrast_e_values(count: int, n: int, other: int, other_n: int) -> EValues:
     return all_hold_e_values([majority_e_values(count, n), majority_e_values(other, other_n).reversed()])
 
 
-def more_often_e_values(first: Sequence[bool], second: Sequence[bool]) -> EValues:
+def more_often_e_values(first: Learned, second: Learned) -> EValues:
     """Whether one setting learns more often than another, from who learned, seed by seed in pairs.
 
     Raises ValueError for sequences of different lengths.
     """
     if len(first) != len(second):
         raise ValueError(f"got {len(first)} and {len(second)} runs, expected pairs: one of each for a seed")
-    count, other, n = sum(map(bool, first)), sum(map(bool, second)), len(first)
-    return EValues(float(more_often_e(count, other, n)), float(more_often_e(other, count, n)))
+    count, other = np.sum(first), np.sum(second)
+    return EValues(
+        float(more_often_e(count, other, len(first))), float(more_often_e(other, count, len(first)))
+    )
 
 
 def all_hold_e_values(e_values: Sequence[EValues]) -> EValues:
