@@ -34,6 +34,7 @@ ADDED_LATER: dict[str, object] = {
     "trainer.tf32": True,
     "trainer.label_smoothing": 0.0,
     "trainer.test_views": "one",
+    "data.label_noise": 0.0,
 }
 """Settings that came after the first release, with the value that older runs had without knowing it.
 
@@ -86,6 +87,8 @@ class DataSettings(Section):
     val_size: Count | None
     test_size: Count | None
     split_seed: Seed
+    permute_pixels: Seed | None = None
+    label_noise: Annotated[float, Field(ge=0, le=1)] = 0.0
     default_epochs: Count
     source: Component | str
 

@@ -53,6 +53,9 @@ NOT_DECISIVE = {
     "callbacks": {"progress": "rich"},
     "debug": {"profiler": "simple"},
     "optimizer__weight_decay": None,
+    "data__permute_pixels": None,
+    "data__label_noise": 0.0,
+    "model__bias": None,
     "early_stop": {},
 }
 
@@ -74,6 +77,8 @@ DECISIVE = {
     "data__batch_size": 64,
     "data__train_size": 500,
     "data__split_seed": 1,
+    "data__permute_pixels": 0,
+    "data__label_noise": 0.2,
     "augment": {"_target_": "trainlab.data.FlipCrop"},
     "optimizer__lr": 0.01,
     "optimizer__betas": [0.9, 0.99],

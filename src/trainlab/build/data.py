@@ -36,6 +36,8 @@ def load_data(settings: Settings, data_folder: Path | None = None, cache: Path |
         train_size=data.train_size,
         test_size=data.test_size,
         split_seed=data.split_seed,
+        pixel_order=data.permute_pixels,
+        label_noise=data.label_noise,
     )
     return with_data_paths(settings, load, data_folder, cache)
 

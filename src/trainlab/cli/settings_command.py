@@ -9,7 +9,8 @@ Axes (trainlab options AXIS lists what there is):
 {axes}
 Values: seed depth width group checkpoint signals resume early_stop
         optimizer.lr .momentum .weight_decay
-        data.batch_size .train_size .val_size .test_size .image_size .num_classes
+        data.batch_size .train_size .val_size .test_size .image_size .num_classes .label_noise
+            .permute_pixels
         trainer.max_epochs .max_steps .devices .threads .precision .gradient_clip .cuda_graph .tf32
         paths.data .cache .runs
 """

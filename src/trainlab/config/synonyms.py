@@ -30,6 +30,8 @@ SETTING_SYNONYMS = {
     "resolution": "data.image_size",
     "num_classes": "data.num_classes", "classes": "data.num_classes", "n_classes": "data.num_classes",
     "channels": "data.channels", "split_seed": "data.split_seed",
+    "label_noise": "data.label_noise", "noisy_labels": "data.label_noise", "wrong_labels": "data.label_noise",
+    "permute_pixels": "data.permute_pixels", "permuted_pixels": "data.permute_pixels",
     "clip": "trainer.gradient_clip", "grad_clip": "trainer.gradient_clip",
     "gradient_clip": "trainer.gradient_clip", "gradient_clip_val": "trainer.gradient_clip",
     "clip_grad": "trainer.gradient_clip", "max_norm": "trainer.gradient_clip",

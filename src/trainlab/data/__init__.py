@@ -13,6 +13,7 @@ From a source to a batch, a file each:
     decoded_cache        decoded once into uint8 arrays that every process maps into memory
     data_quality         duplicates between splits, classes without images, pixels that are all dark
     splits               validation and subsets, cut with their own seed
+    alterations          images and labels changed on purpose: pixels in another order, wrong labels
     images               `load_images`: all of the above, as an `ImageData`
     loader               `BatchLoader`: a batch is an index into the array
     augment              whole batches on their device

@@ -1,11 +1,12 @@
 """`load_images`: a data set found, decoded, and cut into training, validation and test split."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from trainlab.data import splits
+from trainlab.data.alterations import mislabel, permute_pixels
 from trainlab.data.dataset_sources import DatasetHandle, SourceLike, build_source
 from trainlab.data.decoded_cache import DecodedArrays, open_decoded
 from trainlab.data.fingerprint import identify_files
@@ -83,6 +84,8 @@ def load_images(
     train_size: int | None = None,
     test_size: int | None = None,
     split_seed: int = 0,
+    pixel_order: int | None = None,
+    label_noise: float = 0.0,
 ) -> ImageData:
     """Find, decode (the first time) and split a data set.
 
@@ -96,7 +99,9 @@ def load_images(
         0 is none. Where the data have a validation split of their own it is cut from that, and None is all.
     train_size: of what remains, so many, shuffled and equally many of each class as far as they go.
     test_size: so many of the official test split, shuffled, with its class shares; None is all of it.
-    split_seed: the seed of these three cuts, and of nothing else.
+    split_seed: the seed of these three cuts, and of which labels are wrong.
+    pixel_order: the seed of one order in which the pixels of all images come; None leaves them in place.
+    label_noise: the share of the training split's labels that is wrong (0..1); others stay right.
 
     Raises RequestError for missing or corrupt data, a cache that cannot be written, a value out of range.
     """
@@ -111,7 +116,7 @@ def load_images(
     kept = _kept_classes(num_classes, stored.classes)
     train, val = _training_rows(stored, kept, val_size, train_size, split_seed)
     test = _test_rows(stored.test_y_N, kept, test_size, split_seed)
-    return ImageData(
+    data = ImageData(
         train=Split(stored.train_x_NHWC, stored.train_y_N, train),
         val=Split(stored.train_x_NHWC, stored.train_y_N, val),
         test=Split(stored.test_x_NHWC, stored.test_y_N, test),
@@ -122,6 +127,26 @@ def load_images(
         copy=identity.copy,
         notes=tuple(dict.fromkeys([*identity.notes, *stored.notes, *_split_notes(stored, kept, train, val)])),
         bit_depth=stored.bit_depth,
+    )
+    if label_noise:
+        data = _with_wrong_labels(data, label_noise, split_seed)
+    return data if pixel_order is None else _with_pixel_order(data, pixel_order)
+
+
+def _with_wrong_labels(data: ImageData, share: float, seed: int) -> ImageData:
+    y_N = data.train.y_N.copy()
+    y_N[data.train.index] = mislabel(data.train.labels_N, share, data.num_classes, seed)
+    return replace(data, train=replace(data.train, y_N=y_N))
+
+
+def _with_pixel_order(data: ImageData, seed: int) -> ImageData:
+    """Copies of the stored images, in memory; training and validation split still share theirs."""
+    train_x_NHWC, test_x_NHWC = (permute_pixels(s.x_NHWC, seed) for s in (data.train, data.test))
+    return replace(
+        data,
+        train=replace(data.train, x_NHWC=train_x_NHWC),
+        val=replace(data.val, x_NHWC=train_x_NHWC),
+        test=replace(data.test, x_NHWC=test_x_NHWC),
     )
 
 

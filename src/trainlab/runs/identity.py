@@ -33,6 +33,7 @@ ADDED_LATER: dict[str, object] = {
     "trainer.tf32": True,
     "trainer.label_smoothing": 0.0,
     "trainer.test_views": "one",
+    "data.label_noise": 0.0,
 }
 
 USER_CODE = "own_code"

@@ -1,11 +1,13 @@
 """Class probabilities of a user's own images, from the network of a saved run."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from trainlab.data.alterations import permute_pixels
 from trainlab.data.image_conversion import BitDepth
 from trainlab.errors import RequestError
 from trainlab.serving.preprocessing import PreprocessedImage, preprocess_image
@@ -23,8 +25,12 @@ def preprocess_for_network(
         RequestError: not an image, too large, too small, transparent throughout.
     """
     channels, height, width = description["in_shape_CHW"]
-    data, bit_depth = description["settings"].data.name, BitDepth.from_plain(description.get("depth"))
-    return preprocess_image(source, data, (height, width, channels), name, bit_depth)
+    data, bit_depth = description["settings"].data, BitDepth.from_plain(description.get("depth"))
+    image = preprocess_image(source, data.name, (height, width, channels), name, bit_depth)
+    if data.permute_pixels is None:
+        return image
+    pixels_HWC = permute_pixels(image.pixels_HWC[None], data.permute_pixels)[0]
+    return replace(image, pixels_HWC=pixels_HWC, steps=(*image.steps, "pixels put into the order of the run"))
 
 
 def pixels_as_tensor(image: PreprocessedImage) -> Tensor:

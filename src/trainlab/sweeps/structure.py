@@ -46,6 +46,8 @@ def why_alone(settings: RunSettings) -> str | None:
         return "trainer.label_smoothing has no stacked form"
     if trainer.test_views != "one":
         return f"trainer.test_views={trainer.test_views} has no stacked form"
+    if settings.data.label_noise:
+        return "data.label_noise has no stacked form"
     if current_name(settings.augment.target or "") in _NEED_PLACE:
         return f"augment {settings.augment.target} has no stacked form"
     return _why_not_this_optimizer(settings.optimizer)

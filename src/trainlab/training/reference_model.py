@@ -90,11 +90,19 @@ def _cache_path(settings: Settings, images: ImageData) -> Path:
     key_parts = {
         "fingerprint": images.fingerprint,
         "cut": {name: getattr(settings.data, name) for name in SPLIT_SETTINGS},
+        **_alterations(settings),
         "normalization": settings.normalization.to_plain(),
     }
     text = json.dumps(key_parts, sort_keys=True, default=str)
     key = hashlib.sha256(text.encode()).hexdigest()[:16]
     return Path(settings.paths.cache) / "references" / f"{key}-v{REFERENCE_VERSION}.json"
+
+
+def _alterations(settings: Settings) -> dict[str, Json]:
+    """What changes the images or labels, where it is set: names of older files stay as they are."""
+    data = settings.data
+    order: dict[str, Json] = {} if data.permute_pixels is None else {"permute_pixels": data.permute_pixels}
+    return order | ({"label_noise": data.label_noise} if data.label_noise else {})
 
 
 @torch.no_grad()
