@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from trainlab.claims.claim_page import FIGURE_FILE
+from trainlab.claims.pictures import write_picture
 from trainlab.claims.runner import ClaimResult
 from trainlab.claims.source_evaluator import SourceEvaluator
 from trainlab.claims.sources import BaseSource, MetricSource, ShiftSource, SignalSource, needs_run
@@ -32,18 +33,32 @@ METRIC_NAMES = {"acc": "accuracy", "loss": "loss (nats)"}
 SPLIT_NAMES = {"test": "test ", "train": "training ", "val": "validation "}
 
 
-def save_claim_figures(result: ClaimResult, folder: Path) -> None:
-    """Writes the figure, and further ones of the claim's runs, beside the claim.
+def save_claim_figures(result: ClaimResult, folder: Path) -> list[str]:
+    """Writes the figure and the pictures beside the claim.
+
+    Returns a line for each named picture that cannot be drawn here: its data may be others than the claim's.
 
     Raises:
-        RequestError: nothing was recorded that one of them could show.
+        RequestError: nothing was recorded that the figure, or one of the claim's runs, could show.
         OSError: a file cannot be written.
     """
-    claim = result.entry.claim
+    claim, evaluator = result.entry.claim, result.evaluator
     save_figure(draw_claim_figure(result, claim.figure), folder / FIGURE_FILE)
+    faults = []
     for picture, file in zip(claim.pictures, claim.picture_files(), strict=True):
         if isinstance(picture, FigureSpec):
             save_figure(draw_claim_figure(result, picture), folder / file)
+            continue
+        arm = claim.shown_arms[0]
+        paths = evaluator.settings[arm].paths
+        run = next(iter(evaluator.runs.get(arm, {}).values()), None)
+        try:
+            evaluator.server.call(
+                write_picture, folder / file, picture, Path(paths.data), Path(paths.cache), run
+            )
+        except RequestError as error:
+            faults.append(f"picture {picture} is left out: {error}")
+    return faults
 
 
 def draw_claim_figure(result: ClaimResult, figure: FigureSpec) -> "Chart":

@@ -210,7 +210,8 @@ def _write_outcome(result: "ClaimResult") -> None:
 
     folder = result.entry.folder
     record = record_builder.build_record(result)
-    claim_figure.save_claim_figures(result, folder)
+    for fault in claim_figure.save_claim_figures(result, folder):
+        console.print(fault, style="yellow", soft_wrap=True)
     claim_record.write_record(folder, record)
     path = claim_page.write_claim_page(folder, record, has_figure=True)
     colour = {"supported": "green", "refuted": "red"}.get(record.verdict, "yellow")
