@@ -57,11 +57,11 @@ def _measure_shifts(folder: Path, shifts: Mapping[str, Shift]) -> dict[str, Shif
     images = load_data(description["settings"])
     if change := describe_data_change(description["settings"], images):
         raise RequestError(f"{change}; a claim is of one data set: train its runs again")
-    test = images.test
+    test, batch_size = images.test, description["settings"].data.batch_size
     x_NCHW, y_N = next(iter(BatchLoader(test, len(test))))
     clean_N = predict_classes(model, x_NCHW)
     return {
-        key: measure_shift(model, x_NCHW, y_N, *next(iter(shift.items())), clean_N)
+        key: measure_shift(model, x_NCHW, y_N, *next(iter(shift.items())), clean_N, images.train, batch_size)
         for key, shift in shifts.items()
     }
 

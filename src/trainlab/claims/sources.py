@@ -23,9 +23,15 @@ LayerName = str
 SHIFTS = {
     "brightness": "grey levels added to every pixel",
     "contrast": "factor on every pixel's distance from mid-grey",
+    "clipped_brightness": "the same as a camera has it: in whole grey levels, and none below 0 or above 255",
+    "clipped_contrast": "the same as a camera has it",
+    "blur": "standard deviation of a Gaussian, in pixels",
+    "inversion": "share of the way to the negative; 1: dark on white paper",
+    "pixel_scale": "factor on every pixel; 0.00392: images of 0..1 where 0..255 are expected",
     "translation": "pixels moved, the mean over four directions, what comes in is black",
     "statistics": "{mean, std} in place of the training split's, unit scale",
     "batch_statistics": "BatchNorm uses the batch of so many images and not its running statistics",
+    "recalibrated_statistics": "BatchNorm's running statistics anew from so many training images",
 }
 """Named changes of what a trained network sees, with what their amount means."""
 
