@@ -10,6 +10,7 @@ from experiments.grid.measure import HERE, Provenance, distinct_provenance, load
 from experiments.grid.rules import AXES, RuleRow, evaluate_rules, rule_rows
 from experiments.rendering import render_template, round_numbers
 from trainlab.analysis import Effects, estimate_effects
+from trainlab.analysis.compare import counted_runs
 from trainlab.analysis.effects import HIGHER_ORDER, SEEDS_SOURCE
 from trainlab.analysis.phase_diagram import (
     RULE_OF_THUMB,
@@ -153,7 +154,7 @@ def wall_seconds(runs: pl.DataFrame) -> int:
 
 def settings_of(runs: pl.DataFrame) -> pl.DataFrame:
     """The settings, seeds averaged."""
-    return runs.group_by(AXES).agg(score=pl.col("test/acc").mean()).sort(AXES)
+    return counted_runs(runs, "test/acc").group_by(AXES).agg(score=pl.col("test/acc").mean()).sort(AXES)
 
 
 def render_readme(result: GridResult, accuracy: Effects, learning: Effects) -> str:
@@ -182,10 +183,9 @@ def _draw_figures(runs: pl.DataFrame, pairs: Mapping[str, Sequence[str]]) -> Non
         chart = grid_heatmaps.interaction_heatmap(cells, axes, "test/acc", title, subtitle)
         save_figure(chart, HERE / f"{name}.svg")
     order = ("activation", "init", "normalization", "norm_layer", "depth")
-    accuracy = pl.when(pl.col("status") != "diverged").then(pl.col("test/acc"))
-    cells = grid_heatmaps.combination_cells(runs.with_columns(accuracy.alias("test/acc")), order)
+    cells = grid_heatmaps.combination_cells(runs, order)
     subtitle = (
-        "number: mean test accuracy in %; div.: diverged; two seeds each; a JPEG copy of CIFAR-10, 16 × 16"
+        "number: mean test accuracy in %; div.: both seeds diverged, *: one; a JPEG copy of CIFAR-10, 16 × 16"
     )
     chart = grid_heatmaps.combination_heatmap(cells, "Which combinations learn", subtitle)
     save_figure(chart, HERE / "combinations.svg")
@@ -213,7 +213,8 @@ def _fitted(diagram: PhaseDiagram) -> FittedRule | None:
 
 def _best(runs: pl.DataFrame) -> list[BestSetting]:
     """Of each activation with and without BatchNorm, the setting with the best mean."""
-    folded = runs.group_by(AXES).agg(pl.col("learned").sum(), score=pl.col("test/acc").mean(), runs=pl.len())
+    folded = counted_runs(runs, "test/acc").group_by(AXES)
+    folded = folded.agg(pl.col("learned").sum(), score=pl.col("test/acc").mean(), runs=pl.len())
     best = (
         folded.sort("score", descending=True)
         .group_by("activation", "norm_layer", maintain_order=True)

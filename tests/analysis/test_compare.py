@@ -39,7 +39,7 @@ def test_the_best_is_the_lowest_loss_and_the_highest_accuracy(runs_of, metric, f
     assert compare(runs_of(rows), metric=metric).table["activation"][0] == first
 
 
-def test_runs_without_the_metric_are_counted_but_not_averaged(runs_of):
+def test_a_run_that_came_to_nothing_counts_as_guessing_and_one_that_is_not_over_does_not(runs_of):
     rows = [
         {"activation": "relu", "test/acc": 0.9},
         {"activation": "relu", "status": "failed", "seed": 1},
@@ -49,11 +49,28 @@ def test_runs_without_the_metric_are_counted_but_not_averaged(runs_of):
         {"activation": "relu", "status": "interrupted", "seed": 5},
         {"activation": "tanh", "status": "pruned"},
     ]
-    relu, tanh = compare(runs_of(rows)).table.to_dicts()
-    assert (relu["runs"], relu["n"], relu["mean"]) == (6, 2, pytest.approx(0.8))
+    comparison = compare(runs_of([row | {"guessing": 0.1} for row in rows]))
+    relu, tanh = comparison.table.to_dicts()
+    assert (relu["runs"], relu["n"], relu["mean"]) == (6, 4, pytest.approx((0.9 + 3 * 0.1) / 4))
+    assert (relu["worst"], tanh["worst"]) == (3, 0)
     assert (relu["diverged"], relu["failed"], relu["unfinished"], relu["pruned"]) == (2, 1, 2, 0)
     assert relu["cause"] == "exploding"
     assert (tanh["runs"], tanh["n"], tanh["mean"], tanh["pruned"]) == (1, 0, None, 1)
+    assert "3 runs diverged or failed" in comparison.worst_note and "(10.0%)" in comparison.worst_note
+
+
+def test_a_mean_over_an_infinite_loss_is_infinite_and_last(runs_of):
+    rows = [
+        {"activation": "relu", "test/loss": 0.1},
+        {"activation": "relu", "status": "diverged", "seed": 1},
+        {"activation": "tanh", "test/loss": 2.0},
+        {"activation": "tanh", "test/loss": 2.2, "seed": 1},
+    ]
+    comparison = compare(runs_of(rows), metric="test/loss")
+    tanh, relu = comparison.table.to_dicts()
+    assert tanh["activation"] == "tanh" and tanh["low"] < 2.1 < tanh["high"]
+    assert (relu["mean"], relu["low"], relu["high"], relu["n"]) == (math.inf, None, None, 2)
+    assert "infinite" in comparison.worst_note
 
 
 def test_settings_that_an_axis_brings_with_it_are_no_columns(runs_of):

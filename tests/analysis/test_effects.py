@@ -1,5 +1,4 @@
 import itertools
-import math
 import time
 from typing import Any
 
@@ -191,16 +190,27 @@ def test_a_metric_that_never_changes_has_no_shares(runs_of):
     assert result.unexplained is None
 
 
-def test_runs_without_a_finite_metric_are_left_out(runs_of):
-    rows = rows_of(lambda a, i, d, s: float(len(a)))
-    bad = [{**rows[0], "test/acc": value} for value in (None, math.nan, math.inf)]
-    assert estimate_effects(runs_of(rows + bad)).shares.equals(estimate_effects(runs_of(rows)).shares)
+def test_runs_that_came_to_nothing_are_in_the_shares_and_others_without_the_metric_are_not(runs_of):
+    rows = rows_of(lambda a, i, d, s: float(len(a)) / 10)
+    absent = [{**rows[0], "test/acc": None, "status": "interrupted"}]
+    assert estimate_effects(runs_of(rows + absent)).shares.equals(estimate_effects(runs_of(rows)).shares)
+    end = {"test/acc": None, "status": "diverged", "guessing": 0.1}
+    diverged = [row | (end if row["init"] == "glorot" else {"guessing": 0.1}) for row in rows]
+    guessed = [row | ({"test/acc": 0.1} if row["init"] == "glorot" else {}) for row in rows]
+    assert estimate_effects(runs_of(diverged)).shares.equals(estimate_effects(runs_of(guessed)).shares)
+
+
+def test_an_infinite_loss_has_no_variance_to_share_out(runs_of):
+    rows = [row | {"test/loss": 1.0 + row["depth"]} for row in rows_of(lambda *_: 0.1)]
+    rows[0] |= {"test/loss": None, "status": "diverged"}
+    with pytest.raises(RequestError, match="test/loss of 1 run that diverged or failed is infinite"):
+        estimate_effects(runs_of(rows), metric="test/loss")
 
 
 def test_what_has_no_effect_to_tell_is_refused_in_one_line(runs_of):
     rows = rows_of(lambda *_: 0.5)
     requests: list[tuple[list, dict[str, Any], str]] = [
-        ([{"activation": "relu"}, {"activation": "tanh"}], {}, "no run has a finite test/acc"),
+        ([{"activation": "relu"}, {"activation": "tanh"}], {}, "no run has a test/acc"),
         (rows[:2], {}, "do not differ"),
         (rows, {"axes": ["actvation"]}, "did you mean 'activation'"),
         (rows, {"metric": "test/ac"}, "did you mean 'test/acc'"),

@@ -119,7 +119,7 @@ def test_sizes_have_binary_prefixes(count, text):
         ("test/loss", (0.0412, 0.04, 0.0424), "0.0412 ± 0.0012"),
         ("test/acc", (0.988, None, None), "98.80 %"),
         ("test/acc", (None, None, None), "–"),
-        ("test/loss", (math.inf, None, None), "inf"),
+        ("test/loss", (math.inf, None, None), "∞"),
         ("test/acc", (0.5, -0.3, 1.3), "50.00 %"),
         ("test/acc", (0.9, 0.7, 1.1), "90.00 % (70.0 … 100.0)"),
     ],

@@ -3,6 +3,7 @@
 import math
 from types import SimpleNamespace
 
+import polars as pl
 import pytest
 from tiny import claim
 
@@ -29,6 +30,14 @@ def source(**content):
     return expectation.of
 
 
+def write_signals(folder, rows):
+    """In the place of those that were recorded."""
+    (folder / "signals.parquet").unlink()
+    pl.DataFrame(rows, schema=["step", "layer", "quantity", "value"], orient="row").write_parquet(
+        folder / "signals.parquet"
+    )
+
+
 class NoServer:
     """Nothing here may need torch."""
 
@@ -44,7 +53,8 @@ def evidence(tmp_path):
         folder = RunFolder(tmp_path / f"run{seed}").create()
         with folder.signals_log() as log:
             log.append(SIGNALS)
-        metrics = {"train/acc": 0.9, "test/acc": 0.8 - 0.1 * seed} if status == "finished" else {}
+        metrics = {"train/acc": 0.9, "test/acc": 0.8 - 0.1 * seed, "train/loss": 0.2 + seed}
+        metrics = metrics if status == "finished" else {}
         folder.finish(
             Result(run_id=f"run{seed}", status=status, metrics=metrics, seed=seed, parameters=61_706)
         )
@@ -57,8 +67,20 @@ def test_a_metric_is_the_records_and_a_diverged_run_guesses(evidence):
     assert evidence.values(source(metric="test/acc"), ["A"]) == {"A": {0: 0.8, 1: pytest.approx(0.7), 2: 0.1}}
 
 
-def test_a_loss_that_a_diverged_run_does_not_have_is_left_out(evidence):
-    assert evidence.values(source(metric="train/loss"), ["A"]) == {"A": {}}
+def test_the_loss_of_a_run_that_diverged_is_infinite_and_counted(evidence):
+    of = source(metric="train/loss")
+    assert evidence.values(of, ["A"]) == {"A": {0: 0.2, 1: 1.2, 2: math.inf}}
+    assert evidence.worst_note(of, ["A"]) == "with the worst value: 1 of 3 A: diverged"
+
+
+def test_a_metric_that_a_finished_run_lacks_is_an_error(evidence):
+    with pytest.raises(RequestError, match="no val/acc was recorded"):
+        evidence.values(source(metric="val/acc"), ["A"])
+
+
+def test_what_every_run_has_is_no_worst_value(evidence):
+    assert evidence.worst_note(source(metric="parameters"), ["A"]) == ""
+    assert evidence.worst_note(source(signal="weight_grad_norm", layer="first"), ["A"]) == ""
 
 
 def test_a_gap_is_one_metric_minus_another(evidence):
@@ -86,6 +108,25 @@ def test_a_ratio_of_layers_in_decades(evidence):
     last = {"signal": "weight_grad_norm", "layer": "last"}
     ratio = source(signal="weight_grad_norm", layer="first", over=last, log10=True)
     assert evidence.values(ratio, ["A"])["A"][0] == pytest.approx(math.log10(0.01 / 1.0))
+
+
+def test_a_gradient_that_vanished_altogether_is_the_smallest_number(evidence):
+    """It was left out, with its partners in other arms: the clearest case."""
+    zero = [(0, "conv1", "weight_grad_norm", 0.0), (0, "head", "weight_grad_norm", 1.0)]
+    write_signals(evidence.runs["A"][1], zero)
+    last = {"signal": "weight_grad_norm", "layer": "last"}
+    ratio = source(signal="weight_grad_norm", layer="first", over=last, log10=True)
+    values = evidence.values(ratio, ["A"])["A"]
+    assert values == {0: pytest.approx(-2), 1: pytest.approx(-149 * math.log10(2)), 2: pytest.approx(-2)}
+    assert evidence.worst_note(ratio, ["A"]) == "with the worst value: 1 of 3 A: exact zero"
+
+
+def test_the_ratio_of_two_gradients_that_vanished_is_not_a_number(evidence):
+    write_signals(evidence.runs["A"][1], [(0, layer, "weight_grad_norm", 0.0) for layer in ("conv1", "head")])
+    last = {"signal": "weight_grad_norm", "layer": "last"}
+    ratio = source(signal="weight_grad_norm", layer="first", over=last, log10=True)
+    assert math.isnan(evidence.values(ratio, ["A"])["A"][1])
+    assert "1 of 3 A: exact zero" in evidence.worst_note(ratio, ["A"])
 
 
 def test_a_fact_of_the_network_over_a_metric_has_one_logarithm(evidence, monkeypatch):

@@ -24,6 +24,8 @@ def runs(score, levels=None) -> pl.DataFrame:
         for seed in (0, 1):
             accuracy = score(point, seed)
             row = dict(zip(levels, point, strict=True)) | {"seed": seed, "test/acc": accuracy}
+            status = "diverged" if accuracy is None else "finished"
+            row |= {"status": status, "guessing": 0.1}
             rows.append(row | {"learned": accuracy is not None and accuracy > 0.2})
     return pl.DataFrame(rows, infer_schema_length=None)
 
@@ -101,23 +103,25 @@ def test_a_pair_without_interaction_is_flat_and_can_be_drawn():
     assert len(chart["hconcat"]) == 2
 
 
-def test_runs_without_the_metric_do_not_count_in_a_pair():
+def test_a_run_that_diverged_counts_as_guessing_in_a_pair_and_one_that_is_not_over_does_not_count():
     table = runs(lambda p, seed: None if seed else 0.5)
-    assert set(grid_heatmaps.interaction_cells(table, ["activation", "init"], "test/acc")["mean"]) == {0.5}
+    assert set(grid_heatmaps.interaction_cells(table, ["activation", "init"], "test/acc")["mean"]) == {0.3}
+    going = table.with_columns(status=pl.col("status").replace("diverged", "running"))
+    assert set(grid_heatmaps.interaction_cells(going, ["activation", "init"], "test/acc")["mean"]) == {0.5}
     with pytest.raises(RequestError, match="pooling"):
         grid_heatmaps.interaction_cells(table, ["activation", "pooling"], "test/acc")
 
 
 def test_a_combination_has_the_share_that_learned_and_says_where_all_diverged():
     def score(point, seed):
-        if point == ("relu", "glorot", 12):
+        if point == ("relu", "glorot", 12) or (point == ("relu", "kaiming", 12) and seed):
             return None
         return 0.5 if point[0] == "relu" or seed == 0 else 0.1
 
     cells = grid_heatmaps.combination_cells(runs(score), list(LEVELS))
     assert len(cells) == 8
     told = {tuple(row[a] for a in LEVELS): (row["learned"], row["text"]) for row in cells.to_dicts()}
-    assert told["relu", "glorot", 12] == (0.0, "div.")
+    assert told["relu", "glorot", 12] == (0.0, "div.") and told["relu", "kaiming", 12] == (0.5, "30*")
     assert told["relu", "glorot", 4] == (1.0, "50") and told["tanh", "kaiming", 4] == (0.5, "30")
 
 

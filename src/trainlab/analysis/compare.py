@@ -9,7 +9,9 @@ import polars as pl
 from trainlab.analysis.varying_settings import compared_settings, setting_columns
 from trainlab.errors import RequestError, unknown_name
 from trainlab.runs.result import WEAK_LEVELS
+from trainlab.runs.worst_values import IS_WORST, describe_worst, with_worst_values
 from trainlab.stats.intervals import Interval, mean_interval
+from trainlab.units import pluralize
 
 STANDARD_METRICS = ("test/acc", "test/loss", "val/acc", "val/loss", "train/acc", "train/loss")
 OTHER_METRICS = ("learned", "samples_per_second", "seconds", "parameters", "epochs", "steps")
@@ -29,14 +31,22 @@ class Comparison:
     """One row per setting.
 
     `table` has the columns `by`, then runs, n (runs that have the metric), mean, low, high (95% t interval
-    over them), learned and judged (runs that learned, and runs with a verdict), diverged, failed,
-    unfinished, pruned, and cause (the most frequent). `constant` are the settings that all runs share.
+    over them), worst (those of them that count with the worst value, `runs.worst_values`), learned and judged
+    (runs that learned, and runs with a verdict), diverged, failed, unfinished, pruned, and cause (the most
+    frequent). `constant` are the settings that all runs share. `guessing` is what diverged and failed runs
+    count with as an accuracy, where it is the same for all of them.
     """
 
     metric: str
     by: tuple[str, ...]
     table: pl.DataFrame
     constant: dict[str, object]
+    guessing: float | None = None
+
+    @property
+    def worst_note(self) -> str:
+        """How many runs diverged or failed, and with what they count; empty where none did."""
+        return describe_worst(self.metric, int(self.table["worst"].sum()), self.guessing)
 
     @property
     def has_single_seeds(self) -> bool:
@@ -48,12 +58,12 @@ def compare(runs: pl.DataFrame, by: Sequence[str] | None = None, metric: str = "
     """Fold runs (a table of `load_runs`) into settings, sorted by the metric, best first.
 
     `by` are the columns that define a setting; by default all that differ except the seed. Whatever else
-    differs is averaged over. A diverged run counts with the metric that it has; missing and non-finite values
-    are left out of the mean, and the run is still counted.
+    differs is averaged over. A run that diverged or failed counts with the worst value of the metric; a run
+    that is not over has none, is left out of the mean, and is still counted.
 
     Raises RequestError for no runs, and for a column or metric that does not exist.
     """
-    runs = ensure_metric(runs, metric)
+    runs = with_worst_values(ensure_metric(runs, metric), metric)
     by = compared_settings(runs) if by is None else list(dict.fromkeys(by))
     for name in by:
         if name not in runs.columns or "/" in name:
@@ -68,7 +78,8 @@ def compare(runs: pl.DataFrame, by: Sequence[str] | None = None, metric: str = "
         for name in setting_columns(runs)
         if runs[name].n_unique() == 1 and runs[name][0] is not None
     }
-    return Comparison(metric, tuple(by), table, constant)
+    worst = runs.filter(IS_WORST)[metric].unique()
+    return Comparison(metric, tuple(by), table, constant, worst[0] if len(worst) == 1 else None)
 
 
 def ensure_metric(runs: pl.DataFrame, metric: str) -> pl.DataFrame:
@@ -100,8 +111,19 @@ def clip_to_range(metric: str, interval: Interval) -> Interval:
     return replace(interval, low=max(0.0, interval.low), high=min(highest, interval.high))
 
 
-def with_finite_metric(runs: pl.DataFrame, metric: str) -> pl.DataFrame:
-    return runs.filter(pl.col(metric).cast(pl.Float64).is_finite().fill_null(False))
+def counted_runs(runs: pl.DataFrame, metric: str) -> pl.DataFrame:
+    """The runs that have the metric, in which those that diverged or failed have the worst value.
+
+    Raises RequestError where that is infinite: such a metric has no variance and no mean to compare.
+    """
+    runs = with_worst_values(ensure_metric(runs, metric), metric)
+    counted = runs.filter(pl.col(metric).cast(pl.Float64).is_not_nan().fill_null(False))
+    if infinite := counted.filter(pl.col(metric).cast(pl.Float64).is_infinite()).height:
+        raise RequestError(
+            f"{metric} of {pluralize(infinite, 'run')} that diverged or failed is infinite: "
+            "test/acc and learned count such runs, --where status=finished leaves them out"
+        )
+    return counted
 
 
 def _count_level(runs: pl.DataFrame, level: str) -> pl.Expr:
@@ -111,11 +133,19 @@ def _count_level(runs: pl.DataFrame, level: str) -> pl.Expr:
     return (pl.col("level") == level).sum().cast(pl.Int64)
 
 
+def _mean_of_counted(values: Sequence[float]) -> Interval:
+    """The mean with its interval; infinite and without one where a value is."""
+    if any(map(math.isinf, values)):
+        return Interval(math.inf, None, None, len(values))
+    return mean_interval(values)
+
+
 def _fold(runs: pl.DataFrame, by: Sequence[str], metric: str) -> pl.DataFrame:
     value = pl.col(metric).cast(pl.Float64)
     columns = [
         pl.len().cast(pl.Int64).alias("runs"),
-        value.filter(value.is_finite()).alias("values"),
+        value.filter(value.is_not_nan()).drop_nulls().alias("values"),
+        pl.col(IS_WORST).sum().cast(pl.Int64).alias("n_worst"),
         pl.col("learned").sum().cast(pl.Int64).alias("n_learned"),
         pl.col("learned").count().cast(pl.Int64).alias("judged"),
         *(_count_level(runs, level).alias(level) for level in WEAK_LEVELS),
@@ -126,7 +156,7 @@ def _fold(runs: pl.DataFrame, by: Sequence[str], metric: str) -> pl.DataFrame:
         pl.col("cause").drop_nulls().mode().sort().first().alias("mode_cause"),
     ]
     folded = runs.group_by(by or pl.lit(0), maintain_order=True).agg(columns)
-    intervals = [mean_interval(values) for values in folded["values"].to_list()]
+    intervals = [_mean_of_counted(values) for values in folded["values"].to_list()]
     means = pl.DataFrame(
         [(interval.n, interval.value, interval.low, interval.high) for interval in intervals],
         schema={"n": pl.Int64, "mean": pl.Float64, "low": pl.Float64, "high": pl.Float64},
@@ -134,5 +164,6 @@ def _fold(runs: pl.DataFrame, by: Sequence[str], metric: str) -> pl.DataFrame:
     )
     causes = [] if "cause" in by else [folded["mode_cause"].alias("cause")]
     verdicts = [pl.col("n_learned").alias("learned"), "judged", *WEAK_LEVELS] if "learned" not in by else []
-    parts = [folded.select(*by, "runs"), means, folded.select(*verdicts, *STATUS_COUNTS, *causes)]
+    worst = folded["n_worst"].alias("worst").to_frame()
+    parts = [folded.select(*by, "runs"), means, worst, folded.select(*verdicts, *STATUS_COUNTS, *causes)]
     return pl.concat(parts, how="horizontal")

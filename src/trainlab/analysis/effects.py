@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 import polars as pl
 
-from trainlab.analysis.compare import clip_to_range, ensure_metric, with_finite_metric
+from trainlab.analysis.compare import clip_to_range, counted_runs, ensure_metric
 from trainlab.analysis.varying_settings import compared_settings, setting_columns
 from trainlab.errors import RequestError, unknown_name
 from trainlab.stats import wild_bootstrap
@@ -98,21 +98,20 @@ def estimate_effects(
     all single axes. A share that cannot be estimated is null, with the reason in `note`. Intervals are over
     other seeds of the same settings.
 
-    Raises RequestError for no measured run, an unknown axis, nothing that differs, or hundreds of levels
-    in a grid with gaps.
+    A run that diverged or failed counts with the worst value of the metric (`runs.worst_values`). Raises
+    RequestError where that is infinite, for no measured run, an unknown axis, nothing that differs, or
+    hundreds of levels in a grid with gaps.
     """
     runs = ensure_metric(runs, metric)
     for name in axes or ():
         if name not in setting_columns(runs):
             raise unknown_name("axis", name, setting_columns(runs))
-    known = with_finite_metric(runs, metric)
+    known = counted_runs(runs, metric)
     if known.is_empty():
-        raise RequestError(f"no run has a finite {metric} yet: the effect of an axis needs some")
+        raise RequestError(f"no run has a {metric} yet: the effect of an axis needs some")
     axes = [name for name in (axes or compared_settings(known)) if known[name].n_unique() > 1]
     if not axes:
-        raise RequestError(
-            f"the runs with a finite {metric} do not differ in any axis: there is no effect to tell"
-        )
+        raise RequestError(f"the runs with a {metric} do not differ in any axis: there is no effect to tell")
     response = _response(known, axes, metric)
     grid = response.grid
     measured = grid.decompose(response.mean_C[:, None])

@@ -1,6 +1,7 @@
 """Tables for the terminal (rich), for other programs (JSON) and for spreadsheets (CSV)."""
 
 import io
+import math
 from dataclasses import replace
 
 import polars as pl
@@ -40,8 +41,7 @@ def fit_comparison(
         )
     if best.table.height < full.height:
         shown.notes.append(f"the best {best.table.height:,} of {full.height:,} settings; a pipe gets all")
-    if note := constant_settings_note(comparison):
-        shown.notes.append(note)
+    shown.notes.extend(filter(None, [comparison.worst_note, constant_settings_note(comparison)]))
     return shown
 
 
@@ -108,9 +108,10 @@ def _format_learned_count(learned: int, judged: int, barely: int, poorly: int) -
 
 
 def comparison_json(comparison: Comparison) -> str:
-    """{metric, by, constant, rows}."""
+    """{metric, by, constant, note, rows}; `note` says with what diverged and failed runs count."""
     content = {
         "metric": comparison.metric,
+        "note": comparison.worst_note or None,
         "by": comparison.by,
         "constant": comparison.constant,
         "rows": comparison.table.to_dicts(),
@@ -194,6 +195,8 @@ def format_metric(metric: str, value: float | None) -> str:
     """One value of a metric: fractions in percent."""
     if value is None:
         return "–"
+    if math.isinf(value):
+        return "∞"
     return f"{100 * value:.2f} %" if is_fraction(metric) else f"{value:.4g}"
 
 

@@ -7,6 +7,7 @@ import polars as pl
 
 from trainlab.errors import RequestError
 from trainlab.runs.run_table import IDENTITY_COLUMNS, OUTCOME_COLUMNS
+from trainlab.runs.worst_values import IS_WORST
 from trainlab.units import format_value
 
 MAX_COMPARED = 100
@@ -19,7 +20,7 @@ MIN_RUNS_FOR_COMMON = 4
 
 def setting_columns(runs: pl.DataFrame) -> list[str]:
     """The columns that hold axes and settings; two copies of a data set are two settings."""
-    outcome = {*IDENTITY_COLUMNS, *OUTCOME_COLUMNS} - {"data_copy"}
+    outcome = {*IDENTITY_COLUMNS, *OUTCOME_COLUMNS, IS_WORST} - {"data_copy"}
     return [name for name in runs.columns if name not in outcome and "/" not in name]
 
 

@@ -182,7 +182,9 @@ def _require_source(source: BaseSource | None) -> BaseSource:
 def _values_by_arm(
     evaluator: SourceEvaluator, source: BaseSource, arms: Sequence[str]
 ) -> dict[str, list[float]]:
-    return {arm: list(by_seed.values()) for arm, by_seed in evaluator.values(source, arms).items()}
+    """What can be drawn: the subtitle counts the runs, and the page those without a finite value."""
+    values = evaluator.values(source, arms)
+    return {arm: list(filter(math.isfinite, by_seed.values())) for arm, by_seed in values.items()}
 
 
 def source_label(source: BaseSource) -> str:

@@ -96,6 +96,11 @@ def judge_mean(expectation: Contrast, values: SeedValues, analyses: int = 1) -> 
         return ExpectationResult(
             expectation.description, expectation.kind, UNDECIDED, 1.0, 1.0, observed, bound=bound
         )
+    if not np.isfinite(contrasts).all():
+        observed = _format_without_mean(contrasts)
+        return ExpectationResult(
+            expectation.description, expectation.kind, UNDECIDED, 1.0, 1.0, observed, bound=bound
+        )
     if isinstance(expectation, Equivalent):
         p_values = equivalence_test(contrasts[0], bound)
     elif isinstance(expectation, Threshold) and expectation.at_most is not None:
@@ -170,6 +175,9 @@ def judge_approx_equal(
     }
     if min(map(len, relative_errors.values())) < 2:
         return ExpectationResult(description, kind, UNDECIDED, 1.0, 1.0, "fewer than 2 seeds have a value")
+    if not np.isfinite(list(relative_errors.values())).all():
+        observed = _format_without_mean(list(relative_errors.values()))
+        return ExpectationResult(description, kind, UNDECIDED, 1.0, 1.0, observed)
     tests = [equivalence_test(errors, expectation.within) for errors in relative_errors.values()]
     p_values = bonferroni(all_hold(tests), analyses)
     observed = ", ".join(
@@ -227,6 +235,13 @@ def adjusted_verdicts(
         likelier_verdict = SUPPORTED if p_values.p_for <= p_values.p_against else REFUTED
         verdicts[name] = AdjustedVerdict(likelier_verdict if p <= alpha else UNDECIDED, p)
     return verdicts
+
+
+def _format_without_mean(values: Sequence[Sequence[float]]) -> str:
+    """How many seeds have a worst value that is no finite number, so that there is no mean to test."""
+    seeds = len(values[0])
+    without = int((~np.isfinite(values)).any(axis=0).sum())
+    return f"{without} of {seeds} seeds have no finite value: there is no mean to test"
 
 
 def _layer_prefix(layer: str) -> str:

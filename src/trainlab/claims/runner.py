@@ -1,7 +1,7 @@
 """One claim, start to end: run what is missing, judge, add seeds where it is undecided, judge again."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from rich.console import Console
 
@@ -30,7 +30,7 @@ from trainlab.claims.judge import (
 )
 from trainlab.claims.registry import ClaimFile
 from trainlab.claims.source_evaluator import SourceEvaluator
-from trainlab.claims.sources import BaseSource, ShiftSource
+from trainlab.claims.sources import BaseSource, ShiftSource, needs_run
 from trainlab.sweeps.forkserver import ForkServer
 
 
@@ -86,9 +86,18 @@ def judge_claim(entry: ClaimFile, evaluator: SourceEvaluator, analyses: int) -> 
     """Every expectation of a claim judged on its runs."""
     evaluator.evaluate_ahead(_shifts_by_arm(entry))
     return [
-        _judge_expectation(entry, expectation, evaluator, analyses)
+        _with_worst_note(_judge_expectation(entry, expectation, evaluator, analyses), expectation, evaluator)
         for expectation in entry.claim.expectations
     ]
+
+
+def _with_worst_note(
+    result: ExpectationResult, expectation: Expectation, evaluator: SourceEvaluator
+) -> ExpectationResult:
+    """The result, which says how many runs count with the worst value."""
+    sources = [source for source in expectation.sources() if needs_run(source)]
+    notes = [note for source in sources if (note := evaluator.worst_note(source, expectation.arms()))]
+    return replace(result, observed="; ".join([result.observed, *dict.fromkeys(notes)]))
 
 
 def _judge_expectation(

@@ -1,6 +1,7 @@
 """A source becomes a number for each arm and seed, from the records of the claim's runs."""
 
 import math
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -9,6 +10,7 @@ from typing import ParamSpec, TypeVar, cast
 
 import polars as pl
 
+from trainlab.analysis.compare import OTHER_METRICS
 from trainlab.analysis.phase_diagram import PhaseDiagram
 from trainlab.claims.network_facts import (
     LayerFacts,
@@ -33,6 +35,15 @@ from trainlab.claims.sources import (
 from trainlab.claims.spec import PhaseGrid
 from trainlab.errors import RequestError
 from trainlab.runs import Result, RunFolder, read_signals
+from trainlab.runs.worst_values import (
+    COUNTED_STATUSES,
+    WorstReason,
+    counted_value,
+    guessing_accuracy,
+    log10_ratio,
+    worst_reason,
+    worst_value,
+)
 from trainlab.settings import Settings
 from trainlab.signals.catalogue import NETWORK
 from trainlab.sweeps.forkserver import ForkServer
@@ -76,18 +87,39 @@ class SourceEvaluator:
         }
 
     def values(self, source: BaseSource, arms: Sequence[str]) -> dict[str, dict[int, float]]:
-        """The source's finite values; a run that has none is left out.
+        """The source's value of every run: none is left out.
+
+        A run that diverged or failed has the worst value (`runs.worst_values`): infinite for a loss, NaN for
+        a quantity that has no worst one.
 
         Raises:
             RequestError: a quantity was not recorded, or cannot be evaluated.
         """
-        found: dict[str, dict[int, float]] = {arm: {} for arm in arms}
+        return {arm: {seed: self._value(source, arm, seed) for seed in self.runs[arm]} for arm in arms}
+
+    def worst_note(self, source: BaseSource, arms: Sequence[str]) -> str:
+        """How many runs of each arm count with the worst value, and why; empty where none does."""
+        parts = []
         for arm in arms:
-            for seed in self.runs[arm]:
-                value = self._value(source, arm, seed)
-                if value is not None and math.isfinite(value):
-                    found[arm][seed] = value
-        return found
+            counts = Counter(
+                reason for seed in self.runs[arm] if (reason := self._worst_reason(source, arm, seed))
+            )
+            parts += [f"{count} of {len(self.runs[arm])} {arm}: {why}" for why, count in counts.items()]
+        return f"with the worst value: {', '.join(parts)}" if parts else ""
+
+    def _worst_reason(self, source: BaseSource, arm: str, seed: int) -> WorstReason | None:
+        """Why the value of a run is not one that was measured."""
+        if not needs_run(source):
+            return None
+        status, value = self.results[arm][seed].status, self._value(source, arm, seed)
+        if status in COUNTED_STATUSES and (any(map(_is_outcome, source.parts())) or math.isnan(value)):
+            return worst_reason(status, None)
+        if source.log10 or source.over is not None:
+            measured = self._value(source.model_copy(update={"over": None, "log10": False}), arm, seed)
+            divisor = 1.0 if source.over is None else self._value(source.over, arm, seed)
+            if divisor == 0 or (source.log10 and measured == 0):
+                return "exact zero"
+        return None if math.isfinite(value) else "not a number"
 
     def number(self, source: BaseSource, arm: str | None) -> float:
         """The value of a source that needs no run and is a single number."""
@@ -106,8 +138,7 @@ class SourceEvaluator:
             value = self._theory(source, arm)
         else:
             raise TypeError(f"{source.kind} is not a fact")
-        related = _relate(source, value, lambda other: self.number(other, arm))
-        return math.nan if related is None else related
+        return _relate(source, value, lambda other: self.number(other, arm))
 
     def facts_by_layer(
         self, source: BaseSource, arm: str | None, layers: Sequence[str]
@@ -115,7 +146,7 @@ class SourceEvaluator:
         """The value of a source that needs no run, of each of these layers in its place."""
         return {name: self.fact(source.model_copy(update={"layer": name}), arm) for name in layers}
 
-    def _value(self, source: BaseSource, arm: str, seed: int) -> float | None:
+    def _value(self, source: BaseSource, arm: str, seed: int) -> float:
         if not needs_run(source):
             return self.number(source, arm)
         if isinstance(source, MetricSource):
@@ -125,27 +156,27 @@ class SourceEvaluator:
         elif isinstance(source, ShiftSource):
             value = self._shifted(source, arm, seed)
         else:
-            value = self.number(source.model_copy(update={"minus": None, "over": None, "log10": False}), arm)
+            value = self.number(source.model_copy(update=_ALONE), arm)
         return _relate(source, value, lambda other: self._value(other, arm, seed))
 
     # Of a run
 
     def _metric(self, source: MetricSource, arm: str, seed: int) -> float | None:
         result = self.results[arm][seed]
-        value = result.metrics.get(source.metric)
-        if value is None and source.metric in ("seconds", "parameters", "epochs", "steps"):
+        if source.metric == "learned":
+            return float(result.verdict.learned is True)
+        if not _is_outcome(source):
             return getattr(result, source.metric)
-        if value is None and result.status == "diverged" and source.metric.endswith("/acc"):
-            return self._chance(arm)
+        value, _ = counted_value(result, source.metric, self.settings[arm].data.num_classes)
+        if value is None and result.status == "finished":
+            raise RequestError(f"arm '{arm}': no {source.metric} was recorded")
         return value
-
-    def _chance(self, arm: str) -> float:
-        """The accuracy of guessing."""
-        return 1 / (self.settings[arm].data.num_classes or math.nan)
 
     def _signal(self, source: SignalSource, arm: str, seed: int) -> float | None:
         rows = self._signals(self.runs[arm][seed]).filter(pl.col("quantity") == source.signal)
         if rows.is_empty():
+            if self.results[arm][seed].status == "failed":
+                return None
             raise RequestError(f"arm '{arm}': no {source.signal} was recorded")
         steps = rows["step"].unique().sort().to_list()
         step = steps[-1] if source.step < 0 else min(steps, key=lambda s: abs(s - source.step))
@@ -163,8 +194,10 @@ class SourceEvaluator:
         return self._signal_tables[folder]
 
     def _shifted(self, source: ShiftSource, arm: str, seed: int) -> float | None:
-        if self.results[arm][seed].status == "diverged":
-            return self._chance(arm) if source.measure == "accuracy" else None
+        result = self.results[arm][seed]
+        if result.status in COUNTED_STATUSES:
+            guessing = guessing_accuracy(result.data, self.settings[arm].data.num_classes)
+            return worst_value(source.measure, guessing)
         key = self.runs[arm][seed], shift_key(source.shift)
         if key not in self._shift_measures:
             self.evaluate_ahead({arm: [source]})
@@ -177,7 +210,9 @@ class SourceEvaluator:
                 continue
             shifts: list[Shift] = [dict([source.name_and_amount]) for source in shift_sources]
             results = self.results[arm]
-            done = [path for seed, path in self.runs[arm].items() if results[seed].status != "diverged"]
+            done = [
+                path for seed, path in self.runs[arm].items() if results[seed].status not in COUNTED_STATUSES
+            ]
             for folder, by_shift in self._call_once(evaluate_shifts, done, shifts).items():
                 self._shift_measures |= {(folder, key): measures for key, measures in by_shift.items()}
 
@@ -235,19 +270,29 @@ def size_formula_failures(network: NetworkFacts) -> int:
     return failures
 
 
-def _relate(
-    source: BaseSource, value: float | None, evaluate: Callable[[BaseSource], float | None]
-) -> float | None:
-    """The value less, or over, that of another source; its logarithm (log10: true)."""
-    if source.minus is not None and value is not None:
-        subtracted = evaluate(source.minus)
-        value = None if subtracted is None else value - subtracted
-    if source.over is not None and value is not None:
-        divisor = evaluate(source.over)
-        value = None if not divisor else value / divisor
-    if source.log10 and value is not None:
-        value = math.log10(value) if value > 0 else -math.inf
-    return value
+_ALONE = {"minus": None, "over": None, "log10": False}
+"""A source without what it is related to."""
+
+
+def _is_outcome(source: BaseSource) -> bool:
+    """Whether it is of the trained network: what a run that diverged or failed does not have."""
+    if isinstance(source, MetricSource):
+        return source.metric == "learned" or source.metric not in OTHER_METRICS
+    return isinstance(source, ShiftSource)
+
+
+def _relate(source: BaseSource, value: float | None, evaluate: Callable[[BaseSource], float]) -> float:
+    """The value less, or over, that of another source; its logarithm (log10: true). NaN for what has none."""
+    if value is None:
+        return math.nan
+    if source.minus is not None:
+        value -= evaluate(source.minus)
+    divisor = 1.0 if source.over is None else evaluate(source.over)
+    if source.log10:
+        return log10_ratio(value, divisor)
+    if divisor == 0:
+        return math.copysign(math.inf, value) if value else math.nan
+    return value / divisor
 
 
 def _require_arm(arm: str | None, source: BaseSource) -> str:

@@ -5,10 +5,11 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from trainlab.analysis.compare import ensure_metric, is_fraction, with_finite_metric
+from trainlab.analysis.compare import counted_runs, ensure_metric, is_fraction
 from trainlab.analysis.varying_settings import varying_settings
 from trainlab.errors import RequestError
 from trainlab.figures.style import chart_title, import_altair
+from trainlab.runs.worst_values import with_worst_values
 from trainlab.units import format_value
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ def interaction_cells(runs: pl.DataFrame, axes: Sequence[str], metric: str) -> p
 
     Raises RequestError where the two are no columns, or nothing has the metric.
     """
-    runs = with_finite_metric(ensure_metric(runs, metric), metric)
+    runs = counted_runs(runs, metric)
     if runs.is_empty() or any(axis not in runs.columns for axis in axes):
         raise RequestError(f"no runs that have a {metric} and {' and '.join(axes)}")
     first, second = axes
@@ -102,9 +103,10 @@ NONE_LEARNED, ALL_LEARNED = "#e4e4e4", "#56B4E9"
 
 
 def combination_cells(runs: pl.DataFrame, axes: Sequence[str] | None = None) -> pl.DataFrame:
-    """A row a setting: its levels, learned (share of its runs), text (mean test accuracy in %, or `div.`).
+    """A row a setting: its levels, learned (share of its runs), text (mean test accuracy in %).
 
-    `axes` are all that differ, those with the most levels first.
+    A run that diverged counts as guessing (`runs.worst_values`): the text is `div.` where all of them did,
+    and has a `*` where some did. `axes` are all that differ, those with the most levels first.
 
     Raises RequestError for runs that differ in fewer than two axes, or of which none has ended.
     """
@@ -112,12 +114,19 @@ def combination_cells(runs: pl.DataFrame, axes: Sequence[str] | None = None) -> 
     axes = list(axes or sorted(varying_settings(runs), key=lambda axis: -runs[axis].n_unique()))
     if runs.is_empty() or len(axes) < 2:
         raise RequestError("combinations: expected runs with a verdict that differ in two axes at least")
-    accuracy = pl.col("test/acc") if "test/acc" in runs.columns else pl.lit(None, pl.Float64)
+    runs = with_worst_values(ensure_metric(runs, "test/acc"), "test/acc")
+    diverged = pl.col("status") == "diverged"
     folded = runs.group_by(axes).agg(
-        learned=pl.col("learned").cast(pl.Float64).mean(), accuracy=accuracy.mean(), runs=pl.len()
-    )
+        learned=pl.col("learned").cast(pl.Float64).mean(), accuracy=pl.col("test/acc").mean(), runs=pl.len(),
+        diverged=diverged.sum(),
+    )  # fmt: skip
     percent = (100 * pl.col("accuracy")).round(0).cast(pl.Int64, strict=False).cast(pl.String)
-    return folded.with_columns(text=percent.fill_null("div.")).sort(axes, nulls_last=True)
+    text = (
+        pl.when(pl.col("diverged") == pl.col("runs"))
+        .then(pl.lit("div."))
+        .otherwise(percent + pl.when(pl.col("diverged") > 0).then(pl.lit("*")).otherwise(pl.lit("")))
+    )
+    return folded.with_columns(text=text.fill_null("–")).drop("diverged").sort(axes, nulls_last=True)
 
 
 def combination_heatmap(table: pl.DataFrame, title: str, subtitle: str = "") -> "Chart":

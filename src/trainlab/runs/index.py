@@ -27,9 +27,10 @@ from trainlab.runs.groups import GROUPS_FOLDER
 from trainlab.runs.identity import flat_hashed_settings
 from trainlab.runs.result import RESULT_FILE, CorruptRunError, Result, read_result
 from trainlab.runs.safe_files import append_atomically, read_bounded, write_atomically
+from trainlab.runs.worst_values import guessing_accuracy
 
 INDEX_FILE = "index.jsonl"
-VERSION = 3  # of a line; raised when what it holds changes, so that older lines are read again
+VERSION = 4  # of a line; raised when what it holds changes, so that older lines are read again
 
 MAX_INDEX_BYTES, MAX_LINE_BYTES = 2**28, 2**20
 _LINE_START, _SIGNATURE_DIGITS = b'{"seal": "', 32
@@ -168,7 +169,7 @@ def flat_settings_json(folder: Path, settings: Mapping) -> str:
         raise CorruptRunError(folder, f"config.yaml does not hold settings ({error})") from error
 
 
-def table_row(result: Result) -> dict[str, object]:
+def table_row(result: Result, num_classes: int | None = None) -> dict[str, object]:
     """A record as one row: `axes` and `metrics` as they are, everything else as single values."""
     error = result.error
     return {
@@ -194,6 +195,7 @@ def table_row(result: Result) -> dict[str, object]:
         "devices": result.machine.get("devices"),
         "data_copy": result.data.get("copy"),
         "data_fingerprint": result.data.get("fingerprint"),
+        "guessing": guessing_accuracy(result.data, num_classes),
         "stopped": json_nonfinite.dumps(result.stopped) if result.stopped else None,
         "error": f"{error.get('type')}: {error.get('message')}" if error else None,
         "started": result.started,
@@ -205,17 +207,25 @@ def _build_entry(
     folder: Path, stat: os.stat_result, result: Result, settings: Mapping | None = None
 ) -> IndexEntry:
     try:
-        flat = flat_settings_json(folder, read_settings(folder) if settings is None else settings)
+        settings = read_settings(folder) if settings is None else settings
+        flat = flat_settings_json(folder, settings)
     except CorruptRunError:  # the record is good all the same
-        flat = "{}"
+        settings, flat = {}, "{}"
     return {
         "version": VERSION,
         "run_id": result.run_id,
         "mtime_ns": stat.st_mtime_ns,
         "size": stat.st_size,
-        "row": table_row(result),
+        "row": table_row(result, _class_count(settings)),
         "settings": flat,
     }
+
+
+def _class_count(settings: Mapping) -> int | None:
+    """`data.num_classes` of settings that may hold anything."""
+    data = settings.get("data")
+    count = data.get("num_classes") if isinstance(data, Mapping) else None
+    return count if isinstance(count, int) and count > 1 else None
 
 
 def _format_line(entry: IndexEntry) -> str:

@@ -115,9 +115,15 @@ class RunFacts(TypedDict):
     group: str | None
 
 
-def run_facts(settings: "RunSettings", data_notes: Sequence[str] = ()) -> RunFacts:
-    """As in `Result(**run_facts(settings), status=…)`; `data_notes` (`ImageData.notes`) stand in `data`."""
+def run_facts(
+    settings: "RunSettings", data_notes: Sequence[str] = (), guessing: float | None = None
+) -> RunFacts:
+    """As in `Result(**run_facts(settings), status=…)`; `data_notes` (`ImageData.notes`) stand in `data`.
+
+    guessing: share of the most common class in the test split, known once the images are loaded.
+    """
     notes = {"notes": list(data_notes)} if data_notes else {}
+    chance = {} if guessing is None else {"guessing": guessing}
     return {
         "run_id": settings.run_id,
         "seed": settings.seed,
@@ -127,6 +133,7 @@ def run_facts(settings: "RunSettings", data_notes: Sequence[str] = ()) -> RunFac
             "fingerprint": settings.fingerprint,
             "copy": settings.data_copy,
             **notes,
+            **chance,
         },
         "group": settings.group,
     }

@@ -40,6 +40,7 @@ OUTCOME_COLUMNS = {
     "devices": pl.Int64,
     "data_copy": pl.String,
     "data_fingerprint": pl.String,
+    "guessing": pl.Float64,
     "stopped": pl.String,
     "error": pl.String,
     "started": pl.String,

@@ -8,6 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Protocol
 
+import numpy as np
 import torch
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 from torch import Tensor
@@ -196,7 +197,7 @@ class ResultWriter:
             if self._record_logger is not None:
                 self._record_logger.metrics.close()
             result = Result(
-                **run_facts(self.settings, self.data_notes),
+                **run_facts(self.settings, self.data_notes, self._guessing_accuracy()),
                 status=status,
                 pruning=self.pruning.to_json(),
                 parameters=self._trained.parameter_count if self._trained else None,
@@ -219,6 +220,12 @@ class ResultWriter:
                 self.folder.finish(result)
             self._result = result
         return result
+
+    def _guessing_accuracy(self) -> float | None:
+        """The share of the most common class in the test split; None before the images are loaded."""
+        if self._images is None or not len(self._images.test):
+            return None
+        return float(np.bincount(self._images.test.labels_N).max() / len(self._images.test))
 
     def _describe_computing(self) -> JsonObject:
         """How numbers came about, beside where."""

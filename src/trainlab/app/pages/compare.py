@@ -63,6 +63,8 @@ def _show_comparison(table: run_cache.RunTable) -> list[str]:
         return []
     compare_views.show_run_counts(runs)
     comparison = analysis.compare(runs, by, metric)
+    if comparison.worst_note:
+        st.caption(escape_markdown(f"{comparison.worst_note}."))
     shown: list[str] = []
     tabs = url_control(st.tabs, list(VIEWS), key="view", on_change="rerun")
     for tab, draw in zip(tabs, VIEWS.values(), strict=True):
