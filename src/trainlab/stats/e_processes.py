@@ -3,8 +3,9 @@
 An e-value is a bet's payoff at stake 1: its mean is at most 1 where the hypothesis that it speaks for is
 false, so e ≥ 20 is wrong at most once in twenty, however often one has looked before and whatever made one
 stop (Ville's inequality). `e_for` bets on the hypothesis, `e_against` on its contrary; the formulas and their
-sources are in `e_formulas`. Hypotheses are about runs of one distribution: a mean over runs of which some
-learned and some did not is not for `mean_e_values`, counts are.
+sources are in `e_formulas`, error rates and power in `experiments/statistics`. Hypotheses
+are about runs of one distribution: a mean over runs of which some learned and some did not is not for
+`mean_e_values`, counts are.
 """
 
 from collections.abc import Sequence
