@@ -12,6 +12,7 @@ import polars as pl
 
 from trainlab.analysis.compare import OTHER_METRICS
 from trainlab.analysis.phase_diagram import PhaseDiagram
+from trainlab.claims.batchnorm_facts import batchnorm_facts, batchnorm_lags
 from trainlab.claims.network_facts import (
     LayerFacts,
     LayerTheory,
@@ -25,12 +26,14 @@ from trainlab.claims.shift_evaluation import Shift, evaluate_shifts, shift_key
 from trainlab.claims.sources import (
     AnatomySource,
     BaseSource,
+    BatchNormSource,
     MetricSource,
     ShiftMeasures,
     ShiftSource,
     SignalSource,
     TheorySource,
     needs_run,
+    needs_statistics,
 )
 from trainlab.claims.spec import PhaseGrid
 from trainlab.errors import RequestError
@@ -70,6 +73,7 @@ class SourceEvaluator:
     _answers: dict[str, object] = field(default_factory=dict)
     _signal_tables: dict[Path, pl.DataFrame] = field(default_factory=dict)
     _shift_measures: dict[tuple[Path, str], ShiftMeasures] = field(default_factory=dict)
+    _lags: dict[Path, float] = field(default_factory=dict)
 
     @cached_property
     def results(self) -> dict[str, dict[int, Result]]:
@@ -136,6 +140,9 @@ class SourceEvaluator:
                 return value
         elif isinstance(source, TheorySource):
             value = self._theory(source, arm)
+        elif isinstance(source, BatchNormSource):
+            frozen = self.settings[_require_arm(arm, source)].to_json()
+            value = self._call_once(batchnorm_facts, frozen)[source.batchnorm]
         else:
             raise TypeError(f"{source.kind} is not a fact")
         return _relate(source, value, lambda other: self.number(other, arm))
@@ -155,6 +162,8 @@ class SourceEvaluator:
             value = self._signal(source, arm, seed)
         elif isinstance(source, ShiftSource):
             value = self._shifted(source, arm, seed)
+        elif needs_statistics(source):
+            value = self._lag(arm, seed)
         else:
             value = self.number(source.model_copy(update=_ALONE), arm)
         return _relate(source, value, lambda other: self._value(other, arm, seed))
@@ -202,6 +211,16 @@ class SourceEvaluator:
         if key not in self._shift_measures:
             self.evaluate_ahead({arm: [source]})
         return self._shift_measures[key][source.measure]
+
+    def _lag(self, arm: str, seed: int) -> float | None:
+        if self.results[arm][seed].status == "diverged":
+            return None
+        if self.runs[arm][seed] not in self._lags:
+            results = self.results[arm]
+            folders = [path for s, path in self.runs[arm].items() if results[s].status != "diverged"]
+            missing = [path for path in folders if path not in self._lags]
+            self._lags |= dict(zip(missing, self._call_once(batchnorm_lags, missing), strict=True))
+        return self._lags[self.runs[arm][seed]]
 
     def evaluate_ahead(self, sources: Mapping[str, Sequence[ShiftSource]]) -> None:
         """Evaluates the shifts of each arm in one process an arm, so that images are read once."""

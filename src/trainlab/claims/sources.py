@@ -6,6 +6,7 @@ A source is a mapping with one key that says what it is, and perhaps two that re
     {signal: weight_grad_norm, layer: first, step: 0, over: {signal: …, layer: last}}  a ratio
     {shift: {brightness: 40}, measure: accuracy}                                       an evaluation
     {anatomy: parameters}     {theory: gradient, layer: first}     {theory: chi1, arguments: {…}}
+    {batchnorm: lag}     {batchnorm: identity_error}                                   of BatchNorm layers
 """
 
 from collections.abc import Collection, Iterator, Mapping
@@ -180,7 +181,21 @@ class TheorySource(BaseSource):
         return self
 
 
-_KINDS = ("metric", "signal", "shift", "anatomy", "theory")
+class BatchNormSource(BaseSource):
+    """Of a run, `lag`: the share of their way that BatchNorm's running means still have to go. Else a fact.
+
+    The facts are of the arm's first BatchNorm layer (`trainlab.claims.batchnorm_facts`).
+    """
+
+    kind: ClassVar[str] = "batchnorm"
+    batchnorm: Literal["lag", "means", "formula_error", "one_image_error", "identity_error"]
+
+    def unit(self) -> str:
+        """A lag is a share."""
+        return self._share() if self.batchnorm == "lag" else super().unit()
+
+
+_KINDS = ("metric", "signal", "shift", "anatomy", "theory", "batchnorm")
 
 
 def _kind(value: object) -> str | None:
@@ -194,17 +209,33 @@ Source = Annotated[
     | Annotated[SignalSource, Tag("signal")]
     | Annotated[ShiftSource, Tag("shift")]
     | Annotated[AnatomySource, Tag("anatomy")]
-    | Annotated[TheorySource, Tag("theory")],
+    | Annotated[TheorySource, Tag("theory")]
+    | Annotated[BatchNormSource, Tag("batchnorm")],
     Discriminator(
         _kind,
         custom_error_type="source",
         custom_error_message=f"expected a source: a mapping with one of {', '.join(_KINDS)}",
     ),
 ]
-for _model in (BaseSource, MetricSource, SignalSource, ShiftSource, AnatomySource, TheorySource):
+for _model in (
+    BaseSource, MetricSource, SignalSource, ShiftSource, AnatomySource, TheorySource, BatchNormSource
+):  # fmt: skip
     _model.model_rebuild()
 
 
 def needs_run(source: BaseSource) -> bool:
     """Whether the arm has to be trained for it."""
-    return any(isinstance(part, MetricSource | SignalSource | ShiftSource) for part in source.parts())
+    return any(
+        isinstance(part, MetricSource | SignalSource | ShiftSource) or needs_statistics(part)
+        for part in source.parts()
+    )
+
+
+def needs_statistics(source: BaseSource) -> bool:
+    """Whether it is measured of the BatchNorm layers of the run's checkpoint."""
+    return isinstance(source, BatchNormSource) and source.batchnorm == "lag"
+
+
+def needs_weights(source: BaseSource) -> bool:
+    """Whether it is measured of the run's checkpoint."""
+    return isinstance(source, ShiftSource) or needs_statistics(source)
