@@ -40,7 +40,7 @@ OPTIONS = """
 activation: relu sigmoid tanh leaky_relu prelu elu selu gelu silu softsign softplus hardtanh identity
 init: kaiming kaiming_normal kaiming_uniform glorot glorot_uniform glorot_normal lecun normal orthogonal
     delta_orthogonal lsuv dirac torch_default zeros mean_field
-normalization: standardize center unit symmetric raw per_image
+normalization: standardize shifted center unit symmetric raw per_image
 norm_layer: none batchnorm batchnorm_no_affine batchnorm_after_activation batchnorm_fixed_scale
     layernorm groupnorm instancenorm
 pool: max avg stride none

@@ -1,12 +1,14 @@
 """Input normalization: the formulas, the invariance of per_image, and what a checkpoint carries."""
 
+from functools import partial
+
 import pytest
 import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from trainlab.errors import RequestError
-from trainlab.nn.normalization import Center, PerImage, Raw, Standardize, Symmetric, Unit
+from trainlab.nn.normalization import Center, PerImage, Raw, Shifted, Standardize, Symmetric, Unit
 
 MEAN, STD = (0.3, 0.5, 0.7), (0.1, 0.2, 0.3)
 
@@ -21,6 +23,7 @@ def x_NCHW():
     ("option", "formula"),
     [
         (Standardize, lambda u, mean, std: (u - mean) / std),
+        (partial(Shifted, to_mean=2.0, to_std=0.5), lambda u, mean, std: 2 + (u - mean) / (2 * std)),
         (Center, lambda u, mean, std: u - mean),
         (Unit, lambda u, mean, std: u),
         (Symmetric, lambda u, mean, std: 2 * u - 1),
@@ -101,3 +104,9 @@ def test_what_cannot_be_normalized_is_refused():
         Standardize((0.5, 0.5), (0.1, 0.0))
     with pytest.raises(RequestError, match="2 means and 1 std"):
         Center((0.5, 0.5), (0.1,))
+
+
+@pytest.mark.parametrize("to_std", [0.0, -1.0, float("nan")])
+def test_shifted_refuses_a_std_that_is_not_above_0(to_std):
+    with pytest.raises(RequestError, match=r"normalization\.to_std: got .*, expected above 0"):
+        Shifted(MEAN, STD, to_std=to_std)

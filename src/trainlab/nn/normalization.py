@@ -78,6 +78,34 @@ class Standardize(InputNormalization):
         return torch.addcmul(offset_1CHW, x_NCHW, scale_1CHW)
 
 
+class Shifted(Standardize):
+    """to_mean + to_std · (u − mean_C) / std_C: any mean and std per channel, over the training split.
+
+    Raises RequestError where `to_std` is not above 0, or a channel is constant.
+    """
+
+    to_mean: Tensor
+    to_std: Tensor
+
+    def __init__(
+        self,
+        mean_C: Sequence[float] = (0.0,),
+        std_C: Sequence[float] = (1.0,),
+        *,
+        to_mean: float = 0.0,
+        to_std: float = 1.0,
+    ) -> None:
+        super().__init__(mean_C, std_C)
+        if not to_std > 0:
+            raise RequestError(f"normalization.to_std: got {to_std}, expected above 0")
+        self.register_buffer("to_mean", torch.tensor(float(to_mean)))
+        self.register_buffer("to_std", torch.tensor(float(to_std)))
+
+    def forward(self, x_NCHW: Pixels) -> Images:
+        """Pixels 0..255 to float32 of that mean and std."""
+        return torch.addcmul(self.to_mean, super().forward(x_NCHW), self.to_std)
+
+
 class Center(InputNormalization):
     """u − mean_C: zero mean per channel over the training split, the unit scale kept."""
 

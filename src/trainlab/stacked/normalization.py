@@ -16,6 +16,7 @@ from trainlab.nn.normalization import (
     NormalizedNetwork,
     PerImage,
     Raw,
+    Shifted,
     Standardize,
     Symmetric,
     Unit,
@@ -25,7 +26,7 @@ from trainlab.stacked.leaf import RunStreams, StackedTensors
 from trainlab.stacked.network import StackedNetwork, stack_networks
 from trainlab.stacked.run_loop import LoopOverRuns
 
-OF_EACH_IMAGE = (Standardize, Center, Unit, Symmetric, Raw, PerImage)
+OF_EACH_IMAGE = (Standardize, Shifted, Center, Unit, Symmetric, Raw, PerImage)
 """Options that treat each image alone: runs with the same one are normalized together."""
 
 

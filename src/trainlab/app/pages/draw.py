@@ -49,13 +49,14 @@ IS_BLANK = "all its pixels are the same: there is nothing in it"
 MAX_MAPS, MAPS_PER_ROW, MAP_SIDE = 16, 8, 72
 FORMULAS = {
     "Standardize": "(pixel / 255 − mean) / std",
+    "Shifted": "to_mean + to_std · (pixel / 255 − mean) / std",
     "Center": "pixel / 255 − mean",
     "Unit": "pixel / 255",
     "Symmetric": "2 · pixel / 255 − 1",
     "Raw": "the pixel itself, 0 to 255",
     "PerImage": "(pixel − mean of the image) / std of the image",
 }
-USES_STATISTICS = ("Standardize", "Center")
+USES_STATISTICS = ("Standardize", "Shifted", "Center")
 Statistics = tuple[list[float], list[float]]
 """Mean and std of each channel, in the unit scale 0..1."""
 
