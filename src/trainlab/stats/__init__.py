@@ -1,8 +1,8 @@
 """How sure is it? All statistics in one place, on plain numbers and arrays.
 
-- `intervals`: confidence intervals of a mean, of any statistic, of a share
+- `intervals`: confidence intervals of a mean, of a share
 - `confusion`: accuracy and class shares of a confusion matrix
-- `hypothesis_tests`: one-sided tests, equivalence, corrections for several tests
+- `hypothesis_tests`: one-sided tests of a fixed number of runs, equivalence, corrections for several tests
 - `e_processes`: evidence that may be looked at after every seed, by the formulas of `e_formulas`; e-BH
 - `power`: the largest e-value of so many seeds, how often and how soon a design ends in a verdict
 - `anova`: how the variance of a response falls to the axes of a grid; `wild_bootstrap`: its intervals

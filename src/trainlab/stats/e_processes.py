@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from trainlab.stats.e_formulas import direction_of, majority_e, mean_e, more_often_e
-from trainlab.stats.intervals import Interval
+from trainlab.stats.intervals import Interval, finite_values
 
 ALPHA = 0.05
 
@@ -46,7 +46,7 @@ def mean_e_values(values: Values, bound: float) -> EValues:
     2ⁿ, as in the bet that pays double for each value above the bound (the sign test's). Raises ValueError for
     values that are not finite.
     """
-    x_N = _finite(values)
+    x_N = finite_values(values)
     scale = float(np.max(np.abs([*x_N, bound])))
     if np.all(np.abs(x_N - bound) <= _EQUAL * scale):
         return NO_EVIDENCE
@@ -132,7 +132,7 @@ def mean_confidence_sequence(values: Values, level: float) -> Interval:
     """
     if not 0 < level < 1:
         raise ValueError(f"level is {level}, expected a share between 0 and 1")
-    x_N = _finite(values)
+    x_N = finite_values(values)
     n, threshold = len(x_N), 2 / (1 - level)
     if n == 0:
         return Interval(None, None, None, 0)
@@ -153,13 +153,6 @@ def _t_where_e_is(threshold: float, n: int) -> float:
         middle = (low + high) / 2
         low, high = (low, middle) if mean_e(np.sqrt(n * middle), n) >= threshold else (middle, high)
     return float(np.sqrt((n - 1) * high / (1 - high)))
-
-
-def _finite(values: Values) -> np.ndarray:
-    x_N = np.asarray(values, dtype=np.float64)
-    if not np.isfinite(x_N).all():
-        raise ValueError("values must be finite: leave out what is missing before")
-    return x_N
 
 
 def _check_count(count: int, n: int) -> None:

@@ -1,10 +1,9 @@
-"""Confidence intervals: of a mean over seeds, of any statistic, of a share."""
+"""Confidence intervals: of a mean over seeds, of a share."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
-from typing import Literal
 
 import numpy as np
 
@@ -19,19 +18,15 @@ class Interval:
     n: int
 
 
-def mean_interval(
-    values: Sequence[float] | np.ndarray, level: float = 0.95, method: Literal["t", "bootstrap"] = "t"
-) -> Interval:
+def mean_interval(values: Sequence[float] | np.ndarray, level: float = 0.95) -> Interval:
     """The mean with Student's t interval: x̄ ± t_{(1+level)/2, n−1} · s/√n, s with n − 1 in the denominator.
 
-    Right for means of independent, roughly normal values (Student 1908, "The probable error of a mean"); for
-    others, `method="bootstrap"`. One value has no interval. Raises ValueError for a level outside (0, 1) or
-    values that are not finite.
+    Right for means of independent, roughly normal values (Student 1908, "The probable error of a mean") that
+    are looked at once; for a look after every seed: `e_processes.mean_confidence_sequence`. One value has no
+    interval. Raises ValueError for a level outside (0, 1) or values that are not finite.
     """
-    if method == "bootstrap":
-        return bootstrap_interval(values, level=level)
     _check_level(level)
-    x_N = _finite(values)
+    x_N = finite_values(values)
     if len(x_N) == 0:
         return Interval(None, None, None, 0)
     mean = float(x_N.mean())
@@ -39,32 +34,6 @@ def mean_interval(
         return Interval(mean, None, None, 1)
     margin = _t_quantile((1 + level) / 2, len(x_N) - 1) * float(x_N.std(ddof=1)) / math.sqrt(len(x_N))
     return Interval(mean, mean - margin, mean + margin, len(x_N))
-
-
-def bootstrap_interval(
-    values: Sequence[float] | np.ndarray,
-    statistic: Callable[[np.ndarray], float] = np.mean,
-    level: float = 0.95,
-    resamples: int = 10_000,
-    seed: int = 0,
-) -> Interval:
-    """`statistic` with its percentile bootstrap interval; the same values and seed give the same interval.
-
-    Quantiles (1 ∓ level)/2 of the statistic over `resamples` samples drawn with replacement (Efron &
-    Tibshirani 1993, "An Introduction to the Bootstrap", ch. 13). Too narrow for fewer than about ten values.
-    Raises ValueError as `mean_interval` does.
-    """
-    _check_level(level)
-    x_N = _finite(values)
-    if len(x_N) == 0:
-        return Interval(None, None, None, 0)
-    estimate = float(statistic(x_N))
-    if len(x_N) == 1:
-        return Interval(estimate, None, None, 1)
-    random = np.random.default_rng(seed)
-    drawn = [float(statistic(x_N[random.integers(0, len(x_N), len(x_N))])) for _ in range(resamples)]
-    low, high = np.quantile(drawn, [(1 - level) / 2, (1 + level) / 2])
-    return Interval(estimate, float(low), float(high), len(x_N))
 
 
 def wilson_interval(successes: int, n: int, level: float = 0.95) -> Interval:
@@ -100,7 +69,8 @@ def _t_quantile(probability: float, degrees_of_freedom: int) -> float:
     return float(stdtrit(degrees_of_freedom, probability))
 
 
-def _finite(values: Sequence[float] | np.ndarray) -> np.ndarray:
+def finite_values(values: Sequence[float] | np.ndarray) -> np.ndarray:
+    """The values as an array. Raises ValueError where one is not finite."""
     x_N = np.asarray(values, dtype=np.float64)
     if not np.isfinite(x_N).all():
         raise ValueError("values must be finite: leave out what is missing before")
