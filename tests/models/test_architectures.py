@@ -104,6 +104,19 @@ def test_locally_connected_has_the_parameters_of_the_formula():
     assert [parameters(net.get_submodule(f"layers.local{i}")) for i in (1, 2)] == [89_856, 8 * 8 * 6 * 151]
 
 
+def test_locally_connected_with_shared_weights_is_a_convolution_of_the_same_maps():
+    local, shared = (LocallyConnected((1, 28, 28), 10, shared=shared) for shared in (None, True))
+    assert [parameters(shared.get_submodule(f"layers.local{i}")) for i in (1, 2)] == [6 * 26, 6 * 151]
+    assert parameters(shared.output) == parameters(local.output)
+    maps = []
+    for net in (local, shared):
+        conv = net.get_submodule("layers.local1.conv")
+        nn.init.ones_(conv.weight), nn.init.zeros_(conv.bias)
+        x_NCHW = torch.arange(28.0 * 28).reshape(1, 1, 28, 28)
+        maps.append(conv(x_NCHW))
+    assert torch.allclose(*maps)
+
+
 @pytest.mark.parametrize("depth", [1, 2, 3, 4, 5, 6])
 def test_locally_connected_is_as_deep_as_asked_for(depth):
     net = LocallyConnected((1, 28, 28), 10, depth=depth)

@@ -44,7 +44,8 @@ def test_a_run_that_passes_all_layers_by_itself_is_the_run_alone(model):
 @pytest.mark.parametrize(
     ("model", "options"),
     [(model, {"bias": False}) for model in names("model") if model != "whitened_cnn"]
-    + [("plain_cnn", {"head": "dense"}), ("locally_connected", {"head": "mean"})],
+    + [("plain_cnn", {"head": "dense"}), ("locally_connected", {"head": "mean"})]
+    + [("locally_connected", {"shared": True})],
     ids=str,
 )
 def test_options_of_the_model(model, options):

@@ -73,6 +73,7 @@ def test_values_differ_within_a_stack(planned, line):
         "norm_layer=none,batchnorm", "norm_layer=batchnorm,batchnorm_after_activation",
         "model.padding=zeros,circular", "model.bias=true,false", "model.head=mean,dense",
         "data.permute_pixels=null,0",
+        "model=locally_connected model.shared=true,false",
         "data=digits,shapeset", "data.image_size=16,32", "data.batch_size=32,64", "data.train_size=100,200",
         "trainer.max_epochs=1,2", "trainer.precision=32-true,64-true", "optimizer=adam,sgd,rmsprop",
         "activation=leaky_relu activation.negative_slope=0.1,0.2", "trainer.val_every_epochs=1,2",

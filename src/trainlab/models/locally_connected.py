@@ -33,6 +33,7 @@ class LocallyConnected(nn.Module):
     depth of 2, after both (LeCun 1989, "Generalization and network design strategies"). On 28 × 28 × 1 the
     first layer has 24 · 24 · 6 · (5² + 1) = 89,856 parameters. `bias` False leaves the biases out. `head`
     dense, or None, gives the output layer every position; mean averages each of the last maps before it.
+    `shared` True gives every position the same kernel: a convolutional network, alike in all else.
     Takes normalized x_NCHW, returns logits_NK.
 
     Raises RequestError for a size below 1, more layers than the image holds, and an unknown head.
@@ -56,6 +57,7 @@ class LocallyConnected(nn.Module):
         pool: ModuleFactory | None = MAX_POOL,
         bias: bool | None = None,
         head: str | None = None,
+        shared: bool | None = None,
     ) -> None:
         super().__init__()
         require_at_least("depth", depth, 1)
@@ -83,7 +85,7 @@ class LocallyConnected(nn.Module):
                 stride=conv_stride(pooling),
                 activation=activation,
                 norm_layer=norm_layer,
-                convolution=partial(LocallyConnected2d, in_size_HW=shape[1:]),
+                convolution=nn.Conv2d if shared else partial(LocallyConnected2d, in_size_HW=shape[1:]),
             )
             self.layers.add_module(f"local{i + 1}", block)
             shape = block.out_shape_CHW
