@@ -111,7 +111,8 @@ def test_locally_connected_with_shared_weights_is_a_convolution_of_the_same_maps
     maps = []
     for net in (local, shared):
         conv = net.get_submodule("layers.local1.conv")
-        nn.init.ones_(conv.weight), nn.init.zeros_(conv.bias)
+        for parameter in conv.parameters():
+            nn.init.ones_(parameter)
         x_NCHW = torch.arange(28.0 * 28).reshape(1, 1, 28, 28)
         maps.append(conv(x_NCHW))
     assert torch.allclose(*maps)
