@@ -26,7 +26,7 @@ def main() -> int:
     arguments = parser.parse_args()
     if arguments.stack < 1:
         parser.error(f"--stack: got {arguments.stack}, expected 1 or more")
-    entries = registry.load_claims(README.parents[1])
+    entries = registry.with_profile(registry.load_claims(README.parents[1]), "gpu")
     try:
         with tempfile.TemporaryDirectory() as empty, ForkServer() as server:
             options = ClaimOptions("gpu", Path(empty))

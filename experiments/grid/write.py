@@ -21,7 +21,7 @@ from trainlab.analysis.phase_diagram import (
     theory_agreement,
 )
 from trainlab.analysis.tables import effects_frame, format_share_interval
-from trainlab.claims.claim_page import format_p_value
+from trainlab.claims.value_text import format_p_value
 from trainlab.figures import grid_heatmaps, phase_diagram
 from trainlab.figures.style import save_figure
 from trainlab.stats.intervals import Interval

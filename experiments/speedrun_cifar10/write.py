@@ -6,7 +6,7 @@ from pathlib import Path
 
 from experiments.rendering import render_template, round_numbers
 from experiments.speedrun_cifar10.measure import TARGET, Report
-from trainlab.claims.claim_page import format_p_value
+from trainlab.claims.value_text import format_p_value
 
 HERE = Path(__file__).parent
 RESULT, TEMPLATE, README = HERE / "result.json", HERE / "README.template.md", HERE / "README.md"

@@ -129,11 +129,11 @@ def test_what_is_planned_is_what_is_started(folder, started, one_gpu, monkeypatc
 def test_runs_are_arms_times_seeds_and_stacks_are_of_one_structure(folder):
     put(folder, "mine", on_gpu())
     [plan] = CoursePlanner(context_of(folder), stack=4).plan(claims.load_claims(folder))
-    assert (plan.arms, list(plan.seeds), plan.tuning_runs) == (3, [5, 8], 0)
+    assert (plan.arms, list(plan.seeds), plan.tuning_runs) == (3, [5, 6, 7, 8], 0)
     assert count_runs(plan.first) == 15 and count_runs(plan.most) == 24
-    # A and C: 10 runs, then 6 more; B: 5, then 3
+    # A and C: 10 runs, then 2 with each of three seeds; B: 5, then one of each
     assert Counter(len(task.jobs) for task in plan.first) == {4: 1, 3: 3, 2: 1}
-    assert Counter(len(task.jobs) for task in plan.most) == {4: 1, 3: 6, 2: 1}
+    assert Counter(len(task.jobs) for task in plan.most) == {4: 1, 3: 3, 2: 4, 1: 3}
 
 
 def test_tuning_has_runs_of_its_own(folder):
@@ -186,7 +186,7 @@ def test_steps_and_time_are_those_of_all_runs(folder, tmp_path):
     course = estimate_course(entries, options, InThisProcess(4), rates, stack=4)  # type: ignore[arg-type]
     [mine] = course.claims
     assert mine.steps_of_a_run == (3, 3) and mine.most.steps == 3 * 24
-    assert (mine.most.runs, sorted(mine.most.stacks), mine.most.alone) == (24, [2, 3, 3, 3, 3, 3, 3, 4], 0)
+    assert (mine.most.runs, sorted(mine.most.stacks), mine.most.alone) == (24, [2, 2, 2, 2, 3, 3, 3, 4], 3)
     # nearly all of it is the start of runs: between 2 s alone and 0.1 s in a stack of 32
     assert mine.first.seconds is not None and mine.most.seconds is not None
     assert 15 * 0.1 < mine.first.seconds < 15 * 2.0 < 2 * mine.most.seconds
@@ -251,7 +251,7 @@ def test_planning_starts_and_writes_nothing(command, folder, tmp_path):
     assert files(folder) == before and not (folder / "runs").exists()
     line = next(line for line in out.splitlines() if line.startswith("mine"))
     assert line.split()[:7] == ["mine", "3", "×", "5", "to", "8", "–"]
-    assert "15 to 24" in line and "1 × 4, 6 × 3, 1 × 2" in line and " s" in line
+    assert "15 to 24" in line and "1 × 4, 3 × 3, 4 × 2, 3 alone" in line and " s" in line
     assert "facts" in out and "nothing is trained" in out
     assert "rates of A Card 80GB" in out and "stacks of at most 4: assumed" in out
 
@@ -261,7 +261,7 @@ def test_without_a_gpu_and_without_rates_there_is_no_time(command):
     assert code == 0, err
     plain = json.loads(out)
     assert plain["total"]["first"]["seconds"] is None and plain["card"] is None
-    assert plain["claims"][0]["most"]["stacks"] == [10, 5, 6, 3]
+    assert plain["claims"][0]["most"]["stacks"] == [10, 5, 2, 2, 2]
     assert any("no GPU here" in note for note in plain["notes"])
     assert any("at most 128: assumed" in note for note in plain["notes"])
 

@@ -5,7 +5,7 @@ import pytest
 from tiny import claim, put
 
 from trainlab.analysis.phase_diagram import AT_CHANCE, LEARNED, PhasePoint
-from trainlab.claims import judge
+from trainlab.claims import judge, phase_agreement
 from trainlab.claims import registry as claims
 from trainlab.claims.claim_page import grid_table, tuning_table
 from trainlab.claims.claim_record import ClaimRecord
@@ -23,7 +23,7 @@ ARM = {
 }  # fmt: skip
 RECORD = {
     "name": "mine", "statement": "s", "question": "q", "source": "s", "profile": "quick", "scale": "tiny",
-    "differs": "d", "try": "t", "verdict": "supported", "p_for": 0.02, "p_against": 1.0, "findings": [],
+    "differs": "d", "try": "t", "verdict": "supported", "e_for": 30.0, "e_against": 0.1, "findings": [],
     "arms": [], "overrides": {}, "shared": [], "seeds": [0], "run_seconds": 1.0, "commits": [], "machine": "",
     "data": [],
 }  # fmt: skip
@@ -79,27 +79,29 @@ def test_a_fault_of_the_grid_is_reported_with_its_place():
 def test_agreement_is_one_where_theory_is_right_and_a_half_where_it_guesses():
     xi = {1.0: 0.5, 1.5: 2.0}
     right = places(xi, {1.0: 2, 1.5: 8})  # 6ξ: 3 and 12
-    assert judge.theory_balanced_accuracy(right, 6.0) == 1.0
-    assert judge.theory_balanced_accuracy(right, 1e9) == 0.5  # all learn, it says
-    assert judge.theory_balanced_accuracy(places(xi, {1.0: 16, 1.5: 16}), 6.0) == 0.5
+    assert phase_agreement.theory_balanced_accuracy(right, 6.0) == 1.0
+    assert phase_agreement.theory_balanced_accuracy(right, 1e9) == 0.5  # all learn, it says
+    assert phase_agreement.theory_balanced_accuracy(places(xi, {1.0: 16, 1.5: 16}), 6.0) == 0.5
     inverted = [PhasePoint(p.scale, p.depth, 0, AT_CHANCE if p.learned else LEARNED, xi=p.xi) for p in right]
-    assert judge.theory_balanced_accuracy(inverted, 6.0) == 0.0
+    assert phase_agreement.theory_balanced_accuracy(inverted, 6.0) == 0.0
 
 
 def test_agreement_weighs_both_sides_the_same():
     xi = {1.0: 0.5, 1.5: 2.0}
     cells = places(xi, {1.0: 2, 1.5: 4})  # one cell of five that do not learn is called wrong
-    assert judge.theory_balanced_accuracy(cells, 6.0) == pytest.approx((1 + 4 / 5) / 2)
+    assert phase_agreement.theory_balanced_accuracy(cells, 6.0) == pytest.approx((1 + 4 / 5) / 2)
 
 
 def test_the_deepest_that_learns_is_ranked_as_xi_is():
     xi = {1.0: 3.0, 1.5: 20.0, 1.76: 100.0, 3.0: 9.0}
     follows = {1.0: 2, 1.5: 8, 1.76: 16, 3.0: 4}
-    assert judge.depth_rank_correlation(places(xi, follows)) == pytest.approx(1.0)
-    assert judge.depth_rank_correlation(places(xi, {1.0: 16, 1.5: 4, 1.76: 2, 3.0: 8})) == pytest.approx(-1.0)
-    assert judge.depth_rank_correlation(places(xi, dict.fromkeys(xi, 4))) == 0.0
+    assert phase_agreement.depth_rank_correlation(places(xi, follows)) == pytest.approx(1.0)
+    assert phase_agreement.depth_rank_correlation(
+        places(xi, {1.0: 16, 1.5: 4, 1.76: 2, 3.0: 8})
+    ) == pytest.approx(-1.0)
+    assert phase_agreement.depth_rank_correlation(places(xi, dict.fromkeys(xi, 4))) == 0.0
     never = {**follows, 1.0: 0}
-    assert judge.depth_rank_correlation(places(xi, never)) == pytest.approx(1.0)
+    assert phase_agreement.depth_rank_correlation(places(xi, never)) == pytest.approx(1.0)
 
 
 def test_a_boundary_is_judged_over_seeds():
@@ -107,7 +109,7 @@ def test_a_boundary_is_judged_over_seeds():
     assert isinstance(made, PhaseBoundary)
     xi = {1.0: 0.5, 1.5: 2.0}
     cells = [cell for seed in range(5) for cell in places(xi, {1.0: 2, 1.5: 8}, seed=seed)]
-    values = judge.phase_boundary_by_seed(made, cells)
+    values = phase_agreement.phase_boundary_by_seed(made, cells)
     assert values == [1.0] * 5
     assert judge.judge_phase_boundary(made, values).verdict == judge.SUPPORTED
     assert judge.judge_phase_boundary(made, [0.5, 0.6, 0.4, 0.5, 0.55]).verdict == judge.REFUTED
@@ -178,9 +180,9 @@ def test_a_page_shows_a_grid_as_a_grid():
 def test_a_page_shows_what_was_tried_and_says_where_the_best_is_at_the_edge():
     tried = [{"overrides": [f"lr={lr}"], "val/acc": acc} for lr, acc in ((1, 0.5), (2, 0.9), (3, None))]
     inside = tuning_table(record(tuned={"A": {"tried": tried, "chosen": ["lr=2"]}}))
-    assert "| A | 50.00 % | **90.00 %** | diverged |" in inside and "At the edge" not in inside
-    edge = tuning_table(record(tuned={"A": {"tried": tried[:2], "chosen": ["lr=2"]}}))
-    assert "At the edge of what was tried: A." in edge
+    assert "| A | 50.00 % | **90.00 %** | diverged |" in inside and "Not tuned" not in inside
+    edge = tuning_table(record(tuned={"A": {"tried": tried[:2], "chosen": ["lr=2"], "edge": "high"}}))
+    assert "Not tuned, the best is at the edge of what was tried: A." in edge
 
 
 def test_collections_are_loaded_and_judged_apart(tmp_path):
@@ -194,10 +196,11 @@ def test_collections_are_loaded_and_judged_apart(tmp_path):
         claims.load_claims(tmp_path, ["lesson"], "papers")
 
 
-def test_holm_counts_the_claims_of_a_collection_and_no_others():
+def test_a_verdict_is_among_the_claims_of_its_collection_and_no_others():
     from trainlab.claims.collection_pages import verdicts_by_claim
 
-    records = {f"lesson {i}": record() for i in range(3)} | {"paper": record(collection="papers")}
+    lessons = {"lesson 0": record(), "lesson 1": record(e_for=2.0), "lesson 2": record(e_for=1.0)}
+    records = lessons | {"paper": record(collection="papers")}
     judged = verdicts_by_claim(records)
-    assert judged["paper"] == (judge.SUPPORTED, pytest.approx(0.02))
-    assert judged["lesson 0"] == (judge.UNDECIDED, pytest.approx(0.06))
+    assert judged["paper"] == (judge.SUPPORTED, 30.0)
+    assert judged["lesson 0"] == (judge.UNDECIDED, 30.0)  # one of three: e-BH asks 60 of it

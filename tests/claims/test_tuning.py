@@ -6,87 +6,157 @@ from pathlib import Path
 import pytest
 from tiny import claim, put
 
-from trainlab.claims import execution
 from trainlab.claims import registry as claims
+from trainlab.claims import tuning
 from trainlab.claims.execution import ClaimOptions, ExecutionContext
 from trainlab.claims.jobs import ClaimComposer
 from trainlab.claims.registry import parse_claim
 from trainlab.errors import RequestError
 from trainlab.runs import Result, RunFolder
+from trainlab.runs.result import Verdict
 
 SLOW, FAST = ["optimizer.lr=1e-4"], ["optimizer.lr=1e-2"]
+LADDER = {"setting": "optimizer.lr", "values": [0.001, 0.003, 0.01], "seeds": 2}
 
 
 def tuned_claim(**changes):
-    return claim(tune={"candidates": [SLOW, FAST], **changes})
+    content = claim(tune={"candidates": [SLOW, FAST], **changes} if "setting" not in changes else changes)
+    content["arms"] = {"A": ["depth=1"], "B": ["depth=2"]}
+    return content
 
 
-def accuracy_of(overrides) -> float | None:
-    """Of a run that was never trained: A is best slow, B best fast."""
-    values = {str(override.key_or_group): override.value() for override in overrides}
-    return 0.9 if (values["optimizer.lr"] < 1e-3) == (values["depth"] == 1) else 0.5
+def best_slow_for_a(depth: int, rate: float) -> float:
+    """A is best slow, B best fast."""
+    return 0.9 if (rate < 1e-3) == (depth == 1) else 0.5
+
+
+class Bench:
+    """Runs are written, not trained: `accuracy` says what comes of a depth and a rate, None: it diverges."""
+
+    def __init__(self, folder: Path, monkeypatch) -> None:
+        self._folder = folder
+        self.seen: list = []
+        self.accuracy = best_slow_for_a
+        self.learns = lambda accuracy: accuracy > 0.2
+        monkeypatch.setattr(tuning, "run_jobs", self.run)
+
+    def run(self, _entry, jobs, _context):
+        folders = {}
+        for job in jobs:
+            self.seen.append(job)
+            values = {str(override.key_or_group): override.value() for override in job.overrides}
+            accuracy = self.accuracy(values["depth"], values["optimizer.lr"])
+            folder = RunFolder(self._folder / "runs" / f"{len(self.seen)}").create()
+            folder.finish(
+                Result(
+                    run_id=f"{len(self.seen)}", seconds=1.0,
+                    status="diverged" if accuracy is None else "finished",
+                    metrics={"val/acc": 0.99 if accuracy is None else accuracy, "test/acc": 1.0},
+                    verdict=Verdict(learned=accuracy is not None and self.learns(accuracy)),
+                )
+            )  # fmt: skip
+            folders.setdefault(job.arm, {})[job.seed] = folder.path
+        return folders
+
+    def tune(self, content):
+        put(self._folder, "mine", content)
+        (entry,) = claims.load_claims(self._folder)
+        options = ClaimOptions("quick", self._folder / "runs")
+        context = ExecutionContext(options, ClaimComposer(), None, None)  # type: ignore[arg-type]
+        return tuning.tune_arms(entry, context)
 
 
 @pytest.fixture
 def bench(tmp_path, monkeypatch):
-    """Runs are written, not trained."""
-    content = tuned_claim(seeds=2)
-    content["arms"] = {"A": ["depth=1"], "B": ["depth=2"]}
-    put(tmp_path, "mine", content)
-    seen = []
-
-    def sweep(_entry, jobs, _bench):
-        folders = {}
-        for job in jobs:
-            seen.append(job)
-            folder = RunFolder(tmp_path / "runs" / f"{job.arm} {job.seed}").create()
-            metrics = {
-                "val/acc": accuracy_of(job.overrides),
-                "test/acc": 1 - (accuracy_of(job.overrides) or 0),
-            }
-            folder.finish(
-                Result(run_id=f"{job.arm} {job.seed}", status="finished", metrics=metrics, seconds=1.0)
-            )
-            folders.setdefault(job.arm, {})[job.seed] = folder.path
-        return folders
-
-    monkeypatch.setattr(execution, "run_jobs", sweep)
-    (entry,) = claims.load_claims(tmp_path)
-    setup = ClaimOptions("quick", Path(tmp_path / "runs"))
-    return entry, ExecutionContext(setup, ClaimComposer(), None, None), seen  # type: ignore[arg-type]
+    return Bench(tmp_path, monkeypatch)
 
 
 def test_each_arm_gets_what_is_best_for_it_on_validation(bench):
-    entry, made, _ = bench
-    tuned, choices = execution.tune_arms(entry, made)
+    tuned, choices = bench.tune(tuned_claim(seeds=2))
     assert tuned.claim.arms == {"A": ["depth=1", *SLOW], "B": ["depth=2", *FAST]}
     assert choices["A"].best == SLOW and choices["B"].best == FAST
-    assert choices["A"].accuracies == [0.9, 0.5]
-    assert choices["A"].seconds == 4.0
+    assert [trial.accuracy for trial in choices["A"].trials] == [0.9, 0.5]
+    assert choices["A"].seconds == 4.0 and choices["A"].edge is None  # candidates have no edges
 
 
 def test_candidates_are_tried_on_seeds_that_no_arm_is_judged_by(bench):
-    entry, made, seen = bench
-    execution.tune_arms(entry, made)
-    tried = {job.seed for job in seen}
-    assert tried == {execution.TUNING_SEED, execution.TUNING_SEED + 1}
-    judged = range(entry.claim.profiles.quick.seeds.most)
-    assert not tried & set(judged)
-    assert len(seen) == 2 * 2 * 2
+    tuned, _ = bench.tune(tuned_claim(seeds=2))
+    tried = {job.seed for job in bench.seen}
+    assert tried == {tuning.TUNING_SEED, tuning.TUNING_SEED + 1}
+    assert not tried & set(range(tuned.claim.profiles.quick.seeds.most))
+    assert len(bench.seen) == 2 * 2 * 2
 
 
-def test_what_diverged_is_chosen_last(tmp_path, bench, monkeypatch):
-    entry, made, _ = bench
-    folders = {}
-    for number, (status, accuracy) in enumerate([("diverged", 0.99), ("finished", 0.2)], start=1):
-        folder = RunFolder(tmp_path / "other" / str(number)).create()
-        folder.finish(Result(run_id=str(number), status=status, metrics={"val/acc": accuracy}))
-        for arm in "AB":
-            folders[f"{arm}, candidate {number}"] = {execution.TUNING_SEED: folder.path}
-    monkeypatch.setattr(execution, "run_jobs", lambda *_: folders)
-    _, choices = execution.tune_arms(entry, made)
+def test_the_split_follows_the_seed_in_tuning_too(bench):
+    bench.tune(tuned_claim(seeds=2))
+    for job in bench.seen:
+        values = {str(override.key_or_group): override.value() for override in job.overrides}
+        assert values["data.split_seed"] == values["seed"] == job.seed
+
+
+def test_what_diverged_is_chosen_last(bench):
+    bench.accuracy = lambda depth, rate: None if rate == 1e-4 else 0.3
+    _, choices = bench.tune(tuned_claim())
     assert choices["A"].best == FAST
-    assert choices["A"].accuracies[0] == -math.inf
+    assert choices["A"].trials[0].accuracy == -math.inf
+
+
+# A ladder
+
+
+def peak_at(best: float):
+    return lambda _depth, rate: 0.9 - 0.1 * abs(math.log10(rate / best))
+
+
+def test_a_ladder_is_widened_where_the_best_is_at_an_edge_and_only_for_that_arm(bench):
+    bench.accuracy = lambda depth, rate: peak_at(0.003 if depth == 1 else 0.1)(depth, rate)
+    tuned, choices = bench.tune(tuned_claim(**LADDER))
+    assert [trial.candidate for trial in choices["A"].trials] == [
+        ["optimizer.lr=0.001"], ["optimizer.lr=0.003"], ["optimizer.lr=0.01"]
+    ]  # fmt: skip
+    assert [trial.candidate[0] for trial in choices["B"].trials][3:] == [
+        "optimizer.lr=0.03", "optimizer.lr=0.1", "optimizer.lr=0.3"
+    ]  # fmt: skip
+    assert tuned.claim.arms["B"] == ["depth=2", "optimizer.lr=0.1"]
+    assert choices["A"].edge is None and choices["B"].edge is None
+    assert len(bench.seen) == 2 * (3 + 6)  # nothing is tried twice
+
+
+@pytest.mark.parametrize(
+    ("best", "edge", "last"), [(1e3, "high", "optimizer.lr=0.1"), (1e-9, "low", "optimizer.lr=0.0001")]
+)
+def test_an_arm_whose_best_stays_at_an_edge_is_not_tuned(bench, best, edge, last):
+    bench.accuracy = peak_at(best)
+    _, choices = bench.tune(tuned_claim(**LADDER, most=5))
+    assert choices["A"].edge == edge and len(choices["A"].trials) == 5
+    assert choices["A"].best == [last]
+    assert choices["A"].edge_text.startswith(f"not tuned: {last} is the ")
+
+
+def test_where_nothing_learns_the_middle_is_taken_and_is_no_edge(bench):
+    bench.accuracy = lambda depth, rate: 0.1 + rate  # noise, best at the edge
+    bench.learns = lambda accuracy: False
+    _, choices = bench.tune(tuned_claim(**LADDER))
+    assert choices["A"].best == ["optimizer.lr=0.003"]
+    assert choices["A"].edge is None and choices["A"].none_learned
+    assert len(choices["A"].trials) == 3
+
+
+def test_of_equals_the_middlemost_is_taken(bench):
+    bench.accuracy = lambda depth, rate: 1.0
+    _, choices = bench.tune(tuned_claim(**LADDER))
+    assert choices["A"].best == ["optimizer.lr=0.003"] and choices["A"].edge is None
+
+
+@pytest.mark.parametrize(
+    ("values", "below", "above"),
+    [([0.001, 0.003, 0.01], 0.0003, 0.03), ([0.003, 0.01, 0.03, 0.1, 0.3], 0.001, 1.0), ([1, 2, 4], 0.5, 8)],
+)
+def test_a_ladder_goes_on_by_its_own_ratio(values, below, above):
+    assert (tuning.next_below(values), tuning.next_above(values)) == (below, above)
+
+
+# What a file may say
 
 
 def test_only_the_arms_that_are_named_are_tuned():

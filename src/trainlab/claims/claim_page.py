@@ -3,14 +3,15 @@
 from pathlib import Path
 
 from trainlab.claims.claim_record import ArmRecord, ClaimRecord, ExpectationRecord, MeanRecord
-from trainlab.claims.judge import REFUTED, SUPPORTED, format_in_unit
+from trainlab.claims.judge import DOES_NOT_HOLD, HOLDS, REFUTED, SUPPORTED, PageVerdict
 from trainlab.claims.spec import cell_name
+from trainlab.claims.value_text import evidence_text, format_e_value, format_in_unit
 from trainlab.diagnosis.verdict import is_cause_valid
 from trainlab.units import format_duration
 
 PAGE_FILE = "README.md"
 FIGURE_FILE = "figure.svg"
-MARKS = {SUPPORTED: "✔", REFUTED: "✘"}
+MARKS = {SUPPORTED: "✔", REFUTED: "✘", HOLDS: "✔", DOES_NOT_HOLD: "✘"}
 
 
 def claim_page(record: ClaimRecord, has_figure: bool) -> str:
@@ -49,25 +50,24 @@ def write_claim_page(folder: Path, record: ClaimRecord, has_figure: bool) -> Pat
 
 def certainty_text(record: ClaimRecord) -> str:
     """How sure the verdict is, as far as chance has a part in it."""
-    if not record.arms and record.verdict in (SUPPORTED, REFUTED):
-        return "exact, no chance involved"
-    if record.verdict == SUPPORTED:
-        return f"{format_p_equation(record.p_for)} for data like these if it were not so"
-    if record.verdict == REFUTED:
-        return f"{format_p_equation(record.p_against)} for data like these if it were so"
-    p_for, p_against = format_p_equation(record.p_for), format_p_value(record.p_against)
-    return f"{p_for} for it, {p_against} against it; α = 0.05"
+    evidence = evidence_text(record.e_for, record.e_against)
+    return record.reason or evidence or "counted, no chance involved"
+
+
+def page_evidence(verdict: PageVerdict) -> str:
+    """The evidence of a verdict on a page; a dash where nothing was tested."""
+    return "–" if verdict.e_value is None else f"e = {format_e_value(verdict.e_value)}"
 
 
 def expectations_table(record: ClaimRecord) -> str:
     """One line an expectation: what was expected, what was seen."""
-    lines = ["| | expected | seen | p for | p against |", "|---|---|---|---:|---:|"]
+    lines = ["| | expected | seen | e for | e against |", "|---|---|---|---:|---:|"]
     for expectation in record.expectations:
         mark = MARKS.get(expectation.verdict, "?")
         lines.append(
             f"| {mark} {expectation.verdict} | {expectation.description} "
             f"| {expectation.observed}{_bound_text(expectation)} "
-            f"| {format_p_value(expectation.p_for)} | {format_p_value(expectation.p_against)} |"
+            f"| {_e_cell(expectation.e_for)} | {_e_cell(expectation.e_against)} |"
         )
     return "\n".join(lines)
 
@@ -123,9 +123,9 @@ def tuning_table(record: ClaimRecord) -> str:
             text = "diverged" if accuracy is None else f"{100 * accuracy:.2f} %"
             cells.append(f"**{text}**" if candidate.overrides == tuning.chosen else text)
         lines.append(f"| {arm} | {' | '.join(cells)} |")
-    at_edge = [arm for arm, tuning in tuned.items() if tuning.chosen in (candidates[0], candidates[-1])]
+    at_edge = [arm for arm, tuning in tuned.items() if tuning.edge]
     if at_edge:
-        lines += ["", f"At the edge of what was tried: {', '.join(at_edge)}."]
+        lines += ["", f"Not tuned, the best is at the edge of what was tried: {', '.join(at_edge)}."]
     return "\n".join(lines)
 
 
@@ -157,17 +157,8 @@ def _overrides_outside_grid(record: ClaimRecord) -> dict[str, list[str]]:
     return others | {"scale × depth": [f"{record.grid.scale}=… depth=…"]}
 
 
-def format_p_value(p: float) -> str:
-    """Three digits at most; what is below 0.0001 says so."""
-    if p in (0.0, 1.0):
-        return f"{p:.0f}"
-    return "< 0.0001" if p < 1e-4 else f"{p:.2g}" if p < 0.1 else f"{p:.2f}"
-
-
-def format_p_equation(p: float) -> str:
-    """`p = 0.012` or `p < 0.0001`."""
-    text = format_p_value(p)
-    return f"p {text}" if text.startswith("<") else f"p = {text}"
+def _e_cell(e_value: float | None) -> str:
+    return "–" if e_value is None else format_e_value(e_value)
 
 
 def _bound_text(expectation: ExpectationRecord) -> str:

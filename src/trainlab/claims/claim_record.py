@@ -14,7 +14,6 @@ from trainlab.runs.safe_files import read_bounded, write_atomically
 RESULT_FILE = "result.json"
 """Of the quick profile; another's is `result-NAME.json`."""
 
-Probability = Annotated[float, Field(ge=0, le=1)]
 EValue = Annotated[FiniteFloat, Field(ge=0)]
 Count = Annotated[int, Field(ge=0)]
 FileName = Annotated[str, Field(pattern=r"^[\w-]+\.svg$")]
@@ -42,8 +41,6 @@ class ExpectationRecord(RecordModel):
     kind: str
     primary: bool = False
     verdict: str
-    p_for: Probability
-    p_against: Probability
     e_for: EValue | None = None
     e_against: EValue | None = None
     """None of facts, and in records of before there were e-values."""
@@ -55,8 +52,8 @@ class ExpectationRecord(RecordModel):
     bound: FiniteFloat | None
     unit: str
     n: Count = 0
-    worst: dict[str, Count] = {}
-    """How many values are the worst there is, by why: `diverged`, `zero` (under a logarithm), `failed`."""
+    reason: str = ""
+    """Why it could not be tested."""
 
     @model_validator(mode="after")
     def _has_both_ends(self) -> "ExpectationRecord":
@@ -161,8 +158,6 @@ class ClaimRecord(RecordModel):
     differs: str
     suggestion: str = Field(alias="try")
     verdict: str
-    p_for: Probability
-    p_against: Probability
     e_for: EValue | None = None
     e_against: EValue | None = None
     """Of the primary expectation; None of facts, and where nothing was tested."""
@@ -171,7 +166,6 @@ class ClaimRecord(RecordModel):
     source_steps: Count | None = None
     steps: Count | None = None
     """Training steps of the source, and of the longest run here."""
-    analyses: Count = Field(default=1, alias="looks")
     expectations: list[ExpectationRecord] = Field(alias="findings")
     arms: list[ArmRecord]
     overrides: dict[str, list[str]]

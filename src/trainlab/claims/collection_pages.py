@@ -9,9 +9,8 @@ from pathlib import Path
 
 from trainlab.claims.claim_page import FIGURE_FILE, PAGE_FILE
 from trainlab.claims.claim_record import ClaimRecord, read_record
-from trainlab.claims.judge import AdjustedVerdict, adjusted_verdicts
+from trainlab.claims.judge import PageVerdict, page_verdicts
 from trainlab.claims.registry import ClaimFile
-from trainlab.stats.hypothesis_tests import OneSidedPValues
 from trainlab.units import format_duration
 
 NOT_RUN = "not run yet"
@@ -27,8 +26,8 @@ class CollectionPage:
 
 
 ADJUSTMENT_NOTE = """\
-"By itself" is a claim's verdict at α = 0.05; "among all" is Holm-adjusted over all claims of this page that \
-were run, so that one false verdict among them stays unlikely.
+"By itself" a claim is decided at e ≥ 20, wrong at most once in twenty; "among all" by e-BH over all claims \
+of this page that were run: of the verdicts among them at most one in twenty is wrong, on average.
 """
 COLLECTION_PAGES = {
     "course": CollectionPage(
@@ -72,17 +71,11 @@ def read_records(entries: Sequence[ClaimFile]) -> dict[str, ClaimRecord]:
     return {name: record for name, record in records.items() if record is not None}
 
 
-def verdicts_by_claim(records: Mapping[str, ClaimRecord]) -> dict[str, AdjustedVerdict]:
-    """The verdict of each record, Holm-adjusted over the records of its collection."""
-    verdicts: dict[str, AdjustedVerdict] = {}
+def verdicts_by_claim(records: Mapping[str, ClaimRecord]) -> dict[str, PageVerdict]:
+    """The verdict of each record among those of its collection, by e-BH."""
+    verdicts: dict[str, PageVerdict] = {}
     for collection in COLLECTION_PAGES:
-        verdicts |= adjusted_verdicts(
-            {
-                name: OneSidedPValues(record.p_for, record.p_against)
-                for name, record in records.items()
-                if record.collection == collection
-            }
-        )
+        verdicts |= page_verdicts({n: r for n, r in records.items() if r.collection == collection})
     return verdicts
 
 
@@ -174,7 +167,7 @@ def provenance_paragraph(records: Collection[ClaimRecord]) -> str:
     data = sorted({copy for record in records for copy in record.data})
     duration = format_duration(sum(record.run_seconds for record in records))
     return (
-        f"Written by `trainlab claims run`; among all: Holm-adjusted over the {len(records)} claims run. "
+        f"Written by `trainlab claims run`; among all: by e-BH over the {len(records)} claims run. "
         f"All runs one after the other: {duration}. "
         f"Commit {', '.join(commits)}; {'; '.join(machines)}; {'; '.join(data)}."
     )

@@ -1,13 +1,13 @@
 """What `trainlab claims run` would start of some claims, one after the other; nothing is started or written.
 
-A run that several claims ask for is trained once, for the first of them. Where a claim may look twice, there
-are two amounts: as far as the first look, and with all that a second one adds.
+A run that several claims ask for is trained once, for the first of them. Seeds are added one at a
+time: there are two amounts, as far as the first look, and with all seeds that a claim may have.
 """
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from trainlab.claims import execution
+from trainlab.claims import execution, tuning
 from trainlab.claims.execution import ExecutionContext, PlannedJobs
 from trainlab.claims.jobs import seeds_of_looks
 from trainlab.claims.registry import ClaimFile
@@ -84,24 +84,33 @@ class CoursePlanner:
         self, entry: ClaimFile, kept_first: dict[str, bool], kept_most: dict[str, bool]
     ) -> ClaimPlan:
         """kept: the runs that the claims before have started, and whether those keep their weights."""
-        tuning_jobs = execution.tuning_jobs(entry, self._context)
-        tuning, is_tuned = [], False
-        if tuning_jobs:
-            planned = execution.plan_jobs(entry, tuning_jobs, self._context)
-            tuning = [_Part(planned, planned.plan.run_ids)]
-            is_tuned = not planned.plan.todo and not planned.again
-            if is_tuned:
-                entry, _ = execution.choose_candidates(entry, planned.folders(tuning_jobs))
-            else:
-                entry = _with_first_candidate(entry)
+        entry, of_tuning, tuning_runs = self._plan_tuning(entry)
+        is_tuned = bool(tuning_runs) and not of_tuning
         options = self._context.options
         seeds = seeds_of_looks(entry, options.profile)
         looks = self._looks(entry, seeds)
         return ClaimPlan(
-            entry, seeds, len(tuning_jobs), is_tuned,
-            first=self._tasks(entry, [*tuning, *looks[:1]], kept_first),
-            most=self._tasks(entry, [*tuning, *looks], kept_most),
+            entry, seeds, tuning_runs, is_tuned,
+            first=self._tasks(entry, [*of_tuning, *looks[:1]], kept_first),
+            most=self._tasks(entry, [*of_tuning, *looks], kept_most),
         )  # fmt: skip
+
+    def _plan_tuning(self, entry: ClaimFile) -> tuple[ClaimFile, list[_Part], int]:
+        """The claim with what tuning has found, or a stand-in for it; what is to start, as far as it can be
+        known; and how many runs tuning asks for. What a ladder is widened by follows from these runs."""
+        ladders = tuning.first_ladders(entry)
+        while True:
+            jobs = tuning.tuning_jobs(entry, self._context, ladders)
+            if not jobs:
+                return entry, [], 0
+            planned = execution.plan_jobs(entry, jobs, self._context)
+            if planned.plan.todo or planned.again:
+                return _with_first_candidate(entry), [_Part(planned, planned.plan.run_ids)], len(jobs)
+            folders = planned.folders(jobs)
+            wider = tuning.widened(entry, folders, ladders)
+            if wider == ladders:
+                return tuning.choose_candidates(entry, folders, ladders)[0], [], len(jobs)
+            ladders = wider
 
     def _looks(self, entry: ClaimFile, seeds: Sequence[int]) -> list[_Part]:
         options = self._context.options
@@ -141,7 +150,7 @@ class CoursePlanner:
 def _with_first_candidate(entry: ClaimFile) -> ClaimFile:
     """Stands for the claim whose tuning is not done: an arm has as many runs with any candidate."""
     candidates = [] if entry.claim.tune is None else entry.claim.tune.first_candidates()
-    return execution.with_candidates(entry, dict.fromkeys(entry.claim.tuned_arms, candidates[0]))
+    return tuning.with_candidates(entry, dict.fromkeys(entry.claim.tuned_arms, candidates[0]))
 
 
 def _is_kept(job: Job, kept: Mapping[str, bool], needs_weights: bool) -> bool:

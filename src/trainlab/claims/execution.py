@@ -1,15 +1,8 @@
-"""Jobs of a claim become finished runs: what is missing is run, what is done is reused; arms are tuned.
+"""Jobs of a claim become finished runs: what is missing is run, what is done is reused."""
 
-A fair comparison lets each arm have the setting that is best for it: found on validation, judged on test.
-Candidates are tried on seeds of their own, from TUNING_SEED on: the seeds that an arm is judged by have had
-no part in choosing its setting.
-"""
-
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from statistics import fmean
 
 from rich.console import Console
 
@@ -94,7 +87,8 @@ def sweep_settings(options: ClaimOptions) -> SweepSettings:
 def run_jobs(
     entry: ClaimFile, jobs: Sequence[ArmJob], context: ExecutionContext
 ) -> dict[str, dict[int, Path]]:
-    """Runs what is not done; a run that lacks what the claim needs is done again.
+    """Runs what is not done; a run that lacks what the claim needs is done again. Where all is done, no
+    process is started.
 
     Returns the folder of each arm's run of each seed.
 
@@ -105,14 +99,17 @@ def run_jobs(
     console, settings = context.console, sweep_settings(context.options)
     planned = plan_jobs(entry, jobs, context)
     plan, again = planned.plan, planned.again
+    _raise_of_failed_before(entry, plan, console)
+    if not plan.todo and not again:
+        return planned.folders(jobs)
     check_architectures(plan.todo, context.server)
     record_plan(plan)
     note = f" ({len(again)} of them again, for what their records lack)" if again else ""
     line = markup_text("[bold]{}[/bold]: {}{}", entry.name, _plan_summary(plan, len(again)), note)
     console.print(line, highlight=False, soft_wrap=True)
-    _raise_unless_done(entry, plan, _run_plan(plan, settings, context), console)
+    _raise_unless_done(entry, _run_plan(plan, settings, context))
     rerun = replace(plan, todo=again)
-    _raise_unless_done(entry, rerun, _run_plan(rerun, settings.replace(rerun=True), context), console)
+    _raise_unless_done(entry, _run_plan(rerun, settings.replace(rerun=True), context))
     return planned.folders(jobs)
 
 
@@ -152,94 +149,22 @@ def has_required_artifacts(entry: ClaimFile, folder: Path) -> bool:
     return all(path.exists() for path in needed)
 
 
-def _raise_unless_done(entry: ClaimFile, plan: Plan, outcomes: Sequence[Outcome], console: Console) -> None:
+def _raise_unless_done(entry: ClaimFile, outcomes: Sequence[Outcome]) -> None:
     """Raises where not all is done: ClaimInterrupted after an interrupt, SweepFailed where runs failed."""
     if {outcome.status for outcome in outcomes} & {"interrupted", "unstarted"}:
         raise ClaimInterrupted(
             f"claim {entry.name}: stopped; the same command goes on, nothing finished is run twice"
         )
+    if not all(outcome.is_success for outcome in outcomes):
+        raise SweepFailed(f"claim {entry.name}: not all runs are done")
+
+
+def _raise_of_failed_before(entry: ClaimFile, plan: Plan, console: Console) -> None:
+    """Raises SweepFailed where runs failed before and are not run again."""
     todo = {job.run_id for job in plan.todo}
     before = [job for job in plan.jobs if job.status == "failed" and job.run_id not in todo]
     for job in before:
         line = f"failed before  {job.run_id}  {job.label}; --retry-failed runs it again"
         console.print(line, style="red", highlight=False, markup=False, soft_wrap=True)
-    if before or not all(outcome.is_success for outcome in outcomes):
+    if before:
         raise SweepFailed(f"claim {entry.name}: not all runs are done")
-
-
-TUNING_SEED = 1000
-TUNING_METRIC = "val/acc"
-
-
-@dataclass(frozen=True)
-class TuningOutcome:
-    """What was tried for an arm: each candidate with its mean validation accuracy, in the file's order.
-
-    seconds: how long each candidate's runs took together.
-    """
-
-    candidates: Sequence[Sequence[str]]
-    accuracies: Sequence[float]
-    seconds: float
-
-    @property
-    def best(self) -> Sequence[str]:
-        """The candidate that was chosen; of equals the first."""
-        return self.candidates[self.accuracies.index(max(self.accuracies))]
-
-
-def tune_arms(entry: ClaimFile, context: ExecutionContext) -> tuple[ClaimFile, dict[str, TuningOutcome]]:
-    """The claim with the best candidate added to each tuned arm, and how each was chosen.
-
-    Raises:
-        SweepFailed: a run failed or was interrupted.
-    """
-    jobs = tuning_jobs(entry, context)
-    return choose_candidates(entry, run_jobs(entry, jobs, context)) if jobs else (entry, {})
-
-
-def tuning_jobs(entry: ClaimFile, context: ExecutionContext) -> list[ArmJob]:
-    """The runs that tuning takes; the arm of each names its candidate too. None where nothing is tuned."""
-    tune, options = entry.claim.tune, context.options
-    if tune is None or not entry.claim.tuned_arms:
-        return []
-    seeds = range(TUNING_SEED, TUNING_SEED + tune.seeds)
-    jobs = context.composer.tuning_jobs(entry, options.profile, seeds, *options.overrides())
-    return [
-        replace(job, arm=_candidate_name(arm, i))
-        for (arm, i), candidate_jobs in jobs.items()
-        for job in candidate_jobs
-    ]
-
-
-def _candidate_name(arm: str, number: int) -> str:
-    return f"{arm}, candidate {number + 1}"
-
-
-def choose_candidates(
-    entry: ClaimFile, folders: Mapping[str, Mapping[int, Path]]
-) -> tuple[ClaimFile, dict[str, TuningOutcome]]:
-    """What tuning has found, by the folders of its runs, all of which are done."""
-    tune = entry.claim.tune
-    candidates = [] if tune is None else tune.first_candidates()
-    outcomes = {}
-    for arm in entry.claim.tuned_arms:
-        measured = [_evaluate_candidate(folders[_candidate_name(arm, i)]) for i in range(len(candidates))]
-        accuracies, seconds = zip(*measured, strict=True)
-        outcomes[arm] = TuningOutcome(candidates, list(accuracies), sum(seconds))
-    return with_candidates(entry, {arm: outcome.best for arm, outcome in outcomes.items()}), outcomes
-
-
-def with_candidates(entry: ClaimFile, chosen: Mapping[str, Sequence[str]]) -> ClaimFile:
-    """The claim with these settings added to its arms."""
-    arms = {arm: [*lines, *chosen.get(arm, ())] for arm, lines in entry.claim.arms.items()}
-    return replace(entry, claim=entry.claim.model_copy(update={"arms": arms}))
-
-
-def _evaluate_candidate(folders: Mapping[int, Path]) -> tuple[float, float]:
-    """Mean validation accuracy and seconds of a candidate's runs; what diverged is chosen last."""
-    done = [result for folder in folders.values() if (result := RunFolder(folder).result()) is not None]
-    values = [result.metrics.get(TUNING_METRIC) for result in done]
-    is_sound = all(result.status == "finished" for result in done) and None not in values
-    accuracy = fmean(value for value in values if value is not None) if is_sound else -math.inf
-    return accuracy, sum(result.seconds or 0.0 for result in done)

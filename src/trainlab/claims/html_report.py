@@ -8,8 +8,7 @@ from pathlib import Path
 from trainlab.claims.claim_page import (
     FIGURE_FILE,
     certainty_text,
-    format_p_equation,
-    format_p_value,
+    page_evidence,
     provenance,
 )
 from trainlab.claims.claim_record import ClaimRecord, ExpectationRecord
@@ -21,9 +20,10 @@ from trainlab.claims.collection_pages import (
     read_records,
     verdicts_by_claim,
 )
-from trainlab.claims.judge import AdjustedVerdict, format_in_unit
+from trainlab.claims.judge import PageVerdict
 from trainlab.claims.registry import ClaimFile
 from trainlab.claims.safe_html import extra_pages, image_tag, inline_svg, read_svg
+from trainlab.claims.value_text import format_in_unit
 from trainlab.runs.safe_files import write_atomically
 
 STYLE = """\
@@ -100,22 +100,22 @@ def forest_plot_svg(records: Mapping[str, ClaimRecord]) -> str:
     return to_svg(forest_plot(rows, "Every expectation on a share of images, and its minimum effect"))
 
 
-def _summary_table(entries: Sequence[ClaimFile], verdicts: Mapping[str, AdjustedVerdict]) -> str:
+def _summary_table(entries: Sequence[ClaimFile], verdicts: Mapping[str, PageVerdict]) -> str:
     rows = []
     for entry in entries:
         name, adjusted = html.escape(entry.name), verdicts.get(entry.name)
         if adjusted is None:
-            link, verdict, p_value = name, NOT_RUN, "–"
+            link, verdict, evidence = name, NOT_RUN, "–"
         else:
             link = f'<a href="#{name}">{name}</a>'
-            verdict, p_value = adjusted.verdict, format_p_value(adjusted.p_value)
-        cells = (link, html.escape(entry.claim.question), _verdict_span(verdict), html.escape(p_value))
+            verdict, evidence = adjusted.verdict, page_evidence(adjusted)
+        cells = (link, html.escape(entry.claim.question), _verdict_span(verdict), html.escape(evidence))
         rows.append(f"<tr>{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>")
-    head = "<tr><th>claim</th><th>question</th><th>verdict</th><th>p, Holm-adjusted</th></tr>"
+    head = "<tr><th>claim</th><th>question</th><th>verdict</th><th>evidence</th></tr>"
     return f"<table>{head}{''.join(rows)}</table>"
 
 
-def _claim_html(entry: ClaimFile, record: ClaimRecord, adjusted: AdjustedVerdict) -> str:
+def _claim_html(entry: ClaimFile, record: ClaimRecord, adjusted: PageVerdict) -> str:
     e = html.escape
     path = entry.folder / FIGURE_FILE
     picture = "" if read_svg(path) is None else image_tag(path, record.question)
@@ -127,8 +127,7 @@ def _claim_html(entry: ClaimFile, record: ClaimRecord, adjusted: AdjustedVerdict
     return (
         f'<h2 id="{e(entry.name)}">{e(record.question)}</h2>'
         f"<blockquote>{e(record.statement)}<br><small>{e(record.source)}</small></blockquote>"
-        f"<p>{_verdict_span(adjusted.verdict)} in this report, "
-        f"{e(format_p_equation(adjusted.p_value))} over all claims; "
+        f"<p>{_verdict_span(adjusted.verdict)} in this report; "
         f"by itself {e(record.verdict)}, {e(certainty_text(record))}.</p>"
         f"<table><tr><th></th><th>expected</th><th>seen</th><th>bound</th></tr>{rows}</table>{picture}"
         f"<p><b>Scale.</b> {e(record.scale)} <b>Unlike the source.</b> {e(record.differs)}</p>"

@@ -48,23 +48,21 @@ class ClaimComposer:
     def jobs(self, entry: ClaimFile, profile: str, seeds: Sequence[int], *more: str) -> list[ArmJob]:
         """Every trained arm with each of these seeds, seed by seed: all arms have as many at any time."""
         return [
-            ArmJob(arm, seed, self._single(arm_overrides(entry, profile, arm, *more, f"seed={seed}")))
+            ArmJob(arm, seed, self._single(_with_seed(arm_overrides(entry, profile, arm, *more), seed)))
             for seed in seeds
             for arm in entry.claim.trained_arms
         ]
 
     def tuning_jobs(
-        self, entry: ClaimFile, profile: str, seeds: Sequence[int], *more: str
-    ) -> dict[tuple[str, int], list[ArmJob]]:
-        """By tuned arm and number of the candidate (from 0), its runs with each of these seeds."""
-        tune = entry.claim.tune
-        group = f"group=claim-{entry.name}-tuning"
-        jobs: dict[tuple[str, int], list[ArmJob]] = {}
-        for arm in entry.claim.tuned_arms:
-            for i, candidate in enumerate([] if tune is None else tune.first_candidates()):
-                lines = arm_overrides(entry, profile, arm, *candidate, *more, group)
-                jobs[arm, i] = [ArmJob(arm, seed, self._single([*lines, f"seed={seed}"])) for seed in seeds]
-        return jobs
+        self, entry: ClaimFile, profile: str, arm: str, candidate: Sequence[str], seeds: Sequence[int],
+        *more: str,
+    ) -> list[ArmJob]:  # fmt: skip
+        """The runs of an arm with a candidate that it is tuned over, one of each of these seeds."""
+        lines = [*candidate, *more, f"group=claim-{entry.name}-tuning"]
+        return [
+            ArmJob(arm, seed, self._single(_with_seed(arm_overrides(entry, profile, arm, *lines), seed)))
+            for seed in seeds
+        ]
 
     def _single(self, lines: Sequence[str]) -> tuple[Override, ...]:
         grid = self._composer.grid(lines, {})
@@ -84,12 +82,21 @@ def arm_overrides(entry: ClaimFile, profile: str, arm: str, *more: str) -> list[
     ]  # fmt: skip
 
 
-def seeds_of_looks(entry: ClaimFile, profile: str) -> list[int]:
-    """After how many seeds a claim is judged, at each look; one look at none where nothing is trained."""
+def _with_seed(lines: Sequence[str], seed: int) -> list[str]:
+    """Overrides of one seed. The split follows it where an arm does not say otherwise: images are drawn
+    anew with every seed, and all arms see the same ones."""
+    return [f"data.split_seed={seed}", *lines, f"seed={seed}"]
+
+
+def seeds_of_looks(entry: ClaimFile, profile: str) -> Sequence[int]:
+    """After how many seeds a claim is judged, at each look; one look at none where nothing is trained.
+
+    Facts need no more than the first seeds, which the figure shows.
+    """
     if not entry.claim.trained_arms:
         return [0]
     seeds = entry.claim.profile(profile).seeds
-    return [seeds.first] if seeds.most == seeds.first else [seeds.first, seeds.most]
+    return seeds.looks() if entry.claim.primary is not None else [seeds.first]
 
 
 def check_claims(entries: Sequence[ClaimFile]) -> None:

@@ -1,27 +1,30 @@
-"""Expectations are judged one by one, then each claim as a whole, then all claims of a report together.
+"""Expectations are judged one by one, then each claim by its primary one, then all claims of a page together.
 
-A claim is a conjunction. It is supported where each of its expectations is at level α: the intersection-union
-test needs no correction for their number (Berger 1982, Technometrics 24). It is refuted where one of them is
-refuted, which Bonferroni corrects for. A second analysis, after seeds were added, doubles every p-value
-(Bonferroni over the interim analyses). Over the claims of a report Holm's method keeps the chance of any
-false verdict; a claim is either true or false, so that only one of its two verdicts can be, and the clearer
-one is what counts (Shaffer 1980, Annals of Statistics 8).
+Evidence is counted in e-values (`stats.e_processes`), which may be looked at after every seed. An expectation
+is decided at e ≥ 20, for it or against it: wrong at most once in twenty, however often one has looked. The
+primary expectation makes the headline; the others are tested only where it is decided (a fixed sequence
+needs no correction). A fact is counted and holds or does not hold: chance has no part in it, and it takes no
+part in corrections. On a page of several claims e-BH keeps the share of wrong verdicts at 5%.
+
+A mean is one of runs of one outcome: where some runs of an arm learned and others did not, the values are a
+mixture of two distributions, for which no t test is valid; such an expectation stays undecided.
 """
 
 import itertools
+import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import NamedTuple
+from dataclasses import dataclass, replace
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
-from trainlab.analysis.phase_diagram import PhasePoint
 from trainlab.claims.expectations import (
     ApproxEqual,
     AtChance,
     Contrast,
     Equivalent,
     Exact,
+    Expectation,
     GreaterBy,
     Interaction,
     Learns,
@@ -30,23 +33,43 @@ from trainlab.claims.expectations import (
     PhaseBoundary,
     Threshold,
 )
-from trainlab.stats.hypothesis_tests import (
-    OneSidedPValues,
-    all_hold,
-    bonferroni,
-    contrast_test,
-    equivalence_test,
-    holm_adjust,
-    majority_test,
-    mean_test,
+from trainlab.claims.spec import TESTABLE_SHARE
+from trainlab.claims.value_text import format_fact, format_in_unit, format_interval
+from trainlab.stats.e_processes import (
+    ALPHA,
+    NO_EVIDENCE,
+    EValues,
+    all_hold_e_values,
+    contrast_e_values,
+    e_bh,
+    equivalence_e_values,
+    majority_e_values,
+    mean_confidence_sequence,
+    mean_e_values,
+    more_often_e_values,
 )
-from trainlab.stats.intervals import Interval, mean_interval
+from trainlab.stats.intervals import Interval
 
-ALPHA = 0.05
 SUPPORTED, REFUTED, UNDECIDED = "supported", "refuted", "not enough evidence"
+NOT_TESTABLE = "not testable at this budget"
+HOLDS, DOES_NOT_HOLD = "holds", "does not hold"
+NOT_TESTED = "not tested"
+"""Of a secondary expectation whose claim's primary one is not decided."""
+OUTDATED = "not run with this version"
+"""Of a record of before there were e-values."""
+
+DECIDED_E = 1 / ALPHA
+"""Evidence that decides a claim by itself."""
+STOP_E = 2 / ALPHA
+"""Evidence at which no more seeds are run: enough on a page of which half the claims are decided."""
+INTERVAL_LEVEL = 1 - 2 * ALPHA
+"""Of the interval that belongs to two one-sided tests at ALPHA each."""
 
 SeedValues = Mapping[str, Mapping[int, float]]
 """A number for each arm and seed."""
+
+SeedOutcomes = Mapping[str, Mapping[int, bool]]
+"""Whether the run of each arm and seed learned."""
 
 Fact = float | Sequence[int] | Mapping[str, "Fact"]
 """A number, a shape, or one of these for each of some layers."""
@@ -56,66 +79,92 @@ Fact = float | Sequence[int] | Mapping[str, "Fact"]
 class ExpectationResult:
     """What came of one expectation.
 
-    `estimate`, `low`, `high` (95% interval) and `bound` are of what was compared, in `unit`; None where the
-    expectation is not about a mean. `n` seeds. `observed` is the outcome in words.
+    `e_for` and `e_against` are None of facts. `estimate`, `low`, `high` (anytime-valid interval) and `bound`
+    are of what was compared, in `unit`; None where the expectation is not about a mean. `n` seeds. `observed`
+    is the outcome in words; `reason`: why it is not tested, where there is one.
     """
 
     description: str
     kind: str
     verdict: str
-    p_for: float
-    p_against: float
     observed: str
+    primary: bool = False
+    e_for: float | None = None
+    e_against: float | None = None
     estimate: float | None = None
     low: float | None = None
     high: float | None = None
     bound: float | None = None
     unit: str = ""
     n: int = 0
+    reason: str = ""
+
+    @property
+    def is_fact(self) -> bool:
+        """Whether it was counted and not tested."""
+        return self.kind == "exact"
+
+    @property
+    def is_decided(self) -> bool:
+        """Whether it was tested, and came out for or against."""
+        return self.verdict in (SUPPORTED, REFUTED)
 
 
-class AdjustedVerdict(NamedTuple):
-    """The verdict on a claim among others, and its p-value, adjusted for their number."""
+class ClaimVerdict(NamedTuple):
+    """The verdict on a claim by itself; its e-values are those of the primary expectation, None of facts."""
 
     verdict: str
-    p_value: float
+    e_for: float | None = None
+    e_against: float | None = None
+    reason: str = ""
 
 
-def verdict_from_p_values(p_values: OneSidedPValues, alpha: float = ALPHA) -> str:
+class JudgedClaim(Protocol):
+    """What a page needs of a claim's record."""
+
+    @property
+    def verdict(self) -> str: ...
+    @property
+    def e_for(self) -> float | None: ...
+    @property
+    def e_against(self) -> float | None: ...
+    @property
+    def reason(self) -> str: ...
+
+
+class PageVerdict(NamedTuple):
+    """The verdict on a claim among the others of its page, and the e-value of its clearer side, if any."""
+
+    verdict: str
+    e_value: float | None
+
+
+def verdict_from_e_values(e_values: EValues) -> str:
     """Supported, refuted, or neither."""
-    if p_values.p_for <= alpha:
+    if e_values.e_for >= DECIDED_E:
         return SUPPORTED
-    return REFUTED if p_values.p_against <= alpha else UNDECIDED
+    return REFUTED if e_values.e_against >= DECIDED_E else UNDECIDED
 
 
-def judge_mean(expectation: Contrast, values: SeedValues, analyses: int = 1) -> ExpectationResult:
-    """One expectation on a mean over seeds; `analyses` is how often the claim may be judged in all."""
+def judge_mean(
+    expectation: Contrast, values: SeedValues, learned: SeedOutcomes | None = None
+) -> ExpectationResult:
+    """One expectation on a mean over seeds. `learned`: outcomes of the runs, where values depend on them."""
     contrasts, bound = build_contrasts(expectation, values)
-    if len(contrasts[0]) < 2:
-        observed = f"{len(contrasts[0])} seeds have a value in every arm"
-        return ExpectationResult(
-            expectation.description, expectation.kind, UNDECIDED, 1.0, 1.0, observed, bound=bound
-        )
-    if not np.isfinite(contrasts).all():
-        observed = _format_without_mean(contrasts)
-        return ExpectationResult(
-            expectation.description, expectation.kind, UNDECIDED, 1.0, 1.0, observed, bound=bound
-        )
-    if isinstance(expectation, Equivalent):
-        p_values = equivalence_test(contrasts[0], bound)
-    elif isinstance(expectation, Threshold) and expectation.at_most is not None:
-        p_values = mean_test(contrasts[0], bound).reversed()
-    else:
-        p_values = all_hold([mean_test(contrast, bound) for contrast in contrasts])
-    p_values = bonferroni(p_values, analyses)
-    intervals = [mean_interval(contrast) for contrast in contrasts]
-    shown = min(intervals, key=lambda i: i.value or 0.0)  # of an order: the step that is least certain
     unit = _contrast_unit(expectation)
-    observed = "; ".join(_format_interval(interval, unit) for interval in intervals)
-    return ExpectationResult(
-        expectation.description, expectation.kind, verdict_from_p_values(p_values), *p_values, observed,
-        shown.value, shown.low, shown.high, bound, unit, shown.n,
-    )  # fmt: skip
+    reason = _no_mean(contrasts) or _mixture(expectation.arms(), learned or {})
+    if reason:
+        return withheld(expectation, reason, bound=bound, unit=unit, n=len(contrasts[0]))
+    if isinstance(expectation, Equivalent):
+        e_values = equivalence_e_values(contrasts[0], bound)
+    elif isinstance(expectation, Threshold) and expectation.at_most is not None:
+        e_values = mean_e_values(contrasts[0], bound).reversed()
+    else:
+        e_values = all_hold_e_values([mean_e_values(contrast, bound) for contrast in contrasts])
+    intervals = [mean_confidence_sequence(contrast, INTERVAL_LEVEL) for contrast in contrasts]
+    shown = min(intervals, key=lambda i: i.value or 0.0)  # of an order: the step that is least certain
+    observed = "; ".join(format_interval(interval, unit) for interval in intervals)
+    return _result(expectation, e_values, observed, shown, bound, unit)
 
 
 def build_contrasts(expectation: Contrast, values: SeedValues) -> tuple[list[list[float]], float]:
@@ -143,105 +192,176 @@ def build_contrasts(expectation: Contrast, values: SeedValues) -> tuple[list[lis
 
 
 def judge_learning(
-    expectation: Learns | LearnsMoreOften | AtChance,
-    learned: Mapping[str, Mapping[int, bool]],
-    analyses: int = 1,
+    expectation: Learns | LearnsMoreOften | AtChance, learned: SeedOutcomes
 ) -> ExpectationResult:
     """One expectation on whether runs learn, judged by counts."""
     count, n = _count_learned(learned[expectation.arm])
     observed = f"{expectation.arm}: {count} of {n} learned"
-    if isinstance(expectation, AtChance):
-        p_values = majority_test(count, n).reversed()
-    elif isinstance(expectation, Learns) and expectation.unlike is None:
-        p_values = majority_test(count, n)
-    else:
-        arm = expectation.arms()[1]
+    for arm in expectation.arms()[1:]:
         other, other_n = _count_learned(learned[arm])
-        p_values = contrast_test(count, n, other, other_n)
         observed += f"; {arm}: {other} of {other_n}"
-    p_values = bonferroni(p_values, analyses)
-    verdict = verdict_from_p_values(p_values)
-    return ExpectationResult(expectation.description, expectation.kind, verdict, *p_values, observed, n=n)
+    match expectation:
+        case AtChance():
+            e_values = majority_e_values(count, n).reversed()
+        case LearnsMoreOften():
+            seeds = sorted(set(learned[expectation.arm]) & set(learned[expectation.than]))
+            pairs = [[learned[arm][seed] for seed in seeds] for arm in expectation.arms()]
+            e_values = more_often_e_values(*pairs)
+        case Learns() if expectation.unlike is None:
+            e_values = majority_e_values(count, n)
+        case Learns():
+            e_values = contrast_e_values(count, n, *_count_learned(learned[expectation.arms()[1]]))
+    return _result(expectation, e_values, observed, Interval(None, None, None, n))
 
 
 def judge_approx_equal(
-    expectation: ApproxEqual, values: Mapping[str, Sequence[float]], analyses: int = 1
+    expectation: ApproxEqual, values: Mapping[str, Sequence[float]], learned: SeedOutcomes | None = None
 ) -> ExpectationResult:
     """Numbers that should be near their targets, judged layer by layer; `values` over seeds, by layer."""
-    description, kind = expectation.description, expectation.kind
     targets, unit = expectation.targets, expectation.of.unit()
     relative_errors = {
         layer: [value / target - 1 for value in values[layer]] for layer, target in targets.items()
     }
-    if min(map(len, relative_errors.values())) < 2:
-        return ExpectationResult(description, kind, UNDECIDED, 1.0, 1.0, "fewer than 2 seeds have a value")
-    if not np.isfinite(list(relative_errors.values())).all():
-        observed = _format_without_mean(list(relative_errors.values()))
-        return ExpectationResult(description, kind, UNDECIDED, 1.0, 1.0, observed)
-    tests = [equivalence_test(errors, expectation.within) for errors in relative_errors.values()]
-    p_values = bonferroni(all_hold(tests), analyses)
+    errors = list(relative_errors.values())
+    bound, n = 100 * expectation.within, min(map(len, errors))
+    reason = _no_mean(errors) or _mixture(expectation.arms(), learned or {})
+    if reason:
+        return withheld(expectation, reason, bound=bound, unit="%", n=n)
+    e_values = all_hold_e_values([equivalence_e_values(one, expectation.within) for one in errors])
     observed = ", ".join(
         f"{_layer_prefix(layer)}{format_in_unit(sum(values[layer]) / len(values[layer]), unit)} "
         f"({format_in_unit(target, unit)})"
         for layer, target in targets.items()
     )
-    intervals = [mean_interval([100 * error for error in errors]) for errors in relative_errors.values()]
+    intervals = [mean_confidence_sequence([100 * error for error in one], INTERVAL_LEVEL) for one in errors]
     worst = max(intervals, key=lambda interval: abs(interval.value or 0.0))
-    observed += f"; off by {_format_interval(worst, '%')} at most"
-    return ExpectationResult(
-        description, kind, verdict_from_p_values(p_values), *p_values, observed,
-        worst.value, worst.low, worst.high, 100 * expectation.within, "%", worst.n,
-    )  # fmt: skip
+    observed += f"; off by {format_interval(worst, '%')} at most"
+    return _result(expectation, e_values, observed, worst, bound, "%")
 
 
-def judge_phase_boundary(
-    expectation: PhaseBoundary, values: Sequence[float], analyses: int = 1
-) -> ExpectationResult:
+def judge_phase_boundary(expectation: PhaseBoundary, values: Sequence[float]) -> ExpectationResult:
     """How well theory's boundary agrees with what learned, a number a seed."""
-    p_values = bonferroni(mean_test(values, expectation.at_least), analyses)
-    interval = mean_interval(values)
     unit = "share" if expectation.measure == "agreement" else ""
-    return ExpectationResult(
-        expectation.description, expectation.kind, verdict_from_p_values(p_values), *p_values,
-        _format_interval(interval, unit),
-        interval.value, interval.low, interval.high, expectation.at_least, unit, interval.n,
-    )  # fmt: skip
+    if reason := _no_mean([values]):
+        return withheld(expectation, reason, bound=expectation.at_least, unit=unit, n=len(values))
+    interval = mean_confidence_sequence(values, INTERVAL_LEVEL)
+    e_values = mean_e_values(values, expectation.at_least)
+    return _result(
+        expectation, e_values, format_interval(interval, unit), interval, expectation.at_least, unit
+    )
 
 
 def judge_exact(expectation: Exact, value: Fact) -> ExpectationResult:
     """A counted fact: equal to what the claim says, or not."""
     is_equal = _matches(value, expectation.equals, expectation.within)
-    p_values = OneSidedPValues(0.0, 1.0) if is_equal else OneSidedPValues(1.0, 0.0)
-    observed = _format_fact(value)
+    observed = format_fact(value)
     if not is_equal:
-        observed += f", expected {_format_fact(expectation.equals)}"
+        observed += f", expected {format_fact(expectation.equals)}"
+    verdict = HOLDS if is_equal else DOES_NOT_HOLD
+    return ExpectationResult(expectation.description, expectation.kind, verdict, observed)
+
+
+def withheld(
+    expectation: Expectation, reason: str, bound: float | None = None, unit: str = "", n: int = 0
+) -> ExpectationResult:
+    """The result of an expectation that cannot be tested on what there is."""
     return ExpectationResult(
-        expectation.description, expectation.kind, verdict_from_p_values(p_values), *p_values, observed
-    )
+        expectation.description, expectation.kind, UNDECIDED, reason, expectation.primary, *NO_EVIDENCE,
+        bound=bound, unit=unit, n=n, reason=reason,
+    )  # fmt: skip
 
 
-def claim_p_values(results: Sequence[ExpectationResult]) -> OneSidedPValues:
-    """The p-values of a claim: all of its expectations hold, or one of them does not."""
-    return all_hold([OneSidedPValues(result.p_for, result.p_against) for result in results])
+def _result(
+    expectation: Expectation,
+    e_values: EValues,
+    observed: str,
+    interval: Interval,
+    bound: float | None = None,
+    unit: str = "",
+) -> ExpectationResult:
+    return ExpectationResult(
+        expectation.description, expectation.kind, verdict_from_e_values(e_values), observed,
+        expectation.primary, *e_values, interval.value, interval.low, interval.high, bound, unit, interval.n,
+    )  # fmt: skip
 
 
-def adjusted_verdicts(
-    claims: Mapping[str, OneSidedPValues], alpha: float = ALPHA
-) -> dict[str, AdjustedVerdict]:
-    """The verdict on each claim of a report: Holm's method over the p-value of its clearer side."""
-    adjusted = holm_adjust([min(p_values) for p_values in claims.values()])
-    verdicts = {}
-    for (name, p_values), p in zip(claims.items(), adjusted, strict=True):
-        likelier_verdict = SUPPORTED if p_values.p_for <= p_values.p_against else REFUTED
-        verdicts[name] = AdjustedVerdict(likelier_verdict if p <= alpha else UNDECIDED, p)
+def claim_verdict(
+    results: Sequence[ExpectationResult], steps: int | None = None, source_steps: int | None = None
+) -> ClaimVerdict:
+    """The verdict on a claim by itself: that of its primary expectation, or of all its facts.
+
+    Where the runs had under a tenth of the source's steps, what did not happen may yet happen: a refutation
+    says nothing of the source. (That something stays at chance is refuted by any run that learns.)
+    """
+    primary = next((result for result in results if result.primary), None)
+    if primary is None:
+        return ClaimVerdict(HOLDS if all(r.verdict == HOLDS for r in results) else DOES_NOT_HOLD)
+    verdict, reason = primary.verdict, primary.reason
+    if verdict == REFUTED and primary.kind != "chance" and is_far_below(steps, source_steps):
+        verdict = NOT_TESTABLE
+        reason = f"{steps or 0:,} steps, where the source has {source_steps:,}"
+    return ClaimVerdict(verdict, primary.e_for, primary.e_against, reason)
+
+
+def is_far_below(steps: int | None, source_steps: int | None) -> bool:
+    """Whether runs of so many steps say nothing of a source that has so many."""
+    return steps is not None and source_steps is not None and steps < TESTABLE_SHARE * source_steps
+
+
+def after_primary(results: Sequence[ExpectationResult]) -> list[ExpectationResult]:
+    """The results in which secondary expectations are tested only where the primary one is decided."""
+    if any(result.primary and result.is_decided for result in results):
+        return list(results)
+    return [
+        result if result.primary or result.is_fact else replace(result, verdict=NOT_TESTED)
+        for result in results
+    ]
+
+
+def page_verdicts(claims: Mapping[str, JudgedClaim], alpha: float = ALPHA) -> dict[str, PageVerdict]:
+    """The verdict on each claim of a page: e-BH over the e-values of their clearer sides.
+
+    Of each claim one of the two sides is false, so that there are as many false hypotheses as claims, and a
+    wrong verdict is an e-value of a false side that reached m/(αk): of k verdicts αk are wrong at most, on
+    average. Facts take no part; a verdict that is withheld counts as no evidence.
+    """
+    tested = {
+        name: (e_for, e_against)
+        for name, claim in claims.items()
+        if (e_for := claim.e_for) is not None and (e_against := claim.e_against) is not None
+    }
+    clearest = [0.0 if claims[name].reason else max(sides) for name, sides in tested.items()]
+    verdicts = {
+        name: PageVerdict(OUTDATED if _is_outdated(claim) else claim.verdict, None)
+        for name, claim in claims.items()
+    }
+    for (name, sides), is_accepted in zip(tested.items(), e_bh(clearest, alpha), strict=True):
+        verdict = claims[name].verdict
+        if not claims[name].reason:
+            clearer = SUPPORTED if sides[0] >= sides[1] else REFUTED
+            verdict = clearer if is_accepted else UNDECIDED
+        verdicts[name] = PageVerdict(verdict, max(sides))
     return verdicts
 
 
-def _format_without_mean(values: Sequence[Sequence[float]]) -> str:
-    """How many seeds have a worst value that is no finite number, so that there is no mean to test."""
-    seeds = len(values[0])
-    without = int((~np.isfinite(values)).any(axis=0).sum())
-    return f"{without} of {seeds} seeds have no finite value: there is no mean to test"
+def _is_outdated(claim: JudgedClaim) -> bool:
+    return claim.e_for is None and claim.verdict in (SUPPORTED, REFUTED, UNDECIDED)
+
+
+def _no_mean(values: Sequence[Sequence[float]]) -> str:
+    """Why there is no mean to test; empty where there is one."""
+    n = min(map(len, values))
+    if n < 2:
+        return f"{n} seeds have a value in every arm"
+    infinite = sum(not all(map(math.isfinite, of_seed)) for of_seed in zip(*values, strict=True))
+    return f"{infinite} of {n} seeds have no finite value: there is no mean to test" if infinite else ""
+
+
+def _mixture(arms: Sequence[str], learned: SeedOutcomes) -> str:
+    """Which arms have runs of both outcomes; empty where none has."""
+    counts = {arm: _count_learned(learned[arm]) for arm in dict.fromkeys(arms) if arm in learned}
+    mixed = [f"{arm}: {count} of {n} learned" for arm, (count, n) in counts.items() if 0 < count < n]
+    return f"{'; '.join(mixed)}: a mean over both has no t test" if mixed else ""
 
 
 def _layer_prefix(layer: str) -> str:
@@ -270,71 +390,3 @@ def _matches(value: object, expected: object, within: float) -> bool:
         and isinstance(expected, int | float)
         and abs(value - expected) <= within
     )
-
-
-def _format_fact(value: object) -> str:
-    if isinstance(value, Mapping):
-        return ", ".join(f"{name} {_format_fact(part)}" for name, part in value.items())
-    if isinstance(value, list | tuple):
-        return " × ".join(map(str, value))
-    return (
-        f"{value:.6g}" if isinstance(value, float) else f"{value:,}" if isinstance(value, int) else str(value)
-    )
-
-
-def _format_interval(interval: Interval, unit: str) -> str:
-    """`4.31 points (2.10 … 6.52)`."""
-    text = format_in_unit(interval.value, unit)
-    if interval.value is None or interval.low is None or interval.high is None:
-        return text
-    low, high = (format_in_unit(bound, unit).split(" ")[0] for bound in (interval.low, interval.high))
-    return f"{text} ({low} … {high})"
-
-
-def format_in_unit(value: float | None, unit: str) -> str:
-    """A number in its unit: shares as percentages or percentage points, decades with their name."""
-    if value is None:
-        return "–"
-    if unit == "share":
-        return f"{100 * value:.2f} %"
-    if unit == "points":
-        return f"{100 * value:.2f} points"
-    return f"{value:.3g} {unit}".strip()
-
-
-def phase_boundary_by_seed(expectation: PhaseBoundary, points: Sequence[PhasePoint]) -> list[float]:
-    """The expectation's measure of each seed's cells, in the order of the seeds."""
-    seeds = sorted({point.seed for point in points})
-    by_seed = [[point for point in points if point.seed == seed] for seed in seeds]
-    if expectation.measure == "agreement":
-        return [theory_balanced_accuracy(cells, expectation.rule) for cells in by_seed]
-    return [depth_rank_correlation(cells) for cells in by_seed]
-
-
-def theory_balanced_accuracy(points: Sequence[PhasePoint], rule: float) -> float:
-    """Of the runs that learned the share with depth ≤ rule · ξ, of the others that with more; their mean.
-
-    A half is what guessing gives, and what a diagram gives in which all or none learned.
-    """
-    predicted = np.array([point.depth <= rule * (point.xi or 0.0) for point in points], dtype=bool)
-    learned = np.array([point.learned for point in points], dtype=bool)
-    if learned.all() or not learned.any():
-        return 0.5
-    return float((predicted[learned].mean() + (~predicted[~learned]).mean()) / 2)
-
-
-def depth_rank_correlation(points: Sequence[PhasePoint]) -> float:
-    """Spearman's correlation, over the scales, of ξ with the deepest that learned (0 where none did).
-
-    0 where the depth, or ξ, is the same everywhere.
-    """
-    from scipy import stats
-
-    scales = sorted({point.scale for point in points})
-    deepest = [
-        max((p.depth for p in points if p.scale == scale and p.learned), default=0) for scale in scales
-    ]
-    xi = [next(p.xi or 0.0 for p in points if p.scale == scale) for scale in scales]
-    if np.ptp(deepest) == 0 or len(set(xi)) == 1:
-        return 0.0
-    return float(stats.spearmanr(xi, deepest).statistic)

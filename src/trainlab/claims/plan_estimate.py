@@ -107,6 +107,7 @@ def estimate_course(
     Raises:
         RequestError: a claim cannot be run as it stands, data are missing, or the file has no rates.
     """
+    entries = [e for e in entries if not e.claim.profile(options.profile).not_testable]
     measured = None if rates is None else read_rates(rates)
     if measured is not None and options.profile != "gpu":
         raise RequestError(f"rates {rates}: of {measured.card}; expected profile gpu, got {options.profile}")

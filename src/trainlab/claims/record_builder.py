@@ -1,6 +1,7 @@
 """The result of a claim that was judged becomes its record."""
 
 import math
+import sys
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from statistics import median
@@ -15,9 +16,10 @@ from trainlab.claims.claim_record import (
     MeanRecord,
     TuningRecord,
 )
-from trainlab.claims.execution import TuningOutcome
-from trainlab.claims.judge import ExpectationResult, claim_p_values, verdict_from_p_values
+from trainlab.claims.expectations import Exact, Expectation
+from trainlab.claims.judge import ExpectationResult
 from trainlab.claims.runner import ClaimResult
+from trainlab.claims.tuning import TuningOutcome
 from trainlab.cores import available_cores
 from trainlab.diagnosis.verdict import is_cause_valid
 from trainlab.runs import Result
@@ -35,7 +37,7 @@ from trainlab.stats.intervals import mean_interval
 def build_record(result: ClaimResult) -> ClaimRecord:
     """What is kept of a claim that was judged."""
     claim, budget = result.entry.claim, result.entry.claim.profile(result.options.profile)
-    p_values = claim_p_values(result.expectations)
+    verdict = result.verdict
     results_by_arm = result.evaluator.results
     results = [run for runs in results_by_arm.values() for run in runs.values()]
     return ClaimRecord(
@@ -50,11 +52,13 @@ def build_record(result: ClaimResult) -> ClaimRecord:
         scale=budget.scale,
         differs=claim.differs,
         suggestion=claim.suggestion,
-        verdict=verdict_from_p_values(p_values),
-        p_for=p_values.p_for,
-        p_against=p_values.p_against,
-        analyses=result.analyses,
-        expectations=[_expectation_record(expectation) for expectation in result.expectations],
+        verdict=verdict.verdict,
+        e_for=_capped(verdict.e_for),
+        e_against=_capped(verdict.e_against),
+        reason=verdict.reason,
+        source_steps=claim.source_steps,
+        steps=result.steps,
+        expectations=list(map(_expectation_record, result.expectations, claim.expectations)),
         arms=[_arm_record(result, arm) for arm in result.evaluator.runs],
         overrides={arm: list(lines) for arm, lines in claim.arms.items()},
         shared=[*budget.overrides, *claim.common],
@@ -70,7 +74,7 @@ def build_record(result: ClaimResult) -> ClaimRecord:
     )
 
 
-def _expectation_record(result: ExpectationResult) -> ExpectationRecord:
+def _expectation_record(result: ExpectationResult, expectation: Expectation) -> ExpectationRecord:
     """JSON has no infinity and no NaN: they are left out."""
     low, high = (
         (result.low, result.high) if _is_finite(result.low) and _is_finite(result.high) else (None, None)
@@ -79,8 +83,11 @@ def _expectation_record(result: ExpectationResult) -> ExpectationRecord:
         description=result.description,
         kind=result.kind,
         verdict=result.verdict,
-        p_for=result.p_for,
-        p_against=result.p_against,
+        primary=result.primary,
+        e_for=_capped(result.e_for),
+        e_against=_capped(result.e_against),
+        expects=_expects(expectation),
+        reason=result.reason,
         observed=result.observed,
         estimate=result.estimate if _is_finite(result.estimate) else None,
         low=low,
@@ -123,14 +130,31 @@ def _recorded_causes(runs: Iterable[Result]) -> Iterator[str]:
 
 
 def _tuning_record(outcome: TuningOutcome) -> TuningRecord:
-    tried = zip(outcome.candidates, outcome.accuracies, strict=True)
     return TuningRecord(
         tried=[
-            CandidateRecord(overrides=list(overrides), accuracy=accuracy if math.isfinite(accuracy) else None)
-            for overrides, accuracy in tried
+            CandidateRecord(
+                overrides=list(trial.candidate),
+                accuracy=trial.accuracy if math.isfinite(trial.accuracy) else None,
+                learned=trial.learned,
+            )
+            for trial in outcome.trials
         ],
         chosen=list(outcome.best),
+        setting=outcome.setting,
+        seeds=outcome.seeds,
+        edge=outcome.edge,
+        none_learned=outcome.none_learned,
     )
+
+
+def _expects(expectation: Expectation) -> dict[str, float] | None:
+    expects = None if isinstance(expectation, Exact) else expectation.expects
+    return None if expects is None else expects.model_dump(exclude_none=True)
+
+
+def _capped(e_value: float | None) -> float | None:
+    """JSON has no infinity."""
+    return None if e_value is None else min(e_value, sys.float_info.max)
 
 
 def _median_seconds(runs: Collection[Result]) -> float:

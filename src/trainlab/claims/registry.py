@@ -3,6 +3,7 @@
 All faults of a file are reported in one line.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -81,6 +82,20 @@ def load_claims(
     if not entries:
         raise RequestError(f"none of these claims is of the collection {collection}")
     return sorted(entries, key=_sort_key)
+
+
+def with_profile(
+    entries: Sequence[ClaimFile], profile: str, wanted: Sequence[str] | None = None
+) -> list[ClaimFile]:
+    """Those of these claims that have a budget of this name. RequestError where a wanted one has not."""
+    found = [entry for entry in entries if profile in entry.claim.profile_names]
+    absent = next((entry for entry in entries if wanted and entry not in found), None)
+    if absent is not None:
+        available = ", ".join(absent.claim.profile_names)
+        raise RequestError(f"claim {absent.name} has no profile {profile}: available: {available}")
+    if not found:
+        raise RequestError(f"none of these claims has a profile {profile}")
+    return found
 
 
 def _sort_key(entry: ClaimFile) -> tuple[int, int, str]:

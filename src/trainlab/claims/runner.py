@@ -1,11 +1,11 @@
-"""One claim, start to end: run what is missing, judge, add seeds where it is undecided, judge again."""
+"""One claim, start to end: tune, run seeds one at a time until it is decided, judge."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from rich.console import Console
 
-from trainlab.claims.execution import ClaimOptions, ExecutionContext, TuningOutcome, run_jobs, tune_arms
+from trainlab.claims.execution import ClaimOptions, ExecutionContext, run_jobs
 from trainlab.claims.expectations import (
     ApproxEqual,
     AtChance,
@@ -17,20 +17,26 @@ from trainlab.claims.expectations import (
 )
 from trainlab.claims.jobs import ClaimComposer, seeds_of_looks
 from trainlab.claims.judge import (
+    NOT_TESTABLE,
+    NOT_TESTED,
+    STOP_E,
     UNDECIDED,
+    ClaimVerdict,
     ExpectationResult,
-    claim_p_values,
+    SeedOutcomes,
+    after_primary,
+    claim_verdict,
     judge_approx_equal,
     judge_exact,
     judge_learning,
     judge_mean,
     judge_phase_boundary,
-    phase_boundary_by_seed,
-    verdict_from_p_values,
 )
+from trainlab.claims.phase_agreement import phase_boundary_by_seed
 from trainlab.claims.registry import ClaimFile
 from trainlab.claims.source_evaluator import SourceEvaluator
-from trainlab.claims.sources import BaseSource, ShiftSource, needs_run
+from trainlab.claims.sources import BaseSource, MetricSource, ShiftSource, SignalSource, needs_run
+from trainlab.claims.tuning import TuningOutcome, tune_arms
 from trainlab.sweeps.forkserver import ForkServer
 
 
@@ -38,57 +44,91 @@ from trainlab.sweeps.forkserver import ForkServer
 class ClaimResult:
     """What came of a claim: the result of each expectation in the file's order, and what they rest on.
 
-    `entry` has the arms as they were run; `tuning` says how the tuned ones got their settings. `analyses` is
-    how often the claim could be judged in all.
+    `entry` has the arms as they were run; `tuning` says how the tuned ones got their settings.
     """
 
     entry: ClaimFile
     options: ClaimOptions
     expectations: Sequence[ExpectationResult]
     evaluator: SourceEvaluator
-    analyses: int
     tuning: Mapping[str, TuningOutcome] = field(default_factory=dict)
 
     @property
-    def verdict(self) -> str:
+    def steps(self) -> int | None:
+        """Of the longest run."""
+        runs = [run for by_seed in self.evaluator.results.values() for run in by_seed.values()]
+        return max((run.steps for run in runs if run.steps is not None), default=None)
+
+    @property
+    def verdict(self) -> ClaimVerdict:
         """Of the claim by itself."""
-        return verdict_from_p_values(claim_p_values(self.expectations))
+        if reason := self.entry.claim.profile(self.options.profile).not_testable:
+            return ClaimVerdict(NOT_TESTABLE, reason=reason)
+        return claim_verdict(self.expectations, self.steps, self.entry.claim.source_steps)
 
 
 def run_claim(
     entry: ClaimFile, options: ClaimOptions, composer: ClaimComposer, server: ForkServer, console: Console
 ) -> ClaimResult:
-    """Runs what is missing and judges, with more seeds where it is undecided and the claim allows it.
+    """Runs what is missing and judges after every seed, until the primary expectation is decided or all
+    seeds that the claim allows are done. Nothing is run where the budget cannot test it.
 
     Raises:
         RequestError: the claim cannot be run as it stands; nothing was started.
         SweepFailed: a run failed or was interrupted, and has been named.
     """
     context = ExecutionContext(options, composer, server, console)
+    if entry.claim.profile(options.profile).not_testable:
+        untested = [_untested(expectation) for expectation in entry.claim.expectations]
+        return ClaimResult(entry, options, untested, SourceEvaluator({}, {}, server))
     entry, tuning = tune_arms(entry, context)
-    seed_counts = seeds_of_looks(entry, options.profile)
     settings = {
         arm: composer.settings(entry, options.profile, arm, *options.overrides()) for arm in entry.claim.arms
     }
-    analyses = len(seed_counts)
-    for number, count in enumerate(seed_counts, start=1):
-        jobs = composer.jobs(entry, options.profile, range(count), *options.overrides())
-        evaluator = SourceEvaluator(run_jobs(entry, jobs, context) if jobs else {}, settings, server)
-        expectations = judge_claim(entry, evaluator, analyses)
-        result = ClaimResult(entry, options, expectations, evaluator, analyses, tuning)
-        if result.verdict != UNDECIDED or number == analyses:
-            return result
-        console.print(f"undecided with {count} seeds: up to {seed_counts[number]}", highlight=False)
-    raise AssertionError
+    untuned = {arm: outcome.edge_text for arm, outcome in tuning.items() if outcome.edge}
+    evaluator = SourceEvaluator({}, settings, server)
+    done = 0
+    for count in seeds_of_looks(entry, options.profile):
+        jobs = composer.jobs(entry, options.profile, range(done, count), *options.overrides())
+        more = run_jobs(entry, jobs, context) if jobs else {}
+        runs = {arm: {**evaluator.runs.get(arm, {}), **folders} for arm, folders in more.items()}
+        evaluator, done = replace(evaluator, runs=runs), count
+        if _is_enough(entry, evaluator, untuned):
+            break
+    results = judge_claim(entry, evaluator, untuned)
+    return ClaimResult(entry, options, results, evaluator, tuning)
 
 
-def judge_claim(entry: ClaimFile, evaluator: SourceEvaluator, analyses: int) -> list[ExpectationResult]:
-    """Every expectation of a claim judged on its runs."""
+def _untested(expectation: Expectation) -> ExpectationResult:
+    return ExpectationResult(
+        expectation.description, expectation.kind, NOT_TESTED, "", primary=expectation.primary
+    )
+
+
+def _is_enough(entry: ClaimFile, evaluator: SourceEvaluator, untuned: Mapping[str, str]) -> bool:
+    """Whether more seeds would change nothing that is looked at: the primary expectation is clear."""
+    primary = entry.claim.primary
+    if primary is None:
+        return True
+    if _untuned_text(primary, untuned):
+        return True
+    result = judge_expectation(entry, primary, evaluator)
+    return max(result.e_for or 0.0, result.e_against or 0.0) >= STOP_E
+
+
+def judge_claim(
+    entry: ClaimFile, evaluator: SourceEvaluator, untuned: Mapping[str, str]
+) -> list[ExpectationResult]:
+    """Every expectation of a claim judged on its runs; those of an arm that is not tuned are withheld."""
     evaluator.evaluate_ahead(_shifts_by_arm(entry))
-    return [
-        _with_worst_note(_judge_expectation(entry, expectation, evaluator, analyses), expectation, evaluator)
-        for expectation in entry.claim.expectations
-    ]
+    results = []
+    for expectation in entry.claim.expectations:
+        result = judge_expectation(entry, expectation, evaluator)
+        result = _with_worst_note(result, expectation, evaluator)
+        if reason := _untuned_text(expectation, untuned):
+            result = replace(result, verdict=UNDECIDED, reason=reason)
+        results.append(result)
+    return after_primary(results)
 
 
 def _with_worst_note(
@@ -100,12 +140,20 @@ def _with_worst_note(
     return replace(result, observed="; ".join([result.observed, *dict.fromkeys(notes)]))
 
 
-def _judge_expectation(
-    entry: ClaimFile, expectation: Expectation, evaluator: SourceEvaluator, analyses: int
+def _untuned_text(expectation: Expectation, untuned: Mapping[str, str]) -> str:
+    """Which arms of an expectation are not tuned; a fact needs none that is."""
+    if isinstance(expectation, Exact):
+        return ""
+    return "; ".join(untuned[arm] for arm in dict.fromkeys(expectation.arms()) if arm in untuned)
+
+
+def judge_expectation(
+    entry: ClaimFile, expectation: Expectation, evaluator: SourceEvaluator
 ) -> ExpectationResult:
+    """One expectation judged on the runs of a claim."""
     match expectation:
         case Learns() | LearnsMoreOften() | AtChance():
-            return judge_learning(expectation, evaluator.learned(expectation.arms()), analyses)
+            return judge_learning(expectation, evaluator.learned(expectation.arms()))
         case Exact(equals=dict() as by_layer):
             facts = evaluator.facts_by_layer(expectation.of, expectation.arm, list(by_layer))
             return judge_exact(expectation, facts)
@@ -116,12 +164,29 @@ def _judge_expectation(
                 layer: _values_of_arm(evaluator, expectation.source_of_layer(layer), expectation.arm)
                 for layer in expectation.targets
             }
-            return judge_approx_equal(expectation, values_by_layer, analyses)
+            return judge_approx_equal(expectation, values_by_layer, _outcomes(expectation, evaluator))
         case PhaseBoundary():
             points = evaluator.phase_diagram(entry.claim.grid, list(entry.claim.cells)).points
-            return judge_phase_boundary(expectation, phase_boundary_by_seed(expectation, points), analyses)
+            return judge_phase_boundary(expectation, phase_boundary_by_seed(expectation, points))
         case _:
-            return judge_mean(expectation, evaluator.values(expectation.of, expectation.arms()), analyses)
+            values = evaluator.values(expectation.of, expectation.arms())
+            return judge_mean(expectation, values, _outcomes(expectation, evaluator))
+
+
+def _outcomes(expectation: Expectation, evaluator: SourceEvaluator) -> SeedOutcomes:
+    """Which runs learned, where what is measured depends on that; else nothing."""
+    if any(depends_on_outcome(part) for source in expectation.sources() for part in source.parts()):
+        return evaluator.learned(expectation.arms())
+    return {}
+
+
+def depends_on_outcome(source: BaseSource) -> bool:
+    """Whether a run that learned and one that did not can be told by it: not at step 0, nor by a size."""
+    if isinstance(source, SignalSource):
+        return source.step != 0
+    if isinstance(source, MetricSource):
+        return source.metric != "parameters"
+    return needs_run(source)
 
 
 def _values_of_arm(evaluator: SourceEvaluator, source: BaseSource, arm: str) -> list[float]:

@@ -11,8 +11,10 @@ from rich.table import Table
 from rich.text import Text
 
 from trainlab.claims import jobs, registry
+from trainlab.claims.judge import DOES_NOT_HOLD, HOLDS, REFUTED, SUPPORTED
 from trainlab.claims.registry import ClaimFile
 from trainlab.claims.spec import PROFILE_NAMES
+from trainlab.claims.value_text import evidence_text
 from trainlab.cli.arguments import Experiments, RunsFolder
 from trainlab.cli.command_app import command_app
 from trainlab.errors import RequestError, unknown_name
@@ -108,7 +110,9 @@ def claims_run(
     if profile not in PROFILE_NAMES:
         raise unknown_name("profile", profile, PROFILE_NAMES)
     claims_folder = experiments or registry.default_claims_folder()
-    entries = registry.load_claims(claims_folder, names or [], collection)
+    entries = registry.with_profile(
+        registry.load_claims(claims_folder, names or [], collection), profile, names
+    )
     from trainlab.claims import collection_pages
     from trainlab.claims.execution import ClaimOptions
 
@@ -210,13 +214,23 @@ def _write_outcome(result: "ClaimResult") -> None:
 
     folder = result.entry.folder
     record = record_builder.build_record(result)
-    for fault in claim_figure.save_claim_figures(result, folder):
-        console.print(fault, style="yellow", soft_wrap=True)
+    figure = folder / claim_page.FIGURE_FILE
+    is_shown = record.profile == "quick" or not figure.exists()
+    if is_shown and result.entry.claim.profile(record.profile).not_testable is None:
+        for fault in claim_figure.save_claim_figures(result, folder):
+            console.print(fault, style="yellow", soft_wrap=True)
     claim_record.write_record(folder, record)
-    path = claim_page.write_claim_page(folder, record, has_figure=True)
-    colour = {"supported": "green", "refuted": "red"}.get(record.verdict, "yellow")
+    path = claim_page.write_claim_page(folder, claim_record.read_record(folder) or record, figure.exists())
+    colour = {SUPPORTED: "green", HOLDS: "green", REFUTED: "red", DOES_NOT_HOLD: "red"}.get(
+        record.verdict, "yellow"
+    )
     console.print(markup_text(f"[bold {colour}]{{}}[/]: {{}}", record.verdict, record.statement))
+    if record.reason:
+        console.print(f"  {record.reason}", style="dim", soft_wrap=True, highlight=False, markup=False)
     for expectation in record.expectations:
-        console.print(f"  {expectation.verdict}: {expectation.description}", soft_wrap=True)
-        console.print(f"    {expectation.observed}", style="dim", soft_wrap=True)
+        text = f"  {expectation.verdict}: {expectation.description}"
+        console.print(text, soft_wrap=True, highlight=False, markup=False)
+        evidence = evidence_text(expectation.e_for, expectation.e_against)
+        line = "; ".join(part for part in (expectation.observed, evidence) if part)
+        console.print(f"    {line}", style="dim", soft_wrap=True, highlight=False, markup=False)
     console.print(str(path), soft_wrap=True)

@@ -15,7 +15,6 @@ from trainlab.claims.claim_page import (
     FIGURE_FILE,
     certainty_text,
     expectations_table,
-    format_p_equation,
     provenance,
 )
 from trainlab.claims.registry import ClaimFile
@@ -53,10 +52,10 @@ def report_sections(entries: Sequence[ClaimFile]) -> list[ReportSection]:
     for entry in entries:
         if entry.name not in records:
             continue
-        record, (verdict, p) = records[entry.name], verdicts[entry.name]
+        record, verdict = records[entry.name], verdicts[entry.name].verdict
         text = [
             f"> {record.statement}\n>\n> — {record.source}",
-            f"**{verdict.capitalize()}** among all claims, {format_p_equation(p)}; "
+            f"**{verdict.capitalize()}** among all claims; "
             f"by itself {record.verdict}, {certainty_text(record)}.",
             expectations_table(record),
             f"`trainlab claims run {entry.name}` {provenance(record)}",

@@ -69,7 +69,7 @@ def page() -> None:
     for entry in shown:
         if entry.name in names and selected in (None, entry.name):
             _show_claim(entry, records.get(entry.name), verdicts[entry.name])
-    st.caption("Verdicts are those among all claims of a collection (Holm-adjusted). This runs all of them:")
+    st.caption("Verdicts are those among all claims of a collection (e-BH). This runs all of them:")
     show_command(_claims_command("run", "--collection", chosen or first))
     _watch(folder, stamp)
 

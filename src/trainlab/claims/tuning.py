@@ -1,0 +1,202 @@
+"""Each arm gets the setting that is best for it: found on validation, judged on test.
+
+Candidates are tried on seeds of their own, from TUNING_SEED on: the seeds that an arm is judged by have had
+no part in choosing its setting. The values of one setting are a ladder: while the best of an arm is the
+first or the last, the next value beyond is tried, up to as many as the claim allows. An arm whose best is at
+an edge even then is not tuned, and what is compared with it stays undecided. Where no run of any candidate
+learned, there is nothing to choose by: the middle one is taken, and the arm counts as tuned.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from statistics import fmean
+from typing import Literal, NamedTuple
+
+from trainlab.claims.execution import ExecutionContext, run_jobs
+from trainlab.claims.jobs import ArmJob
+from trainlab.claims.registry import ClaimFile
+from trainlab.claims.spec import Tuning
+from trainlab.runs.run_folder import RunFolder
+
+TUNING_SEED = 1000
+TUNING_METRIC = "val/acc"
+
+Ladders = Mapping[str, Sequence[float]]
+"""The values that are tried for each arm, in their order; empty where its candidates have none."""
+
+Folders = dict[str, dict[int, Path]]
+"""The folder of each tuning run, by the name of its arm and candidate, and its seed."""
+
+
+class Trial(NamedTuple):
+    """A candidate that was tried: mean validation accuracy (−∞ where a run diverged), runs that learned."""
+
+    candidate: Sequence[str]
+    accuracy: float
+    learned: int
+    seconds: float
+
+
+@dataclass(frozen=True)
+class TuningOutcome:
+    """What was tried for an arm, in the order of its values, and which was chosen (its index).
+
+    setting: of a ladder; '' where candidates have no order. edge: where the best is still the first or the
+    last value: the arm is not tuned. seeds: of each candidate.
+    """
+
+    trials: Sequence[Trial]
+    chosen: int
+    seeds: int
+    setting: str = ""
+    edge: Literal["low", "high"] | None = None
+
+    @property
+    def best(self) -> Sequence[str]:
+        """The overrides of the chosen candidate."""
+        return self.trials[self.chosen].candidate
+
+    @property
+    def seconds(self) -> float:
+        """How long all its runs took together."""
+        return sum(trial.seconds for trial in self.trials)
+
+    @property
+    def none_learned(self) -> bool:
+        """Whether there was nothing to choose by."""
+        return not any(trial.learned for trial in self.trials)
+
+    @property
+    def edge_text(self) -> str:
+        """Why the arm is not tuned."""
+        side = "smallest" if self.edge == "low" else "largest"
+        return f"not tuned: {' '.join(self.best)} is the {side} of {len(self.trials)} values that were tried"
+
+
+def tune_arms(entry: ClaimFile, context: ExecutionContext) -> tuple[ClaimFile, dict[str, TuningOutcome]]:
+    """The claim with the best candidate added to each tuned arm, and how each was chosen.
+
+    Raises:
+        SweepFailed: a run failed or was interrupted.
+    """
+    ladders = first_ladders(entry)
+    folders: Folders = {}
+    while jobs := [job for job in tuning_jobs(entry, context, ladders) if job.arm not in folders]:
+        folders |= run_jobs(entry, jobs, context)
+        ladders = widened(entry, folders, ladders)
+    return choose_candidates(entry, folders, ladders)
+
+
+def first_ladders(entry: ClaimFile) -> Ladders:
+    """What every tuned arm begins with."""
+    tune = entry.claim.tune
+    return {arm: list((tune.values if tune is not None else None) or []) for arm in entry.claim.tuned_arms}
+
+
+def tuning_jobs(entry: ClaimFile, context: ExecutionContext, ladders: Ladders) -> list[ArmJob]:
+    """The runs that tuning takes; the arm of each names its candidate too. None where nothing is tuned."""
+    tune, options = entry.claim.tune, context.options
+    if tune is None:
+        return []
+    seeds = range(TUNING_SEED, TUNING_SEED + tune.seeds)
+    return [
+        replace(job, arm=_trial_name(arm, candidate))
+        for arm in entry.claim.tuned_arms
+        for candidate in _candidates(tune, ladders[arm])
+        for job in context.composer.tuning_jobs(
+            entry, options.profile, arm, candidate, seeds, *options.overrides()
+        )
+    ]
+
+
+def widened(entry: ClaimFile, folders: Folders, ladders: Ladders) -> Ladders:
+    """The ladders with one more value where the best is at an edge; `folders`: of their runs, all done."""
+    tune = entry.claim.tune
+    if tune is None or tune.setting is None:
+        return ladders
+    return {
+        arm: _widened(values, _outcome(tune, arm, values, folders), tune) for arm, values in ladders.items()
+    }
+
+
+def _widened(values: Sequence[float], outcome: TuningOutcome, tune: Tuning) -> list[float]:
+    if outcome.edge is None or len(values) >= tune.most:
+        return list(values)
+    return [next_below(values), *values] if outcome.edge == "low" else [*values, next_above(values)]
+
+
+def next_above(values: Sequence[float]) -> float:
+    """The next value of a ladder: that two before the last, times the ratio over two steps (1, 3, 10: 30)."""
+    return _rounded(values[-2] * values[-1] / values[-3])
+
+
+def next_below(values: Sequence[float]) -> float:
+    """The value before the first of a ladder."""
+    return _rounded(values[1] * values[0] / values[2])
+
+
+def _rounded(value: float) -> float:
+    return float(f"{value:.6g}")
+
+
+def choose_candidates(
+    entry: ClaimFile, folders: Folders, ladders: Ladders
+) -> tuple[ClaimFile, dict[str, TuningOutcome]]:
+    """What tuning has found, by the folders of its runs, all of which are done."""
+    tune = entry.claim.tune
+    if tune is None:
+        return entry, {}
+    outcomes = {arm: _outcome(tune, arm, ladders[arm], folders) for arm in entry.claim.tuned_arms}
+    return with_candidates(entry, {arm: outcome.best for arm, outcome in outcomes.items()}), outcomes
+
+
+def with_candidates(entry: ClaimFile, chosen: Mapping[str, Sequence[str]]) -> ClaimFile:
+    """The claim with these settings added to its arms."""
+    arms = {arm: [*lines, *chosen.get(arm, ())] for arm, lines in entry.claim.arms.items()}
+    return replace(entry, claim=entry.claim.model_copy(update={"arms": arms}))
+
+
+def _candidates(tune: Tuning, values: Sequence[float]) -> list[list[str]]:
+    return tune.candidates if tune.candidates is not None else tune.rungs(values)
+
+
+def _trial_name(arm: str, candidate: Sequence[str]) -> str:
+    return f"{arm}, {' '.join(candidate)}"
+
+
+def _outcome(tune: Tuning, arm: str, values: Sequence[float], folders: Folders) -> TuningOutcome:
+    trials = [
+        _trial(candidate, folders[_trial_name(arm, candidate)]) for candidate in _candidates(tune, values)
+    ]
+    chosen = _choose(trials)
+    outcome = TuningOutcome(trials, chosen, tune.seeds, tune.setting or "")
+    if not outcome.setting or outcome.none_learned or 0 < chosen < len(trials) - 1:
+        return outcome
+    return replace(outcome, edge="low" if chosen == 0 else "high")
+
+
+def _choose(trials: Sequence[Trial]) -> int:
+    """The best trial; of equals, and of all that trained to the end where none learned, the middlemost."""
+    accuracies = [trial.accuracy for trial in trials]
+    if any(trial.learned for trial in trials):
+        best = [i for i, accuracy in enumerate(accuracies) if accuracy == max(accuracies)]
+    else:
+        best = [i for i, accuracy in enumerate(accuracies) if math.isfinite(accuracy)] or [
+            *range(len(trials))
+        ]
+    return min(best, key=lambda i: abs(i - (len(trials) - 1) / 2))
+
+
+def _trial(candidate: Sequence[str], folders: Mapping[int, Path]) -> Trial:
+    """What came of a candidate's runs; what diverged is chosen last."""
+    done = [result for folder in folders.values() if (result := RunFolder(folder).result()) is not None]
+    values = [result.metrics.get(TUNING_METRIC) for result in done]
+    is_sound = all(result.status == "finished" for result in done) and None not in values
+    return Trial(
+        candidate,
+        fmean(value for value in values if value is not None) if is_sound else -math.inf,
+        sum(result.verdict.learned is True for result in done),
+        sum(result.seconds or 0.0 for result in done),
+    )
