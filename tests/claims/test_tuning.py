@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from tiny import claim, put
 
+from trainlab.claims import arm_tuning
 from trainlab.claims import registry as claims
-from trainlab.claims import tuning
 from trainlab.claims.execution import ClaimOptions, ExecutionContext
 from trainlab.claims.jobs import ClaimComposer
 from trainlab.claims.registry import parse_claim
@@ -38,7 +38,7 @@ class Bench:
         self.seen: list = []
         self.accuracy = best_slow_for_a
         self.learns = lambda accuracy: accuracy > 0.2
-        monkeypatch.setattr(tuning, "run_jobs", self.run)
+        monkeypatch.setattr(arm_tuning, "run_jobs", self.run)
 
     def run(self, _entry, jobs, _context):
         folders = {}
@@ -63,7 +63,7 @@ class Bench:
         (entry,) = claims.load_claims(self._folder)
         options = ClaimOptions("quick", self._folder / "runs")
         context = ExecutionContext(options, ClaimComposer(), None, None)  # type: ignore[arg-type]
-        return tuning.tune_arms(entry, context)
+        return arm_tuning.tune_arms(entry, context)
 
 
 @pytest.fixture
@@ -82,7 +82,7 @@ def test_each_arm_gets_what_is_best_for_it_on_validation(bench):
 def test_candidates_are_tried_on_seeds_that_no_arm_is_judged_by(bench):
     tuned, _ = bench.tune(tuned_claim(seeds=2))
     tried = {job.seed for job in bench.seen}
-    assert tried == {tuning.TUNING_SEED, tuning.TUNING_SEED + 1}
+    assert tried == {arm_tuning.TUNING_SEED, arm_tuning.TUNING_SEED + 1}
     assert not tried & set(range(tuned.claim.profiles.quick.seeds.most))
     assert len(bench.seen) == 2 * 2 * 2
 
@@ -153,7 +153,7 @@ def test_of_equals_the_middlemost_is_taken(bench):
     [([0.001, 0.003, 0.01], 0.0003, 0.03), ([0.003, 0.01, 0.03, 0.1, 0.3], 0.001, 1.0), ([1, 2, 4], 0.5, 8)],
 )
 def test_a_ladder_goes_on_by_its_own_ratio(values, below, above):
-    assert (tuning.next_below(values), tuning.next_above(values)) == (below, above)
+    assert (arm_tuning.next_below(values), arm_tuning.next_above(values)) == (below, above)
 
 
 # What a file may say

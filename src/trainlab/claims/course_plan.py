@@ -7,7 +7,7 @@ time: there are two amounts, as far as the first look, and with all seeds that a
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from trainlab.claims import execution, tuning
+from trainlab.claims import arm_tuning, execution
 from trainlab.claims.execution import ExecutionContext, PlannedJobs
 from trainlab.claims.jobs import seeds_of_looks
 from trainlab.claims.registry import ClaimFile
@@ -98,18 +98,18 @@ class CoursePlanner:
     def _plan_tuning(self, entry: ClaimFile) -> tuple[ClaimFile, list[_Part], int]:
         """The claim with what tuning has found, or a stand-in for it; what is to start, as far as it can be
         known; and how many runs tuning asks for. What a ladder is widened by follows from these runs."""
-        ladders = tuning.first_ladders(entry)
+        ladders = arm_tuning.first_ladders(entry)
         while True:
-            jobs = tuning.tuning_jobs(entry, self._context, ladders)
+            jobs = arm_tuning.tuning_jobs(entry, self._context, ladders)
             if not jobs:
                 return entry, [], 0
             planned = execution.plan_jobs(entry, jobs, self._context)
             if planned.plan.todo or planned.again:
                 return _with_first_candidate(entry), [_Part(planned, planned.plan.run_ids)], len(jobs)
             folders = planned.folders(jobs)
-            wider = tuning.widened(entry, folders, ladders)
+            wider = arm_tuning.widened(entry, folders, ladders)
             if wider == ladders:
-                return tuning.choose_candidates(entry, folders, ladders)[0], [], len(jobs)
+                return arm_tuning.choose_candidates(entry, folders, ladders)[0], [], len(jobs)
             ladders = wider
 
     def _looks(self, entry: ClaimFile, seeds: Sequence[int]) -> list[_Part]:
@@ -150,7 +150,7 @@ class CoursePlanner:
 def _with_first_candidate(entry: ClaimFile) -> ClaimFile:
     """Stands for the claim whose tuning is not done: an arm has as many runs with any candidate."""
     candidates = [] if entry.claim.tune is None else entry.claim.tune.first_candidates()
-    return tuning.with_candidates(entry, dict.fromkeys(entry.claim.tuned_arms, candidates[0]))
+    return arm_tuning.with_candidates(entry, dict.fromkeys(entry.claim.tuned_arms, candidates[0]))
 
 
 def _is_kept(job: Job, kept: Mapping[str, bool], needs_weights: bool) -> bool:

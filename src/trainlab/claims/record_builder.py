@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from statistics import median
 
+from trainlab.claims.arm_tuning import TuningOutcome
 from trainlab.claims.claim_record import (
     ArmRecord,
     CandidateRecord,
@@ -19,7 +20,6 @@ from trainlab.claims.claim_record import (
 from trainlab.claims.expectations import Exact, Expectation
 from trainlab.claims.judge import ExpectationResult
 from trainlab.claims.runner import ClaimResult
-from trainlab.claims.tuning import TuningOutcome
 from trainlab.cores import available_cores
 from trainlab.diagnosis.verdict import is_cause_valid
 from trainlab.runs import Result

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 
 from rich.console import Console
 
+from trainlab.claims.arm_tuning import TuningOutcome, tune_arms
 from trainlab.claims.execution import ClaimOptions, ExecutionContext, run_jobs
 from trainlab.claims.expectations import (
     ApproxEqual,
@@ -36,7 +37,6 @@ from trainlab.claims.phase_agreement import phase_boundary_by_seed
 from trainlab.claims.registry import ClaimFile
 from trainlab.claims.source_evaluator import SourceEvaluator
 from trainlab.claims.sources import BaseSource, MetricSource, ShiftSource, SignalSource, needs_run
-from trainlab.claims.tuning import TuningOutcome, tune_arms
 from trainlab.sweeps.forkserver import ForkServer
 
 
@@ -181,12 +181,13 @@ def _outcomes(expectation: Expectation, evaluator: SourceEvaluator) -> SeedOutco
 
 
 def depends_on_outcome(source: BaseSource) -> bool:
-    """Whether a run that learned and one that did not can be told by it: not at step 0, nor by a size."""
+    """Whether a run that learned and one that did not can be told by it: not at step 0, nor by a size, nor
+    by how far running means lag behind."""
     if isinstance(source, SignalSource):
         return source.step != 0
     if isinstance(source, MetricSource):
         return source.metric != "parameters"
-    return needs_run(source)
+    return isinstance(source, ShiftSource)
 
 
 def _values_of_arm(evaluator: SourceEvaluator, source: BaseSource, arm: str) -> list[float]:
