@@ -10,6 +10,8 @@ from tiny import claim
 from trainlab.claims.expectations import Threshold
 from trainlab.claims.registry import parse_claim
 from trainlab.claims.source_evaluator import SourceEvaluator
+from trainlab.claims.sources import StepsSource
+from trainlab.claims.steps_to_goal import first_step
 from trainlab.errors import RequestError
 from trainlab.runs import Result, RunFolder
 
@@ -146,3 +148,59 @@ def test_a_layer_that_is_not_there_is_named_with_those_that_are(evidence):
 def test_a_signal_that_was_not_recorded_is_an_error(evidence):
     with pytest.raises(RequestError, match="no dead was recorded"):
         evidence.values(source(signal="dead", layer="first"), ["A"])
+
+
+# Steps to a goal
+
+
+def curves(losses, accuracies):
+    rows = [(step, 0, "train/loss_step", loss) for step, loss in enumerate(losses)]
+    rows += [(step, 0, "val/acc", value) for step, value in accuracies]
+    return pl.DataFrame(rows, schema=["step", "epoch", "name", "value"], orient="row")
+
+
+def goal(**content):
+    steps_to = source(steps_to=content)
+    assert isinstance(steps_to, StepsSource)
+    return steps_to.steps_to
+
+
+def test_the_first_step_at_which_a_curve_passes():
+    metrics = curves([3.0, 2.0, 1.0, 0.5, 0.2, 0.1], [(2, 0.2), (4, 0.6), (6, 0.5)])
+    assert first_step(metrics, goal(metric="train/loss", below=1.0, window=1)) == 4
+    # means over three steps: -, -, 2.0, 1.17, 0.57, 0.27
+    assert first_step(metrics, goal(metric="train/loss", below=1.0, window=3)) == 5
+    assert first_step(metrics, goal(metric="train/loss", below=1.0, window=7)) is None
+    assert first_step(metrics, goal(metric="val/acc", above=0.55)) == 4
+    assert first_step(metrics, goal(metric="val/acc", above=0.7)) is None
+    assert first_step(curves([math.nan] * 3, []), goal(metric="train/loss", below=9, window=1)) is None
+
+
+def test_runs_that_do_not_get_there_count_with_the_longest(tmp_path):
+    lengths = {"A": [40, 60], "B": [60, 20, 30]}
+    runs = {}
+    for arm, steps in lengths.items():
+        for seed, count in enumerate(steps):
+            folder = RunFolder(tmp_path / f"{arm}{seed}").create()
+            losses = [2.0 - (0.1 if arm == "A" else 0.0) * step for step in range(count)]
+            with folder.metrics_log() as log:
+                log.append((step, 0, "train/loss_step", loss) for step, loss in enumerate(losses))
+            status = "diverged" if arm == "B" and seed == 1 else "finished"
+            folder.finish(Result(run_id=f"{arm}{seed}", status=status, metrics={}, seed=seed, steps=count))
+            runs.setdefault(arm, {})[seed] = folder.path
+    evaluator = SourceEvaluator(runs, {}, NoServer())  # type: ignore[arg-type]
+    of = source(steps_to={"metric": "train/loss", "below": 1.05, "window": 1})
+    assert evaluator.values(of, ["A", "B"]) == {"A": {0: 11, 1: 11}, "B": {0: 60, 1: 60, 2: 60}}
+    note = "with the worst value: 2 of 3 B: not reached, 1 of 3 B: diverged"
+    assert evaluator.worst_note(of, ["A", "B"]) == note
+    decades = source(steps_to={"metric": "train/loss", "below": 1.05, "window": 1}, log10=True)
+    assert evaluator.values(decades, ["B"])["B"][0] == pytest.approx(math.log10(60))
+    assert decades.unit() == "decades"
+
+
+@pytest.mark.parametrize(
+    "wrong", [{}, {"below": 1.0, "above": 2.0}, {"below": 1.0, "window": 0}, {"below": 1.0, "last": 3}]
+)
+def test_a_goal_has_one_side(wrong):
+    with pytest.raises(RequestError, match="steps_to"):
+        source(steps_to={"metric": "train/loss", **wrong})

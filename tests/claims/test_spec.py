@@ -55,7 +55,7 @@ FAULTS = {
     ),
     "no source": (
         with_expectation(of={"accuracy": 1}),
-        "expectations.1.of: expected a source: a mapping with one of metric, signal, shift, anatomy, theory",
+        "expectations.1.of: expected a source: a mapping with one of metric, signal, shift, probe, steps_to,",
     ),
     "a word for a number": (with_expectation(by="much"), "by='much': expected a valid number"),
     "a fault inside a related source": (
@@ -124,7 +124,7 @@ FAULTS = {
         claim(expectations=[
             {"kind": "exact", "says": "s", "arm": a, "of": ACCURACY, "equals": 1} for a in "AB"
         ]),
-        "exact: expected a source of anatomy or theory",
+        "exact: expected a source of anatomy, theory, fact",
     ),
     "an arm that is not used": (
         claim(

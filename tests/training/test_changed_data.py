@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from trainlab.claims.shift_evaluation import evaluate_shifts
+from trainlab.claims.shift_evaluation import evaluate_shifts, shift_key
 from trainlab.errors import RequestError
 from trainlab.serving import evaluate
 from trainlab.serving.saved_model import load_run_model
@@ -56,7 +56,10 @@ def test_evaluate_says_that_the_data_changed(folder_run, call_command):
 
 def test_what_is_asked_of_a_claims_run_is_refused_on_other_data(run, monkeypatch):
     _, folder = run("trainer.max_steps=2")
-    assert list(evaluate_shifts([folder.path], [{"brightness": 1.0}])) == [folder.path]
+    requests = [{"brightness": 1.0}, {"probe": {"layer": "logits", "images": 50}}]
+    measured = evaluate_shifts([folder.path], requests)
+    assert list(measured) == [folder.path] and measured == evaluate_shifts([folder.path], requests)
+    assert 0 < measured[folder.path][shift_key(requests[1])]["accuracy"] < 1
     monkeypatch.setattr("trainlab.build.data.describe_data_change", lambda *_: "other data")
     with pytest.raises(RequestError, match="other data"):
         evaluate_shifts([folder.path], [{"brightness": 0.5}])

@@ -5,7 +5,8 @@
 - `jobs`: arms × seeds as runs; `execution`: runs what is missing, tunes arms; `runner`: one claim, start to
   end: run what is missing, judge, add seeds, judge again
 - `source_evaluator`: a source becomes a value per arm and seed; `network_facts`, `batchnorm_facts`,
-  `shift_evaluation` (with `distribution_shifts`): the part of that which needs torch, in a process of its own
+  `measured_facts`, `shift_evaluation` (with `distribution_shifts`, `linear_probe`): the part of that which
+  needs torch, in a process of its own; `steps_to_goal`: how soon a run gets somewhere
 - `judge`: expectations, claims, and all claims of a page judged (the statistics are in `trainlab.stats`)
 - `claim_record`: the result of a claim on disk, made by `record_builder`; `claim_figure`, `claim_page`,
   `collection_pages`, `html_report` (with `safe_html`): the same for people

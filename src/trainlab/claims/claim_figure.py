@@ -11,7 +11,15 @@ from trainlab.claims.claim_page import FIGURE_FILE
 from trainlab.claims.pictures import write_picture
 from trainlab.claims.runner import ClaimResult
 from trainlab.claims.source_evaluator import SourceEvaluator
-from trainlab.claims.sources import BaseSource, MetricSource, ShiftSource, SignalSource, needs_run
+from trainlab.claims.sources import (
+    BaseSource,
+    MetricSource,
+    ProbeSource,
+    ShiftSource,
+    SignalSource,
+    StepsSource,
+    needs_run,
+)
 from trainlab.claims.spec import FigureSpec
 from trainlab.errors import RequestError
 from trainlab.figures import (
@@ -197,8 +205,16 @@ def source_label(source: BaseSource) -> str:
     elif isinstance(source, ShiftSource):
         shift, amount = source.name_and_amount
         name = f"{source.measure}, {shift.replace('_', ' ')} {amount}"
+    elif isinstance(source, ProbeSource):
+        name = f"accuracy of a linear classifier on {source.probe.layer}"
+    elif isinstance(source, StepsSource):
+        goal = source.steps_to
+        name = f"steps until {goal.metric} is {'below' if goal.above is None else 'above'} "
+        name += f"{goal.below if goal.above is None else goal.above:g}"
     else:
-        name = str(getattr(source, "anatomy", None) or getattr(source, "theory", ""))
+        name = str(
+            next(getattr(source, key) for key in ("anatomy", "theory", "fact") if hasattr(source, key))
+        )
     name += f" − {source_label(source.minus)}" if source.minus is not None else ""
     name += f" / {source_label(source.over)}" if source.over is not None else ""
     return f"log10 of {name}" if source.log10 else name

@@ -11,7 +11,7 @@ from trainlab.claims import arm_tuning, execution
 from trainlab.claims.execution import ExecutionContext, PlannedJobs
 from trainlab.claims.jobs import seeds_of_looks
 from trainlab.claims.registry import ClaimFile
-from trainlab.claims.sources import ShiftSource
+from trainlab.claims.sources import CheckpointSource
 from trainlab.settings import SweepSettings
 from trainlab.sweeps.local_engine import LocalEngine
 from trainlab.sweeps.plan import Job, Plan, Task
@@ -124,7 +124,7 @@ class CoursePlanner:
         return [_Part(planned, set(ids[a:b])) for a, b in zip(begins, ends, strict=True)]
 
     def _tasks(self, entry: ClaimFile, parts: Sequence[_Part], kept: dict[str, bool]) -> list[Task]:
-        needs_weights = any(isinstance(source, ShiftSource) for source in entry.claim.all_sources)
+        needs_weights = any(isinstance(source, CheckpointSource) for source in entry.claim.all_sources)
         tasks: list[Task] = []
         for part in parts:
             for jobs in (part.planned.plan.todo, part.planned.again):

@@ -251,7 +251,7 @@ class Exact(BaseExpectation):
         if self.primary:
             raise ValueError("exact: a fact is counted and cannot be primary; expected one that is tested")
         if needs_run(self.of):
-            raise ValueError("exact: expected a source of anatomy or theory; of runs, use same or bound")
+            raise ValueError("exact: expected a source of anatomy, theory, fact; of runs, use same or bound")
         return self
 
     def arms(self) -> list[ArmName]:

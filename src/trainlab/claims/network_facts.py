@@ -32,6 +32,7 @@ class LayerFacts:
     out_shape: Size
     parameters: int
     multiply_adds: int
+    receptive_field: Size | None = None
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,14 @@ def network_facts(frozen: str) -> NetworkFacts:
         network = networks.build_network(settings, shape, num_classes)
     layers = [
         LayerFacts(
-            row.name, row.kernel, row.stride, row.padding, row.out_shape, row.parameters, row.multiply_adds
+            row.name,
+            row.kernel,
+            row.stride,
+            row.padding,
+            row.out_shape,
+            row.parameters,
+            row.multiply_adds,
+            row.receptive_field,
         )
         for row in anatomy(network, shape)
     ]

@@ -36,7 +36,7 @@ from trainlab.claims.judge import (
 from trainlab.claims.phase_agreement import phase_boundary_by_seed
 from trainlab.claims.registry import ClaimFile
 from trainlab.claims.source_evaluator import SourceEvaluator
-from trainlab.claims.sources import BaseSource, MetricSource, ShiftSource, SignalSource, needs_run
+from trainlab.claims.sources import BaseSource, CheckpointSource, MetricSource, SignalSource, needs_run
 from trainlab.sweeps.forkserver import ForkServer
 
 
@@ -187,19 +187,19 @@ def depends_on_outcome(source: BaseSource) -> bool:
         return source.step != 0
     if isinstance(source, MetricSource):
         return source.metric != "parameters"
-    return isinstance(source, ShiftSource)
+    return isinstance(source, CheckpointSource)
 
 
 def _values_of_arm(evaluator: SourceEvaluator, source: BaseSource, arm: str) -> list[float]:
     return list(evaluator.values(source, [arm])[arm].values())
 
 
-def _shifts_by_arm(entry: ClaimFile) -> dict[str, list[ShiftSource]]:
+def _shifts_by_arm(entry: ClaimFile) -> dict[str, list[CheckpointSource]]:
     """The shifts that each arm is evaluated under."""
     measured = [(source, e.arms()) for e in entry.claim.expectations for source in e.sources()]
     measured += [(s, entry.claim.arms_of(figure)) for figure in entry.claim.figures for s in figure.sources()]
-    shifts: dict[str, list[ShiftSource]] = {}
+    shifts: dict[str, list[CheckpointSource]] = {}
     for source, arms in measured:
         for arm in arms:
-            shifts.setdefault(arm, []).extend(p for p in source.parts() if isinstance(p, ShiftSource))
+            shifts.setdefault(arm, []).extend(p for p in source.parts() if isinstance(p, CheckpointSource))
     return shifts

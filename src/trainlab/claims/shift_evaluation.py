@@ -1,4 +1,5 @@
-"""Trained runs evaluated under distribution shifts, each once: what was measured is kept beside the run.
+"""Trained runs evaluated under distribution shifts and by linear probes, each once: what was measured is kept
+beside the run.
 
 Called in a process of its own; torch is imported where something has to be measured.
 """
@@ -6,8 +7,9 @@ Called in a process of its own; torch is imported where something has to be meas
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import cast
 
-from trainlab.claims.sources import ShiftAmount, ShiftMeasures
+from trainlab.claims.sources import ProbeRequest, ProbeSource, ShiftAmount, ShiftMeasures
 from trainlab.errors import RequestError
 from trainlab.runs.safe_files import read_bounded, write_atomically
 
@@ -15,8 +17,8 @@ CACHE_FILE = "shifts.json"
 """Beside the run's record: what was measured of its checkpoint under each shift."""
 
 
-Shift = Mapping[str, ShiftAmount]
-"""{name: amount}, as a claim's file has it."""
+Shift = Mapping[str, object]
+"""{name: amount}, as a claim's file has it; or {probe: {layer, images}}."""
 
 
 def shift_key(shift: Mapping[str, object]) -> str:
@@ -49,6 +51,7 @@ def _measure_shifts(folder: Path, shifts: Mapping[str, Shift]) -> dict[str, Shif
 
     from trainlab.build.data import describe_data_change, load_data
     from trainlab.claims.distribution_shifts import measure_shift, predict_classes
+    from trainlab.claims.linear_probe import probe_accuracy
     from trainlab.data.loader import BatchLoader
     from trainlab.serving.saved_model import load_run_model
 
@@ -60,10 +63,15 @@ def _measure_shifts(folder: Path, shifts: Mapping[str, Shift]) -> dict[str, Shif
     test, batch_size = images.test, description["settings"].data.batch_size
     x_NCHW, y_N = next(iter(BatchLoader(test, len(test))))
     clean_N = predict_classes(model, x_NCHW)
-    return {
-        key: measure_shift(model, x_NCHW, y_N, *next(iter(shift.items())), clean_N, images.train, batch_size)
-        for key, shift in shifts.items()
-    }
+
+    def measure(name: str, amount: object) -> ShiftMeasures:
+        if name == ProbeSource.kind:
+            probe = ProbeRequest.model_validate(amount)
+            return {"accuracy": probe_accuracy(model, images, probe.layer, probe.images)}
+        how_much = cast(ShiftAmount, amount)  # a source has checked it
+        return measure_shift(model, x_NCHW, y_N, name, how_much, clean_N, images.train, batch_size)
+
+    return {key: measure(*next(iter(shift.items()))) for key, shift in shifts.items()}
 
 
 def _read_cache(folder: Path) -> dict[str, ShiftMeasures]:

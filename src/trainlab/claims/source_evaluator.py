@@ -13,6 +13,7 @@ import polars as pl
 from trainlab.analysis.compare import OTHER_METRICS
 from trainlab.analysis.phase_diagram import PhaseDiagram
 from trainlab.claims.batchnorm_facts import batchnorm_facts, batchnorm_lags
+from trainlab.claims.measured_facts import measured_fact
 from trainlab.claims.network_facts import (
     LayerFacts,
     LayerTheory,
@@ -24,20 +25,24 @@ from trainlab.claims.network_facts import (
 )
 from trainlab.claims.shift_evaluation import Shift, evaluate_shifts, shift_key
 from trainlab.claims.sources import (
+    FACTS,
     AnatomySource,
     BaseSource,
     BatchNormSource,
+    CheckpointSource,
+    FactSource,
     MetricSource,
     ShiftMeasures,
-    ShiftSource,
     SignalSource,
+    StepsSource,
     TheorySource,
     needs_run,
     needs_statistics,
 )
 from trainlab.claims.spec import PhaseGrid
+from trainlab.claims.steps_to_goal import first_step
 from trainlab.errors import RequestError
-from trainlab.runs import Result, RunFolder, read_signals
+from trainlab.runs import Result, RunFolder, read_metrics, read_signals
 from trainlab.runs.worst_values import (
     COUNTED_STATUSES,
     WorstReason,
@@ -72,6 +77,7 @@ class SourceEvaluator:
     server: ForkServer
     _answers: dict[str, object] = field(default_factory=dict)
     _signal_tables: dict[Path, pl.DataFrame] = field(default_factory=dict)
+    _metric_tables: dict[Path, pl.DataFrame] = field(default_factory=dict)
     _shift_measures: dict[tuple[Path, str], ShiftMeasures] = field(default_factory=dict)
     _lags: dict[Path, float] = field(default_factory=dict)
 
@@ -118,6 +124,11 @@ class SourceEvaluator:
         status, value = self.results[arm][seed].status, self._value(source, arm, seed)
         if status in COUNTED_STATUSES and (any(map(_is_outcome, source.parts())) or math.isnan(value)):
             return worst_reason(status, None)
+        if any(
+            isinstance(part, StepsSource) and self._first_step(part, arm, seed) is None
+            for part in source.parts()
+        ):
+            return "not reached"
         if source.log10 or source.over is not None:
             measured = self._value(source.model_copy(update={"over": None, "log10": False}), arm, seed)
             divisor = 1.0 if source.over is None else self._value(source.over, arm, seed)
@@ -143,6 +154,8 @@ class SourceEvaluator:
         elif isinstance(source, BatchNormSource):
             frozen = self.settings[_require_arm(arm, source)].to_json()
             value = self._call_once(batchnorm_facts, frozen)[source.batchnorm]
+        elif isinstance(source, FactSource):
+            value = self._measured_fact(source, arm)
         else:
             raise TypeError(f"{source.kind} is not a fact")
         return _relate(source, value, lambda other: self.number(other, arm))
@@ -160,8 +173,10 @@ class SourceEvaluator:
             value = self._metric(source, arm, seed)
         elif isinstance(source, SignalSource):
             value = self._signal(source, arm, seed)
-        elif isinstance(source, ShiftSource):
-            value = self._shifted(source, arm, seed)
+        elif isinstance(source, CheckpointSource):
+            value = self._of_checkpoint(source, arm, seed)
+        elif isinstance(source, StepsSource):
+            value = self._steps(source, arm, seed)
         elif needs_statistics(source):
             value = self._lag(arm, seed)
         else:
@@ -202,15 +217,33 @@ class SourceEvaluator:
             self._signal_tables[folder] = read_signals(folder)
         return self._signal_tables[folder]
 
-    def _shifted(self, source: ShiftSource, arm: str, seed: int) -> float | None:
+    def _steps(self, source: StepsSource, arm: str, seed: int) -> float:
+        reached = self._first_step(source, arm, seed)
+        return float(self._most_steps if reached is None else reached)
+
+    def _first_step(self, source: StepsSource, arm: str, seed: int) -> int | None:
+        """None for a run that does not get there, and for one that diverged or failed on its way or later."""
+        if self.results[arm][seed].status in COUNTED_STATUSES:
+            return None
+        folder = self.runs[arm][seed]
+        if folder not in self._metric_tables:
+            self._metric_tables[folder] = read_metrics(folder)
+        return first_step(self._metric_tables[folder], source.steps_to)
+
+    @property
+    def _most_steps(self) -> int:
+        """The steps of the longest run."""
+        return max(result.steps or 0 for by_seed in self.results.values() for result in by_seed.values())
+
+    def _of_checkpoint(self, source: CheckpointSource, arm: str, seed: int) -> float | None:
         result = self.results[arm][seed]
         if result.status in COUNTED_STATUSES:
             guessing = guessing_accuracy(result.data, self.settings[arm].data.num_classes)
-            return worst_value(source.measure, guessing)
-        key = self.runs[arm][seed], shift_key(source.shift)
+            return worst_value(source.measured, guessing)
+        key = self.runs[arm][seed], shift_key(source.request)
         if key not in self._shift_measures:
             self.evaluate_ahead({arm: [source]})
-        return self._shift_measures[key][source.measure]
+        return self._shift_measures[key][source.measured]
 
     def _lag(self, arm: str, seed: int) -> float | None:
         if self.results[arm][seed].status == "diverged":
@@ -222,12 +255,12 @@ class SourceEvaluator:
             self._lags |= dict(zip(missing, self._call_once(batchnorm_lags, missing), strict=True))
         return self._lags[self.runs[arm][seed]]
 
-    def evaluate_ahead(self, sources: Mapping[str, Sequence[ShiftSource]]) -> None:
-        """Evaluates the shifts of each arm in one process an arm, so that images are read once."""
+    def evaluate_ahead(self, sources: Mapping[str, Sequence[CheckpointSource]]) -> None:
+        """Evaluates the shifts and probes of each arm in one process an arm, so that images are read once."""
         for arm, shift_sources in sources.items():
             if not shift_sources:
                 continue
-            shifts: list[Shift] = [dict([source.name_and_amount]) for source in shift_sources]
+            shifts: list[Shift] = [source.request for source in shift_sources]
             results = self.results[arm]
             done = [
                 path for seed, path in self.runs[arm].items() if results[seed].status not in COUNTED_STATUSES
@@ -259,6 +292,10 @@ class SourceEvaluator:
         layers = network.layers if source.layer is None else [_find_layer(network.layers, source.layer, arm)]
         if source.anatomy == "out_shape":
             return list(layers[-1].out_shape)
+        if source.anatomy == "receptive_field":
+            if (field := layers[-1].receptive_field) is None:
+                raise RequestError(f"arm '{arm}': the receptive field of {layers[-1].name} is not known")
+            return list(field)
         if source.anatomy == "parameters":
             return sum(layer.parameters for layer in layers)
         return sum(layer.multiply_adds for layer in layers)
@@ -269,6 +306,10 @@ class SourceEvaluator:
         layers = self.theory_layers(_require_arm(arm, source))
         predicted = [layer for layer in layers if getattr(layer, source.theory) is not None]
         return getattr(_find_layer(predicted, str(source.layer), arm), source.theory)
+
+    def _measured_fact(self, source: FactSource, arm: str | None) -> float:
+        frozen = self.settings[_require_arm(arm, source)].to_json() if FACTS[source.fact].needs_arm else ""
+        return self._call_once(measured_fact, source.fact, source.arguments, source.layer, frozen)
 
     def _call_once(self, function: Callable[P, R], *arguments: P.args, **keywords: P.kwargs) -> R:
         """What a function returns that is called in a process of its own, once. Raises RequestError."""
@@ -297,7 +338,7 @@ def _is_outcome(source: BaseSource) -> bool:
     """Whether it is of the trained network: what a run that diverged or failed does not have."""
     if isinstance(source, MetricSource):
         return source.metric == "learned" or source.metric not in OTHER_METRICS
-    return isinstance(source, ShiftSource)
+    return isinstance(source, CheckpointSource | StepsSource)
 
 
 def _relate(source: BaseSource, value: float | None, evaluate: Callable[[BaseSource], float]) -> float:

@@ -5,12 +5,15 @@ A source is a mapping with one key that says what it is, and perhaps two that re
     {metric: train/acc, minus: {metric: test/acc}}                                     the gap
     {signal: weight_grad_norm, layer: first, step: 0, over: {signal: …, layer: last}}  a ratio
     {shift: {brightness: 40}, measure: accuracy}                                       an evaluation
+    {probe: {layer: stages.1.conv1.activation}}                                        a linear classifier
+    {steps_to: {metric: train/loss, below: 1.0}, log10: true}                          how soon
     {anatomy: parameters}     {theory: gradient, layer: first}     {theory: chi1, arguments: {…}}
     {batchnorm: lag}     {batchnorm: identity_error}                                   of BatchNorm layers
+    {fact: running_statistics, arguments: {momentum: 0.1, steps: 10}}                  computed on the spot
 """
 
 from collections.abc import Collection, Iterator, Mapping
-from typing import Annotated, ClassVar, Literal, TypedDict, cast
+from typing import Annotated, ClassVar, Literal, NamedTuple, TypedDict, cast
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
 
@@ -40,12 +43,42 @@ LAYER_PREDICTIONS = ("scale", "correlation", "gradient")
 MEAN_FIELD_FUNCTIONS = ("chi1", "critical_sigma_w2", "fixed_point", "batchnorm_gradient_growth")
 
 
+class FactSpec(NamedTuple):
+    """A fact that is computed on the spot: what its number is, its arguments, whether it is of a network."""
+
+    meaning: str
+    arguments: tuple[str, ...] = ()
+    needs_arm: bool = False
+
+
+FACTS = {
+    "running_statistics": FactSpec(
+        "share of the batch's mean that the running mean has reached after `steps` equal batches: "
+        "1 − (1 − momentum)^steps",
+        ("momentum", "steps"),
+    ),
+    "equivariance": FactSpec(
+        "largest |f(Tx) − T f(x)| over the largest |f(x)|, f a layer of the arm's network at initialization "
+        "(`logits`: its output, which has no positions), T a roll of the image by `shift` pixels",
+        ("shift",),
+        needs_arm=True,
+    ),
+    "contrast_invariance": FactSpec(
+        "largest change of a logit of the arm's network at initialization when each pixel x becomes "
+        "factor · x + offset, over the largest logit",
+        ("factor", "offset"),
+        needs_arm=True,
+    ),
+}
+"""Facts by name; `trainlab.claims.measured_facts` computes them in float64 on random images."""
+
+
 ShiftAmount = float | Mapping[str, float]
 """How much of a shift; of `statistics`, {mean, std}."""
 
 
-class ShiftMeasures(TypedDict):
-    """Accuracy and agreement with the unshifted predictions (shares), loss in nats."""
+class ShiftMeasures(TypedDict, total=False):
+    """Accuracy and agreement with the unshifted predictions (shares), loss in nats; of a probe accuracy."""
 
     accuracy: float
     loss: float
@@ -127,7 +160,24 @@ class SignalSource(BaseSource):
         return self
 
 
-class ShiftSource(BaseSource):
+class CheckpointSource(BaseSource):
+    """What is measured of the run's last checkpoint once the run is over.
+
+    `request` says what to do, and is its name in the cache; `measured` is the number that is taken of it.
+    """
+
+    @property
+    def request(self) -> dict[str, object]:
+        """One key: the name of a shift with its amount, or `probe` with its settings."""
+        raise NotImplementedError
+
+    @property
+    def measured(self) -> Literal["accuracy", "loss", "agreement"]:
+        """Which of the measures."""
+        return "accuracy"
+
+
+class ShiftSource(CheckpointSource):
     """The run's last checkpoint, tested on images under a named shift."""
 
     kind: ClassVar[str] = "shift"
@@ -151,16 +201,81 @@ class ShiftSource(BaseSource):
         name, amount = next(iter(self.shift.items()))
         return name, cast(ShiftAmount, amount)
 
+    @property
+    def request(self) -> dict[str, object]:
+        return self.shift
+
+    @property
+    def measured(self) -> Literal["accuracy", "loss", "agreement"]:
+        return self.measure
+
     def unit(self) -> str:
         """Accuracy and agreement are shares."""
         return self._share() if self.measure != "loss" else super().unit()
 
 
+class ProbeRequest(StrictModel):
+    """Which layer a probe reads, and to how many training images it is fitted at most.
+
+    A layer is named as `trainlab anatomy` names it; `input` are the normalized pixels, `logits` the output.
+    """
+
+    layer: Annotated[str, Field(min_length=1)]
+    images: Annotated[int, Field(ge=20)] = 2000
+
+
+class ProbeSource(CheckpointSource):
+    """The test accuracy of a linear classifier on what a layer of the last checkpoint makes of the images."""
+
+    kind: ClassVar[str] = "probe"
+    probe: ProbeRequest
+
+    @property
+    def request(self) -> dict[str, object]:
+        return {"probe": self.probe.model_dump()}
+
+    def unit(self) -> str:
+        """A share of the test images."""
+        return self._share()
+
+
+class Goal(StrictModel):
+    """A metric of the training curves and the value it has to pass, downwards or upwards.
+
+    `window`: of train/loss, recorded at each step, the mean over so many steps is taken; others are recorded
+    once an epoch, as they are.
+    """
+
+    metric: Literal["train/loss", "train/acc", "val/loss", "val/acc"]
+    below: float | None = None
+    above: float | None = None
+    window: Annotated[int, Field(ge=1)] = 20
+
+    @model_validator(mode="after")
+    def _has_one_side(self) -> "Goal":
+        if (self.below is None) == (self.above is None):
+            raise ValueError("steps_to: expected one of below and above")
+        return self
+
+
+class StepsSource(BaseSource):
+    """After how many steps a run first gets there.
+
+    One that never does, diverged or failed counts with the steps of the longest run, the worst there is.
+    """
+
+    kind: ClassVar[str] = "steps_to"
+    steps_to: Goal
+
+
 class AnatomySource(BaseSource):
-    """A fact of the arm's network: of one layer, or summed over all (`out_shape` needs a layer)."""
+    """A fact of the arm's network: of one layer, or summed over all.
+
+    `out_shape` and `receptive_field` (height and width in pixels of the image) need a layer.
+    """
 
     kind: ClassVar[str] = "anatomy"
-    anatomy: Literal["parameters", "multiply_adds", "out_shape", "size_formula_failures"]
+    anatomy: Literal["parameters", "multiply_adds", "out_shape", "receptive_field", "size_formula_failures"]
     layer: LayerName | None = None
 
 
@@ -195,7 +310,26 @@ class BatchNormSource(BaseSource):
         return self._share() if self.batchnorm == "lag" else super().unit()
 
 
-_KINDS = ("metric", "signal", "shift", "anatomy", "theory", "batchnorm")
+class FactSource(BaseSource):
+    """A fact of `FACTS`, computed on the spot: of a layer by itself, or of the arm's network."""
+
+    kind: ClassVar[str] = "fact"
+    fact: str
+    layer: LayerName | None = None
+    arguments: dict[str, float | int] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _known(self) -> "FactSource":
+        require_known("fact", self.fact, FACTS)
+        for name in self.arguments:
+            require_known(f"argument of fact {self.fact}", name, FACTS[self.fact].arguments)
+        if (self.layer is None) == (self.fact == "equivariance"):
+            expected = "a layer" if self.layer is None else "no layer"
+            raise ValueError(f"fact {self.fact}: expected {expected}")
+        return self
+
+
+_KINDS = ("metric", "signal", "shift", "probe", "steps_to", "anatomy", "theory", "batchnorm", "fact")
 
 
 def _kind(value: object) -> str | None:
@@ -208,27 +342,30 @@ Source = Annotated[
     Annotated[MetricSource, Tag("metric")]
     | Annotated[SignalSource, Tag("signal")]
     | Annotated[ShiftSource, Tag("shift")]
+    | Annotated[ProbeSource, Tag("probe")]
+    | Annotated[StepsSource, Tag("steps_to")]
     | Annotated[AnatomySource, Tag("anatomy")]
     | Annotated[TheorySource, Tag("theory")]
-    | Annotated[BatchNormSource, Tag("batchnorm")],
+    | Annotated[BatchNormSource, Tag("batchnorm")]
+    | Annotated[FactSource, Tag("fact")],
     Discriminator(
         _kind,
         custom_error_type="source",
         custom_error_message=f"expected a source: a mapping with one of {', '.join(_KINDS)}",
     ),
 ]
-for _model in (
-    BaseSource, MetricSource, SignalSource, ShiftSource, AnatomySource, TheorySource, BatchNormSource
-):  # fmt: skip
+_MODELS = (
+    BaseSource, CheckpointSource, MetricSource, SignalSource, ShiftSource, ProbeSource, StepsSource,
+    AnatomySource, TheorySource, BatchNormSource, FactSource,
+)  # fmt: skip
+for _model in _MODELS:
     _model.model_rebuild()
 
 
 def needs_run(source: BaseSource) -> bool:
     """Whether the arm has to be trained for it."""
-    return any(
-        isinstance(part, MetricSource | SignalSource | ShiftSource) or needs_statistics(part)
-        for part in source.parts()
-    )
+    of_a_run = MetricSource | SignalSource | CheckpointSource | StepsSource
+    return any(isinstance(part, of_a_run) or needs_statistics(part) for part in source.parts())
 
 
 def needs_statistics(source: BaseSource) -> bool:
@@ -238,4 +375,4 @@ def needs_statistics(source: BaseSource) -> bool:
 
 def needs_weights(source: BaseSource) -> bool:
     """Whether it is measured of the run's checkpoint."""
-    return isinstance(source, ShiftSource) or needs_statistics(source)
+    return isinstance(source, CheckpointSource) or needs_statistics(source)

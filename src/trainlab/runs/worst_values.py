@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 
     from trainlab.runs.result import Result
 
-WorstReason = Literal["diverged", "failed", "not a number", "exact zero"]
-"""Why a value is the worst one."""
+WorstReason = Literal["diverged", "failed", "not a number", "exact zero", "not reached"]
+"""Why a value is the worst one; `not reached`: of steps to a goal, counted as those of the longest run."""
 
 COUNTED_STATUSES = ("diverged", "failed")
 """The statuses of a run that was tried and came to nothing. Others are not over, or were not run."""

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TypedDict
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from trainlab.axes import AXES
 from trainlab.build import networks
@@ -18,6 +18,7 @@ from trainlab.errors import RequestError, describe_value
 from trainlab.instantiate import allowing, check_node
 from trainlab.instantiate.parts import PARTS
 from trainlab.json_types import Json
+from trainlab.nn.normalization import NormalizedNetwork
 from trainlab.runs.run_folder import checkpoint_path
 from trainlab.settings import RunSettings, Settings
 from trainlab.training.checkpoint import damaged_checkpoint_error, first_line, read_checkpoint
@@ -41,7 +42,7 @@ class ModelDescription(TypedDict):
     """`BitDepth.as_plain` of the images, null for 8 bits."""
 
 
-def load_model(path: Path, allow: Iterable[str] = ()) -> tuple[nn.Module, ModelDescription]:
+def load_model(path: Path, allow: Iterable[str] = ()) -> tuple[NormalizedNetwork, ModelDescription]:
     """The model of a checkpoint in eval mode (pixels x_NCHW 0..255 → logits_NK), and its description.
 
     Raises:
@@ -72,7 +73,7 @@ def check_model_allowed(settings: Settings) -> None:
         check_node(getattr(settings, name), part)
 
 
-def _build_blank_model(path: Path, description: ModelDescription) -> nn.Module:
+def _build_blank_model(path: Path, description: ModelDescription) -> NormalizedNetwork:
     """The model before its weights and statistics are loaded, which the checkpoint carries."""
     shape = description["in_shape_CHW"]
     blank = ((0.0,) * shape[0], (1.0,) * shape[0])
@@ -127,7 +128,7 @@ def _read_weights(path: Path, checkpoint: CheckpointDict) -> dict[str, Tensor]:
     return {k.removeprefix("model."): v for k, v in weights.items() if k.startswith("model.")}
 
 
-def _check_shapes(path: Path, blank: nn.Module, weights: Mapping[str, Tensor]) -> None:
+def _check_shapes(path: Path, blank: NormalizedNetwork, weights: Mapping[str, Tensor]) -> None:
     """Refuses weights of other names or shapes than the model's, before the model takes any memory."""
     expected = blank.state_dict()
     for name, value in expected.items():
@@ -149,6 +150,6 @@ def _weights_mismatch_error(path: Path, says: str) -> RequestError:
     return RequestError(f"{path}: weights do not fit their settings ({says})")
 
 
-def load_run_model(folder: Path, which: str = "last") -> tuple[nn.Module, ModelDescription]:
+def load_run_model(folder: Path, which: str = "last") -> tuple[NormalizedNetwork, ModelDescription]:
     """The model of a run in eval mode, pixels x_NCHW → logits_NK, and its description."""
     return load_model(checkpoint_path(folder, which))
