@@ -180,9 +180,9 @@ def test_a_page_shows_a_grid_as_a_grid():
 def test_a_page_shows_what_was_tried_and_says_where_the_best_is_at_the_edge():
     tried = [{"overrides": [f"lr={lr}"], "val/acc": acc} for lr, acc in ((1, 0.5), (2, 0.9), (3, None))]
     inside = tuning_table(record(tuned={"A": {"tried": tried, "chosen": ["lr=2"]}}))
-    assert "| A | 50.00 % | **90.00 %** | diverged |" in inside and "Not tuned" not in inside
+    assert "| A | 50.00 % | **90.00 %** | diverged |" in inside and "not tuned" not in inside
     edge = tuning_table(record(tuned={"A": {"tried": tried[:2], "chosen": ["lr=2"], "edge": "high"}}))
-    assert "Not tuned, the best is at the edge of what was tried: A." in edge
+    assert "A: not tuned, its best is the largest value tried." in edge
 
 
 def test_collections_are_loaded_and_judged_apart(tmp_path):

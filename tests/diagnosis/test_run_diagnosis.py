@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from trainlab.claims import claim_page
+from trainlab.claims import claim_tables
 from trainlab.claims.claim_record import ArmRecord
 from trainlab.diagnosis import presentation
 from trainlab.diagnosis.evidence import ReferenceScores
@@ -115,7 +115,7 @@ def test_levels_and_bounds_in_words(run):
 def test_pages_do_not_repeat_what_older_rules_said_without_evidence():
     causes = {"labels_unlearnable": 1, "collapsed_correlation": 2}
     old = ArmRecord.model_construct(statuses={"finished": 3}, causes=causes)
-    assert claim_page._remarks(old) == "collapsed correlation (2)"
+    assert claim_tables.remarks(old) == "collapsed correlation (2)"
     today = old.model_copy(update={"verdict_version": RULES_VERSION})
-    assert claim_page._remarks(today) == "labels unlearnable (1), collapsed correlation (2)"
+    assert claim_tables.remarks(today) == "labels unlearnable (1), collapsed correlation (2)"
     assert is_cause_valid("saturation", None) and not is_cause_valid("labels_unlearnable", 1)

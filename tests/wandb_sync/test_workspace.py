@@ -133,7 +133,7 @@ def test_the_report_has_every_claim_that_was_run_with_verdict_and_picture(worksp
     for name, (verdict, _) in collection_pages.verdicts_by_claim(found).items():
         record = found[name]
         part = text.split(f"## {record.question}\n")[1].split("\n## ")[0]
-        assert record.statement in part and part.count("**" + verdict.capitalize() + "**") == 1
+        assert record.statement in part and verdict in part.lower()
         assert all(expectation.observed in part for expectation in record.expectations)
         assert f"trainlab claims run {name}" in part
     pictures = re.findall(r"!\[[^\]]*\]\(([^)]*)\)", text)

@@ -1,132 +1,171 @@
-"""`experiments/<name>/README.md`: the result of a claim as a page, from its record alone."""
+"""`experiments/<name>/README.md`: a lesson with its result as a page, from its records alone."""
 
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from trainlab.claims.claim_record import ArmRecord, ClaimRecord, ExpectationRecord, MeanRecord
-from trainlab.claims.judge import DOES_NOT_HOLD, HOLDS, REFUTED, SUPPORTED, PageVerdict
-from trainlab.claims.spec import cell_name
-from trainlab.claims.value_text import evidence_text, format_e_value, format_in_unit
-from trainlab.diagnosis.verdict import is_cause_valid
+from trainlab.claims.claim_record import ClaimRecord
+from trainlab.claims.claim_tables import arms_table, facts_table, grid_table, tested_table, tuning_table
+from trainlab.claims.evidence_text import (
+    WHAT_EVIDENCE_MEANS,
+    facts_of,
+    format_evidence,
+    is_outdated,
+    observed_text,
+    page_verdict_sentence,
+    primary_of,
+    secondary_of,
+    verdict_sentence,
+)
+from trainlab.claims.judge import PageVerdict
 from trainlab.units import format_duration
 
 PAGE_FILE = "README.md"
 FIGURE_FILE = "figure.svg"
-MARKS = {SUPPORTED: "✔", REFUTED: "✘", HOLDS: "✔", DOES_NOT_HOLD: "✘"}
+MAX_OPEN_ARMS = 6
+"""Arms in a table up to which it is not folded."""
 
 
-def claim_page(record: ClaimRecord, has_figure: bool) -> str:
-    """Statement, verdict, expectations, arms, picture, scale, provenance, and one thing to try."""
-    parts = [
-        f"# {record.question}",
-        f"> {record.statement}\n>\n> — {record.source}",
-        f"**{record.verdict.capitalize()}** at this scale ({certainty_text(record)}).",
-        expectations_table(record),
-    ]
+def claim_page(
+    record: ClaimRecord,
+    has_figure: bool,
+    on_page: PageVerdict | None = None,
+    others: Mapping[str, ClaimRecord] | None = None,
+) -> str:
+    """The page: first what a reader learns from, then what it rests on.
+
+    on_page: the verdict among all claims of its collection. others: records of other profiles, by profile.
+    """
+    return f"# {record.question}\n\n{claim_body(record, has_figure, on_page, others)}"
+
+
+def claim_body(
+    record: ClaimRecord,
+    has_figure: bool,
+    on_page: PageVerdict | None = None,
+    others: Mapping[str, ClaimRecord] | None = None,
+) -> str:
+    """The page without its title."""
+    parts = [*lesson_opening(record), f"```bash\n{command(record)}\n```"]
     if has_figure:
         parts.append(f"![{record.question}]({FIGURE_FILE})")
-    if record.grid is not None:
-        parts.append(grid_table(record))
-    elif record.arms:
-        parts.append(arms_table(record))
-    if record.tuned:
-        parts.append(tuning_table(record))
-    parts += [
-        f"**Scale.** {record.scale}",
-        f"**How this differs from the source.** {record.differs}",
-        f"**Try.** {record.suggestion}",
-        f"**Measured by** `trainlab claims run {record.name} --profile {record.profile}`. "
-        + provenance(record),
-        settings_section(record),
-    ]
+    parts += [f"![{shows}]({file})\n\n*{shows}.*" for file, shows in record.pictures.items()]
+    parts += [f"> {record.statement}\n>\n> — {record.source}", *result_parts(record, on_page)]
+    parts += lesson_close(record)
+    if others:
+        parts.append(other_profiles(record, others))
+    parts += ground_parts(record)
     return "\n\n".join(parts) + "\n"
 
 
-def write_claim_page(folder: Path, record: ClaimRecord, has_figure: bool) -> Path:
-    """Writes the page into the claim's folder and returns where. Raises OSError."""
+def lesson_opening(record: ClaimRecord) -> list[str]:
+    """Explanation, and the prediction with its answer folded; of a claim without a lesson nothing."""
+    lesson = record.lesson
+    if lesson is None:
+        return []
+    answer = fold("The answer, once you have yours", lesson.answer)
+    return [lesson.explanation, f"**Predict first.** {lesson.prediction}", answer]
+
+
+def result_parts(record: ClaimRecord, on_page: PageVerdict | None, with_meaning: bool = True) -> list[str]:
+    """The verdict in a sentence, what evidence means, the facts, and the secondary expectations."""
+    parts = [verdict_sentence(record)]
+    if sentence := page_verdict_sentence(record, on_page):
+        parts[0] += f" {sentence}"
+    if with_meaning and record.e_for is not None:
+        parts.append(f"*{WHAT_EVIDENCE_MEANS}*")
+    if facts := facts_of(record):
+        parts.append(f"**Facts**, counted and not tested:\n\n{facts_table(facts)}")
+    if secondary := secondary_of(record):
+        title = "**What was expected**" if is_outdated(record) else "**Beside it**, tested after it"
+        parts.append(f"{title}:\n\n{tested_table(secondary)}")
+    return parts
+
+
+def lesson_close(record: ClaimRecord) -> list[str]:
+    """Theory, what would change the result, and what to try."""
+    parts = []
+    if record.lesson is not None:
+        parts += [f"**Why.** {record.lesson.why}", f"**What would change it.** {record.lesson.would_change}"]
+    return [*parts, f"**Try it yourself.** {record.suggestion}"]
+
+
+def ground_parts(record: ClaimRecord) -> list[str]:
+    """What the result rests on: arms, scale, what differs from the source, tuning, settings, provenance."""
+    parts = []
+    if record.grid is not None:
+        parts.append(grid_table(record))
+    elif record.arms:
+        table = arms_table(record)
+        parts.append(
+            fold(f"The {len(record.arms)} arms", table) if len(record.arms) > MAX_OPEN_ARMS else table
+        )
+    parts += [f"**Scale.** {record.scale}", f"**How this differs from the source.** {record.differs}"]
+    if record.tuned:
+        parts.append(fold("What was tuned", tuning_table(record)))
+    parts.append(fold("Settings", settings_list(record)))
+    parts.append(f"**Measured by** `{command(record)}`. {provenance(record)}")
+    return parts
+
+
+def other_profiles(record: ClaimRecord, others: Mapping[str, ClaimRecord]) -> str:
+    """The verdict of this profile beside those of others, and in which settings they differ."""
+    lines = [
+        "| profile | verdict | seen | evidence for | against | seeds | scale |",
+        "|---|---|---|---:|---:|---:|---|",
+    ]
+    for one in (record, *others.values()):
+        primary = primary_of(one)
+        seen = "–" if primary is None else observed_text(primary)
+        lines.append(
+            f"| {one.profile} | {one.verdict} | {seen} | {format_evidence(one.e_for)} "
+            f"| {format_evidence(one.e_against)} | {len(one.seeds) or '–'} | {one.scale} |"
+        )
+    parts = ["**At another scale:**", "\n".join(lines)]
+    parts += [difference for one in others.values() if (difference := settings_difference(record, one))]
+    return "\n\n".join(parts)
+
+
+def settings_difference(record: ClaimRecord, other: ClaimRecord) -> str:
+    """In which settings of all arms two profiles differ; '' where in none."""
+    only_here = [line for line in record.shared if line not in other.shared]
+    only_there = [line for line in other.shared if line not in record.shared]
+    if not only_here and not only_there:
+        return ""
+    here, there = (f"`{' '.join(lines)}`" if lines else "nothing more" for lines in (only_here, only_there))
+    return f"What differs: {record.profile} has {here}, {other.profile} {there}."
+
+
+def write_claim_page(
+    folder: Path,
+    record: ClaimRecord,
+    on_page: PageVerdict | None = None,
+    others: Mapping[str, ClaimRecord] | None = None,
+) -> Path:
+    """Writes the page into the claim's folder, with the pictures that are there, and returns where.
+
+    Raises OSError.
+    """
     path = folder / PAGE_FILE
-    path.write_text(claim_page(record, has_figure), encoding="utf-8")
+    text = claim_page(with_files(record, folder), (folder / FIGURE_FILE).exists(), on_page, others)
+    path.write_text(text, encoding="utf-8")
     return path
 
 
-def certainty_text(record: ClaimRecord) -> str:
-    """How sure the verdict is, as far as chance has a part in it."""
-    evidence = evidence_text(record.e_for, record.e_against)
-    return record.reason or evidence or "counted, no chance involved"
+def with_files(record: ClaimRecord, folder: Path) -> ClaimRecord:
+    """The record with those pictures alone whose files are in the folder."""
+    pictures = {file: shows for file, shows in record.pictures.items() if (folder / file).is_file()}
+    return record.model_copy(update={"pictures": pictures})
 
 
-def page_evidence(verdict: PageVerdict) -> str:
-    """The evidence of a verdict on a page; a dash where nothing was tested."""
-    return "–" if verdict.e_value is None else f"e = {format_e_value(verdict.e_value)}"
+def command(record: ClaimRecord) -> str:
+    """The command that measures the claim again."""
+    profile = "" if record.profile == "quick" else f" --profile {record.profile}"
+    return f"trainlab claims run {record.name}{profile}"
 
 
-def expectations_table(record: ClaimRecord) -> str:
-    """One line an expectation: what was expected, what was seen."""
-    lines = ["| | expected | seen | e for | e against |", "|---|---|---|---:|---:|"]
-    for expectation in record.expectations:
-        mark = MARKS.get(expectation.verdict, "?")
-        lines.append(
-            f"| {mark} {expectation.verdict} | {expectation.description} "
-            f"| {expectation.observed}{_bound_text(expectation)} "
-            f"| {_e_cell(expectation.e_for)} | {_e_cell(expectation.e_against)} |"
-        )
-    return "\n".join(lines)
-
-
-def arms_table(record: ClaimRecord) -> str:
-    """One line an arm: how many runs learned, and the means over seeds with 95% intervals."""
-    lines = [
-        "| arm | parameters | learned | test accuracy | training accuracy | test loss | |",
-        "|---|---:|---:|---:|---:|---:|---|",
-    ]
-    for arm in record.arms:
-        lines.append(
-            f"| {arm.arm} | {arm.parameters or 0:,} | {arm.learned} of {arm.n} "
-            f"| {_accuracy_text(arm.test_accuracy)} | {_accuracy_text(arm.training_accuracy)} "
-            f"| {_loss_text(arm.test_loss)} | {_remarks(arm)} |"
-        )
-    return "\n".join(lines)
-
-
-def grid_table(record: ClaimRecord) -> str:
-    """How many runs learned, by scale and depth; empty where the claim has no grid."""
-    grid, arms = record.grid, {arm.arm: arm for arm in record.arms}
-    if grid is None:
-        return ""
-    lines = [
-        f"Runs that learned, by `{grid.scale}` and depth:",
-        "",
-        f"| depth | {' | '.join(f'{scale:g}' for scale in grid.scales)} |",
-        f"|---:|{'---:|' * len(grid.scales)}",
-    ]
-    for depth in sorted(grid.depths, reverse=True):
-        row = [arms[cell_name(scale, depth)] for scale in grid.scales]
-        cells = [f"{arm.learned} of {arm.n}" for arm in row]
-        lines.append(f"| {depth} | {' | '.join(cells)} |")
-    return "\n".join(lines)
-
-
-def tuning_table(record: ClaimRecord) -> str:
-    """What was tried for each arm on seeds of its own: mean validation accuracy, the chosen in bold."""
-    tuned = record.tuned
-    candidates = [candidate.overrides for candidate in next(iter(tuned.values())).tried]
-    head = " | ".join(f"`{' '.join(words)}`" for words in candidates)
-    lines = [
-        "Validation accuracy of what was tried for each arm, on seeds of its own; the best (bold) is judged:",
-        "",
-        f"| arm | {head} |",
-        f"|---|{'---:|' * len(candidates)}",
-    ]  # fmt: skip
-    for arm, tuning in tuned.items():
-        cells = []
-        for candidate in tuning.tried:
-            accuracy = candidate.accuracy
-            text = "diverged" if accuracy is None else f"{100 * accuracy:.2f} %"
-            cells.append(f"**{text}**" if candidate.overrides == tuning.chosen else text)
-        lines.append(f"| {arm} | {' | '.join(cells)} |")
-    at_edge = [arm for arm, tuning in tuned.items() if tuning.edge]
-    if at_edge:
-        lines += ["", f"Not tuned, the best is at the edge of what was tried: {', '.join(at_edge)}."]
-    return "\n".join(lines)
+def fold(summary: str, content: str) -> str:
+    """Content behind a line that opens it."""
+    return f"<details><summary>{summary}</summary>\n\n{content}\n\n</details>"
 
 
 def provenance(record: ClaimRecord) -> str:
@@ -140,56 +179,18 @@ def provenance(record: ClaimRecord) -> str:
     return "; ".join(parts) + "."
 
 
-def settings_section(record: ClaimRecord) -> str:
+def settings_list(record: ClaimRecord) -> str:
     """The overrides of every arm."""
     lines = [f"All: `{' '.join(record.shared)}`", ""]
-    for arm, overrides in _overrides_outside_grid(record).items():
+    for arm, overrides in _overrides_outside_grid(record):
         lines.append(f"- {arm}: `{' '.join(overrides) or 'as it is'}`")
-    return "<details><summary>Settings</summary>\n\n" + "\n".join(lines) + "\n\n</details>"
+    return "\n".join(lines)
 
 
-def _overrides_outside_grid(record: ClaimRecord) -> dict[str, list[str]]:
+def _overrides_outside_grid(record: ClaimRecord) -> Iterable[tuple[str, list[str]]]:
     """The arms with their overrides; the cells of a grid in one line."""
     if record.grid is None:
-        return record.overrides
+        return record.overrides.items()
     cells = set(record.grid.cells())
     others = {arm: overrides for arm, overrides in record.overrides.items() if arm not in cells}
-    return others | {"scale × depth": [f"{record.grid.scale}=… depth=…"]}
-
-
-def _e_cell(e_value: float | None) -> str:
-    return "–" if e_value is None else format_e_value(e_value)
-
-
-def _bound_text(expectation: ExpectationRecord) -> str:
-    if not expectation.bound:
-        return ""
-    sign = "±" if expectation.kind == "same" else ""
-    return f"; bound {sign}{format_in_unit(expectation.bound, expectation.unit)}"
-
-
-def _accuracy_text(mean: MeanRecord) -> str:
-    return "–" if mean.value is None else f"{_mean_text(mean, scale=100, digits=2)} %"
-
-
-def _loss_text(mean: MeanRecord) -> str:
-    return "–" if mean.value is None else _mean_text(mean, scale=1, digits=3)
-
-
-def _mean_text(mean: MeanRecord, scale: int, digits: int) -> str:
-    """`91.20 ± 0.31`, in units of 1/scale."""
-    text = f"{scale * (mean.value or 0.0):.{digits}f}"
-    if mean.low is not None and mean.high is not None:
-        text += f" ± {scale * (mean.high - mean.low) / 2:.{digits}f}"
-    return text
-
-
-def _remarks(arm: ArmRecord) -> str:
-    """Runs that did not simply finish, and why runs did not learn."""
-    others = [f"{count} {status}" for status, count in arm.statuses.items() if status != "finished"]
-    causes = [
-        f"{cause.replace('_', ' ')} ({count})"
-        for cause, count in arm.causes.items()
-        if is_cause_valid(cause, arm.verdict_version)
-    ]
-    return ", ".join([*others, *causes])
+    return (others | {"scale × depth": [f"{record.grid.scale}=… depth=…"]}).items()

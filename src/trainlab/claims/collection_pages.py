@@ -7,10 +7,18 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from trainlab.claims.claim_page import FIGURE_FILE, PAGE_FILE
+from trainlab.claims.claim_page import FIGURE_FILE, PAGE_FILE, write_claim_page
 from trainlab.claims.claim_record import ClaimRecord, read_record
+from trainlab.claims.evidence_text import (
+    WHAT_EVIDENCE_MEANS,
+    WHAT_PAGE_VERDICTS_ARE,
+    format_evidence,
+    page_verdict_sentence,
+    verdict_sentence,
+)
 from trainlab.claims.judge import PageVerdict, page_verdicts
 from trainlab.claims.registry import ClaimFile
+from trainlab.claims.spec import PROFILE_NAMES
 from trainlab.units import format_duration
 
 NOT_RUN = "not run yet"
@@ -25,33 +33,31 @@ class CollectionPage:
     opening: str
 
 
-ADJUSTMENT_NOTE = """\
-"By itself" a claim is decided at e ≥ 20, wrong at most once in twenty; "among all" by e-BH over all claims \
-of this page that were run: of the verdicts among them at most one in twenty is wrong, on average.
-"""
+NOTES_PAGE = "notes-corrected.md"
 COLLECTION_PAGES = {
     "course": CollectionPage(
         PAGE_FILE,
         "What the course claims, and what came out",
-        """\
+        f"""\
 # The way through the course
 
-Every lesson is a question, a command that answers it on your own machine, and a verdict: supported, \
-refuted, or not enough evidence. A lesson that does not come out as its source says is reported as it came \
-out. Each takes five minutes at most on two cores; `make reproduce` runs all, `make report` makes one page.
+Every lesson is a question, a prediction to make, a command that answers it on your own machine, and a \
+verdict: supported, refuted, not enough evidence, or not testable at this budget; a fact holds or does \
+not. A lesson that does not come out as its source says is reported as it came out. `make reproduce` runs \
+all on two cores, `make report` makes one page.
 
-"""
-        + ADJUSTMENT_NOTE
-        + """
-Further on: [what the papers claim](papers.md). As published, on a GPU: `trainlab claims run --profile gpu`, \
-and what that takes, before anything starts: `trainlab claims run --profile gpu --plan-only` \
+{WHAT_EVIDENCE_MEANS} {WHAT_PAGE_VERDICTS_ARE}
+
+[What the notes get wrong, and the command that shows it]({NOTES_PAGE}) is a list of its own. Further on: \
+[what the papers claim](papers.md). As published, on a GPU: `trainlab claims run --profile gpu`, and what \
+that takes, before anything starts: `trainlab claims run --profile gpu --plan-only` \
 ([the whole plan](gpu_plan/README.md)).
 """,
     ),
     "papers": CollectionPage(
         "papers.md",
         "What the papers claim, and what came out",
-        """\
+        f"""\
 # What the papers claim
 
 The literature of trainability as commands. Each claim is that of a paper, with what it measured, at a scale \
@@ -59,23 +65,31 @@ that fits two cores, and as published where there is a GPU (`--profile gpu`). Wh
 down before the runs that count, from the paper; what did not come out is reported as it came out, and is no \
 word on the paper at its own scale. `make reproduce-papers` runs all, `trainlab claims run NAME` one.
 
-"""
-        + ADJUSTMENT_NOTE,
+{WHAT_EVIDENCE_MEANS} {WHAT_PAGE_VERDICTS_ARE}
+""",
     ),
 }
 
 
-def read_records(entries: Sequence[ClaimFile]) -> dict[str, ClaimRecord]:
-    """The records that there are, by name, in the order of the claims."""
-    records = {entry.name: read_record(entry.folder) for entry in entries}
+def read_records(entries: Sequence[ClaimFile], profile: str = "quick") -> dict[str, ClaimRecord]:
+    """The records of a profile that there are, by name, in the order of the claims."""
+    records = {entry.name: read_record(entry.folder, profile) for entry in entries}
     return {name: record for name, record in records.items() if record is not None}
 
 
+def other_records(folder: Path, shown: str = "quick") -> dict[str, ClaimRecord]:
+    """The records of a claim in other profiles than the one that is shown, by profile."""
+    records = {profile: read_record(folder, profile) for profile in PROFILE_NAMES if profile != shown}
+    return {profile: record for profile, record in records.items() if record is not None}
+
+
 def verdicts_by_claim(records: Mapping[str, ClaimRecord]) -> dict[str, PageVerdict]:
-    """The verdict of each record among those of its collection, by e-BH."""
+    """The verdict of each record among those of its collection (e-BH)."""
     verdicts: dict[str, PageVerdict] = {}
     for collection in COLLECTION_PAGES:
-        verdicts |= page_verdicts({n: r for n, r in records.items() if r.collection == collection})
+        verdicts |= page_verdicts(
+            {name: record for name, record in records.items() if record.collection == collection}
+        )
     return verdicts
 
 
@@ -86,11 +100,22 @@ def group_by_collection(entries: Sequence[ClaimFile]) -> dict[str, list[ClaimFil
 
 
 def write_collection_pages(folder: Path, entries: Sequence[ClaimFile]) -> list[Path]:
-    """Refreshes the page of each collection. Raises OSError."""
+    """Refreshes the page of each collection, and of each claim that was run: one verdict more or less may
+    change those of others.
+
+    Raises OSError.
+    """
     paths = []
     for name, group in group_by_collection(entries).items():
         paths.append(folder / COLLECTION_PAGES[name].page)
         paths[-1].write_text(collection_page(name, group), encoding="utf-8")
+        records = read_records(group)
+        verdicts = verdicts_by_claim(records)
+        for entry in group:
+            if entry.name in records:
+                write_claim_page(
+                    entry.folder, records[entry.name], verdicts[entry.name], other_records(entry.folder)
+                )
     return paths
 
 
@@ -102,33 +127,31 @@ def collection_page(collection: str, entries: Sequence[ClaimFile]) -> str:
     if collection == "papers":
         parts.append(verdict_table(entries, prefix="") + "\n")
     for number, entry in enumerate(entries, start=1):
-        record = records.get(entry.name)
-        if record is None:
-            parts.append(_claim_section(number, entry, NOT_RUN.capitalize(), has_page=False))
-        else:
-            verdict = _verdict_text(record.verdict, verdicts[entry.name].verdict)
-            parts.append(_claim_section(number, entry, verdict, has_page=True))
+        parts.append(_claim_section(number, entry, records.get(entry.name), verdicts.get(entry.name)))
     return "\n".join(parts)
 
 
-def _verdict_text(by_itself: str, adjusted: str) -> str:
-    """The verdict, or both where the adjustment for the number of claims makes a difference."""
-    if by_itself == adjusted:
-        return by_itself.capitalize()
-    return f"{by_itself.capitalize()} by itself, {adjusted} among all"
-
-
-def _claim_section(number: int, entry: ClaimFile, verdict: str, has_page: bool) -> str:
+def _claim_section(
+    number: int, entry: ClaimFile, record: ClaimRecord | None, on_page: PageVerdict | None
+) -> str:
     claim, name = entry.claim, entry.name
-    link = f"[the numbers]({name}/{PAGE_FILE})" if has_page else "no numbers yet"
-    lines = [
-        f"## {number}. {claim.question}",
-        f"{claim.statement}",
-        f"```bash\ntrainlab claims run {name}\n```",
-        f"**{verdict}** ({link}).",
-    ]
+    lines = [f"## {number}. {claim.question}"]
+    if claim.lesson is not None:
+        lines += [claim.lesson.explanation, f"*Predict first.* {claim.lesson.prediction}"]
+    lines += [claim.statement, f"```bash\ntrainlab claims run {name}\n```"]
     if (entry.folder / FIGURE_FILE).exists():
         lines.append(f"![{claim.question}]({name}/{FIGURE_FILE})")
+    if record is None:
+        lines.append(f"**{NOT_RUN.capitalize()}.**")
+    else:
+        lines.append(verdict_sentence(record))
+        if sentence := page_verdict_sentence(record, on_page):
+            lines[-1] += f" {sentence}"
+        lines[-1] += "".join(
+            f" With the profile {profile}: {other.verdict}."
+            for profile, other in other_records(entry.folder).items()
+        )
+        lines.append(f"[The whole lesson, with the answer and the numbers]({name}/{PAGE_FILE})")
     lines.append(f"*Try:* {claim.suggestion}")
     return "\n\n".join(lines) + "\n"
 
@@ -141,21 +164,26 @@ def verdict_table(entries: Sequence[ClaimFile], prefix: str = "experiments/") ->
     records = read_records(entries)
     verdicts = verdicts_by_claim(records)
     lines = [
-        "| claim | question | by itself | among all | seeds | time of runs |",
-        "|---|---|---|---|---:|---:|",
+        "| claim | question | by itself | on this page | evidence | seeds | time of runs |",
+        "|---|---|---|---|---:|---:|---:|",
     ]
     for entry in entries:
         name, question, record = entry.name, entry.claim.question, records.get(entry.name)
         if record is None:
-            lines.append(f"| `{name}` | {question} | {NOT_RUN} | – | – | – |")
+            lines.append(f"| `{name}` | {question} | {NOT_RUN} | – | – | – | – |")
             continue
         link = f"[`{name}`]({prefix}{name}/{PAGE_FILE})"
         minutes = f"{record.run_seconds / 60:.1f} min" if record.seeds else "–"
         lines.append(
-            f"| {link} | {question} | {record.verdict} | {verdicts[name].verdict} "
-            f"| {len(record.seeds) or '–'} | {minutes} |"
+            f"| {link} | {question} | {record.verdict}{_profiles_text(entry)} | {verdicts[name].verdict} "
+            f"| {format_evidence(verdicts[name].e_value)} | {len(record.seeds) or '–'} | {minutes} |"
         )
     return "\n".join(lines) + f"\n\n{provenance_paragraph(records.values())}"
+
+
+def _profiles_text(entry: ClaimFile) -> str:
+    """`; full: refuted`: the verdicts of other profiles."""
+    return "".join(f"; {profile}: {other.verdict}" for profile, other in other_records(entry.folder).items())
 
 
 def provenance_paragraph(records: Collection[ClaimRecord]) -> str:
@@ -167,7 +195,7 @@ def provenance_paragraph(records: Collection[ClaimRecord]) -> str:
     data = sorted({copy for record in records for copy in record.data})
     duration = format_duration(sum(record.run_seconds for record in records))
     return (
-        f"Written by `trainlab claims run`; among all: by e-BH over the {len(records)} claims run. "
+        f"Written by `trainlab claims run`; on this page: e-BH at 5 % over the {len(records)} claims run. "
         f"All runs one after the other: {duration}. "
         f"Commit {', '.join(commits)}; {'; '.join(machines)}; {'; '.join(data)}."
     )

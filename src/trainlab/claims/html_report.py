@@ -5,25 +5,21 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from trainlab.claims.claim_page import (
-    FIGURE_FILE,
-    certainty_text,
-    page_evidence,
-    provenance,
-)
-from trainlab.claims.claim_record import ClaimRecord, ExpectationRecord
+from trainlab.claims.claim_page import FIGURE_FILE, claim_body, with_files
+from trainlab.claims.claim_record import ClaimRecord
 from trainlab.claims.collection_pages import (
     COLLECTION_PAGES,
     NOT_RUN,
     group_by_collection,
+    other_records,
     provenance_paragraph,
     read_records,
     verdicts_by_claim,
 )
+from trainlab.claims.evidence_text import WHAT_EVIDENCE_MEANS, WHAT_PAGE_VERDICTS_ARE, format_evidence
 from trainlab.claims.judge import PageVerdict
 from trainlab.claims.registry import ClaimFile
-from trainlab.claims.safe_html import extra_pages, image_tag, inline_svg, read_svg
-from trainlab.claims.value_text import format_in_unit
+from trainlab.claims.safe_html import extra_pages, inline_svg, markdown_as_html, read_svg
 from trainlab.runs.safe_files import write_atomically
 
 STYLE = """\
@@ -40,10 +36,16 @@ td code,td a{overflow-wrap:normal}
 h1,h2{overflow-wrap:anywhere}}
 .supported{color:#00664b;font-weight:600}.refuted{color:#a34700;font-weight:600}
 .open{color:#555;font-weight:600}
+details{margin:1rem 0;border-left:3px solid #ccc;padding-left:1rem}summary{cursor:pointer;font-weight:600}
+@media(prefers-color-scheme:dark){body{background:#12161b;color:#e6e9ec}a{color:#7cc6f2}
+code,pre{background:#1c2229}td,th,h2{border-color:#2f3842}blockquote,small{color:#a8b2bc}
+.supported{color:#3ccba0}.refuted{color:#ff9a57}.open{color:#a8b2bc}}
 @media print{h2{break-before:page}}"""
 FOREST_COLUMNS = {"estimate", "low", "high", "bound", "verdict"}
 """Of an expectation, in the forest plot."""
-_CLASSES = {"supported": "supported", "refuted": "refuted"}
+_CLASSES = {
+    "supported": "supported", "holds": "supported", "refuted": "refuted", "does not hold": "refuted",
+}  # fmt: skip
 
 
 def write_report(path: Path, entries: Sequence[ClaimFile], folder: Path | None = None) -> Path:
@@ -77,6 +79,7 @@ def _collection_html(name: str, entries: Sequence[ClaimFile]) -> list[str]:
     return [
         f"<h1>{html.escape(COLLECTION_PAGES[name].title)}</h1>",
         f"<p>{_code_spans(html.escape(provenance_paragraph(records.values())))}</p>",
+        f"<p><small>{WHAT_EVIDENCE_MEANS} {WHAT_PAGE_VERDICTS_ARE}</small></p>",
         _summary_table(entries, verdicts),
         inline_svg(forest_plot_svg(records)) if records else "",
         *sections,
@@ -103,46 +106,29 @@ def forest_plot_svg(records: Mapping[str, ClaimRecord]) -> str:
 def _summary_table(entries: Sequence[ClaimFile], verdicts: Mapping[str, PageVerdict]) -> str:
     rows = []
     for entry in entries:
-        name, adjusted = html.escape(entry.name), verdicts.get(entry.name)
-        if adjusted is None:
+        name, on_page = html.escape(entry.name), verdicts.get(entry.name)
+        if on_page is None:
             link, verdict, evidence = name, NOT_RUN, "–"
         else:
             link = f'<a href="#{name}">{name}</a>'
-            verdict, evidence = adjusted.verdict, page_evidence(adjusted)
+            verdict, evidence = on_page.verdict, format_evidence(on_page.e_value)
         cells = (link, html.escape(entry.claim.question), _verdict_span(verdict), html.escape(evidence))
         rows.append(f"<tr>{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>")
     head = "<tr><th>claim</th><th>question</th><th>verdict</th><th>evidence</th></tr>"
     return f"<table>{head}{''.join(rows)}</table>"
 
 
-def _claim_html(entry: ClaimFile, record: ClaimRecord, adjusted: PageVerdict) -> str:
-    e = html.escape
-    path = entry.folder / FIGURE_FILE
-    picture = "" if read_svg(path) is None else image_tag(path, record.question)
-    rows = "".join(
-        f"<tr><td>{_verdict_span(one.verdict)}</td><td>{e(one.description)}</td><td>{e(one.observed)}</td>"
-        f"<td>{e(_bound_text(one))}</td></tr>"
-        for one in record.expectations
-    )
-    return (
-        f'<h2 id="{e(entry.name)}">{e(record.question)}</h2>'
-        f"<blockquote>{e(record.statement)}<br><small>{e(record.source)}</small></blockquote>"
-        f"<p>{_verdict_span(adjusted.verdict)} in this report; "
-        f"by itself {e(record.verdict)}, {e(certainty_text(record))}.</p>"
-        f"<table><tr><th></th><th>expected</th><th>seen</th><th>bound</th></tr>{rows}</table>{picture}"
-        f"<p><b>Scale.</b> {e(record.scale)} <b>Unlike the source.</b> {e(record.differs)}</p>"
-        f"<p><b>Try.</b> {e(record.suggestion)}</p>"
-        f"<p><small><code>trainlab claims run {e(record.name)}</code> {e(provenance(record))}</small></p>"
-    )
+def _claim_html(entry: ClaimFile, record: ClaimRecord, on_page: PageVerdict) -> str:
+    """The claim's page as a section, in the same order."""
+    has_figure = read_svg(entry.folder / FIGURE_FILE) is not None
+    body = claim_body(with_files(record, entry.folder), has_figure, on_page, other_records(entry.folder))
+    title = f'<h2 id="{html.escape(entry.name)}">{html.escape(record.question)}</h2>'
+    return f"<section>{title}{markdown_as_html(body, entry.folder)}</section>"
 
 
 def _code_spans(escaped: str) -> str:
     """What stands between backticks, as code."""
     return re.sub("`([^`]*)`", r"<code>\1</code>", escaped)
-
-
-def _bound_text(expectation: ExpectationRecord) -> str:
-    return "" if expectation.bound is None else format_in_unit(expectation.bound, expectation.unit)
 
 
 def _verdict_span(verdict: str) -> str:

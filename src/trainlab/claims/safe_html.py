@@ -64,12 +64,20 @@ def page_as_html(page: Path) -> str:
 
     Of the author's own HTML only `<details>` and `<summary>` are kept, and no picture from elsewhere.
     """
-    content = read_bounded(page).decode(errors="replace")
+    return markdown_as_html(read_bounded(page).decode(errors="replace"), page.parent)
+
+
+def markdown_as_html(content: str, folder: Path) -> str:
+    """Markdown of a page in `folder` as HTML, in the same way.
+
+    Tags of `<details>` are kept where each that is opened is closed: one that is not would hold what follows.
+    """
     text = MarkdownIt("commonmark", {"html": False}).enable("table").render(content)
-    for escaped, tag in _DETAILS_TAGS.items():
+    opening, closing = (text.count(html.escape(tag)) for tag in ("<details>", "</details>"))
+    for escaped, tag in _DETAILS_TAGS.items() if opening == closing else ():
         text = text.replace(escaped, tag)
     text = re.sub(
-        r'<img src="([^"]*)" alt="([^"]*)"[^>]*/?>', lambda m: _page_image(page.parent, *m.groups()), text
+        r'<img src="([^"]*)" alt="([^"]*)"[^>]*/?>', lambda m: _page_image(folder, *m.groups()), text
     )
     return re.sub(r'<a href="(?!https?://|#)[^"]*"[^>]*>(.*?)</a>', r"\1", text, flags=re.DOTALL)
 

@@ -36,19 +36,6 @@ def format_in_unit(value: float | None, unit: str) -> str:
     return f"{value:.3g} {unit}".strip()
 
 
-def evidence_text(e_for: float | None, e_against: float | None) -> str:
-    """The e-values of both sides in words; empty of facts."""
-    if e_for is None or e_against is None:
-        return ""
-    return f"e = {format_e_value(e_for)} for it, {format_e_value(e_against)} against it"
-
-
-def format_e_value(e_value: float) -> str:
-    """Two digits; large ones as powers of ten: `0.012`, `35`, `4,100`, `2e+07`."""
-    rounded = float(f"{e_value:.2g}")
-    return f"{rounded:,.0f}" if 10 <= rounded < 1e6 else f"{rounded:.2g}"
-
-
 def format_p_value(p: float) -> str:
     """Three digits at most; what is below 0.0001 says so."""
     if p in (0.0, 1.0):

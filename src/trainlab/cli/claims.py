@@ -14,7 +14,6 @@ from trainlab.claims import jobs, registry
 from trainlab.claims.judge import DOES_NOT_HOLD, HOLDS, REFUTED, SUPPORTED
 from trainlab.claims.registry import ClaimFile
 from trainlab.claims.spec import PROFILE_NAMES
-from trainlab.claims.value_text import evidence_text
 from trainlab.cli.arguments import Experiments, RunsFolder
 from trainlab.cli.command_app import command_app
 from trainlab.errors import RequestError, unknown_name
@@ -210,7 +209,8 @@ def _run_all(entries: list[ClaimFile], options: "ClaimOptions") -> list[str]:
 
 
 def _write_outcome(result: "ClaimResult") -> None:
-    from trainlab.claims import claim_figure, claim_page, claim_record, record_builder
+    from trainlab.claims import claim_figure, claim_page, claim_record, collection_pages, record_builder
+    from trainlab.claims.evidence_text import evidence_words
 
     folder = result.entry.folder
     record = record_builder.build_record(result)
@@ -220,7 +220,9 @@ def _write_outcome(result: "ClaimResult") -> None:
         for fault in claim_figure.save_claim_figures(result, folder):
             console.print(fault, style="yellow", soft_wrap=True)
     claim_record.write_record(folder, record)
-    path = claim_page.write_claim_page(folder, claim_record.read_record(folder) or record, figure.exists())
+    shown = claim_record.read_record(folder) or record
+    others = collection_pages.other_records(folder, shown.profile)
+    path = claim_page.write_claim_page(folder, shown, others=others)
     colour = {SUPPORTED: "green", HOLDS: "green", REFUTED: "red", DOES_NOT_HOLD: "red"}.get(
         record.verdict, "yellow"
     )
@@ -230,7 +232,7 @@ def _write_outcome(result: "ClaimResult") -> None:
     for expectation in record.expectations:
         text = f"  {expectation.verdict}: {expectation.description}"
         console.print(text, soft_wrap=True, highlight=False, markup=False)
-        evidence = evidence_text(expectation.e_for, expectation.e_against)
+        evidence = evidence_words(expectation)
         line = "; ".join(part for part in (expectation.observed, evidence) if part)
         console.print(f"    {line}", style="dim", soft_wrap=True, highlight=False, markup=False)
     console.print(str(path), soft_wrap=True)

@@ -119,17 +119,20 @@ def interaction_plot(
     )
 
 
-VERDICT_COLOURS = {"supported": "#009E73", "refuted": "#D55E00", "not enough evidence": "#777777"}
+UNSURE = "not enough evidence"
+VERDICT_COLOURS = {"supported": "#009E73", "refuted": "#D55E00", UNSURE: "#777777"}
 """The colour of each verdict; each has a shape too."""
 
 
 def forest_plot(rows: Sequence[Mapping[str, str | float | None]], title: str, subtitle: str = "") -> "Chart":
     """The chart of `rows`: `name`, `estimate`, `low`, `high`, `bound`, `verdict`, all in one unit.
 
-    The tick is the bound that the interval has to leave on the right side.
+    The tick is the bound that the interval has to leave on the right side. What is neither supported nor
+    refuted has one colour, whatever the reason.
     """
     alt = import_altair()
-    data = alt.Data(values=[dict(row) for row in rows])
+    verdicts = [row["verdict"] if row["verdict"] in VERDICT_COLOURS else UNSURE for row in rows]
+    data = alt.Data(values=[{**row, "verdict": v} for row, v in zip(rows, verdicts, strict=True)])
     y = alt.Y(
         "name:N", sort=[row["name"] for row in rows], title=None, axis=alt.Axis(grid=False, labelLimit=420)
     )
@@ -141,7 +144,7 @@ def forest_plot(rows: Sequence[Mapping[str, str | float | None]], title: str, su
     )
     shape = alt.Shape("verdict:N", scale=alt.Scale(domain=names, range=["circle", "triangle-up", "diamond"]))
     base = alt.Chart(data).encode(y=y)
-    title_x = "accuracy, or difference of accuracies (percentage points); 95% interval; tick: the bound"
+    title_x = "accuracy, or difference of accuracies (percentage points); bar: its interval; tick: the bound"
     axis = alt.Axis(format="%", labelExpr="replace(datum.label, '%', '')")
 
     x = partial(alt.X, title=title_x, axis=axis)

@@ -10,13 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from trainlab.claims import collection_pages
-from trainlab.claims.claim_page import (
-    FIGURE_FILE,
-    certainty_text,
-    expectations_table,
-    provenance,
-)
+from trainlab.claims import claim_page, collection_pages
+from trainlab.claims.claim_page import FIGURE_FILE
 from trainlab.claims.registry import ClaimFile
 from trainlab.errors import RequestError
 from trainlab.wandb_sync.sweep_view import STEP
@@ -52,13 +47,11 @@ def report_sections(entries: Sequence[ClaimFile]) -> list[ReportSection]:
     for entry in entries:
         if entry.name not in records:
             continue
-        record, verdict = records[entry.name], verdicts[entry.name].verdict
+        record = records[entry.name]
         text = [
             f"> {record.statement}\n>\n> — {record.source}",
-            f"**{verdict.capitalize()}** among all claims; "
-            f"by itself {record.verdict}, {certainty_text(record)}.",
-            expectations_table(record),
-            f"`trainlab claims run {entry.name}` {provenance(record)}",
+            *claim_page.result_parts(record, verdicts[entry.name]),
+            f"`trainlab claims run {entry.name}` {claim_page.provenance(record)}",
         ]
         figure = entry.folder / FIGURE_FILE
         run_ids = tuple(run_id for arm in record.arms for run_id in arm.runs.values())

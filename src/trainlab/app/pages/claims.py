@@ -20,17 +20,19 @@ from trainlab.app.widgets import (
     show_errors,
     url_control,
 )
-from trainlab.claims import claim_page, claim_record, collection_pages, registry
+from trainlab.claims import claim_page, claim_record, claim_tables, collection_pages, evidence_text, registry
 from trainlab.claims.claim_record import ClaimRecord
-from trainlab.claims.judge import REFUTED, SUPPORTED
+from trainlab.claims.judge import DOES_NOT_HOLD, HOLDS, REFUTED, SUPPORTED, PageVerdict
 from trainlab.claims.registry import ClaimFile
 from trainlab.claims.safe_html import read_svg
 from trainlab.config.command_line import trainlab_command_line
 from trainlab.errors import RequestError
 
-COLOURS: dict[str, Literal["green", "orange"]] = {SUPPORTED: "green", REFUTED: "orange"}
+COLOURS: dict[str, Literal["green", "orange"]] = {
+    SUPPORTED: "green", HOLDS: "green", REFUTED: "orange", DOES_NOT_HOLD: "orange",
+}  # fmt: skip
 REFRESH_SECONDS = 3
-MARKS = claim_page.MARKS | {collection_pages.NOT_RUN: "·"}
+MARKS = evidence_text.MARKS | {collection_pages.NOT_RUN: "·"}
 
 
 def page() -> None:
@@ -47,7 +49,7 @@ def page() -> None:
     records, broken = _read_records(entries)
     for line in broken:
         st.warning(escape_markdown(line))
-    adjusted = collection_pages.verdicts_by_claim(records)
+    on_page = collection_pages.verdicts_by_claim(records)
     collections = collection_pages.group_by_collection(entries)
     collection_of = {entry.name: entry.claim.collection for entry in entries}
     # a link to a claim need not name its collection
@@ -58,7 +60,7 @@ def page() -> None:
     )  # fmt: skip
     shown = collections[chosen or first]
     verdicts = {
-        entry.name: adjusted[entry.name].verdict if entry.name in adjusted else collection_pages.NOT_RUN
+        entry.name: on_page[entry.name].verdict if entry.name in on_page else collection_pages.NOT_RUN
         for entry in shown
     }
     kept = _choose_verdicts(verdicts)
@@ -68,8 +70,8 @@ def page() -> None:
         st.info("No claim of this collection has this verdict: choose another.")
     for entry in shown:
         if entry.name in names and selected in (None, entry.name):
-            _show_claim(entry, records.get(entry.name), verdicts[entry.name])
-    st.caption("Verdicts are those among all claims of a collection (e-BH). This runs all of them:")
+            _show_claim(entry, records.get(entry.name), on_page.get(entry.name))
+    st.caption(f"{evidence_text.WHAT_EVIDENCE_MEANS} {evidence_text.WHAT_PAGE_VERDICTS_ARE} This runs all:")
     show_command(_claims_command("run", "--collection", chosen or first))
     _watch(folder, stamp)
 
@@ -105,30 +107,47 @@ def _forget_claim() -> None:
         del st.query_params["claim"]
 
 
-def _show_claim(entry: ClaimFile, record: ClaimRecord | None, verdict: str) -> None:
-    """A card: question, verdict, statement and command; its figure beside them; its numbers below."""
+def _show_claim(entry: ClaimFile, record: ClaimRecord | None, on_page: PageVerdict | None) -> None:
+    """A card: what a lesson teaches, its command and its verdict; pictures beside, numbers below."""
+    verdict = collection_pages.NOT_RUN if on_page is None else on_page.verdict
     with st.container(border=True, key=f"claim.{entry.name}"), show_errors():
         left, right = st.columns([1, 1.3], gap="medium")
         with left:
             section_heading(escape_markdown(entry.claim.question))
             st.badge(
-                f"{MARKS.get(verdict, '?')} {escape_markdown(verdict)}", color=COLOURS.get(verdict, "gray")
+                f"{MARKS.get(verdict, evidence_text.UNSURE)} {escape_markdown(verdict)}",
+                color=COLOURS.get(verdict, "gray"),
             )
-            st.markdown(escape_markdown(entry.claim.statement))
-            st.caption(escape_markdown(entry.claim.source))
+            _show_opening(entry)
             if record is None:
                 st.markdown("It has not been run yet. This runs it and says what came of it:")
             show_command(_run_command(entry, record))
         with right:
-            _show_figure(entry, record)
+            _show_figures(entry, record)
         if record is not None:
+            for part in claim_page.result_parts(record, on_page, with_meaning=False):
+                _show_markdown(part)
+            for part in claim_page.lesson_close(record):
+                _show_markdown(part)
             with st.expander("Numbers, scale and settings"):
-                _show_numbers(record)
+                _show_numbers(entry, record)
+
+
+def _show_opening(entry: ClaimFile) -> None:
+    """Explanation, and the prediction with its answer folded; then what the source says."""
+    lesson = entry.claim.lesson
+    if lesson is not None:
+        _show_markdown(lesson.explanation)
+        _show_markdown(f"**Predict first.** {lesson.prediction}")
+        with st.expander("The answer, once you have yours"):
+            _show_markdown(lesson.answer)
+    st.markdown(escape_markdown(entry.claim.statement))
+    st.caption(escape_markdown(entry.claim.source))
 
 
 def _run_command(entry: ClaimFile, record: ClaimRecord | None) -> str:
     """The command that runs the claim with the profile of its record."""
-    profile = [] if record is None else ["--profile", record.profile]
+    profile = [] if record is None or record.profile == "quick" else ["--profile", record.profile]
     return _claims_command("run", entry.name, *profile)
 
 
@@ -138,28 +157,31 @@ def _claims_command(*arguments: str) -> str:
     return trainlab_command_line("claims", *arguments, *folder)
 
 
-def _show_figure(entry: ClaimFile, record: ClaimRecord | None) -> None:
-    path = entry.folder / claim_page.FIGURE_FILE
-    if record is not None and (svg := read_svg(path)) is not None:
-        st.image(themed_svg(svg), width="stretch", alt=entry.claim.question)
-    else:
+def _show_figures(entry: ClaimFile, record: ClaimRecord | None) -> None:
+    """The claim's figure, and the pictures below it."""
+    if record is None:
         st.caption("No picture yet.")
+        return
+    for file, shows in {claim_page.FIGURE_FILE: entry.claim.question, **record.pictures}.items():
+        svg = read_svg(entry.folder / file)
+        if svg is not None:
+            st.image(themed_svg(svg), width="stretch", alt=shows)
+        elif file == claim_page.FIGURE_FILE:
+            st.caption("No picture yet.")
 
 
-def _show_numbers(record: ClaimRecord) -> None:
-    """What was observed for each expectation and each arm; scale, differences and provenance."""
-    _show_markdown(f"**{record.verdict.capitalize()}** by itself ({claim_page.certainty_text(record)}).")
-    _show_markdown(claim_page.expectations_table(record))
+def _show_numbers(entry: ClaimFile, record: ClaimRecord) -> None:
+    """What else the verdict rests on: other profiles, arms, scale, tuning, settings and provenance."""
+    if others := collection_pages.other_records(entry.folder):
+        _show_markdown(claim_page.other_profiles(record, others))
     if record.grid is not None:
-        _show_markdown(claim_page.grid_table(record))
+        _show_markdown(claim_tables.grid_table(record))
     elif record.arms:
-        _show_markdown(claim_page.arms_table(record))
+        _show_markdown(claim_tables.arms_table(record))
+    _show_markdown(f"**Scale.** {record.scale}\n\n**How this differs from the source.** {record.differs}")
     if record.tuned:
-        _show_markdown(claim_page.tuning_table(record))
-    _show_markdown(
-        f"**Scale.** {record.scale}\n\n**How this differs from the source.** {record.differs}"
-        f"\n\n**Try.** {record.suggestion}"
-    )
+        _show_markdown(claim_tables.tuning_table(record))
+    _show_markdown(claim_page.settings_list(record))
     st.caption(escape_markdown(claim_page.provenance(record)))
 
 

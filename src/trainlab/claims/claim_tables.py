@@ -1,0 +1,126 @@
+"""The tables of a claim's page: expectations, arms, grids, what was tuned; in Markdown, from its record."""
+
+from collections.abc import Sequence
+
+from trainlab.claims.claim_record import ArmRecord, ClaimRecord, ExpectationRecord, MeanRecord, TuningRecord
+from trainlab.claims.evidence_text import format_evidence, mark_of, observed_text
+from trainlab.claims.spec import cell_name
+from trainlab.diagnosis.verdict import is_cause_valid
+
+
+def facts_table(facts: Sequence[ExpectationRecord]) -> str:
+    """One line a fact: what was expected, what was counted."""
+    lines = ["| | expected | counted |", "|---|---|---|"]
+    lines += [f"| {mark_of(f.verdict)} {f.verdict} | {f.description} | {f.observed} |" for f in facts]
+    return "\n".join(lines)
+
+
+def tested_table(expectations: Sequence[ExpectationRecord]) -> str:
+    """One line an expectation: what was expected, what was seen, and the evidence for and against it."""
+    lines = ["| | expected | seen | evidence for | against |", "|---|---|---|---:|---:|"]
+    for expectation in expectations:
+        lines.append(
+            f"| {mark_of(expectation.verdict)} {expectation.verdict} | {expectation.description} "
+            f"| {observed_text(expectation)} "
+            f"| {format_evidence(expectation.e_for)} | {format_evidence(expectation.e_against)} |"
+        )
+    return "\n".join(lines)
+
+
+def arms_table(record: ClaimRecord) -> str:
+    """One line an arm: how many runs learned, and the means over seeds with 95% intervals."""
+    lines = [
+        "| arm | parameters | learned | test accuracy | training accuracy | test loss | |",
+        "|---|---:|---:|---:|---:|---:|---|",
+    ]
+    for arm in record.arms:
+        lines.append(
+            f"| {arm.arm} | {arm.parameters or 0:,} | {arm.learned} of {arm.n} "
+            f"| {_accuracy_text(arm.test_accuracy)} | {_accuracy_text(arm.training_accuracy)} "
+            f"| {_loss_text(arm.test_loss)} | {remarks(arm)} |"
+        )
+    return "\n".join(lines)
+
+
+def grid_table(record: ClaimRecord) -> str:
+    """How many runs learned, by scale and depth; empty where the claim has no grid."""
+    grid, arms = record.grid, {arm.arm: arm for arm in record.arms}
+    if grid is None:
+        return ""
+    lines = [
+        f"Runs that learned, by `{grid.scale}` and depth:",
+        "",
+        f"| depth | {' | '.join(f'{scale:g}' for scale in grid.scales)} |",
+        f"|---:|{'---:|' * len(grid.scales)}",
+    ]
+    for depth in sorted(grid.depths, reverse=True):
+        row = [arms[cell_name(scale, depth)] for scale in grid.scales]
+        cells = [f"{arm.learned} of {arm.n}" for arm in row]
+        lines.append(f"| {depth} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def tuning_table(record: ClaimRecord) -> str:
+    """What was tried for each arm on seeds of its own: mean validation accuracy, the chosen in bold.
+
+    A table for each list of candidates: an arm whose ladder was widened has more of them than the others.
+    """
+    groups: dict[tuple[str, ...], dict[str, TuningRecord]] = {}
+    for arm, tuning in record.tuned.items():
+        words = tuple(" ".join(candidate.overrides) for candidate in tuning.tried)
+        groups.setdefault(words, {})[arm] = tuning
+    seeds = next((f"{t.seeds} seeds" for t in record.tuned.values() if t.seeds), "seeds")
+    parts = [
+        f"Mean validation accuracy of what was tried for each arm, on {seeds} that count nowhere else; "
+        "with the best (bold) it is judged:"
+    ]
+    for words, tunings in groups.items():
+        head = " | ".join(f"`{word}`" for word in words)
+        lines = [f"| arm | {head} |", f"|---|{'---:|' * len(words)}"]
+        for arm, tuning in tunings.items():
+            cells = []
+            for candidate in tuning.tried:
+                accuracy = candidate.accuracy
+                text = "diverged" if accuracy is None else f"{100 * accuracy:.2f} %"
+                cells.append(f"**{text}**" if candidate.overrides == tuning.chosen else text)
+            lines.append(f"| {arm} | {' | '.join(cells)} |")
+        parts.append("\n".join(lines))
+    parts += [_tuning_note(arm, tuning) for arm, tuning in record.tuned.items() if _tuning_note(arm, tuning)]
+    return "\n\n".join(parts)
+
+
+def _tuning_note(arm: str, tuning: TuningRecord) -> str:
+    if tuning.none_learned:
+        return f"{arm}: no value made it learn; the middle one was taken."
+    if tuning.edge is not None:
+        return (
+            f"{arm}: not tuned, its best is the {'least' if tuning.edge == 'low' else 'largest'} value tried."
+        )
+    return ""
+
+
+def _accuracy_text(mean: MeanRecord) -> str:
+    return "–" if mean.value is None else f"{_mean_text(mean, scale=100, digits=2)} %"
+
+
+def _loss_text(mean: MeanRecord) -> str:
+    return "–" if mean.value is None else _mean_text(mean, scale=1, digits=3)
+
+
+def _mean_text(mean: MeanRecord, scale: int, digits: int) -> str:
+    """`91.20 ± 0.31`, in units of 1/scale."""
+    text = f"{scale * (mean.value or 0.0):.{digits}f}"
+    if mean.low is not None and mean.high is not None:
+        text += f" ± {scale * (mean.high - mean.low) / 2:.{digits}f}"
+    return text
+
+
+def remarks(arm: ArmRecord) -> str:
+    """Runs that did not simply finish, and why runs did not learn."""
+    others = [f"{count} {status}" for status, count in arm.statuses.items() if status != "finished"]
+    causes = [
+        f"{cause.replace('_', ' ')} ({count})"
+        for cause, count in arm.causes.items()
+        if is_cause_valid(cause, arm.verdict_version)
+    ]
+    return ", ".join([*others, *causes])

@@ -1,0 +1,115 @@
+"""The verdict on a claim in words: what was seen, how strong the evidence is, and what an e-value means."""
+
+from collections.abc import Sequence
+
+from trainlab.claims.claim_record import ClaimRecord, ExpectationRecord
+from trainlab.claims.judge import (
+    DOES_NOT_HOLD,
+    HOLDS,
+    NOT_TESTED,
+    OUTDATED,
+    REFUTED,
+    SUPPORTED,
+    UNDECIDED,
+    PageVerdict,
+)
+from trainlab.claims.value_text import format_in_unit
+
+MARKS = {SUPPORTED: "✔", REFUTED: "✘", HOLDS: "✔", DOES_NOT_HOLD: "✘", NOT_TESTED: "·", OUTDATED: "·"}
+UNSURE = "?"
+"""The mark of every other verdict."""
+MAX_EVIDENCE = 1e6
+WHAT_EVIDENCE_MEANS = (
+    "Evidence 57 : 1 means: were the sentence false, evidence this strong would turn up at most once in 57 "
+    "such experiments, however often one looks on the way. 20 : 1 decides a claim by itself. Intervals are "
+    "of 90 % and hold at every look too."
+)
+WHAT_PAGE_VERDICTS_ARE = (
+    "Of many claims that are each decided at 20 : 1 some verdicts are wrong by chance. On the page of all "
+    "claims a verdict therefore needs more evidence the fewer claims are as clear (e-BH): of the verdicts "
+    "there, at most one in twenty is expected to be wrong."
+)
+
+
+def format_evidence(e_value: float | None) -> str:
+    """`57 : 1`; `1 : 4.2` where the evidence is rather for the opposite; `–` of a fact."""
+    if e_value is None:
+        return "–"
+    if e_value >= MAX_EVIDENCE:
+        return "over 1,000,000 : 1"
+    if e_value >= 1:
+        return f"{_rounded(e_value)} : 1"
+    return "1 : over 1,000,000" if e_value * MAX_EVIDENCE < 1 else f"1 : {_rounded(1 / e_value)}"
+
+
+def _rounded(number: float) -> str:
+    return f"{number:.1f}" if number < 10 else f"{number:,.0f}"
+
+
+def mark_of(verdict: str) -> str:
+    """The sign of a verdict."""
+    return MARKS.get(verdict, UNSURE)
+
+
+def primary_of(record: ClaimRecord) -> ExpectationRecord | None:
+    """The expectation that makes the headline; None of facts, and in records of before there was one."""
+    return next((expectation for expectation in record.expectations if expectation.primary), None)
+
+
+def facts_of(record: ClaimRecord) -> Sequence[ExpectationRecord]:
+    """What was counted."""
+    return [expectation for expectation in record.expectations if expectation.kind == "exact"]
+
+
+def secondary_of(record: ClaimRecord) -> Sequence[ExpectationRecord]:
+    """The tested expectations beside the primary one."""
+    return [e for e in record.expectations if not e.primary and e.kind != "exact"]
+
+
+def is_outdated(record: ClaimRecord) -> bool:
+    """Whether it was judged before there were e-values, and facts apart."""
+    return record.e_for is None and record.verdict in (SUPPORTED, REFUTED, UNDECIDED) and not record.reason
+
+
+def verdict_sentence(record: ClaimRecord) -> str:
+    """The verdict by itself in one sentence, in Markdown: with the effect, its interval and the evidence."""
+    if is_outdated(record):
+        return f"**{OUTDATED.capitalize()}** of the rules; an earlier one said: {record.verdict}."
+    headline = f"**{record.verdict.capitalize()}**"
+    primary = primary_of(record)
+    if primary is None:
+        reason = f": {record.reason}" if record.reason else ""
+        counted = "counted; chance has no part in it" if record.verdict in (HOLDS, DOES_NOT_HOLD) else ""
+        return f"{headline}{reason}{f' ({counted})' if counted else ''}."
+    seeds = f" over {primary.n} seeds" if primary.n else ""
+    sentence = f"{headline}: {primary.description}. Seen: {observed_text(primary)}{seeds}"
+    if evidence := evidence_words(record):
+        sentence += f"; {evidence}"
+    return f"{sentence}." + (f" No verdict, because {record.reason}." if record.reason else "")
+
+
+def evidence_words(record: ClaimRecord | ExpectationRecord) -> str:
+    """`evidence 57 : 1 for it`, of the clearer side; '' of facts and old records."""
+    if record.e_for is None or record.e_against is None:
+        return ""
+    if record.e_for >= record.e_against:
+        return f"evidence {format_evidence(record.e_for)} for it"
+    return f"evidence {format_evidence(record.e_against)} against it"
+
+
+def page_verdict_sentence(record: ClaimRecord, on_page: PageVerdict | None) -> str:
+    """The verdict among all claims of its collection; '' where that is not known."""
+    if on_page is None or is_outdated(record):
+        return ""
+    if on_page.e_value is None:
+        return ""  # a fact needs no correction
+    return f"On the page of all claims of the {record.collection}: {on_page.verdict}."
+
+
+def observed_text(expectation: ExpectationRecord) -> str:
+    """What was seen, beside the bound that it was tested against; why it could not be tested."""
+    text = expectation.observed
+    if expectation.bound:
+        sign = "±" if expectation.kind == "same" else ""
+        text += f"; bound {sign}{format_in_unit(expectation.bound, expectation.unit)}"
+    return f"{text}; not tested: {expectation.reason}" if expectation.reason else text
