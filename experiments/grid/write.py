@@ -267,7 +267,7 @@ def _shares_table(accuracy: Effects, learning: Effects) -> str:
 
 
 def _levels_table(accuracy: Effects) -> str:
-    lines = ["| axis | level | mean test accuracy | 95% over settings |", "|---|---|---:|---:|"]
+    lines = ["| axis | level | mean test accuracy | 95% in blocks |", "|---|---|---:|---:|"]
     for row in accuracy.levels.to_dicts():
         lines.append(
             f"| {row['axis'].replace('_', ' ')} | {row['level']} | {format_percent(row['mean'])} "

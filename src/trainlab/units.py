@@ -22,7 +22,7 @@ def format_bytes(count: int) -> str:
 
 def format_percent(share: float | None) -> str:
     """A share: `12.3 %`."""
-    return "–" if share is None else f"{100 * share:.1f} %"
+    return "–" if share is None else f"{round(100 * share, 1) + 0.0:.1f} %"
 
 
 def format_probability(chance: float) -> str:

@@ -33,7 +33,16 @@ def explained_by_lstsq(rows, *factors):
         columns += [np.array([key == level for key in keys], dtype=float) for level in set(keys)]
     x = np.stack(columns, axis=1)
     fitted = x @ np.linalg.lstsq(x, y, rcond=None)[0]
-    return ((fitted - y.mean()) ** 2).sum() / ((y - y.mean()) ** 2).sum(), np.linalg.matrix_rank(x)
+    return ((fitted - y.mean()) ** 2).sum(), np.linalg.matrix_rank(x)
+
+
+def chance_by_lstsq(rows):
+    """The mean square within settings, and the total that shares are of."""
+    y = np.array([row["test/acc"] for row in rows])
+    within, rank = explained_by_lstsq(rows, ("activation", "init", "depth"))
+    total = ((y - y.mean()) ** 2).sum()
+    mean_square = (total - within) / (len(rows) - rank)
+    return mean_square, total + mean_square
 
 
 @given(
@@ -47,20 +56,24 @@ def test_shares_are_those_of_least_squares_over_the_runs(runs_of, scores, drop):
     result = estimate_effects(runs_of(rows))
     axes = [("activation",), ("init",), ("depth",)]
     full, full_rank = explained_by_lstsq(rows, *axes)
-    assert result.unexplained == pytest.approx(1 - full, abs=1e-9)
+    chance, total = chance_by_lstsq(rows)
+    explained = (full - (full_rank - 1) * chance) / total
+    assert result.unexplained == pytest.approx(1 - explained, abs=1e-9)
     for row in result.shares.to_dicts():
         others = [axis for axis in axes if axis != (row["axis"],)]
         without, rank = explained_by_lstsq(rows, *others)
         assert row["degrees_of_freedom"] == full_rank - rank
-        assert row["share"] == pytest.approx(full - without, abs=1e-9)
+        share = (full - without - row["degrees_of_freedom"] * chance) / total
+        assert row["share"] == pytest.approx(share if row["degrees_of_freedom"] else None, abs=1e-9)
     for row in result.interactions.to_dicts():
         both, rank = explained_by_lstsq(rows, *axes, (row["first"], row["second"]))
         assert row["degrees_of_freedom"] == rank - full_rank
         if row["share"] is not None:
-            assert row["share"] == pytest.approx(both - full, abs=1e-9)
+            share = (both - full - row["degrees_of_freedom"] * chance) / total
+            assert row["share"] == pytest.approx(share, abs=1e-9)
 
 
-def test_on_a_balanced_grid_the_shares_are_eta_squared_and_add_up(runs_of):
+def test_on_a_balanced_grid_the_shares_are_omega_squared_and_add_up(runs_of):
     random = np.random.default_rng(0)
     rows = rows_of(lambda a, i, d, s: ACTIVATIONS.index(a) + 0.5 * INITS.index(i) + random.normal(0, 0.1))
     result = estimate_effects(runs_of(rows))
@@ -71,7 +84,9 @@ def test_on_a_balanced_grid_the_shares_are_eta_squared_and_add_up(runs_of):
             np.mean([other["test/acc"] for other in rows if other[row["axis"]] == this[row["axis"]]])
             for this in rows
         ]
-        assert row["share"] == pytest.approx(np.var(of_level) / np.var(y))
+        chance, total = chance_by_lstsq(rows)
+        squares = len(y) * np.var(of_level)
+        assert row["share"] == pytest.approx((squares - row["degrees_of_freedom"] * chance) / total)
     assert result.shares["axis"].to_list() == ["activation", "init", "depth"]
     assert result.shares["share"].sum() + result.unexplained == pytest.approx(1)
     assert result.levels["adjusted"].to_list() == pytest.approx(result.levels["mean"].to_list())
@@ -102,33 +117,54 @@ def test_levels_are_means_over_settings_with_seeds_averaged(runs_of):
         )
         for i, d in itertools.product(INITS, DEPTHS)
     ]
-    expected = mean_interval(settings)
-    assert expected.low > 0 and expected.high < 1
-    assert relu["settings"] == 4
-    assert (relu["mean"], relu["low"], relu["high"]) == pytest.approx(
-        (expected.value, expected.low, expected.high)
-    )
+    assert (relu["settings"], relu["mean"]) == (4, pytest.approx(np.mean(settings)))
+    means = {
+        (a, i, d): np.mean(
+            [r["test/acc"] for r in rows if (r["activation"], r["init"], r["depth"]) == (a, i, d)]
+        )
+        for a, i, d in itertools.product(ACTIVATIONS, INITS, DEPTHS)
+    }
+    blocks = list(itertools.product(INITS, DEPTHS))
+    beyond = [means["relu", *b] - np.mean([means[a, *b] for a in ACTIVATIONS]) for b in blocks]
+    of_blocks = mean_interval(np.sqrt(3 / 2) * np.array(beyond))
+    assert of_blocks.low is not None and of_blocks.high is not None and of_blocks.value is not None
+    half = (of_blocks.high - of_blocks.low) / 2
+    assert relu["low"] == pytest.approx(max(0, relu["mean"] - half))
+    assert relu["high"] == pytest.approx(min(1, relu["mean"] + half))
+
+
+def test_what_the_other_axes_do_does_not_widen_the_interval_of_a_level(runs_of):
+    """The depth decides nearly all, the activation a point: in every setting of the others the same point."""
+    rows = rows_of(lambda a, i, d, s: 0.5 * (d == 4) + 0.01 * (a == "relu"))
+    levels = estimate_effects(runs_of(rows)).levels.filter(pl.col("axis") == "activation")
+    assert (levels["high"] - levels["low"]).max() < 1e-9
+
+
+def test_levels_of_fewer_than_four_blocks_have_no_interval(runs_of):
+    rows = [row for row in rows_of(lambda *_: np.random.default_rng(0).random()) if row["init"] == "glorot"]
+    levels = estimate_effects(runs_of(rows)).levels
+    assert levels.filter(pl.col("axis") == "activation")["low"].null_count() == 3
 
 
 def test_with_one_axis_the_interval_is_over_seeds(runs_of):
     rows = [
         {"activation": a, "seed": s, "test/acc": v + s / 100}
         for a, v in (("relu", 0.9), ("tanh", 0.5))
-        for s in (0, 1, 2)
+        for s in (0, 1, 2, 3)
     ]
     result = estimate_effects(runs_of(rows))
     relu = result.levels.row(0, named=True)
-    expected = mean_interval([0.90, 0.91, 0.92])
+    expected = mean_interval([0.90, 0.91, 0.92, 0.93])
     assert (relu["settings"], relu["low"]) == (1, pytest.approx(expected.low))
     assert result.interactions.is_empty()
 
 
 def test_an_interval_ends_where_the_metric_does(runs_of):
-    rows = rows_of(lambda a, i, d, s: 0.9 if i == "kaiming" else 0.1)
-    levels = estimate_effects(runs_of(rows), axes=["activation", "init"]).levels
+    rows = rows_of(lambda a, i, d, s: float((i == "kaiming") == (d == 8)))
+    levels = estimate_effects(runs_of(rows)).levels
     assert levels["low"].min() == 0 and levels["high"].max() == 1
     rows = [{**row, "test/loss": 10 * row["test/acc"]} for row in rows]
-    levels = estimate_effects(runs_of(rows), axes=["activation", "init"], metric="test/loss").levels
+    levels = estimate_effects(runs_of(rows), metric="test/loss").levels
     assert levels["low"].min() == 0 and levels["high"].max() > 10
 
 
@@ -138,7 +174,7 @@ def test_adjusted_means_undo_an_unbalanced_grid(runs_of):
     cells = [("relu", 4), ("relu", 4), ("relu", 8), ("sigmoid", 4), ("sigmoid", 8), ("sigmoid", 8)]
     rows = [
         {"activation": a, "depth": d, "init": f"i{n}", "test/acc": score[a, d]}
-        for n, (a, d) in enumerate(cells)
+        for n, (a, d) in enumerate(2 * cells)
     ]
     result = estimate_effects(runs_of(rows), axes=["activation", "depth"])
     assert not result.balanced
@@ -151,9 +187,9 @@ def test_adjusted_means_undo_an_unbalanced_grid(runs_of):
 
 def test_axes_that_change_only_together_are_not_estimable(runs_of):
     rows = [
-        {"activation": a, "init": i, "depth": d, "test/acc": v}
-        for (a, i), (d, v) in itertools.product(
-            [("relu", "kaiming"), ("tanh", "glorot")], [(4, 0.9), (8, 0.7)]
+        {"activation": a, "init": i, "depth": d, "seed": s, "test/acc": v}
+        for (a, i), (d, v), s in itertools.product(
+            [("relu", "kaiming"), ("tanh", "glorot")], [(4, 0.9), (8, 0.7)], range(2)
         )
     ]
     result = estimate_effects(runs_of(rows))

@@ -8,7 +8,7 @@ from scipy import stats
 
 from trainlab.analysis import Interval, mean_interval, wilson_interval
 
-values = st.lists(st.floats(-1e3, 1e3), min_size=2, max_size=30)
+values = st.lists(st.floats(-1e3, 1e3), min_size=4, max_size=30)
 
 
 @given(values, st.sampled_from([0.5, 0.9, 0.95, 0.99]))
@@ -39,9 +39,14 @@ def test_the_mean_interval_covers_the_truth_as_often_as_it_says():
     assert covered / 2000 == pytest.approx(0.9, abs=0.02)
 
 
-def test_few_values_give_no_interval():
+@pytest.mark.parametrize("n", [1, 2, 3])
+def test_few_values_give_no_interval(n):
+    """Of two it was 12.7 standard errors to each side: "67 ± 101 %"."""
+    assert mean_interval([0.5 + i for i in range(n)]) == Interval((n - 1) / 2 + 0.5, None, None, n)
     assert mean_interval([]) == Interval(None, None, None, 0)
-    assert mean_interval([0.5]) == Interval(0.5, None, None, 1)
+
+
+def test_what_is_no_number_and_no_level_is_refused():
     with pytest.raises(ValueError, match="finite"):
         mean_interval([1.0, math.nan])
     with pytest.raises(ValueError, match="level"):

@@ -10,7 +10,7 @@ from trainlab.analysis.varying_settings import compared_settings, setting_column
 from trainlab.errors import RequestError, unknown_name
 from trainlab.runs.result import WEAK_LEVELS
 from trainlab.runs.worst_values import IS_WORST, describe_worst, with_worst_values
-from trainlab.stats.intervals import Interval, mean_interval
+from trainlab.stats.intervals import FEWEST_VALUES, Interval, mean_interval
 from trainlab.units import pluralize
 
 STANDARD_METRICS = ("test/acc", "test/loss", "val/acc", "val/loss", "train/acc", "train/loss")
@@ -31,10 +31,11 @@ class Comparison:
     """One row per setting.
 
     `table` has the columns `by`, then runs, n (runs that have the metric), mean, low, high (95% t interval
-    over them), worst (those of them that count with the worst value, `runs.worst_values`), learned and judged
-    (runs that learned, and runs with a verdict), diverged, failed, unfinished, pruned, and cause (the most
-    frequent). `constant` are the settings that all runs share. `guessing` is what diverged and failed runs
-    count with as an accuracy, where it is the same for all of them.
+    over them), values (of two or three, which have no interval; else null), worst (those of them that count
+    with the worst value, `runs.worst_values`), learned and judged (runs that learned, and runs with a
+    verdict), diverged, failed, unfinished, pruned, and cause (the most frequent). `constant` are the settings
+    that all runs share. `guessing` is what diverged and failed runs count with as an accuracy, where it is
+    the same for all of them.
     """
 
     metric: str
@@ -140,6 +141,11 @@ def _mean_of_counted(values: Sequence[float]) -> Interval:
     return mean_interval(values)
 
 
+def _few_values(values: list[float]) -> list[float] | None:
+    """Several values that are too few for an interval: these are shown."""
+    return sorted(values, reverse=True) if 1 < len(values) < FEWEST_VALUES else None
+
+
 def _fold(runs: pl.DataFrame, by: Sequence[str], metric: str) -> pl.DataFrame:
     value = pl.col(metric).cast(pl.Float64)
     columns = [
@@ -161,7 +167,7 @@ def _fold(runs: pl.DataFrame, by: Sequence[str], metric: str) -> pl.DataFrame:
         [(interval.n, interval.value, interval.low, interval.high) for interval in intervals],
         schema={"n": pl.Int64, "mean": pl.Float64, "low": pl.Float64, "high": pl.Float64},
         orient="row",
-    )
+    ).with_columns(values=pl.Series(map(_few_values, folded["values"].to_list()), dtype=pl.List(pl.Float64)))
     causes = [] if "cause" in by else [folded["mode_cause"].alias("cause")]
     verdicts = [pl.col("n_learned").alias("learned"), "judged", *WEAK_LEVELS] if "learned" not in by else []
     worst = folded["n_worst"].alias("worst").to_frame()

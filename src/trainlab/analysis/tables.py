@@ -2,6 +2,7 @@
 
 import io
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 
 import polars as pl
@@ -77,7 +78,9 @@ def _outcome_columns(comparison: Comparison) -> list[TextColumn]:
     """Results of each setting: learned, the metric, how many runs have it, other statuses, the cause."""
     frame, metric = comparison.table, comparison.metric
     several = frame["runs"].max() != 1
-    estimates = [format_estimate(metric, *row) for row in frame.select("mean", "low", "high").iter_rows()]
+    estimates = [
+        format_estimate(metric, *row) for row in frame.select("mean", "low", "high", "values").iter_rows()
+    ]
     columns = [TextColumn(metric, estimates, align_right=True)]
     if "learned" in frame.columns and "judged" in frame.columns and metric != "learned":
         weak = [pl.col(level) if level in frame.columns else pl.lit(0).alias(level) for level in WEAK_LEVELS]
@@ -124,7 +127,7 @@ def effects_tables(effects: Effects) -> list[Table]:
     levels = _levels_table(effects)
     if effects.has_seeds:
         return [_shares_table(effects), levels]
-    levels.caption = "how much each axis matters beside chance takes more than one seed: seed=range(3)"
+    levels.caption = "how much each axis matters beside chance takes more seeds: seed=range(3)"
     return [levels]
 
 
@@ -166,21 +169,30 @@ def usage_table(usage: pl.DataFrame) -> Table:
 
 
 def to_csv(frame: pl.DataFrame) -> str:
-    """A table as CSV with a header; null is empty."""
+    """A table as CSV with a header; null is empty, values of a list are separated by blanks."""
     text = io.StringIO()
-    frame.write_csv(text)
+    lists = [name for name, kind in frame.schema.items() if kind == pl.List(pl.Float64)]
+    frame.with_columns(
+        pl.col(name).list.eval(pl.element().cast(pl.String)).list.join(" ") for name in lists
+    ).write_csv(text)
     return sanitize(text.getvalue())
 
 
-def format_estimate(metric: str, mean: float | None, low: float | None, high: float | None) -> str:
-    """A mean with half the width of its interval: `98.80 ± 0.12 %`.
+def format_estimate(
+    metric: str,
+    mean: float | None,
+    low: float | None,
+    high: float | None,
+    values: Sequence[float] | None = None,
+) -> str:
+    """A mean with half the width of its interval: `98.80 ± 0.12 %`; with `values` too few for one, these.
 
     An interval beyond the range of the metric is clipped to it, and omitted where it covers all of it.
     """
     if mean is None:
         return "–"
     if low is None or high is None:
-        return format_metric(metric, mean)
+        return format_metric(metric, mean) + (f" ({format_values(metric, values)})" if values else "")
     margin = (high - low) / 2
     if not is_fraction(metric):
         return f"{mean:.4g} ± {margin:.2g}"
@@ -198,6 +210,12 @@ def format_metric(metric: str, value: float | None) -> str:
     if math.isinf(value):
         return "∞"
     return f"{100 * value:.2f} %" if is_fraction(metric) else f"{value:.4g}"
+
+
+def format_values(metric: str, values: Sequence[float]) -> str:
+    """Some values in one unit, which the mean beside them has: `98.9, 98.7`."""
+    scale = 100 if is_fraction(metric) else 1
+    return ", ".join("∞" if math.isinf(value) else f"{scale * value:.3g}" for value in values)
 
 
 def format_cell(value: object) -> str:
@@ -237,6 +255,8 @@ def _shares_table(effects: Effects) -> Table:
 def _grid_remarks(effects: Effects) -> list[str]:
     """How complete the grid is, and what the single axes leave unexplained."""
     remarks = []
+    if any((frame["share"] < 0).any() for frame in (effects.shares, effects.interactions)):
+        remarks.append("a share below 0 is less than chance alone would give: nothing to see")
     if effects.unexplained is not None:
         remarks.append(f"left to interactions and seeds: {100 * effects.unexplained:.1f} %")
     if effects.measured_settings < effects.possible_settings:
@@ -267,7 +287,7 @@ def _levels_table(effects: Effects) -> Table:
     table = Table(title=f"{effects.metric} by level")
     table.add_column("axis")
     table.add_column("level")
-    for name in ("settings", "mean", "95% interval", *([] if effects.balanced else ["adjusted"])):
+    for name in ("settings", "mean", "95% in blocks", *([] if effects.balanced else ["adjusted"])):
         table.add_column(name, justify="right")
     for (axis,), rows in effects.levels.group_by("axis", maintain_order=True):
         for row in rows.iter_rows(named=True):

@@ -8,6 +8,7 @@ import streamlit as st
 
 from trainlab.analysis import Comparison
 from trainlab.analysis.compare import STATUS_COUNTS, clip_to_range, is_fraction
+from trainlab.analysis.tables import format_values
 from trainlab.analysis.varying_settings import varying_settings
 from trainlab.app import run_cache
 from trainlab.app.paths import app_paths
@@ -184,8 +185,11 @@ def _settings_table(settings: pl.DataFrame, comparison: Comparison, replicates: 
     Returns the number of the row that was clicked, by default the first.
     """
     metric = comparison.metric
-    bounds = settings.select("mean", "low", "high", "n").iter_rows()
-    intervals = [_format_interval(metric, Interval(*row)) for row in bounds]
+    bounds = settings.select("mean", "low", "high", "n", "values").iter_rows()
+    intervals = [
+        format_values(metric, values) if values else _format_interval(metric, Interval(*row))
+        for *row, values in bounds
+    ]
     interval = [pl.Series(INTERVAL_COLUMN, intervals, pl.String)] if any(intervals) else []
     statuses = [name for name in STATUS_COUNTS if settings[name].sum()]
     has_cause = "cause" in settings.columns and settings["cause"].drop_nulls().len()
@@ -200,7 +204,7 @@ def _settings_table(settings: pl.DataFrame, comparison: Comparison, replicates: 
             metric: fraction if metric.endswith("acc") else config.NumberColumn(),
             INTERVAL_COLUMN: config.TextColumn(
                 INTERVAL_COLUMN,
-                help=f"of the mean, over the {replicates} of a row; empty where they are too few to tell",
+                help=f"of the mean, over the {replicates} of a row; of fewer than four the values themselves",
             ),
             "n": config.NumberColumn(
                 "n", help=f"how many {replicates} of the row have the metric", width="small"

@@ -38,12 +38,15 @@ def effects_view(runs: pl.DataFrame, comparison: Comparison) -> list[str]:
         remarks.append("not every combination was run equally often")
     left, right = st.columns(2)
     with left:
-        figure = effect_bars.variance_share_bars(
-            effects, "How much does each axis matter?", "; ".join(remarks)
-        )
-        show_chart(figure, f"Share of the variance of {effects.metric} by axis")
+        if effects.has_seeds:
+            figure = effect_bars.variance_share_bars(
+                effects, "How much does each axis matter?", "; ".join(remarks)
+            )
+            show_chart(figure, f"Share of the variance of {effects.metric} by axis")
+        else:
+            st.info("How much each axis matters beside chance takes more seeds: `seed=range(3)`.")
     with right:
-        subtitle = "mean and 95% interval over the other settings"
+        subtitle = "mean and 95% interval within blocks: what the other axes do is not in it"
         figure = effect_bars.level_mean_plot(effects, "Which level is better?", subtitle)
         show_chart(figure, f"Mean {effects.metric} of each level")
     notes = effects.shares.filter(pl.col("note").is_not_null())

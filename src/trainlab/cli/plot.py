@@ -142,10 +142,10 @@ def pair(
     if axes is not None and len(axes) != 2:
         raise RequestError(f"--by {by}: expected two axes, as in --by activation,init")
     if axes is None:
-        largest = estimate_effects(table, metric=metric).interactions.drop_nulls("share").head(1).to_dicts()
-        if not largest:
+        largest = estimate_effects(table, metric=metric).largest_pair
+        if largest is None:
             raise RequestError("plot pair: no interaction can be estimated; name two axes with --by")
-        axes = [largest[0]["first"], largest[0]["second"]]
+        axes = list(largest)
     cells = grid_heatmaps.interaction_cells(table, axes, metric)
     subtitle = f"{', '.join(runs)}; mean over all other settings"
     _save(grid_heatmaps.interaction_heatmap(cells, axes, metric, f"{axes[0]} × {axes[1]}", subtitle), to)

@@ -34,12 +34,16 @@ def variance_share_bars(effects: Effects, title: str, subtitle: str = "") -> "Ch
     axes = effects.shares.select("axis", "share", kind=pl.lit("one axis"))
     rows = pl.concat([axes, pairs]).drop_nulls("share").to_dicts()
     if not rows:
-        raise RequestError(f"no axis changes by itself in these runs: no share of {effects.metric} to tell")
+        raise RequestError(
+            f"no share of {effects.metric} to tell: each axis needs to change by itself, and seeds to say "
+            "what is chance"
+        )
     y = _name_axis("axis:N", [row["axis"] for row in rows])
-    largest = max(row["share"] for row in rows) or 1.0
+    largest = max(max(row["share"] for row in rows), 0.0) or 1.0
+    smallest = min(0.0, *(row["share"] for row in rows))
     base = alt.Chart(alt.Data(values=rows)).encode(y=y, x=alt.X(
         "share:Q", title=f"share of the variance of {effects.metric}", axis=alt.Axis(format="%", tickCount=5),
-        scale=alt.Scale(domain=[0, NUMBER_MARGIN * largest], nice=False),
+        scale=alt.Scale(domain=[smallest, NUMBER_MARGIN * largest], nice=False),
     ))  # fmt: skip
     colour = alt.Color(
         "kind:N", sort=["one axis", "two together"], scale=alt.Scale(range=[COLOURS[0], COLOURS[4]]),

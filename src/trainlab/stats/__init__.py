@@ -5,5 +5,5 @@
 - `hypothesis_tests`: one-sided tests of a fixed number of runs, equivalence, corrections for several tests
 - `e_processes`: evidence that may be looked at after every seed, by the formulas of `e_formulas`; e-BH
 - `power`: the largest e-value of so many seeds, how often and how soon a design ends in a verdict
-- `anova`: how the variance of a response falls to the axes of a grid; `wild_bootstrap`: its intervals
+- `anova`: sums of squares of the axes of a grid; `variance_shares`: their shares, with intervals
 """

@@ -1,7 +1,7 @@
-"""Analysis of variance of a factorial design: the share of each axis, of each pair, and the rest.
+"""Analysis of variance of a factorial design: sums of squares of each axis, of each pair, and of the rest.
 
-Legend: N runs, C cells (settings), B responses at once (the measured one, or many resampled), P indicator
-columns, R their rank.
+What they say beside chance: `variance_shares`. Legend: N runs, C cells (settings), P indicator columns, R
+their rank.
 """
 
 import math
@@ -19,10 +19,12 @@ Term = tuple[str, ...]
 """One axis, or two: their interaction."""
 
 
-class SumOfSquares(NamedTuple):
-    """Sums of squares of one source of variance, for each response."""
+class VariancePart(NamedTuple):
+    """What one source of variance makes of the means of the cells: the part of each that it explains."""
 
-    squares_B: np.ndarray
+    part_C: np.ndarray
+    squares: float
+    """Σ n part²."""
     degrees_of_freedom: int
 
 
@@ -33,10 +35,10 @@ class VarianceDecomposition(NamedTuple):
     axes: what all single axes explain together.
     """
 
-    parts: dict[Term, SumOfSquares]
-    axes: SumOfSquares
-    higher: SumOfSquares
-    between: SumOfSquares
+    parts: dict[Term, VariancePart]
+    axes: VariancePart
+    higher: VariancePart
+    between: VariancePart
 
 
 @dataclass(frozen=True)
@@ -67,74 +69,64 @@ class FactorialDesign:
         """Whether every combination was run, all equally often."""
         return len(self.n_C) == self.combination_count and len(set(self.n_C.tolist())) == 1
 
-    def decompose(self, mean_CB: np.ndarray) -> VarianceDecomposition:
-        """Type II sums of squares of responses whose cells have these means.
+    def decompose(self, mean_C: np.ndarray) -> VarianceDecomposition:
+        """Type II sums of squares of a response whose cells have these means.
 
         An axis: what all axes explain beyond all the others; a pair: what its combinations explain beyond all
         axes (Yates 1934). On a balanced grid these are the classical ones (Fisher 1925), taken from means.
         """
-        return self._from_means(mean_CB) if self.is_balanced else self._from_least_squares(mean_CB)
+        y_C = mean_C - np.average(mean_C, weights=self.n_C)
+        return self._from_means(y_C) if self.is_balanced else self._from_least_squares(y_C)
 
-    def _from_means(self, mean_CB: np.ndarray) -> VarianceDecomposition:
-        """Σ n (mean of the level or combination − sum of its margins)²: a balanced grid is orthogonal."""
-        y_CB = mean_CB - mean_CB.mean(0)
-        runs = float(self.n_C.sum())
-        margins = {axis: _means_by_code(self.codes[axis], y_CB) for axis in self.axes}
-        parts: dict[Term, SumOfSquares] = {
-            (axis,): SumOfSquares(runs * (mean_LB**2).mean(0), len(mean_LB) - 1)
-            for axis, mean_LB in margins.items()
+    def _component(self, part_C: np.ndarray, degrees_of_freedom: int) -> VariancePart:
+        return VariancePart(part_C, float((self.n_C * part_C**2).sum()), degrees_of_freedom)
+
+    def _from_means(self, y_C: np.ndarray) -> VarianceDecomposition:
+        """Means of levels and combinations less the sums of their margins: a balanced grid is orthogonal."""
+        margins = {axis: _means_by_code(self.codes[axis], y_C) for axis in self.axes}
+        of_axis = {axis: mean_L[self.codes[axis]] for axis, mean_L in margins.items()}
+        parts: dict[Term, VariancePart] = {
+            (axis,): self._component(of_axis[axis], len(mean_L) - 1) for axis, mean_L in margins.items()
         }
         for first, second in combinations(self.axes, 2):
-            a_LB, b_MB = margins[first], margins[second]
-            codes_C = self.codes[first] * len(b_MB) + self.codes[second]
-            mean_LMB = _means_by_code(codes_C, y_CB).reshape(len(a_LB), len(b_MB), -1)
-            beyond_LMB = mean_LMB - a_LB[:, None] - b_MB[None]
-            degrees_of_freedom = (len(a_LB) - 1) * (len(b_MB) - 1)
-            squares_B = runs * (beyond_LMB**2).mean((0, 1))
-            parts[first, second] = SumOfSquares(squares_B, degrees_of_freedom)
-        between = SumOfSquares(runs * (y_CB**2).mean(0), len(y_CB) - 1)
-        axes = _sum([part for term, part in parts.items() if len(term) == 1])
-        higher = _difference(between, _sum(list(parts.values())))
+            codes_C = self.codes[first] * len(self.levels[second]) + self.codes[second]
+            beyond_C = _means_by_code(codes_C, y_C)[codes_C] - of_axis[first] - of_axis[second]
+            degrees_of_freedom = (len(self.levels[first]) - 1) * (len(self.levels[second]) - 1)
+            parts[first, second] = self._component(beyond_C, degrees_of_freedom)
+        between = self._component(y_C, len(y_C) - 1)
+        axes = self._sum([part for term, part in parts.items() if len(term) == 1])
+        higher = self._difference(between, self._sum(list(parts.values())))
         return VarianceDecomposition(parts, axes, higher, between)
 
-    def _from_least_squares(self, mean_CB: np.ndarray) -> VarianceDecomposition:
-        y_CB = mean_CB - np.average(mean_CB, axis=0, weights=self.n_C)
+    def _from_least_squares(self, y_C: np.ndarray) -> VarianceDecomposition:
         main: list[Term] = [(axis,) for axis in self.axes]
         pairs: list[Term] = list(combinations(self.axes, 2))
-        axes = self._explained(main, y_CB)
-        parts: dict[Term, SumOfSquares] = {
-            term: _difference(axes, self._explained([other for other in main if other != term], y_CB))
+        axes = self._explained(main, y_C)
+        parts: dict[Term, VariancePart] = {
+            term: self._difference(axes, self._explained([other for other in main if other != term], y_C))
             for term in main
         }
-        parts |= {pair: _difference(self._explained([*main, pair], y_CB), axes) for pair in pairs}
-        between = SumOfSquares((self.n_C[:, None] * y_CB**2).sum(0), len(y_CB) - 1)
-        higher = _difference(between, self._explained([*main, *pairs], y_CB))
+        parts |= {pair: self._difference(self._explained([*main, pair], y_C), axes) for pair in pairs}
+        between = self._component(y_C, len(y_C) - 1)
+        higher = self._difference(between, self._explained([*main, *pairs], y_C))
         return VarianceDecomposition(parts, axes, higher, between)
 
-    def _explained(self, terms: Sequence[Term], y_CB: np.ndarray) -> SumOfSquares:
-        """What least squares on indicators of these terms explains of responses about their mean."""
+    def _explained(self, terms: Sequence[Term], y_C: np.ndarray) -> VariancePart:
+        """What least squares on indicators of these terms explains of a response about its mean."""
         if not terms:
-            return SumOfSquares(np.zeros(y_CB.shape[1]), 0)
+            return VariancePart(np.zeros_like(y_C), 0.0, 0)
         _, basis_RC = self.solve(terms)
-        return SumOfSquares(((basis_RC @ y_CB) ** 2).sum(0), len(basis_RC) - 1)
+        # rows of the basis are orthonormal under the weights n: the fit is basis' (basis y) / n
+        return self._component(basis_RC.T @ (basis_RC @ y_C) / self.n_C, len(basis_RC) - 1)
 
-    def fit_pairs(self, mean_C: np.ndarray) -> tuple[np.ndarray, int]:
-        """The least-squares fit by all axes and pairs, and its residual degrees of freedom."""
-        centre = np.average(mean_C, weights=self.n_C)
-        y_CB = (mean_C - centre)[:, None]
-        pairs = list(combinations(self.axes, 2))
-        if not self.is_balanced:
-            # rows of the basis are orthonormal under the weights n: the fit is basis' (basis y) / n
-            _, basis_RC = self.solve([*((axis,) for axis in self.axes), *pairs])
-            return centre + (basis_RC.T @ (basis_RC @ y_CB))[:, 0] / self.n_C, len(mean_C) - len(basis_RC)
-        margins = {axis: _means_by_code(self.codes[axis], y_CB)[self.codes[axis]] for axis in self.axes}
-        fitted_CB = np.sum(list(margins.values()), axis=0)
-        for first, second in pairs:
-            codes_C = self.codes[first] * len(self.levels[second]) + self.codes[second]
-            fitted_CB = fitted_CB + _means_by_code(codes_C, y_CB)[codes_C] - margins[first] - margins[second]
-        rank = sum(len(levels) - 1 for levels in self.levels.values())
-        rank += sum((len(self.levels[a]) - 1) * (len(self.levels[b]) - 1) for a, b in pairs)
-        return centre + fitted_CB[:, 0], len(mean_C) - 1 - rank
+    def _difference(self, more: VariancePart, less: VariancePart) -> VariancePart:
+        """What the one explains beyond the other, which is nested in it."""
+        return self._component(more.part_C - less.part_C, more.degrees_of_freedom - less.degrees_of_freedom)
+
+    def _sum(self, parts: Sequence[VariancePart]) -> VariancePart:
+        """Of orthogonal parts."""
+        total_C = np.sum([part.part_C for part in parts], axis=0)
+        return self._component(total_C, sum(part.degrees_of_freedom for part in parts))
 
     def solve(self, terms: Sequence[Term]) -> tuple[np.ndarray, np.ndarray]:
         """(coefficients_PR, basis_RC): `basis @ y` are the coordinates of a fit, `coefficients @` them its β.
@@ -157,16 +149,6 @@ class FactorialDesign:
         return np.eye(codes.max() + 1)[codes]
 
 
-def _means_by_code(codes_C: np.ndarray, y_CB: np.ndarray) -> np.ndarray:
+def _means_by_code(codes_C: np.ndarray, y_C: np.ndarray) -> np.ndarray:
     """The mean over the cells of each code; every code has equally many."""
-    order = np.argsort(codes_C, kind="stable")
-    return y_CB[order].reshape(codes_C.max() + 1, -1, y_CB.shape[1]).mean(1)
-
-
-def _difference(more: SumOfSquares, less: SumOfSquares) -> SumOfSquares:
-    return SumOfSquares(more.squares_B - less.squares_B, more.degrees_of_freedom - less.degrees_of_freedom)
-
-
-def _sum(parts: Sequence[SumOfSquares]) -> SumOfSquares:
-    squares = sum((part.squares_B for part in parts), np.zeros_like(parts[0].squares_B))
-    return SumOfSquares(squares, sum(part.degrees_of_freedom for part in parts))
+    return np.bincount(codes_C, weights=y_C) / np.bincount(codes_C)

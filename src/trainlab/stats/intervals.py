@@ -18,20 +18,25 @@ class Interval:
     n: int
 
 
+FEWEST_VALUES = 4
+"""Of fewer the values themselves are shown: of two, t's interval is 12.7 standard errors to each side."""
+
+
 def mean_interval(values: Sequence[float] | np.ndarray, level: float = 0.95) -> Interval:
     """The mean with Student's t interval: x̄ ± t_{(1+level)/2, n−1} · s/√n, s with n − 1 in the denominator.
 
     Right for means of independent, roughly normal values (Student 1908, "The probable error of a mean") that
-    are looked at once; for a look after every seed: `e_processes.mean_confidence_sequence`. One value has no
-    interval. Raises ValueError for a level outside (0, 1) or values that are not finite.
+    are looked at once; for a look after every seed: `e_processes.mean_confidence_sequence`. Fewer than
+    `FEWEST_VALUES` have no interval. Raises ValueError for a level outside (0, 1) or values that are not
+    finite.
     """
     _check_level(level)
     x_N = finite_values(values)
     if len(x_N) == 0:
         return Interval(None, None, None, 0)
     mean = float(x_N.mean())
-    if len(x_N) == 1:
-        return Interval(mean, None, None, 1)
+    if len(x_N) < FEWEST_VALUES:
+        return Interval(mean, None, None, len(x_N))
     margin = _t_quantile((1 + level) / 2, len(x_N) - 1) * float(x_N.std(ddof=1)) / math.sqrt(len(x_N))
     return Interval(mean, mean - margin, mean + margin, len(x_N))
 
