@@ -321,9 +321,9 @@ def _phase(phase: PhaseResult) -> str:
     if phase["fitted"]:
         fitted, agreement = phase["fitted"], Interval(**phase["fitted"]["agreement"])
         parts.append(
-            f"The constant that these runs would choose is {fitted['constant']:.2g} ({fitted['low']:.2g} to "
-            f"{fitted['high']:.2g}), right about {format_agreement(agreement)}: "
-            "it is fitted to what it is held against."
+            f"The constant that these runs would choose is {fitted['constant']:.2g} (others from "
+            f"{fitted['low']:.2g} to {fitted['high']:.2g} do as well), "
+            f"right about {format_agreement(agreement)}: it is fitted to what it is held against."
         )
     if forecast.n:
         parts.append(f"The preflight, which trains nothing: right about {format_agreement(forecast)}.")

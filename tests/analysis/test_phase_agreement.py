@@ -5,7 +5,7 @@ import random
 
 import pytest
 
-from trainlab.analysis import phase_diagram
+from trainlab.analysis import phase_diagram, wilson_interval
 from trainlab.analysis.phase_diagram import AT_CHANCE, DIVERGED, LEARNED, PhaseDiagram, PhasePoint
 
 
@@ -48,6 +48,20 @@ def test_no_constant_agrees_better_than_the_best(noise):
     assert rule.agreement.value == pytest.approx(right_by_counting(drawn, rule.constant))
     tried = [right_by_counting(drawn, k / 20) for k in range(1, 700)]
     assert rule.agreement.value == pytest.approx(max(tried))
+
+
+def test_seeds_of_one_setting_do_not_narrow_the_interval():
+    one, six = (phase_diagram.theory_agreement(diagram(seeds=seeds), 5.0) for seeds in (1, 6))
+    assert (one.value, one.low, one.high) == (six.value, six.low, six.high) and six.n == 6 * one.n
+    wilson = wilson_interval(round((one.value or 0) * one.n), one.n)
+    assert (one.low, one.high) == pytest.approx((wilson.low, wilson.high), abs=1e-4)
+
+
+def test_what_agrees_as_well_is_said():
+    rule = phase_diagram.fit_depth_rule(diagram(noise=0.1))
+    assert rule is not None
+    for constant in (rule.low, rule.high * (1 - 1e-9)):
+        assert right_by_counting(diagram(noise=0.1), constant) == pytest.approx(rule.agreement.value)
 
 
 def test_with_no_border_among_the_runs_there_is_no_rule():

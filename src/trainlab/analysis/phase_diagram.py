@@ -5,18 +5,17 @@ forgets its input, k about 6 (Schoenholz et al. 2017, arXiv:1611.01232). Legend:
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 
-from trainlab.stats.intervals import Interval, wilson_interval
+from trainlab.stats.intervals import Z_95, Interval, wilson_bounds
 
 RULE_OF_THUMB = 6.0
 LEARNED, AT_CHANCE, DIVERGED = "learned", "at chance", "diverged"
 OUTCOMES = (LEARNED, AT_CHANCE, DIVERGED)
-RESAMPLES = 1000
 
 
 @dataclass(frozen=True)
@@ -54,7 +53,7 @@ class PhaseDiagram:
 
 
 class DepthRule(NamedTuple):
-    """`depth ≤ k ξ`: the k that agrees with most runs, its 95% interval, and that agreement."""
+    """`depth ≤ k ξ`: the k that agrees with most runs, between which others do as well, and how well."""
 
     constant: float
     low: float
@@ -63,54 +62,59 @@ class DepthRule(NamedTuple):
 
 
 def theory_agreement(diagram: PhaseDiagram, constant: float = RULE_OF_THUMB) -> Interval:
-    """The share of runs for which `depth ≤ k ξ` predicts whether they learned (Wilson's interval)."""
+    """The share of runs for which `depth ≤ k ξ` predicts whether they learned, with its interval."""
     known = [point for point in diagram.points if point.xi is not None]
-    right = sum((point.depth <= constant * (point.xi or 0.0)) == point.learned for point in known)
-    return wilson_interval(right, len(known))
+    return _agreement({p: (p.depth <= constant * (p.xi or 0.0)) == p.learned for p in known})
 
 
 def forecast_agreement(diagram: PhaseDiagram) -> Interval:
-    """The share of runs for which the forecast was right about learning (Wilson's interval)."""
+    """The share of runs for which the forecast was right about learning, with its interval."""
     known = [point for point in diagram.points if point.learns is not None]
-    right = sum(((point.learns or 0.0) >= diagram.threshold) == point.learned for point in known)
-    return wilson_interval(right, len(known))
+    return _agreement({p: ((p.learns or 0.0) >= diagram.threshold) == p.learned for p in known})
 
 
-def fit_depth_rule(diagram: PhaseDiagram, seed: int = 0) -> DepthRule | None:
+def _agreement(is_right: Mapping[PhasePoint, bool]) -> Interval:
+    """The share that is right, with Wilson's interval for as many trials as there are settings.
+
+    Seeds of a setting end alike more often than not: a prediction that is wrong of one is wrong of all, and
+    counting each would make the interval too narrow. It is rather too wide where seeds differ.
+    """
+    if not is_right:
+        return Interval(None, None, None, 0)
+    share = sum(is_right.values()) / len(is_right)
+    settings = len({(point.scale, point.depth) for point in is_right})
+    low, high = wilson_bounds(share * settings, settings, Z_95)
+    return Interval(share, max(0.0, low), min(1.0, high), len(is_right))
+
+
+def fit_depth_rule(diagram: PhaseDiagram) -> DepthRule | None:
     """The constant that fits the runs best; None where all, or none, of them learned.
 
-    Its interval is a percentile bootstrap over settings, whose seeds go together. The constant is fitted on
-    the runs that it is evaluated on: its agreement is the best that a rule of this form can reach.
+    `low` and `high` are the ends of what agrees with as many runs: no confidence interval, which a threshold
+    fitted to some dozen settings has not. The constant is fitted on the runs that it is evaluated on: its
+    agreement is the best that a rule of this form can reach.
     """
     known = [point for point in diagram.points if point.xi is not None]
     learned_R = np.array([point.learned for point in known], dtype=bool)
     if learned_R.all() or not learned_R.any():
         return None
     ratio_R = np.array([point.depth / max(point.xi or 0.0, 1e-9) for point in known])
-    constant = _best_threshold(ratio_R, learned_R, np.ones(len(known)))
-    settings = {key: i for i, key in enumerate(dict.fromkeys((p.scale, p.depth) for p in known))}
-    setting_R = np.array([settings[point.scale, point.depth] for point in known])
-    random = np.random.default_rng(seed)
-    count = len(settings)
-    drawn = []
-    for _ in range(RESAMPLES):
-        times_S = np.bincount(random.integers(0, count, count), minlength=count)
-        drawn.append(_best_threshold(ratio_R, learned_R, times_S[setting_R].astype(float)))
-    low, high = np.quantile(drawn, [0.025, 0.975])
-    return DepthRule(constant, float(low), float(high), theory_agreement(diagram, constant))
+    constant, low, high = _best_threshold(ratio_R, learned_R)
+    return DepthRule(constant, low, high, theory_agreement(diagram, constant))
 
 
-def _best_threshold(ratio_R: np.ndarray, learned_R: np.ndarray, weight_R: np.ndarray) -> float:
-    """The k for which `ratio ≤ k` is right for most of the weight: the middle of all such k, in logs."""
+def _best_threshold(ratio_R: np.ndarray, learned_R: np.ndarray) -> tuple[float, float, float]:
+    """The k for which `ratio ≤ k` is right for most runs: of all such k the middle, in logs, and the ends."""
     order = np.argsort(ratio_R, kind="stable")
-    ratio_R, gain_R = ratio_R[order], (np.where(learned_R, 1.0, -1.0) * weight_R)[order]
+    ratio_R, gain_R = ratio_R[order], np.where(learned_R, 1, -1)[order]
     last_of_equal_R = np.append(ratio_R[1:] > ratio_R[:-1], True)
     right_R = np.cumsum(gain_R)[last_of_equal_R]
     edges = np.maximum(ratio_R[last_of_equal_R], 1e-9)
     after = np.append(edges[1:], 2 * edges[-1])
-    best = right_R >= right_R.max() - 1e-9
+    best = right_R == right_R.max()
     middles = (np.log(edges[best]) + np.log(after[best])) / 2
-    return math.exp(float(middles[len(middles) // 2]))
+    constant = math.exp(float(middles[len(middles) // 2]))
+    return constant, float(edges[best].min()), float(after[best].max())
 
 
 def run_outcome(status: str, learned: bool | None) -> str | None:

@@ -180,7 +180,7 @@ def _legend(diagram: PhaseDiagram, rule: DepthRule | None) -> "Chart":
             (f"line: theory, depth up to {RULE_OF_THUMB:g} ξ: right about {format_agreement(theory)}", THEORY)
         )
     if theory.n and rule is not None:
-        fitted = f"{rule.constant:.2g} ξ ({rule.low:.2g} to {rule.high:.2g})"
+        fitted = f"{rule.constant:.2g} ξ (as well: {rule.low:.2g} to {rule.high:.2g})"
         lines.append((f"shade: fitted to these runs, {fitted}: {format_agreement(rule.agreement)}", THEORY))
     if forecast.n:
         lines.append(

@@ -55,7 +55,7 @@ def wilson_interval(successes: int, n: int, level: float = 0.95) -> Interval:
     return Interval(successes / n, max(0.0, low), min(1.0, high), n)
 
 
-def wilson_bounds(successes: int, n: int, z: float) -> tuple[float, float]:
+def wilson_bounds(successes: float, n: int, z: float) -> tuple[float, float]:
     """The ends of Wilson's score interval of a share, z the normal quantile of (1 + level) / 2; n ≥ 1.
 
     (p + z²/2n ± z √(p(1−p)/n + z²/4n²)) / (1 + z²/n)
@@ -87,8 +87,8 @@ def _check_level(level: float) -> None:
         raise ValueError(f"level is {level}, expected a share between 0 and 1")
 
 
-Z_99 = 2.5758
-"""The normal quantile of a two-sided 99% interval."""
+Z_95, Z_99 = 1.9600, 2.5758
+"""The normal quantiles of two-sided intervals of 95% and 99%."""
 
 
 def wilson_lower_bound(successes: int, n: int, z: float = Z_99) -> float:
