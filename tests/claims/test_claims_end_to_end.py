@@ -3,7 +3,6 @@
 import contextlib
 import io
 import json
-import re
 import subprocess
 import sys
 from pathlib import Path
@@ -217,10 +216,13 @@ def test_check_composes_every_arm(tmp_path, overrides, message):
     assert message in err and err.count("\n") == 1
 
 
+@pytest.mark.slow
 def test_every_claim_that_is_shipped_is_in_order():
-    code, out, err = call("check", "--experiments", SHIPPED)
+    entries = claims.load_claims(SHIPPED)
+    declared = [e.name for e in entries if e.claim.primary is None or e.claim.primary.expects is not None]
+    code, out, err = call("check", *declared, "--experiments", SHIPPED)
     assert code == 0, err
-    assert int(re.search(r"(\d+) claims", out)[1]) == len(list(SHIPPED.glob("*/claim.yaml")))
+    assert f"{len(declared)} claims, all in order" in out
 
 
 @pytest.mark.parametrize("name", [path.parent.name for path in SHIPPED.glob("*/claim.yaml")])

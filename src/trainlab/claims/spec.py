@@ -17,6 +17,7 @@ from trainlab.claims.expectations import (
     Overrides,
     PhaseBoundary,
     PositiveFloat,
+    Tested,
 )
 from trainlab.claims.picture_catalogue import PICTURES, PICTURES_OF_RUNS
 from trainlab.claims.sources import BaseSource, Source, StrictModel, needs_run, require_known
@@ -265,9 +266,9 @@ class Claim(StrictModel):
         return [name for name in PROFILE_NAMES if getattr(self.profiles, name) is not None]
 
     @property
-    def primary(self) -> Expectation | None:
+    def primary(self) -> Tested | None:
         """The expectation that makes its headline; None of a claim of facts alone."""
-        return next((expectation for expectation in self.expectations if expectation.primary), None)
+        return next((e for e in self.expectations if e.primary and not isinstance(e, Exact)), None)
 
     def _named_arms(self) -> Iterator[tuple[str, list[ArmName]]]:
         for number, expectation in enumerate(self.expectations, start=1):

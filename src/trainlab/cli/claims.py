@@ -75,9 +75,21 @@ def claims_list(collection: InCollection = None, experiments: Experiments = None
 def claims_check(
     names: Claims = None, collection: InCollection = None, experiments: Experiments = None
 ) -> None:
-    """Check that claims can be read and composed; nothing is run."""
+    """Check that claims can be read, composed and decided; nothing is run."""
     entries = registry.load_claims(experiments or registry.default_claims_folder(), names or [], collection)
     jobs.check_claims(entries)
+    from trainlab.claims.design_check import check_designs
+    from trainlab.sweeps.forkserver import ForkServer
+
+    with ForkServer() as server:
+        checked = check_designs(entries, server)
+    for one in checked:
+        for line in one.power:
+            console.print(f"{one.name}, {line}", soft_wrap=True, highlight=False, markup=False)
+        for line in one.warnings:
+            console.print(
+                f"{one.name}: {line}", style="yellow", soft_wrap=True, highlight=False, markup=False
+            )
     console.print(f"{pluralize(len(entries), 'claim')}, all in order")
 
 
