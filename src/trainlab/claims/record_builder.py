@@ -31,6 +31,7 @@ from trainlab.runs.provenance import (
     describe_host,
     processor_name,
 )
+from trainlab.runs.worst_values import counted_value
 from trainlab.stats.intervals import mean_interval
 
 
@@ -101,6 +102,7 @@ def _expectation_record(result: ExpectationResult, expectation: Expectation) -> 
 def _arm_record(result: ClaimResult, arm: str) -> ArmRecord:
     """An arm folded over its seeds."""
     runs = list(result.evaluator.results[arm].values())
+    classes = result.evaluator.settings[arm].data.num_classes
     return ArmRecord(
         arm=arm,
         n=len(runs),
@@ -110,15 +112,19 @@ def _arm_record(result: ClaimResult, arm: str) -> ArmRecord:
         runs={str(seed): path.name for seed, path in result.evaluator.runs[arm].items()},
         causes=dict(Counter(_recorded_causes(runs))),
         verdict_version=min((run.verdict.version or 1 for run in runs), default=1),
-        test_accuracy=_mean_record(runs, "test/acc"),
-        training_accuracy=_mean_record(runs, "train/acc"),
-        test_loss=_mean_record(runs, "test/loss"),
+        test_accuracy=_mean_record(runs, "test/acc", classes),
+        training_accuracy=_mean_record(runs, "train/acc", classes),
+        test_loss=_mean_record(runs, "test/loss", classes),
     )
 
 
-def _mean_record(runs: Sequence[Result], metric: str) -> MeanRecord:
-    values = [run.metrics.get(metric) for run in runs]
-    interval = mean_interval([float(value) for value in values if value is not None and math.isfinite(value)])
+def _mean_record(runs: Sequence[Result], metric: str, classes: int | None) -> MeanRecord:
+    """Over all runs, in which one that diverged has the worst value; no mean where that is infinite."""
+    counted = [counted_value(run, metric, classes)[0] for run in runs]
+    values = [float(value) for value in counted if value is not None]
+    if not all(map(math.isfinite, values)):
+        return MeanRecord(value=None, low=None, high=None, n=len(values))
+    interval = mean_interval(values)
     return MeanRecord(value=interval.value, low=interval.low, high=interval.high, n=interval.n)
 
 

@@ -3,6 +3,7 @@
 - `identity`: the run id; `frozen_settings`: config.yaml, read, written, compared
 - `run_folder`: a run's folder, locked and written; `result`: result.json; `tables_on_disk`: metrics, signals
 - `run_table`: many runs as one table, by way of `index`
+- `worst_values`: what a run counts with that diverged or failed
 - `groups`: sweeps as lists of run ids; `resolve_runs`: which runs a user means
 - `cleanup`: sizes and removal; `provenance`: which code and machine made a run
 - `locks`, `safe_files`, `open_files`, `json_nonfinite`: one process at a time, whole files, enough of them
