@@ -258,6 +258,17 @@ def test_circular_padding_sees_no_border():
     assert torch.allclose(moved, net.stages(x_NCHW).roll((3, 2), (2, 3)), atol=1e-6)
 
 
+def test_a_residual_network_with_circular_padding_sees_no_border():
+    x_NCHW = torch.randn(2, 1, 8, 8)
+    for padding, is_borderless in (("circular", True), (None, False)):
+        torch.manual_seed(0)
+        net = ResNet((1, 8, 8), 10, depth=3, width=4, padding=padding)
+        before_striding = nn.Sequential(net.stem, net.stages[0])
+        moved = before_striding(x_NCHW.roll((3, 2), (2, 3)))
+        expected = before_striding(x_NCHW).roll((3, 2), (2, 3))
+        assert bool(torch.allclose(moved, expected, atol=1e-5)) is is_borderless
+
+
 def test_an_unknown_padding_is_answered_with_the_closest():
     with pytest.raises(RequestError, match=r"unknown model\.padding 'circle': did you mean 'circular'"):
         PlainCNN((1, 8, 8), 10, depth=3, padding="circle")

@@ -1,6 +1,6 @@
 """The residual network for CIFAR (He et al. 2015, "Deep residual learning", section 4.2)."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -13,6 +13,7 @@ from trainlab.models.blocks import (
     ConvBlock,
     ModuleFactory,
     ShapeCHW,
+    convolution_with,
     output_shape,
     refuse_pooling,
     remove_biases,
@@ -32,10 +33,10 @@ class ResNet(nn.Module):
     normalization does there (SkipInit; De & Smith 2020, arXiv:2002.10444). Takes normalized x_NCHW, returns
     logits_NK.
 
-    `branch_gain` None is none; a number is where a learned factor on each block's branch starts. `bias` False
-    leaves the biases out.
+    `branch_gain` None is none; a number is where a learned factor on each block's branch starts. `padding` is
+    what maps are continued with: zeros when None. `bias` False leaves the biases out.
 
-    Raises RequestError for a depth that is no multiple of 3, and for a pooling.
+    Raises RequestError for a depth that is no multiple of 3, a pooling and an unknown padding.
     """
 
     @staticmethod
@@ -54,6 +55,7 @@ class ResNet(nn.Module):
         norm_layer: NormLayer = NO_NORM,
         pool: ModuleFactory | None = None,
         branch_gain: float | None = None,
+        padding: str | None = None,
         bias: bool | None = None,
     ) -> None:
         super().__init__()
@@ -63,8 +65,15 @@ class ResNet(nn.Module):
             )
         require_at_least("width", width, 1)
         refuse_pooling("resnet", pool)
+        convolution = convolution_with(padding)
         self.stem = ConvBlock(
-            in_shape_CHW, width, kernel=3, padding=1, activation=activation, norm_layer=norm_layer
+            in_shape_CHW,
+            width,
+            kernel=3,
+            padding=1,
+            activation=activation,
+            norm_layer=norm_layer,
+            convolution=convolution,
         )
         self.stages = nn.Sequential()
         shape = self.stem.out_shape_CHW
@@ -79,6 +88,7 @@ class ResNet(nn.Module):
                     activation=activation,
                     norm_layer=norm_layer,
                     gain=branch_gain,
+                    convolution=convolution,
                 )
                 stage.add_module(f"block{j + 1}", block)
                 shape = block.out_shape_CHW
@@ -107,6 +117,7 @@ class BasicBlock(nn.Module):
         activation: ModuleFactory,
         norm_layer: NormLayer,
         gain: float | None = None,
+        convolution: Callable[..., nn.Module] = nn.Conv2d,
     ) -> None:
         super().__init__()
         first = ConvBlock(
@@ -117,8 +128,9 @@ class BasicBlock(nn.Module):
             padding=1,
             activation=activation,
             norm_layer=norm_layer,
+            convolution=convolution,
         )
-        second = nn.Conv2d(channels, channels, 3, padding=1, bias=norm_layer.keeps_bias)
+        second = convolution(channels, channels, 3, padding=1, bias=norm_layer.keeps_bias)
         shape = output_shape(second, first.out_shape_CHW)
         self.first = first
         self.second = nn.Sequential()
