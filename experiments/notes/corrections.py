@@ -75,8 +75,8 @@ CORRECTIONS = (
         "{pooled_share}. The number of maps stays; VGG doubles it beside each pooling, and does so on "
         "purpose: a layer then has half as many values to pass on, not a quarter.",
         ANATOMY_OF_LENET,
-        "max-or-average-pooling",
-        "max-or-average-pooling/pooling_2x2.svg",
+        "pooling-forgives-small-shifts",
+        "pooling-forgives-small-shifts/pooling_2x2.svg",
     ),
     Correction(
         "ReLU fits CIFAR-10; it is the initializer that has to fit ReLU",
@@ -93,13 +93,14 @@ CORRECTIONS = (
     Correction(
         "Glorot does not stop every deep ReLU network: its biases do their part",
         "Using Glorot's initialization and many improvements, the network does not learn again.",
-        "Adam divides a gradient by its own size, so that it also moves a bias that starts at zero by its "
-        "rate at every step, however small the gradient. After 24 layers of Glorot's weights the signal is "
-        "about 2⁻¹² of what it was; beside that the biases are everything, and all images become one to the "
-        "last layer. Without biases (`model.bias=false`) the same network can learn.",
-        "trainlab claims run kaiming-restores-it",
-        "kaiming-restores-it",
-        "kaiming-restores-it/figure.svg",
+        "With plain SGD that is so. Adam divides a gradient by its own size, and would repair the scale of the "
+        "weights; but it also moves a bias that starts at zero by its rate at every step, however small the "
+        "gradient. After 24 layers of Glorot's weights the signal is about 2⁻¹² of what it was; beside that "
+        "the biases are everything, and all images become one to the last layer. Without biases "
+        "(`model.bias=false`) Adam can train the same network.",
+        "trainlab claims run adam-moves-biases-by-its-rate",
+        "adam-moves-biases-by-its-rate",
+        "adam-moves-biases-by-its-rate/figure.svg",
     ),
     Correction(
         "Normalization removes brightness and contrast, not blur",
@@ -127,8 +128,8 @@ CORRECTIONS = (
         "values (a mean for each plane of each image is instance normalization). The C channels have C "
         "means, C variances, and 2C parameters, γ and β: of 64 channels {batchnorm_parameters}.",
         'python -c "from torch import nn; print(sum(p.numel() for p in nn.BatchNorm2d(64).parameters()))"',
-        "batchnorm-makes-it-trainable",
-        "batchnorm-makes-it-trainable/batchnorm_planes.svg",
+        "batchnorm-by-hand",
+        "batchnorm-by-hand/batchnorm_planes.svg",
     ),
     Correction(
         "What turns 28 into 14 is the pooling S2, not C1",

@@ -57,7 +57,7 @@ def save_claim_figures(result: ClaimResult, folder: Path) -> list[str]:
         if isinstance(picture, FigureSpec):
             save_figure(draw_claim_figure(result, picture), folder / file)
             continue
-        arm = claim.shown_arms[0]
+        arm = claim.shown_arms[-1]
         paths = evaluator.settings[arm].paths
         run = next(iter(evaluator.runs.get(arm, {}).values()), None)
         try:

@@ -81,7 +81,8 @@ def verdict_sentence(record: ClaimRecord) -> str:
         reason = f": {record.reason}" if record.reason else ""
         counted = "counted; chance has no part in it" if record.verdict in (HOLDS, DOES_NOT_HOLD) else ""
         return f"{headline}{reason}{f' ({counted})' if counted else ''}."
-    seeds = f" over {primary.n} seeds" if primary.n else ""
+    has_mean = primary.n and primary.estimate is not None  # counts have their number of runs already
+    seeds = f" over {primary.n} seeds" if has_mean else ""
     sentence = f"{headline}: {primary.description}. Seen: {observed_text(primary)}{seeds}"
     if evidence := evidence_words(record):
         sentence += f"; {evidence}"

@@ -12,4 +12,4 @@ PICTURES = {
     "batchnorm_planes": "BatchNorm's algorithm on planes of two images, with the numbers",
 }
 PICTURES_OF_RUNS = {"edges_to_parts"}
-"""Those that need a trained network: the first arm of the figure, its first seed."""
+"""Those that need a trained network: the last arm of the figure, its first seed."""

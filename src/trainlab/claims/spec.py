@@ -328,7 +328,7 @@ class Claim(StrictModel):
             if figure.kind != "layers":
                 wanted |= set(self.arms_of(figure))
         if PICTURES_OF_RUNS & {picture for picture in self.pictures if isinstance(picture, str)}:
-            wanted |= set(self.shown_arms[:1])
+            wanted |= set(self.shown_arms[-1:])
         return [arm for arm in self.arms if arm in wanted]
 
     @property
