@@ -93,10 +93,10 @@ CORRECTIONS = (
     Correction(
         "Glorot does not stop every deep ReLU network: its biases do their part",
         "Using Glorot's initialization and many improvements, the network does not learn again.",
-        "With plain SGD that is so. Adam divides a gradient by its own size, and would repair the scale of the "
-        "weights; but it also moves a bias that starts at zero by its rate at every step, however small the "
-        "gradient. After 24 layers of Glorot's weights the signal is about 2⁻¹² of what it was; beside that "
-        "the biases are everything, and all images become one to the last layer. Without biases "
+        "With plain SGD that is so. Adam divides a gradient by its own size, and would repair the scale of "
+        "the weights; but it also moves a bias that starts at zero by its rate at every step, however small "
+        "the gradient. After 24 layers of Glorot's weights the signal is about 2⁻¹² of what it was; beside "
+        "that the biases are everything, and all images become one to the last layer. Without biases "
         "(`model.bias=false`) Adam can train the same network.",
         "trainlab claims run adam-moves-biases-by-its-rate",
         "adam-moves-biases-by-its-rate",
