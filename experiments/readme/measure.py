@@ -1,16 +1,13 @@
 """Records of the presets' runs → results.json, with commit, machine and data copy beside each number."""
 
 import json
-import os
-import platform
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TypedDict, cast
 
 import yaml
 
 from trainlab.runs import Result, RunFolder, load_runs
-from trainlab.runs.provenance import processor_name
 
 HERE = Path(__file__).parent
 RESULTS_FILE = HERE / "results.json"
@@ -41,11 +38,10 @@ ResultRow = TypedDict(
 
 
 class Machine(TypedDict):
-    """Where all of it was measured."""
+    """Where the runs were made, as their records say: each different value once."""
 
     processor: str
-    cores: int | None
-    system: str
+    cores: str
     python: str
 
 
@@ -68,7 +64,9 @@ def load_presets() -> list[Preset]:
 def measure(runs: Path) -> None:
     """Reads the presets' records and writes `results.json`."""
     rows = [row for preset in load_presets() for row in _preset_rows(preset, runs)]
-    results: Results = {"machine": machine_info(), "rows": rows}
+    records = [RunFolder(runs / row["run_id"]).result() for row in rows]
+    machine = machine_of([record for record in records if record is not None])
+    results: Results = {"machine": machine, "rows": rows}
     RESULTS_FILE.write_text(json.dumps(results, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
@@ -114,11 +112,14 @@ def _meets_target(value: object, target: bool | Mapping[str, float]) -> bool:
     return target.get("at_least", value) <= value <= target.get("at_most", value)
 
 
-def machine_info() -> Machine:
-    """Processor, cores, operating system."""
+def machine_of(records: Sequence[Result]) -> Machine:
+    """Processor, cores and Python of the runs: a page may be written on another machine than theirs."""
     return {
-        "processor": processor_name(),
-        "cores": os.cpu_count(),
-        "system": platform.system(),
-        "python": platform.python_version(),
+        "processor": _different(record.machine.get("processor") for record in records),
+        "cores": _different(record.machine.get("cores") for record in records),
+        "python": _different(record.versions.get("python") for record in records),
     }
+
+
+def _different(values: Iterable[object]) -> str:
+    return " and ".join(sorted({"not recorded" if value is None else str(value) for value in values}))
