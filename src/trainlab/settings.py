@@ -143,7 +143,7 @@ class _DeclaredSettings(Section):
     optimizer: OptimizerSettings
     scheduler: Component
     seed: Seed
-    depth: Count | None
+    depth: Annotated[int, Field(ge=0)] | None
     width: Count | None
     group: Text | None
     checkpoint: Literal["last", "best", "both", "none"]

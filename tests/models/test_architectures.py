@@ -308,3 +308,26 @@ def test_a_users_own_architecture_may_leave_its_depths_open():
         pass
 
     assert allowed_depths(Own) is None and allowed_depths(partial(Own)) is None
+
+
+def test_a_residual_network_without_shortcuts_is_its_branches_in_a_row():
+    torch.manual_seed(0)
+    x_NCHW = torch.randn(2, 3, 16, 16)
+    net = ResNet((3, 16, 16), 10, depth=6, width=4, shortcut=False)
+    assert [(n, p.shape) for n, p in net.named_parameters()] == [
+        (n, p.shape) for n, p in ResNet((3, 16, 16), 10, depth=6, width=4).named_parameters()
+    ]
+    expected_NCHW = net.stem(x_NCHW)
+    for stage in net.stages:
+        for block in stage:
+            expected_NCHW = torch.relu(block.second.conv(block.first(expected_NCHW)))
+    assert torch.equal(net.stages(net.stem(x_NCHW)), expected_NCHW)
+
+
+def test_an_mlp_without_hidden_layers_is_a_linear_classifier():
+    net = MLP((1, 8, 8), 10, depth=0)
+    assert [type(layer) for _, layer in weight_layers(net)] == [nn.Linear]
+    assert parameters(net) == 65 * 10
+    x_NCHW, other_NCHW, zero_NCHW = torch.randn(2, 1, 8, 8), torch.randn(2, 1, 8, 8), torch.zeros(2, 1, 8, 8)
+    together = net(x_NCHW) + net(other_NCHW) - net(zero_NCHW)
+    assert torch.allclose(net(x_NCHW + other_NCHW), together, atol=1e-5)

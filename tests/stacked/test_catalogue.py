@@ -44,7 +44,12 @@ def test_a_run_that_passes_all_layers_by_itself_is_the_run_alone(model):
 @pytest.mark.parametrize(
     ("model", "options"),
     [(model, {"bias": False}) for model in names("model") if model != "whitened_cnn"]
-    + [("plain_cnn", {"head": "dense"}), ("locally_connected", {"head": "mean"})]
+    + [
+        ("resnet", {"shortcut": False}),
+        ("mlp", {"depth": 0}),
+        ("plain_cnn", {"head": "dense"}),
+        ("locally_connected", {"head": "mean"}),
+    ]
     + [("locally_connected", {"shared": True})],
     ids=str,
 )

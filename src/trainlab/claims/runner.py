@@ -36,7 +36,14 @@ from trainlab.claims.judge import (
 from trainlab.claims.phase_agreement import phase_boundary_by_seed
 from trainlab.claims.registry import ClaimFile
 from trainlab.claims.source_evaluator import SourceEvaluator
-from trainlab.claims.sources import BaseSource, CheckpointSource, MetricSource, SignalSource, needs_run
+from trainlab.claims.sources import (
+    BaseSource,
+    CheckpointSource,
+    MetricSource,
+    SignalSource,
+    StepsSource,
+    needs_run,
+)
 from trainlab.sweeps.forkserver import ForkServer
 
 
@@ -187,7 +194,7 @@ def depends_on_outcome(source: BaseSource) -> bool:
         return source.step != 0
     if isinstance(source, MetricSource):
         return source.metric != "parameters"
-    return isinstance(source, CheckpointSource)
+    return isinstance(source, CheckpointSource | StepsSource)
 
 
 def _values_of_arm(evaluator: SourceEvaluator, source: BaseSource, arm: str) -> list[float]:

@@ -78,7 +78,8 @@ def anatomy(module: nn.Module, in_shape_CHW: Size) -> list[LayerRow]:
 
     with ExitStack() as stack:
         for name, layer in module.named_modules():
-            if not list(layer.children()) or list(layer.parameters(recurse=False)):
+            is_inner = list(layer.children()) or isinstance(layer, nn.Sequential)
+            if not is_inner or list(layer.parameters(recurse=False)):
                 stack.callback(layer.register_forward_hook(record(name)).remove)
         stack.enter_context(TrackReceptiveFields())
         _run_on_meta(module, in_shape_CHW)

@@ -21,6 +21,8 @@ from trainlab.nn.norm_layers import NormLayer
 class MLP(nn.Module):
     """`depth` hidden dense layers of `width` units, then the output; 3 × 100 as Ioffe & Szegedy 2015, 4.1.
 
+    Of depth 0 it is the output layer alone: a linear classifier.
+
     `bias` False leaves the biases out. Takes normalized x_NCHW, returns logits_NK. There are no maps to pool.
 
     Raises RequestError for a size below 1, and for a pooling.
@@ -28,7 +30,7 @@ class MLP(nn.Module):
 
     @staticmethod
     def depths(limit: int = MAX_LISTED_DEPTH) -> Sequence[int]:
-        """Hidden layers: any number, here up to `limit`."""
+        """Hidden layers: any number, here from 1 up to `limit`."""
         return range(1, limit + 1)
 
     def __init__(
@@ -44,7 +46,7 @@ class MLP(nn.Module):
         bias: bool | None = None,
     ) -> None:
         super().__init__()
-        require_at_least("depth", depth, 1)
+        require_at_least("depth", depth, 0)
         require_at_least("width", width, 1)
         refuse_pooling("mlp", pool)
         self.flatten = nn.Flatten()

@@ -34,7 +34,8 @@ class ResNet(nn.Module):
     logits_NK.
 
     `branch_gain` None is none; a number is where a learned factor on each block's branch starts. `padding` is
-    what maps are continued with: zeros when None. `bias` False leaves the biases out.
+    what maps are continued with: zeros when None. `bias` False leaves the biases out; `shortcut` False the
+    shortcuts: blocks are then branches in a row, the paper's plain network.
 
     Raises RequestError for a depth that is no multiple of 3, a pooling and an unknown padding.
     """
@@ -56,6 +57,7 @@ class ResNet(nn.Module):
         pool: ModuleFactory | None = None,
         branch_gain: float | None = None,
         padding: str | None = None,
+        shortcut: bool | None = None,
         bias: bool | None = None,
     ) -> None:
         super().__init__()
@@ -89,6 +91,7 @@ class ResNet(nn.Module):
                     norm_layer=norm_layer,
                     gain=branch_gain,
                     convolution=convolution,
+                    has_shortcut=shortcut is not False,
                 )
                 stage.add_module(f"block{j + 1}", block)
                 shape = block.out_shape_CHW
@@ -105,7 +108,8 @@ class ResNet(nn.Module):
 class BasicBlock(nn.Module):
     """activation(shortcut(x) + branch(x)); the branch is conv → [norm] → activation → conv → [norm] → [gain].
 
-    A norm layer after the activation goes after each of the two activations.
+    Without a shortcut it is activation(branch(x)), of the same parameters. A norm layer after the activation
+    goes after each of the two activations.
     """
 
     def __init__(
@@ -118,6 +122,7 @@ class BasicBlock(nn.Module):
         norm_layer: NormLayer,
         gain: float | None = None,
         convolution: Callable[..., nn.Module] = nn.Conv2d,
+        has_shortcut: bool = True,
     ) -> None:
         super().__init__()
         first = ConvBlock(
@@ -138,7 +143,7 @@ class BasicBlock(nn.Module):
             self.second.add_module(name, module)
         if gain is not None:
             self.second.add_module("gain", Gain(gain))
-        self.shortcut = Shortcut(stride, channels - in_shape_CHW[0])
+        self.shortcut = Shortcut(stride, channels - in_shape_CHW[0]) if has_shortcut else None
         self.joined = nn.Sequential()
         for name, module in {"activation": activation(), **norm_layer.after(shape)}.items():
             self.joined.add_module(name, module)
@@ -146,7 +151,8 @@ class BasicBlock(nn.Module):
 
     def forward(self, x_NCHW: Tensor) -> Tensor:
         """Maps (N, C, H, W) to (N, channels, ⌈H/stride⌉, ⌈W/stride⌉)."""
-        return self.joined(self.second(self.first(x_NCHW)) + self.shortcut(x_NCHW))
+        branch_NCHW = self.second(self.first(x_NCHW))
+        return self.joined(branch_NCHW if self.shortcut is None else branch_NCHW + self.shortcut(x_NCHW))
 
 
 class Gain(nn.Module):
