@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from trainlab.claims.claim_record import ArmRecord, ClaimRecord, ExpectationRecord, MeanRecord, TuningRecord
-from trainlab.claims.evidence_text import format_evidence, mark_of, observed_text
+from trainlab.claims.evidence_text import evidence_words, mark_of, observed_text
 from trainlab.claims.spec import cell_name
 from trainlab.diagnosis.verdict import is_cause_valid
 
@@ -16,13 +16,13 @@ def facts_table(facts: Sequence[ExpectationRecord]) -> str:
 
 
 def tested_table(expectations: Sequence[ExpectationRecord]) -> str:
-    """One line an expectation: what was expected, what was seen, and the evidence for and against it."""
-    lines = ["| | expected | seen | evidence for | against |", "|---|---|---|---:|---:|"]
+    """One line an expectation: what was expected, what was seen, and the evidence of the clearer side."""
+    lines = ["| | expected | seen | evidence |", "|---|---|---|---|"]
     for expectation in expectations:
         lines.append(
             f"| {mark_of(expectation.verdict)} {expectation.verdict} | {expectation.description} "
             f"| {observed_text(expectation)} "
-            f"| {format_evidence(expectation.e_for)} | {format_evidence(expectation.e_against)} |"
+            f"| {evidence_words(expectation).removeprefix('evidence ') or '–'} |"
         )
     return "\n".join(lines)
 
