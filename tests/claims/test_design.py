@@ -132,6 +132,26 @@ def test_what_else_arms_differ_in_is_said_unless_the_claim_does(tmp_path, second
     assert all(line.startswith(start) for line, start in zip(lines, warnings, strict=True))
 
 
+@pytest.mark.parametrize(
+    ("changes", "fault"),
+    [
+        ({"lesson": None}, "claim mine: lesson is missing: a claim of the course teaches"),
+        (
+            {"expectations": [{**MORE, "says": "so"}]},
+            "claim mine: expects is missing: expected the effect",
+        ),
+        (
+            {"tune": {"candidates": [["depth=1"], ["depth=2"]], "seeds": 2}},
+            "tune.seeds=2: expected 3 or more",
+        ),
+    ],
+)
+def test_what_a_claim_lacks_is_said_in_one_line(tmp_path, changes, fault):
+    with pytest.raises(RequestError) as told:
+        checked(tmp_path, **changes)
+    assert fault in str(told.value) and "\n" not in str(told.value)
+
+
 def test_pairs_are_those_that_are_compared():
     inner = {"kind": "interaction", "says": "s", "of": ACCURACY, "pair": ["A", "B"], "against": ["B", "A"]}
     learns = {"kind": "learns", "says": "s", "arm": "A", "unlike": "B"}

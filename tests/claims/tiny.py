@@ -23,8 +23,17 @@ MINIMAL: dict[str, Any] = {
         "gpu": {"overrides": QUICK, "scale": "tiny", "seeds": {"first": 5, "most": 5}},
     },
     "expectations": [
-        {"kind": "more", "says": "A is better", "more": "A", "than": "B", "of": ACCURACY, "by": 0.0}
+        {
+            "kind": "more",
+            "says": "A is better",
+            "more": "A",
+            "than": "B",
+            "of": ACCURACY,
+            "by": 0.0,
+            "expects": {"mean": 0.1, "sd": 0.01},
+        }
     ],
+    "lesson": dict.fromkeys(("explanation", "prediction", "answer", "why", "would_change"), "A sentence."),
     "differs": "It does not.",
     "try": "something else",
     "figure": {"kind": "arms", "title": "A and B", "of": ACCURACY},

@@ -17,6 +17,7 @@ from trainlab.claims.expectations import (
 )
 from trainlab.claims.jobs import ClaimComposer
 from trainlab.claims.registry import ClaimFile
+from trainlab.claims.spec import MIN_TUNING_SEEDS, Claim
 from trainlab.errors import RequestError
 from trainlab.settings import Settings
 from trainlab.sweeps.forkserver import ForkServer
@@ -44,6 +45,7 @@ def check_designs(entries: Sequence[ClaimFile], server: ForkServer) -> list[Chec
     for entry in entries:
         lines = []
         primary = entry.claim.primary
+        faults += [f"claim {entry.name}: {fault}" for fault in _missing(entry.claim)]
         for name in entry.claim.profile_names:
             profile = entry.claim.profile(name)
             if profile.not_testable is not None:
@@ -58,6 +60,18 @@ def check_designs(entries: Sequence[ClaimFile], server: ForkServer) -> list[Chec
         raise RequestError("; ".join(faults))
     composer = ClaimComposer()
     return [CheckedClaim(entry.name, lines, confounds(entry, composer, server)) for entry, lines in checked]
+
+
+def _missing(claim: Claim) -> list[str]:
+    """What a claim lacks that its page or its fairness needs."""
+    faults = []
+    if claim.collection == "course" and claim.lesson is None:
+        faults.append("lesson is missing: a claim of the course teaches")
+    if claim.primary is not None and claim.primary.expects is None:
+        faults.append("expects is missing: expected the effect that the primary expectation is designed for")
+    if claim.tune is not None and claim.tune.seeds < MIN_TUNING_SEEDS:
+        faults.append(f"tune.seeds={claim.tune.seeds}: expected {MIN_TUNING_SEEDS} or more")
+    return faults
 
 
 def confounds(entry: ClaimFile, composer: ClaimComposer, server: ForkServer) -> list[str]:

@@ -44,6 +44,7 @@ from trainlab.claims.sources import (
     StepsSource,
     needs_run,
 )
+from trainlab.claims.spec import Claim
 from trainlab.sweeps.forkserver import ForkServer
 
 
@@ -119,6 +120,7 @@ def _is_enough(entry: ClaimFile, evaluator: SourceEvaluator, untuned: Mapping[st
         return True
     if _untuned_text(primary, untuned):
         return True
+    evaluator.evaluate_ahead(_checkpoint_sources([primary]))
     result = judge_expectation(entry, primary, evaluator)
     return max(result.e_for or 0.0, result.e_against or 0.0) >= STOP_E
 
@@ -127,7 +129,7 @@ def judge_claim(
     entry: ClaimFile, evaluator: SourceEvaluator, untuned: Mapping[str, str]
 ) -> list[ExpectationResult]:
     """Every expectation of a claim judged on its runs; those of an arm that is not tuned are withheld."""
-    evaluator.evaluate_ahead(_shifts_by_arm(entry))
+    evaluator.evaluate_ahead(_checkpoint_sources(entry.claim.expectations, entry.claim))
     results = []
     for expectation in entry.claim.expectations:
         result = judge_expectation(entry, expectation, evaluator)
@@ -201,10 +203,13 @@ def _values_of_arm(evaluator: SourceEvaluator, source: BaseSource, arm: str) -> 
     return list(evaluator.values(source, [arm])[arm].values())
 
 
-def _shifts_by_arm(entry: ClaimFile) -> dict[str, list[CheckpointSource]]:
-    """The shifts that each arm is evaluated under."""
-    measured = [(source, e.arms()) for e in entry.claim.expectations for source in e.sources()]
-    measured += [(s, entry.claim.arms_of(figure)) for figure in entry.claim.figures for s in figure.sources()]
+def _checkpoint_sources(
+    expectations: Sequence[Expectation], shown: Claim | None = None
+) -> dict[str, list[CheckpointSource]]:
+    """What each arm is evaluated under for these expectations, and for the figures of a claim."""
+    measured = [(source, e.arms()) for e in expectations for source in e.sources()]
+    if shown is not None:
+        measured += [(s, shown.arms_of(figure)) for figure in shown.figures for s in figure.sources()]
     shifts: dict[str, list[CheckpointSource]] = {}
     for source, arms in measured:
         for arm in arms:

@@ -35,6 +35,12 @@ def evaluate_shifts(folders: Sequence[Path], shifts: Sequence[Shift]) -> dict[Pa
     return {folder: _evaluate_run(folder, shifts) for folder in folders}
 
 
+def known_shifts(folder: Path, shifts: Sequence[Shift]) -> dict[str, ShiftMeasures] | None:
+    """What was measured of a run under all these shifts, by `shift_key`; None where one was not. No torch."""
+    known, keys = _read_cache(folder), [shift_key(shift) for shift in shifts]
+    return {key: known[key] for key in keys} if all(key in known for key in keys) else None
+
+
 def _evaluate_run(folder: Path, shifts: Sequence[Shift]) -> dict[str, ShiftMeasures]:
     by_key = {shift_key(shift): shift for shift in shifts}
     known = _read_cache(folder)

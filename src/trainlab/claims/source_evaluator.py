@@ -23,7 +23,7 @@ from trainlab.claims.network_facts import (
     phase_diagram,
     theory_layers,
 )
-from trainlab.claims.shift_evaluation import Shift, evaluate_shifts, shift_key
+from trainlab.claims.shift_evaluation import Shift, evaluate_shifts, known_shifts, shift_key
 from trainlab.claims.sources import (
     FACTS,
     AnatomySource,
@@ -256,17 +256,25 @@ class SourceEvaluator:
         return self._lags[self.runs[arm][seed]]
 
     def evaluate_ahead(self, sources: Mapping[str, Sequence[CheckpointSource]]) -> None:
-        """Evaluates the shifts and probes of each arm in one process an arm, so that images are read once."""
+        """Evaluates the shifts and probes of each arm in one process an arm, so that images are read once.
+
+        What was evaluated before is read where it lies, and starts no process.
+        """
         for arm, shift_sources in sources.items():
             if not shift_sources:
                 continue
             shifts: list[Shift] = [source.request for source in shift_sources]
             results = self.results[arm]
-            done = [
-                path for seed, path in self.runs[arm].items() if results[seed].status not in COUNTED_STATUSES
-            ]
-            for folder, by_shift in self._call_once(evaluate_shifts, done, shifts).items():
-                self._shift_measures |= {(folder, key): measures for key, measures in by_shift.items()}
+            found = {
+                path: known_shifts(path, shifts)
+                for seed, path in self.runs[arm].items()
+                if results[seed].status not in COUNTED_STATUSES
+            }
+            missing = [path for path, known in found.items() if known is None]
+            if missing:
+                found |= self._call_once(evaluate_shifts, missing, shifts)
+            for folder, by_shift in found.items():
+                self._shift_measures |= {(folder, key): known for key, known in (by_shift or {}).items()}
 
     # Of a network
 
