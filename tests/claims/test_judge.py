@@ -27,6 +27,7 @@ from trainlab.claims.judge import (
     page_verdicts,
 )
 from trainlab.claims.registry import parse_claim
+from trainlab.errors import RequestError
 from trainlab.stats import e_processes
 
 A = [0.91, 0.93, 0.92, 0.95, 0.94]
@@ -285,3 +286,53 @@ def test_a_page_of_null_claims_seldom_has_any_verdict():
         page = page_verdicts({str(i): ClaimVerdict(UNDECIDED, *both) for i, both in enumerate(sides)})
         false += any(verdict == SUPPORTED for verdict, _ in page.values())
     assert false <= 0.134 * 60  # 5%, and three standard deviations
+
+
+# Slopes
+
+
+def ladder(**fields):
+    arms = {name: [f"depth={depth}"] for name, depth in (("A", 1), ("B", 2), ("C", 3))}
+    content = {"kind": "slope", "says": "so", "of": ACCURACY, **fields}
+    figure = {"kind": "curves", "title": "t", "arms": ["A", "B"]}
+    return parse_claim(claim(arms=arms, expectations=[content], figure=figure), "c").expectations[0]
+
+
+def test_a_slope_is_that_of_least_squares_seed_by_seed():
+    generator = np.random.default_rng(0)
+    values = {arm: dict(enumerate(generator.normal(size=6))) for arm in "ABC"}
+    depths = {"A": 4.0, "B": 6.0, "C": 14.0}
+    contrasts, bound = judge.build_contrasts(ladder(slope=depths, at_least=0.1), values)
+    expected = [
+        np.polyfit([*depths.values()], [values[arm][seed] for arm in depths], 1)[0] for seed in range(6)
+    ]
+    assert contrasts[0] == pytest.approx(expected) and bound == 0.1
+    other = {"C": 1.0, "B": 2.0, "A": 9.0}
+    less, _ = judge.build_contrasts(ladder(slope=depths, less=other, at_most=0.0), values)
+    of_other = [np.polyfit([*other.values()], [values[arm][s] for arm in other], 1)[0] for s in range(6)]
+    assert less[0] == pytest.approx(np.subtract(expected, of_other))
+
+
+def test_a_law_over_depth_is_decided_on_either_side():
+    noise = np.random.default_rng(1).normal(scale=0.02, size=(3, 8))
+    depths = {"A": 4.0, "B": 6.0, "C": 8.0}
+    values = {arm: dict(enumerate(0.1 * x + noise[i])) for i, (arm, x) in enumerate(depths.items())}
+    verdicts = {
+        name: judge_mean(ladder(slope=depths, **{name: bound}), values).verdict
+        for name, bound in (("at_least", 0.05), ("at_most", 0.05))
+    }
+    assert verdicts == {"at_least": SUPPORTED, "at_most": REFUTED}
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"slope": {"A": 1, "B": 2, "C": 3}}, "expected one of at_least and at_most"),
+        ({"slope": {"A": 1, "B": 1, "C": 1}, "at_least": 0}, "one number for all arms"),
+        ({"slope": {"A": 1, "B": 2}, "at_least": 0}, "slope"),
+        ({"slope": {"A": 1, "B": 2, "D": 3}, "at_least": 0}, "D"),
+    ],
+)
+def test_a_slope_needs_arms_that_differ(fields, message):
+    with pytest.raises(RequestError, match=message):
+        ladder(**fields)

@@ -20,6 +20,7 @@ from trainlab.claims.expectations import (
     LearnsMoreOften,
     Ordered,
     PhaseBoundary,
+    Slope,
     Tested,
     Threshold,
 )
@@ -112,7 +113,7 @@ def _design(expectation: Tested, seeds: SeedCounts) -> _Design:
             return _of_mean(expectation.expects, expectation.by, seeds)
         case Ordered():
             return _of_mean(expectation.expects, expectation.by, seeds, parts=len(expectation.order) - 1)
-        case Threshold():
+        case Threshold() | Slope():
             bound = expectation.at_most if expectation.at_least is None else expectation.at_least
             sign = 1 if expectation.at_least is not None else -1
             return _of_mean(expectation.expects, bound or 0.0, seeds, sign)

@@ -141,6 +141,31 @@ class Threshold(MeanExpectation):
         return [self.arm]
 
 
+class Slope(MeanExpectation):
+    """The slope of a straight line through the arms of each seed, by least squares.
+
+    `slope`: {arm: x}, the number of each arm. With `less`, its slope is subtracted. At least, or at most, a
+    number, in the source's unit a unit of x.
+    """
+
+    kind: Literal["slope"]
+    slope: dict[ArmName, FiniteFloat] = Field(min_length=3)
+    less: dict[ArmName, FiniteFloat] | None = Field(default=None, min_length=3)
+    at_least: float | None = None
+    at_most: float | None = None
+
+    @model_validator(mode="after")
+    def _is_a_slope(self) -> "Slope":
+        if (self.at_least is None) == (self.at_most is None):
+            raise ValueError("expected one of at_least and at_most")
+        if any(len(set(line.values())) < 2 for line in (self.slope, self.less) if line is not None):
+            raise ValueError("slope: one number for all arms, expected two at least")
+        return self
+
+    def arms(self) -> list[ArmName]:
+        return list(dict.fromkeys([*self.slope, *(self.less or {})]))
+
+
 class ApproxEqual(MeanExpectation):
     """The mean over seeds of one arm is a number, to within a share of it, `within`; or, for each of these
     layers of the source, its own number (two one-sided tests each)."""
@@ -281,7 +306,7 @@ class PhaseBoundary(BaseExpectation):
         return []
 
 
-Contrast = GreaterBy | Ordered | Interaction | Equivalent | Threshold
+Contrast = GreaterBy | Ordered | Interaction | Equivalent | Threshold | Slope
 """The expectations on one mean, or on differences of means, over paired seeds."""
 
 Tested = Contrast | ApproxEqual | Learns | LearnsMoreOften | AtChance | PhaseBoundary

@@ -10,14 +10,12 @@ A mean is one of runs of one outcome: where some runs of an arm learned and othe
 mixture of two distributions, for which no t test is valid; such an expectation stays undecided.
 """
 
-import itertools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple, Protocol
 
-import numpy as np
-
+from trainlab.claims.contrasts import SeedValues, build_contrasts
 from trainlab.claims.expectations import (
     ApproxEqual,
     AtChance,
@@ -25,12 +23,10 @@ from trainlab.claims.expectations import (
     Equivalent,
     Exact,
     Expectation,
-    GreaterBy,
-    Interaction,
     Learns,
     LearnsMoreOften,
-    Ordered,
     PhaseBoundary,
+    Slope,
     Threshold,
 )
 from trainlab.claims.spec import TESTABLE_SHARE
@@ -64,9 +60,6 @@ STOP_E = 2 / ALPHA
 """Evidence at which no more seeds are run: enough on a page of which half the claims are decided."""
 INTERVAL_LEVEL = 1 - 2 * ALPHA
 """Of the interval that belongs to two one-sided tests at ALPHA each."""
-
-SeedValues = Mapping[str, Mapping[int, float]]
-"""A number for each arm and seed."""
 
 SeedOutcomes = Mapping[str, Mapping[int, bool]]
 """Whether the run of each arm and seed learned."""
@@ -157,7 +150,7 @@ def judge_mean(
         return withheld(expectation, reason, bound=bound, unit=unit, n=len(contrasts[0]))
     if isinstance(expectation, Equivalent):
         e_values = equivalence_e_values(contrasts[0], bound)
-    elif isinstance(expectation, Threshold) and expectation.at_most is not None:
+    elif isinstance(expectation, Threshold | Slope) and expectation.at_most is not None:
         e_values = mean_e_values(contrasts[0], bound).reversed()
     else:
         e_values = all_hold_e_values([mean_e_values(contrast, bound) for contrast in contrasts])
@@ -165,30 +158,6 @@ def judge_mean(
     shown = min(intervals, key=lambda i: i.value or 0.0)  # of an order: the step that is least certain
     observed = "; ".join(format_interval(interval, unit) for interval in intervals)
     return _result(expectation, e_values, observed, shown, bound, unit)
-
-
-def build_contrasts(expectation: Contrast, values: SeedValues) -> tuple[list[list[float]], float]:
-    """What is tested, seed by seed (paired over the seeds that all arms have), and against which bound."""
-    seeds = sorted(set.intersection(*(set(values[arm]) for arm in expectation.arms())))
-
-    def values_of(arm: str) -> np.ndarray:
-        return np.array([values[arm][seed] for seed in seeds])
-
-    match expectation:
-        case GreaterBy():
-            return [(values_of(expectation.more) - values_of(expectation.than)).tolist()], expectation.by
-        case Equivalent():
-            first, second = expectation.same
-            return [(values_of(first) - values_of(second)).tolist()], expectation.within
-        case Ordered():
-            pairs = itertools.pairwise(expectation.order)
-            return [(values_of(high) - values_of(low)).tolist() for high, low in pairs], expectation.by
-        case Interaction():
-            a, b, c, d = (values_of(arm) for arm in expectation.arms())
-            return [(a - b - c + d).tolist()], expectation.by
-        case Threshold():
-            bound = expectation.at_most if expectation.at_least is None else expectation.at_least
-            return [values_of(expectation.arm).tolist()], bound or 0.0
 
 
 def judge_learning(

@@ -183,7 +183,8 @@ def _model_keys(model: type[BaseModel]) -> list[str]:
 
 _MODELS = (
     Claim, Profiles, Profile, SeedCounts, FigureSpec, PhaseGrid, Tuning, Lesson,
-    kinds.GreaterBy, kinds.Ordered, kinds.Interaction, kinds.Equivalent, kinds.Threshold, kinds.ApproxEqual,
+    kinds.GreaterBy, kinds.Ordered, kinds.Interaction, kinds.Equivalent, kinds.Threshold, kinds.Slope,
+    kinds.ApproxEqual,
     kinds.Learns, kinds.LearnsMoreOften, kinds.AtChance, kinds.Exact, kinds.PhaseBoundary,
     kinds.ExpectedMean, kinds.ExpectedShares,
 )  # fmt: skip
