@@ -92,6 +92,23 @@ def test_agreement_weighs_both_sides_the_same():
     assert phase_agreement.theory_balanced_accuracy(cells, 6.0) == pytest.approx((1 + 4 / 5) / 2)
 
 
+def test_an_advantage_is_over_the_best_depth_and_a_number_for_each_scale():
+    xi = {1.0: 0.5, 1.5: 2.0}  # 6ξ: 3 and 12
+    cells = places(xi, {1.0: 2, 1.5: 8})
+    advantage = phase_agreement.advantage_by_scale(cells, 6.0)
+    assert len(advantage) == 2 and sum(advantage) > 0  # all right, which no one depth is
+    same = places(xi, {1.0: 4, 1.5: 4})
+    assert sum(phase_agreement.advantage_by_scale(same, 6.0)) < 0  # depth ≤ 4 is right everywhere
+    assert phase_agreement.advantage_by_scale(cells * 3, 6.0) == pytest.approx(advantage)
+
+
+def test_an_advantage_needs_its_seeds_fixed():
+    made = grid_claim(expectations=[{**BOUNDARY, "measure": "advantage"}])
+    parse_claim({**made, "profiles": {"quick": {"scale": "s", "seeds": {"first": 3, "most": 3}}}}, "mine")
+    with pytest.raises(RequestError, match=r"quick: an advantage .* first = most"):
+        parse_claim({**made, "profiles": {"quick": {"scale": "s", "seeds": {"first": 3, "most": 4}}}}, "mine")
+
+
 def test_the_deepest_that_learns_is_ranked_as_xi_is():
     xi = {1.0: 3.0, 1.5: 20.0, 1.76: 100.0, 3.0: 9.0}
     follows = {1.0: 2, 1.5: 8, 1.76: 16, 3.0: 4}

@@ -14,10 +14,11 @@ from trainlab.claims.expectations import (
     Learns,
     LearnsMoreOften,
     Ordered,
+    PhaseBoundary,
 )
 from trainlab.claims.jobs import ClaimComposer
 from trainlab.claims.registry import ClaimFile
-from trainlab.claims.spec import MIN_TUNING_SEEDS, Claim
+from trainlab.claims.spec import MIN_TUNING_SEEDS, Claim, Profile, SeedCounts
 from trainlab.errors import RequestError
 from trainlab.settings import Settings
 from trainlab.sweeps.forkserver import ForkServer
@@ -51,7 +52,7 @@ def check_designs(entries: Sequence[ClaimFile], server: ForkServer) -> list[Chec
             if profile.not_testable is not None:
                 lines.append(f"{name}: not testable, {profile.not_testable}")
             elif primary is not None:
-                power = design_power(primary, profile.seeds)
+                power = design_power(primary, _counts(entry.claim, profile))
                 lines.append(f"{name}: {power.line()}")
                 if power.fault:
                     faults.append(f"claim {entry.name}, profile {name}: {power.fault}")
@@ -60,6 +61,15 @@ def check_designs(entries: Sequence[ClaimFile], server: ForkServer) -> list[Chec
         raise RequestError("; ".join(faults))
     composer = ClaimComposer()
     return [CheckedClaim(entry.name, lines, confounds(entry, composer, server)) for entry, lines in checked]
+
+
+def _counts(claim: Claim, profile: Profile) -> SeedCounts:
+    """How many values the primary expectation gets: one a seed; of an advantage, one a scale of the grid."""
+    primary = claim.primary
+    if claim.grid is None or not isinstance(primary, PhaseBoundary) or primary.measure != "advantage":
+        return profile.seeds
+    scales = len(claim.grid.scales)
+    return SeedCounts(first=scales, most=scales)
 
 
 def _missing(claim: Claim) -> list[str]:

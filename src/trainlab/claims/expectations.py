@@ -293,10 +293,12 @@ class PhaseBoundary(BaseExpectation):
     `agreement`: the mean of two shares, of the cells that learn those with depth ≤ `rule` · ξ, and of those
     that do not the others; guessing gives a half. `rank_correlation`: Spearman's, over the scales, of ξ with
     the deepest that learns. Both are a number for each seed; their mean must be `at_least` so much.
+    `advantage`: by how much the rule is right more often than the best depth ≤ D, which knows no ξ; a number
+    for each scale, since seeds share their scales: the seeds must be fixed (`first` = `most`).
     """
 
     kind: Literal["boundary"]
-    measure: Literal["agreement", "rank_correlation"]
+    measure: Literal["agreement", "rank_correlation", "advantage"]
     rule: Annotated[float, Field(gt=0)] = 6.0
     at_least: float
     expects: ExpectedMean | None = None

@@ -209,8 +209,8 @@ def judge_approx_equal(
 
 
 def judge_phase_boundary(expectation: PhaseBoundary, values: Sequence[float]) -> ExpectationResult:
-    """How well theory's boundary agrees with what learned, a number a seed."""
-    unit = "share" if expectation.measure == "agreement" else ""
+    """How well theory's boundary agrees with what learned, a number a seed (or a scale)."""
+    unit = {"agreement": "share", "advantage": "points"}.get(expectation.measure, "")
     if reason := _no_mean([values]):
         return withheld(expectation, reason, bound=expectation.at_least, unit=unit, n=len(values))
     interval = mean_confidence_sequence(values, INTERVAL_LEVEL)

@@ -1,4 +1,4 @@
-"""How well theory's boundary agrees with a phase diagram: a number for each seed."""
+"""How well theory's boundary agrees with a phase diagram: a number for each seed, or for each scale."""
 
 from collections.abc import Sequence
 
@@ -9,7 +9,9 @@ from trainlab.claims.expectations import PhaseBoundary
 
 
 def phase_boundary_by_seed(expectation: PhaseBoundary, points: Sequence[PhasePoint]) -> list[float]:
-    """The expectation's measure of each seed's cells, in the order of the seeds."""
+    """The expectation's measure of each seed's cells, in the order of the seeds; an advantage, of the scales."""
+    if expectation.measure == "advantage":
+        return advantage_by_scale(points, expectation.rule)
     seeds = sorted({point.seed for point in points})
     by_seed = [[point for point in points if point.seed == seed] for seed in seeds]
     if expectation.measure == "agreement":
@@ -27,6 +29,22 @@ def theory_balanced_accuracy(points: Sequence[PhasePoint], rule: float) -> float
     if learned.all() or not learned.any():
         return 0.5
     return float((predicted[learned].mean() + (~predicted[~learned]).mean()) / 2)
+
+
+def advantage_by_scale(points: Sequence[PhasePoint], rule: float) -> list[float]:
+    """By how much depth ≤ rule · ξ is right more often than the best rule without ξ, for each scale.
+
+    That one is depth ≤ D, D the depth (or none) with the most runs right over all scales: it has seen the
+    outcomes, theory has not. Shares of a scale's runs, all depths and seeds, in the order of the scales.
+    """
+    learned = np.array([point.learned for point in points], dtype=bool)
+    depth = np.array([point.depth for point in points])
+    scale = np.array([point.scale for point in points])
+    by_theory = depth <= rule * np.array([point.xi or 0.0 for point in points])
+    cuts = [depth <= most for most in (0, *sorted(set(depth.tolist())))]
+    by_depth = max(cuts, key=lambda cut: float((cut == learned).mean()))
+    gain = (by_theory == learned).astype(float) - (by_depth == learned)
+    return [float(gain[scale == one].mean()) for one in sorted(set(scale.tolist()))]
 
 
 def depth_rank_correlation(points: Sequence[PhasePoint]) -> float:

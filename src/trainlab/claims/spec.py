@@ -245,7 +245,16 @@ class Claim(StrictModel):
         needs_grid = [e for e in self.expectations if isinstance(e, PhaseBoundary)]
         if self.grid is None and (needs_grid or any(f.kind == "phase_diagram" for f in self.figures)):
             raise ValueError("a boundary and a phase diagram are of a grid: expected `grid`")
+        if any(boundary.measure == "advantage" for boundary in needs_grid):
+            self._has_fixed_seeds()
         return self
+
+    def _has_fixed_seeds(self) -> None:
+        """More seeds would change the value of every scale, and not add one: no looks between."""
+        for name in self.profile_names:
+            profile = self.profile(name)
+            if profile.not_testable is None and profile.seeds.first != profile.seeds.most:
+                raise ValueError(f"{name}: an advantage is a number a scale: expected first = most of seeds")
 
     def _has_one_primary(self) -> None:
         tested = [expectation for expectation in self.expectations if not isinstance(expectation, Exact)]
