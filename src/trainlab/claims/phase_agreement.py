@@ -9,7 +9,7 @@ from trainlab.claims.expectations import PhaseBoundary
 
 
 def phase_boundary_by_seed(expectation: PhaseBoundary, points: Sequence[PhasePoint]) -> list[float]:
-    """The expectation's measure of each seed's cells, in the order of the seeds; an advantage, of the scales."""
+    """The measure of each seed's cells, in the order of the seeds; an advantage, in that of the scales."""
     if expectation.measure == "advantage":
         return advantage_by_scale(points, expectation.rule)
     seeds = sorted({point.seed for point in points})
