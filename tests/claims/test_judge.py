@@ -20,6 +20,7 @@ from trainlab.claims.judge import (
     UNDECIDED,
     ClaimVerdict,
     after_primary,
+    at_budget,
     claim_verdict,
     judge_exact,
     judge_learning,
@@ -212,14 +213,24 @@ def test_facts_hold_or_do_not_and_have_no_evidence():
 
 
 @pytest.mark.parametrize(
-    ("kind", "steps", "verdict"),
-    [("learns", 99_999, NOT_TESTABLE), ("learns", 100_000, REFUTED), ("chance", 10, REFUTED)],
+    ("fields", "verdict", "expected"),
+    [
+        ({"kind": "learns", "arm": "A"}, REFUTED, NOT_TESTABLE),
+        ({"kind": "learns", "arm": "A"}, SUPPORTED, SUPPORTED),
+        ({"kind": "learns", "arm": "A", "unlike": "B"}, SUPPORTED, NOT_TESTABLE),  # B may have had no time to
+        ({"kind": "chance", "arm": "A"}, SUPPORTED, NOT_TESTABLE),
+        ({"kind": "chance", "arm": "A"}, REFUTED, REFUTED),  # what has learned has learned
+        ({"kind": "same", "same": ["A", "B"], "within": 0.1}, REFUTED, REFUTED),
+        (MORE, REFUTED, NOT_TESTABLE),
+    ],
 )
-def test_what_did_not_happen_in_a_tenth_of_the_steps_is_no_refutation(kind, steps, verdict):
-    refuted = result(REFUTED, kind=kind, e_for=0.1, e_against=60.0, primary=True)
-    assert claim_verdict([refuted], steps, 1_000_000).verdict == verdict
-    assert claim_verdict([refuted], steps, None).verdict == REFUTED
-    assert claim_verdict([result(primary=True)], steps, 1_000_000).verdict == SUPPORTED
+def test_what_did_not_happen_in_a_tenth_of_the_steps_decides_nothing(fields, verdict, expected):
+    parsed = expectation(**fields, primary=True)
+    judged = result(verdict, kind=parsed.kind, e_for=60.0, e_against=0.1, primary=True)
+    withheld = at_budget(judged, parsed, 99_999, 1_000_000)
+    assert (withheld.verdict, bool(withheld.reason)) == (expected, expected == NOT_TESTABLE)
+    assert claim_verdict([withheld]).verdict == expected
+    assert at_budget(judged, parsed, 100_000, 1_000_000) == at_budget(judged, parsed, 10, None) == judged
 
 
 # Among others

@@ -13,13 +13,16 @@ from trainlab.claims.expectations import (
     Interaction,
     Learns,
     LearnsMoreOften,
+    MeanExpectation,
     Ordered,
     PhaseBoundary,
 )
 from trainlab.claims.jobs import ClaimComposer
 from trainlab.claims.registry import ClaimFile
+from trainlab.claims.sources import needs_run
 from trainlab.claims.spec import MIN_TUNING_SEEDS, Claim, Profile, SeedCounts
 from trainlab.errors import RequestError
+from trainlab.figures.interval_plots import LEVEL_SEPARATOR
 from trainlab.settings import Settings
 from trainlab.sweeps.forkserver import ForkServer
 
@@ -81,6 +84,17 @@ def _missing(claim: Claim) -> list[str]:
         faults.append("expects is missing: expected the effect that the primary expectation is designed for")
     if claim.tune is not None and claim.tune.seeds < MIN_TUNING_SEEDS:
         faults.append(f"tune.seeds={claim.tune.seeds}: expected {MIN_TUNING_SEEDS} or more")
+    faults += [
+        f"'{e.description}' is a fact, counted and not tested: expected kind: exact"
+        for e in claim.expectations
+        if isinstance(e, MeanExpectation) and not needs_run(e.of)
+    ]
+    drawn = [arm for figure in claim.figures if figure.kind == "interaction" for arm in claim.arms_of(figure)]
+    faults += [
+        f"arm '{arm}': an interaction is drawn of names like 'relu{LEVEL_SEPARATOR}kaiming'"
+        for arm in dict.fromkeys(drawn)
+        if LEVEL_SEPARATOR not in arm
+    ]
     return faults
 
 

@@ -8,7 +8,7 @@ from rich.console import Console
 
 from trainlab.claims.jobs import ArmJob, ClaimComposer
 from trainlab.claims.registry import ClaimFile
-from trainlab.claims.sources import CheckpointSource, SignalSource
+from trainlab.claims.sources import SignalSource, needs_weights
 from trainlab.runs.result import DONE_STATUSES
 from trainlab.runs.run_folder import RunFolder
 from trainlab.settings import SweepSettings
@@ -139,11 +139,11 @@ def has_required_artifacts(entry: ClaimFile, folder: Path) -> bool:
     """Whether a finished run, perhaps another claim's, has kept what this claim needs."""
     sources = entry.claim.all_sources
     needed: list[Path] = []
-    if any(isinstance(source, CheckpointSource) for source in sources):
+    if any(map(needs_weights, sources)):
         result = RunFolder(folder).result()
         if result is not None and result.status == "finished":  # a diverged one is not evaluated
             needed.append(folder / "checkpoints" / "last.ckpt")
-    shows_signals = entry.claim.figure.kind in ("heat_map", "depth")
+    shows_signals = any(figure.kind in ("heat_map", "depth") for figure in entry.claim.figures)
     if shows_signals or any(isinstance(source, SignalSource) for source in sources):
         needed.append(folder / "signals.parquet")
     return all(path.exists() for path in needed)

@@ -83,7 +83,7 @@ class GreaterBy(MeanExpectation):
     kind: Literal["more"]
     more: ArmName
     than: ArmName
-    by: float = 0.0
+    by: FiniteFloat = 0.0
 
     def arms(self) -> list[ArmName]:
         return [self.more, self.than]
@@ -94,7 +94,7 @@ class Ordered(MeanExpectation):
 
     kind: Literal["order"]
     order: list[ArmName] = Field(min_length=2)
-    by: float = 0.0
+    by: FiniteFloat = 0.0
 
     def arms(self) -> list[ArmName]:
         return self.order
@@ -106,7 +106,7 @@ class Interaction(MeanExpectation):
     kind: Literal["interaction"]
     pair: list[ArmName] = Field(min_length=2, max_length=2)
     against: list[ArmName] = Field(min_length=2, max_length=2)
-    by: float = 0.0
+    by: FiniteFloat = 0.0
 
     def arms(self) -> list[ArmName]:
         return [*self.pair, *self.against]
@@ -117,7 +117,7 @@ class Equivalent(MeanExpectation):
 
     kind: Literal["same"]
     same: list[ArmName] = Field(min_length=2, max_length=2)
-    within: Annotated[float, Field(gt=0)]
+    within: PositiveFloat
 
     def arms(self) -> list[ArmName]:
         return self.same
@@ -128,8 +128,8 @@ class Threshold(MeanExpectation):
 
     kind: Literal["bound"]
     arm: ArmName
-    at_least: float | None = None
-    at_most: float | None = None
+    at_least: FiniteFloat | None = None
+    at_most: FiniteFloat | None = None
 
     @model_validator(mode="after")
     def _has_one_bound(self) -> "Threshold":
@@ -151,8 +151,8 @@ class Slope(MeanExpectation):
     kind: Literal["slope"]
     slope: dict[ArmName, FiniteFloat] = Field(min_length=3)
     less: dict[ArmName, FiniteFloat] | None = Field(default=None, min_length=3)
-    at_least: float | None = None
-    at_most: float | None = None
+    at_least: FiniteFloat | None = None
+    at_most: FiniteFloat | None = None
 
     @model_validator(mode="after")
     def _is_a_slope(self) -> "Slope":
@@ -269,7 +269,7 @@ class Exact(BaseExpectation):
     of: Source
     arm: ArmName | None = None
     equals: object
-    within: Annotated[float, Field(ge=0)] = 0.0
+    within: Annotated[FiniteFloat, Field(ge=0)] = 0.0
 
     @model_validator(mode="after")
     def _needs_no_run(self) -> "Exact":
@@ -299,8 +299,8 @@ class PhaseBoundary(BaseExpectation):
 
     kind: Literal["boundary"]
     measure: Literal["agreement", "rank_correlation", "advantage"]
-    rule: Annotated[float, Field(gt=0)] = 6.0
-    at_least: float
+    rule: PositiveFloat = 6.0
+    at_least: FiniteFloat
     expects: ExpectedMean | None = None
 
     def arms(self) -> list[ArmName]:

@@ -2,9 +2,9 @@
 
 Evidence is counted in e-values (`stats.e_processes`), which may be looked at after every seed. An expectation
 is decided at e ≥ 20, for it or against it: wrong at most once in twenty, however often one has looked. The
-primary expectation makes the headline; the others are tested only where it is decided (a fixed sequence
-needs no correction). A fact is counted and holds or does not hold: chance has no part in it, and it takes no
-part in corrections. On a page of several claims e-BH keeps the share of wrong verdicts at 5%.
+primary expectation makes the headline; the others are tested only where it is decided, each at 5% by itself,
+uncorrected for their number. A fact is counted and holds or does not hold: chance has no part in it, and it
+takes no part in corrections. On a page of several claims e-BH keeps the share of wrong verdicts at 5%.
 
 A mean is one of runs of one outcome: where some runs of an arm learned and others did not, the values are a
 mixture of two distributions, for which no t test is valid; such an expectation stays undecided.
@@ -254,22 +254,39 @@ def _result(
     )  # fmt: skip
 
 
-def claim_verdict(
-    results: Sequence[ExpectationResult], steps: int | None = None, source_steps: int | None = None
-) -> ClaimVerdict:
-    """The verdict on a claim by itself: that of its primary expectation, or of all its facts.
-
-    Where the runs had under a tenth of the source's steps, what did not happen may yet happen: a refutation
-    says nothing of the source. (That something stays at chance is refuted by any run that learns.)
-    """
+def claim_verdict(results: Sequence[ExpectationResult]) -> ClaimVerdict:
+    """The verdict on a claim by itself: that of its primary expectation, or of all its facts."""
     primary = next((result for result in results if result.primary), None)
     if primary is None:
         return ClaimVerdict(HOLDS if all(r.verdict == HOLDS for r in results) else DOES_NOT_HOLD)
-    verdict, reason = primary.verdict, primary.reason
-    if verdict == REFUTED and primary.kind != "chance" and is_far_below(steps, source_steps):
-        verdict = NOT_TESTABLE
-        reason = f"{steps or 0:,} steps, where the source has {source_steps:,}"
-    return ClaimVerdict(verdict, primary.e_for, primary.e_against, reason)
+    return ClaimVerdict(primary.verdict, primary.e_for, primary.e_against, primary.reason)
+
+
+def at_budget(
+    result: ExpectationResult, expectation: Expectation, steps: int | None, source_steps: int | None
+) -> ExpectationResult:
+    """The result of runs of so many steps; not testable where it rests on what may yet happen.
+
+    Under a tenth of the source's steps, that something did not happen says nothing of the source.
+    """
+    if not (is_far_below(steps, source_steps) and _rests_on_nothing_happening(expectation, result.verdict)):
+        return result
+    reason = f"{steps or 0:,} steps, where the source has {source_steps:,}"
+    return replace(result, verdict=NOT_TESTABLE, reason=reason)
+
+
+def _rests_on_nothing_happening(expectation: Expectation, verdict: str) -> bool:
+    """Whether more steps might change a verdict: one run that learns refutes that all stay at chance, for
+    good; that none has learned yet supports it for now only."""
+    match expectation:
+        case AtChance() | Equivalent():
+            return verdict == SUPPORTED
+        case Learns(unlike=str()):
+            return verdict in (SUPPORTED, REFUTED)
+        case Threshold(at_most=float()):
+            return False
+        case _:
+            return verdict == REFUTED
 
 
 def is_far_below(steps: int | None, source_steps: int | None) -> bool:

@@ -26,6 +26,7 @@ from trainlab.claims.judge import (
     ExpectationResult,
     SeedOutcomes,
     after_primary,
+    at_budget,
     claim_verdict,
     judge_approx_equal,
     judge_exact,
@@ -64,15 +65,14 @@ class ClaimResult:
     @property
     def steps(self) -> int | None:
         """Of the longest run."""
-        runs = [run for by_seed in self.evaluator.results.values() for run in by_seed.values()]
-        return max((run.steps for run in runs if run.steps is not None), default=None)
+        return _longest_steps(self.evaluator, list(self.evaluator.results))
 
     @property
     def verdict(self) -> ClaimVerdict:
         """Of the claim by itself."""
         if reason := self.entry.claim.profile(self.options.profile).not_testable:
             return ClaimVerdict(NOT_TESTABLE, reason=reason)
-        return claim_verdict(self.expectations, self.steps, self.entry.claim.source_steps)
+        return claim_verdict(self.expectations)
 
 
 def run_claim(
@@ -136,8 +136,15 @@ def judge_claim(
         result = _with_worst_note(result, expectation, evaluator)
         if reason := _untuned_text(expectation, untuned):
             result = replace(result, verdict=UNDECIDED, reason=reason)
-        results.append(result)
+        steps = _longest_steps(evaluator, expectation.arms())
+        results.append(at_budget(result, expectation, steps, entry.claim.source_steps))
     return after_primary(results)
+
+
+def _longest_steps(evaluator: SourceEvaluator, arms: Sequence[str]) -> int | None:
+    """The steps of the longest run of these arms; None where none has run."""
+    runs = [run for arm in arms for run in evaluator.results.get(arm, {}).values()]
+    return max((run.steps for run in runs if run.steps is not None), default=None)
 
 
 def _with_worst_note(

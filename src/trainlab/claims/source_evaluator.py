@@ -181,7 +181,15 @@ class SourceEvaluator:
             value = self._lag(arm, seed)
         else:
             value = self.number(source.model_copy(update=_ALONE), arm)
+        if self._lost_its_relation(source, arm, seed):
+            return math.nan
         return _relate(source, value, lambda other: self._value(other, arm, seed))
+
+    def _lost_its_relation(self, source: BaseSource, arm: str, seed: int) -> bool:
+        """Whether two worst values would be related, of a run that diverged or failed: their difference would
+        be 0, which is the best value of a loss of accuracy."""
+        is_related = source.minus is not None or source.over is not None
+        return is_related and _is_outcome(source) and self.results[arm][seed].status in COUNTED_STATUSES
 
     # Of a run
 

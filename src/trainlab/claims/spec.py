@@ -194,6 +194,10 @@ class Lesson(StrictModel):
     would_change: NonEmptyStr
 
 
+SEED_SETTINGS = ("seed", "data.split_seed")
+"""What pairs the runs of a seed over the arms."""
+
+
 class Claim(StrictModel):
     """One claim. `order`: its place in its collection; `suggestion` (`try` in the file): what to try next."""
 
@@ -242,12 +246,24 @@ class Claim(StrictModel):
         if unused:
             raise ValueError(f"arm '{min(unused)}' is in no expectation and no figure")
         self._has_one_primary()
+        self._compares_different_arms()
         needs_grid = [e for e in self.expectations if isinstance(e, PhaseBoundary)]
         if self.grid is None and (needs_grid or any(f.kind == "phase_diagram" for f in self.figures)):
             raise ValueError("a boundary and a phase diagram are of a grid: expected `grid`")
         if any(boundary.measure == "advantage" for boundary in needs_grid):
             self._has_fixed_seeds()
         return self
+
+    def _compares_different_arms(self) -> None:
+        """An arm equals itself for certain; the seed is not for an arm to set."""
+        for arm, lines in self.arms.items():
+            for key in (line.lstrip("+").partition("=")[0] for line in lines):
+                if key in SEED_SETTINGS:
+                    raise ValueError(f"arm '{arm}': {key} is paired over arms: not for one of them to set")
+        for number, expectation in enumerate(self.expectations, start=1):
+            arms = expectation.arms()
+            if len(arms) == 2 and arms[0] == arms[1]:
+                raise ValueError(f"expectation {number}: compares '{arms[0]}' with itself")
 
     def _has_fixed_seeds(self) -> None:
         """More seeds would change the value of every scale, and not add one: no looks between."""

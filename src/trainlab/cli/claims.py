@@ -134,11 +134,13 @@ def claims_run(
     for name, is_given in (("--rates", rates), ("--stack", stack), ("--json", as_json)):
         if is_given:
             raise RequestError(f"{name} is of the plan: expected --plan-only beside it")
-    failures = _run_all(entries, options)
+    failed, refused = _run_all(entries, options)
     collection_pages.write_collection_pages(claims_folder, registry.load_claims(claims_folder))
-    for line in failures:
+    for line in failed:
         console.print(line, style="red")
-    if failures:
+    if refused:
+        raise RequestError("; ".join(refused))
+    if failed:
         raise typer.Exit(1)
 
 
@@ -198,26 +200,29 @@ def _print_plan(
         console.print(line, style="dim", soft_wrap=True)
 
 
-def _run_all(entries: list[ClaimFile], options: "ClaimOptions") -> list[str]:
-    """Runs each claim, also where the runs of another have failed; returns a line for each failure."""
+def _run_all(entries: list[ClaimFile], options: "ClaimOptions") -> tuple[list[str], list[str]]:
+    """Runs each claim, also where another could not be; returns a line for each whose runs failed, and for
+    each that cannot be run as it stands."""
     from trainlab.claims import runner
     from trainlab.claims.execution import ClaimInterrupted
     from trainlab.sweeps import SweepFailed
     from trainlab.sweeps.forkserver import ForkServer
 
-    failures = []
+    failed, refused = [], []
     composer = jobs.ClaimComposer()
     with ForkServer() as server:
         for entry in entries:
             started = time.monotonic()
             try:
                 _write_outcome(runner.run_claim(entry, options, composer, server, console))
+            except RequestError as error:  # of this claim: the others are still to be run
+                refused.append(str(error) if entry.name in str(error) else f"claim {entry.name}: {error}")
             except SweepFailed as error:
-                failures.append(str(error))
+                failed.append(str(error))
                 if isinstance(error, ClaimInterrupted):
                     break
             console.print(f"{time.monotonic() - started:.0f} s", style="dim")
-    return failures
+    return failed, refused
 
 
 def _write_outcome(result: "ClaimResult") -> None:
