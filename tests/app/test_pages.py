@@ -201,9 +201,10 @@ def test_what_a_row_averages_over_is_named(runs):
     ("metric", "values", "said"),
     [
         ("test/acc", [0.1, 0.4], None),  # t of two values: from below 0 to above 1
-        ("test/acc", [0.90, 0.97], "49.0% … 100.0%"),
+        ("test/acc", [0.90, 0.97], None),  # fewer than four are shown as they are
         ("test/acc", [0.5], None),
-        ("test/loss", [0.5, 0.6, 0.7], "0.352 … 0.848"),
+        ("test/acc", [0.90, 0.97, 0.99, 0.80], "77.8% … 100.0%"),
+        ("test/loss", [0.5, 0.6, 0.7, 0.6], "0.47 … 0.73"),
     ],
 )
 def test_an_interval_holds_what_can_be_and_says_nothing_where_it_knows_nothing(metric, values, said):

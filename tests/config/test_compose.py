@@ -85,7 +85,7 @@ WRONG = {
     "seed=-1": ["seed=-1", "greater than or equal to 0"],
     "seed=1.5": ["seed=1.5", "integer"],
     "seed=true": ["seed=True", "integer"],
-    "depth=0": ["depth=0", "greater than or equal to 1"],
+    "depth=-1": ["depth=-1", "greater than or equal to 0"],
     "checkpoint=first": ["checkpoint=first", "last", "best"],
     "trainer.precision=8": ["precision=8", "bf16"],
     "data.batch_size=0": ["data.batch_size=0"],

@@ -75,7 +75,7 @@ def claims_list(collection: InCollection = None, experiments: Experiments = None
 def claims_check(
     names: Claims = None, collection: InCollection = None, experiments: Experiments = None
 ) -> None:
-    """Check that claims can be read, composed and decided; nothing is run."""
+    """Check that claims can be read and decided; nothing is run."""
     entries = registry.load_claims(experiments or registry.default_claims_folder(), names or [], collection)
     jobs.check_claims(entries)
     from trainlab.claims.design_check import check_designs
