@@ -212,9 +212,7 @@ def source_label(source: BaseSource) -> str:
         name = f"steps until {goal.metric} is {'below' if goal.above is None else 'above'} "
         name += f"{goal.below if goal.above is None else goal.above:g}"
     else:
-        name = str(
-            next(getattr(source, key) for key in ("anatomy", "theory", "fact") if hasattr(source, key))
-        )
+        name = str(getattr(source, source.kind)).replace("_", " ")
     name += f" − {source_label(source.minus)}" if source.minus is not None else ""
     name += f" / {source_label(source.over)}" if source.over is not None else ""
     return f"log10 of {name}" if source.log10 else name
