@@ -7,15 +7,19 @@ import pytest
 
 from trainlab.claims.execution import has_required_artifacts
 from trainlab.claims.registry import ClaimFile
-from trainlab.claims.sources import ShiftSource, SignalSource
+from trainlab.claims.sources import BaseSource, ShiftSource, SignalSource
+from trainlab.claims.spec import Claim
 from trainlab.runs import Result, RunFolder
 
 SHIFT, SIGNAL = ShiftSource.model_construct(), SignalSource.model_construct()
 LAST, SIGNALS = "checkpoints/last.ckpt", "signals.parquet"
 
 
-def entry_of(claim: SimpleNamespace) -> ClaimFile:
+def entry_of(sources: list[BaseSource], figure: str) -> ClaimFile:
     """Of a claim, only what it asks for."""
+    expectation = SimpleNamespace(sources=lambda: sources)
+    drawn = SimpleNamespace(kind=figure, sources=list)
+    claim = Claim.model_construct(expectations=[expectation], figure=drawn, pictures=[])
     return cast(ClaimFile, SimpleNamespace(claim=claim))
 
 
@@ -32,20 +36,20 @@ def entry_of(claim: SimpleNamespace) -> ClaimFile:
 )
 @pytest.mark.parametrize("kept", [[], [LAST], [SIGNALS], [LAST, SIGNALS]])
 def test_a_run_is_enough_with_all_that_is_asked_for(tmp_path, sources, figure, needed, kept):
-    claim = SimpleNamespace(all_sources=sources, figure=SimpleNamespace(kind=figure))
+    entry = entry_of(sources, figure)
     folder = RunFolder(tmp_path / "r").create()
     folder.finish(Result(run_id="r", status="finished"))
     for name in kept:
         path = folder.path / name
         path.parent.mkdir(exist_ok=True)
         path.touch()
-    assert has_required_artifacts(entry_of(claim), folder.path) == (set(needed) <= set(kept))
+    assert has_required_artifacts(entry, folder.path) == (set(needed) <= set(kept))
 
 
 def test_a_diverged_run_needs_no_weights(tmp_path):
-    claim = SimpleNamespace(all_sources=[SHIFT, SIGNAL], figure=SimpleNamespace(kind="bars"))
+    entry = entry_of([SHIFT, SIGNAL], "bars")
     folder = RunFolder(tmp_path / "r").create()
     folder.finish(Result(run_id="r", status="diverged"))
-    assert not has_required_artifacts(entry_of(claim), folder.path)
+    assert not has_required_artifacts(entry, folder.path)
     (folder.path / SIGNALS).touch()
-    assert has_required_artifacts(entry_of(claim), folder.path)
+    assert has_required_artifacts(entry, folder.path)

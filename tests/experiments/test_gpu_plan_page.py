@@ -2,12 +2,19 @@
 
 import re
 
-import pytest
 from experiments.gpu_plan.page import NOT_RUN, README, RESULTS, results_to_use
 
 from trainlab.claims import registry
 
-OLD_PLAN = pytest.mark.xfail(reason="claims are being redesigned: the plan is written again when they stand")
+
+def planned_claims() -> list[registry.ClaimFile]:
+    """The claims that have a GPU's budget."""
+    entries = registry.load_claims(README.parents[1])
+    return [
+        entry
+        for entry in entries
+        if "gpu" in entry.claim.profile_names and entry.claim.profile("gpu").not_testable is None
+    ]
 
 
 def rows() -> dict[str, list[str]]:
@@ -18,9 +25,8 @@ def rows() -> dict[str, list[str]]:
     return {re.findall(r"`(.+)`", row[0])[0]: row[1:] for row in cells}
 
 
-@OLD_PLAN
 def test_the_page_has_every_claim_with_its_arms_and_seeds():
-    entries = registry.load_claims(README.parents[1])
+    entries = planned_claims()
     page = rows()
     assert list(page) == [entry.name for entry in entries]
     for entry in entries:
@@ -30,9 +36,8 @@ def test_the_page_has_every_claim_with_its_arms_and_seeds():
         assert page[entry.name][0] == (f"{arms} × {span}" if arms else "nothing is trained")
 
 
-@OLD_PLAN
 def test_no_more_runs_are_planned_than_the_claims_ask_for():
-    for entry in registry.load_claims(README.parents[1]):
+    for entry in planned_claims():
         tune = entry.claim.tune
         tuning = len(entry.claim.tuned_arms) * len(tune.first_candidates()) * tune.seeds if tune else 0
         most = tuning + len(entry.claim.trained_arms) * entry.claim.profile("gpu").seeds.most

@@ -9,14 +9,13 @@ from trainlab.claims.evidence_text import (
     WHAT_EVIDENCE_MEANS,
     facts_of,
     format_evidence,
-    is_outdated,
     observed_text,
     page_verdict_sentence,
     primary_of,
     secondary_of,
     verdict_sentence,
 )
-from trainlab.claims.judge import PageVerdict
+from trainlab.claims.judge import PageVerdict, is_outdated
 from trainlab.units import format_duration
 
 PAGE_FILE = "README.md"

@@ -39,14 +39,12 @@ def build_contrasts(expectation: Contrast, values: SeedValues) -> tuple[list[lis
             a, b, c, d = (values_of(arm) for arm in expectation.arms())
             return [(a - b - c + d).tolist()], expectation.by
         case Threshold():
-            bound = expectation.at_most if expectation.at_least is None else expectation.at_least
-            return [values_of(expectation.arm).tolist()], bound or 0.0
+            return [values_of(expectation.arm).tolist()], expectation.bound
         case Slope():
-            bound = expectation.at_most if expectation.at_least is None else expectation.at_least
             slopes = _slopes(expectation.slope, values_of)
             if expectation.less is not None:
                 slopes = slopes - _slopes(expectation.less, values_of)
-            return [slopes.tolist()], bound or 0.0
+            return [slopes.tolist()], expectation.bound
 
 
 def _slopes(line: Mapping[str, float], values_of: Callable[[str], np.ndarray]) -> np.ndarray:

@@ -11,7 +11,6 @@ from trainlab.claims import arm_tuning, execution
 from trainlab.claims.execution import ExecutionContext, PlannedJobs
 from trainlab.claims.jobs import seeds_of_looks
 from trainlab.claims.registry import ClaimFile
-from trainlab.claims.sources import CheckpointSource
 from trainlab.settings import SweepSettings
 from trainlab.sweeps.local_engine import LocalEngine
 from trainlab.sweeps.plan import Job, Plan, Task
@@ -124,12 +123,11 @@ class CoursePlanner:
         return [_Part(planned, set(ids[a:b])) for a, b in zip(begins, ends, strict=True)]
 
     def _tasks(self, entry: ClaimFile, parts: Sequence[_Part], kept: dict[str, bool]) -> list[Task]:
-        needs_weights = any(isinstance(source, CheckpointSource) for source in entry.claim.all_sources)
         tasks: list[Task] = []
         for part in parts:
             for jobs in (part.planned.plan.todo, part.planned.again):
                 ours = [job for job in jobs if job.run_id in part.run_ids]
-                todo = [job for job in ours if not _is_kept(job, kept, needs_weights)]
+                todo = [job for job in ours if not _is_kept(job, kept, entry.claim.needs_weights)]
                 tasks += self._stacked_tasks(replace(part.planned.plan, todo=todo))
                 kept.update({job.run_id: job.settings.checkpoint != "none" for job in todo})
         return tasks

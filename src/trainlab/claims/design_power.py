@@ -18,11 +18,10 @@ from trainlab.claims.expectations import (
     Interaction,
     Learns,
     LearnsMoreOften,
+    OneSided,
     Ordered,
     PhaseBoundary,
-    Slope,
     Tested,
-    Threshold,
 )
 from trainlab.claims.judge import DECIDED_E, STOP_E
 from trainlab.claims.spec import SeedCounts
@@ -113,10 +112,9 @@ def _design(expectation: Tested, seeds: SeedCounts) -> _Design:
             return _of_mean(expectation.expects, expectation.by, seeds)
         case Ordered():
             return _of_mean(expectation.expects, expectation.by, seeds, parts=len(expectation.order) - 1)
-        case Threshold() | Slope():
-            bound = expectation.at_most if expectation.at_least is None else expectation.at_least
+        case OneSided():
             sign = 1 if expectation.at_least is not None else -1
-            return _of_mean(expectation.expects, bound or 0.0, seeds, sign)
+            return _of_mean(expectation.expects, expectation.bound, seeds, sign)
         case PhaseBoundary():
             return _of_mean(expectation.expects, expectation.at_least, seeds)
 

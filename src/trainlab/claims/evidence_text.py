@@ -10,8 +10,8 @@ from trainlab.claims.judge import (
     OUTDATED,
     REFUTED,
     SUPPORTED,
-    UNDECIDED,
     PageVerdict,
+    is_outdated,
 )
 from trainlab.claims.value_text import format_in_unit
 
@@ -64,11 +64,6 @@ def facts_of(record: ClaimRecord) -> Sequence[ExpectationRecord]:
 def secondary_of(record: ClaimRecord) -> Sequence[ExpectationRecord]:
     """The tested expectations beside the primary one."""
     return [e for e in record.expectations if not e.primary and e.kind != "exact"]
-
-
-def is_outdated(record: ClaimRecord) -> bool:
-    """Whether it was judged before there were e-values, and facts apart."""
-    return record.e_for is None and record.verdict in (SUPPORTED, REFUTED, UNDECIDED) and not record.reason
 
 
 def verdict_sentence(record: ClaimRecord) -> str:

@@ -8,7 +8,7 @@ from rich.console import Console
 
 from trainlab.claims.jobs import ArmJob, ClaimComposer
 from trainlab.claims.registry import ClaimFile
-from trainlab.claims.sources import SignalSource, needs_weights
+from trainlab.claims.sources import SignalSource
 from trainlab.runs.result import DONE_STATUSES
 from trainlab.runs.run_folder import RunFolder
 from trainlab.settings import SweepSettings
@@ -139,7 +139,7 @@ def has_required_artifacts(entry: ClaimFile, folder: Path) -> bool:
     """Whether a finished run, perhaps another claim's, has kept what this claim needs."""
     sources = entry.claim.all_sources
     needed: list[Path] = []
-    if any(map(needs_weights, sources)):
+    if entry.claim.needs_weights:
         result = RunFolder(folder).result()
         if result is not None and result.status == "finished":  # a diverged one is not evaluated
             needed.append(folder / "checkpoints" / "last.ckpt")

@@ -123,25 +123,35 @@ class Equivalent(MeanExpectation):
         return self.same
 
 
-class Threshold(MeanExpectation):
-    """The mean over seeds of one arm is at least, or at most, a number."""
+class OneSided(MeanExpectation):
+    """What is at least, or at most, a number."""
 
-    kind: Literal["bound"]
-    arm: ArmName
     at_least: FiniteFloat | None = None
     at_most: FiniteFloat | None = None
 
     @model_validator(mode="after")
-    def _has_one_bound(self) -> "Threshold":
+    def _has_one_bound(self) -> "OneSided":
         if (self.at_least is None) == (self.at_most is None):
             raise ValueError("expected one of at_least and at_most")
         return self
+
+    @property
+    def bound(self) -> float:
+        """The number."""
+        return (self.at_most if self.at_least is None else self.at_least) or 0.0
+
+
+class Threshold(OneSided):
+    """The mean over seeds of one arm is at least, or at most, a number."""
+
+    kind: Literal["bound"]
+    arm: ArmName
 
     def arms(self) -> list[ArmName]:
         return [self.arm]
 
 
-class Slope(MeanExpectation):
+class Slope(OneSided):
     """The slope of a straight line through the arms of each seed, by least squares.
 
     `slope`: {arm: x}, the number of each arm. With `less`, its slope is subtracted. At least, or at most, a
@@ -151,13 +161,9 @@ class Slope(MeanExpectation):
     kind: Literal["slope"]
     slope: dict[ArmName, FiniteFloat] = Field(min_length=3)
     less: dict[ArmName, FiniteFloat] | None = Field(default=None, min_length=3)
-    at_least: FiniteFloat | None = None
-    at_most: FiniteFloat | None = None
 
     @model_validator(mode="after")
     def _is_a_slope(self) -> "Slope":
-        if (self.at_least is None) == (self.at_most is None):
-            raise ValueError("expected one of at_least and at_most")
         if any(len(set(line.values())) < 2 for line in (self.slope, self.less) if line is not None):
             raise ValueError("slope: one number for all arms, expected two at least")
         return self

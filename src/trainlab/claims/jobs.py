@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from hydra.core.override_parser.types import Override
 
 from trainlab.claims.registry import ClaimFile
-from trainlab.claims.sources import needs_weights
 from trainlab.config.composer import Composer
 from trainlab.errors import RequestError
 from trainlab.settings import Settings
@@ -74,8 +73,7 @@ class ClaimComposer:
 def arm_overrides(entry: ClaimFile, profile: str, arm: str, *more: str) -> list[str]:
     """The overrides of an arm, the most particular last."""
     claim = entry.claim
-    needs_checkpoint = any(needs_weights(source) for source in claim.all_sources)
-    checkpoint = ["checkpoint=last"] if needs_checkpoint else []
+    checkpoint = ["checkpoint=last"] if claim.needs_weights else []
     return [
         *DEFAULT_OVERRIDES, *checkpoint, f"group=claim-{entry.name}",
         *claim.profile(profile).overrides, *claim.common, *claim.arms[arm], *more,

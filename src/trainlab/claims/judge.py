@@ -25,8 +25,8 @@ from trainlab.claims.expectations import (
     Expectation,
     Learns,
     LearnsMoreOften,
+    OneSided,
     PhaseBoundary,
-    Slope,
     Threshold,
 )
 from trainlab.claims.spec import TESTABLE_SHARE
@@ -150,7 +150,7 @@ def judge_mean(
         return withheld(expectation, reason, bound=bound, unit=unit, n=len(contrasts[0]))
     if isinstance(expectation, Equivalent):
         e_values = equivalence_e_values(contrasts[0], bound)
-    elif isinstance(expectation, Threshold | Slope) and expectation.at_most is not None:
+    elif isinstance(expectation, OneSided) and expectation.at_most is not None:
         e_values = mean_e_values(contrasts[0], bound).reversed()
     else:
         e_values = all_hold_e_values([mean_e_values(contrast, bound) for contrast in contrasts])
@@ -318,7 +318,7 @@ def page_verdicts(claims: Mapping[str, JudgedClaim], alpha: float = ALPHA) -> di
     }
     clearest = [0.0 if claims[name].reason else max(sides) for name, sides in tested.items()]
     verdicts = {
-        name: PageVerdict(OUTDATED if _is_outdated(claim) else claim.verdict, None)
+        name: PageVerdict(OUTDATED if is_outdated(claim) else claim.verdict, None)
         for name, claim in claims.items()
     }
     for (name, sides), is_accepted in zip(tested.items(), e_bh(clearest, alpha), strict=True):
@@ -330,8 +330,9 @@ def page_verdicts(claims: Mapping[str, JudgedClaim], alpha: float = ALPHA) -> di
     return verdicts
 
 
-def _is_outdated(claim: JudgedClaim) -> bool:
-    return claim.e_for is None and claim.verdict in (SUPPORTED, REFUTED, UNDECIDED)
+def is_outdated(claim: JudgedClaim) -> bool:
+    """Whether it was judged before there were e-values, and facts apart."""
+    return claim.e_for is None and claim.verdict in (SUPPORTED, REFUTED, UNDECIDED) and not claim.reason
 
 
 def _no_mean(values: Sequence[Sequence[float]]) -> str:

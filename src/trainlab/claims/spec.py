@@ -20,7 +20,7 @@ from trainlab.claims.expectations import (
     Tested,
 )
 from trainlab.claims.picture_catalogue import PICTURES, PICTURES_OF_RUNS
-from trainlab.claims.sources import BaseSource, Source, StrictModel, needs_run, require_known
+from trainlab.claims.sources import BaseSource, Source, StrictModel, needs_run, needs_weights, require_known
 from trainlab.errors import RequestError
 from trainlab.signals.catalogue import LAYER_QUANTITIES
 
@@ -362,3 +362,8 @@ class Claim(StrictModel):
         sources = [source for expectation in self.expectations for source in expectation.sources()]
         sources += [source for figure in self.figures for source in figure.sources()]
         return [part for source in sources for part in source.parts()]
+
+    @property
+    def needs_weights(self) -> bool:
+        """Whether something is measured of the checkpoints of its runs."""
+        return any(map(needs_weights, self.all_sources))

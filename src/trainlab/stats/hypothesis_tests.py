@@ -104,11 +104,6 @@ def all_hold(tests: Sequence[OneSidedPValues]) -> OneSidedPValues:
     return OneSidedPValues(max(test.p_for for test in tests), against)
 
 
-def bonferroni(p_values: OneSidedPValues, tests: int) -> OneSidedPValues:
-    """p-values adjusted for `tests` tests, of which these are the clearest: each times their number."""
-    return OneSidedPValues(*(min(1.0, p * tests) for p in p_values))
-
-
 def holm_adjust(p_values: Sequence[float]) -> list[float]:
     """p-values adjusted for being several (Holm 1979): p₍ᵢ₎ becomes max over j ≤ i of (m − j + 1) p₍ⱼ₎."""
     order = np.argsort(p_values, kind="stable")
