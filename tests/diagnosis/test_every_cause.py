@@ -14,13 +14,13 @@ from trainlab.diagnosis.causes.step_size import (
 )
 from trainlab.diagnosis.evidence import SettingsSummary
 from trainlab.diagnosis.explain import CHECKS, EXACT_CHECKS, FALLBACK_CHECKS, diagnose
-from trainlab.diagnosis.known_causes import CAUSES
 from trainlab.diagnosis.remedy import suggest_remedy
+from trainlab.diagnosis.run_causes import RUN_CAUSES
 
 LAST = {"labels_unlearnable", "overfitting", "too_few_steps", "not_known"}
 
 
-@pytest.mark.parametrize("cause", CAUSES)
+@pytest.mark.parametrize("cause", RUN_CAUSES)
 def test_each_cause_is_found_on_some_evidence_and_on_no_sound_run(cause):
     assert any(cause in [f.cause for f in diagnose(evidence(name)).findings] for name in HAVE[cause])
     if cause not in (
@@ -34,7 +34,7 @@ def test_every_cause_is_asked_for_once_and_what_is_exact_is_part_of_the_story():
     asked = [look.__name__ for look in (*CHECKS, *FALLBACK_CHECKS)]
     assert len(asked) == len(set(asked)) and set(EXACT_CHECKS) <= set(CHECKS)
     assert {look.__name__ for look in FALLBACK_CHECKS} == LAST
-    assert set(asked) - {"some_without_gradient"} == set(CAUSES)
+    assert set(asked) - {"some_without_gradient"} == set(RUN_CAUSES)
 
 
 SETUPS = {
@@ -51,7 +51,7 @@ SETUPS = {
 def test_remedies_compose_and_never_ask_for_an_absurd_rate(overrides):
     setup = SettingsSummary.from_settings(compose(overrides))
     assert setup.lr is not None
-    for name in CAUSES:
+    for name in RUN_CAUSES:
         change = suggest_remedy(name, setup, steps_factor=3.4)
         if change is None:
             continue

@@ -4,8 +4,8 @@ import pytest
 
 from trainlab.config import compose
 from trainlab.diagnosis.evidence import SettingsSummary
-from trainlab.diagnosis.known_causes import CAUSES
 from trainlab.diagnosis.remedy import RESNET_STEP, VGG_DEPTHS, suggest_remedy
+from trainlab.diagnosis.run_causes import RUN_CAUSES
 from trainlab.errors import RequestError
 from trainlab.models.resnet import ResNet
 from trainlab.models.vgg import VGG
@@ -28,7 +28,7 @@ def overrides(request):
 
 def test_every_remedy_composes_and_changes_the_run(overrides):
     before = compose(overrides)
-    for cause in CAUSES:
+    for cause in RUN_CAUSES:
         change = suggest_remedy(cause, SettingsSummary.from_settings(before))
         if change is None:
             continue
@@ -83,7 +83,7 @@ def test_batchnorm_is_no_remedy_for_a_handful_of_images():
 
 
 def test_an_unknown_setup_and_an_unknown_cause():
-    for cause in CAUSES:
+    for cause in RUN_CAUSES:
         change = suggest_remedy(cause, SettingsSummary())
         assert change is None or "{" not in change
     with pytest.raises(RequestError, match="did you mean 'saturation'"):
