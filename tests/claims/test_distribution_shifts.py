@@ -6,8 +6,7 @@ import torch
 from torch import nn
 
 from trainlab.claims import distribution_shifts
-from trainlab.claims.network_facts import LayerFacts, NetworkFacts
-from trainlab.claims.source_evaluator import size_formula_failures
+from trainlab.claims.network_facts import LayerFacts, NetworkFacts, size_formula_failures
 from trainlab.claims.sources import SHIFTS
 from trainlab.data.images import Split
 from trainlab.errors import RequestError

@@ -194,6 +194,19 @@ def test_secondary_expectations_are_tested_where_the_primary_is_decided():
     assert undecided[1].e_against == 60.0
 
 
+def test_secondary_expectations_are_tested_together():
+    """One at 20 : 1 is decided by itself; of one among four e-BH asks 80 : 1, or others that are clear."""
+    primary, weak = result(primary=True), result(UNDECIDED, e_for=2.0)
+    alone = [after_primary([primary, result(e_for=e), weak, weak, weak])[1].verdict for e in (79.0, 80.0)]
+    assert alone == [UNDECIDED, SUPPORTED]
+    together = after_primary([primary, *[result(e_for=20.0)] * 3, result(REFUTED, e_for=0.1, e_against=20.0)])
+    assert [one.verdict for one in together] == [*[SUPPORTED] * 4, REFUTED]
+    untuned = result(UNDECIDED, e_for=1e6, reason="A is not tuned")
+    assert [one.verdict for one in after_primary([primary, untuned, result(e_for=39.0)])] == [
+        SUPPORTED, UNDECIDED, UNDECIDED
+    ]  # fmt: skip
+
+
 def test_facts_hold_or_do_not_and_have_no_evidence():
     fact = parse_claim(
         claim(

@@ -1,6 +1,7 @@
 """A source becomes numbers: from records as a run writes them."""
 
 import math
+from pathlib import Path
 from types import SimpleNamespace
 
 import polars as pl
@@ -8,7 +9,8 @@ import pytest
 from tiny import claim
 
 from trainlab.claims.expectations import Threshold
-from trainlab.claims.registry import parse_claim
+from trainlab.claims.registry import ClaimFile, parse_claim
+from trainlab.claims.runner import judge_claim
 from trainlab.claims.source_evaluator import SourceEvaluator
 from trainlab.claims.sources import StepsSource
 from trainlab.claims.steps_to_goal import first_step
@@ -72,7 +74,7 @@ def test_a_metric_is_the_records_and_a_diverged_run_guesses(evidence):
 def test_the_loss_of_a_run_that_diverged_is_infinite_and_counted(evidence):
     of = source(metric="train/loss")
     assert evidence.values(of, ["A"]) == {"A": {0: 0.2, 1: 1.2, 2: math.inf}}
-    assert evidence.worst_note(of, ["A"]) == "with the worst value: 1 of 3 A: diverged"
+    assert evidence.worst_note([of], ["A"]) == "with the worst value: 1 of 3 A: diverged"
 
 
 def test_a_metric_that_a_finished_run_lacks_is_an_error(evidence):
@@ -81,8 +83,8 @@ def test_a_metric_that_a_finished_run_lacks_is_an_error(evidence):
 
 
 def test_what_every_run_has_is_no_worst_value(evidence):
-    assert evidence.worst_note(source(metric="parameters"), ["A"]) == ""
-    assert evidence.worst_note(source(signal="weight_grad_norm", layer="first"), ["A"]) == ""
+    assert evidence.worst_note([source(metric="parameters")], ["A"]) == ""
+    assert evidence.worst_note([source(signal="weight_grad_norm", layer="first")], ["A"]) == ""
 
 
 def test_a_gap_is_one_metric_minus_another(evidence):
@@ -124,7 +126,7 @@ def test_a_gradient_that_vanished_altogether_is_the_smallest_number(evidence):
     ratio = source(signal="weight_grad_norm", layer="first", over=last, log10=True)
     values = evidence.values(ratio, ["A"])["A"]
     assert values == {0: pytest.approx(-2), 1: pytest.approx(-149 * math.log10(2)), 2: pytest.approx(-2)}
-    assert evidence.worst_note(ratio, ["A"]) == "with the worst value: 1 of 3 A: exact zero"
+    assert evidence.worst_note([ratio], ["A"]) == "with the worst value: 1 of 3 A: exact zero"
 
 
 def test_the_ratio_of_two_gradients_that_vanished_is_not_a_number(evidence):
@@ -132,7 +134,7 @@ def test_the_ratio_of_two_gradients_that_vanished_is_not_a_number(evidence):
     last = {"signal": "weight_grad_norm", "layer": "last"}
     ratio = source(signal="weight_grad_norm", layer="first", over=last, log10=True)
     assert math.isnan(evidence.values(ratio, ["A"])["A"][1])
-    assert "1 of 3 A: exact zero" in evidence.worst_note(ratio, ["A"])
+    assert "1 of 3 A: exact zero" in evidence.worst_note([ratio], ["A"])
 
 
 def test_a_fact_of_the_network_over_a_metric_has_one_logarithm(evidence, monkeypatch):
@@ -152,6 +154,34 @@ def test_a_layer_that_is_not_there_is_named_with_those_that_are(evidence):
 def test_a_signal_that_was_not_recorded_is_an_error(evidence):
     with pytest.raises(RequestError, match="no dead was recorded"):
         evidence.values(source(signal="dead", layer="first"), ["A"])
+
+
+def test_diverged_runs_are_counted_in_one_form_for_every_kind_of_expectation(evidence):
+    """Counts of runs said nothing of them, nor did numbers layer by layer."""
+    write_signals(evidence.runs["A"][0], [(0, "conv1", "weight_grad_norm", 1.0)])
+    write_signals(evidence.runs["A"][1], [(0, "conv1", "weight_grad_norm", 0.0)])
+    write_signals(evidence.runs["A"][2], [(0, "conv1", "weight_grad_norm", 1.0)])
+    last = {"signal": "weight_grad_norm", "layer": "last"}
+    expected = [
+        {"kind": "learns", "says": "l", "arm": "A", "primary": True},
+        {"kind": "chance", "says": "c", "arm": "A"},
+        {"kind": "bound", "says": "b", "arm": "A", "of": {"metric": "train/loss"}, "at_least": 0.0},
+        {"kind": "near", "says": "n", "arm": "A", "equals": {"conv1": 1.0}, "within": 0.1,
+         "of": {"signal": "weight_grad_norm", "layer": "first", "log10": True, "over": last}},
+    ]  # fmt: skip
+    figure = {"kind": "curves", "title": "t", "arms": ["A", "B"]}
+    entry = ClaimFile("c", Path(), parse_claim(claim(expectations=expected, figure=figure), "c"))
+    results = judge_claim(entry, evidence, {})
+    diverged = "with the worst value: 1 of 3 A: diverged"
+    assert [one.observed.count(diverged) for one in results] == [1, 1, 1, 0]
+    assert "with the worst value: 1 of 3 A: exact zero" in results[3].observed
+
+
+def test_of_many_arms_the_worst_values_are_one_sum(evidence):
+    cells = {f"cell {i}": evidence.runs["A"] for i in range(5)}
+    grid = SourceEvaluator(cells, dict.fromkeys(cells, evidence.settings["A"]), NoServer())  # type: ignore[arg-type]
+    note = grid.worst_note([source(metric="learned")], list(cells))
+    assert note == "with the worst value: 5 of 15 runs: diverged"
 
 
 # Steps to a goal
@@ -196,7 +226,7 @@ def test_runs_that_do_not_get_there_count_with_the_longest(tmp_path):
     of = source(steps_to={"metric": "train/loss", "below": 1.05, "window": 1})
     assert evaluator.values(of, ["A", "B"]) == {"A": {0: 11, 1: 11}, "B": {0: 60, 1: 60, 2: 60}}
     note = "with the worst value: 2 of 3 B: not reached, 1 of 3 B: diverged"
-    assert evaluator.worst_note(of, ["A", "B"]) == note
+    assert evaluator.worst_note([of], ["A", "B"]) == note
     decades = source(steps_to={"metric": "train/loss", "below": 1.05, "window": 1}, log10=True)
     assert evaluator.values(decades, ["B"])["B"][0] == pytest.approx(math.log10(60))
     assert decades.unit() == "decades"

@@ -20,6 +20,10 @@ from trainlab.units import format_duration
 
 PAGE_FILE = "README.md"
 FIGURE_FILE = "figure.svg"
+SECONDARY_TITLE = (
+    "**Beside it**, tested after it and together (e-BH: of these verdicts at most one in twenty is expected "
+    "to be wrong)"
+)
 MAX_OPEN_ARMS = 6
 """Arms in a table up to which it is not folded."""
 
@@ -75,7 +79,7 @@ def result_parts(record: ClaimRecord, on_page: PageVerdict | None, with_meaning:
     if facts := facts_of(record):
         parts.append(f"**Facts**, counted and not tested:\n\n{facts_table(facts)}")
     if secondary := secondary_of(record):
-        title = "**What was expected**" if is_outdated(record) else "**Beside it**, tested after it"
+        title = "**What was expected**" if is_outdated(record) else SECONDARY_TITLE
         parts.append(f"{title}:\n\n{tested_table(secondary)}")
     return parts
 

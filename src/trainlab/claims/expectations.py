@@ -198,6 +198,10 @@ class ApproxEqual(MeanExpectation):
         """The source for a layer of `targets`."""
         return self.of if layer == "" else self.of.model_copy(update={"layer": layer})
 
+    def sources(self) -> list[BaseSource]:
+        """One a layer."""
+        return [self.source_of_layer(layer) for layer in self.targets]
+
     def arms(self) -> list[ArmName]:
         return [self.arm]
 

@@ -2,9 +2,9 @@
 
 Evidence is counted in e-values (`stats.e_processes`), which may be looked at after every seed. An expectation
 is decided at e ≥ 20, for it or against it: wrong at most once in twenty, however often one has looked. The
-primary expectation makes the headline; the others are tested only where it is decided, each at 5% by itself,
-uncorrected for their number. A fact is counted and holds or does not hold: chance has no part in it, and it
-takes no part in corrections. On a page of several claims e-BH keeps the share of wrong verdicts at 5%.
+primary expectation makes the headline; the others are tested only where it is decided, and e-BH keeps the
+share of wrong verdicts among them at 5%, as it does among the claims of a page. A fact is counted and holds
+or does not hold: chance has no part in it, and it takes no part in corrections.
 
 A mean is one of runs of one outcome: where some runs of an arm learned and others did not, the values are a
 mixture of two distributions, for which no t test is valid; such an expectation stays undecided.
@@ -13,7 +13,7 @@ mixture of two distributions, for which no t test is valid; such an expectation 
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, TypeVar
 
 from trainlab.claims.contrasts import SeedValues, build_contrasts
 from trainlab.claims.expectations import (
@@ -63,6 +63,9 @@ INTERVAL_LEVEL = 1 - 2 * ALPHA
 
 SeedOutcomes = Mapping[str, Mapping[int, bool]]
 """Whether the run of each arm and seed learned."""
+
+Name = TypeVar("Name", str, int)
+"""Of what is judged together: a claim's, or the place of an expectation."""
 
 Fact = float | Sequence[int] | Mapping[str, "Fact"]
 """A number, a shape, or one of these for each of some layers."""
@@ -295,16 +298,24 @@ def is_far_below(steps: int | None, source_steps: int | None) -> bool:
 
 
 def after_primary(results: Sequence[ExpectationResult]) -> list[ExpectationResult]:
-    """The results in which secondary expectations are tested only where the primary one is decided."""
+    """The results in which secondary expectations are tested only where the primary one is decided, and
+    then together (e-BH).
+
+    The gate costs nothing: an e-value that counts as 0 where the primary one is not decided is still one.
+    """
+    secondary = {
+        index: result for index, result in enumerate(results) if not result.primary and not result.is_fact
+    }
     if any(result.primary and result.is_decided for result in results):
-        return list(results)
+        verdicts = {index: found.verdict for index, found in page_verdicts(secondary).items()}
+    else:
+        verdicts = dict.fromkeys(secondary, NOT_TESTED)
     return [
-        result if result.primary or result.is_fact else replace(result, verdict=NOT_TESTED)
-        for result in results
+        replace(result, verdict=verdicts.get(index, result.verdict)) for index, result in enumerate(results)
     ]
 
 
-def page_verdicts(claims: Mapping[str, JudgedClaim], alpha: float = ALPHA) -> dict[str, PageVerdict]:
+def page_verdicts(claims: Mapping[Name, JudgedClaim], alpha: float = ALPHA) -> dict[Name, PageVerdict]:
     """The verdict on each claim of a page: e-BH over the e-values of their clearer sides.
 
     Of each claim one of the two sides is false, so that there are as many false hypotheses as claims, and a

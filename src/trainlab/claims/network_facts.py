@@ -53,6 +53,17 @@ class LayerTheory:
     gradient: float | None
 
 
+def size_formula_failures(network: NetworkFacts) -> int:
+    """How many windowed layers have another output size than ⌊(n + 2p − k)/s⌋ + 1 in each direction."""
+    failures, before = 0, network.in_shape
+    for layer in network.layers:
+        if layer.kernel is not None and layer.stride and layer.padding and len(before) == 3:
+            sizes = zip(before[1:], layer.kernel, layer.stride, layer.padding, strict=True)
+            failures += tuple((n + 2 * p - k) // s + 1 for n, k, s, p in sizes) != layer.out_shape[1:]
+        before = layer.out_shape
+    return failures
+
+
 def network_facts(frozen: str) -> NetworkFacts:
     """The layers of the network of frozen settings, on the meta device: any size will do."""
     import torch

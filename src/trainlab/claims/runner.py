@@ -133,7 +133,8 @@ def judge_claim(
     results = []
     for expectation in entry.claim.expectations:
         result = judge_expectation(entry, expectation, evaluator)
-        result = _with_worst_note(result, expectation, evaluator)
+        if note := _worst_note(entry.claim, expectation, evaluator):
+            result = replace(result, observed=f"{result.observed}; {note}")
         if reason := _untuned_text(expectation, untuned):
             result = replace(result, verdict=UNDECIDED, reason=reason)
         steps = _longest_steps(evaluator, expectation.arms())
@@ -147,13 +148,13 @@ def _longest_steps(evaluator: SourceEvaluator, arms: Sequence[str]) -> int | Non
     return max((run.steps for run in runs if run.steps is not None), default=None)
 
 
-def _with_worst_note(
-    result: ExpectationResult, expectation: Expectation, evaluator: SourceEvaluator
-) -> ExpectationResult:
-    """The result, which says how many runs count with the worst value."""
-    sources = [source for source in expectation.sources() if needs_run(source)]
-    notes = [note for source in sources if (note := evaluator.worst_note(source, expectation.arms()))]
-    return replace(result, observed="; ".join([result.observed, *dict.fromkeys(notes)]))
+def _worst_note(claim: Claim, expectation: Expectation, evaluator: SourceEvaluator) -> str:
+    """How many of an expectation's runs count with the worst value; of counts that is: not learned."""
+    if isinstance(expectation, Exact):
+        return ""
+    sources = expectation.sources() or [MetricSource(metric="learned")]
+    arms = list(claim.cells) if isinstance(expectation, PhaseBoundary) else expectation.arms()
+    return evaluator.worst_note([source for source in sources if needs_run(source)], arms)
 
 
 def _untuned_text(expectation: Expectation, untuned: Mapping[str, str]) -> str:

@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -21,6 +21,7 @@ from trainlab.claims.network_facts import (
     mean_field_value,
     network_facts,
     phase_diagram,
+    size_formula_failures,
     theory_layers,
 )
 from trainlab.claims.shift_evaluation import Shift, evaluate_shifts, known_shifts, shift_key
@@ -59,6 +60,9 @@ from trainlab.sweeps.forkserver import ForkServer
 P = ParamSpec("P")
 R = TypeVar("R")
 Layer = TypeVar("Layer", LayerFacts, LayerTheory)
+
+MAX_ARMS_NAMED = 4
+"""Arms with a worst value up to which each is named."""
 
 RunFolders = Mapping[str, Mapping[int, Path]]
 """The folder of each arm's run of each seed."""
@@ -107,15 +111,26 @@ class SourceEvaluator:
         """
         return {arm: {seed: self._value(source, arm, seed) for seed in self.runs[arm]} for arm in arms}
 
-    def worst_note(self, source: BaseSource, arms: Sequence[str]) -> str:
-        """How many runs of each arm count with the worst value, and why; empty where none does."""
-        parts = []
-        for arm in arms:
-            counts = Counter(
-                reason for seed in self.runs[arm] if (reason := self._worst_reason(source, arm, seed))
-            )
-            parts += [f"{count} of {len(self.runs[arm])} {arm}: {why}" for why, count in counts.items()]
+    def worst_note(self, sources: Sequence[BaseSource], arms: Sequence[str]) -> str:
+        """How many runs of each arm count with the worst value of one of these sources, and why; empty where
+        none does. Of many arms, such as the cells of a grid, their sum."""
+        by_arm = {arm: Counter(self._worst_reasons(sources, arm)) for arm in dict.fromkeys(arms)}
+        numbers = {arm: len(self.runs[arm]) for arm in by_arm}
+        if sum(map(bool, by_arm.values())) > MAX_ARMS_NAMED:
+            by_arm, numbers = {"": sum(by_arm.values(), Counter())}, {"": sum(numbers.values())}
+        parts = [
+            f"{count} of {numbers[arm]} {arm or 'runs'}: {why}"
+            for arm, counts in by_arm.items()
+            for why, count in counts.items()
+        ]
         return f"with the worst value: {', '.join(parts)}" if parts else ""
+
+    def _worst_reasons(self, sources: Sequence[BaseSource], arm: str) -> Iterator[WorstReason]:
+        """Of every run that has one, its first."""
+        for seed in self.runs[arm]:
+            reasons = (self._worst_reason(source, arm, seed) for source in sources)
+            if reason := next(filter(None, reasons), None):
+                yield reason
 
     def _worst_reason(self, source: BaseSource, arm: str, seed: int) -> WorstReason | None:
         """Why the value of a run is not one that was measured."""
@@ -333,17 +348,6 @@ class SourceEvaluator:
         if key not in self._answers:
             self._answers[key] = self.server.call(function, *arguments, **keywords)
         return cast(R, self._answers[key])
-
-
-def size_formula_failures(network: NetworkFacts) -> int:
-    """How many windowed layers have another output size than ⌊(n + 2p − k)/s⌋ + 1 in each direction."""
-    failures, before = 0, network.in_shape
-    for layer in network.layers:
-        if layer.kernel is not None and layer.stride and layer.padding and len(before) == 3:
-            sizes = zip(before[1:], layer.kernel, layer.stride, layer.padding, strict=True)
-            failures += tuple((n + 2 * p - k) // s + 1 for n, k, s, p in sizes) != layer.out_shape[1:]
-        before = layer.out_shape
-    return failures
 
 
 _ALONE = {"minus": None, "over": None, "log10": False}
