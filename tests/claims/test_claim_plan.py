@@ -11,7 +11,7 @@ from rates_file import write_rates
 from tiny import QUICK, claim, put
 
 from trainlab import cli
-from trainlab.claims import execution, runner
+from trainlab.claims import arm_tuning, execution, runner
 from trainlab.claims import registry as claims
 from trainlab.claims.course_plan import CoursePlanner, count_runs
 from trainlab.claims.execution import ClaimOptions, ExecutionContext
@@ -142,6 +142,18 @@ def test_tuning_has_runs_of_its_own(folder):
     assert plan.tuning_runs == 2 * 2 * 2 and not plan.is_tuned
     assert count_runs(plan.first) == 8 + 15
     assert sorted(len(task.jobs) for task in plan.first) == [4, 4, 5, 10]
+
+
+@pytest.mark.parametrize("tune", [TUNED, {"setting": "optimizer.lr", "values": [0.01, 0.03, 0.1]}])
+def test_a_run_of_tuning_is_named_by_what_is_tried(folder, tune):
+    """Its label was that of the arm: all candidates had the same."""
+    put(folder, "mine", on_gpu(tune=tune, common=["optimizer=sgd_momentum"]))
+    [entry] = claims.load_claims(folder)
+    context = context_of(folder)
+    jobs = arm_tuning.tuning_jobs(entry, context, arm_tuning.first_ladders(entry))
+    labels = [job.label for job in execution.plan_jobs(entry, jobs, context).plan.jobs]
+    assert len(set(labels)) == len(labels) > 2
+    assert all((tune.get("setting") or "momentum=") in label and "seed=100" in label for label in labels)
 
 
 def test_what_is_done_is_not_planned_again(folder, started):

@@ -112,6 +112,13 @@ FAULTS = {
         claim(tune={"setting": "optimizer.lr", "values": [0.1, 0.01, 0.3]}),
         "expected a ladder, each value above the one before",
     ),
+    "a seed that tuning tries": (
+        claim(tune={"candidates": [["depth=1"], ["depth=2", "+data.split_seed=3"]]}),
+        "tune: data.split_seed is paired over arms: not for one of them to set",
+    ),
+    "a ladder of seeds": (
+        claim(tune={"setting": "seed", "values": [1.0, 2.0, 3.0]}), "tune: seed is paired over arms"
+    ),
     "a lesson by halves": (claim(lesson={"explanation": "so"}), "lesson.prediction is missing"),
     "a bound on both sides": (
         claim(expectations=[

@@ -2,11 +2,12 @@
 
 import math
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from tiny import claim, put
 
-from trainlab.claims import arm_tuning
+from trainlab.claims import arm_tuning, claim_tables, record_builder
 from trainlab.claims import registry as claims
 from trainlab.claims.execution import ClaimOptions, ExecutionContext
 from trainlab.claims.jobs import ClaimComposer
@@ -38,6 +39,8 @@ class Bench:
         self.seen: list = []
         self.accuracy = best_slow_for_a
         self.learns = lambda accuracy: accuracy > 0.2
+        self.data: dict = {"guessing": 0.1}
+        self.settings: dict = {}
         monkeypatch.setattr(arm_tuning, "run_jobs", self.run)
 
     def run(self, _entry, jobs, _context):
@@ -46,11 +49,14 @@ class Bench:
             self.seen.append(job)
             values = {str(override.key_or_group): override.value() for override in job.overrides}
             accuracy = self.accuracy(values["depth"], values["optimizer.lr"])
+            if callable(accuracy):
+                accuracy = accuracy(job.seed)
             folder = RunFolder(self._folder / "runs" / f"{len(self.seen)}").create()
+            folder.write_settings(self.settings)
             folder.finish(
                 Result(
                     run_id=f"{len(self.seen)}", seconds=1.0,
-                    status="diverged" if accuracy is None else "finished",
+                    status="diverged" if accuracy is None else "finished", data=self.data,
                     metrics={"val/acc": 0.99 if accuracy is None else accuracy, "test/acc": 1.0},
                     verdict=Verdict(learned=accuracy is not None and self.learns(accuracy)),
                 )
@@ -98,7 +104,28 @@ def test_what_diverged_is_chosen_last(bench):
     bench.accuracy = lambda depth, rate: None if rate == 1e-4 else 0.3
     _, choices = bench.tune(tuned_claim())
     assert choices["A"].best == FAST
-    assert choices["A"].trials[0].accuracy == -math.inf
+    assert choices["A"].trials[0].accuracy == 0.1 and choices["A"].trials[0].worst == 1
+
+
+def test_a_run_that_diverged_counts_as_guessing_and_leaves_the_others_of_its_value(bench):
+    """It counted −∞: a value at which one run of three diverged was never chosen."""
+    bench.accuracy = lambda _depth, rate: (
+        lambda seed: None if seed == 1000 and rate > 1e-3 else 10 * rate**0.5
+    )
+    _, choices = bench.tune(tuned_claim(seeds=3))
+    assert choices["A"].best == FAST  # (0.1 + 1 + 1) / 3, against 0.1
+    assert choices["A"].trials[1].accuracy == pytest.approx(2.1 / 3) and choices["A"].trials[1].worst == 1
+
+
+@pytest.mark.parametrize(
+    ("data", "settings", "guess"),
+    [({"guessing": 0.25}, {}, 0.25), ({}, {"data": {"num_classes": 20}}, 0.05), ({}, {}, 0.0)],
+)
+def test_where_every_run_diverged_it_is_the_guessing_of_their_data_or_one_in_k(bench, data, settings, guess):
+    bench.data, bench.settings, bench.accuracy = data, settings, lambda depth, rate: None
+    _, choices = bench.tune(tuned_claim(seeds=2))
+    assert [trial.accuracy for trial in choices["A"].trials] == [guess, guess]
+    assert [trial.worst for trial in choices["A"].trials] == [2, 2]
 
 
 # A ladder
@@ -133,13 +160,46 @@ def test_an_arm_whose_best_stays_at_an_edge_is_not_tuned(bench, best, edge, last
     assert choices["A"].edge_text.startswith(f"not tuned: {last} is the ")
 
 
-def test_where_nothing_learns_the_middle_is_taken_and_is_no_edge(bench):
+def rates(outcome):
+    return [float(trial.candidate[0].partition("=")[2]) for trial in outcome.trials]
+
+
+@pytest.mark.parametrize(
+    ("most", "tried"),
+    [
+        (3, [0.001, 0.003, 0.01]),
+        (4, [0.0003, 0.001, 0.003, 0.01]),
+        (6, [0.0001, 0.0003, 0.001, 0.003, 0.01, 0.03]),
+        (7, [0.0001, 0.0003, 0.001, 0.003, 0.01, 0.03, 0.1]),
+    ],
+)
+def test_where_nothing_learns_both_sides_are_tried_and_then_the_middle_is_taken(bench, most, tried):
+    """It counted as tuned after the first values."""
     bench.accuracy = lambda depth, rate: 0.1 + rate  # noise, best at the edge
     bench.learns = lambda accuracy: False
-    _, choices = bench.tune(tuned_claim(**LADDER))
-    assert choices["A"].best == ["optimizer.lr=0.003"]
+    _, choices = bench.tune(tuned_claim(**LADDER, most=most))
+    assert rates(choices["A"]) == tried
+    assert choices["A"].best == [f"optimizer.lr={tried[(most - 1) // 2]:g}"]
     assert choices["A"].edge is None and choices["A"].none_learned
-    assert len(choices["A"].trials) == 3
+    assert choices["A"].note == f"learned at none of {most} values; the middle one was taken"
+    assert len(bench.seen) == 2 * 2 * most  # nothing is tried twice
+
+
+def test_what_learns_only_beyond_the_first_values_is_found(bench):
+    bench.accuracy = lambda depth, rate: 0.9 if rate == 0.1 else 0.1
+    _, choices = bench.tune(tuned_claim(**LADDER, most=9))
+    assert rates(choices["A"]) == [0.0001, 0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3]
+    assert choices["A"].best == ["optimizer.lr=0.1"] and choices["A"].edge is None and not choices["A"].note
+
+
+def test_the_page_and_the_record_say_that_an_arm_learned_at_none(bench):
+    bench.accuracy = lambda depth, rate: None if rate > 0.02 else 0.1
+    _, choices = bench.tune(tuned_claim(**LADDER, most=5))
+    tuned = {arm: record_builder.tuning_record(outcome) for arm, outcome in choices.items()}
+    assert tuned["A"].none_learned and tuned["A"].note.startswith("learned at none of 5 values")
+    page = claim_tables.tuning_table(SimpleNamespace(tuned=tuned))  # type: ignore[arg-type]
+    assert "A: learned at none of 5 values; the middle one was taken." in page
+    assert page.count("(2 diverged or failed)") == 2  # one value of each arm
 
 
 def test_of_equals_the_middlemost_is_taken(bench):

@@ -12,6 +12,7 @@ from trainlab.runs.worst_values import (
     describe_worst,
     guessing_accuracy,
     log10_ratio,
+    shared_guessing,
     with_worst_values,
 )
 
@@ -30,6 +31,23 @@ def test_a_table_counts_as_a_record_does(runs_of, metric):
         counted, reason = counted_value(record, metric)
         assert row["worst"] == (reason is not None)
         assert row[metric] == pytest.approx(counted, nan_ok=True)
+
+
+def test_a_run_that_failed_early_has_the_guessing_of_others_of_its_data_or_one_in_k(runs_of):
+    failed = {"status": "failed", "test/acc": None, "guessing": None, "data_fingerprint": "a"}
+    other = {"status": "finished", "test/acc": 0.9, "guessing": 0.3, "data_fingerprint": "a"}
+    foreign = {**other, "guessing": 0.5, "data_fingerprint": "b"}
+    assert with_worst_values(runs_of([foreign, failed, other]), "test/acc")["test/acc"][1] == 0.3
+    alone = runs_of([foreign, {**failed, "data.num_classes": 20}])
+    assert with_worst_values(alone, "test/acc")["test/acc"][1] == 1 / 20
+    assert with_worst_values(runs_of([foreign, failed]), "test/acc").row(1, named=True)["worst"] is False
+    records = [
+        Result(run_id="r", status="finished", data={"guessing": 0.3}),
+        Result(run_id="s", status="failed"),
+    ]
+    guessing = shared_guessing(reversed(records))
+    assert counted_value(records[1], "test/acc", 20, guessing) == (0.3, "failed")
+    assert counted_value(records[1], "test/acc", 20) == (1 / 20, "failed")
 
 
 def test_the_worst_accuracy_is_that_of_the_most_common_class_and_the_worst_loss_is_infinite():

@@ -1,14 +1,17 @@
 """Each arm gets the setting that is best for it: found on validation, judged on test.
 
 Candidates are tried on seeds of their own, from TUNING_SEED on: the seeds that an arm is judged by have had
-no part in choosing its setting. The values of one setting are a ladder: while the best of an arm is the
-first or the last, the next value beyond is tried, up to as many as the claim allows. An arm whose best is at
-an edge even then is not tuned, and what is compared with it stays undecided. Where no run of any candidate
-learned, there is nothing to choose by: the middle one is taken, and the arm counts as tuned.
+no part in choosing its setting. A run that diverged or failed counts with the worst accuracy
+(`runs.worst_values`). The values of one setting are a ladder: while the best of an arm is the first or the
+last, the next value beyond is tried, up to as many as the claim allows; while the arm learned at none, the
+next below and the next above in turn. An arm whose best is at an edge even then is not tuned, and what is
+compared with it stays undecided. One that learned at none of them is tuned: there is nothing to choose by,
+the middle one is taken, and the page says so.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import fmean
@@ -18,7 +21,10 @@ from trainlab.claims.execution import ExecutionContext, run_jobs
 from trainlab.claims.jobs import ArmJob
 from trainlab.claims.registry import ClaimFile
 from trainlab.claims.spec import Tuning
+from trainlab.runs.frozen_settings import class_count, read_settings
+from trainlab.runs.result import CorruptRunError, Result
 from trainlab.runs.run_folder import RunFolder
+from trainlab.runs.worst_values import counted_value, guessing_accuracy, shared_guessing
 
 TUNING_SEED = 1000
 TUNING_METRIC = "val/acc"
@@ -31,12 +37,16 @@ Folders = dict[str, dict[int, Path]]
 
 
 class Trial(NamedTuple):
-    """A candidate that was tried: mean validation accuracy (−∞ where a run diverged), runs that learned."""
+    """A candidate that was tried: its mean validation accuracy (−∞ where a run that finished has none).
+
+    learned: of its runs. worst: how many diverged or failed, and count with the worst accuracy.
+    """
 
     candidate: Sequence[str]
     accuracy: float
     learned: int
     seconds: float
+    worst: int = 0
 
 
 @dataclass(frozen=True)
@@ -67,6 +77,14 @@ class TuningOutcome:
     def none_learned(self) -> bool:
         """Whether there was nothing to choose by."""
         return not any(trial.learned for trial in self.trials)
+
+    @property
+    def note(self) -> str:
+        """What the page says of an arm that learned at nothing that was tried; empty of others."""
+        if not self.none_learned:
+            return ""
+        kind = "values" if self.setting else "candidates"
+        return f"learned at none of {len(self.trials)} {kind}; the middle one was taken"
 
     @property
     def edge_text(self) -> str:
@@ -112,7 +130,8 @@ def tuning_jobs(entry: ClaimFile, context: ExecutionContext, ladders: Ladders) -
 
 
 def widened(entry: ClaimFile, folders: Folders, ladders: Ladders) -> Ladders:
-    """The ladders with one more value where the best is at an edge; `folders`: of their runs, all done."""
+    """The ladders with one more value where the best is at an edge, or none learned; `folders`: of their
+    runs, all done."""
     tune = entry.claim.tune
     if tune is None or tune.setting is None:
         return ladders
@@ -122,9 +141,10 @@ def widened(entry: ClaimFile, folders: Folders, ladders: Ladders) -> Ladders:
 
 
 def _widened(values: Sequence[float], outcome: TuningOutcome, tune: Tuning) -> list[float]:
-    if outcome.edge is None or len(values) >= tune.most:
+    if len(values) >= tune.most or not (outcome.edge or outcome.none_learned):
         return list(values)
-    return [next_below(values), *values] if outcome.edge == "low" else [*values, next_above(values)]
+    side = outcome.edge or ("low" if (len(values) - len(tune.values or [])) % 2 == 0 else "high")
+    return [next_below(values), *values] if side == "low" else [*values, next_above(values)]
 
 
 def next_above(values: Sequence[float]) -> float:
@@ -167,9 +187,10 @@ def _trial_name(arm: str, candidate: Sequence[str]) -> str:
 
 
 def _outcome(tune: Tuning, arm: str, values: Sequence[float], folders: Folders) -> TuningOutcome:
-    trials = [
-        _trial(candidate, folders[_trial_name(arm, candidate)]) for candidate in _candidates(tune, values)
-    ]
+    candidates = _candidates(tune, values)
+    by_candidate = [folders[_trial_name(arm, candidate)] for candidate in candidates]
+    guessing = _guessing([folder for by_seed in by_candidate for folder in by_seed.values()])
+    trials = [_trial(*one, guessing) for one in zip(candidates, by_candidate, strict=True)]
     chosen = _choose(trials)
     outcome = TuningOutcome(trials, chosen, tune.seeds, tune.setting or "")
     if not outcome.setting or outcome.none_learned or 0 < chosen < len(trials) - 1:
@@ -179,24 +200,37 @@ def _outcome(tune: Tuning, arm: str, values: Sequence[float], folders: Folders) 
 
 def _choose(trials: Sequence[Trial]) -> int:
     """The best trial; of equals, and of all that trained to the end where none learned, the middlemost."""
-    accuracies = [trial.accuracy for trial in trials]
+    indices = range(len(trials))
     if any(trial.learned for trial in trials):
-        best = [i for i, accuracy in enumerate(accuracies) if accuracy == max(accuracies)]
+        most = max(trial.accuracy for trial in trials)
+        best = [i for i in indices if trials[i].accuracy == most]
     else:
-        best = [i for i, accuracy in enumerate(accuracies) if math.isfinite(accuracy)] or [
-            *range(len(trials))
-        ]
+        best = [i for i in indices if not trials[i].worst] or [*indices]
     return min(best, key=lambda i: abs(i - (len(trials) - 1) / 2))
 
 
-def _trial(candidate: Sequence[str], folders: Mapping[int, Path]) -> Trial:
-    """What came of a candidate's runs; what diverged is chosen last."""
-    done = [result for folder in folders.values() if (result := RunFolder(folder).result()) is not None]
-    values = [result.metrics.get(TUNING_METRIC) for result in done]
-    is_sound = all(result.status == "finished" for result in done) and None not in values
+def _trial(candidate: Sequence[str], folders: Mapping[int, Path], guessing: float) -> Trial:
+    """What came of a candidate's runs; `guessing`: the accuracy of one that diverged or failed."""
+    done = _results(folders.values())
+    counted = [counted_value(result, TUNING_METRIC, guessing=guessing) for result in done]
+    values = [value for value, _ in counted if value is not None]
     return Trial(
         candidate,
-        fmean(value for value in values if value is not None) if is_sound else -math.inf,
+        fmean(values) if values and len(values) == len(done) else -math.inf,
         sum(result.verdict.learned is True for result in done),
         sum(result.seconds or 0.0 for result in done),
+        sum(reason is not None for _, reason in counted),
     )
+
+
+def _results(folders: Iterable[Path]) -> list[Result]:
+    return [result for folder in folders if (result := RunFolder(folder).result()) is not None]
+
+
+def _guessing(folders: Sequence[Path]) -> float:
+    """The accuracy of guessing of an arm's runs, which have one data set; 0 where nothing says what it is."""
+    if (known := shared_guessing(_results(folders))) is not None:
+        return known
+    with suppress(CorruptRunError):
+        return guessing_accuracy({}, class_count(read_settings(folders[0]))) or 0.0
+    return 0.0

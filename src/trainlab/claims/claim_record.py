@@ -99,12 +99,14 @@ class ArmRecord(RecordModel):
 
 
 class CandidateRecord(RecordModel):
-    """A candidate that an arm was tuned over; accuracy None where it diverged."""
+    """A candidate that an arm was tuned over; accuracy None where it has none."""
 
     overrides: list[str]
     accuracy: FiniteFloat | None = Field(alias="val/acc")
     learned: Count | None = None
     """Of its seeds; None where it was not recorded."""
+    worst: Count = 0
+    """Of its seeds, how many diverged or failed: they count with the worst accuracy."""
 
 
 class TuningRecord(RecordModel):
@@ -119,6 +121,8 @@ class TuningRecord(RecordModel):
     """Where the best is the last value that could be tried: the arm is not tuned."""
     none_learned: bool = False
     """Nothing to choose by: the middle value was taken."""
+    note: str = ""
+    """What is to be said of the arm's tuning."""
 
 
 class GridRecord(RecordModel):

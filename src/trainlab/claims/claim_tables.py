@@ -82,6 +82,7 @@ def tuning_table(record: ClaimRecord) -> str:
             for candidate in tuning.tried:
                 accuracy = candidate.accuracy
                 text = "diverged" if accuracy is None else f"{100 * accuracy:.2f} %"
+                text += f" ({candidate.worst} diverged or failed)" if candidate.worst else ""
                 cells.append(f"**{text}**" if candidate.overrides == tuning.chosen else text)
             lines.append(f"| {arm} | {' | '.join(cells)} |")
         parts.append("\n".join(lines))
@@ -91,7 +92,7 @@ def tuning_table(record: ClaimRecord) -> str:
 
 def _tuning_note(arm: str, tuning: TuningRecord) -> str:
     if tuning.none_learned:
-        return f"{arm}: no value made it learn; the middle one was taken."
+        return f"{arm}: {tuning.note or 'no value made it learn; the middle one was taken'}."
     if tuning.edge is not None:
         return (
             f"{arm}: not tuned, its best is the {'least' if tuning.edge == 'low' else 'largest'} value tried."

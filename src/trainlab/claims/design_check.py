@@ -3,11 +3,15 @@
 import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import assert_never
 
 from trainlab.claims.arm_sizes import arm_parameters, arm_steps
 from trainlab.claims.design_power import design_power
 from trainlab.claims.expectations import (
+    ApproxEqual,
+    AtChance,
     Equivalent,
+    Exact,
     Expectation,
     GreaterBy,
     Interaction,
@@ -16,6 +20,8 @@ from trainlab.claims.expectations import (
     MeanExpectation,
     Ordered,
     PhaseBoundary,
+    Slope,
+    Threshold,
 )
 from trainlab.claims.jobs import ClaimComposer
 from trainlab.claims.registry import ClaimFile
@@ -151,7 +157,14 @@ def compared_arms(expectation: Expectation) -> Iterator[tuple[str, str]]:
         case Interaction():
             yield expectation.pair[0], expectation.pair[1]
             yield expectation.against[0], expectation.against[1]
+        case Slope():
+            for line in (expectation.slope, expectation.less or {}):
+                yield from itertools.pairwise(line)
         case Learns(unlike=str(unlike)):
             yield expectation.arm, unlike
         case LearnsMoreOften():
             yield expectation.arm, expectation.than
+        case Learns() | AtChance() | Threshold() | ApproxEqual() | Exact() | PhaseBoundary():
+            pass  # of one arm; the cells of a grid differ in what the grid names
+        case _:
+            assert_never(expectation)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from trainlab.claims.expectations import override_key
 from trainlab.claims.jobs import ArmJob, ClaimComposer
 from trainlab.claims.registry import ClaimFile
 from trainlab.claims.sources import SignalSource
@@ -130,8 +131,10 @@ def _run_plan(plan: Plan, settings: SweepSettings, context: ExecutionContext) ->
 
 
 def _differing_keys(entry: ClaimFile) -> list[str]:
-    """The keys in which the arms differ: what names a run in the display."""
-    keys = [line.partition("=")[0].lstrip("+") for lines in entry.claim.arms.values() for line in lines]
+    """The keys in which the arms, and what they are tuned over, differ: what names a run in the display."""
+    claim = entry.claim
+    tried = [] if claim.tune is None else claim.tune.first_candidates()
+    keys = [override_key(line) for lines in (*claim.arms.values(), *tried) for line in lines]
     return [*dict.fromkeys(keys), "seed"]
 
 

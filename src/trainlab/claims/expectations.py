@@ -20,9 +20,14 @@ PositiveFloat = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 ArmName = str
 
 
+def override_key(override: str) -> str:
+    """What an override sets: `optimizer.lr` of `+optimizer.lr=0.1`."""
+    return override.lstrip("+~").partition("=")[0].strip()
+
+
 def _check_run_override(override: str) -> str:
     """An override of a run's own settings: what this machine does with runs is not for a claim to decide."""
-    key = override.lstrip("+~").partition("=")[0].strip()
+    key = override_key(override)
     group = key.partition(".")[0].partition("@")[0].partition("/")[0]
     if group in FORBIDDEN_GROUPS or key.startswith("logger."):
         raise ValueError(f"{key} is not for a claim to set: expected settings of the run itself")

@@ -63,7 +63,7 @@ def build_record(result: ClaimResult) -> ClaimRecord:
         arms=[_arm_record(result, arm) for arm in result.evaluator.runs],
         overrides={arm: list(lines) for arm, lines in claim.arms.items()},
         shared=[*budget.overrides, *claim.common],
-        tuned={arm: _tuning_record(outcome) for arm, outcome in result.tuning.items()},
+        tuned={arm: tuning_record(outcome) for arm, outcome in result.tuning.items()},
         grid=GridRecord(**claim.grid.model_dump()) if claim.grid is not None else None,
         pictures=claim.picture_files(),
         seeds=sorted({int(run.seed or 0) for run in results}),
@@ -135,13 +135,15 @@ def _recorded_causes(runs: Iterable[Result]) -> Iterator[str]:
             yield run.verdict.cause
 
 
-def _tuning_record(outcome: TuningOutcome) -> TuningRecord:
+def tuning_record(outcome: TuningOutcome) -> TuningRecord:
+    """What is kept of how an arm got its setting."""
     return TuningRecord(
         tried=[
             CandidateRecord(
                 overrides=list(trial.candidate),
                 accuracy=trial.accuracy if math.isfinite(trial.accuracy) else None,
                 learned=trial.learned,
+                worst=trial.worst,
             )
             for trial in outcome.trials
         ],
@@ -150,6 +152,7 @@ def _tuning_record(outcome: TuningOutcome) -> TuningRecord:
         seeds=outcome.seeds,
         edge=outcome.edge,
         none_learned=outcome.none_learned,
+        note=outcome.note,
     )
 
 

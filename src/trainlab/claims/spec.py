@@ -18,6 +18,7 @@ from trainlab.claims.expectations import (
     PhaseBoundary,
     PositiveFloat,
     Tested,
+    override_key,
 )
 from trainlab.claims.picture_catalogue import PICTURES, PICTURES_OF_RUNS
 from trainlab.claims.sources import BaseSource, Source, StrictModel, needs_run, needs_weights, require_known
@@ -256,14 +257,21 @@ class Claim(StrictModel):
 
     def _compares_different_arms(self) -> None:
         """An arm equals itself for certain; the seed is not for an arm to set."""
-        for arm, lines in self.arms.items():
-            for key in (line.lstrip("+").partition("=")[0] for line in lines):
+        for place, lines in self._own_settings():
+            for key in map(override_key, lines):
                 if key in SEED_SETTINGS:
-                    raise ValueError(f"arm '{arm}': {key} is paired over arms: not for one of them to set")
+                    raise ValueError(f"{place}: {key} is paired over arms: not for one of them to set")
         for number, expectation in enumerate(self.expectations, start=1):
             arms = expectation.arms()
             if len(arms) == 2 and arms[0] == arms[1]:
                 raise ValueError(f"expectation {number}: compares '{arms[0]}' with itself")
+
+    def _own_settings(self) -> Iterator[tuple[str, Sequence[str]]]:
+        """What an arm has that others have not: its own overrides, and what it is tuned over."""
+        for arm, lines in self.arms.items():
+            yield f"arm '{arm}'", lines
+        for candidate in self.tune.first_candidates() if self.tune is not None else []:
+            yield "tune", candidate
 
     def _has_fixed_seeds(self) -> None:
         """More seeds would change the value of every scale, and not add one: no looks between."""

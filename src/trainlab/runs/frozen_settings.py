@@ -54,6 +54,13 @@ def read_settings_file(path: Path) -> dict:
     return settings
 
 
+def class_count(settings: Mapping) -> int | None:
+    """`data.num_classes` of settings that may hold anything."""
+    data = settings.get("data")
+    count = data.get("num_classes") if isinstance(data, Mapping) else None
+    return count if isinstance(count, int) and count > 1 else None
+
+
 _MISSING = object()
 _NOT_COMPARED = ("run_id", "axes.")
 """The name itself, and what is for people: the axes' contents say the same."""

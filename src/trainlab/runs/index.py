@@ -22,7 +22,7 @@ from typing import TypedDict
 
 from trainlab.errors import RequestError
 from trainlab.runs import json_nonfinite
-from trainlab.runs.frozen_settings import read_settings
+from trainlab.runs.frozen_settings import class_count, read_settings
 from trainlab.runs.groups import GROUPS_FOLDER
 from trainlab.runs.identity import flat_hashed_settings
 from trainlab.runs.result import RESULT_FILE, CorruptRunError, Result, read_result
@@ -216,16 +216,9 @@ def _build_entry(
         "run_id": result.run_id,
         "mtime_ns": stat.st_mtime_ns,
         "size": stat.st_size,
-        "row": table_row(result, _class_count(settings)),
+        "row": table_row(result, class_count(settings)),
         "settings": flat,
     }
-
-
-def _class_count(settings: Mapping) -> int | None:
-    """`data.num_classes` of settings that may hold anything."""
-    data = settings.get("data")
-    count = data.get("num_classes") if isinstance(data, Mapping) else None
-    return count if isinstance(count, int) and count > 1 else None
 
 
 def _format_line(entry: IndexEntry) -> str:

@@ -4,9 +4,9 @@ A run that diverged or failed is no missing value: it was tried, and did not wor
 compare the survivors, and a setting of which one run in two explodes would look as good as its better half.
 It counts with the worst value of the metric:
 
-- accuracy: that of guessing, the share of the most common class in the run's own test split (1/K where that
-  was not recorded). A network whose outputs are not numbers tells nothing of an image, and who knows nothing
-  can always give the same answer.
+- accuracy: that of guessing, the share of the most common class in the run's own test split (where that was
+  not recorded, that of another run of the same data, else 1/K). A network whose outputs are not numbers tells
+  nothing of an image, and who knows nothing can always give the same answer.
 - learned: no.
 - loss: infinite. There is no largest loss: any number in its place would be invented, and decide the mean. A
   mean over such a run is infinite too and has no interval: what shows it says so, and of how many runs.
@@ -17,7 +17,7 @@ What every run has however it ended (seconds, steps, parameters) is counted as i
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import TYPE_CHECKING, Literal
 
 from trainlab.units import pluralize
@@ -35,6 +35,9 @@ COUNTED_STATUSES = ("diverged", "failed")
 
 GUESSING = "guessing"
 """The accuracy of guessing: its name in a record's `data`, and of the column of a table of runs."""
+
+DATA, CLASSES = "data_fingerprint", "data.num_classes"
+"""The columns of a table of runs that tell their data sets apart, and the numbers of their classes."""
 
 IS_WORST = "worst"
 """The column of `with_worst_values`."""
@@ -70,26 +73,38 @@ def worst_reason(status: str, value: float | None) -> WorstReason | None:
     return "not a number" if value is not None and not math.isfinite(value) else None
 
 
+def shared_guessing(results: Iterable["Result"]) -> float | None:
+    """The accuracy of guessing that the records of runs of one data set have; None where none has it."""
+    return next((known for result in results if (known := guessing_accuracy(result.data)) is not None), None)
+
+
 def counted_value(
-    result: "Result", metric: str, num_classes: int | None = None
+    result: "Result", metric: str, num_classes: int | None = None, guessing: float | None = None
 ) -> tuple[float | None, WorstReason | None]:
-    """The metric that a run counts with, and why it is the worst one where it is; None where it has none."""
+    """The metric that a run counts with, and why it is the worst one where it is; None where it has none.
+
+    guessing: that of other runs of the same data, for a run that ended before its images were counted.
+    """
     recorded = result.metrics.get(metric)
     reason = worst_reason(result.status, recorded)
-    worst = worst_value(metric, guessing_accuracy(result.data, num_classes)) if reason else None
+    own = guessing_accuracy(result.data)
+    known = next((one for one in (own, guessing) if one is not None), guessing_accuracy({}, num_classes))
+    worst = worst_value(metric, known) if reason else None
     return (recorded, None) if worst is None else (worst, reason)
 
 
 def with_worst_values(runs: "pl.DataFrame", metric: str) -> "pl.DataFrame":
     """A table of runs, with `guessing` as `load_runs` has it, in which each counts as in `counted_value`.
 
-    The column `IS_WORST` says of which runs it is the worst value.
+    The accuracy of guessing is the run's own, else that of another run of the same data (all, where the table
+    does not tell data apart), else 1/K by a column `data.num_classes`. The column `IS_WORST` says of which
+    runs it is the worst value.
     """
     import polars as pl
 
     value = pl.col(metric).cast(pl.Float64)
     is_worst = pl.col("status").is_in(COUNTED_STATUSES) | value.is_finite().not_()
-    guessing = pl.col(GUESSING) if GUESSING in runs.columns else pl.lit(None, pl.Float64)
+    guessing = _guessing_column(runs.columns)
     worst = worst_value(metric, 1.0)
     if worst is None:
         return runs.with_columns(pl.lit(False).alias(IS_WORST))
@@ -97,6 +112,19 @@ def with_worst_values(runs: "pl.DataFrame", metric: str) -> "pl.DataFrame":
     is_worst = (is_worst & replacement.is_not_null()).fill_null(False)
     counted = pl.when(is_worst).then(replacement).otherwise(value)
     return runs.with_columns(counted.alias(metric), is_worst.alias(IS_WORST))
+
+
+def _guessing_column(columns: Collection[str]) -> "pl.Expr":
+    """The accuracy of guessing of each run of a table with these columns; null where nothing tells it."""
+    import polars as pl
+
+    known = []
+    if GUESSING in columns:
+        own = pl.col(GUESSING)
+        known += [own, own.drop_nulls().first().over(DATA) if DATA in columns else own.drop_nulls().first()]
+    if CLASSES in columns:
+        known.append(1 / pl.col(CLASSES).cast(pl.Float64, strict=False))
+    return pl.coalesce(*known, pl.lit(None, pl.Float64))
 
 
 def describe_worst(metric: str, count: int, guessing: float | None = None) -> str:

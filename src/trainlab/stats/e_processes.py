@@ -69,6 +69,8 @@ def equivalence_e_values(values: Values, margin: float) -> EValues:
 def majority_e_values(count: int, n: int) -> EValues:
     """Whether a setting learns more often than not: `count` of `n` runs did. Six of six: 18.1.
 
+    It stands where an exact binomial test against one half would of a fixed number of runs.
+
     Raises ValueError unless 0 ≤ count ≤ n.
     """
     _check_count(count, n)
@@ -85,6 +87,10 @@ def contrast_e_values(count: int, n: int, other: int, other_n: int) -> EValues:
 
 def more_often_e_values(first: Learned, second: Learned) -> EValues:
     """Whether one setting learns more often than another, from who learned, seed by seed in pairs.
+
+    It stands where Boschloo's exact test would, which is the clearest of a fixed number of runs (five of five
+    against none: p = 1/1024) and wrong more often than its level where one looks after every seed; this is
+    exact at every look, for equal shares of any size (three of three against none: 26).
 
     Raises ValueError for sequences of different lengths.
     """
