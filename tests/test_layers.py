@@ -22,7 +22,7 @@ LAYERS = (
     ("diagnosis",),
     ("build",),
     ("forecast", "stacked"),
-    ("training", "figures"),
+    ("training", "figures", "doctor"),
     ("serving",),
     ("sweeps",),
     ("claims", "wandb_sync"),
