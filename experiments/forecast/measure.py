@@ -7,7 +7,7 @@ from typing import cast
 
 import polars as pl
 
-from trainlab.forecast.batch_forecast import RunForecast, forecast_runs
+from trainlab.forecast.run_forecast import RunForecast, forecast_runs
 from trainlab.runs import Result, RunFolder, identity
 from trainlab.runs.frozen_settings import read_settings
 from trainlab.runs.groups import groups, read_group

@@ -11,7 +11,8 @@ from typing import TypedDict
 
 import polars as pl
 
-from trainlab.claims.judge import ALPHA, REFUTED, SUPPORTED, UNDECIDED
+from trainlab.claims.judge import REFUTED, SUPPORTED, UNDECIDED
+from trainlab.stats.e_processes import ALPHA
 from trainlab.stats.hypothesis_tests import holm_adjust, mean_test
 from trainlab.stats.intervals import mean_interval
 

@@ -8,7 +8,8 @@ from trainlab.claims import registry
 from trainlab.claims.claim_page import PAGE_FILE
 from trainlab.claims.claim_record import read_record
 from trainlab.claims.collection_pages import NOT_RUN, NOTES_PAGE
-from trainlab.claims.evidence_text import is_outdated, verdict_sentence
+from trainlab.claims.evidence_text import verdict_sentence
+from trainlab.claims.judge import is_outdated
 from trainlab.claims.picture_catalogue import PICTURES, PICTURES_OF_RUNS
 
 FOLDER = Path(__file__).parents[1]

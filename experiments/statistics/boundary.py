@@ -8,7 +8,7 @@ from typing import NamedTuple, TypedDict
 
 import numpy as np
 
-from trainlab.stats.e_formulas import direction_of, mean_e
+from trainlab.stats.e_processes import direction_of, mean_e
 from trainlab.stats.power import CountKind, Stops, power_of_counts, stops_of
 
 FIRST, MOST = 3, 24

@@ -1,7 +1,7 @@
 """A section of the settings: immutable values, trusted or untrusted; a component is a kind of section.
 
 A section is untrusted until it is marked. The composer marks what the user's command line and `./conf`
-compose to; `trainlab.instantiate.worker_trust` marks the same sections again in a worker. What is read from a
+compose to; `trainlab.instantiate.trust` marks the same sections again in a worker. What is read from a
 file is untrusted.
 """
 

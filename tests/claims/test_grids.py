@@ -7,8 +7,8 @@ from tiny import claim, put
 from trainlab.analysis.phase_diagram import AT_CHANCE, LEARNED, PhasePoint
 from trainlab.claims import judge, phase_agreement
 from trainlab.claims import registry as claims
-from trainlab.claims.claim_page import grid_table, tuning_table
 from trainlab.claims.claim_record import ClaimRecord
+from trainlab.claims.claim_tables import grid_table, tuning_table
 from trainlab.claims.expectations import PhaseBoundary
 from trainlab.claims.registry import parse_claim
 from trainlab.errors import RequestError

@@ -10,7 +10,7 @@ from omegaconf import OmegaConf
 from trainlab.data import build_source, load_images
 from trainlab.data.augment import augment_generator
 from trainlab.data.dataset_sources import BUILT_IN
-from trainlab.instantiate.renamed import current_name
+from trainlab.instantiate.allowlist import current_name
 
 CONF = Path(__file__).parents[2] / "conf"
 DATA = sorted((CONF / "data").glob("*.yaml"))

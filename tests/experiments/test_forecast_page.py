@@ -11,8 +11,8 @@ from experiments.preflight.table import TABLE as ZOO
 
 from trainlab.claims import registry as claims
 from trainlab.config import compose
-from trainlab.forecast.batch_forecast import RunForecast
 from trainlab.forecast.logistic_model import decision_threshold
+from trainlab.forecast.run_forecast import RunForecast
 from trainlab.runs import Result, RunFolder, Verdict
 from trainlab.settings import RunSettings
 

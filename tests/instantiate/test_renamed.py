@@ -6,8 +6,8 @@ import pytest
 import yaml
 
 from trainlab.instantiate import instantiate
+from trainlab.instantiate.allowlist import RENAMED, current_name, with_current_names
 from trainlab.instantiate.parts import LOGGER, SCHEDULER, SOURCE
-from trainlab.instantiate.renamed import RENAMED, current_name, with_current_names
 from trainlab.section import Component
 
 CONF = Path(__file__).parents[2] / "conf"

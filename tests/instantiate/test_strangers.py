@@ -43,7 +43,7 @@ from trainlab.instantiate.parts import (
     SCHEDULER,
     SOURCE,
 )
-from trainlab.instantiate.worker_trust import restore_trust, trusted_digests, worker_environment
+from trainlab.instantiate.trust import restore_trust, trusted_digests, worker_environment
 from trainlab.runs import RunFolder
 from trainlab.runs.frozen_settings import settings_yaml
 from trainlab.section import Component

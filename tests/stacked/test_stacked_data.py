@@ -17,11 +17,10 @@ from trainlab.data.augment import apply_flip_crop, augment_generator, flip_crop
 from trainlab.data.loader import BatchLoader
 from trainlab.errors import RequestError
 from trainlab.section import Component
-from trainlab.stacked import image_store
+from trainlab.stacked import data
 from trainlab.stacked.ahead import Ahead
 from trainlab.stacked.augmentation import STEPS_AT_ONCE, StackedAugmentation, stack_augmentations
-from trainlab.stacked.data import StackedBatches, stack_data
-from trainlab.stacked.image_store import ImageStore
+from trainlab.stacked.data import ImageStore, StackedBatches, as_words, stack_data
 
 CPU = torch.device("cpu")
 
@@ -109,16 +108,16 @@ def test_a_device_holds_images_only_if_they_fit(monkeypatch):
     other_device = torch.device("meta")
     assert ImageStore(splits, other_device).is_on_device
     assert not ImageStore(splits, CPU).is_on_device
-    monkeypatch.setattr(image_store, "ON_DEVICE_BYTES", used * 16)
+    monkeypatch.setattr(data, "ON_DEVICE_BYTES", used * 16)
     assert ImageStore(splits, other_device).is_on_device
-    monkeypatch.setattr(image_store, "ON_DEVICE_BYTES", used * 16 - 1)
+    monkeypatch.setattr(data, "ON_DEVICE_BYTES", used * 16 - 1)
     assert not ImageStore(splits, other_device).is_on_device
 
 
 def test_images_are_copied_by_the_widest_words_that_fit():
     for shape_HWC, words in (((28, 28, 1), 98), ((2, 2, 3), 3), ((3, 2, 1), 3), ((3, 3, 3), 27)):
         x_NHWC = torch.randint(0, 256, (5, *shape_HWC), dtype=torch.uint8)
-        found = image_store.as_words(x_NHWC)
+        found = as_words(x_NHWC)
         assert found.shape == (5, words)
         assert torch.equal(found.view(torch.uint8).view(x_NHWC.shape), x_NHWC)
 

@@ -11,8 +11,7 @@ from trainlab.build.optimizer import optimizer_factory
 from trainlab.config import compose
 from trainlab.errors import RequestError
 from trainlab.settings import OptimizerSettings
-from trainlab.stacked.clipping import clip_gradients
-from trainlab.stacked.optimizer import stack_optimizers
+from trainlab.stacked.optimizer import clip_gradients, stack_optimizers
 from trainlab.stacked.optimizer_kinds import is_stackable_optimizer, optimizer_kind
 
 SHAPES = ((4, 3, 3, 3), (4,), (5, 12), (1,))

@@ -17,10 +17,9 @@ from trainlab.build.seeding import seed_for
 from trainlab.config import compose
 from trainlab.data.augment import augment_generator
 from trainlab.stacked.augmentation import stack_augmentations
-from trainlab.stacked.clipping import clip_gradients
 from trainlab.stacked.data import stack_data
 from trainlab.stacked.normalization import stack_models
-from trainlab.stacked.optimizer import stack_optimizers
+from trainlab.stacked.optimizer import clip_gradients, stack_optimizers
 from trainlab.stacked.schedules import lr_table
 
 CPU = torch.device("cpu")

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import integrate, stats
 
-from trainlab.stats import e_formulas
+from trainlab.stats import e_processes
 from trainlab.stats import e_processes as e
 from trainlab.stats.e_processes import EValues
 
@@ -19,7 +19,7 @@ def test_of_a_mean_it_is_the_ratio_of_noncentral_to_central_t_averaged_over_the_
         t, n = sign * stats.ttest_1samp(x, bound).statistic, len(x)
 
         def integrand(d, t=t, n=n):
-            prior = stats.halfnorm.pdf(d, scale=e_formulas.PRIOR_SD)
+            prior = stats.halfnorm.pdf(d, scale=e_processes.PRIOR_SD)
             return stats.nct.pdf(t, n - 1, d * np.sqrt(n)) * prior / stats.t.pdf(t, n - 1)
 
         slowly, _ = integrate.quad(integrand, 0, 12, limit=200)
@@ -103,18 +103,18 @@ def test_the_mean_of_a_counts_e_value_is_at_most_one_where_the_hypothesis_is_fal
     n = 9
     counts = np.arange(n + 1)
     for share in (0.1, 0.3, 0.5):
-        mean = np.sum(stats.binom.pmf(counts, n, share) * e_formulas.majority_e(counts, n))
+        mean = np.sum(stats.binom.pmf(counts, n, share) * e_processes.majority_e(counts, n))
         assert mean <= 1 + 1e-12
     assert mean == pytest.approx(1), "at one half exactly"
     for share, other in [(0.1, 0.1), (0.5, 0.5), (0.97, 0.97), (0.2, 0.6), (0.0, 0.0), (0.9, 1.0)]:
         weight = np.outer(stats.binom.pmf(counts, n, share), stats.binom.pmf(counts, n, other))
-        assert np.sum(weight * e_formulas.more_often_e(counts[:, None], counts, n)) <= 1 + 1e-12
+        assert np.sum(weight * e_processes.more_often_e(counts[:, None], counts, n)) <= 1 + 1e-12
 
 
 def test_more_often_is_the_product_over_pairs_averaged_over_the_prior():
     first, second = [True, True, False, True], [False, False, False, True]
     rng = np.random.default_rng(1)
-    high, low = -np.sort(-rng.beta(e_formulas.BETA_PRIOR, e_formulas.BETA_PRIOR, (400_000, 2)), axis=1).T
+    high, low = -np.sort(-rng.beta(e_processes.BETA_PRIOR, e_processes.BETA_PRIOR, (400_000, 2)), axis=1).T
     middle = (high + low) / 2
     product = np.ones_like(high)
     for a, b in zip(first, second, strict=True):

@@ -19,7 +19,7 @@ from rich.console import Console
 
 from trainlab.runs.result import Result
 from trainlab.runs.run_folder import RunFolder
-from trainlab.sweeps.dispatcher import Dispatcher
+from trainlab.sweeps.dispatcher import Dispatcher, ShutdownRequests
 from trainlab.sweeps.display import SweepDisplay
 from trainlab.sweeps.engine import NullObserver
 from trainlab.sweeps.forkserver import ForkServer
@@ -29,7 +29,6 @@ from trainlab.sweeps.outcome import Outcome
 from trainlab.sweeps.plan import Task
 from trainlab.sweeps.process_exit import classify_exit
 from trainlab.sweeps.reservations import RunReservations
-from trainlab.sweeps.shutdown import ShutdownRequests
 from trainlab.sweeps.slots import Slot, SlotSettings, make_slots, max_concurrent_runs
 
 

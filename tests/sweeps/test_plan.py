@@ -16,8 +16,8 @@ from trainlab.runs.groups import read_group
 from trainlab.runs.result import DONE_STATUSES, Result
 from trainlab.runs.run_folder import RunFolder
 from trainlab.settings import SweepSettings
+from trainlab.sweeps.display import missing_artifact_lines
 from trainlab.sweeps.plan import is_todo, make_plan, record_plan
-from trainlab.sweeps.plan_notes import missing_artifact_lines
 
 
 @pytest.fixture

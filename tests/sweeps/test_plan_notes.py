@@ -8,8 +8,8 @@ from rich.console import Console
 
 from trainlab.runs import Result
 from trainlab.runs.result import run_facts
+from trainlab.sweeps.display import DataNotes
 from trainlab.sweeps.plan import Job, Plan
-from trainlab.sweeps.plan_notes import DataNotes
 
 
 def test_each_note_is_told_once(settings, tmp_path):

@@ -17,12 +17,12 @@ from trainlab import runs
 from trainlab.build.optimizer import optimizer_factory
 from trainlab.errors import RequestError
 from trainlab.training import classifier, cuda_graph, stretches
-from trainlab.training.captured_step import CapturedStep
 from trainlab.training.classifier import Classifier
 from trainlab.training.cuda_graph import NotCapturable, check_cuda_graph, why_not_capturable
 from trainlab.training.device_rates import DeviceRates
+from trainlab.training.environment import use_tf32
 from trainlab.training.interruption import Interrupted, Interruption
-from trainlab.training.precision import use_tf32
+from trainlab.training.stretches import CapturedStep
 
 WILD = ("activation=identity", "init=normal", "init.std=0.5", "normalization=raw")
 LONG = ("data.train_size=512", "signals=3", "trainer.max_epochs=2")

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from trainlab.errors import RequestError
-from trainlab.instantiate.worker_trust import all_trusted_digests
+from trainlab.instantiate.trust import all_trusted_digests
 from trainlab.runs.open_files import allow_open_files
 from trainlab.runs.run_folder import RunFolder
 from trainlab.training.interruption import Interrupted

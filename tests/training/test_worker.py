@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from trainlab.instantiate.worker_trust import trusted_digests
+from trainlab.instantiate.trust import trusted_digests
 from trainlab.runs import frozen_settings, run_table
 from trainlab.runs.run_folder import RunFolder
 from trainlab.training import worker

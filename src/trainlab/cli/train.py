@@ -13,7 +13,7 @@ from trainlab import __version__
 from trainlab.cli.command_app import command_app
 from trainlab.cli.settings_command import settings_help
 from trainlab.config.command_line import trainlab_command_line
-from trainlab.instantiate.worker_trust import worker_environment
+from trainlab.instantiate.trust import worker_environment
 from trainlab.settings import RunSettings, Settings, SweepSettings
 from trainlab.terminal import PlainConsole, markup_text
 

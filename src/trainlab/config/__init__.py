@@ -2,9 +2,9 @@
 
 - `composer`: `Composer`: overrides become settings; `compose`: the settings of one run, trusted
 - `grid`: the grid of a command line, as a product of values
-- `composition`: what Hydra has composed becomes checked settings; `identify`: with their `run_id`
+- `composition`: what Hydra has composed becomes settings, each value validated in plain words;
+  `identify`: with their `run_id`
 - `plain_merge`: merge, overrides and interpolations on plain dictionaries, where Hydra is not needed
-- `validation`: the type and the range of every value (`trainlab.settings`), in plain words
 - `overrides`: what people type, checked and quoted before Hydra sees it; `synonyms`, `presets` for it
 - `options`: what can be chosen on each axis
 - `command_line`: settings → the command line that makes them

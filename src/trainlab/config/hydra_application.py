@@ -16,12 +16,11 @@ from omegaconf.errors import OmegaConfBaseException
 
 from trainlab.config import hydra_internals
 from trainlab.config.composer import Composer
-from trainlab.config.composition import freeze
+from trainlab.config.composition import freeze, validate_sweep_settings
 from trainlab.config.hydra_messages import COMPOSITION_ERRORS, is_composition_error, one_line
 from trainlab.config.options import package_conf
 from trainlab.config.overrides import check_overrides, quote_text_values
 from trainlab.config.presets import add_preset_launcher, refuse_sweep_settings
-from trainlab.config.validation import validate_sweep_settings
 from trainlab.errors import RequestError
 from trainlab.settings import SECTIONS, Settings, SweepSettings
 

@@ -5,7 +5,6 @@
 - `run_causes`, `loop_causes`, `data_causes`: the tables of causes, by where they lie; `cause`: the type
 - `causes`: the checks, a group of causes a module; `explain`: the checks in order, the diagnosis
 - `remedy`: the overrides that mend a cause; `presentation`: a diagnosis in words
-- `early_pruning`: whether a run that goes on may be stopped
 
 Needs no torch.
 """

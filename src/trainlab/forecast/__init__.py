@@ -1,8 +1,8 @@
 """Will it learn? Measured at initialization, no training.
 
 - `preflight`: from a network, batches and an optimizer to a `Forecast` (`answer`)
-- `run_forecast`: the same for a run's settings; `batch_forecast`: for many recorded runs; `forecast_server`:
-  for whoever asks often; `phase_diagram_builder`: runs over scale and depth, with theory and forecast
+- `run_forecast`: the same for a run's settings, and for many recorded runs; `forecast_server`: for whoever
+  asks often; `phase_diagram_builder`: runs over scale and depth, with theory and forecast
 - `isolation`: the user's network and process stay as they were; `image_sample`: the images;
   `optimizer_factory`: the optimizer and the schedule over copies
 - `functional_model`: the network as a function of its weights; `gradients`: at these and at displaced ones

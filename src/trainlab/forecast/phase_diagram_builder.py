@@ -12,8 +12,8 @@ from trainlab.analysis import phase_diagram
 from trainlab.analysis.phase_diagram import PhaseDiagram, PhasePoint
 from trainlab.build import networks
 from trainlab.errors import RequestError
-from trainlab.forecast.batch_forecast import RunForecast, forecast_runs
 from trainlab.forecast.logistic_model import decision_threshold
+from trainlab.forecast.run_forecast import RunForecast, forecast_runs
 from trainlab.instantiate import instantiate
 from trainlab.instantiate.parts import ACTIVATION, INIT
 from trainlab.nn.initializers import MeanField, Normal, VarianceScaling, negative_slopes

@@ -6,9 +6,8 @@ from functools import partial
 from typing import Any
 
 from trainlab.errors import RequestError, describe_value, error_message
-from trainlab.instantiate.allowlist import resolve_permitted
+from trainlab.instantiate.allowlist import resolve_permitted, with_current_names
 from trainlab.instantiate.parts import TARGET, Part, expected_call
-from trainlab.instantiate.renamed import with_current_names
 from trainlab.section import Component, Section
 
 MAX_LEVELS, MAX_VALUES = 20, 10_000

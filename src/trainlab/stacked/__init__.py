@@ -3,12 +3,11 @@
 A run in a stack equals the run alone up to rounding, at any place and beside any neighbour: no operation
 mixes runs. Legend: B runs, N images of a batch, C channels, H × W pixels, P parameters of one run.
 
-- `network`: `stack_networks`, the stacked form of each layer, a user's own modules by a loop over runs
+- `network`: `stack_networks`, of networks that are alike; the stacked form of each layer
 - `normalization`: `stack_models`, with the input normalization of each run
 - `leaf`, `layers`, `norm_layers`, `convolution`, `run_loop`: the stacked layers
 - `product`, `layout`: convolution as a batched product; maps of a stack in memory
 - `tuning`: `tune`, which implementation of each convolution is fastest on this device
-- `likeness`: whether networks can be one stack
 - `run_states`: one run's tensors in a stack
 """
 

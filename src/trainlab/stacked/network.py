@@ -8,7 +8,7 @@ Legend: B runs of a stack, N images of a batch, C channels, H × W pixels, K cla
 """
 
 import copy
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Literal, TypeAlias
 
 import torch
@@ -23,7 +23,6 @@ from trainlab.nn.whitening import PatchWhitening
 from trainlab.stacked import layers, norm_layers, run_states
 from trainlab.stacked.convolution import StackedConv2d
 from trainlab.stacked.leaf import RunStreams, StackedLeaf, StackedTensors, without_memory
-from trainlab.stacked.likeness import require_alike
 from trainlab.stacked.run_loop import LoopOverRuns, call_each_run
 
 WITH_TENSORS: dict[type[nn.Module], Callable[..., StackedLeaf]] = {
@@ -223,3 +222,45 @@ def has_hooks(module: nn.Module) -> bool:
             module._backward_pre_hooks,
         )
     )
+
+
+def require_alike(networks: Sequence[nn.Module]) -> None:
+    """Raise RequestError in one line where networks differ in more than the values of their tensors."""
+    if not networks:
+        raise RequestError("a stack of networks: got none, expected one at least")
+    for features in (_shapes, _kinds, _settings):
+        expected = features(networks[0])
+        for run, network in enumerate(networks[1:], start=1):
+            got = features(network)
+            for feature in [*expected, *got]:
+                ours, theirs = expected.get(feature, "missing"), got.get(feature, "missing")
+                if ours != theirs:
+                    raise RequestError(
+                        f"a stack of unlike networks: {feature} is {ours} in run 0, {theirs} in run {run}"
+                    )
+
+
+def _shapes(network: nn.Module) -> dict[str, str]:
+    return {name: "×".join(map(str, tensor.shape)) or "one number" for name, tensor in _tensors(network)}
+
+
+def _kinds(network: nn.Module) -> dict[str, str]:
+    return {
+        name: f"{str(tensor.dtype).removeprefix('torch.')} on {tensor.device}, "
+        f"{'trained' if tensor.requires_grad else 'fixed'}"
+        for name, tensor in _tensors(network)
+    }
+
+
+def _settings(network: nn.Module) -> dict[str, str]:
+    settings = {}
+    for name, module in network.named_modules(remove_duplicate=False):
+        kind = type(module).__name__
+        settings[name or "the network"] = kind if module._modules else f"{kind}({module.extra_repr()})"
+        settings[f"the mode of {name or 'the network'}"] = "training" if module.training else "evaluation"
+    return settings
+
+
+def _tensors(network: nn.Module) -> Iterator[tuple[str, Tensor]]:
+    yield from network.named_parameters(remove_duplicate=False)
+    yield from network.named_buffers(remove_duplicate=False)

@@ -7,7 +7,7 @@ launch on a GPU; only the last one, which moves the parameters, is one a paramet
 Legend: B runs, P parameters of one run, (B, …) a parameter of all runs.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Self, TypedDict
 
 import torch
@@ -15,11 +15,9 @@ from torch import Tensor, nn
 
 from trainlab.errors import RequestError
 from trainlab.settings import Settings
-from trainlab.stacked.clipping import clipping_scale_B, gradient_norms_B
 from trainlab.stacked.optimizer_kinds import OptimizerKind, require_kind, run_optimizer
 from trainlab.stacked.parameter_block import ParameterBlock, working_dtype
-from trainlab.stacked.update_rules import Group, exact_dtype
-from trainlab.stacked.weight_decay import WeightDecay
+from trainlab.stacked.update_rules import Group, exact_dtype, number
 
 
 class OptimizerState(TypedDict):
@@ -190,3 +188,60 @@ def _check_parameters(parameters: Sequence[nn.Parameter], runs: int) -> None:
     shapes = [tuple(parameter.shape) for parameter in parameters if parameter.shape[:1] != (runs,)]
     if shapes:
         raise RequestError(f"parameters of a stack: got shapes {shapes[:3]}, expected {runs} runs in front")
+
+
+@torch.no_grad()
+def clip_gradients(parameters: Iterable[nn.Parameter], max_norm_B: Tensor) -> Tensor:
+    """Scales the gradients of each run as `torch.nn.utils.clip_grad_norm_` does; returns the norms (B,).
+
+    parameters: of shape (B, …); those without a gradient are passed over.
+    max_norm_B: the largest norm that is left as it is; inf: no clipping.
+    """
+    gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
+    if not gradients:
+        return torch.zeros_like(max_norm_B)
+    norms_B = gradient_norms_B([torch.cat([g.reshape(len(g), -1) for g in gradients], dim=1)])
+    scale_B = clipping_scale_B(norms_B, max_norm_B)
+    scales = [scale_B.to(g.dtype).view(-1, *[1] * (g.dim() - 1)) for g in gradients]
+    torch._foreach_mul_(gradients, scales)
+    return norms_B
+
+
+def gradient_norms_B(gradients: Sequence[Tensor]) -> Tensor:
+    """The norm of each run's gradients, of blocks of shape (B, P)."""
+    norms = [torch.linalg.vector_norm(grad_BP, dim=1) for grad_BP in gradients]
+    return norms[0] if len(norms) == 1 else torch.linalg.vector_norm(torch.stack(norms), dim=0)
+
+
+def clipping_scale_B(norms_B: Tensor, max_norm_B: Tensor) -> Tensor:
+    """min(1, max/(norm + 10⁻⁶)), as torch has it; exactly 1 without a maximum, whatever the norm."""
+    scale_B = (max_norm_B.to(norms_B.dtype) / (norms_B + 1e-6)).clamp(max=1.0)
+    return scale_B.masked_fill(max_norm_B == torch.inf, 1.0)
+
+
+class WeightDecay:
+    """The decays of B runs, of which some may be of either kind, or zero."""
+
+    def __init__(self, groups: Sequence[Group], like: Tensor) -> None:
+        decays = [number(group["weight_decay"]) for group in groups]
+        are_apart = [bool(group.get("decoupled_weight_decay")) for group in groups]
+        coupled = [0.0 if apart else decay for decay, apart in zip(decays, are_apart, strict=True)]
+        decoupled = [decay if apart else 0.0 for decay, apart in zip(decays, are_apart, strict=True)]
+        self._is_coupled = any(coupled)
+        self._coupled_B1 = torch.tensor(coupled, dtype=like.dtype, device=like.device)[:, None]
+        self._decoupled_B = torch.tensor(decoupled, dtype=exact_dtype(like.device), device=like.device)
+        self.is_decoupled = any(decoupled)
+        self.is_used = self._is_coupled or self.is_decoupled
+
+    def add_to_gradients(self, grad_BP: Tensor, parameters_BP: Tensor) -> None:
+        """g ← g + λθ, where the decay is part of the gradient."""
+        if self._is_coupled:
+            grad_BP.addcmul_(parameters_BP, self._coupled_B1)
+
+    def whole_step(
+        self, direction_BP: Tensor, scale_B: Tensor, parameters_BP: Tensor, lr_B: Tensor
+    ) -> Tensor:
+        """direction · scale − lr λθ (Loshchilov & Hutter 2019, algorithm 2). Overwrites `parameters_BP`."""
+        shrinking_B1 = (-lr_B * self._decoupled_B).to(direction_BP.dtype)[:, None]
+        scale_B1 = scale_B.to(direction_BP.dtype)[:, None]
+        return parameters_BP.mul_(shrinking_B1).addcmul_(direction_BP, scale_B1)

@@ -9,8 +9,7 @@ from typing import Literal, NamedTuple, get_args
 
 import numpy as np
 
-from trainlab.stats.e_formulas import direction_of, majority_e, mean_e, more_often_e
-from trainlab.stats.e_processes import EValues
+from trainlab.stats.e_processes import EValues, direction_of, majority_e, mean_e, more_often_e
 
 CountKind = Literal["majority", "contrast", "more_often"]
 Kind = Literal["mean", "equivalence", "majority", "contrast", "more_often"]

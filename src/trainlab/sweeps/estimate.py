@@ -11,7 +11,7 @@ from pathlib import Path
 from rich.console import Console
 
 from trainlab.errors import RequestError
-from trainlab.instantiate.worker_trust import all_trusted_digests
+from trainlab.instantiate.trust import all_trusted_digests
 from trainlab.runs.run_folder import RunFolder
 from trainlab.section import NOTHING
 from trainlab.settings import RunSettings, Settings

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from trainlab.cores import available_cores
 from trainlab.errors import RequestError
-from trainlab.instantiate.worker_trust import worker_environment
+from trainlab.instantiate.trust import worker_environment
 from trainlab.settings import SweepSettings
 from trainlab.sweeps.dispatcher import Dispatcher
 from trainlab.sweeps.engine import ProcessExit, SweepObserver

@@ -19,8 +19,7 @@ from pydantic import Field
 
 from trainlab.cores import available_cores
 from trainlab.errors import RequestError, error_message
-from trainlab.instantiate.default_paths import PATH_VARIABLES
-from trainlab.instantiate.worker_trust import all_trusted_digests, restore_trust, worker_environment
+from trainlab.instantiate.trust import PATH_VARIABLES, all_trusted_digests, restore_trust, worker_environment
 from trainlab.runs.frozen_settings import SETTINGS_FILE
 from trainlab.runs.result import DONE_STATUSES, RESULT_FILE, ResultStamp
 from trainlab.runs.run_folder import EARLIER_FOLDER, RunFolder

@@ -10,7 +10,7 @@ from typing import Annotated, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from trainlab.config.validation import validate_model
+from trainlab.config.composition import validate_model
 from trainlab.errors import RequestError
 
 Count = Annotated[int, Field(ge=1)]

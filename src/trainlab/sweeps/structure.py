@@ -9,7 +9,7 @@ import json
 from collections.abc import Mapping, Sequence
 
 from trainlab.axes import AXIS
-from trainlab.instantiate.renamed import current_name
+from trainlab.instantiate.allowlist import current_name
 from trainlab.runs.identity import flatten
 from trainlab.settings import OptimizerSettings, RunSettings
 

@@ -12,7 +12,7 @@ from pydantic import Field
 
 from trainlab.cores import available_cores
 from trainlab.errors import RequestError, error_message
-from trainlab.instantiate.worker_trust import worker_environment
+from trainlab.instantiate.trust import worker_environment
 from trainlab.settings import SweepSettings
 from trainlab.sweeps.dispatcher import Dispatcher
 from trainlab.sweeps.engine import ProcessExit, SweepObserver, require_package

@@ -10,7 +10,7 @@ from trainlab.config.grid import Grid
 from trainlab.errors import RequestError
 from trainlab.settings import RunSettings, Settings, SweepSettings
 from trainlab.sweeps import summary
-from trainlab.sweeps.display import SweepDisplay
+from trainlab.sweeps.display import DataNotes, SweepDisplay, missing_artifact_lines
 from trainlab.sweeps.engine import Engine
 from trainlab.sweeps.estimate import print_estimate
 from trainlab.sweeps.external_hydra_plugins import ExternalLauncherEngine
@@ -18,7 +18,6 @@ from trainlab.sweeps.forkserver import ForkServer
 from trainlab.sweeps.network_checks import check_networks
 from trainlab.sweeps.outcome import Outcome, SweepFailed
 from trainlab.sweeps.plan import Plan, make_plan, record_plan
-from trainlab.sweeps.plan_notes import DataNotes, missing_artifact_lines
 from trainlab.sweeps.stacks import plan_stacks
 from trainlab.terminal import markup_text
 

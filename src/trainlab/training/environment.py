@@ -1,13 +1,18 @@
-"""Settings of a training process, made once: memory allocation, warnings, determinism."""
+"""Settings of a training process, made once (memory, warnings, determinism), and the precision of float32."""
 
 import ctypes
 import logging
 import os
 import platform
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import lightning  # noqa: F401 - creates the loggers that are silenced below
 import torch
+
+from trainlab.json_types import JsonObject
+from trainlab.settings import TrainerSettings
 
 # Parameters of mallopt (malloc.h)
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
@@ -58,3 +63,29 @@ def configure_process() -> None:
     warnings.filterwarnings("ignore", message=".*Checkpoint directory .* exists and is not empty.*")
     # expected in 16-mixed, whose loss scale skips the first steps until it has found its size
     warnings.filterwarnings("ignore", message=".*lr_scheduler.step.*before.*optimizer.step")
+
+
+@contextmanager
+def use_tf32(trainer: TrainerSettings) -> Iterator[None]:
+    """While the run computes: TF32 in matrix products and convolutions, or full float32 in both.
+
+    TF32 keeps 10 bits of each factor's mantissa and adds in float32; NVIDIA's cards since Ampere have it.
+    """
+    before = torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
+    torch.set_float32_matmul_precision("high" if trainer.tf32 else "highest")
+    torch.backends.cudnn.allow_tf32 = trainer.tf32
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(before[0])
+        torch.backends.cudnn.allow_tf32 = before[1]
+
+
+def describe_precision(device: torch.device, trainer: TrainerSettings) -> JsonObject:
+    """How numbers are computed now, on this device, for the record."""
+    has_tf32 = device.type == "cuda" and torch.cuda.get_device_capability(device) >= (8, 0)
+    return {
+        "precision": trainer.precision,
+        "float32_matmul": torch.get_float32_matmul_precision(),
+        "tf32": has_tf32 and trainer.tf32,
+    }

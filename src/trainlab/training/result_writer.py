@@ -23,9 +23,9 @@ from trainlab.runs.provenance import code_state, processor_name, versions
 from trainlab.runs.result import DONE_STATUSES, run_facts
 from trainlab.settings import RunSettings
 from trainlab.training.classifier import Divergence
+from trainlab.training.environment import describe_precision
 from trainlab.training.interruption import Interruption
 from trainlab.training.lightning_internals import is_rank_zero
-from trainlab.training.precision import describe_precision
 from trainlab.training.pruning import Pruned, Pruning
 from trainlab.training.reference_model import load_or_fit_reference
 from trainlab.training.stretches import Stretches

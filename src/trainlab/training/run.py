@@ -24,9 +24,9 @@ from trainlab.terminal import markup_text
 from trainlab.training import preconditions, resume
 from trainlab.training.checkpoint import DescribeModel, checkpoint_callbacks
 from trainlab.training.classifier import Classifier, build_classifier
+from trainlab.training.environment import use_tf32
 from trainlab.training.interruption import Interruption
 from trainlab.training.lightning_internals import NullProfiler, is_rank_zero
-from trainlab.training.precision import use_tf32
 from trainlab.training.progress import EpochProgress
 from trainlab.training.pruning import EarlyPruning, Pruning
 from trainlab.training.result_writer import ResultWriter

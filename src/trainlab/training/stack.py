@@ -15,9 +15,9 @@ from trainlab.runs.provenance import code_state
 from trainlab.settings import RunSettings
 from trainlab.stacked.assembly import Stack
 from trainlab.training import preconditions, resume
+from trainlab.training.environment import use_tf32
 from trainlab.training.interruption import Interruption
 from trainlab.training.out_of_memory import is_out_of_memory
-from trainlab.training.precision import use_tf32
 from trainlab.training.stack_trainer import StackTrainer, device_of
 from trainlab.training.stacked_run import StackedRun, StackTooLargeError
 from trainlab.training.threads import use_threads

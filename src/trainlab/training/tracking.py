@@ -19,7 +19,7 @@ from lightning.pytorch.utilities import rank_zero_only
 from torch import Tensor, nn
 
 from trainlab.errors import RequestError, error_with_type
-from trainlab.instantiate.renamed import current_name
+from trainlab.instantiate.allowlist import current_name
 from trainlab.json_types import Json
 from trainlab.runs import RunFolder, read_metrics
 from trainlab.runs.identity import run_name

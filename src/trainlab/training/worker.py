@@ -10,8 +10,7 @@ from pathlib import Path
 from rich.console import Console
 
 from trainlab.errors import RequestError
-from trainlab.instantiate.default_paths import default_path
-from trainlab.instantiate.worker_trust import digests_from_environment, restore_trust
+from trainlab.instantiate.trust import default_path, digests_from_environment, restore_trust
 from trainlab.runs.frozen_settings import read_settings_file
 from trainlab.runs.open_files import allow_open_files
 from trainlab.runs.result import CorruptRunError
@@ -35,7 +34,7 @@ def run_config_file(
     """Does the run of a frozen settings file: 0 (finished, diverged, pruned), 1 (failed, interrupted) or 2.
 
     `own`: digests of its trusted sections, by default those in the environment
-    (`trainlab.instantiate.worker_trust`); all other sections are untrusted.
+    (`trainlab.instantiate.trust`); all other sections are untrusted.
     `is_checked`: a plan on this machine has accepted these settings. Never raises:
     whatever a run raised is in its record; its last lines go to the error stream. A full disk, which may
     leave no record, is told in one line.

@@ -5,9 +5,9 @@ from dataclasses import replace
 import pytest
 from zoo import SOUND, evidence
 
-from trainlab.diagnosis.early_pruning import FEWEST_STEPS, reason_to_stop
 from trainlab.diagnosis.evidence import Evidence, RecordedSignals
 from trainlab.diagnosis.explain import diagnose
+from trainlab.training.pruning import FEWEST_STEPS, reason_to_stop
 
 HOPELESS = {
     "dead mlp D": "dead_units", "dead cnn S": "dead_units", "zeros mlp D": "symmetric_weights",

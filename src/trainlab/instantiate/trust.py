@@ -1,17 +1,19 @@
-"""How trust in settings (`Section.is_trusted`) reaches a worker process.
+"""How trust in settings (`Section.is_trusted`) reaches a worker process, and which folders it then uses.
 
 Between a sweep and its workers settings travel as a file in the runs folder, which anybody may have changed.
 Hashes of the trusted sections (`trusted_digests`) travel beside it, from process to process: a worker trusts
-the sections of the file whose hashes are among them.
+the sections of the file whose hashes are among them. Untrusted settings do not decide where this machine
+writes: its folders are then its own (`resolve_paths`).
 """
 
 import hashlib
 import json
 import os
 from collections.abc import Collection, Iterable
+from pathlib import Path
 
 from trainlab.section import Section
-from trainlab.settings import RunSettings, Settings
+from trainlab.settings import PathSettings, RunSettings, Settings
 
 DIGESTS_VARIABLE = "TRAINLAB_OWN"
 """Environment of a worker: the `trusted_digests` of its settings, separated by commas."""
@@ -50,3 +52,22 @@ def digests_from_environment() -> frozenset[str]:
 def _digest(name: str, section: Section) -> str:
     content = json.dumps([name, section.to_plain()], sort_keys=True, default=repr)
     return hashlib.sha256(content.encode()).hexdigest()
+
+
+PATH_VARIABLES = {"data": "TRAINLAB_DATA", "cache": "TRAINLAB_CACHE", "runs": "TRAINLAB_RUNS"}
+"""The keys of `paths`, which are folders of the same name unless the environment says otherwise."""
+
+
+def default_path(place: str) -> str:
+    """This machine's folder for `data`, `cache` or `runs`, absolute: from the environment, or the default."""
+    return str(Path(os.environ.get(PATH_VARIABLES[place]) or place).expanduser().absolute())
+
+
+def resolve_paths(settings: Settings) -> PathSettings:
+    """The `paths` to use: those of the settings where they are trusted, else this machine's."""
+    return settings.paths if settings.paths.is_trusted else default_paths()
+
+
+def default_paths() -> PathSettings:
+    """This machine's folders: from the environment, or the defaults."""
+    return PathSettings(**{place: default_path(place) for place in PATH_VARIABLES})
