@@ -14,6 +14,7 @@ from trainlab.claims.expectations import BaseExpectation, Contrast, Exact, Expec
 from trainlab.claims.judge import REFUTED, SUPPORTED, UNDECIDED, ExpectationResult, at_budget, withheld
 from trainlab.claims.registry import parse_claim
 from trainlab.claims.spec import SeedCounts
+from trainlab.claims.untestable import Untestable
 from trainlab.errors import RequestError
 
 GRID = {"scale": "init.sigma_w2", "scales": [1.0, 2.0], "depths": [1, 2]}
@@ -95,7 +96,8 @@ def test_at_a_budget_far_below_the_source_it_has_a_verdict(expectation, verdict)
 
 @each_kind
 def test_it_can_be_withheld(expectation):
-    assert withheld(expectation, "a reason").kind == expectation.kind
+    found = withheld(expectation, Untestable("a reason", is_final=True))
+    assert found.kind == expectation.kind and found.reason == "a reason" and found.is_final
 
 
 @each_tested

@@ -28,6 +28,7 @@ from trainlab.claims.judge import (
     page_verdicts,
 )
 from trainlab.claims.registry import parse_claim
+from trainlab.claims.untestable import NO_OUTCOMES, Outcomes
 from trainlab.errors import RequestError
 from trainlab.stats import e_processes
 
@@ -128,15 +129,43 @@ def test_chance_is_refuted_by_runs_that_learn():
 
 def test_a_mean_over_runs_that_learned_and_runs_that_did_not_has_no_test():
     values = values_of([0.9, 0.9, 0.9, 0.1, 0.9, 0.9], [0.2] * 6)
-    found = judge_mean(expectation(**MORE), values, learned("111011", "000000"))
+    found = judge_mean(expectation(**MORE), values, Outcomes(learned("111011", "000000"), {}))
     assert found.verdict == UNDECIDED and found.e_for == found.e_against == 1.0
     assert found.reason == "A: 5 of 6 learned: a mean over both has no t test"
-    assert judge_mean(expectation(**MORE), values, learned("111111", "000000")).reason == ""
+    assert judge_mean(expectation(**MORE), values, Outcomes(learned("111111", "000000"), {})).reason == ""
 
 
 def test_a_value_that_is_not_finite_has_no_mean():
     found = judge_mean(expectation(**MORE), values_of([np.inf, 1.0, 2.0], [0.0, 0.0, 0.0]))
     assert found.reason == "1 of 3 seeds have no finite value: there is no mean to test"
+
+
+def test_runs_that_reached_a_goal_and_runs_that_did_not_have_no_test():
+    """One that never got there counted with the steps of the longest run, in the same t test."""
+    values = values_of([500.0] * 2 + [100.0, 110.0, 105.0, 95.0], [20.0] * 6)
+    got_there = Outcomes(learned("111111", "111111"), learned("001111", "111111"))
+    found = judge_mean(expectation(**MORE), values, got_there)
+    assert found.verdict == UNDECIDED and found.e_for == found.e_against == 1.0 and found.is_final
+    assert found.reason == "A: 4 of 6 reached the goal: of the others the steps are not known, nor a mean"
+    everyone = Outcomes(learned("111111", "111111"), learned("111111", "111111"))
+    assert judge_mean(expectation(**MORE), values, everyone).reason == ""
+
+
+@pytest.mark.parametrize(
+    ("values", "outcomes", "is_final"),
+    [
+        (([1.0], [0.0]), NO_OUTCOMES, False),
+        (([np.inf, 1.0], [0.0, 0.0]), NO_OUTCOMES, True),
+        (([1.0, 0.5], [0.0, 0.0]), Outcomes({"A": {0: True, 1: False}}, {}), True),
+    ],
+)
+def test_more_seeds_make_a_mean_of_too_few_and_not_of_two_kinds(values, outcomes, is_final):
+    found = judge_mean(expectation(**MORE, primary=True), values_of(*values), outcomes)
+    assert found.is_final == is_final
+    [early] = judge.stopped_early([found], 2, 16)
+    said = "; stopped after 2 of 16 seeds, since no further one can change that"
+    assert early.reason == found.reason + (said if is_final else "")
+    assert judge.stopped_early([found], 16, 16) == [found]
 
 
 def test_where_some_runs_fail_few_claims_are_judged_wrongly():
@@ -150,7 +179,7 @@ def test_where_some_runs_fail_few_claims_are_judged_wrongly():
         b = 0.5 + rng.normal(0, 0.005, 16)
         for n in range(3, 17):
             outcomes = {"A": dict(enumerate(is_good[:n].tolist())), "B": dict.fromkeys(range(n), True)}
-            found = judge_mean(made, values_of(a[:n], b[:n]), outcomes)
+            found = judge_mean(made, values_of(a[:n], b[:n]), Outcomes(outcomes, {}))
             if found.verdict != UNDECIDED:
                 break
         verdicts.append(found.verdict)

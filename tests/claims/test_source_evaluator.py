@@ -184,6 +184,28 @@ def test_of_many_arms_the_worst_values_are_one_sum(evidence):
     assert note == "with the worst value: 5 of 15 runs: diverged"
 
 
+@pytest.mark.parametrize(("step", "value"), [(0, 0.01), (3, 0.01), (7, 0.5), (8, math.nan), (-1, math.nan)])
+def test_a_run_that_diverged_has_no_signal_after_its_end(evidence, step, value):
+    """Its last measured one stood for that of the last step of runs that went on."""
+    of = source(signal="weight_grad_norm", layer="conv1", step=step)
+    assert evidence.values(of, ["A"])["A"][2] == pytest.approx(value, nan_ok=True)
+    note = "with the worst value: 1 of 3 A: diverged" if math.isnan(value) else ""
+    assert evidence.worst_note([of], ["A"]) == note
+
+
+def test_a_lag_is_of_runs_that_ended(evidence, monkeypatch):
+    """The checkpoint of one that failed was looked for."""
+    (evidence.runs["A"][1] / "result.json").unlink()
+    RunFolder(evidence.runs["A"][1]).finish(Result(run_id="run1", status="failed"))
+    asked: list = []
+    monkeypatch.setattr(
+        evidence, "server", SimpleNamespace(call=lambda _, paths: asked.extend(paths) or [0.5])
+    )
+    of = source(batchnorm="lag")
+    assert evidence.values(of, ["A"])["A"] == pytest.approx({0: 0.5, 1: math.nan, 2: math.nan}, nan_ok=True)
+    assert asked == [evidence.runs["A"][0]]
+
+
 # Steps to a goal
 
 
@@ -227,6 +249,15 @@ def test_runs_that_do_not_get_there_count_with_the_longest(tmp_path):
     assert evaluator.values(of, ["A", "B"]) == {"A": {0: 11, 1: 11}, "B": {0: 60, 1: 60, 2: 60}}
     note = "with the worst value: 2 of 3 B: not reached, 1 of 3 B: diverged"
     assert evaluator.worst_note([of], ["A", "B"]) == note
+    assert evaluator.reached([of], ["A", "B"]) == {
+        "A": {0: True, 1: True}, "B": {0: False, 1: False, 2: False}
+    }  # fmt: skip
+    declared = {"metric": "train/loss", "below": 1.05, "window": 1, "not_reached": "longest_run"}
+    assert evaluator.reached([source(steps_to=declared)], ["A", "B"]) == {}
+    assert evaluator.reached([source(metric="steps", over={"steps_to": declared})], ["A"]) == {}
+    assert evaluator.reached([source(metric="steps", over=of.model_dump(exclude_none=True))], ["A"])["A"] == {
+        0: True, 1: True
+    }  # fmt: skip
     decades = source(steps_to={"metric": "train/loss", "below": 1.05, "window": 1}, log10=True)
     assert evaluator.values(decades, ["B"])["B"][0] == pytest.approx(math.log10(60))
     assert decades.unit() == "decades"

@@ -17,7 +17,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Literal, NamedTuple
 
-from trainlab.claims.execution import ExecutionContext, run_jobs
+from trainlab.claims.execution import ExecutionContext, raise_where_all_failed, run_jobs
 from trainlab.claims.jobs import ArmJob
 from trainlab.claims.registry import ClaimFile
 from trainlab.claims.spec import Tuning
@@ -97,14 +97,28 @@ def tune_arms(entry: ClaimFile, context: ExecutionContext) -> tuple[ClaimFile, d
     """The claim with the best candidate added to each tuned arm, and how each was chosen.
 
     Raises:
-        SweepFailed: a run failed or was interrupted.
+        SweepFailed: all runs of an arm failed alike, or runs were interrupted.
     """
     ladders = first_ladders(entry)
     folders: Folders = {}
     while jobs := [job for job in tuning_jobs(entry, context, ladders) if job.arm not in folders]:
         folders |= run_jobs(entry, jobs, context)
+        raise_where_all_failed(entry, _folders_by_arm(entry, folders, ladders))
         ladders = widened(entry, folders, ladders)
     return choose_candidates(entry, folders, ladders)
+
+
+def _folders_by_arm(entry: ClaimFile, folders: Folders, ladders: Ladders) -> dict[str, list[Path]]:
+    """The runs of each arm with all its candidates."""
+    tune = entry.claim.tune
+    return {
+        arm: [
+            folder
+            for candidate in (_candidates(tune, values) if tune is not None else [])
+            for folder in folders[_trial_name(arm, candidate)].values()
+        ]
+        for arm, values in ladders.items()
+    }
 
 
 def first_ladders(entry: ClaimFile) -> Ladders:

@@ -1,6 +1,6 @@
 """Jobs of a claim become finished runs: what is missing is run, what is done is reused."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -91,16 +91,16 @@ def run_jobs(
     """Runs what is not done; a run that lacks what the claim needs is done again. Where all is done, no
     process is started.
 
-    Returns the folder of each arm's run of each seed.
+    Returns the folder of each arm's run of each seed; each has a record, if only of why it failed.
 
     Raises:
         RequestError: a network cannot be built; nothing was started.
-        SweepFailed: a run failed or was interrupted, and has been named.
+        SweepFailed: a run was interrupted, or failed and left no record; it has been named.
     """
     console, settings = context.console, sweep_settings(context.options)
     planned = plan_jobs(entry, jobs, context)
     plan, again = planned.plan, planned.again
-    _raise_of_failed_before(entry, plan, console)
+    _print_failed_before(plan, console)
     if not plan.todo and not again:
         return planned.folders(jobs)
     check_architectures(plan.todo, context.server)
@@ -108,9 +108,9 @@ def run_jobs(
     note = f" ({len(again)} of them again, for what their records lack)" if again else ""
     line = markup_text("[bold]{}[/bold]: {}{}", entry.name, _plan_summary(plan, len(again)), note)
     console.print(line, highlight=False, soft_wrap=True)
-    _raise_unless_done(entry, _run_plan(plan, settings, context))
+    _raise_unless_recorded(entry, plan, _run_plan(plan, settings, context))
     rerun = replace(plan, todo=again)
-    _raise_unless_done(entry, _run_plan(rerun, settings.replace(rerun=True), context))
+    _raise_unless_recorded(entry, plan, _run_plan(rerun, settings.replace(rerun=True), context))
     return planned.folders(jobs)
 
 
@@ -152,22 +152,44 @@ def has_required_artifacts(entry: ClaimFile, folder: Path) -> bool:
     return all(path.exists() for path in needed)
 
 
-def _raise_unless_done(entry: ClaimFile, outcomes: Sequence[Outcome]) -> None:
-    """Raises where not all is done: ClaimInterrupted after an interrupt, SweepFailed where runs failed."""
+def _raise_unless_recorded(entry: ClaimFile, plan: Plan, outcomes: Sequence[Outcome]) -> None:
+    """Raises ClaimInterrupted after an interrupt, SweepFailed where a run has left nothing to count.
+
+    A run that failed, and whose record says so, is a result: it counts with the worst value.
+    """
     if {outcome.status for outcome in outcomes} & {"interrupted", "unstarted"}:
         raise ClaimInterrupted(
             f"claim {entry.name}: stopped; the same command goes on, nothing finished is run twice"
         )
-    if not all(outcome.is_success for outcome in outcomes):
+    if not all(outcome.is_success or _has_failed(plan.runs / outcome.run_id) for outcome in outcomes):
         raise SweepFailed(f"claim {entry.name}: not all runs are done")
 
 
-def _raise_of_failed_before(entry: ClaimFile, plan: Plan, console: Console) -> None:
-    """Raises SweepFailed where runs failed before and are not run again."""
+def _has_failed(folder: Path) -> bool:
+    result = RunFolder(folder).result()
+    return result is not None and result.status == "failed"
+
+
+def _print_failed_before(plan: Plan, console: Console) -> None:
+    """Names the runs that failed before and are not run again."""
     todo = {job.run_id for job in plan.todo}
-    before = [job for job in plan.jobs if job.status == "failed" and job.run_id not in todo]
-    for job in before:
-        line = f"failed before  {job.run_id}  {job.label}; --retry-failed runs it again"
-        console.print(line, style="red", highlight=False, markup=False, soft_wrap=True)
-    if before:
-        raise SweepFailed(f"claim {entry.name}: not all runs are done")
+    for job in plan.jobs:
+        if job.status == "failed" and job.run_id not in todo:
+            line = f"failed before  {job.run_id}  {job.label}; --retry-failed runs it again"
+            console.print(line, style="red", highlight=False, markup=False, soft_wrap=True)
+
+
+def raise_where_all_failed(entry: ClaimFile, folders: Mapping[str, Sequence[Path]]) -> None:
+    """Raises SweepFailed where all runs of an arm failed, and alike: that is how it is set, and no outcome.
+
+    folders: of the runs of each arm, all done.
+    """
+    for arm, paths in folders.items():
+        errors = [result.error for path in paths if (result := RunFolder(path).result()) and result.error]
+        kinds = {str(error.get("type")) for error in errors}
+        if errors and len(errors) == len(paths) and len(kinds) == 1:
+            reason = f"{errors[0].get('type')}: {errors[0].get('message')}".partition("\n")[0]
+            raise SweepFailed(
+                f"claim {entry.name}, arm '{arm}': all {len(paths)} runs failed: {reason}; "
+                "--retry-failed runs them again"
+            )

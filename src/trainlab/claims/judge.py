@@ -10,7 +10,6 @@ A mean is one of runs of one outcome: where some runs of an arm learned and othe
 mixture of two distributions, for which no t test is valid; such an expectation stays undecided.
 """
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple, Protocol, TypeVar
@@ -30,6 +29,14 @@ from trainlab.claims.expectations import (
     Threshold,
 )
 from trainlab.claims.spec import TESTABLE_SHARE
+from trainlab.claims.untestable import (
+    NO_OUTCOMES,
+    Outcomes,
+    SeedOutcomes,
+    Untestable,
+    count_outcomes,
+    why_untestable,
+)
 from trainlab.claims.value_text import format_fact, format_in_unit, format_interval
 from trainlab.stats.e_processes import (
     ALPHA,
@@ -61,9 +68,6 @@ STOP_E = 2 / ALPHA
 INTERVAL_LEVEL = 1 - 2 * ALPHA
 """Of the interval that belongs to two one-sided tests at ALPHA each."""
 
-SeedOutcomes = Mapping[str, Mapping[int, bool]]
-"""Whether the run of each arm and seed learned."""
-
 Name = TypeVar("Name", str, int)
 """Of what is judged together: a claim's, or the place of an expectation."""
 
@@ -77,7 +81,8 @@ class ExpectationResult:
 
     `e_for` and `e_against` are None of facts. `estimate`, `low`, `high` (anytime-valid interval) and `bound`
     are of what was compared, in `unit`; None where the expectation is not about a mean. `n` seeds. `observed`
-    is the outcome in words; `reason`: why it is not tested, where there is one.
+    is the outcome in words; `reason`: why it is not tested, where there is one; `is_final`: no further seed
+    can change that.
     """
 
     description: str
@@ -94,6 +99,7 @@ class ExpectationResult:
     unit: str = ""
     n: int = 0
     reason: str = ""
+    is_final: bool = False
 
     @property
     def is_fact(self) -> bool:
@@ -143,14 +149,13 @@ def verdict_from_e_values(e_values: EValues) -> str:
 
 
 def judge_mean(
-    expectation: Contrast, values: SeedValues, learned: SeedOutcomes | None = None
+    expectation: Contrast, values: SeedValues, outcomes: Outcomes = NO_OUTCOMES
 ) -> ExpectationResult:
-    """One expectation on a mean over seeds. `learned`: outcomes of the runs, where values depend on them."""
+    """One expectation on a mean over seeds. `outcomes`: of the runs, where values depend on them."""
     contrasts, bound = build_contrasts(expectation, values)
     unit = _contrast_unit(expectation)
-    reason = _no_mean(contrasts) or _mixture(expectation.arms(), learned or {})
-    if reason:
-        return withheld(expectation, reason, bound=bound, unit=unit, n=len(contrasts[0]))
+    if why := why_untestable(contrasts, expectation.arms(), outcomes):
+        return withheld(expectation, why, bound=bound, unit=unit, n=len(contrasts[0]))
     if isinstance(expectation, Equivalent):
         e_values = equivalence_e_values(contrasts[0], bound)
     elif isinstance(expectation, OneSided) and expectation.at_most is not None:
@@ -167,10 +172,10 @@ def judge_learning(
     expectation: Learns | LearnsMoreOften | AtChance, learned: SeedOutcomes
 ) -> ExpectationResult:
     """One expectation on whether runs learn, judged by counts."""
-    count, n = _count_learned(learned[expectation.arm])
+    count, n = count_outcomes(learned[expectation.arm])
     observed = f"{expectation.arm}: {count} of {n} learned"
     for arm in expectation.arms()[1:]:
-        other, other_n = _count_learned(learned[arm])
+        other, other_n = count_outcomes(learned[arm])
         observed += f"; {arm}: {other} of {other_n}"
     match expectation:
         case AtChance():
@@ -182,12 +187,12 @@ def judge_learning(
         case Learns() if expectation.unlike is None:
             e_values = majority_e_values(count, n)
         case Learns():
-            e_values = contrast_e_values(count, n, *_count_learned(learned[expectation.arms()[1]]))
+            e_values = contrast_e_values(count, n, *count_outcomes(learned[expectation.arms()[1]]))
     return _result(expectation, e_values, observed, Interval(None, None, None, n))
 
 
 def judge_approx_equal(
-    expectation: ApproxEqual, values: Mapping[str, Sequence[float]], learned: SeedOutcomes | None = None
+    expectation: ApproxEqual, values: Mapping[str, Sequence[float]], outcomes: Outcomes = NO_OUTCOMES
 ) -> ExpectationResult:
     """Numbers that should be near their targets, judged layer by layer; `values` over seeds, by layer."""
     targets, unit = expectation.targets, expectation.of.unit()
@@ -196,9 +201,8 @@ def judge_approx_equal(
     }
     errors = list(relative_errors.values())
     bound, n = 100 * expectation.within, min(map(len, errors))
-    reason = _no_mean(errors) or _mixture(expectation.arms(), learned or {})
-    if reason:
-        return withheld(expectation, reason, bound=bound, unit="%", n=n)
+    if why := why_untestable(errors, expectation.arms(), outcomes):
+        return withheld(expectation, why, bound=bound, unit="%", n=n)
     e_values = all_hold_e_values([equivalence_e_values(one, expectation.within) for one in errors])
     observed = ", ".join(
         f"{_layer_prefix(layer)}{format_in_unit(sum(values[layer]) / len(values[layer]), unit)} "
@@ -214,8 +218,8 @@ def judge_approx_equal(
 def judge_phase_boundary(expectation: PhaseBoundary, values: Sequence[float]) -> ExpectationResult:
     """How well theory's boundary agrees with what learned, a number a seed (or a scale)."""
     unit = {"agreement": "share", "advantage": "points"}.get(expectation.measure, "")
-    if reason := _no_mean([values]):
-        return withheld(expectation, reason, bound=expectation.at_least, unit=unit, n=len(values))
+    if why := why_untestable([values], [], NO_OUTCOMES):
+        return withheld(expectation, why, bound=expectation.at_least, unit=unit, n=len(values))
     interval = mean_confidence_sequence(values, INTERVAL_LEVEL)
     e_values = mean_e_values(values, expectation.at_least)
     return _result(
@@ -234,12 +238,12 @@ def judge_exact(expectation: Exact, value: Fact) -> ExpectationResult:
 
 
 def withheld(
-    expectation: Expectation, reason: str, bound: float | None = None, unit: str = "", n: int = 0
+    expectation: Expectation, why: Untestable, bound: float | None = None, unit: str = "", n: int = 0
 ) -> ExpectationResult:
     """The result of an expectation that cannot be tested on what there is."""
     return ExpectationResult(
-        expectation.description, expectation.kind, UNDECIDED, reason, expectation.primary, *NO_EVIDENCE,
-        bound=bound, unit=unit, n=n, reason=reason,
+        expectation.description, expectation.kind, UNDECIDED, why.reason, expectation.primary, *NO_EVIDENCE,
+        bound=bound, unit=unit, n=n, reason=why.reason, is_final=why.is_final,
     )  # fmt: skip
 
 
@@ -297,6 +301,16 @@ def is_far_below(steps: int | None, source_steps: int | None) -> bool:
     return steps is not None and source_steps is not None and steps < TESTABLE_SHARE * source_steps
 
 
+def stopped_early(results: Sequence[ExpectationResult], seeds: int, most: int) -> list[ExpectationResult]:
+    """The results after `seeds` of `most`; the primary one says so where more could not make it testable."""
+    why = f"stopped after {seeds} of {most} seeds, since no further one can change that"
+    is_early = seeds < most
+    return [
+        replace(one, reason=f"{one.reason}; {why}") if is_early and one.primary and one.is_final else one
+        for one in results
+    ]
+
+
 def after_primary(results: Sequence[ExpectationResult]) -> list[ExpectationResult]:
     """The results in which secondary expectations are tested only where the primary one is decided, and
     then together (e-BH).
@@ -346,22 +360,6 @@ def is_outdated(claim: JudgedClaim) -> bool:
     return claim.e_for is None and claim.verdict in (SUPPORTED, REFUTED, UNDECIDED) and not claim.reason
 
 
-def _no_mean(values: Sequence[Sequence[float]]) -> str:
-    """Why there is no mean to test; empty where there is one."""
-    n = min(map(len, values))
-    if n < 2:
-        return f"{n} seeds have a value in every arm"
-    infinite = sum(not all(map(math.isfinite, of_seed)) for of_seed in zip(*values, strict=True))
-    return f"{infinite} of {n} seeds have no finite value: there is no mean to test" if infinite else ""
-
-
-def _mixture(arms: Sequence[str], learned: SeedOutcomes) -> str:
-    """Which arms have runs of both outcomes; empty where none has."""
-    counts = {arm: _count_learned(learned[arm]) for arm in dict.fromkeys(arms) if arm in learned}
-    mixed = [f"{arm}: {count} of {n} learned" for arm, (count, n) in counts.items() if 0 < count < n]
-    return f"{'; '.join(mixed)}: a mean over both has no t test" if mixed else ""
-
-
 def _layer_prefix(layer: str) -> str:
     return f"{layer} " if layer else ""
 
@@ -370,10 +368,6 @@ def _contrast_unit(expectation: Contrast) -> str:
     """Shares are percentages; their differences are percentage points."""
     unit = expectation.of.unit()
     return "points" if unit == "share" and not isinstance(expectation, Threshold) else unit
-
-
-def _count_learned(learned: Mapping[int, bool]) -> tuple[int, int]:
-    return sum(learned.values()), len(learned)
 
 
 def _matches(value: object, expected: object, within: float) -> bool:

@@ -31,7 +31,7 @@ from trainlab.runs.provenance import (
     describe_host,
     processor_name,
 )
-from trainlab.runs.worst_values import counted_value
+from trainlab.runs.worst_values import counted_value, shared_guessing
 from trainlab.stats.intervals import mean_interval
 
 
@@ -69,7 +69,8 @@ def build_record(result: ClaimResult) -> ClaimRecord:
         seeds=sorted({int(run.seed or 0) for run in results}),
         run_seconds=sum(_median_seconds(runs.values()) for runs in results_by_arm.values())
         + sum(outcome.seconds for outcome in result.tuning.values()),
-        commits=sorted({describe_commit(run.git) for run in results}) or [describe_commit(code_state())],
+        commits=sorted({describe_commit(run.git) for run in results if run.git})
+        or [describe_commit(code_state())],
         machine=_machines(results),
         data=sorted({describe_data(run.data) for run in results}),
     )
@@ -108,10 +109,10 @@ def _arm_record(result: ClaimResult, arm: str) -> ArmRecord:
         n=len(runs),
         learned=sum(run.verdict.learned is True for run in runs),
         statuses=dict(Counter(run.status for run in runs)),
-        parameters=runs[0].parameters,
+        parameters=next((run.parameters for run in runs if run.parameters is not None), None),
         runs={str(seed): path.name for seed, path in result.evaluator.runs[arm].items()},
         causes=dict(Counter(_recorded_causes(runs))),
-        verdict_version=min((run.verdict.version or 1 for run in runs), default=1),
+        verdict_version=min((run.verdict.version or 1 for run in runs if run.verdict.cause), default=1),
         test_accuracy=_mean_record(runs, "test/acc", classes),
         training_accuracy=_mean_record(runs, "train/acc", classes),
         test_loss=_mean_record(runs, "test/loss", classes),
@@ -120,7 +121,8 @@ def _arm_record(result: ClaimResult, arm: str) -> ArmRecord:
 
 def _mean_record(runs: Sequence[Result], metric: str, classes: int | None) -> MeanRecord:
     """Over all runs, in which one that diverged has the worst value; no mean where that is infinite."""
-    counted = [counted_value(run, metric, classes)[0] for run in runs]
+    guessing = shared_guessing(runs)
+    counted = [counted_value(run, metric, classes, guessing)[0] for run in runs]
     values = [float(value) for value in counted if value is not None]
     if not all(map(math.isfinite, values)):
         return MeanRecord(value=None, low=None, high=None, n=len(values))
@@ -177,7 +179,8 @@ def _is_finite(value: float | None) -> bool:
 
 def _machines(results: Sequence[Result]) -> str:
     """Processors, cores and devices on which the runs were made; of theory, which has no runs, this one."""
-    if not results:
+    machines = [run.machine for run in results if run.machine]  # a run that was killed has told of none
+    if not machines:
         return f"{processor_name()}, {available_cores()} cores"
-    hosts = sorted({describe_host(run.machine) for run in results})
-    return "; ".join([*hosts, *sorted({describe_device(run.machine) for run in results})])
+    hosts = sorted(set(map(describe_host, machines)))
+    return "; ".join([*hosts, *sorted(set(map(describe_device, machines)))])

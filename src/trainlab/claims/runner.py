@@ -5,8 +5,9 @@ from dataclasses import dataclass, field, replace
 
 from rich.console import Console
 
+from trainlab.analysis.phase_diagram import AT_CHANCE, PhasePoint
 from trainlab.claims.arm_tuning import TuningOutcome, tune_arms
-from trainlab.claims.execution import ClaimOptions, ExecutionContext, run_jobs
+from trainlab.claims.execution import ClaimOptions, ExecutionContext, raise_where_all_failed, run_jobs
 from trainlab.claims.expectations import (
     ApproxEqual,
     AtChance,
@@ -24,7 +25,6 @@ from trainlab.claims.judge import (
     UNDECIDED,
     ClaimVerdict,
     ExpectationResult,
-    SeedOutcomes,
     after_primary,
     at_budget,
     claim_verdict,
@@ -33,6 +33,7 @@ from trainlab.claims.judge import (
     judge_learning,
     judge_mean,
     judge_phase_boundary,
+    stopped_early,
 )
 from trainlab.claims.phase_agreement import phase_boundary_by_seed
 from trainlab.claims.registry import ClaimFile
@@ -45,7 +46,8 @@ from trainlab.claims.sources import (
     StepsSource,
     needs_run,
 )
-from trainlab.claims.spec import Claim
+from trainlab.claims.spec import Claim, cell_name
+from trainlab.claims.untestable import Outcomes
 from trainlab.sweeps.forkserver import ForkServer
 
 
@@ -78,12 +80,13 @@ class ClaimResult:
 def run_claim(
     entry: ClaimFile, options: ClaimOptions, composer: ClaimComposer, server: ForkServer, console: Console
 ) -> ClaimResult:
-    """Runs what is missing and judges after every seed, until the primary expectation is decided or all
-    seeds that the claim allows are done. Nothing is run where the budget cannot test it.
+    """Runs what is missing and judges after every seed, until the primary expectation is decided, no further
+    seed can make it testable, or all seeds that the claim allows are done. Nothing is run where the budget
+    cannot test it. A run that failed counts with the worst value.
 
     Raises:
         RequestError: the claim cannot be run as it stands; nothing was started.
-        SweepFailed: a run failed or was interrupted, and has been named.
+        SweepFailed: all runs of an arm failed alike, or runs were interrupted, and have been named.
     """
     context = ExecutionContext(options, composer, server, console)
     if entry.claim.profile(options.profile).not_testable:
@@ -96,14 +99,16 @@ def run_claim(
     untuned = {arm: outcome.edge_text for arm, outcome in tuning.items() if outcome.edge}
     evaluator = SourceEvaluator({}, settings, server)
     done = 0
-    for count in seeds_of_looks(entry, options.profile):
+    looks = seeds_of_looks(entry, options.profile)
+    for count in looks:
         jobs = composer.jobs(entry, options.profile, range(done, count), *options.overrides())
         more = run_jobs(entry, jobs, context) if jobs else {}
         runs = {arm: {**evaluator.runs.get(arm, {}), **folders} for arm, folders in more.items()}
+        raise_where_all_failed(entry, {arm: list(by_seed.values()) for arm, by_seed in runs.items()})
         evaluator, done = replace(evaluator, runs=runs), count
         if _is_enough(entry, evaluator, untuned):
             break
-    results = judge_claim(entry, evaluator, untuned)
+    results = stopped_early(judge_claim(entry, evaluator, untuned), done, looks[-1])
     return ClaimResult(entry, options, results, evaluator, tuning)
 
 
@@ -114,7 +119,8 @@ def _untested(expectation: Expectation) -> ExpectationResult:
 
 
 def _is_enough(entry: ClaimFile, evaluator: SourceEvaluator, untuned: Mapping[str, str]) -> bool:
-    """Whether more seeds would change nothing that is looked at: the primary expectation is clear."""
+    """Whether more seeds would change nothing that is looked at: the primary expectation is clear, or cannot
+    be tested whatever they show."""
     primary = entry.claim.primary
     if primary is None:
         return True
@@ -122,7 +128,7 @@ def _is_enough(entry: ClaimFile, evaluator: SourceEvaluator, untuned: Mapping[st
         return True
     evaluator.evaluate_ahead(_checkpoint_sources([primary]))
     result = judge_expectation(entry, primary, evaluator)
-    return max(result.e_for or 0.0, result.e_against or 0.0) >= STOP_E
+    return result.is_final or max(result.e_for or 0.0, result.e_against or 0.0) >= STOP_E
 
 
 def judge_claim(
@@ -136,7 +142,7 @@ def judge_claim(
         if note := _worst_note(entry.claim, expectation, evaluator):
             result = replace(result, observed=f"{result.observed}; {note}")
         if reason := _untuned_text(expectation, untuned):
-            result = replace(result, verdict=UNDECIDED, reason=reason)
+            result = replace(result, verdict=UNDECIDED, reason=reason, is_final=True)
         steps = _longest_steps(evaluator, expectation.arms())
         results.append(at_budget(result, expectation, steps, entry.claim.source_steps))
     return after_primary(results)
@@ -184,17 +190,32 @@ def judge_expectation(
             return judge_approx_equal(expectation, values_by_layer, _outcomes(expectation, evaluator))
         case PhaseBoundary():
             points = evaluator.phase_diagram(entry.claim.grid, list(entry.claim.cells)).points
+            points = [*points, *_failed_cells(entry.claim, evaluator, points)]
             return judge_phase_boundary(expectation, phase_boundary_by_seed(expectation, points))
         case _:
             values = evaluator.values(expectation.of, expectation.arms())
             return judge_mean(expectation, values, _outcomes(expectation, evaluator))
 
 
-def _outcomes(expectation: Expectation, evaluator: SourceEvaluator) -> SeedOutcomes:
-    """Which runs learned, where what is measured depends on that; else nothing."""
-    if any(depends_on_outcome(part) for source in expectation.sources() for part in source.parts()):
-        return evaluator.learned(expectation.arms())
-    return {}
+def _failed_cells(claim: Claim, evaluator: SourceEvaluator, points: Sequence[PhasePoint]) -> list[PhasePoint]:
+    """The cells of a grid whose run failed: they did not learn."""
+    if claim.grid is None:
+        return []
+    xi = {point.scale: point.xi for point in points}
+    return [
+        PhasePoint(scale, depth, seed, AT_CHANCE, xi.get(scale))
+        for depth in claim.grid.depths
+        for scale in claim.grid.scales
+        for seed, result in evaluator.results[cell_name(scale, depth)].items()
+        if result.status == "failed"
+    ]
+
+
+def _outcomes(expectation: Expectation, evaluator: SourceEvaluator) -> Outcomes:
+    """Which runs learned, where what is measured depends on that, and which reached a goal."""
+    sources, arms = expectation.sources(), expectation.arms()
+    is_mixed = any(depends_on_outcome(part) for source in sources for part in source.parts())
+    return Outcomes(evaluator.learned(arms) if is_mixed else {}, evaluator.reached(sources, arms))
 
 
 def depends_on_outcome(source: BaseSource) -> bool:

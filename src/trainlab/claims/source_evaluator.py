@@ -8,8 +8,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import ParamSpec, TypeVar, cast
 
-import polars as pl
-
 from trainlab.analysis.compare import OTHER_METRICS
 from trainlab.analysis.phase_diagram import PhaseDiagram
 from trainlab.claims.batchnorm_facts import batchnorm_facts, batchnorm_lags
@@ -41,20 +39,21 @@ from trainlab.claims.sources import (
     needs_statistics,
 )
 from trainlab.claims.spec import PhaseGrid
-from trainlab.claims.steps_to_goal import first_step
+from trainlab.claims.table_reader import TableReader
+from trainlab.claims.untestable import SeedOutcomes
 from trainlab.errors import RequestError
-from trainlab.runs import Result, RunFolder, read_metrics, read_signals
+from trainlab.runs import Result, RunFolder
 from trainlab.runs.worst_values import (
     COUNTED_STATUSES,
     WorstReason,
     counted_value,
     guessing_accuracy,
     log10_ratio,
+    shared_guessing,
     worst_reason,
     worst_value,
 )
 from trainlab.settings import Settings
-from trainlab.signals.catalogue import NETWORK
 from trainlab.sweeps.forkserver import ForkServer
 
 P = ParamSpec("P")
@@ -80,8 +79,7 @@ class SourceEvaluator:
     settings: Mapping[str, Settings]
     server: ForkServer
     _answers: dict[str, object] = field(default_factory=dict)
-    _signal_tables: dict[Path, pl.DataFrame] = field(default_factory=dict)
-    _metric_tables: dict[Path, pl.DataFrame] = field(default_factory=dict)
+    _tables: TableReader = field(default_factory=TableReader)
     _shift_measures: dict[tuple[Path, str], ShiftMeasures] = field(default_factory=dict)
     _lags: dict[Path, float] = field(default_factory=dict)
 
@@ -97,6 +95,21 @@ class SourceEvaluator:
         """Whether each run learned, by its own verdict."""
         return {
             arm: {seed: result.verdict.learned is True for seed, result in self.results[arm].items()}
+            for arm in arms
+        }
+
+    def reached(self, sources: Sequence[BaseSource], arms: Sequence[str]) -> SeedOutcomes:
+        """Whether each run gets to the goals of these sources; empty where they have none, or all say how a
+        run counts that does not get there."""
+        goals = [part for source in sources for part in source.parts() if isinstance(part, StepsSource)]
+        open_ended = [goal for goal in goals if goal.steps_to.not_reached is None]
+        if not open_ended:
+            return {}
+        return {
+            arm: {
+                seed: all(self._first_step(goal, arm, seed) is not None for goal in open_ended)
+                for seed in self.runs[arm]
+            }
             for arm in arms
         }
 
@@ -187,7 +200,7 @@ class SourceEvaluator:
         if isinstance(source, MetricSource):
             value = self._metric(source, arm, seed)
         elif isinstance(source, SignalSource):
-            value = self._signal(source, arm, seed)
+            value = self._tables.signal(source, self.results[arm][seed], self.runs[arm][seed], arm)
         elif isinstance(source, CheckpointSource):
             value = self._of_checkpoint(source, arm, seed)
         elif isinstance(source, StepsSource):
@@ -214,44 +227,22 @@ class SourceEvaluator:
             return float(result.verdict.learned is True)
         if not _is_outcome(source):
             return getattr(result, source.metric)
-        value, _ = counted_value(result, source.metric, self.settings[arm].data.num_classes)
+        value, _ = counted_value(result, source.metric, guessing=self._guessing(arm))
         if value is None and result.status == "finished":
             raise RequestError(f"arm '{arm}': no {source.metric} was recorded")
         return value
 
-    def _signal(self, source: SignalSource, arm: str, seed: int) -> float | None:
-        rows = self._signals(self.runs[arm][seed]).filter(pl.col("quantity") == source.signal)
-        if rows.is_empty():
-            if self.results[arm][seed].status == "failed":
-                return None
-            raise RequestError(f"arm '{arm}': no {source.signal} was recorded")
-        steps = rows["step"].unique().sort().to_list()
-        step = steps[-1] if source.step < 0 else min(steps, key=lambda s: abs(s - source.step))
-        rows = rows.filter(pl.col("step") == step)
-        layers = rows["layer"].to_list()
-        named = {"first": layers[0], "last": layers[-1], NETWORK: NETWORK}
-        layer = named.get(source.layer, source.layer)
-        if layer not in layers:
-            raise RequestError(f"arm '{arm}': no layer '{layer}'; its layers: {', '.join(layers)}")
-        return rows["value"][layers.index(layer)]
-
-    def _signals(self, folder: Path) -> pl.DataFrame:
-        if folder not in self._signal_tables:
-            self._signal_tables[folder] = read_signals(folder)
-        return self._signal_tables[folder]
+    def _guessing(self, arm: str) -> float | None:
+        """The accuracy of guessing on the arm's data, by its records, else 1/K."""
+        known = shared_guessing(self.results[arm].values())
+        return known or guessing_accuracy({}, self.settings[arm].data.num_classes)
 
     def _steps(self, source: StepsSource, arm: str, seed: int) -> float:
         reached = self._first_step(source, arm, seed)
         return float(self._most_steps if reached is None else reached)
 
     def _first_step(self, source: StepsSource, arm: str, seed: int) -> int | None:
-        """None for a run that does not get there, and for one that diverged or failed on its way or later."""
-        if self.results[arm][seed].status in COUNTED_STATUSES:
-            return None
-        folder = self.runs[arm][seed]
-        if folder not in self._metric_tables:
-            self._metric_tables[folder] = read_metrics(folder)
-        return first_step(self._metric_tables[folder], source.steps_to)
+        return self._tables.first_step(source.steps_to, self.results[arm][seed], self.runs[arm][seed])
 
     @property
     def _most_steps(self) -> int:
@@ -261,19 +252,18 @@ class SourceEvaluator:
     def _of_checkpoint(self, source: CheckpointSource, arm: str, seed: int) -> float | None:
         result = self.results[arm][seed]
         if result.status in COUNTED_STATUSES:
-            guessing = guessing_accuracy(result.data, self.settings[arm].data.num_classes)
-            return worst_value(source.measured, guessing)
+            return worst_value(source.measured, guessing_accuracy(result.data) or self._guessing(arm))
         key = self.runs[arm][seed], shift_key(source.request)
         if key not in self._shift_measures:
             self.evaluate_ahead({arm: [source]})
         return self._shift_measures[key][source.measured]
 
     def _lag(self, arm: str, seed: int) -> float | None:
-        if self.results[arm][seed].status == "diverged":
+        if self.results[arm][seed].status in COUNTED_STATUSES:
             return None
         if self.runs[arm][seed] not in self._lags:
             results = self.results[arm]
-            folders = [path for s, path in self.runs[arm].items() if results[s].status != "diverged"]
+            folders = [p for s, p in self.runs[arm].items() if results[s].status not in COUNTED_STATUSES]
             missing = [path for path in folders if path not in self._lags]
             self._lags |= dict(zip(missing, self._call_once(batchnorm_lags, missing), strict=True))
         return self._lags[self.runs[arm][seed]]

@@ -243,13 +243,15 @@ class Goal(StrictModel):
     """A metric of the training curves and the value it has to pass, downwards or upwards.
 
     `window`: of train/loss, recorded at each step, the mean over so many steps is taken; others are recorded
-    once an epoch, as they are.
+    once an epoch, as they are. `not_reached`: how a run counts that never gets there; left out, an arm with
+    such a run has no mean that could be tested.
     """
 
     metric: Literal["train/loss", "train/acc", "val/loss", "val/acc"]
     below: float | None = None
     above: float | None = None
     window: Annotated[int, Field(ge=1)] = 20
+    not_reached: Literal["longest_run"] | None = None
 
     @model_validator(mode="after")
     def _has_one_side(self) -> "Goal":
@@ -261,7 +263,8 @@ class Goal(StrictModel):
 class StepsSource(BaseSource):
     """After how many steps a run first gets there.
 
-    One that never does, diverged or failed counts with the steps of the longest run, the worst there is.
+    One that never does, diverged or failed is shown with the steps of the longest run, the worst there is. It
+    counts with them where the goal says `not_reached: longest_run`.
     """
 
     kind: ClassVar[str] = "steps_to"
