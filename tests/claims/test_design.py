@@ -1,11 +1,13 @@
 """`trainlab claims check`: designs that cannot be decided, arms that differ in more than the claim names."""
 
+import numpy as np
 import pytest
 from tiny import ACCURACY, claim, put
 
 from trainlab.claims import design_check, registry
 from trainlab.claims.design_power import design_power
 from trainlab.claims.jobs import ClaimComposer
+from trainlab.claims.judge import STOP_E, SUPPORTED, judge_mean
 from trainlab.claims.registry import parse_claim
 from trainlab.claims.spec import SeedCounts
 from trainlab.errors import RequestError
@@ -35,19 +37,42 @@ class Here:
 
 def test_the_power_is_that_of_the_effect_beyond_the_bound():
     found = power(**MORE, expects={"mean": 0.05, "sd": 0.02})
-    assert found.power == power_of_mean(2.0, 3, 16, 20.0).supported > 0.99
+    assert found.power == power_of_mean(2.0, 3, 16, 40.0, 20.0).supported > 0.99
     assert found.mean_seeds == power_of_mean(2.0, 3, 16, 40.0).mean_seeds
-    assert "d = 2" in found.line() and not found.fault
+    assert "d = 2 (seeds stop at 40 : 1, the last look decides at 20 : 1)" in found.line() and not found.fault
+
+
+def test_the_power_is_that_of_claims_as_the_runner_runs_them():
+    """It was that of e ≥ 20 at any look, which the runner goes on from."""
+    rng = np.random.default_rng(1)
+    more = parse_claim(claim(expectations=[{"says": "so", **MORE, "by": 0.0}]), "c").primary
+    seeds, verdicts = [], []
+    for _ in range(300):
+        values = {"A": dict(enumerate(rng.normal(0.9, 1.0, 12))), "B": dict.fromkeys(range(12), 0.0)}
+        for n in range(3, 13):
+            looked_at = {arm: dict(list(by_seed.items())[:n]) for arm, by_seed in values.items()}
+            found = judge_mean(more, looked_at)  # type: ignore[arg-type]
+            if max(found.e_for or 0.0, found.e_against or 0.0) >= STOP_E:
+                break
+        seeds.append(n)
+        verdicts.append(found.verdict)
+    expected = power(SeedCounts(first=3, most=12), **{**MORE, "by": 0.0}, expects={"mean": 0.9, "sd": 1.0})
+    # three standard deviations of a share of 300
+    assert verdicts.count(SUPPORTED) / 300 == pytest.approx(expected.power, abs=0.086)
+    assert np.mean(seeds) == pytest.approx(expected.mean_seeds, abs=0.5)
+    assert expected.power < power_of_mean(0.9, 3, 12, 20.0).supported
 
 
 def test_an_effect_on_the_other_side_is_expected_to_be_refuted():
     found = power(**MORE, expects={"mean": -0.03, "sd": 0.02})
-    assert found.power == power_of_mean(-2.0, 3, 16, 20.0).refuted > 0.99
+    assert found.power == power_of_mean(-2.0, 3, 16, 40.0, 20.0).refuted > 0.99
 
 
 def test_a_bound_from_above_is_met_from_below():
     bound = {"kind": "bound", "arm": "A", "at_most": 0.3, "of": ACCURACY}
-    assert power(**bound, expects={"mean": 0.1, "sd": 0.1}).power == power_of_mean(2.0, 3, 16, 20).supported
+    assert (
+        power(**bound, expects={"mean": 0.1, "sd": 0.1}).power == power_of_mean(2.0, 3, 16, 40, 20).supported
+    )
 
 
 def test_a_small_effect_is_refused_by_its_power():
@@ -59,17 +84,17 @@ def test_a_small_effect_is_refused_by_its_power():
 def test_each_step_of_an_order_costs_power():
     order = {"kind": "order", "of": ACCURACY, "by": 0.0, "expects": {"mean": 0.02, "sd": 0.02}}
     one, two = power(**order, order=["A", "B"]), power(**order, order=["A", "B", "A"])
-    assert two.power == pytest.approx(1 - 2 * (1 - one.power))
+    assert one.power > two.power == pytest.approx(one.power**2, abs=0.05)  # independent of each other
 
 
 def test_counts_have_the_power_of_their_shares():
     unlike = {"kind": "learns", "arm": "A", "unlike": "B"}
     found = power(**unlike, expects={"arm": 0.95, "unlike": 0.05})
-    assert found.power == power_of_counts("contrast", 0.95, 3, 16, 20.0, 0.05).supported
+    assert found.power == power_of_counts("contrast", 0.95, 3, 16, 40.0, 0.05, 20.0).supported
     at_chance = power(kind="chance", arm="A", expects={"arm": 0.05})
-    assert at_chance.power == power_of_counts("majority", 0.95, 3, 16, 20.0).supported
+    assert at_chance.power == power_of_counts("majority", 0.95, 3, 16, 40.0, decided=20.0).supported
     more_often = power(kind="more_often", arm="A", than="B", expects={"arm": 0.6, "than": 0.0})
-    assert more_often.power == power_of_counts("more_often", 0.6, 3, 16, 20.0, 0.0).supported
+    assert more_often.power == power_of_counts("more_often", 0.6, 3, 16, 40.0, 0.0, 20.0).supported
 
 
 def test_a_number_near_its_target_is_measured_in_shares_of_it():

@@ -72,6 +72,34 @@ def test_power_of_counts_is_exact():
     assert contrast.supported < 0.05, "half of the time is not 'learns'"
 
 
+def test_seeds_that_go_on_beyond_what_decides_may_lose_their_verdict():
+    """Seven of seven have 32: enough, and seeds go on; then seven of eight have 6.3."""
+    counts = power.power_of_counts("majority", 0.9, first=3, most=8, threshold=40.0, decided=20.0)
+    assert counts.supported == pytest.approx(0.9**8) and counts.mean_seeds == 8.0
+    mean = power.power_of_mean(0.9, 3, 12, 40.0, decided=20.0)
+    assert power.power_of_mean(0.9, 3, 12, 40.0).supported < mean.supported
+    assert mean.supported < power.power_of_mean(0.9, 3, 12, 20.0).supported
+    assert mean.mean_seeds == power.power_of_mean(0.9, 3, 12, 40.0).mean_seeds
+
+
+def test_a_conjunction_is_as_clear_as_its_least_clear_part():
+    one, two = (power.power_of_mean(1.0, 3, 16, 40.0, 20.0, parts) for parts in (1, 2))
+    assert two.supported == pytest.approx(one.supported**2, abs=0.06) and two.mean_seeds > one.mean_seeds
+    rng, supported = np.random.default_rng(2), 0
+    for _ in range(300):
+        values = rng.normal(1.0, 1.0, (2, 16))
+        for n in range(3, 17):
+            found = e_processes.all_hold_e_values(
+                [e_processes.mean_e_values(part[:n], 0.0) for part in values]
+            )
+            if max(found) >= 40:
+                break
+        supported += found.e_for >= 20
+    assert supported / 300 == pytest.approx(two.supported, abs=0.086)
+    near = [power.power_of_equivalence(0.0, 1.5, 3, 16, 40.0, 20.0, parts).supported for parts in (1, 2)]
+    assert near[1] == pytest.approx(near[0] ** 2, abs=0.06)
+
+
 @pytest.mark.parametrize("kind", ["majority", "contrast", "more_often"])
 def test_power_of_counts_is_that_of_runs_drawn_seed_by_seed(kind):
     exact = power.power_of_counts(kind, 0.9, first=3, most=12, threshold=20.0, other=0.2)

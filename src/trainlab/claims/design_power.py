@@ -1,10 +1,12 @@
 """What a claim's design can decide: its largest e-value, its power at the declared effect, its seeds.
 
 The power is that of the verdict which the declared effect makes true: a lesson may expect to be refuted. It
-is of the primary expectation by itself, at e ≥ 20; the seeds are counted as they are run, to e ≥ 40.
+is of the primary expectation by itself, and of what the runner does: seeds one at a time until e ≥ 40 on
+either side, or to their most; the verdict is that of the last look, at e ≥ 20. Means are simulated (normal
+values, the parts of a conjunction independent of each other), counts are computed exactly. A mean without a
+t test, since runs of an arm have both outcomes, is not in it.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -36,16 +38,13 @@ from trainlab.stats.power import (
 
 MIN_POWER = 0.8
 
-PowerAt = Callable[[float], Power]
-"""The power at a threshold of e."""
-
 
 class _Design(NamedTuple):
     """An expectation as a test: of which kind, how many in conjunction, and its power where it is known."""
 
     kind: Kind
     parts: int
-    power_at: PowerAt | None
+    power: Power | None
     effect: str = ""
 
 
@@ -83,7 +82,10 @@ class DesignPower:
         text = f"evidence up to {format_evidence(self.best)} at {self.seeds.most} seeds"
         if self.power is None or self.mean_seeds is None:
             return f"{text}; power not known, no effect is declared (`expects`)"
-        return f"{text}; power {self.power:.0%} at {self.effect}; {self.mean_seeds:.1f} seeds expected"
+        return (
+            f"{text}; power {self.power:.0%} at {self.effect} (seeds stop at {STOP_E:g} : 1, the last look "
+            f"decides at {DECIDED_E:g} : 1); {self.mean_seeds:.1f} seeds expected"
+        )
 
 
 def design_power(expectation: Tested, seeds: SeedCounts) -> DesignPower:
@@ -91,13 +93,10 @@ def design_power(expectation: Tested, seeds: SeedCounts) -> DesignPower:
     design = _design(expectation, seeds)
     attainable = best_attainable_e(design.kind, seeds.most)
     best = max(attainable.e_for, attainable.e_against / design.parts)
-    if design.power_at is None:
+    if design.power is None:
         return DesignPower(seeds, best, None, None, "")
-    decided, stopped = design.power_at(DECIDED_E), design.power_at(STOP_E)
-    power = decided.refuted
-    if decided.supported >= decided.refuted:
-        power = max(0.0, 1 - design.parts * (1 - decided.supported))  # all of them, however they depend
-    return DesignPower(seeds, best, power, stopped.mean_seeds, design.effect)
+    power = max(design.power.supported, design.power.refuted)
+    return DesignPower(seeds, best, power, design.power.mean_seeds, design.effect)
 
 
 def _design(expectation: Tested, seeds: SeedCounts) -> _Design:
@@ -126,7 +125,8 @@ def _of_mean(
         return _Design("mean", parts, None)
     d = sign * (expects.mean - bound) / expects.sd
     effect = f"{expects.mean:g} ± {expects.sd:g}, d = {d:.2g}"
-    return _Design("mean", parts, lambda e: power_of_mean(d, seeds.first, seeds.most, e), effect)
+    power = power_of_mean(d, seeds.first, seeds.most, STOP_E, DECIDED_E, parts)
+    return _Design("mean", parts, power, effect)
 
 
 def _of_equivalence(
@@ -142,11 +142,8 @@ def _of_equivalence(
     mean, sd = expects.mean, expects.sd
     if target is not None:
         mean, sd = mean / target - 1, sd / abs(target)
-    return _Design(
-        "equivalence", parts,
-        lambda e: power_of_equivalence(mean / sd, within / sd, seeds.first, seeds.most, e),
-        f"{expects.mean:g} ± {expects.sd:g}",
-    )  # fmt: skip
+    power = power_of_equivalence(mean / sd, within / sd, seeds.first, seeds.most, STOP_E, DECIDED_E, parts)
+    return _Design("equivalence", parts, power, f"{expects.mean:g} ± {expects.sd:g}")
 
 
 def _of_approx_equal(expectation: ApproxEqual, seeds: SeedCounts) -> _Design:
@@ -168,6 +165,5 @@ def _design_of_counts(expectation: Learns | LearnsMoreOften | AtChance, seeds: S
     share = 1 - expects.arm if isinstance(expectation, AtChance) else expects.arm
     other = next((one for one in (expects.unlike, expects.than) if one is not None), 0.0)
     effect = f"{expects.arm:.0%} of runs" + (f" against {other:.0%}" if kind != "majority" else "")
-    return _Design(
-        kind, 1, lambda e: power_of_counts(kind, share, seeds.first, seeds.most, e, other), f"{effect} learn"
-    )
+    power = power_of_counts(kind, share, seeds.first, seeds.most, STOP_E, other, DECIDED_E)
+    return _Design(kind, 1, power, f"{effect} learn")

@@ -1,7 +1,9 @@
 """What a design can decide: the largest e-value of n seeds, how often and how soon seeds end in a verdict.
 
 Seeds come one at a time from `first` to `most` and stop when an e-value reaches the threshold on either side.
-Legend: S simulated claims, N seeds.
+The verdict is that of the last look: an e-value of `decided` or more, where that is less than the threshold
+at which seeds stop (an e-value above 20 may fall below it again before one reaches 40). Legend: S simulated
+claims, N seeds, P parts of a conjunction.
 """
 
 from functools import cache
@@ -54,28 +56,50 @@ def best_attainable_e(kind: Kind, n: int) -> EValues:
     return EValues(most, most)
 
 
-def power_of_mean(d: float, first: int, most: int, threshold: float) -> Power:
+def power_of_mean(
+    d: float, first: int, most: int, threshold: float, decided: float | None = None, parts: int = 1
+) -> Power:
     """Of "the mean lies above the bound", d = (mean − bound)/sd over seeds; d below 0 makes it false.
 
-    By simulation of normal values, the same for every d.
+    By simulation of normal values, the same for every d. With `parts`, of so many such hypotheses that must
+    all hold, independent of each other.
     """
-    direction_SN = direction_of(_normal_values(most) + d)
+    direction_PSN = direction_of(_normal_values(most, parts) + d)
     n_N = np.arange(1, most + 1)
-    return power_of(stops_of(mean_e(direction_SN, n_N), mean_e(-direction_SN, n_N), first, threshold), most)
+    e_for_SN, e_against_SN = mean_e(direction_PSN, n_N).min(0), mean_e(-direction_PSN, n_N).mean(0)
+    return power_of(stops_of(e_for_SN, e_against_SN, first, threshold, decided), most)
 
 
-def power_of_equivalence(d: float, margin: float, first: int, most: int, threshold: float) -> Power:
-    """Of "the mean lies within ± margin", with the mean at `d`, both in sd over seeds. By simulation."""
+def power_of_equivalence(
+    d: float,
+    margin: float,
+    first: int,
+    most: int,
+    threshold: float,
+    decided: float | None = None,
+    parts: int = 1,
+) -> Power:
+    """Of "the mean lies within ± margin", with the mean at `d`, both in sd over seeds.
+
+    By simulation, `parts` as in `power_of_mean`.
+    """
     n_N = np.arange(1, most + 1)
-    from_low_SN = direction_of(_normal_values(most) + d + margin)
-    from_high_SN = direction_of(_normal_values(most) + d - margin)
-    inside_SN = np.minimum(mean_e(from_low_SN, n_N), mean_e(-from_high_SN, n_N))
-    outside_SN = (mean_e(-from_low_SN, n_N) + mean_e(from_high_SN, n_N)) / 2
-    return power_of(stops_of(inside_SN, outside_SN, first, threshold), most)
+    x_PSN = _normal_values(most, parts) + d
+    from_low_PSN, from_high_PSN = direction_of(x_PSN + margin), direction_of(x_PSN - margin)
+    inside_PSN = np.minimum(mean_e(from_low_PSN, n_N), mean_e(-from_high_PSN, n_N))
+    outside_PSN = (mean_e(-from_low_PSN, n_N) + mean_e(from_high_PSN, n_N)) / 2
+    stops = stops_of(inside_PSN.min(0), outside_PSN.mean(0), first, threshold, decided)
+    return power_of(stops, most)
 
 
 def power_of_counts(
-    kind: CountKind, share: float, first: int, most: int, threshold: float, other: float = 0.0
+    kind: CountKind,
+    share: float,
+    first: int,
+    most: int,
+    threshold: float,
+    other: float = 0.0,
+    decided: float | None = None,
 ) -> Power:
     """Of a hypothesis about runs that learn: `share` of the one setting's do, `other` of the other's.
 
@@ -94,8 +118,9 @@ def power_of_counts(
         if n < first:
             continue
         e_for_KJ, e_against_KJ = _count_e(kind, np.minimum(count_K1, n), np.minimum(count_1J, n), n)
-        is_for_KJ = np.broadcast_to(e_for_KJ >= threshold, alive_KJ.shape)
-        is_against_KJ = np.broadcast_to(e_against_KJ >= threshold, alive_KJ.shape) & ~is_for_KJ
+        enough = decided if decided is not None and n == most else threshold
+        is_for_KJ = np.broadcast_to(e_for_KJ >= enough, alive_KJ.shape)
+        is_against_KJ = np.broadcast_to(e_against_KJ >= enough, alive_KJ.shape) & ~is_for_KJ
         supported += float(alive_KJ[is_for_KJ].sum())
         refuted += float(alive_KJ[is_against_KJ].sum())
         decided_N[n - 1] = supported + refuted
@@ -104,16 +129,22 @@ def power_of_counts(
     return Power(supported, refuted, mean_seeds, _seeds_95(decided_N))
 
 
-def stops_of(e_for_SN: np.ndarray, e_against_SN: np.ndarray, first: int, threshold: float) -> Stops:
-    """Where each claim stops, looked at after every seed from `first` on."""
-    is_for_SN, is_against_SN = e_for_SN >= threshold, e_against_SN >= threshold
-    ends_SN = is_for_SN | is_against_SN
+def stops_of(
+    e_for_SN: np.ndarray,
+    e_against_SN: np.ndarray,
+    first: int,
+    threshold: float,
+    decided: float | None = None,
+) -> Stops:
+    """Where each claim stops, looked at after every seed from `first` on, and its verdict there."""
+    enough = threshold if decided is None else decided
+    ends_SN = np.maximum(e_for_SN, e_against_SN) >= threshold
     ends_SN[:, : first - 1] = False
     ends_SN[:, -1] = True
     last_S = ends_SN.argmax(axis=1)
     row_S = np.arange(len(last_S))
-    is_supported_S = is_for_SN[row_S, last_S]
-    return Stops(last_S + 1, is_supported_S, is_against_SN[row_S, last_S] & ~is_supported_S)
+    is_supported_S = e_for_SN[row_S, last_S] >= enough
+    return Stops(last_S + 1, is_supported_S, (e_against_SN[row_S, last_S] >= enough) & ~is_supported_S)
 
 
 def power_of(stops: Stops, most: int) -> Power:
@@ -164,7 +195,7 @@ def _known(kind: Kind) -> CountKind:
 
 
 @cache
-def _normal_values(most: int) -> np.ndarray:
-    values_SN = np.random.default_rng(0).standard_normal((SIMULATED_CLAIMS, most))
-    values_SN.flags.writeable = False
-    return values_SN
+def _normal_values(most: int, parts: int) -> np.ndarray:
+    values_PSN = np.random.default_rng(0).standard_normal((parts, SIMULATED_CLAIMS, most))
+    values_PSN.flags.writeable = False
+    return values_PSN
