@@ -1,6 +1,7 @@
 """A lesson's page: what a student reads first, and what the result rests on; every kind of record has one."""
 
 import itertools
+import statistics
 
 import pytest
 from tiny import claim, put
@@ -9,6 +10,7 @@ from trainlab.claims import claim_page, collection_pages, html_report, registry
 from trainlab.claims.claim_record import ClaimRecord, write_record
 from trainlab.claims.evidence_text import format_evidence, verdict_sentence
 from trainlab.claims.judge import HOLDS, NOT_TESTED, REFUTED, SUPPORTED, UNDECIDED, PageVerdict
+from trainlab.stats.intervals import mean_interval
 
 MEAN = {"value": 0.5, "low": 0.4, "high": 0.6, "n": 4}
 
@@ -137,6 +139,23 @@ def test_one_page_of_all_refreshes_that_of_each(tmp_path):
 def test_the_verdict_is_one_sentence(changes, sentence):
     assert verdict_sentence(record(**changes)) == sentence
     assert sentence in claim_page.claim_page(record(**changes), has_figure=False)
+
+
+def test_the_only_interval_of_a_page_is_that_of_the_test():
+    values = [0.88, 0.9, 0.92, 0.97]
+    old = mean_interval(values)
+    new = {"value": old.value, "sd": statistics.stdev(values), "n": 4}
+    arms = [
+        {"arm": arm, "n": 4, "learned": 4, "statuses": {"finished": 4}, "parameters": 12, "runs": {},
+         "causes": {}, "test/acc": mean, "train/acc": mean, "test/loss": {"value": None, "n": 4}}
+        for arm, mean in (("A", {**new, "sd": None, "low": old.low, "high": old.high}), ("B", new))
+    ]  # fmt: skip
+    page = claim_page.claim_page(record(arms=arms, findings=[finding()]), has_figure=False)
+    row = "| 12 | 4 of 4 | 91.75 % (sd 3.86) | 91.75 % (sd 3.86) | – |"
+    assert f"| A {row}" in page and f"| B {row}" in page
+    assert "±" not in page and page.count(" … ") == 1
+    kept = record(arms=arms).model_dump(by_alias=True)["arms"]
+    assert {tuple(arm["test/acc"]) for arm in kept} == {("value", "sd", "n")}
 
 
 def test_what_was_not_tested_is_no_verdict():

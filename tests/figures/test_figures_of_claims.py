@@ -59,6 +59,32 @@ def test_a_picture_names_its_axes_and_what_it_shows(name, tmp_path):
     assert save_figure(chart, tmp_path / "picture.png").read_bytes().startswith(b"\x89PNG")
 
 
+def test_a_bar_beside_a_mean_is_the_range_of_its_seeds():
+    """It was a t interval, beside the interval of the test: two intervals of one thing on a page."""
+    for chart in (
+        interval_plots.group_means_plot(VALUES, "Arms", unit="share"),
+        interval_plots.interaction_plot(VALUES, FACTORS, "Pair", unit="share"),
+    ):
+        drawn = chart.to_dict()
+        datasets = [layer["data"]["values"] for layer in drawn["layer"] if "data" in layer]
+        datasets.append(drawn.get("data", {}).get("values", []))
+        bars = [row for rows in datasets for row in rows if "low" in row]
+        assert {(round(bar["low"], 3), round(bar["high"], 3)) for bar in bars} == {
+            (0.9, 0.92), (0.1, 0.12), (0.7, 0.9)
+        }  # fmt: skip
+        assert max(map(len, datasets)) == sum(map(len, VALUES.values()))  # a dot a seed
+        assert "from the least to the largest" in drawn["title"]["subtitle"][-1]
+
+
+def test_a_band_over_seeds_says_what_it_is():
+    columns = {"epoch": [1, 2], "setting": ["A", "A"], "mean": [0.1, 0.4], "low": [0.1, 0.3]}
+    band = pl.DataFrame({**columns, "high": [0.2, 0.5]})
+    line = pl.DataFrame({**columns, "low": columns["mean"], "high": columns["mean"]})
+    for table, says in ((band, True), (line, False)):
+        text = to_svg(learning_curves.learning_curves_plot(table, "val/acc", "Curves"))
+        assert (learning_curves.WHAT_BANDS_ARE in text) is says
+
+
 def test_arms_of_an_interaction_have_two_names():
     with pytest.raises(RequestError, match="expected a name like"):
         interval_plots.interaction_plot({"relu": [1.0]}, ("a", "b"), "t")

@@ -10,6 +10,7 @@ from trainlab.claims.expectations import FiniteFloat
 from trainlab.claims.spec import cell_name
 from trainlab.errors import RequestError, sanitize
 from trainlab.runs.safe_files import read_bounded, write_atomically
+from trainlab.stats.intervals import deviation_of_interval
 
 RESULT_FILE = "result.json"
 """Of the quick profile; another's is `result-NAME.json`."""
@@ -61,16 +62,23 @@ class ExpectationRecord(RecordModel):
 
 
 class MeanRecord(RecordModel):
-    """A mean over seeds with its 95% interval: `Interval`."""
+    """What the runs of an arm came to: mean and standard deviation over seeds, which is no interval.
+
+    Records of before had the ends of the mean's 95% t interval in the place of the deviation.
+    """
 
     value: FiniteFloat | None
-    low: FiniteFloat | None
-    high: FiniteFloat | None
+    sd: FiniteFloat | None = None
+    low: FiniteFloat | None = Field(default=None, exclude=True)
+    high: FiniteFloat | None = Field(default=None, exclude=True)
     n: Count = 0
 
     @model_validator(mode="after")
-    def _has_both_ends(self) -> "MeanRecord":
-        return _require_both_ends(self)
+    def _has_a_deviation(self) -> "MeanRecord":
+        _require_both_ends(self)
+        if self.sd is None and self.low is not None and self.high is not None:
+            self.sd = deviation_of_interval(self.low, self.high, self.n)
+        return self
 
 
 R = TypeVar("R", ExpectationRecord, MeanRecord)

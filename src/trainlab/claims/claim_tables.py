@@ -7,6 +7,11 @@ from trainlab.claims.evidence_text import evidence_words, mark_of, observed_text
 from trainlab.claims.spec import cell_name
 from trainlab.diagnosis.verdict import is_cause_valid
 
+WHAT_ARMS_SHOW = (
+    "Each arm (a setting that is compared): how many of its runs, one a seed, learned, and their mean; sd, "
+    "the standard deviation, is how far single runs lie from it."
+)
+
 
 def facts_table(facts: Sequence[ExpectationRecord]) -> str:
     """One line a fact: what was expected, what was counted."""
@@ -28,8 +33,13 @@ def tested_table(expectations: Sequence[ExpectationRecord]) -> str:
 
 
 def arms_table(record: ClaimRecord) -> str:
-    """One line an arm: how many runs learned, and the means over seeds with 95% intervals."""
+    """One line an arm: how many runs learned, and their means with the standard deviation of the runs.
+
+    No intervals: the one on a page belongs to what was tested, and stands with its verdict.
+    """
     lines = [
+        WHAT_ARMS_SHOW,
+        "",
         "| arm | parameters | learned | test accuracy | training accuracy | test loss | |",
         "|---|---:|---:|---:|---:|---:|---|",
     ]
@@ -101,19 +111,17 @@ def _tuning_note(arm: str, tuning: TuningRecord) -> str:
 
 
 def _accuracy_text(mean: MeanRecord) -> str:
-    return "–" if mean.value is None else f"{_mean_text(mean, scale=100, digits=2)} %"
+    return "–" if mean.value is None else _mean_text(mean, scale=100, digits=2, unit=" %")
 
 
 def _loss_text(mean: MeanRecord) -> str:
     return "–" if mean.value is None else _mean_text(mean, scale=1, digits=3)
 
 
-def _mean_text(mean: MeanRecord, scale: int, digits: int) -> str:
-    """`91.20 ± 0.31`, in units of 1/scale."""
-    text = f"{scale * (mean.value or 0.0):.{digits}f}"
-    if mean.low is not None and mean.high is not None:
-        text += f" ± {scale * (mean.high - mean.low) / 2:.{digits}f}"
-    return text
+def _mean_text(mean: MeanRecord, scale: int, digits: int, unit: str = "") -> str:
+    """`91.20 % (sd 0.31)`, in units of 1/scale."""
+    text = f"{scale * (mean.value or 0.0):.{digits}f}{unit}"
+    return text if mean.sd is None else f"{text} (sd {scale * mean.sd:.{digits}f})"
 
 
 def remarks(arm: ArmRecord) -> str:

@@ -4,7 +4,7 @@ import math
 import sys
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from statistics import median
+from statistics import fmean, median, stdev
 
 from trainlab.claims.arm_tuning import TuningOutcome
 from trainlab.claims.claim_record import (
@@ -32,7 +32,6 @@ from trainlab.runs.provenance import (
     processor_name,
 )
 from trainlab.runs.worst_values import counted_value, shared_guessing
-from trainlab.stats.intervals import mean_interval
 
 
 def build_record(result: ClaimResult) -> ClaimRecord:
@@ -125,9 +124,10 @@ def _mean_record(runs: Sequence[Result], metric: str, classes: int | None) -> Me
     counted = [counted_value(run, metric, classes, guessing)[0] for run in runs]
     values = [float(value) for value in counted if value is not None]
     if not all(map(math.isfinite, values)):
-        return MeanRecord(value=None, low=None, high=None, n=len(values))
-    interval = mean_interval(values)
-    return MeanRecord(value=interval.value, low=interval.low, high=interval.high, n=interval.n)
+        return MeanRecord(value=None, n=len(values))
+    return MeanRecord(
+        value=fmean(values) if values else None, sd=stdev(values) if len(values) > 1 else None, n=len(values)
+    )
 
 
 def _recorded_causes(runs: Iterable[Result]) -> Iterator[str]:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from trainlab.figures.learning_curves import FEW_POINTS
+from trainlab.figures.learning_curves import FEW_POINTS, describe_bands
 from trainlab.figures.style import COLOURS, GREY, chart_title, import_altair
 
 if TYPE_CHECKING:
@@ -63,7 +63,9 @@ def curve_panels_plot(
             layers.append(text.encode(x=alt.value(0), text="text:N"))
         panel = alt.layer(*layers).properties(width=max(150, MAX_WIDTH // len(panels)), height=240)
         charts.append(panel.properties(title=alt.TitleParams(arm, fontSize=13, anchor="middle")))
-    return alt.hconcat(*charts, title=chart_title(title, subtitle)).configure_range(category=COLOURS)
+    return alt.hconcat(*charts, title=chart_title(title, subtitle, describe_bands(rows))).configure_range(
+        category=COLOURS
+    )
 
 
 def _split_name(metric: str) -> str:

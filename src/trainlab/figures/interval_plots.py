@@ -1,7 +1,12 @@
-"""Means and estimates with their intervals: groups, interactions of two factors, a forest plot of claims."""
+"""Values over seeds by group and by two factors, with their means; estimates with intervals, claim by claim.
+
+A bar beside a mean is the range of the values, from the least to the largest: what runs did, and no interval.
+The intervals of a forest plot are those of the tests.
+"""
 
 from collections.abc import Mapping, Sequence
 from functools import partial
+from statistics import fmean
 from typing import TYPE_CHECKING
 
 from trainlab.errors import RequestError
@@ -9,11 +14,9 @@ from trainlab.figures.style import (
     COLOURS,
     axis_title,
     chart_title,
-    clip_to_share,
     import_altair,
     number_format,
 )
-from trainlab.stats.intervals import mean_interval
 
 if TYPE_CHECKING:
     from trainlab.figures.style import Chart
@@ -22,17 +25,17 @@ if TYPE_CHECKING:
 def group_means_plot(
     values: Mapping[str, Sequence[float]], title: str, subtitle: str = "", unit: str = "", name: str = "value"
 ) -> "Chart":
-    """The chart of values by arm, in their order; `unit` `share` and `points` are shown in percent."""
+    """The chart of values by arm, in their order: a dot a seed, their mean, and a bar over their range.
+
+    `unit` `share` and `points` are shown in percent.
+    """
     alt = import_altair()
     arms = [arm for arm in values if len(values[arm])]
     dots = [{"arm": arm, "value": value} for arm in arms for value in values[arm]]
     means = []
     for arm in arms:
-        interval = clip_to_share(mean_interval(values[arm]), unit)
-        means.append(
-            {"arm": arm, "mean": interval.value, "low": interval.low, "high": interval.high,
-             "text": format_value(interval.value, unit)}
-        )  # fmt: skip
+        summary = _summarize(values[arm])
+        means.append({"arm": arm, **summary, "text": format_value(summary["mean"], unit)})
     y = alt.Y("arm:N", sort=arms, title=None, axis=alt.Axis(grid=False, labelLimit=260))
     title_x = axis_title(name, unit)
     axis = alt.Axis(format=number_format(unit), tickCount=6)
@@ -49,7 +52,15 @@ def group_means_plot(
         base.mark_point(filled=True, size=90, opacity=1, color=COLOURS[0]).encode(x=x("mean:Q"), y=y),
         base.mark_text(dy=-11, fontSize=11, color="#333").encode(x=x("mean:Q"), y=y, text="text:N"),
     ]  # fmt: skip
-    return alt.layer(*layers).properties(width=460, height=alt.Step(38), title=chart_title(title, subtitle))
+    heading = chart_title(title, subtitle, WHAT_BARS_ARE)
+    return alt.layer(*layers).properties(width=460, height=alt.Step(38), title=heading)
+
+
+WHAT_BARS_ARE = "small dot: a seed; large one: their mean; bar: from the least to the largest"
+
+
+def _summarize(values: Sequence[float]) -> dict[str, float]:
+    return {"mean": fmean(values), "low": min(values), "high": max(values)}
 
 
 def format_value(value: float | None, unit: str) -> str:
@@ -73,7 +84,7 @@ def interaction_plot(
     unit: str = "",
     name: str = "value",
 ) -> "Chart":
-    """The chart of means with 95% intervals; parallel lines are no interaction.
+    """The chart of means with a dot a seed and a bar over their range; parallel lines are no interaction.
 
     Arms are called `LINE / X`; `names` are what the lines and the x axis are.
 
@@ -81,18 +92,16 @@ def interaction_plot(
         RequestError: an arm whose name has not two parts.
     """
     alt = import_altair()
-    rows = []
+    rows, dots = [], []
     for arm, seeds in values.items():
         line, separator, x = arm.partition(LEVEL_SEPARATOR)
         if not separator:
             raise RequestError(
                 f"interaction: arm '{arm}', expected a name like 'relu{LEVEL_SEPARATOR}kaiming'"
             )
-        interval = clip_to_share(mean_interval(seeds), unit)
-        if interval.value is not None:
-            rows.append(
-                {"line": line, "x": x, "mean": interval.value, "low": interval.low, "high": interval.high}
-            )
+        if seeds:
+            rows.append({"line": line, "x": x, **_summarize(seeds)})
+            dots += [{"line": line, "x": x, "mean": seed} for seed in seeds]
     order = list(dict.fromkeys(row["x"] for row in rows))
     lines = list(dict.fromkeys(row["line"] for row in rows))
     axis = alt.Axis(format=number_format(unit))
@@ -104,6 +113,9 @@ def interaction_plot(
     title_y = axis_title(name, unit)
     y = alt.Y("mean:Q", title=title_y, axis=axis, scale=alt.Scale(zero=unit == "share"))
     layers = [
+        base.properties(data=alt.Data(values=dots))
+        .mark_point(filled=True, size=22, opacity=0.45)
+        .encode(y=y),
         base.mark_rule(strokeWidth=2).encode(y=alt.Y("low:Q", title=title_y), y2="high:Q"),
         base.mark_line(strokeWidth=2.5).encode(
             y=y, strokeDash=alt.StrokeDash("line:N", sort=lines, legend=None)
@@ -115,7 +127,7 @@ def interaction_plot(
     return alt.layer(*layers).properties(
         width=max(260, 110 * len(order)),
         height=280,
-        title=chart_title(title, subtitle),
+        title=chart_title(title, subtitle, WHAT_BARS_ARE),
     )
 
 

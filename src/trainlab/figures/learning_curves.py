@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 FEW_POINTS = 30
 """Up to so many epochs each has its dot, and its number on the axis."""
 MOST_POINTS = 100
+WHAT_BANDS_ARE = "line: mean over seeds; band: from the least to the largest"
 LINE_OF_TEXT = 0.055
 """The height of a name beside a line, as a share of the axis."""
 
@@ -146,8 +147,13 @@ def learning_curves_plot(
         *layers,
         width=520,
         height=280 + 22 * len(set(table["setting"])) * legend,
-        title=chart_title(title, subtitle),
+        title=chart_title(title, subtitle, describe_bands(table)),
     )
+
+
+def describe_bands(table: pl.DataFrame) -> str:
+    """What the bands are; empty where each setting has one run, and no band."""
+    return WHAT_BANDS_ARE if (table["low"] < table["high"]).any() else ""
 
 
 def dodge_labels(ends: Mapping[str, float]) -> dict[str, float]:

@@ -1,12 +1,10 @@
 """The visual language of all figures: readable in print, by colour-blind people, on light and dark."""
 
-from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, TypeAlias
 
 from trainlab.errors import RequestError
-from trainlab.stats.intervals import Interval
 
 if TYPE_CHECKING:
     import altair as alt
@@ -94,10 +92,10 @@ def save_figure(chart: "Chart", path: Path) -> Path:
     return path
 
 
-def chart_title(title: str, subtitle: str) -> "alt.TitleParams":
-    """The title, and the subtitle below it where there is one."""
+def chart_title(title: str, *subtitles: str) -> "alt.TitleParams":
+    """The title, and the subtitles below it, a line each, where there are any."""
     alt = import_altair()
-    return alt.TitleParams(title, subtitle=[subtitle] if subtitle else [])
+    return alt.TitleParams(title, subtitle=list(filter(None, subtitles)))
 
 
 def axis_title(name: str, unit: str) -> str:
@@ -109,13 +107,6 @@ def axis_title(name: str, unit: str) -> str:
 def number_format(unit: str) -> str:
     """How d3 writes the numbers of a unit: shares and their differences in percent."""
     return "%" if unit in ("share", "points") else ""
-
-
-def clip_to_share(interval: Interval, unit: str) -> Interval:
-    """The interval, cut to what a share can be: few seeds give bounds below 0 or above 1."""
-    if unit != "share" or interval.low is None or interval.high is None:
-        return interval
-    return replace(interval, low=max(0.0, interval.low), high=min(1.0, interval.high))
 
 
 def to_svg(chart: "Chart") -> str:

@@ -41,6 +41,13 @@ def mean_interval(values: Sequence[float] | np.ndarray, level: float = 0.95) -> 
     return Interval(mean, mean - margin, mean + margin, len(x_N))
 
 
+def deviation_of_interval(low: float, high: float, n: int, level: float = 0.95) -> float | None:
+    """The standard deviation of n values, from the ends of their mean's t interval; None of one."""
+    if n < 2:
+        return None
+    return (high - low) / 2 * math.sqrt(n) / _t_quantile((1 + level) / 2, n - 1)
+
+
 def wilson_interval(successes: int, n: int, level: float = 0.95) -> Interval:
     """A share with Wilson's score interval: right for few trials and for shares near 0 and 1.
 
