@@ -10,6 +10,7 @@
   how soon one gets somewhere
 - `judge` (with `contrasts`, and `untestable`: why there is no mean to test): expectations, claims, and all
   claims of a page judged (statistics: `trainlab.stats`)
+- `design_check`: what cannot be decided (`design_power`) or measured (`source_check`) is refused
 - `claim_record`: the result of a claim on disk, made by `record_builder`; `claim_figure`, `claim_page`,
   `collection_pages`, `html_report` (with `safe_html`): the same for people
 """

@@ -25,6 +25,7 @@ from trainlab.claims.expectations import (
 )
 from trainlab.claims.jobs import ClaimComposer
 from trainlab.claims.registry import ClaimFile
+from trainlab.claims.source_check import source_faults
 from trainlab.claims.sources import needs_run
 from trainlab.claims.spec import MIN_TUNING_SEEDS, Claim, Profile, SeedCounts
 from trainlab.errors import RequestError
@@ -49,7 +50,7 @@ def check_designs(entries: Sequence[ClaimFile], server: ForkServer) -> list[Chec
     """Each claim with its power in every profile, and what else its arms differ in.
 
     Raises:
-        RequestError: designs that cannot be decided, all in one line.
+        RequestError: designs that cannot be decided, and what is measured that is not there, all in one line.
     """
     faults, checked = [], []
     for entry in entries:
@@ -66,6 +67,7 @@ def check_designs(entries: Sequence[ClaimFile], server: ForkServer) -> list[Chec
                 if power.fault:
                     faults.append(f"claim {entry.name}, profile {name}: {power.fault}")
         checked.append((entry, lines if primary is not None else ["facts alone: nothing is tested"]))
+    faults += source_faults(entries, server)
     if faults:
         raise RequestError("; ".join(faults))
     composer = ClaimComposer()

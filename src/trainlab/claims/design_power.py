@@ -37,6 +37,10 @@ from trainlab.stats.power import (
 )
 
 MIN_POWER = 0.8
+WHAT_POWER_IS = (
+    f"power: how often the declared effect is decided, where seeds stop at {STOP_E:g} : 1 or at their most, "
+    f"and the last look decides at {DECIDED_E:g} : 1"
+)
 
 
 class _Design(NamedTuple):
@@ -82,10 +86,7 @@ class DesignPower:
         text = f"evidence up to {format_evidence(self.best)} at {self.seeds.most} seeds"
         if self.power is None or self.mean_seeds is None:
             return f"{text}; power not known, no effect is declared (`expects`)"
-        return (
-            f"{text}; power {self.power:.0%} at {self.effect} (seeds stop at {STOP_E:g} : 1, the last look "
-            f"decides at {DECIDED_E:g} : 1); {self.mean_seeds:.1f} seeds expected"
-        )
+        return f"{text}; power {self.power:.0%} at {self.effect}; {self.mean_seeds:.1f} seeds expected"
 
 
 def design_power(expectation: Tested, seeds: SeedCounts) -> DesignPower:

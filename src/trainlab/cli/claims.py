@@ -79,6 +79,7 @@ def claims_check(
     entries = registry.load_claims(experiments or registry.default_claims_folder(), names or [], collection)
     jobs.check_claims(entries)
     from trainlab.claims.design_check import check_designs
+    from trainlab.claims.design_power import WHAT_POWER_IS
     from trainlab.sweeps.forkserver import ForkServer
 
     with ForkServer() as server:
@@ -90,6 +91,7 @@ def claims_check(
             console.print(
                 f"{one.name}: {line}", style="yellow", soft_wrap=True, highlight=False, markup=False
             )
+    console.print(WHAT_POWER_IS, style="dim", soft_wrap=True, highlight=False, markup=False)
     console.print(f"{pluralize(len(entries), 'claim')}, all in order")
 
 
