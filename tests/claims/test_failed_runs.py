@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tiny import QUICK, claim, put
+from tiny import ACCURACY, QUICK, claim, put
 
-from trainlab.claims import claim_page, execution, record_builder, runner
+from trainlab.claims import claim_figure, claim_page, execution, record_builder, runner
 from trainlab.claims import registry as claims
 from trainlab.claims.arm_tuning import TUNING_SEED
 from trainlab.claims.execution import ClaimInterrupted, ClaimOptions
@@ -56,6 +56,9 @@ class Bench:
         folder = RunFolder(plan.runs / job.run_id).create()
         with folder.metrics_log() as log:
             log.append((step, 0, "train/loss_step", loss) for step, loss in enumerate(losses))
+            log.append([] if status == "failed" else [(3, 0, "val/acc", accuracy)])
+        with folder.signals_log() as log:
+            log.append([] if status == "failed" else [(0, "conv", "preactivation_std", 1.0)])
         made |= run_facts(job.settings, guessing=None if status == "failed" else 0.11)
         folder.finish(Result(**{"status": status, **made, **told}))
         return Outcome(job.run_id, job.label, status)
@@ -68,6 +71,7 @@ class Bench:
         options = ClaimOptions("quick", self._folder / "runs")
         result = runner.run_claim(entry, options, ClaimComposer(), None, PlainConsole(file=io.StringIO()))  # type: ignore[arg-type]
         record = record_builder.build_record(result)
+        self.figure = claim_figure.draw_claim_figure(result, entry.claim.figure).to_dict()
         return record, claim_page.claim_page(record, has_figure=False)
 
 
@@ -92,6 +96,17 @@ def test_a_run_that_failed_counts_as_guessing_and_is_counted_on_the_page(bench):
     assert arms["B"].test_accuracy.value == pytest.approx((sum(kept) + 0.11) / count)
     assert arms["B"].parameters == 100 and record.commits == ["1234567"]
     assert f"1 of {count} B: failed" in page and "1 failed" in page
+
+
+@pytest.mark.parametrize(
+    "figure", [{"kind": "heat_map"}, {"kind": "curves"}, {"kind": "arms", "of": ACCURACY}]
+)
+def test_a_figure_is_drawn_of_the_runs_that_did_not_fail(bench, figure):
+    """A heat map was that of the first seed, whatever had become of it."""
+    bench.end = failing((1, 0), (2, 0))
+    bench.run(figure={"title": "t", **figure})
+    if figure["kind"] == "heat_map":
+        assert "seed 1; " in str(bench.figure["title"])
 
 
 def test_a_run_that_failed_has_not_learned(bench):

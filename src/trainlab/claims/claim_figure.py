@@ -144,13 +144,14 @@ def _interaction(
 
 
 def _heat_map(figure: FigureSpec, evaluator: SourceEvaluator, shown: Sequence[str], subtitle: str) -> "Chart":
-    first_seed = {arm: next(iter(evaluator.runs[arm].values())) for arm in shown}
+    seeds = {arm: _first_recorded_seed(evaluator, arm) for arm in shown}
     panels = {
-        arm: signal_heatmap.signal_cells(read_signals(folder), figure.quantity)
-        for arm, folder in first_seed.items()
+        arm: signal_heatmap.signal_cells(read_signals(evaluator.runs[arm][seed]), figure.quantity)
+        for arm, seed in seeds.items()
     }
+    drawn = ", ".join(map(str, sorted(set(seeds.values()))))
     return signal_heatmap.signal_heatmap_grid(
-        panels, figure.quantity, figure.title, f"seed 0; {subtitle.partition('; ')[2]}"
+        panels, figure.quantity, figure.title, f"seed {drawn}; {subtitle.partition('; ')[2]}"
     )
 
 
@@ -162,13 +163,23 @@ def _depth(figure: FigureSpec, evaluator: SourceEvaluator, shown: Sequence[str],
         layers = evaluator.theory_layers(arm)
         predictions = [layer.gradient if backward else layer.scale for layer in layers]
         predicted[arm] = [prediction for prediction in predictions if prediction is not None]
-        table = read_signals(next(iter(evaluator.runs[arm].values()))).filter(pl.col("step") == 0)
+        folder = evaluator.runs[arm][_first_recorded_seed(evaluator, arm)]
+        table = read_signals(folder).filter(pl.col("step") == 0)
         sizes = table.filter(pl.col("quantity") == figure.quantity)["value"].to_list()[: len(predicted[arm])]
         measured[arm] = [size / sizes[-1] for size in sizes] if backward else sizes
     name = (
         "gradient at a layer's output, over the last hidden one's" if backward else "std of pre-activations"
     )
     return layer_profiles.theory_profile_plot(measured, predicted, name, figure.title, subtitle)
+
+
+def _first_recorded_seed(evaluator: SourceEvaluator, arm: str) -> int:
+    """The first seed whose run did not fail: one that did may have measured nothing. RequestError without."""
+    seeds = (seed for seed, result in evaluator.results[arm].items() if result.status != "failed")
+    seed = next(seeds, None)
+    if seed is None:
+        raise RequestError(f"arm '{arm}': all its runs failed, there are no signals to draw")
+    return seed
 
 
 def _layers(figure: FigureSpec, evaluator: SourceEvaluator, shown: Sequence[str], subtitle: str) -> "Chart":

@@ -103,6 +103,7 @@ def _arm_record(result: ClaimResult, arm: str) -> ArmRecord:
     """An arm folded over its seeds."""
     runs = list(result.evaluator.results[arm].values())
     classes = result.evaluator.settings[arm].data.num_classes
+    versions = [run.verdict.version or 1 for run in runs if run.verdict.learned is not None]
     return ArmRecord(
         arm=arm,
         n=len(runs),
@@ -111,7 +112,7 @@ def _arm_record(result: ClaimResult, arm: str) -> ArmRecord:
         parameters=next((run.parameters for run in runs if run.parameters is not None), None),
         runs={str(seed): path.name for seed, path in result.evaluator.runs[arm].items()},
         causes=dict(Counter(_recorded_causes(runs))),
-        verdict_version=min((run.verdict.version or 1 for run in runs if run.verdict.cause), default=1),
+        verdict_version=min(versions, default=1),
         test_accuracy=_mean_record(runs, "test/acc", classes),
         training_accuracy=_mean_record(runs, "train/acc", classes),
         test_loss=_mean_record(runs, "test/loss", classes),
