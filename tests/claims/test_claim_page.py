@@ -10,7 +10,8 @@ from trainlab.claims import claim_page, collection_pages, html_report, registry
 from trainlab.claims.claim_record import ClaimRecord, write_record
 from trainlab.claims.evidence_text import format_evidence, verdict_sentence
 from trainlab.claims.judge import HOLDS, NOT_TESTED, REFUTED, SUPPORTED, UNDECIDED, PageVerdict
-from trainlab.stats.intervals import mean_interval
+from trainlab.claims.value_text import format_fact, format_interval
+from trainlab.stats.intervals import Interval, mean_interval
 
 MEAN = {"value": 0.5, "low": 0.4, "high": 0.6, "n": 4}
 
@@ -61,8 +62,8 @@ IN_THIS_ORDER = (
     "# Does A beat B?", "A is an arm", "Which is better?", "<details><summary>The answer",
     "A, by six points.",
     "trainlab claims run mine", "figure.svg", "*A picture.*",
-    "**Supported**: A beats B by 2 points. Seen: 6.40 points (4.10 … 8.70); bound 2.00 points over 4 seeds; "
-    "evidence 57 : 1 for it.", "On the page of all claims of the course: not enough evidence.",
+    "**Supported**: A beats B by 2 points. Seen over 4 seeds: 6.40 points (4.10 … 8.70); tested against 2.00 "
+    "points; evidence 57 : 1 for it.", "On the page of all claims of the course: not enough evidence.",
     "were the sentence false", "**Facts**", "A has 12 parameters", "**Beside it**", "B learns",
     "Theory says so.", "More images.", "**Try it yourself.** C.", "**At another scale:**", "| arm |",
     "**Scale.** Tiny.", "In size.", "What was tuned", "not tuned", "Settings", "depth=2", "Commit abc",
@@ -127,11 +128,18 @@ def test_one_page_of_all_refreshes_that_of_each(tmp_path):
           "e_for": 1.0, "e_against": 1.0},
          "**Not testable at this budget**: 500 of 2,000,000 steps."),
         ({"verdict": UNDECIDED, "reason": "A is not tuned", "e_for": 57.0},
-         "**Not enough evidence**: A beats B by 2 points. Seen: 6.40 points (4.10 … 8.70); bound 2.00 points "
-         "over 4 seeds; evidence 57 : 1 for it. No verdict, because A is not tuned."),
+         "**Not enough evidence**: A beats B by 2 points. Seen over 4 seeds: 6.40 points (4.10 … 8.70); "
+         "tested against 2.00 points; evidence 57 : 1 for it. No verdict, because A is not tuned."),
         ({"verdict": REFUTED, "e_for": 0.01, "e_against": 33.0},
-         "**Refuted**: A beats B by 2 points. Seen: 6.40 points (4.10 … 8.70); bound 2.00 points over 4 "
-         "seeds; evidence 33 : 1 against it."),
+         "**Refuted**: A beats B by 2 points. Seen over 4 seeds: 6.40 points (4.10 … 8.70); tested against "
+         "2.00 points; evidence 33 : 1 against it."),
+        ({"verdict": UNDECIDED, "reason": "A: 1 of 4 learned", "e_for": 1.0, "e_against": 1.0, "findings": [
+            finding(verdict=UNDECIDED, reason="A: 1 of 4 learned", saw="A: 1 of 4 learned", estimate=None,
+                    low=None, high=None)]},
+         "**Not enough evidence**: A beats B by 2 points. No verdict, because A: 1 of 4 learned."),
+        ({"verdict": UNDECIDED, "e_for": 0.5, "e_against": 0.4},
+         "**Not enough evidence**: A beats B by 2 points. Seen over 4 seeds: 6.40 points (4.10 … 8.70); "
+         "tested against 2.00 points; no evidence either way."),
         ({"findings": [finding(primary=False, e_for=None, e_against=None)], "e_for": None, "e_against": None},
          "**Not run with this version** of the rules; an earlier one said: supported."),
     ],
@@ -156,6 +164,27 @@ def test_the_only_interval_of_a_page_is_that_of_the_test():
     assert "±" not in page and page.count(" … ") == 1
     kept = record(arms=arms).model_dump(by_alias=True)["arms"]
     assert {tuple(arm["test/acc"]) for arm in kept} == {("value", "sd", "n")}
+
+
+@pytest.mark.parametrize(
+    ("interval", "unit", "text"),
+    [
+        (Interval(5.25e-05, -0.137, 0.137, 4), "decades", "0.00 decades (-0.14 … 0.14)"),
+        (Interval(0.999992, 0.999985, 0.999999, 4), "", "0.9999920 (0.9999850 … 0.9999990)"),
+        (Interval(1234.5, 1134.5, 1334.5, 4), "steps", "1234 steps (1134 … 1334)"),
+        (Interval(0.064, 0.041, 0.087, 4), "points", "6.40 points (4.10 … 8.70)"),
+        (Interval(0.5, 0.5, 0.5, 9), "", "0.50 (0.50 … 0.50)"),
+        (Interval(0.5, None, None, 2), "", "0.5"),
+    ],
+)
+def test_an_interval_shows_two_digits_of_what_it_leaves_open(interval, unit, text):
+    assert format_interval(interval, unit) == text
+
+
+def test_a_count_is_written_out():
+    assert [format_fact(x) for x in (2712960.0, 1e12, 0.1307, 5, 1e300)] == [
+        "2,712,960", "1,000,000,000,000", "0.1307", "5", "1e+300"
+    ]  # fmt: skip
 
 
 def test_what_was_not_tested_is_no_verdict():

@@ -160,7 +160,7 @@ def test_seeds_end_where_none_can_make_a_mean_testable_and_the_page_says_so(benc
     bench.end = learned(by_seed)
     record, page = bench.run(expectations=[{**claim()["expectations"][0], "by": 0.4045}])
     assert len(bench.started) == 2 * seeds
-    assert f"a mean over both has no t test; stopped after {seeds} of 8 seeds" in page
+    assert f"a mean over both kinds says nothing of either; stopped after {seeds} of 8 seeds" in page
     assert record.verdict == "not enough evidence" and record.e_for == 1.0
 
 

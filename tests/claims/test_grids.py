@@ -160,7 +160,7 @@ def test_every_layer_must_be_near_its_own_number(a, b, verdict):
 
 def test_what_was_seen_names_each_layer_with_what_was_expected():
     finding = judge.judge_approx_equal(near(), {"a": around(0.5), "b": around(0.054)})
-    assert "a 0.5 (0.5), b 0.054 (0.05)" in finding.observed
+    assert "a 0.5, expected 0.5; b 0.054, expected 0.05; the worst is off by 8.0 %" in finding.observed
     assert finding.estimate == pytest.approx(8.0) and finding.unit == "%"
 
 

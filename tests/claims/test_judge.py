@@ -131,7 +131,7 @@ def test_a_mean_over_runs_that_learned_and_runs_that_did_not_has_no_test():
     values = values_of([0.9, 0.9, 0.9, 0.1, 0.9, 0.9], [0.2] * 6)
     found = judge_mean(expectation(**MORE), values, Outcomes(learned("111011", "000000"), {}))
     assert found.verdict == UNDECIDED and found.e_for == found.e_against == 1.0
-    assert found.reason == "A: 5 of 6 learned: a mean over both has no t test"
+    assert found.reason == "A: 5 of 6 learned: a mean over both kinds says nothing of either"
     assert judge_mean(expectation(**MORE), values, Outcomes(learned("111111", "000000"), {})).reason == ""
 
 

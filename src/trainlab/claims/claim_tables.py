@@ -40,7 +40,7 @@ def arms_table(record: ClaimRecord) -> str:
     lines = [
         WHAT_ARMS_SHOW,
         "",
-        "| arm | parameters | learned | test accuracy | training accuracy | test loss | |",
+        "| arm | parameters | learned | test accuracy | training accuracy | test loss | diagnosis (runs) |",
         "|---|---:|---:|---:|---:|---:|---|",
     ]
     for arm in record.arms:

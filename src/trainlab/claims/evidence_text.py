@@ -18,11 +18,14 @@ from trainlab.claims.value_text import format_in_unit
 MARKS = {SUPPORTED: "✔", REFUTED: "✘", HOLDS: "✔", DOES_NOT_HOLD: "✘", NOT_TESTED: "·", OUTDATED: "·"}
 UNSURE = "?"
 """The mark of every other verdict."""
+NO_EVIDENCE = "no evidence either way"
 MAX_EVIDENCE = 1e6
 WHAT_EVIDENCE_MEANS = (
-    "Evidence 57 : 1 means: were the sentence false, evidence this strong would turn up at most once in 57 "
-    "such experiments, however often one looks on the way. 20 : 1 decides a claim by itself. Intervals are "
-    "of 90 % and hold at every look too."
+    "Each setting is run several times, every time from other random numbers (a seed); all of this was "
+    "written down before the runs that count. Evidence 57 : 1 means: were the sentence false, evidence this "
+    "strong would turn up at most once in 57 such experiments, however often one looks on the way. 20 : 1 "
+    "decides a claim by itself. In brackets stands the interval of 90 %, which holds at every look too. "
+    "Points are percentage points; a decade is a factor of ten."
 )
 WHAT_PAGE_VERDICTS_ARE = (
     "Of many claims that are each decided at 20 : 1 some verdicts are wrong by chance. On the page of all "
@@ -76,18 +79,22 @@ def verdict_sentence(record: ClaimRecord) -> str:
         reason = f": {record.reason}" if record.reason else ""
         counted = "counted; chance has no part in it" if record.verdict in (HOLDS, DOES_NOT_HOLD) else ""
         return f"{headline}{reason}{f' ({counted})' if counted else ''}."
-    has_mean = primary.n and primary.estimate is not None  # counts have their number of runs already
-    seeds = f" over {primary.n} seeds" if has_mean else ""
-    sentence = f"{headline}: {primary.description}. Seen: {observed_text(primary)}{seeds}"
-    if evidence := evidence_words(record):
-        sentence += f"; {evidence}"
-    return f"{sentence}." + (f" No verdict, because {record.reason}." if record.reason else "")
+    sentence = f"{headline}: {primary.description}."
+    reason = record.reason or primary.reason
+    if primary.observed != reason:  # something was seen
+        has_mean = primary.n and primary.estimate is not None  # counts have their number of runs already
+        seeds = f" over {primary.n} seeds" if has_mean else ""
+        seen = [f"Seen{seeds}: {_seen_and_bound(primary)}", evidence_words(record)]
+        sentence += f" {'; '.join(filter(None, seen))}."
+    return sentence + (f" No verdict, because {reason}." if reason else "")
 
 
 def evidence_words(record: ClaimRecord | ExpectationRecord) -> str:
     """`evidence 57 : 1 for it`, of the clearer side; '' of facts and old records."""
     if record.e_for is None or record.e_against is None:
         return ""
+    if max(record.e_for, record.e_against) <= 1:
+        return NO_EVIDENCE
     if record.e_for >= record.e_against:
         return f"evidence {format_evidence(record.e_for)} for it"
     return f"evidence {format_evidence(record.e_against)} against it"
@@ -104,8 +111,15 @@ def page_verdict_sentence(record: ClaimRecord, on_page: PageVerdict | None) -> s
 
 def observed_text(expectation: ExpectationRecord) -> str:
     """What was seen, beside the bound that it was tested against; why it could not be tested."""
-    text = expectation.observed
-    if expectation.bound:
-        sign = "±" if expectation.kind == "same" else ""
-        text += f"; bound {sign}{format_in_unit(expectation.bound, expectation.unit)}"
-    return f"{text}; not tested: {expectation.reason}" if expectation.reason else text
+    if not expectation.reason:
+        return _seen_and_bound(expectation)
+    reason = f"not tested: {expectation.reason}"
+    return reason if expectation.observed == expectation.reason else f"{expectation.observed}; {reason}"
+
+
+def _seen_and_bound(expectation: ExpectationRecord) -> str:
+    if not expectation.bound:
+        return expectation.observed
+    sign = "±" if expectation.kind in ("same", "near") else ""
+    bound = format_in_unit(expectation.bound, expectation.unit)
+    return f"{expectation.observed}; tested against {sign}{bound}"

@@ -33,7 +33,7 @@ svg,img{max-width:100%;height:auto}small{color:#555}code{background:#f4f4f4;padd
 a,code{overflow-wrap:anywhere}pre{background:#f4f4f4;padding:.5rem;overflow-x:auto}pre code{padding:0}
 @media(max-width:40rem){table{display:block;overflow-x:auto}td{min-width:4rem}
 td code,td a{overflow-wrap:normal}
-h1,h2{overflow-wrap:anywhere}}
+h1,h2{overflow-wrap:anywhere}.wide{overflow-x:auto}.wide svg{max-width:none}}
 .supported{color:#00664b;font-weight:600}.refuted{color:#a34700;font-weight:600}
 .open{color:#555;font-weight:600}
 details{margin:1rem 0;border-left:3px solid #ccc;padding-left:1rem}summary{cursor:pointer;font-weight:600}
@@ -81,7 +81,7 @@ def _collection_html(name: str, entries: Sequence[ClaimFile]) -> list[str]:
         f"<p>{_code_spans(html.escape(provenance_paragraph(records.values())))}</p>",
         f"<p><small>{WHAT_EVIDENCE_MEANS} {WHAT_PAGE_VERDICTS_ARE}</small></p>",
         _summary_table(entries, verdicts),
-        inline_svg(forest_plot_svg(records)) if records else "",
+        f'<div class="wide">{inline_svg(forest_plot_svg(records))}</div>' if records else "",
         *sections,
     ]
 

@@ -204,14 +204,14 @@ def judge_approx_equal(
     if why := why_untestable(errors, expectation.arms(), outcomes):
         return withheld(expectation, why, bound=bound, unit="%", n=n)
     e_values = all_hold_e_values([equivalence_e_values(one, expectation.within) for one in errors])
-    observed = ", ".join(
-        f"{_layer_prefix(layer)}{format_in_unit(sum(values[layer]) / len(values[layer]), unit)} "
-        f"({format_in_unit(target, unit)})"
+    observed = "; ".join(
+        f"{_layer_prefix(layer)}{format_in_unit(sum(values[layer]) / len(values[layer]), unit)}, "
+        f"expected {format_in_unit(target, unit)}"
         for layer, target in targets.items()
     )
     intervals = [mean_confidence_sequence([100 * error for error in one], INTERVAL_LEVEL) for one in errors]
     worst = max(intervals, key=lambda interval: abs(interval.value or 0.0))
-    observed += f"; off by {format_interval(worst, '%')} at most"
+    observed += f"; {'off' if len(errors) == 1 else 'the worst is off'} by {format_interval(worst, '%')}"
     return _result(expectation, e_values, observed, worst, bound, "%")
 
 

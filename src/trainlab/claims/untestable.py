@@ -43,7 +43,7 @@ def why_untestable(
     learned, reached = _counts(arms, outcomes.learned), _counts(arms, outcomes.reached)
     mixed = [f"{arm}: {count} of {n} learned" for arm, (count, n) in learned.items() if 0 < count < n]
     if mixed:
-        return Untestable(f"{'; '.join(mixed)}: a mean over both has no t test", True)
+        return Untestable(f"{'; '.join(mixed)}: a mean over both kinds says nothing of either", True)
     short = [f"{arm}: {count} of {n} reached the goal" for arm, (count, n) in reached.items() if count < n]
     if short:
         return Untestable(f"{'; '.join(short)}: of the others the steps are not known, nor a mean", True)

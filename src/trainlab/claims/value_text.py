@@ -1,8 +1,12 @@
 """Numbers, shapes and intervals in words, as pages and the terminal show them."""
 
+import math
 from collections.abc import Mapping
 
 from trainlab.stats.intervals import Interval
+
+MAX_COUNT = 1e15
+"""Whole numbers up to this are exact as floats, and written out."""
 
 
 def format_fact(value: object) -> str:
@@ -11,9 +15,9 @@ def format_fact(value: object) -> str:
         return ", ".join(f"{name} {format_fact(part)}" for name, part in value.items())
     if isinstance(value, list | tuple):
         return " × ".join(map(str, value))
-    return (
-        f"{value:.6g}" if isinstance(value, float) else f"{value:,}" if isinstance(value, int) else str(value)
-    )
+    if isinstance(value, float):  # counts may come as floats: 2,712,960 and not 2.71296e+06
+        return f"{value:,.0f}" if value.is_integer() and abs(value) < MAX_COUNT else f"{value:.6g}"
+    return f"{value:,}" if isinstance(value, int) else str(value)
 
 
 def format_interval(interval: Interval, unit: str) -> str:
@@ -21,8 +25,22 @@ def format_interval(interval: Interval, unit: str) -> str:
     text = format_in_unit(interval.value, unit)
     if interval.value is None or interval.low is None or interval.high is None:
         return text
-    low, high = (format_in_unit(bound, unit).split(" ")[0] for bound in (interval.low, interval.high))
-    return f"{text} ({low} … {high})"
+    if unit in ("share", "points"):
+        low, high = (format_in_unit(bound, unit).split(" ")[0] for bound in (interval.low, interval.high))
+        return f"{text} ({low} … {high})"
+    digits = _decimals((interval.high - interval.low) / 2)
+    value, low, high = (f"{x:.{digits}f}" for x in (interval.value, interval.low, interval.high))
+    return f"{value} {unit}".strip() + f" ({low} … {high})"
+
+
+def _decimals(half_width: float) -> int:
+    """Decimals with which a number shows two digits of its uncertainty; two where there is none."""
+    if not 0 < half_width < math.inf:
+        return 2
+    return min(MAX_DECIMALS, max(0, 1 - math.floor(math.log10(half_width))))
+
+
+MAX_DECIMALS = 9
 
 
 def format_in_unit(value: float | None, unit: str) -> str:
