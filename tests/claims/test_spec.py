@@ -114,7 +114,14 @@ FAULTS = {
     ),
     "a seed that tuning tries": (
         claim(tune={"candidates": [["depth=1"], ["depth=2", "+data.split_seed=3"]]}),
-        "tune: data.split_seed is paired over arms: not for one of them to set",
+        "tune: data.split_seed is paired over arms: not for a claim to set",
+    ),
+    "one split for all seeds": (
+        claim(common=["data.split_seed=0"]), "common: data.split_seed is paired over arms: not for a claim"
+    ),
+    "a ladder of folders": (
+        claim(tune={"setting": "paths.runs", "values": [1.0, 2.0, 3.0]}),
+        "paths.runs is not for a claim to set: expected settings of the run itself",
     ),
     "a ladder of seeds": (
         claim(tune={"setting": "seed", "values": [1.0, 2.0, 3.0]}), "tune: seed is paired over arms"

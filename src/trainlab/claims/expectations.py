@@ -37,7 +37,8 @@ def _check_run_override(override: str) -> str:
 
 
 FORBIDDEN_GROUPS = ("paths", "hydra", "sweep")
-Overrides = list[Annotated[str, AfterValidator(_check_run_override)]]
+RunOverride = Annotated[str, AfterValidator(_check_run_override)]
+Overrides = list[RunOverride]
 
 
 class ExpectedMean(StrictModel):

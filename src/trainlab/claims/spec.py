@@ -17,6 +17,7 @@ from trainlab.claims.expectations import (
     Overrides,
     PhaseBoundary,
     PositiveFloat,
+    RunOverride,
     Tested,
     override_key,
 )
@@ -147,7 +148,7 @@ class Tuning(StrictModel):
     """
 
     candidates: list[Overrides] | None = Field(default=None, min_length=2)
-    setting: NonEmptyStr | None = None
+    setting: Annotated[RunOverride, Field(min_length=1)] | None = None
     values: list[PositiveFloat] | None = Field(default=None, min_length=3)
     most: Annotated[int, Field(ge=3)] = 9
     arms: list[ArmName] | None = None
@@ -257,17 +258,20 @@ class Claim(StrictModel):
 
     def _compares_different_arms(self) -> None:
         """An arm equals itself for certain; the seed is not for an arm to set."""
-        for place, lines in self._own_settings():
+        for place, lines in self._settings():
             for key in map(override_key, lines):
                 if key in SEED_SETTINGS:
-                    raise ValueError(f"{place}: {key} is paired over arms: not for one of them to set")
+                    raise ValueError(f"{place}: {key} is paired over arms: not for a claim to set")
         for number, expectation in enumerate(self.expectations, start=1):
             arms = expectation.arms()
             if len(arms) == 2 and arms[0] == arms[1]:
                 raise ValueError(f"expectation {number}: compares '{arms[0]}' with itself")
 
-    def _own_settings(self) -> Iterator[tuple[str, Sequence[str]]]:
-        """What an arm has that others have not: its own overrides, and what it is tuned over."""
+    def _settings(self) -> Iterator[tuple[str, Sequence[str]]]:
+        """What it sets for its runs: for all, in a profile, of an arm, and what arms are tuned over."""
+        yield "common", self.common
+        for name in self.profile_names:
+            yield f"profile {name}", self.profile(name).overrides
         for arm, lines in self.arms.items():
             yield f"arm '{arm}'", lines
         for candidate in self.tune.first_candidates() if self.tune is not None else []:
