@@ -1,6 +1,7 @@
 """trainlab shows why a convolutional network learns or does not.
 
     trainlab.preflight(model, batches, optimizer=…)   will it learn? measured before any training
+    trainlab.check(model, loss, (x, y), optimizer)     one step of a loop of your own: is it wired to learn?
     trainlab.explain("runs/1a2b3c4d5e6f")              why a recorded run learned or did not
     trainlab.load_runs("runs")                         recorded runs as a polars table
     trainlab.anatomy(model, (1, 28, 28))               the layer table of any network
@@ -16,19 +17,21 @@ from trainlab.lazy_imports import lazy_attributes
 if TYPE_CHECKING:
     from trainlab import theory
     from trainlab.diagnosis.run_diagnosis import explain
+    from trainlab.doctor.step_check import check
     from trainlab.forecast.preflight import preflight
     from trainlab.models.anatomy import anatomy
     from trainlab.runs.run_table import load_runs
 
 __version__ = "0.1.0"
 
-__all__ = ["anatomy", "explain", "load_runs", "preflight", "theory"]
+__all__ = ["anatomy", "check", "explain", "load_runs", "preflight", "theory"]
 
 if not TYPE_CHECKING:  # else every missing name would be an object to a type checker
     __getattr__, __dir__ = lazy_attributes(
         __name__,
         {
             "trainlab.diagnosis.run_diagnosis": ["explain"],
+            "trainlab.doctor.step_check": ["check"],
             "trainlab.forecast.preflight": ["preflight"],
             "trainlab.models.anatomy": ["anatomy"],
             "trainlab.runs.run_table": ["load_runs"],

@@ -56,7 +56,7 @@ class FunctionalModel:
         if not any(module.training for module in modules):
             self.model.train()
             self.notes.append("the network came in eval mode: it is taken as after model.train()")
-        _apply_own_train_methods(modules)
+        apply_own_train_methods(modules)
         norms = [m for m in modules if isinstance(m, _BatchNorm)]
         frozen = [m for m in norms if not m.training and m.track_running_stats]
         if frozen:
@@ -144,7 +144,7 @@ class FunctionalModel:
         return max(1, round(images / self.batch_size))
 
 
-def _apply_own_train_methods(modules: Sequence[nn.Module]) -> None:
+def apply_own_train_methods(modules: Sequence[nn.Module]) -> None:
     """What a module's own `train` does (freezing a part of it) is done; what was in eval mode stays so."""
     for module in modules:
         if module.training and type(module).train is not nn.Module.train:

@@ -5,17 +5,16 @@ Two parts to take gradients from, and one that no gradient has seen.
 Legend: N images, C channels, H × W pixels, K classes.
 """
 
-import copy
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, Dataset, IterableDataset
+from torch.utils.data import Dataset, IterableDataset
 
 from trainlab.errors import RequestError, error_with_type
 from trainlab.forecast.functional_model import FunctionalModel
-from trainlab.forecast.isolation import floating_dtype
+from trainlab.forecast.isolation import floating_dtype, loader_copy
 from trainlab.nn.layers import fans, weight_layers
 
 Batch = tuple[Tensor, Tensor]
@@ -59,19 +58,11 @@ def _iterate(batches: object) -> Iterator[object]:
             f"preflight: got {_type_with_article(batches)} for the batches, {EXPECTED_BATCHES}"
         )
     try:
-        yield from _loader_copy(batches)
+        yield from loader_copy(batches)
     except RequestError:
         raise
     except Exception as error:
         raise RequestError(f"preflight: the batches cannot be read: {error_with_type(error)}") from error
-
-
-def _loader_copy(batches: Iterable[object]) -> Iterable[object]:
-    if not isinstance(batches, DataLoader):
-        return batches
-    twin = copy.copy(batches)
-    vars(twin)["_iterator"] = None  # of persistent workers, which belong to the original
-    return twin
 
 
 def _pair(batch: object) -> Batch:

@@ -18,27 +18,34 @@ Restore = Callable[[], object]
 """Puts one thing back."""
 
 
-def copy_model(model: nn.Module) -> nn.Module:
+def copy_model(
+    model: nn.Module, memo: dict[int, object] | None = None, asked_by: str = "preflight"
+) -> nn.Module:
     """The network on its own: weights, statistics, modes and hooks, without compilation or parallel wrapping.
 
     What a module keeps besides (an activation with its graph, a lock, a file) is detached, or shared where it
-    cannot be copied.
+    cannot be copied. `memo` is filled with the copies by the `id` of what was copied; `asked_by` begins the
+    errors.
 
     Raises RequestError for what is no network, and for one that cannot be copied or has no weights yet.
     """
     if not isinstance(model, nn.Module):
         what = f"the class {model.__name__}" if isinstance(model, type) else type(model).__name__
         raise RequestError(
-            f"preflight: got {what} for the network, expected a torch.nn.Module that was built"
+            f"{asked_by}: got {what} for the network, expected a torch.nn.Module that was built"
         )
     lazy = [name for name, p in (*model.named_parameters(), *model.named_buffers()) if is_lazy(p)]
     if lazy:
-        raise RequestError(f"preflight: {lazy[0]} has no shape yet: pass one batch through the network first")
-    own = unwrap_model(model)
+        raise RequestError(
+            f"{asked_by}: {lazy[0]} has no shape yet: pass one batch through the network first"
+        )
+    own, memo = unwrap_model(model), {} if memo is None else memo
+    memo.update(_detached_memo(own))
     try:
-        twin = copy.deepcopy(own, _detached_memo(own))
+        twin = copy.deepcopy(own, memo)
     except Exception:  # something in it cannot be copied, and is shared
-        twin = _copy_what_can_be_copied(own)
+        memo.clear()
+        twin = _copy_what_can_be_copied(own, memo, asked_by)
     return _unwrap_children(twin)
 
 
@@ -60,8 +67,8 @@ def _unwrap_children(module: nn.Module) -> nn.Module:
     return module
 
 
-def _copy_what_can_be_copied(model: nn.Module) -> nn.Module:
-    memo = _detached_memo(model)
+def _copy_what_can_be_copied(model: nn.Module, memo: dict[int, object], asked_by: str) -> nn.Module:
+    memo.update(_detached_memo(model))
     for module in model.modules():
         for name, value in vars(module).items():
             if name in ("_parameters", "_buffers", "_modules"):
@@ -73,7 +80,7 @@ def _copy_what_can_be_copied(model: nn.Module) -> nn.Module:
     try:
         return copy.deepcopy(model, memo)
     except Exception as error:
-        raise RequestError(f"preflight: the network cannot be copied: {error_with_type(error)}") from error
+        raise RequestError(f"{asked_by}: the network cannot be copied: {error_with_type(error)}") from error
 
 
 def _detached_memo(model: nn.Module) -> dict[int, object]:
@@ -127,6 +134,15 @@ def preserve_global_state(*owners: object) -> Iterator[None]:
         for device in _device_types():
             stack.enter_context(torch.autocast(device, enabled=False))
         yield
+
+
+def loader_copy(batches: Iterable[object]) -> Iterable[object]:
+    """A loader that reads the same without its persistent workers; anything else as it is."""
+    if not isinstance(batches, DataLoader):
+        return batches
+    twin = copy.copy(batches)
+    vars(twin)["_iterator"] = None  # of persistent workers, which belong to the original
+    return twin
 
 
 def _device_types() -> list[str]:

@@ -133,20 +133,27 @@ class OptimizerFactory:
     def _copy_over(self, optimizer: Optimizer, copies: Sequence[nn.Parameter]) -> Optimizer:
         """Class, groups and state of an optimizer of the network, over these copies."""
         memo: dict[int, object] = {id(own): twin for own, twin in zip(self.parameters, copies, strict=True)}
-        try:
-            twin = copy.deepcopy(optimizer, memo)
-            for name, value in vars(optimizer).items():
-                # what torch leaves out of a copy; a scheduler's wrapper of `step` would step the original
-                if name not in vars(twin) and not name.startswith("_") and not callable(value):
-                    setattr(twin, name, copy.deepcopy(value, memo))
-            for group in twin.param_groups:
-                if group.get("lr") == 0:  # a schedule that begins at zero has put it there
-                    group["lr"] = group.get("initial_lr", 0)
-        except Exception as error:
-            raise RequestError(
-                f"preflight: the optimizer cannot be copied: {error_with_type(error)}"
-            ) from error
+        twin = copy_optimizer(optimizer, memo, "preflight")
+        for group in twin.param_groups:
+            if group.get("lr") == 0:  # a schedule that begins at zero has put it there
+                group["lr"] = group.get("initial_lr", 0)
         return twin
+
+
+def copy_optimizer(optimizer: Optimizer, memo: dict[int, object], asked_by: str) -> Optimizer:
+    """Class, groups and state of an optimizer, over the copies of its parameters that `memo` holds by id.
+
+    Raises RequestError, which begins with `asked_by`, for one that cannot be copied.
+    """
+    try:
+        twin = copy.deepcopy(optimizer, memo)
+        for name, value in vars(optimizer).items():
+            # what torch leaves out of a copy; a scheduler's wrapper of `step` would step the original
+            if name not in vars(twin) and not name.startswith("_") and not callable(value):
+                setattr(twin, name, copy.deepcopy(value, memo))
+    except Exception as error:
+        raise RequestError(f"{asked_by}: the optimizer cannot be copied: {error_with_type(error)}") from error
+    return twin
 
 
 def schedule_factors(

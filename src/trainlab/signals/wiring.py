@@ -34,6 +34,11 @@ class UnregisteredLayers:
     def __len__(self) -> int:
         return len(self._found)
 
+    @property
+    def found(self) -> list[nn.Module]:
+        """The layers, in no order."""
+        return list(self._found)
+
     def _count(self, module: nn.Module, *_: object) -> None:
         if (
             self.inside

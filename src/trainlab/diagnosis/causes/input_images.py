@@ -54,13 +54,18 @@ def input_out_of_scale(evidence: Evidence) -> Finding | None:
         signals.series(layer, "preactivation_std").get(step, math.nan),
     )
     low, high = SCALES
-    odd_input = not low <= math.hypot(offset, spread) <= high or abs(offset) > OFFSET * spread
-    if not odd_input or not (z_rms < low or z_rms > high):
+    if not is_out_of_scale(offset, spread) or not (z_rms < low or z_rms > high):
         return None
     description = (
         f"the input has mean {offset:.3g} and std {spread:.3g}; the first layer's z has size {z_rms:.3g}"
     )
     return Finding("input_out_of_scale", description, {**numbers, "preactivation_rms": z_rms}, layer, step)
+
+
+def is_out_of_scale(mean: float, std: float) -> bool:
+    """Whether numbers of this mean and spread are far from zero mean and unit scale."""
+    low, high = SCALES
+    return not low <= math.hypot(mean, std) <= high or abs(mean) > OFFSET * std
 
 
 def image_axes_scrambled(evidence: Evidence) -> Finding | None:
@@ -70,17 +75,17 @@ def image_axes_scrambled(evidence: Evidence) -> Finding | None:
     shared = sorted(as_is.keys() & reordered.keys())
     if not shared:
         return None
-    first, other = (statistics.median(series[step] for step in shared) for series in (as_is, reordered))
-    if not (other > SMOOTH and other - first > TORN):
+    medians = (statistics.median(series[step] for step in shared) for series in (as_is, reordered))
+    return scrambled_axes(*medians, since_step=shared[0])
+
+
+def scrambled_axes(neighbours: float, reordered: float, since_step: int | None = None) -> Finding | None:
+    """From the two correlations of `signals.wiring.neighbour_correlations`."""
+    if not (reordered > SMOOTH and reordered - neighbours > TORN):
         return None
     description = (
-        f"a pixel and the one below it correlate by {first:.2f}, with the axes in another order by "
-        f"{other:.2f}: the images are scrambled, by view or reshape in the place of permute"
+        f"a pixel and the one below it correlate by {neighbours:.2f}, with the axes in another order by "
+        f"{reordered:.2f}: the images are scrambled, by view or reshape in the place of permute"
     )
-    return Finding(
-        "image_axes_scrambled",
-        description,
-        {"neighbours": first, "neighbours_reordered": other},
-        None,
-        shared[0],
-    )
+    numbers = {"neighbours": neighbours, "neighbours_reordered": reordered}
+    return Finding("image_axes_scrambled", description, numbers, None, since_step)

@@ -1,0 +1,308 @@
+"""Training loops that are as they should be, of many kinds: nothing may be found in them."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+Network = TypeVar("Network", bound=nn.Module)
+
+
+def sgd(model: nn.Module) -> torch.optim.Optimizer:
+    return torch.optim.SGD(model.parameters(), lr=0.1)
+
+
+@dataclass
+class Loop:
+    """What a user has in hand. `make_optimizer` is called with the network."""
+
+    model: nn.Module
+    loss: Callable[..., Any]
+    batch: Any
+    make_optimizer: Callable[[nn.Module], torch.optim.Optimizer] = sgd
+
+    def __post_init__(self) -> None:
+        self.optimizer = self.make_optimizer(self.model)
+
+
+def pictures(n: int = 32, channels: int = 3, size: int = 16) -> Tensor:
+    """Smooth images of zero mean and unit scale."""
+    noise = F.avg_pool2d(torch.randn(n, channels, size + 4, size + 4), 5, stride=1)
+    return (noise - noise.mean()) / noise.std()
+
+
+def classes(n: int = 32, k: int = 10) -> Tensor:
+    return torch.arange(n) % k
+
+
+def lenet(channels: int = 1, k: int = 10) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Conv2d(channels, 6, 5, padding=2), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(6, 16, 3), nn.ReLU(),
+        nn.Flatten(), nn.LazyLinear(32), nn.ReLU(), nn.Linear(32, k),
+    )  # fmt: skip
+
+
+def built(model: nn.Module, x: Tensor) -> nn.Module:
+    """With lazy layers made."""
+    with torch.no_grad():
+        model(x[:2])
+    return model
+
+
+def mlp(inputs: int = 256, k: int = 10) -> nn.Sequential:
+    return nn.Sequential(nn.Flatten(), nn.Linear(inputs, 64), nn.ReLU(), nn.Linear(64, k))
+
+
+def convolutions(norm: Callable[[int], nn.Module], k: int = 10, channels: int = 3) -> nn.Sequential:
+    layers: list[nn.Module] = []
+    for i, o in ((channels, 16), (16, 32)):
+        layers += [nn.Conv2d(i, o, 3, padding=1, bias=False), norm(o), nn.ReLU(), nn.MaxPool2d(2)]
+    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(32, k))
+
+
+class Block(nn.Module):
+    """x + f(x), with the last norm layer's scale at zero."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.body = nn.Sequential(
+            nn.Conv2d(width, width, 3, padding=1, bias=False), nn.BatchNorm2d(width), nn.ReLU(),
+            nn.Conv2d(width, width, 3, padding=1, bias=False), nn.BatchNorm2d(width),
+        )  # fmt: skip
+        nn.init.zeros_(self.body[-1].get_parameter("weight"))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.relu(x + self.body(x))
+
+
+class ResNet(nn.Module):
+    def __init__(self, k: int = 10) -> None:
+        super().__init__()
+        self.backbone = nn.Sequential(
+            nn.Conv2d(3, 16, 3, padding=1, bias=False), nn.BatchNorm2d(16), nn.ReLU(), Block(16), Block(16)
+        )
+        self.head = nn.Linear(16, k)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.backbone(x).mean((2, 3)))
+
+
+def pretrained(model: Network, x: Tensor, y: Tensor, steps: int = 15) -> Network:
+    """Trained for a few steps, so that weights and statistics are those of no initializer."""
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
+    for _ in range(steps):
+        optimizer.zero_grad()
+        F.cross_entropy(model(x), y).backward()
+        optimizer.step()
+    model.zero_grad()
+    return model
+
+
+class Attention(nn.Module):
+    """Patches, a class token, one block of attention, a head of zeros as ViT has it."""
+
+    def __init__(self, k: int = 10) -> None:
+        super().__init__()
+        self.patches = nn.Conv2d(3, 32, 4, stride=4)
+        self.token, self.place = (
+            nn.Parameter(torch.zeros(1, 1, 32)),
+            nn.Parameter(torch.randn(1, 17, 32) * 0.02),
+        )
+        self.block = nn.TransformerEncoderLayer(32, 4, 64, batch_first=True, norm_first=True)
+        self.norm, self.head = nn.LayerNorm(32), nn.Linear(32, k)
+        nn.init.zeros_(self.head.weight)
+
+    def forward(self, x: Tensor) -> Tensor:
+        tokens = self.patches(x).flatten(2).transpose(1, 2)
+        tokens = torch.cat([self.token.expand(len(x), -1, -1), tokens], 1) + self.place
+        return self.head(self.norm(self.block(tokens)[:, 0]))
+
+
+def frozen_backbone() -> Loop:
+    """Frozen on purpose: pretrained, in evaluation mode, and only the head in the optimizer."""
+    x, y = pictures(), classes()
+    model = pretrained(ResNet(), x, y)
+    model.backbone.requires_grad_(False).eval()
+    model.head = head = nn.Linear(16, 10)
+    return Loop(model, F.cross_entropy, (x, y), lambda m: torch.optim.Adam(head.parameters(), lr=1e-3))
+
+
+def two_groups(model: nn.Module) -> torch.optim.Optimizer:
+    decayed = [p for p in model.parameters() if p.dim() > 1]
+    others = [p for p in model.parameters() if p.dim() <= 1]
+    return torch.optim.AdamW(
+        [{"params": decayed, "weight_decay": 0.05}, {"params": others, "weight_decay": 0.0, "lr": 1e-2}],
+        lr=1e-3,
+    )
+
+
+def segmentation() -> Loop:
+    x = pictures(4)
+    y = (x[:, 0] > 0).long() + (x[:, 1] > 0).long()
+    y[:, :2] = 255
+    net = nn.Sequential(nn.Conv2d(3, 16, 3, padding=1), nn.ReLU(), nn.Conv2d(16, 3, 1))
+    return Loop(net, nn.CrossEntropyLoss(ignore_index=255), (x, y))
+
+
+def regression() -> Loop:
+    x = torch.randn(32, 8)
+    net = nn.Sequential(nn.Linear(8, 16), nn.Tanh(), nn.Linear(16, 1))
+    return Loop(net, nn.MSELoss(), (x, x[:, :1].sin() + 0.1))
+
+
+def counts() -> Loop:
+    """A regression whose output ends in a softplus, as for quantities that are never negative."""
+    x = torch.randn(32, 8)
+    net = nn.Sequential(nn.Linear(8, 16), nn.ReLU(), nn.Linear(16, 1), nn.Softplus(), nn.Flatten(0))
+    return Loop(net, nn.MSELoss(), (x, 37 * x[:, 0].abs() + 3))
+
+
+def binary() -> Loop:
+    x = torch.randn(32, 8)
+    net = nn.Sequential(nn.Linear(8, 16), nn.ReLU(), nn.Linear(16, 1), nn.Flatten(0))
+    return Loop(net, nn.BCEWithLogitsLoss(pos_weight=torch.tensor(3.0)), (x, (x[:, 0] > 0).float()))
+
+
+def probabilities() -> Loop:
+    x = torch.randn(32, 8)
+    net = nn.Sequential(nn.Linear(8, 16), nn.ReLU(), nn.Linear(16, 1), nn.Sigmoid(), nn.Flatten(0))
+    return Loop(net, nn.BCELoss(), (x, (x[:, 0] > 0).float()))
+
+
+def words() -> Loop:
+    net = nn.Sequential(nn.Embedding(50, 16), nn.Flatten(), nn.Linear(16 * 8, 5))
+    return Loop(net, F.cross_entropy, (torch.randint(50, (32, 8)), classes(k=5)))
+
+
+def low_rank() -> Loop:
+    """A frozen, pretrained layer with a correction of low rank whose second factor begins at zero."""
+
+    class LowRank(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.base = pretrained(mlp(64), torch.randn(32, 64), classes()).requires_grad_(False)
+            self.down, self.up = nn.Linear(64, 4, bias=False), nn.Linear(4, 10, bias=False)
+            nn.init.zeros_(self.up.weight)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.base(x) + self.up(self.down(x.flatten(1)))
+
+    return Loop(LowRank(), F.cross_entropy, (torch.randn(32, 64), classes()))
+
+
+def accumulated() -> Loop:
+    """A loss that is divided by the number of batches whose gradients are added up."""
+    x = pictures()
+    return Loop(mlp(3 * 256), lambda z, y: F.cross_entropy(z, y) / 8, (x, classes()))
+
+
+def several_outputs() -> Loop:
+    class Two(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.body, self.a, self.b = nn.Linear(8, 16), nn.Linear(16, 3), nn.Linear(16, 1)
+
+        def forward(self, x: Tensor) -> dict[str, Tensor]:
+            h = F.relu(self.body(x))
+            return {"classes": self.a(h), "value": self.b(h)}
+
+    loss = lambda out, y: F.cross_entropy(out["classes"], y) + out["value"].square().mean()  # noqa: E731
+    return Loop(Two(), loss, (torch.randn(32, 8), classes(k=3)))
+
+
+def named_batch() -> Loop:
+    x = pictures(channels=1)
+    return Loop(built(lenet(), x), nn.CrossEntropyLoss(), {"image": x, "label": classes()})
+
+
+def warm_up() -> Loop:
+    """A schedule that begins at a rate of zero."""
+    x = pictures()
+
+    def make(model: nn.Module) -> torch.optim.Optimizer:
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+        torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: min(1.0, step / 100))
+        return optimizer
+
+    return Loop(mlp(3 * 256), F.cross_entropy, (x, classes()), make)
+
+
+def log_softmax() -> Loop:
+    x = pictures()
+    return Loop(nn.Sequential(mlp(3 * 256), nn.LogSoftmax(dim=1)), nn.NLLLoss(), (x, classes()))
+
+
+def soft_labels() -> Loop:
+    x = pictures()
+    y = 0.7 * F.one_hot(classes(), 10).float() + 0.3 * F.one_hot(classes().roll(1), 10).float()
+    return Loop(mlp(3 * 256), nn.CrossEntropyLoss(), (x, y))
+
+
+def bytes_through_batchnorm() -> Loop:
+    x = pictures().mul(50).add(128).clamp(0, 255).round()
+    return Loop(convolutions(nn.BatchNorm2d), F.cross_entropy, (x, classes()))
+
+
+def compiled_name() -> Loop:
+    """A network inside a wrapper, as torch.compile and DDP make them."""
+    x = pictures()
+    return Loop(nn.DataParallel(mlp(3 * 256)), F.cross_entropy, (x, classes()))
+
+
+def _with(
+    model: Callable[[], nn.Module],
+    loss: Callable[..., Any] = F.cross_entropy,
+    make_optimizer: Callable[[nn.Module], torch.optim.Optimizer] = sgd,
+) -> Callable[[], Loop]:
+    return lambda: Loop(model(), loss, (pictures(), classes()), make_optimizer)
+
+
+def _grey_lenet() -> Loop:
+    x = pictures(channels=1)
+    return Loop(
+        built(lenet(), x), F.cross_entropy, (x, classes()), lambda m: torch.optim.Adam(m.parameters())
+    )
+
+
+HEALTHY: dict[str, Callable[[], Loop]] = {
+    "lenet": _grey_lenet,
+    "mlp": _with(lambda: mlp(3 * 256)),
+    "batchnorm": _with(lambda: convolutions(nn.BatchNorm2d)),
+    "groupnorm": _with(lambda: convolutions(lambda c: nn.GroupNorm(4, c))),
+    "resnet": _with(ResNet),
+    "frozen backbone": frozen_backbone,
+    "dropout": _with(lambda: nn.Sequential(mlp(3 * 256)[0], nn.Dropout(0.8), *mlp(3 * 256)[1:])),
+    "attention": _with(Attention, make_optimizer=lambda m: torch.optim.AdamW(m.parameters(), lr=1e-3)),
+    "two groups": _with(lambda: convolutions(nn.BatchNorm2d), make_optimizer=two_groups),
+    "weight decay": _with(
+        lambda: convolutions(nn.BatchNorm2d),
+        make_optimizer=lambda m: torch.optim.SGD(m.parameters(), lr=0.1, momentum=0.9, weight_decay=5e-4),
+    ),
+    "label smoothing": _with(lambda: mlp(3 * 256), nn.CrossEntropyLoss(label_smoothing=0.1)),
+    "class weights": _with(lambda: mlp(3 * 256), nn.CrossEntropyLoss(weight=torch.arange(1.0, 11))),
+    "sum over the batch": _with(lambda: mlp(3 * 256), nn.CrossEntropyLoss(reduction="sum")),
+    "segmentation": segmentation,
+    "regression": regression,
+    "counts": counts,
+    "binary": binary,
+    "probabilities": probabilities,
+    "words": words,
+    "low rank": low_rank,
+    "accumulated": accumulated,
+    "several outputs": several_outputs,
+    "named batch": named_batch,
+    "warm-up": warm_up,
+    "log-softmax": log_softmax,
+    "soft labels": soft_labels,
+    "bytes through BatchNorm": bytes_through_batchnorm,
+    "wrapped": compiled_name,
+}
+
+
+def healthy(name: str) -> Loop:
+    """The loop of this name, the same in every call."""
+    torch.manual_seed(0)
+    return HEALTHY[name]()
