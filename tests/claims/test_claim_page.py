@@ -4,9 +4,10 @@ import itertools
 import statistics
 
 import pytest
-from tiny import claim, put
+from tiny import ACCURACY, claim, put
 
 from trainlab.claims import claim_page, collection_pages, html_report, registry
+from trainlab.claims.claim_figure import common_label
 from trainlab.claims.claim_record import ClaimRecord, write_record
 from trainlab.claims.evidence_text import format_evidence, verdict_sentence
 from trainlab.claims.judge import HOLDS, NOT_TESTED, REFUTED, SUPPORTED, UNDECIDED, PageVerdict
@@ -117,6 +118,56 @@ def test_one_page_of_all_refreshes_that_of_each(tmp_path):
         "| [`mine`](mine/README.md) | Does A beat B? | supported | supported | 57 : 1 | 4 | 1.0 min |"
         in table
     )
+
+
+def test_words_that_were_mended_need_no_new_run_and_other_expectations_do(tmp_path):
+    expected = [
+        {
+            "kind": "more",
+            "says": "A beats B by 2 points",
+            "more": "A",
+            "than": "B",
+            "of": ACCURACY,
+            "by": 0.02,
+        }
+    ]
+    lesson = {**LESSON, "answer": "A, by little."}
+    for says, answer in (("A beats B by 2 points", "A, by little."), ("A beats B", "A, by six points.")):
+        put(tmp_path, "mine", claim(lesson=lesson, expectations=[{**expected[0], "says": says}]))
+        write_record(tmp_path / "mine", record(findings=[finding()]))
+        shown = collection_pages.read_records(registry.load_claims(tmp_path))["mine"]
+        assert shown.lesson is not None and shown.lesson.answer == answer
+        assert shown.expectations == record(findings=[finding()]).expectations
+
+
+def test_the_verdict_of_the_full_profile_stands_beside_the_quick_one_on_every_page(tmp_path, monkeypatch):
+    put(tmp_path, "mine", claim())
+    write_record(tmp_path / "mine", record())
+    larger = record(
+        profile="full", scale="Whole.", shared=["data=digits", "width=64"], verdict=REFUTED, e_for=0.01,
+        e_against=80.0,
+    )  # fmt: skip
+    write_record(tmp_path / "mine", larger)
+    entries = registry.load_claims(tmp_path)
+    collection_pages.write_collection_pages(tmp_path, entries)
+    page = (tmp_path / "mine" / "README.md").read_text(encoding="utf-8")
+    for line in ("| quick | supported | 6.40 points", "| full | refuted | 6.40 points", "| Whole. |",
+                 "What differs: quick has `width=4`, full `width=64`."):  # fmt: skip
+        assert line in page
+    course = (tmp_path / "README.md").read_text(encoding="utf-8")
+    assert "With the profile full: refuted." in course
+    assert "| supported; full: refuted |" in collection_pages.verdict_table(entries)
+    monkeypatch.setattr(html_report, "forest_plot_svg", lambda found: "")
+    assert "supported</span>; full: refuted</td>" in html_report.report_html(entries)
+
+
+def test_rows_of_several_sources_share_an_axis_that_is_true_of_all():
+    """It was that of the first row: "accuracy of a linear classifier on input", for every layer."""
+    rows = {"pixels": {"probe": {"layer": "input"}}, "last": {"probe": {"layer": "last"}}}
+    figure = {"kind": "sources", "title": "t", "arms": ["A"], "rows": rows}
+    sources = list(registry.parse_claim(claim(figure=figure), "c").figure.rows.values())
+    assert common_label(sources) == "accuracy of a linear classifier"
+    assert common_label(sources[:1]) == "accuracy of a linear classifier on input"
 
 
 @pytest.mark.parametrize(

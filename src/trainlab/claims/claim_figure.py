@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from trainlab.figures.style import Chart
 
 METRIC_NAMES = {"acc": "accuracy", "loss": "loss (nats)"}
+LINEAR_PROBE = "accuracy of a linear classifier"
 SPLIT_NAMES = {"test": "test ", "train": "training ", "val": "validation "}
 
 
@@ -127,9 +128,9 @@ def _sources(figure: FigureSpec, evaluator: SourceEvaluator, shown: Sequence[str
     values = {
         label: _values_by_arm(evaluator, source, shown[:1])[shown[0]] for label, source in figure.rows.items()
     }
-    source = next(iter(figure.rows.values()))
+    unit = next(iter(figure.rows.values())).unit()
     return interval_plots.group_means_plot(
-        values, figure.title, subtitle, source.unit(), source_label(source)
+        values, figure.title, subtitle, unit, common_label(list(figure.rows.values()))
     )
 
 
@@ -206,6 +207,16 @@ def _values_by_arm(
     return {arm: list(filter(math.isfinite, by_seed.values())) for arm, by_seed in values.items()}
 
 
+def common_label(sources: Sequence[BaseSource]) -> str:
+    """Several sources in words, for the axis that they share: the rows say what each one is of."""
+    labels = list(dict.fromkeys(map(source_label, sources)))
+    if len(labels) == 1:
+        return labels[0]
+    if all(isinstance(source, ProbeSource) for source in sources):
+        return LINEAR_PROBE
+    return "accuracy" if all(source.unit() == "share" for source in sources) else "value"
+
+
 def source_label(source: BaseSource) -> str:
     """A source in words, for an axis: `training accuracy − test accuracy`."""
     if isinstance(source, MetricSource):
@@ -217,7 +228,7 @@ def source_label(source: BaseSource) -> str:
         shift, amount = source.name_and_amount
         name = f"{source.measure}, {shift.replace('_', ' ')} {amount}"
     elif isinstance(source, ProbeSource):
-        name = f"accuracy of a linear classifier on {source.probe.layer}"
+        name = f"{LINEAR_PROBE} on {source.probe.layer}"
     elif isinstance(source, StepsSource):
         goal = source.steps_to
         name = f"steps until {goal.metric} is {'below' if goal.above is None else 'above'} "

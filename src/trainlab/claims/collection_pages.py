@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from trainlab.claims.claim_page import FIGURE_FILE, PAGE_FILE, write_claim_page
-from trainlab.claims.claim_record import ClaimRecord, read_record
+from trainlab.claims.claim_record import ClaimRecord, LessonRecord, read_record
 from trainlab.claims.evidence_text import (
     WHAT_EVIDENCE_MEANS,
     WHAT_PAGE_VERDICTS_ARE,
@@ -18,7 +18,7 @@ from trainlab.claims.evidence_text import (
 )
 from trainlab.claims.judge import PageVerdict, page_verdicts
 from trainlab.claims.registry import ClaimFile
-from trainlab.claims.spec import PROFILE_NAMES
+from trainlab.claims.spec import PROFILE_NAMES, Claim
 from trainlab.units import format_duration
 
 NOT_RUN = "not run yet"
@@ -73,8 +73,27 @@ word on the paper at its own scale. `make reproduce-papers` runs all, `trainlab 
 
 def read_records(entries: Sequence[ClaimFile], profile: str = "quick") -> dict[str, ClaimRecord]:
     """The records of a profile that there are, by name, in the order of the claims."""
-    records = {entry.name: read_record(entry.folder, profile) for entry in entries}
-    return {name: record for name, record in records.items() if record is not None}
+    return {
+        entry.name: with_current_words(record, entry.claim)
+        for entry in entries
+        if (record := read_record(entry.folder, profile)) is not None
+    }
+
+
+def with_current_words(record: ClaimRecord, claim: Claim) -> ClaimRecord:
+    """The record with the words around the measurement as the claim's file has them today.
+
+    Only where the file still expects what was tested; what was measured is never touched.
+    """
+    if [e.description for e in record.expectations] != [e.description for e in claim.expectations]:
+        return record
+    lesson = None if claim.lesson is None else LessonRecord(**claim.lesson.model_dump())
+    return record.model_copy(
+        update={
+            "statement": claim.statement, "question": claim.question, "lesson": lesson,
+            "differs": claim.differs, "suggestion": claim.suggestion,
+        }
+    )  # fmt: skip
 
 
 def other_records(folder: Path, shown: str = "quick") -> dict[str, ClaimRecord]:
@@ -175,13 +194,13 @@ def verdict_table(entries: Sequence[ClaimFile], prefix: str = "experiments/") ->
         link = f"[`{name}`]({prefix}{name}/{PAGE_FILE})"
         minutes = f"{record.run_seconds / 60:.1f} min" if record.seeds else "–"
         lines.append(
-            f"| {link} | {question} | {record.verdict}{_profiles_text(entry)} | {verdicts[name].verdict} "
+            f"| {link} | {question} | {record.verdict}{profiles_text(entry)} | {verdicts[name].verdict} "
             f"| {format_evidence(verdicts[name].e_value)} | {len(record.seeds) or '–'} | {minutes} |"
         )
     return "\n".join(lines) + f"\n\n{provenance_paragraph(records.values())}"
 
 
-def _profiles_text(entry: ClaimFile) -> str:
+def profiles_text(entry: ClaimFile) -> str:
     """`; full: refuted`: the verdicts of other profiles."""
     return "".join(f"; {profile}: {other.verdict}" for profile, other in other_records(entry.folder).items())
 

@@ -12,6 +12,7 @@ from trainlab.claims.collection_pages import (
     NOT_RUN,
     group_by_collection,
     other_records,
+    profiles_text,
     provenance_paragraph,
     read_records,
     verdicts_by_claim,
@@ -112,7 +113,12 @@ def _summary_table(entries: Sequence[ClaimFile], verdicts: Mapping[str, PageVerd
         else:
             link = f'<a href="#{name}">{name}</a>'
             verdict, evidence = on_page.verdict, format_evidence(on_page.e_value)
-        cells = (link, html.escape(entry.claim.question), _verdict_span(verdict), html.escape(evidence))
+        cells = (
+            link,
+            html.escape(entry.claim.question),
+            _verdict_span(verdict) + html.escape(profiles_text(entry)),
+            html.escape(evidence),
+        )
         rows.append(f"<tr>{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>")
     head = "<tr><th>claim</th><th>question</th><th>verdict</th><th>evidence</th></tr>"
     return f"<table>{head}{''.join(rows)}</table>"

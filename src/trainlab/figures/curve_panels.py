@@ -44,7 +44,8 @@ def curve_panels_plot(
     y = alt.Y(
         "mean:Q", title=name, scale=alt.Scale(domain=[0, top]), axis=alt.Axis(format="%" if is_share else "")
     )
-    colour = alt.Color("split:N", sort=splits, legend=alt.Legend(title=None, orient="top"))
+    legend = alt.Legend(title=None, orient="top", symbolType="stroke", symbolOpacity=1)
+    colour = alt.Color("split:N", sort=splits, legend=legend)
     dash = alt.StrokeDash("split:N", sort=splits, legend=None)
     charts = []
     for number, arm in enumerate(panels):

@@ -111,7 +111,7 @@ def interaction_plot(
         color=colour,
     )
     title_y = axis_title(name, unit)
-    y = alt.Y("mean:Q", title=title_y, axis=axis, scale=alt.Scale(zero=unit == "share"))
+    y = alt.Y("mean:Q", title=title_y, axis=axis, scale=alt.Scale(zero=False, padding=12))
     layers = [
         base.properties(data=alt.Data(values=dots))
         .mark_point(filled=True, size=22, opacity=0.45)

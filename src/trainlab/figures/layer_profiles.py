@@ -55,7 +55,7 @@ def theory_profile_plot(
     )
     # each with rows of its own, and none without: an empty layer makes the scale infinite
     points = base.mark_point(filled=True, size=55, opacity=1).encode(
-        shape=alt.Shape("arm:N", sort=names, legend=legend)
+        shape=alt.Shape("arm:N", sort=names, legend=None)
     )
     marks = {"theory": base.mark_line(strokeWidth=2), "measured": points}
     layers = [

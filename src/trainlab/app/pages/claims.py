@@ -83,7 +83,7 @@ def _read_records(entries: Sequence[ClaimFile]) -> tuple[dict[str, ClaimRecord],
         try:
             record = claim_record.read_record(entry.folder)
             if record is not None:
-                records[entry.name] = record
+                records[entry.name] = collection_pages.with_current_words(record, entry.claim)
         except RequestError as error:
             broken.append(str(error))
     return records, broken
