@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from experiments.notes.corrections import CORRECTIONS, Correction
+from experiments.notes.corrections import CORRECTIONS, FIGURES, Correction
 from trainlab.claims import registry
 from trainlab.claims.claim_page import PAGE_FILE
 from trainlab.claims.claim_record import read_record
@@ -27,7 +27,19 @@ CLOSING = "Written by `python -m experiments.notes`."
 def render_page(facts: Mapping[str, str]) -> str:
     """The whole page; `facts` are the numbers in the texts. Raises RequestError for a record that is none."""
     sections = [_section(number, correction, facts) for number, correction in enumerate(CORRECTIONS, start=1)]
-    return "\n".join([OPENING, *sections, CLOSING]) + "\n"
+    return "\n".join([OPENING, *sections, figures_section(), CLOSING]) + "\n"
+
+
+def figures_section() -> str:
+    """Which of the notes' figures are drawn again, each with its lesson."""
+    lines = ["## The notes' figures, drawn again", ""]
+    lines += ["| in the notes | here | in the lesson |", "|---|---|---|"]
+    for shows, figure in FIGURES:
+        name = figure.partition("/")[0]
+        here = f"[figure]({figure})" if _is_current(figure) else NOT_RUN
+        lines.append(f"| {shows} | {here} | [{name}]({name}/{PAGE_FILE}) |")
+    lines += ["", "The coding pipeline and the page for predictions are those of `trainlab app`."]
+    return "\n".join(lines) + "\n"
 
 
 def _section(number: int, correction: Correction, facts: Mapping[str, str]) -> str:

@@ -9,11 +9,12 @@ import sys
 from pathlib import Path
 
 import pytest
-from experiments.notes.corrections import CORRECTIONS
+from experiments.notes.corrections import CORRECTIONS, FIGURES
 from experiments.notes.facts import computed_facts
 from experiments.notes.page import FOLDER, PAGE, lesson_line, missing_lessons, render_page
 
 from trainlab.claims import registry
+from trainlab.claims.claim_page import FIGURE_FILE
 
 DATA = Path(os.environ.get("TRAINLAB_DATA", FOLDER.parents[1] / "shared" / "data")).absolute()
 COMMANDS = sorted({correction.command for correction in CORRECTIONS})
@@ -84,6 +85,13 @@ def test_the_page_is_what_the_records_say(facts):
 def test_figures_that_are_named_are_of_the_lesson_beside_them():
     for correction in CORRECTIONS:
         assert correction.figure is None or correction.figure.startswith(f"{correction.lesson}/")
+
+
+@pytest.mark.parametrize("figure", [figure for _, figure in FIGURES])
+def test_a_figure_of_the_notes_is_shown_by_its_lesson(figure):
+    name, _, file = figure.partition("/")
+    (entry,) = (e for e in registry.load_claims(FOLDER) if e.name == name)
+    assert file in {FIGURE_FILE, *entry.claim.picture_files()}
 
 
 def test_a_lesson_that_is_not_there_is_not_run_yet():
