@@ -9,7 +9,7 @@ from browsing import REPOSITORY, serving, settled
 from trainlab.claims import collection_pages, registry
 from trainlab.claims.claim_record import read_record
 
-SOME = ("deep-sigmoid-vanishes", "lenet5-anatomy", "gamma-beta-matter")
+SOME = ("deep-sigmoid-vanishes", "lenet5-anatomy", "input-normalization")
 
 
 @pytest.fixture(scope="module")
@@ -18,7 +18,7 @@ def few(tmp_path_factory, runs_folder):
     claims = tmp_path_factory.mktemp("claims")
     for name in SOME:
         shutil.copytree(REPOSITORY / "experiments" / name, claims / name)
-    (claims / "gamma-beta-matter" / "result.json").unlink()
+    (claims / "input-normalization" / "result.json").unlink()
     with serving(runs_folder, "--experiments", str(claims)) as url:
         yield url, claims
 
@@ -65,7 +65,7 @@ def test_a_claim_has_its_figure_its_numbers_and_its_command(few, open_page, shot
 def test_one_that_was_not_run_says_how(few, open_page):
     url, _ = few
     page = open_page(f"{url}/claims?verdict=not+run+yet")
-    claim = page.locator(".st-key-claim-gamma-beta-matter")
+    claim = page.locator(".st-key-claim-input-normalization")
     claim.get_by_text("It has not been run yet").wait_for()
     assert page.locator(".st-key-claim-lenet5-anatomy").count() == 0
 

@@ -239,7 +239,7 @@ def test_the_course_has_every_lesson_that_is_promised():
         "more-blocks-help-cifar", "deep-sigmoid-vanishes", "relu-cures-vanishing", "deep-glorot-relu-stalls",
         "kaiming-restores-it", "activation-needs-its-initializer", "works-on-mnist-fails-on-cifar",
         "input-normalization", "wrong-statistics-at-inference",
-        "normalization-removes-brightness-and-contrast", "batchnorm-makes-it-trainable", "gamma-beta-matter",
+        "normalization-removes-brightness-and-contrast", "batchnorm-makes-it-trainable", "batchnorm-without-gamma-beta",
         "batchnorm-needs-a-batch", "batchnorm-eval-lag", "many-parameters-overfit",
         "shared-weights-see-shifted-digits", "max-or-average-pooling", "locality-permuted-pixels",
         "receptive-field-and-relu", "pooling-forgives-small-shifts", "features-layer-by-layer",
