@@ -180,7 +180,7 @@ FIGURES = (
     ("many layers with sigmoid: training and validation", "deep-sigmoid-vanishes/figure-2.svg"),
     ("the same with ReLU", "relu-cures-vanishing/figure-2.svg"),
     ("Glorot's initializer does not learn again, and its repair", "kaiming-restores-it/figure-2.svg"),
-    ("works on MNIST, not on CIFAR-10, and the repair", "works-on-mnist-fails-on-cifar/figure-2.svg"),
+    ("works on MNIST, not on CIFAR-10, and the repair", "one-setting-two-data-sets/figure-2.svg"),
     ("X and aX + b, before and after normalization",
      "normalization-removes-brightness-and-contrast/normalization_images.svg"),
     ("BatchNorm's algorithm, one mean a channel", "batchnorm-by-hand/batchnorm_planes.svg"),

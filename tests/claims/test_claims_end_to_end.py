@@ -237,11 +237,11 @@ def test_the_course_has_every_lesson_that_is_promised():
     promised = {
         "parameters-dense-local-conv", "lenet5-anatomy", "vgg16-anatomy", "lenet-learns-mnist-not-cifar",
         "more-blocks-help-cifar", "deep-sigmoid-vanishes", "relu-cures-vanishing", "deep-glorot-relu-stalls",
-        "kaiming-restores-it", "activation-needs-its-initializer", "works-on-mnist-fails-on-cifar",
+        "kaiming-restores-it", "activation-needs-its-initializer", "one-setting-two-data-sets",
         "input-normalization", "wrong-statistics-at-inference",
         "normalization-removes-brightness-and-contrast", "batchnorm-makes-it-trainable",
         "batchnorm-without-gamma-beta",
-        "batchnorm-needs-a-batch", "batchnorm-eval-lag", "many-parameters-overfit",
+        "batchnorm-needs-a-batch", "batchnorm-statistics-lag", "many-parameters-overfit",
         "shared-weights-see-shifted-digits", "max-or-average-pooling", "locality-permuted-pixels",
         "receptive-field-and-relu", "pooling-forgives-small-shifts", "features-layer-by-layer",
         "adam-moves-biases-by-its-rate", "batchnorm-by-hand", "depth-degrades-shortcuts-help",
