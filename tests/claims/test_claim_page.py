@@ -232,6 +232,15 @@ def test_an_interval_shows_two_digits_of_what_it_leaves_open(interval, unit, tex
     assert format_interval(interval, unit) == text
 
 
+def test_less_than_so_much_is_shown_in_the_direction_in_which_it_is_said():
+    less = finding(
+        says="but by less than 10 points", primary=False, saw="-4.28 points (-6.12 … -2.44); a note",
+        estimate=-0.0428, low=-0.0612, high=-0.0244, bound=-0.1,
+    )  # fmt: skip
+    page = claim_page.claim_page(record(findings=[finding(), less]), has_figure=False)
+    assert "| 4.28 points (2.44 … 6.12); a note; tested against 10.00 points |" in page
+
+
 def test_a_count_is_written_out():
     assert [format_fact(x) for x in (2712960.0, 1e12, 0.1307, 5, 1e300)] == [
         "2,712,960", "1,000,000,000,000", "0.1307", "5", "1e+300"

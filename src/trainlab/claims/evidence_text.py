@@ -13,7 +13,8 @@ from trainlab.claims.judge import (
     PageVerdict,
     is_outdated,
 )
-from trainlab.claims.value_text import format_in_unit
+from trainlab.claims.value_text import format_in_unit, format_interval
+from trainlab.stats.intervals import Interval
 
 MARKS = {SUPPORTED: "✔", REFUTED: "✘", HOLDS: "✔", DOES_NOT_HOLD: "✘", NOT_TESTED: "·", OUTDATED: "·"}
 UNSURE = "?"
@@ -118,8 +119,23 @@ def observed_text(expectation: ExpectationRecord) -> str:
 
 
 def _seen_and_bound(expectation: ExpectationRecord) -> str:
+    if expectation.kind == "more" and (expectation.bound or 0) < 0:
+        expectation = _turned(expectation)
     if not expectation.bound:
         return expectation.observed
     sign = "±" if expectation.kind in ("same", "near") else ""
     bound = format_in_unit(expectation.bound, expectation.unit)
     return f"{expectation.observed}; tested against {sign}{bound}"
+
+
+def _turned(expectation: ExpectationRecord) -> ExpectationRecord:
+    """B − A: that A − B is above −2 points is said as "B is less than 2 points better"."""
+    low, high = expectation.low, expectation.high
+    if expectation.estimate is None or expectation.bound is None:
+        return expectation
+    turned = Interval(
+        -expectation.estimate, None if high is None else -high, None if low is None else -low, expectation.n
+    )
+    _, semicolon, notes = expectation.observed.partition("; ")
+    observed = format_interval(turned, expectation.unit) + semicolon + notes
+    return expectation.model_copy(update={"observed": observed, "bound": -expectation.bound})
