@@ -10,12 +10,12 @@ from tiny import claim, put
 
 from trainlab.claims import claim_page, claim_record, collection_pages, html_report
 from trainlab.claims import registry as claims
-from trainlab.claims.spec import cell_name
 from trainlab.errors import RequestError
 from trainlab.wandb_sync.claims_report import report_sections
 
 PUBLISHED = Path(__file__).parents[2] / "experiments"
-TUNED, GRID = "glorot-sigmoid-depth", "schoenholz-depth-follows-xi"
+TUNED = PUBLISHED / "he-22-layers" / "result.json"
+GRID = Path(__file__).with_name("grid_record.json")  # of an earlier version, with one cell
 OTHERS = (None, -7, 1e308, float("nan"), "\x1b[2J", [], {}, [None], {"x": "y"})
 
 
@@ -54,18 +54,14 @@ def shown(entries) -> None:
         collection_pages.provenance_paragraph(found.values())
 
 
-def small(name: str) -> dict:
-    """A published record with as little as it can have of everything."""
-    content = json.loads((PUBLISHED / name / "result.json").read_text(encoding="utf-8"))
-    content["findings"] = content["findings"][:1]
-    grid = content["grid"] or {"scales": [], "depths": []}
-    grid["scales"], grid["depths"] = grid["scales"][:1], grid["depths"][:1]
-    cells = [cell_name(scale, depth) for scale in grid["scales"] for depth in grid["depths"]]
-    arms = [arm for arm in content["arms"] if not cells or arm["arm"] in cells][:1]
-    names = [arm["arm"] for arm in arms]
-    content |= {"arms": arms, "overrides": {name: content["overrides"][name] for name in names}}
-    arms[0]["runs"] = dict(list(arms[0]["runs"].items())[:1])
-    content["tuned"] = {name: choice for name, choice in content["tuned"].items() if name in names}
+def small(path: Path) -> dict:
+    """A record with as little as it can have of everything."""
+    content = json.loads(path.read_text(encoding="utf-8"))
+    content["findings"], content["arms"] = content["findings"][:1], content["arms"][:1]
+    (arm,) = content["arms"]
+    arm["runs"] = dict(list(arm["runs"].items())[:1])
+    content["overrides"] = {arm["arm"]: content["overrides"][arm["arm"]]}
+    content["tuned"] = {name: choice for name, choice in content["tuned"].items() if name == arm["arm"]}
     return content
 
 
@@ -76,11 +72,16 @@ def test_published_records_are_read():
     )
 
 
-@pytest.mark.parametrize("name", [TUNED, GRID])
-def test_whatever_stands_in_a_record_it_is_shown_or_refused_in_one_line(tmp_path, name, monkeypatch):
+def test_the_small_records_have_what_they_stand_for():
+    assert small(TUNED)["tuned"]
+    assert small(GRID)["grid"]
+
+
+@pytest.mark.parametrize("source", [TUNED, GRID], ids=["tuned", "grid"])
+def test_whatever_stands_in_a_record_it_is_shown_or_refused_in_one_line(tmp_path, source, monkeypatch):
     monkeypatch.setattr(html_report, "forest_plot_svg", lambda found: "")  # a plot a time takes long
-    put(tmp_path, name, claim())
-    content, file = small(name), tmp_path / name / "result.json"
+    put(tmp_path, "mine", claim())
+    content, file = small(source), tmp_path / "mine" / "result.json"
     refused, entries = 0, claims.load_claims(tmp_path)
     for at in paths(content):
         for value, gone in [(None, True), *((other, False) for other in OTHERS)]:
@@ -107,3 +108,16 @@ def test_a_pipe_in_its_place_is_no_wait(tmp_path):
     os.mkfifo(tmp_path / "mine" / "result.json")
     with pytest.raises(RequestError, match="no regular file"):
         claim_record.read_record(tmp_path / "mine")
+
+
+def test_a_grid_of_which_nothing_was_run_is_recorded_without_cells(tmp_path):
+    """`not_testable` runs nothing: the record of such a claim could not be written."""
+    nothing = small(GRID) | {"arms": [], "overrides": {}}
+    (tmp_path / "result.json").write_text(json.dumps(nothing), encoding="utf-8")
+    found = claim_record.read_record(tmp_path)
+    assert found is not None and found.grid is not None
+    assert "| depth" not in claim_page.claim_page(found, has_figure=False)
+    with pytest.raises(RequestError, match="which is a cell of its grid"):
+        absent = small(GRID) | {"arms": [small(GRID)["arms"][0] | {"arm": "other"}]}
+        (tmp_path / "result.json").write_text(json.dumps(absent), encoding="utf-8")
+        claim_record.read_record(tmp_path)

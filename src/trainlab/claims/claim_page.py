@@ -95,7 +95,7 @@ def lesson_close(record: ClaimRecord) -> list[str]:
 def ground_parts(record: ClaimRecord) -> list[str]:
     """What the result rests on: arms, scale, what differs from the source, tuning, settings, provenance."""
     parts = []
-    if record.grid is not None:
+    if record.grid is not None and record.arms:
         parts.append(grid_table(record))
     elif record.arms:
         table = arms_table(record)
