@@ -22,11 +22,11 @@ UNSURE = "?"
 NO_EVIDENCE = "no evidence either way"
 MAX_EVIDENCE = 1e6
 WHAT_EVIDENCE_MEANS = (
-    "Each setting is run several times, every time from other random numbers (a seed); all of this was "
-    "written down before the runs that count. Evidence 57 : 1 means: were the sentence false, evidence this "
-    "strong would turn up at most once in 57 such experiments, however often one looks on the way. 20 : 1 "
-    "decides a claim by itself. In brackets stands the interval of 90 %, which holds at every look too. "
-    "Points are percentage points; a decade is a factor of ten."
+    "Each setting is run several times, every time from other random numbers (a seed); what is expected "
+    "was written down before the runs that count. Evidence 57 : 1 means: were the sentence false, "
+    "evidence this strong would turn up at most once in 57 such experiments, however often one looks on "
+    "the way. 20 : 1 decides a claim by itself. In brackets stands the interval of 90 %, which holds at "
+    "every look too. Points are percentage points; a decade is a factor of ten."
 )
 WHAT_PAGE_VERDICTS_ARE = (
     "Of many claims that are each decided at 20 : 1 some verdicts are wrong by chance. On the page of all "

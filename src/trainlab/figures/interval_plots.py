@@ -105,7 +105,7 @@ def interaction_plot(
     order = list(dict.fromkeys(row["x"] for row in rows))
     lines = list(dict.fromkeys(row["line"] for row in rows))
     axis = alt.Axis(format=number_format(unit))
-    colour = alt.Color("line:N", sort=lines, legend=alt.Legend(title=names[0], orient="top"))
+    colour = alt.Color("line:N", sort=lines, legend=alt.Legend(title=names[0], orient="top", symbolOpacity=1))
     base = alt.Chart(alt.Data(values=rows)).encode(
         x=alt.X("x:N", sort=order, title=names[1], axis=alt.Axis(labelAngle=0, grid=False)),
         color=colour,
