@@ -8,8 +8,8 @@ import pytest
 from hypothesis import settings as hypothesis_settings
 from jaxtyping import install_import_hook
 
-# shapes in annotations are checked at every call (jaxtyping), before anything imports these modules
-install_import_hook(("trainlab.signals.quantities", "trainlab.nn.normalization"), "shape_checker.check")
+# shapes in annotations are checked at every call (jaxtyping), before anything imports these packages
+install_import_hook(("trainlab.nn", "trainlab.signals"), "shape_checker.check")
 
 # the same examples in every run of the default tests; `make test-all` searches on
 hypothesis_settings.register_profile("fixed", derandomize=True, deadline=None)

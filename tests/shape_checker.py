@@ -1,4 +1,4 @@
-"""What checks the annotations of the modules that conftest.py names: beartype, for which 1 is a float too."""
+"""Checks the annotations of the packages that conftest.py names: beartype, for which 1 is a float too."""
 
 from beartype import BeartypeConf, beartype
 

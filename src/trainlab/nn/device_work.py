@@ -7,10 +7,11 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 import torch
+from jaxtyping import Shaped
 from torch import Tensor
 
 
-def at_fixed_address(x: Tensor) -> Tensor:
+def at_fixed_address(x: Shaped[Tensor, "*shape"]) -> Shaped[Tensor, "*shape"]:
     """A copy in the same memory layout, which is written to and never replaced."""
     return torch.empty_strided(x.shape, x.stride(), dtype=x.dtype, device=x.device).copy_(x)
 

@@ -14,12 +14,14 @@ from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from trainlab.errors import RequestError
 from trainlab.nn.layers import fans, kernel_shape, weight_layers, weight_matrices_shape
 
 
+@runtime_checkable
 class LayerInitializer(Protocol):
     """Anything that fills the weight and bias of one layer in place: a class of the user's own too."""
 
@@ -32,7 +34,7 @@ class LayerInitializer(Protocol):
 class BatchInitializer(Protocol):
     """An initializer that needs data, too."""
 
-    def on_batch(self, network: nn.Module, x_NCHW: Tensor) -> None:
+    def on_batch(self, network: nn.Module, x_NCHW: Float[Tensor, "N C H W"]) -> None:
         """Adjusts the weights of `network`, filled by then, to a batch as its layers see it."""
         ...
 
@@ -43,7 +45,7 @@ class LayerFittedToImages(nn.Module, ABC):
     fitted_on_images = 5000
 
     @abstractmethod
-    def fit_to_images(self, x_NCHW: Tensor) -> None:
+    def fit_to_images(self, x_NCHW: Float[Tensor, "N C H W"]) -> None:
         """Takes the weights from a batch of the network's input."""
 
 
@@ -53,7 +55,7 @@ def images_to_fit(network: nn.Module) -> int:
     return max(fitted, default=0)
 
 
-def fit_to_images(network: nn.Module, x_NCHW: Tensor) -> None:
+def fit_to_images(network: nn.Module, x_NCHW: Float[Tensor, "N C H W"]) -> None:
     """Fits those layers of `network` that are fitted to images; x_NCHW as `network` sees it, normalized."""
     for module in network.modules():
         if isinstance(module, LayerFittedToImages):
@@ -61,7 +63,9 @@ def fit_to_images(network: nn.Module, x_NCHW: Tensor) -> None:
 
 
 @torch.no_grad()
-def initialize(network: nn.Module, initializer: LayerInitializer, x_NCHW: Tensor | None = None) -> None:
+def initialize(
+    network: nn.Module, initializer: LayerInitializer, x_NCHW: Float[Tensor, "N C H W"] | None = None
+) -> None:
     """Apply `initializer` to every weight layer of `network`, then its `on_batch`, where it has one.
 
     x_NCHW is a batch as the layers see it: float, already normalized. Raises RequestError where the
@@ -107,7 +111,7 @@ class Initializer(ABC):
     @abstractmethod
     def _fill_weight(self, weight: nn.Parameter, layer: nn.Module, negative_slope: float) -> None: ...
 
-    def _fill_bias(self, bias: Tensor) -> None:
+    def _fill_bias(self, bias: Float[Tensor, "*F"]) -> None:
         bias.zero_()
 
 
@@ -194,7 +198,7 @@ class MeanField(Initializer):
     def _fill_weight(self, weight: nn.Parameter, layer: nn.Module, negative_slope: float) -> None:
         weight.normal_(0, math.sqrt(self.sigma_w2 / fans(layer)[0]))
 
-    def _fill_bias(self, bias: Tensor) -> None:
+    def _fill_bias(self, bias: Float[Tensor, "*F"]) -> None:
         bias.normal_(0, math.sqrt(self.sigma_b2))
 
 
@@ -286,7 +290,7 @@ def _gain_or_one(gain: float | None) -> float:
     return 1.0 if gain is None else gain
 
 
-def random_orthogonal(groups: int, rows: int, columns: int) -> Tensor:
+def random_orthogonal(groups: int, rows: int, columns: int) -> Float[Tensor, "{groups} {rows} {columns}"]:
     """`groups` matrices (R, C) of orthonormal rows (R ≤ C) or columns (R ≥ C), uniform over all such.
 
     From the QR decomposition of Gaussian matrices; the signs of R's diagonal make it uniform (Mezzadri 2007).

@@ -8,6 +8,7 @@ from collections.abc import Generator
 from contextlib import contextmanager
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.modules import activation as torch_activations
 from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
@@ -62,7 +63,7 @@ class LocallyConnected2d(nn.Module):
         for parameter in self.parameters():
             nn.init.uniform_(parameter, -bound, bound)
 
-    def forward(self, x_NCHW: Tensor) -> Tensor:
+    def forward(self, x_NCHW: Float[Tensor, "N C H W"]) -> Float[Tensor, "N F h w"]:
         """Maps (N, C, H, W) to (N, F, oh, ow)."""
         if self.padding:
             x_NCHW = nn.functional.pad(x_NCHW, [self.padding] * 4)

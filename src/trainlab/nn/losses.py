@@ -5,15 +5,18 @@ Legend: N images, K classes.
 
 import torch
 import torch.nn.functional as F
+from jaxtyping import Float, Int
 from torch import Tensor
 
 
-def as_loss_dtype(logits: Tensor) -> Tensor:
+def as_loss_dtype(logits: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
     """In float32, or in float64 where the network computes in it."""
     return logits if logits.dtype == torch.float64 else logits.float()
 
 
-def smoothed_cross_entropy(logits_NK: Tensor, y_N: Tensor, smoothing: float) -> Tensor:
+def smoothed_cross_entropy(
+    logits_NK: Float[Tensor, "N K"], y_N: Int[Tensor, " N"], smoothing: float
+) -> Float[Tensor, ""]:
     """Its value is the mean cross-entropy in nats, its gradient that of the loss with smoothed labels.
 
     With ε = `smoothing` the target is (1 − ε) one-hot + ε/K (Szegedy et al. 2016, arXiv:1512.00567, section

@@ -5,6 +5,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from trainlab.errors import RequestError
@@ -33,7 +34,7 @@ class LSUV:
         Orthogonal()(layer, negative_slope)
 
     @torch.no_grad()
-    def on_batch(self, network: nn.Module, x_NCHW: Tensor) -> None:
+    def on_batch(self, network: nn.Module, x_NCHW: Float[Tensor, "N C H W"]) -> None:
         """Rescale the weight layers of `network` in one pass of the batch, float and already normalized."""
         done: set[str] = set()
 

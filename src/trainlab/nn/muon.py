@@ -8,6 +8,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
@@ -20,7 +21,9 @@ FIVE_STEPS_BAND = (0.68, 1.14)
 """Where five steps take a singular value that is at least 0.01 of the matrix's norm (three steps: 0.13)."""
 
 
-def orthogonalize(matrices_BRC: Tensor, steps: int = 5, eps: float = 1e-7) -> Tensor:
+def orthogonalize(
+    matrices_BRC: Float[Tensor, "B R C"], steps: int = 5, eps: float = 1e-7
+) -> Float[Tensor, "B R C"]:
     """U·σ'·Vᵀ for each matrix U·σ·Vᵀ, all σ' near 1, by Newton–Schulz iterations; shape and type stay.
 
     X ← X/‖X‖, then `steps` times X ← aX + (bA + cA²)X with A = XXᵀ (Jordan et al. 2024, "Muon: An optimizer
@@ -141,7 +144,9 @@ class Muon(Optimizer):
                 gradient = gradient.add(parameter, alpha=group["weight_decay"])
             parameter.add_(self._direction(parameter, gradient, group), alpha=-group["lr"])
 
-    def _direction(self, parameter: nn.Parameter, gradient: Tensor, group: dict) -> Tensor:
+    def _direction(
+        self, parameter: Float[nn.Parameter, "*shape"], gradient: Float[Tensor, "*shape"], group: dict
+    ) -> Float[Tensor, "*shape"]:
         """Momentum M ← μM + g, or Nesterov's look ahead g + μM."""
         state = self.state[parameter]
         if "momentum_buffer" not in state:

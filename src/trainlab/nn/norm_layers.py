@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import torch
 import torch.distributed as dist
+from jaxtyping import Float
 from torch import Tensor, nn
 from torch.autograd.function import FunctionCtx
 
@@ -64,7 +65,7 @@ class FeatureNorm(nn.Module):
         super().__init__()
         self.layer = layer
 
-    def forward(self, x_NF: Tensor) -> Tensor:
+    def forward(self, x_NF: Float[Tensor, "N F"]) -> Float[Tensor, "N F"]:
         """Features (N, F) normalized, of the same shape."""
         return self.layer(x_NF[:, :, None, None]).flatten(1)
 
@@ -120,7 +121,7 @@ class _AverageOverProcesses(torch.autograd.Function):
     """The mean of a tensor over all processes; its gradient is the mean of their gradients."""
 
     @staticmethod
-    def forward(ctx: FunctionCtx, x: Tensor) -> Tensor:
+    def forward(ctx: FunctionCtx, x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
         return _average(x)
 
     @staticmethod
@@ -128,7 +129,7 @@ class _AverageOverProcesses(torch.autograd.Function):
         return _average(gradients[0])
 
 
-def _average(x: Tensor) -> Tensor:
+def _average(x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
     total = x.detach().clone()
     dist.all_reduce(total)
     return total / dist.get_world_size()
@@ -142,7 +143,7 @@ class SyncBatchNorm2d(nn.BatchNorm2d):
     algorithm 1). In eval mode, and without a process group, it is BatchNorm2d itself.
     """
 
-    def forward(self, input: Tensor) -> Tensor:
+    def forward(self, input: Float[Tensor, "N C H W"]) -> Float[Tensor, "N C H W"]:
         """Normalizes x_NCHW; same shape."""
         if not self.training or not dist.is_initialized():
             return super().forward(input)
@@ -156,7 +157,7 @@ class SyncBatchNorm2d(nn.BatchNorm2d):
         return normalized
 
     @torch.no_grad()
-    def _update(self, mean_C: Tensor, var_C: Tensor, count: int) -> None:
+    def _update(self, mean_C: Float[Tensor, " C"], var_C: Float[Tensor, " C"], count: int) -> None:
         if self.running_mean is None or self.running_var is None or self.num_batches_tracked is None:
             return  # track_running_stats=False
         self.num_batches_tracked.add_(1)

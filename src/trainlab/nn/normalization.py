@@ -33,8 +33,8 @@ class InputNormalization(nn.Module):
     Raises RequestError where the two do not have the same number of channels.
     """
 
-    mean_C: Tensor
-    std_C: Tensor
+    mean_C: Float[Tensor, " C"]
+    std_C: Float[Tensor, " C"]
 
     def __init__(self, mean_C: Sequence[float] = (0.0,), std_C: Sequence[float] = (1.0,)) -> None:
         super().__init__()

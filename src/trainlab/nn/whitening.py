@@ -5,6 +5,7 @@ Legend: N images, C channels, H × W pixels, k × k patches, K = C·k² values o
 
 import torch
 import torch.nn.functional as F
+from jaxtyping import Float, Float64
 from torch import Tensor, nn
 
 from trainlab.nn.initializers import LayerFittedToImages
@@ -33,7 +34,7 @@ class PatchWhitening(LayerFittedToImages):
         self.bias = nn.Parameter(torch.zeros(2 * values))
 
     @torch.no_grad()
-    def fit_to_images(self, x_NCHW: Tensor) -> None:
+    def fit_to_images(self, x_NCHW: Float[Tensor, "N C H W"]) -> None:
         """Takes the weights from the patches of normalized images."""
         eigenvalues_K, vectors_KK = torch.linalg.eigh(self.patch_power(x_NCHW))
         # eigh leaves the sign open: the largest entry of each vector is positive
@@ -41,7 +42,7 @@ class PatchWhitening(LayerFittedToImages):
         rows_KK = (vectors_KK * largest_1K.sign() / (eigenvalues_K.clamp(min=0) + self.eps).sqrt()).T
         self.weight.copy_(torch.cat([rows_KK, -rows_KK]).reshape(self.weight.shape))
 
-    def patch_power(self, x_NCHW: Tensor) -> Tensor:
+    def patch_power(self, x_NCHW: Float[Tensor, "N C H W"]) -> Float64[Tensor, "K K"]:
         """E[p pᵀ], (K, K) float64, over all patches of all images; it is their covariance at mean zero."""
         total_KK = torch.zeros(self.out_channels // 2, self.out_channels // 2, dtype=torch.float64)
         patches = 0
@@ -52,7 +53,7 @@ class PatchWhitening(LayerFittedToImages):
             patches += len(patches_PK)
         return total_KK / patches
 
-    def forward(self, x_NCHW: Tensor) -> Tensor:
+    def forward(self, x_NCHW: Float[Tensor, "N C H W"]) -> Float[Tensor, "N F h w"]:
         """Maps (N, C, H, W) to (N, 2K, H − k + 1, W − k + 1)."""
         return F.conv2d(x_NCHW, self.weight, self.bias)
 

@@ -3,7 +3,7 @@
 Hooks read and copy: they draw no random numbers, and what flows through the network is unchanged.
 
 Legend: N images, P positions, F units, K classes; z pre-activations, a activations. In a stack of runs every
-tensor has the run dimension before these.
+tensor has the run dimension B before these.
 """
 
 from collections.abc import Callable, Mapping
@@ -12,6 +12,7 @@ from functools import partial
 from typing import TypeAlias
 
 import torch
+from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
@@ -42,9 +43,9 @@ class TensorTap:
     """A tensor of a layer, and its gradient once it was computed: a sample of each, and the true size."""
 
     sample: Sample
-    x_NPF: Tensor
+    x_NPF: Float[Tensor, "*B N P F"]
     values: int
-    grad_NPF: Tensor | None = None
+    grad_NPF: Float[Tensor, "*B N P F"] | None = None
 
     @classmethod
     def attach(cls, x: Tensor, sample: Sample, values: int) -> "TensorTap":
@@ -58,16 +59,16 @@ class TensorTap:
         self.grad_NPF = self.sample(grad.detach())
 
 
-def _wide_sample(x: Tensor, *, features_last: bool) -> Tensor:
+def _wide_sample(x: Shaped[Tensor, "..."], *, features_last: bool) -> Float[Tensor, "N P F"]:
     units = x.shape[-1 if features_last or x.dim() < 3 else 1]
     return to_wide(sample_NPF(x, features_last, SAMPLED_IMAGES, SAMPLED_VALUES // max(1, units)))
 
 
-def _dead_fraction(a: Tensor, *, features_last: bool) -> Tensor:
+def _dead_fraction(a: Shaped[Tensor, "..."], *, features_last: bool) -> quantities.Scalar:
     return quantities.dead_fraction(sample_NPF(a, features_last, DEAD_IMAGES, DEAD_OBSERVATIONS))
 
 
-def _wide_input(x: Tensor) -> Tensor:
+def _wide_input(x: Shaped[Tensor, "..."]) -> Float[Tensor, "N P C"]:
     return to_wide(sample_NPF(x, False, SAMPLED_IMAGES, INPUT_OBSERVATIONS))
 
 
@@ -81,7 +82,7 @@ class LayerCapture:
     activation: nn.Module | None = None
     z: TensorTap | None = None
     a: TensorTap | None = None
-    dead: Tensor | None = None
+    dead: Float[Tensor, "*B"] | None = None
 
     @property
     def weight(self) -> Tensor:
@@ -117,12 +118,12 @@ class LayerCapture:
 class OutputCapture:
     """The network's logits and the gradient by them; of a dense output layer also the layer and its input."""
 
-    logits_NK: Tensor
+    logits_NK: Shaped[Tensor, "*B N K"]
     layer: nn.Linear | None = None
-    a_NF: Tensor | None = None
-    grad_NK: Tensor | None = None
+    a_NF: Float[Tensor, "*B N F"] | None = None
+    grad_NK: Float[Tensor, "*B N K"] | None = None
 
-    def take_gradient(self, grad_NK: Tensor) -> None:
+    def take_gradient(self, grad_NK: Float[Tensor, "*B N K"]) -> None:
         """The gradient of the loss by the logits."""
         self.grad_NK = grad_NK.detach()
 
@@ -141,8 +142,8 @@ class Capture:
     runs: OneRun
     layers: list[LayerCapture] = field(default_factory=list)
     output: OutputCapture | None = None
-    input_NPC: Tensor | None = None
-    features_ND: Tensor | None = None
+    input_NPC: Float[Tensor, "*B N P C"] | None = None
+    features_ND: Float[Tensor, "*B N D"] | None = None
     images: Mapping[str, Conditional] = field(default_factory=dict)
 
     def __post_init__(self) -> None:

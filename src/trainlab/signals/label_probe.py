@@ -5,11 +5,12 @@ again with the labels permuted. Nothing is kept between steps, no random state o
 numbers of a resumed run are those of a run that was never stopped. One step's numbers mean nothing:
 `diagnosis` adds them up over all measured ones.
 
-Legend: N images, D features, K classes, R permutations.
+Legend: N images of a `batch`, D features, K classes, R permutations.
 """
 
 import torch
 import torch.nn.functional as F
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 MOST_IMAGES = 64
@@ -35,7 +36,7 @@ RIDGE = 0.1
 """Added to the kernel's diagonal, which is 1."""
 
 
-def pixel_features(x: Tensor, most: int = MOST_IMAGES) -> Tensor:
+def pixel_features(x: Float[Tensor, "batch ..."], most: int = MOST_IMAGES) -> Float[Tensor, "N D"]:
     """x_ND float32 of a batch that enters a network: pixels, averaged to at most 16 × 16, standardized.
 
     Of the first `most` images.
@@ -49,13 +50,17 @@ def pixel_features(x: Tensor, most: int = MOST_IMAGES) -> Tensor:
     return (x_ND - x_ND.mean(0)) / x_ND.std(correction=0).clamp(min=1e-12)
 
 
-def labels_from_gradient(grad_NK: Tensor, logits_NK: Tensor) -> Tensor | None:
+def labels_from_gradient(
+    grad_NK: Float[Tensor, "batch K"], logits_NK: Float[Tensor, "batch K"]
+) -> Int[Tensor, " N"] | None:
     """y_N from the gradient of a mean cross-entropy by the logits; None of another loss."""
     y_N, are_told = told_labels(grad_NK, logits_NK)
     return y_N if bool(are_told) else None
 
 
-def told_labels(grad_NK: Tensor, logits_NK: Tensor) -> tuple[Tensor, Tensor]:
+def told_labels(
+    grad_NK: Float[Tensor, "batch K"], logits_NK: Float[Tensor, "batch K"]
+) -> tuple[Int[Tensor, " N"], Bool[Tensor, ""]]:
     """y_N that the gradient by the logits tells if it is a cross-entropy's, (softmax − target) / N; is it?
 
     Softmax pulls every other class down: of a one-hot target one entry of a row is negative, the label's. Of
@@ -68,14 +73,16 @@ def told_labels(grad_NK: Tensor, logits_NK: Tensor) -> tuple[Tensor, Tensor]:
     return torch.where(are_told, y_N, smoothed_N), are_told | are_smoothed
 
 
-def _one_hot_labels(grad_NK: Tensor) -> tuple[Tensor, Tensor]:
+def _one_hot_labels(grad_NK: Float[Tensor, "N K"]) -> tuple[Int[Tensor, " N"], Bool[Tensor, ""]]:
     largest = grad_NK.abs().amax(1)
     is_one = (grad_NK < -1e-6 * largest[:, None]).sum(1) <= 1
     balanced = grad_NK.sum(1).abs() <= 1e-3 * largest
     return grad_NK.argmin(1), (is_one & balanced).all()
 
 
-def _smoothed_labels(delta_NK: Tensor, logits_NK: Tensor) -> tuple[Tensor, Tensor]:
+def _smoothed_labels(
+    delta_NK: Float[Tensor, "N K"], logits_NK: Float[Tensor, "N K"]
+) -> tuple[Int[Tensor, " N"], Bool[Tensor, ""]]:
     """The targets are softmax − δ: probabilities, of which one stands out and all others are equal."""
     target_NK = logits_NK.softmax(1) - delta_NK
     highest_N2, lowest_N = target_NK.topk(2, dim=1).values, target_NK.amin(1)
@@ -85,7 +92,9 @@ def _smoothed_labels(delta_NK: Tensor, logits_NK: Tensor) -> tuple[Tensor, Tenso
     return target_NK.argmax(1), (others_are_equal & are_probabilities).all()
 
 
-def probe_labels(x_ND: Tensor, y_N: Tensor, classes: int) -> tuple[Tensor, Tensor]:
+def probe_labels(
+    x_ND: Float[Tensor, "N D"], y_N: Int[Tensor, " N"], classes: int
+) -> tuple[Float[Tensor, ""], Float[Tensor, ""]]:
     """Shares of the images that the others classify correctly: by the labels as they are, and permuted.
 
     Kernel ridge regression with k(a, b) = exp(−|a − b|² / median), on centred one-hot labels; left out one
@@ -108,7 +117,9 @@ def probe_labels(x_ND: Tensor, y_N: Tensor, classes: int) -> tuple[Tensor, Tenso
     return right[0], torch.stack(right[1:]).mean()
 
 
-def _left_out(inverse_NN: Tensor, y_N: Tensor, classes: int, once_N: Tensor) -> Tensor:
+def _left_out(
+    inverse_NN: Float[Tensor, "N N"], y_N: Int[Tensor, " N"], classes: int, once_N: Bool[Tensor, " N"]
+) -> Float[Tensor, ""]:
     one_hot_NK = (y_N[:, None] == torch.arange(classes, device=y_N.device)).to(inverse_NN.dtype)
     # the image's own class is left out of the shares, or it would always be predicted a little less
     shares_NK = (one_hot_NK.sum(0) - one_hot_NK) / (len(y_N) - 1)

@@ -1,6 +1,6 @@
 """The measured quantities, as small pure functions on tensors; each returns a scalar tensor, or some.
 
-Legend: N images, P positions, F units, K classes; z pre-activations, a activations, δ = ∂loss/∂logits.
+Legend: N images, P positions, F units, K classes, B runs; z pre-activations, a activations, δ = ∂loss/∂logits.
 Annotations give the same as types (jaxtyping): `Float[Tensor, "N P F"]`; `"..."` is any shape, `""` a scalar.
 The tests check them at every call.
 
@@ -12,7 +12,7 @@ import math
 from collections.abc import Iterable
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Float64
 from torch import Tensor, nn
 
 from trainlab.signals.tensor_sampling import wide_dtype
@@ -34,6 +34,9 @@ VANISHED_SLOPE = 1e-3
 
 FlatTails = tuple[float | Scalar, float | Scalar]
 """(low, high): the activation is flat for z ≤ low and for z ≥ high; infinite where it has no such tail."""
+
+TailsOfRuns = tuple[Float[Tensor, " B"], Float[Tensor, " B"]]
+"""(low_B, high_B): the same for each of B runs."""
 
 
 def mean(x: Values) -> Scalar:
@@ -186,13 +189,15 @@ def flat_tails(activation: nn.Module) -> tuple[float, float] | None:
     return low, _tail_end(z_G.detach(), a_G.detach(), share_G, nowhere=math.inf)
 
 
-def _saturation_grid() -> Tensor:
+def _saturation_grid() -> Float64[Tensor, " G"]:
     """−100 … 100, by 0.01 between −10 and 10 and by 1 outside."""
     fine, coarse = torch.arange(-1000, 1001).double() / 100, torch.arange(11, 101).double()
     return torch.cat([-coarse.flip(0), fine, coarse])
 
 
-def _tail_end(z_G: Tensor, a_G: Tensor, share_G: Tensor, nowhere: float) -> float:
+def _tail_end(
+    z_G: Float[Tensor, " G"], a_G: Float[Tensor, " G"], share_G: Float[Tensor, " G"], nowhere: float
+) -> float:
     """The innermost point of the flat tail at the last point's side, or `nowhere`."""
     steep = (share_G > FLAT_SLOPE).nonzero()
     first = int(steep[-1]) + 1 if len(steep) else len(z_G)

@@ -3,14 +3,16 @@
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from functools import partial
+from typing import TypeAlias
 
 import torch
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from trainlab.signals import label_probe, quantities, wiring
 from trainlab.signals.capture import Capture, LayerCapture
 from trainlab.signals.catalogue import NETWORK
-from trainlab.signals.quantities import FlatTails, flat_tails
+from trainlab.signals.quantities import FlatTails, TailsOfRuns, flat_tails
 from trainlab.signals.rows import Conditional, LayerQuantities, Row, Value, read_rows
 from trainlab.signals.run_dimension import OneRun
 from trainlab.signals.step_quantities import (
@@ -22,13 +24,16 @@ from trainlab.signals.step_quantities import (
 )
 from trainlab.signals.tensor_sampling import to_wide
 
+ToldLabels: TypeAlias = tuple[Int[Tensor, "*B N_probed"], Bool[Tensor, "*B"] | None]
+"""y_N that a gradient tells, and for which runs it does (None: for all)."""
+
 
 @dataclass(frozen=True)
 class Measurement:
     """The rows of one step, and the sampled pre-activations (N, P, F) of each layer, on their device."""
 
     rows: list[Row]
-    preactivations: dict[str, Tensor]
+    preactivations: dict[str, Float[Tensor, "N P F"]]
 
 
 @dataclass
@@ -143,11 +148,13 @@ class StepRecorder(ABC):
         }
 
     @abstractmethod
-    def _labels(self, grad_NK: Tensor, logits_NK: Tensor) -> tuple[Tensor, Tensor | None] | None:
-        """y_N that the gradient tells, and for which runs it does (None: all); None where for no run."""
+    def _labels(
+        self, grad_NK: Float[Tensor, "*B N K"], logits_NK: Float[Tensor, "*B N K"]
+    ) -> ToldLabels | None:
+        """The labels that the gradient tells; None where for no run."""
 
     @abstractmethod
-    def _flat_tails(self, captured: LayerCapture) -> FlatTails | None:
+    def _flat_tails(self, captured: LayerCapture) -> FlatTails | TailsOfRuns | None:
         """Those of the activation that follows the layer."""
 
     @abstractmethod
@@ -182,7 +189,9 @@ class SignalRecorder(StepRecorder):
         (measured,) = self._finish(loss)
         return measured
 
-    def _labels(self, grad_NK: Tensor, logits_NK: Tensor) -> tuple[Tensor, Tensor | None] | None:
+    def _labels(
+        self, grad_NK: Float[Tensor, "*B N K"], logits_NK: Float[Tensor, "*B N K"]
+    ) -> ToldLabels | None:
         y_N = label_probe.labels_from_gradient(grad_NK, logits_NK)
         return None if y_N is None else (y_N, None)
 

@@ -6,6 +6,7 @@ Legend: B runs, V tensors to read.
 from typing import NamedTuple, TypeAlias
 
 import torch
+from jaxtyping import Bool, Shaped
 from torch import Tensor
 
 from trainlab.signals.run_dimension import OneRun
@@ -18,8 +19,8 @@ Row: TypeAlias = tuple[str, str, float]
 class Conditional(NamedTuple):
     """A value that has a row only where `applies`, a tensor of bool of the same shape."""
 
-    value: Tensor
-    applies: Tensor
+    value: Shaped[Tensor, "*B"]
+    applies: Bool[Tensor, "*B"]
 
 
 Value: TypeAlias = Tensor | Conditional | float

@@ -7,14 +7,15 @@ import copy
 from collections.abc import Sequence
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from trainlab.nn.layers import is_activation, is_weight_layer
 from trainlab.signals import label_probe
 from trainlab.signals.capture import Capture, LayerCapture
-from trainlab.signals.quantities import FlatTails, flat_tails
-from trainlab.signals.recorder import Measurement, StepRecorder
+from trainlab.signals.quantities import FlatTails, TailsOfRuns, flat_tails
+from trainlab.signals.recorder import Measurement, StepRecorder, ToldLabels
 from trainlab.signals.run_dimension import ManyRuns, OneRun
 from trainlab.signals.tensor_sampling import wide_dtype
 
@@ -43,9 +44,9 @@ class StackedRecorder(StepRecorder):
         stack = ManyRuns(runs)
         super().__init__(network, stack)
         self.unsupported = _layers_in_loops(network, stack)
-        self._tails: dict[str, tuple[Tensor, Tensor] | None] = {}
+        self._tails: dict[str, TailsOfRuns | None] = {}
 
-    def finish(self, loss_B: Tensor | None = None) -> list[Measurement]:
+    def finish(self, loss_B: Float[Tensor, " B"] | None = None) -> list[Measurement]:
         """The rows of the step, of each run; the hooks are gone. Empty where there was no forward pass."""
         return self._finish(loss_B)
 
@@ -57,10 +58,12 @@ class StackedRecorder(StepRecorder):
             recorder._tails[layer] = None if tails is None else (tails[0][kept], tails[1][kept])
         return recorder
 
-    def _labels(self, grad_NK: Tensor, logits_NK: Tensor) -> tuple[Tensor, Tensor | None] | None:
+    def _labels(
+        self, grad_NK: Float[Tensor, "*B N K"], logits_NK: Float[Tensor, "*B N K"]
+    ) -> ToldLabels | None:
         return self._runs.each(label_probe.told_labels)(grad_NK, logits_NK)
 
-    def _flat_tails(self, captured: LayerCapture) -> FlatTails | None:
+    def _flat_tails(self, captured: LayerCapture) -> TailsOfRuns | None:
         if captured.activation is None:
             return None
         if captured.name not in self._tails:
@@ -74,9 +77,7 @@ class StackedRecorder(StepRecorder):
         return [{name: of_runs[run] for name, of_runs in samples.items()} for run in range(self._runs.count)]
 
 
-def _tails_of_runs(
-    activation: nn.Module, stack: OneRun, device: torch.device
-) -> tuple[Tensor, Tensor] | None:
+def _tails_of_runs(activation: nn.Module, stack: OneRun, device: torch.device) -> TailsOfRuns | None:
     """low_B, high_B of an activation, whose parameters are those of each run."""
     template = stack.template(activation)
     tensors = dict([*activation.named_parameters(), *activation.named_buffers()])

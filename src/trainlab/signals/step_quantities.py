@@ -7,13 +7,14 @@ Each function computes the quantities of a single run from its tensors, and is c
 from functools import partial
 from typing import TypeAlias
 
+from jaxtyping import Float
 from torch import Tensor
 
 from trainlab.nn.layers import weight_matrices_shape
 from trainlab.signals import quantities, wiring
 from trainlab.signals.capture import Capture, LayerCapture, OutputCapture, TensorTap
 from trainlab.signals.catalogue import QUANTILE_LEVELS
-from trainlab.signals.quantities import FlatTails
+from trainlab.signals.quantities import FlatTails, Scalar, TailsOfRuns
 from trainlab.signals.rows import Value
 from trainlab.signals.tensor_sampling import to_wide
 
@@ -21,7 +22,9 @@ Gradient: TypeAlias = tuple[Tensor] | tuple[()]
 """Of a layer, where it has one."""
 
 
-def signal_quantities(captured: LayerCapture, tails: FlatTails | None, scale: float) -> dict[str, Value]:
+def signal_quantities(
+    captured: LayerCapture, tails: FlatTails | TailsOfRuns | None, scale: float
+) -> dict[str, Value]:
     """Of what a layer passes on, forward and backward. `tails` are those of its activation."""
     values: dict[str, Value] = {}
     if captured.z is not None:
@@ -39,8 +42,13 @@ def _gradient(tap: TensorTap) -> Gradient:
 
 
 def _preactivation_quantities(
-    z_NPF: Tensor, grad: Gradient, tails: FlatTails | tuple[()], *, size: int, scale: float
-) -> dict[str, Tensor]:
+    z_NPF: Float[Tensor, "N P F"],
+    grad: Gradient,
+    tails: FlatTails | tuple[()],
+    *,
+    size: int,
+    scale: float,
+) -> dict[str, Scalar]:
     of_z = _tap_quantities(z_NPF, grad, name="preactivation", size=size, scale=scale)
     of_z["correlation"] = quantities.correlation(z_NPF)
     if tails:
@@ -49,8 +57,8 @@ def _preactivation_quantities(
 
 
 def _tap_quantities(
-    x_NPF: Tensor, grad: Gradient, *, name: str, size: int, scale: float
-) -> dict[str, Tensor]:
+    x_NPF: Float[Tensor, "N P F"], grad: Gradient, *, name: str, size: int, scale: float
+) -> dict[str, Scalar]:
     levels = quantities.quantiles(x_NPF, QUANTILE_LEVELS.values())
     found = {"mean": quantities.mean(x_NPF), "std": quantities.std(x_NPF)}
     found |= dict(zip(QUANTILE_LEVELS, levels, strict=True))
@@ -74,7 +82,7 @@ def weight_quantities(captured: LayerCapture) -> dict[str, Value]:
 
 def _weight_quantities(
     weight: Tensor, grad: Gradient, *, shape_GUK: tuple[int, int, int]
-) -> dict[str, Tensor]:
+) -> dict[str, Scalar]:
     found = {"weight_norm": quantities.norm(weight)}
     if shape_GUK[1] > 1:
         found["unit_spread"] = quantities.unit_spread(weight.reshape(shape_GUK))
@@ -84,7 +92,7 @@ def _weight_quantities(
     return found
 
 
-def input_quantities(x_NPC: Tensor) -> dict[str, Tensor]:
+def input_quantities(x_NPC: Float[Tensor, "N P C"]) -> dict[str, Scalar]:
     """Of a sample of the network's input."""
     return {
         "input_mean": quantities.mean(x_NPC),
@@ -103,7 +111,9 @@ def gradient_quantities(capture: Capture, output: OutputCapture, scale: float) -
     return values
 
 
-def _noise_scale(a_NF: Tensor, grad_NK: Tensor, *, scale: float, has_bias: bool) -> Tensor:
+def _noise_scale(
+    a_NF: Float[Tensor, "N F"], grad_NK: Float[Tensor, "N K"], *, scale: float, has_bias: bool
+) -> Scalar:
     # the loss is the batch's mean: an image's own gradient is N times its part
     delta_NK = to_wide(grad_NK) * (len(grad_NK) / scale)
     return quantities.noise_scale(to_wide(a_NF), delta_NK, has_bias)

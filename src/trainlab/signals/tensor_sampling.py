@@ -6,10 +6,11 @@ Legend: N images, P positions, F units (channels of a map, features of a dense l
 import math
 
 import torch
+from jaxtyping import Float, Shaped
 from torch import Tensor
 
 
-def as_NPF(x: Tensor, features_last: bool) -> Tensor:
+def as_NPF(x: Shaped[Tensor, "..."], features_last: bool) -> Shaped[Tensor, "N P F"]:
     """A layer's tensor as (N, P, F): from (N, F), from (N, C, H, W), or with `features_last` from (N, …, F).
 
     A view where the memory allows it (channels_last maps do).
@@ -35,7 +36,9 @@ def evenly_spaced(n: int, wanted: int, row: int = 1) -> slice:
     return slice(start, start + (taken - 1) * stride + 1, stride)
 
 
-def sample_NPF(x: Tensor, features_last: bool, images: int, observations: int) -> Tensor:
+def sample_NPF(
+    x: Shaped[Tensor, "..."], features_last: bool, images: int, observations: int
+) -> Shaped[Tensor, "N P F"]:
     """All units, at up to `images` images and about `observations` positions in all, at least one each."""
     row = 1 if features_last or x.dim() != 4 else x.shape[3]
     x_NPF = as_NPF(x[evenly_spaced(len(x), images)], features_last)
@@ -43,7 +46,7 @@ def sample_NPF(x: Tensor, features_last: bool, images: int, observations: int) -
     return x_NPF[:, evenly_spaced(x_NPF.shape[1], positions, row)]
 
 
-def to_wide(x: Tensor) -> Tensor:
+def to_wide(x: Shaped[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
     """In float64, in which no square over- or underflows; in float32 on a device that has no float64."""
     return x.to(wide_dtype(x.device), copy=True)
 

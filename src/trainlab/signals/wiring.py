@@ -6,10 +6,12 @@ Legend: N images, C channels, H × W pixels, K classes.
 from collections.abc import Iterable, Mapping
 
 import torch
+from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.module import register_module_forward_hook
 
+from trainlab.signals.quantities import Scalar
 from trainlab.signals.rows import Conditional
 from trainlab.signals.run_dimension import OneRun
 from trainlab.signals.tensor_sampling import wide_dtype
@@ -73,14 +75,14 @@ class LeftOverGradient:
         return None if self._new is None or self.weight.grad is None else (self.weight.grad, self._new)
 
 
-def left_over_share(grad: Tensor, new: Tensor) -> Tensor:
+def left_over_share(grad: Float[Tensor, "*shape"], new: Float[Tensor, "*shape"]) -> Scalar:
     """‖gradient − the pass's own‖ / ‖the pass's own‖."""
     size = torch.linalg.vector_norm(new)
     left = torch.linalg.vector_norm(grad - new)
     return left / size.clamp(min=torch.finfo(size.dtype).tiny)
 
 
-def output_quantities(logits_NK: Tensor) -> Mapping[str, Tensor]:
+def output_quantities(logits_NK: Shaped[Tensor, "N K"]) -> Mapping[str, Scalar]:
     """Shares of images whose outputs are probabilities; of outputs below zero; of outputs of exactly zero."""
     kind = wide_dtype(logits_NK.device)
     lowest_N, sum_N = logits_NK.amin(1), logits_NK.sum(1)
@@ -112,11 +114,11 @@ def batchnorm_quantities(network: nn.Module, runs: OneRun) -> Mapping[str, Tenso
     return {"batchnorm_frozen": torch.stack(frozen).sum(0) / len(layers)}
 
 
-def _are_initial(mean_C: Tensor, var_C: Tensor) -> Tensor:
+def _are_initial(mean_C: Float[Tensor, " C"], var_C: Float[Tensor, " C"]) -> Scalar:
     return ((mean_C == 0).all() & (var_C == 1).all()).float()
 
 
-def neighbour_correlations(x: Tensor, images: int) -> Mapping[str, Conditional]:
+def neighbour_correlations(x: Float[Tensor, "N ..."], images: int) -> Mapping[str, Conditional]:
     """How alike vertical neighbours are, and how alike they would be with the axes in another order.
 
     `neighbours`: the correlation −1..1 of a pixel with the one below it. `neighbours_reordered`: the larger
@@ -140,7 +142,7 @@ def neighbour_correlations(x: Tensor, images: int) -> Mapping[str, Conditional]:
     }
 
 
-def _vertical_correlation(x_NCHW: Tensor) -> Tensor:
+def _vertical_correlation(x_NCHW: Float[Tensor, "N C H W"]) -> Scalar:
     centred_NCHW = x_NCHW - x_NCHW.mean((0, 2, 3), keepdim=True)
     product = (centred_NCHW[:, :, :-1] * centred_NCHW[:, :, 1:]).mean()
     return product / centred_NCHW.square().mean()
