@@ -1,6 +1,7 @@
 """The measured quantities, as small pure functions on tensors; each returns a scalar tensor, or some.
 
-Legend: N images, P positions, F units, K classes, B runs; z pre-activations, a activations, δ = ∂loss/∂logits.
+Legend: N images, P positions, F units, K classes, B runs; z pre-activations, a activations,
+δ = ∂loss/∂logits.
 Annotations give the same as types (jaxtyping): `Float[Tensor, "N P F"]`; `"..."` is any shape, `""` a scalar.
 The tests check them at every call.
 
