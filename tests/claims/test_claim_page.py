@@ -184,6 +184,12 @@ def test_rows_of_several_sources_share_an_axis_that_is_true_of_all():
         ({"verdict": REFUTED, "e_for": 0.01, "e_against": 33.0},
          "**Refuted**: A beats B by 2 points. Seen over 4 seeds: 6.40 points (4.10 … 8.70); tested against "
          "2.00 points; evidence 33 : 1 against it."),
+        ({"verdict": UNDECIDED, "e_for": 2.0, "e_against": 0.4, "findings": [
+            finding(verdict=UNDECIDED, n=16, sd=0.012)]},
+         "**Not enough evidence**: A beats B by 2 points. Seen over 16 seeds: 6.40 points (4.10 … 8.70); "
+         "tested against 2.00 points; evidence 2.0 : 1 for it. Its seeds differ by a standard deviation of "
+         "1.20 points: so many would show a difference of 1.22 points beyond the bound in four experiments "
+         "of five, and a smaller one less often."),
         ({"verdict": UNDECIDED, "reason": "A: 1 of 4 learned", "e_for": 1.0, "e_against": 1.0, "findings": [
             finding(verdict=UNDECIDED, reason="A: 1 of 4 learned", saw="A: 1 of 4 learned", estimate=None,
                     low=None, high=None)]},

@@ -134,3 +134,11 @@ def test_bad_input_says_what_was_expected():
         power.power_of_counts("majority", 1.2, 3, 9, 20.0)
     with pytest.raises(ValueError, match="kind is 'chance', expected one of majority"):
         power.best_attainable_e("chance", 5)  # pyrefly: ignore[bad-argument-type]
+
+
+def test_the_detectable_effect_is_shown_with_its_power_and_a_smaller_one_less_often():
+    least = power.detectable_effect(3, 16, threshold=40, decided=20)
+    assert least is not None
+    shown, smaller = (power.power_of_mean(d, 3, 16, 40, 20).supported for d in (least, least - 0.02))
+    assert shown >= 0.8 > smaller
+    assert power.detectable_effect(3, 3, threshold=40, decided=20) is None  # three seeds cannot reach it

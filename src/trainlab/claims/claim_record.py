@@ -53,6 +53,8 @@ class ExpectationRecord(RecordModel):
     bound: FiniteFloat | None
     unit: str
     n: Count = 0
+    sd: FiniteFloat | None = None
+    """Over seeds, of what was compared; None in records of before, and where it is not about a mean."""
     reason: str = ""
     """Why it could not be tested."""
 

@@ -4,19 +4,26 @@ from collections.abc import Sequence
 
 from trainlab.claims.claim_record import ClaimRecord, ExpectationRecord
 from trainlab.claims.judge import (
+    DECIDED_E,
     DOES_NOT_HOLD,
     HOLDS,
     NOT_TESTED,
     OUTDATED,
     REFUTED,
+    STOP_E,
     SUPPORTED,
+    UNDECIDED,
     PageVerdict,
     is_outdated,
 )
 from trainlab.claims.value_text import format_in_unit, format_interval
 from trainlab.stats.intervals import Interval
+from trainlab.stats.power import detectable_effect
 
 MARKS = {SUPPORTED: "✔", REFUTED: "✘", HOLDS: "✔", DOES_NOT_HOLD: "✘", NOT_TESTED: "·", OUTDATED: "·"}
+ONE_SIDED = ("more", "order", "interaction", "slope", "bound")
+"""Expectations that a mean lies on one side of a bound."""
+FEWEST_SEEDS = 3
 UNSURE = "?"
 """The mark of every other verdict."""
 NO_EVIDENCE = "no evidence either way"
@@ -87,7 +94,24 @@ def verdict_sentence(record: ClaimRecord) -> str:
         seeds = f" over {primary.n} seeds" if has_mean else ""
         seen = [f"Seen{seeds}: {_seen_and_bound(primary)}", evidence_words(record)]
         sentence += f" {'; '.join(filter(None, seen))}."
-    return sentence + (f" No verdict, because {reason}." if reason else "")
+    if reason:
+        return f"{sentence} No verdict, because {reason}."
+    return f"{sentence} {undecidable_words(primary)}".rstrip()
+
+
+def undecidable_words(expectation: ExpectationRecord) -> str:
+    """Of an expectation that all its seeds left undecided: how large a difference would have been shown."""
+    if expectation.verdict != UNDECIDED or expectation.kind not in ONE_SIDED or not expectation.sd:
+        return ""
+    least = detectable_effect(min(FEWEST_SEEDS, expectation.n), expectation.n, STOP_E, DECIDED_E)
+    if least is None:
+        return ""
+    spread, effect = (format_in_unit(x, expectation.unit) for x in (expectation.sd, least * expectation.sd))
+    beyond = " beyond the bound" if expectation.bound else ""
+    return (
+        f"Its seeds differ by a standard deviation of {spread}: so many would show a difference of {effect}"
+        f"{beyond} in four experiments of five, and a smaller one less often."
+    )
 
 
 def evidence_words(record: ClaimRecord | ExpectationRecord) -> str:

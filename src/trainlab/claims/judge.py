@@ -12,6 +12,7 @@ mixture of two distributions, for which no t test is valid; such an expectation 
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from statistics import stdev
 from typing import NamedTuple, Protocol, TypeVar
 
 from trainlab.claims.contrasts import SeedValues, build_contrasts
@@ -80,7 +81,8 @@ class ExpectationResult:
     """What came of one expectation.
 
     `e_for` and `e_against` are None of facts. `estimate`, `low`, `high` (anytime-valid interval) and `bound`
-    are of what was compared, in `unit`; None where the expectation is not about a mean. `n` seeds. `observed`
+    are of what was compared, in `unit`, `sd` its deviation over seeds; None where the expectation is not
+    about a mean. `n` seeds. `observed`
     is the outcome in words; `reason`: why it is not tested, where there is one; `is_final`: no further seed
     can change that.
     """
@@ -100,6 +102,7 @@ class ExpectationResult:
     n: int = 0
     reason: str = ""
     is_final: bool = False
+    sd: float | None = None
 
     @property
     def is_fact(self) -> bool:
@@ -165,7 +168,9 @@ def judge_mean(
     intervals = [mean_confidence_sequence(contrast, INTERVAL_LEVEL) for contrast in contrasts]
     shown = min(intervals, key=lambda i: i.value or 0.0)  # of an order: the step that is least certain
     observed = "; ".join(format_interval(interval, unit) for interval in intervals)
-    return _result(expectation, e_values, observed, shown, bound, unit)
+    result = _result(expectation, e_values, observed, shown, bound, unit)
+    shown_contrast = contrasts[intervals.index(shown)]
+    return replace(result, sd=stdev(shown_contrast)) if len(shown_contrast) > 1 else result
 
 
 def judge_learning(

@@ -96,6 +96,7 @@ def _expectation_record(result: ExpectationResult, expectation: Expectation) -> 
         bound=result.bound if _is_finite(result.bound) else None,
         unit=result.unit,
         n=result.n,
+        sd=result.sd if _is_finite(result.sd) else None,
     )
 
 

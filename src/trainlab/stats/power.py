@@ -70,6 +70,23 @@ def power_of_mean(
     return power_of(stops_of(e_for_SN, e_against_SN, first, threshold, decided), most)
 
 
+@cache
+def detectable_effect(
+    first: int, most: int, threshold: float, decided: float | None = None, power: float = 0.8
+) -> float | None:
+    """The least d = (mean − bound)/sd that is shown with this power; None where not even 10 sd are."""
+    low, high = 0.0, 10.0
+    if power_of_mean(high, first, most, threshold, decided).supported < power:
+        return None
+    while high - low > 0.01:
+        middle = (low + high) / 2
+        if power_of_mean(middle, first, most, threshold, decided).supported < power:
+            low = middle
+        else:
+            high = middle
+    return high
+
+
 def power_of_equivalence(
     d: float,
     margin: float,
