@@ -72,6 +72,13 @@ def _wide_input(x: Shaped[Tensor, "..."]) -> Float[Tensor, "N P C"]:
     return to_wide(sample_NPF(x, False, SAMPLED_IMAGES, INPUT_OBSERVATIONS))
 
 
+def _is_batch(inputs: Inputs, runs: OneRun) -> bool:
+    """Whether a module was given images, or vectors, of numbers."""
+    if not inputs or not isinstance(inputs[0], Tensor):
+        return False
+    return inputs[0].is_floating_point() and inputs[0].dim() > runs.dims + 1
+
+
 @dataclass
 class LayerCapture:
     """What was captured of one weight layer; `activation` is the module that follows, if one does."""
@@ -128,11 +135,37 @@ class OutputCapture:
         self.grad_NK = grad_NK.detach()
 
 
+def every_layer(name: str) -> bool:
+    """All layers are wanted, whatever they are called."""
+    return True
+
+
+class ModuleHooks:
+    """Calls functions before and after modules, by hooks on the modules themselves."""
+
+    def __init__(self) -> None:
+        self._handles: list[RemovableHandle] = []
+
+    def before(self, module: nn.Module, function: Callable[..., None]) -> None:
+        """Calls function(module, inputs) before each call of `module`."""
+        self._handles.append(module.register_forward_pre_hook(function))
+
+    def after(self, module: nn.Module, function: Callable[..., None]) -> None:
+        """Calls function(module, inputs, output) after each call of `module`."""
+        self._handles.append(module.register_forward_hook(function))
+
+    def remove(self) -> None:
+        """Nothing is called any more."""
+        while self._handles:
+            self._handles.pop().remove()
+
+
 @dataclass
 class Capture:
     """Hooks on `network` for one forward pass, and what they captured: `layers` in forward order, both ends.
 
-    `runs` says whether the network is that of one run or a stack.
+    `runs` says whether the network is that of one run or a stack; `hooks` how it is listened to. Of the
+    layers those are captured that `is_wanted` by their names.
 
     An activation belongs to the weight layer that ran last before it. Of a layer that runs several times the
     first time counts, and of several forward passes the first.
@@ -140,6 +173,8 @@ class Capture:
 
     network: nn.Module
     runs: OneRun
+    hooks: ModuleHooks = field(default_factory=ModuleHooks)
+    is_wanted: Callable[[str], bool] = every_layer
     layers: list[LayerCapture] = field(default_factory=list)
     output: OutputCapture | None = None
     input_NPC: Float[Tensor, "*B N P C"] | None = None
@@ -154,40 +189,43 @@ class Capture:
         self.left_over: wiring.LeftOverGradient | None = None
         self._waiting: tuple[LayerCapture, Tensor, Tensor] | None = None  # for an activation: input, output
         self._inside: dict[nn.Module, LayerCapture] = {}
-        self._handles: list[RemovableHandle] = []
         for name, layer, template in modules:
             if is_weight_layer(template):
-                self._hook(layer.register_forward_hook, partial(self._after_layer, name or "network"))
+                self.hooks.after(layer, self._while_open(partial(self._after_layer, name or "network")))
         for name, module, template in modules:
             if is_activation(name, template):
-                self._hook(module.register_forward_pre_hook, self._before_activation)
-                self._hook(module.register_forward_hook, self._after_activation)
-        self._hook(self.network.register_forward_pre_hook, self._before_network)
-        self._hook(self.network.register_forward_hook, self._after_network)
+                self.hooks.before(module, self._while_open(self._before_activation))
+                self.hooks.after(module, self._while_open(self._after_activation))
+        self.hooks.before(self.network, self._while_open(self._before_network))
+        self.hooks.after(self.network, self._while_open(self._after_network))
+
+    @property
+    def is_open(self) -> bool:
+        """Whether what is called now belongs to the forward pass that is captured."""
+        return self.output is None
 
     def remove(self) -> None:
         """Takes the hooks off the modules; what was captured stays."""
         self.unregistered.remove()
         if self.left_over is not None:
             self.left_over.remove()
-        while self._handles:
-            self._handles.pop().remove()
+        self.hooks.remove()
 
-    def _hook(
-        self, register: Callable[[Callable[..., None]], RemovableHandle], capture: Callable[..., None]
-    ) -> None:
-        """Calls `capture` in the first forward pass with gradients."""
+    def _while_open(self, capture: Callable[..., None]) -> Callable[..., None]:
+        """`capture` in the first forward pass with gradients, nothing in others."""
 
         def hook(*arguments: object) -> None:
-            if self.output is None and torch.is_grad_enabled():
+            if self.is_open and torch.is_grad_enabled():
                 with torch.no_grad():
                     capture(*arguments)
 
-        self._handles.append(register(hook))
+        return hook
 
     def _after_layer(self, name: str, layer: nn.Module, inputs: Inputs, output: object) -> None:
         self._settle()
-        if isinstance(output, Tensor) and all(name != captured.name for captured in self.layers):
+        if not isinstance(output, Tensor) or not inputs or not self.is_wanted(name):
+            return
+        if all(name != captured.name for captured in self.layers):
             self.layers.append(LayerCapture(name, layer, self.runs))
             self._waiting = self.layers[-1], inputs[0], output
 
@@ -206,7 +244,7 @@ class Capture:
 
     def _before_network(self, network: nn.Module, inputs: Inputs) -> None:
         self.unregistered.inside = True
-        if inputs and isinstance(inputs[0], Tensor) and inputs[0].is_floating_point():
+        if _is_batch(inputs, self.runs):
             x, each = inputs[0].detach(), self.runs.each
             self.input_NPC = each(_wide_input)(x)
             self.images = each(partial(wiring.neighbour_correlations, images=SAMPLED_IMAGES))(x)

@@ -35,6 +35,7 @@ LAYER_QUANTITIES = {
     "update_ratio": "‖Δw‖/‖w‖ of the step's update",
     "unit_spread": "fraction 0..1 of w that differs between the layer's units; 0: all are copies",
     "trainable": "1 where w may be trained, 0 where it is frozen (requires_grad=False)",
+    "as_drawn": "of a frozen layer: 1 where w looks as an initializer draws it, 0 where it was trained",
 }
 """What is measured of a layer, with its description."""
 
@@ -63,3 +64,25 @@ LOOP_QUANTITIES = {
     "probe_permuted": "the same with the labels permuted among the images: what chance gives",
 }
 """How the network is wired and fed; belongs to the network, and has a row only where it applies."""
+
+WATCHED_QUANTITIES = {
+    "gradient_carried": "1 where the step's gradient held that of an earlier step, not set to zero; else 0",
+    "gradient_missing": "0; 1: no backward pass, 2: zeroed after it, 3: the loss is not of this network",
+    "gradient_kept": "norm of the gradient when the optimizer begins, over that after the backward pass",
+    "parameters_outside": "fraction 0..1 of the trainable numbers with a gradient that no optimizer changes",
+    "parameters_unreached": "fraction 0..1 of the trainable numbers without a gradient",
+    "parameters_unchanged": "fraction 0..1 of the parameters with a gradient that the step did not change",
+    "optimizer_strangers": "parameters in the optimizer that are none of the network's, without a gradient",
+    "network_called": "1 where the network was called in the step, 0 where another was",
+    "eval_mode": "1 in evaluation mode; 0.5 if BatchNorm then has statistics of its own; 0 in training mode",
+    "dropout": "largest share that a dropout layer drops",
+    "frozen_batchnorm_moves": "fraction 0..1 of the frozen BatchNorm layers whose statistics go on moving",
+    "same_batch": "1 where the batch is that of the last measured step, else 0",
+    "loss_cross_entropy": "1 where the loss is a softmax cross-entropy of the outputs, 0 for another",
+    "output_units": "outputs of the network that the cross-entropy compares",
+    "batch_accuracy": "fraction 0..1 of the batch whose label has the largest output",
+    "softmax_over_batch": "1 where the softmax of the loss runs over the images",
+    "outputs_not_normalized": "1 where a negative log-likelihood is not taken of log-probabilities",
+    "sigmoid_before_loss": "1 where all outputs of a cross-entropy of logits lie between 0 and 1",
+}
+"""What a loop of one's own does with its network (`trainlab.watch`); the same."""

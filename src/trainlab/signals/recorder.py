@@ -57,7 +57,10 @@ class StepRecorder(ABC):
     def start(self) -> None:
         """The next forward pass with gradients is measured, with the backward pass that belongs to it."""
         self.cancel()
-        self._capture = Capture(self.network, self._runs)
+        self._capture = self._new_capture()
+
+    def _new_capture(self) -> Capture:
+        return Capture(self.network, self._runs)
 
     @torch.no_grad()
     def before_update(self, grad_scale: float = 1.0) -> None:

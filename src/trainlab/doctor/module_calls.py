@@ -1,0 +1,176 @@
+"""Listening to a network's modules by hooks of the process: the modules themselves carry none.
+
+A hook on a module would be pickled, saved and copied with it. Hooks that torch calls for every module are
+kept apart from all of them, and cost nothing once they are removed.
+"""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
+
+from trainlab.doctor.module_facts import batch_print
+from trainlab.doctor.outputs import main_output, tensors_in
+from trainlab.nn.layers import weight_layers
+from trainlab.signals.capture import Capture, Inputs, LayerCapture, ModuleHooks
+from trainlab.signals.run_dimension import OneRun
+
+Handlers = dict[int, list[Callable[..., None]]]
+
+OnFault = Callable[[Exception], None]
+"""Takes what went wrong in a hook, so that it does not reach the loop."""
+
+
+class ProcessHooks(ModuleHooks):
+    """Calls functions before and after modules of one network, by two hooks of the process.
+
+    What is asked for the network itself is called for each outermost module of it that has parameters: a loop
+    may call the network by its parts, as a LightningModule's `training_step` does.
+    """
+
+    def __init__(self, network: nn.Module, on_fault: OnFault) -> None:
+        super().__init__()
+        self._network, self._on_fault = network, on_fault
+        self._parts = {
+            id(module) for module in network.modules() if next(module.parameters(), None) is not None
+        }
+        self._inside: list[int] = []
+        self._before: Handlers = {}
+        self._after: Handlers = {}
+        self._handles = [
+            register_module_forward_pre_hook(self._enter),
+            register_module_forward_hook(self._leave),
+        ]
+
+    def before(self, module: nn.Module, function: Callable[..., None]) -> None:
+        """Calls function(module, inputs) before each call of `module`."""
+        self._before.setdefault(id(module), []).append(function)
+
+    def after(self, module: nn.Module, function: Callable[..., None]) -> None:
+        """Calls function(module, inputs, output) after each call of `module`."""
+        self._after.setdefault(id(module), []).append(function)
+
+    def remove(self) -> None:
+        """Nothing is called any more."""
+        super().remove()
+        self._before, self._after = {}, {}
+
+    def _enter(self, module: nn.Module, inputs: Inputs) -> None:
+        if torch.compiler.is_compiling():
+            return
+        try:
+            self._before_call(module, inputs)
+        except Exception as error:
+            self._on_fault(error)
+
+    def _leave(self, module: nn.Module, inputs: Inputs, output: object) -> None:
+        if torch.compiler.is_compiling():
+            return
+        try:
+            self._after_call(module, inputs, output)
+        except Exception as error:
+            self._on_fault(error)
+
+    def _before_call(self, module: nn.Module, inputs: Inputs) -> None:
+        key, network = id(module), id(self._network)
+        if module is self._network:  # whatever an earlier call left, which may have raised
+            self._inside.clear()
+        if key in self._parts:
+            if not self._inside:
+                self._call(self._before, network, self._network, inputs)
+            self._inside.append(key)
+        if key != network:
+            self._call(self._before, key, module, inputs)
+
+    def _after_call(self, module: nn.Module, inputs: Inputs, output: object) -> None:
+        key, network = id(module), id(self._network)
+        if key != network:
+            self._call(self._after, key, module, inputs, output)
+        if key in self._inside:
+            while self._inside.pop() != key:
+                pass
+            if not self._inside:
+                self._call(self._after, network, self._network, inputs, output)
+
+    @staticmethod
+    def _call(handlers: Handlers, key: int, *arguments: object) -> None:
+        for handler in handlers.get(key, ()):
+            handler(*arguments)
+
+
+class LoopCapture(Capture):
+    """A forward pass in a loop of somebody else's: what leaves the network last before the backward pass
+    counts as its output, whatever it is packed into.
+
+    `closed` by the beginning of the backward pass; then nothing is captured any more.
+    """
+
+    closed = False
+    batch: Tensor | None = None
+    """A print of what entered first."""
+    batch_size: int | None = None
+    _last: tuple[Inputs, object] | None = None
+
+    @property
+    def is_open(self) -> bool:
+        """Until the backward pass begins."""
+        return not self.closed
+
+    @property
+    def was_called(self) -> bool:
+        """Whether the network, or a part of it, was called with gradients."""
+        return self._last is not None
+
+    def close(self) -> None:
+        """The backward pass begins: the last output is the network's."""
+        if self.closed:
+            return
+        self.closed = True
+        if self._last is not None:
+            inputs, output = self._last
+            with torch.no_grad():
+                super()._after_network(self.network, inputs, main_output(output))
+
+    def _before_network(self, network: nn.Module, inputs: Inputs) -> None:
+        if self._last is None:
+            super()._before_network(network, inputs)
+            if (first := next(tensors_in(inputs), None)) is not None and first.dim():
+                self.batch, self.batch_size = batch_print(first), len(first)
+        self.unregistered.inside = True
+
+    def _after_network(self, network: nn.Module, inputs: Inputs, output: object) -> None:
+        self.unregistered.inside = False
+        if any(tensor.requires_grad for tensor in tensors_in(output)):
+            self._last = inputs, output
+
+    def _watch_left_over(self) -> None:
+        """`parameter_facts` says exactly what an earlier step has left."""
+        self.left_over = None
+
+
+class NoHooks(ModuleHooks):
+    """Calls nothing: of a compiled network, whose modules run as one."""
+
+    def before(self, module: nn.Module, function: Callable[..., None]) -> None:
+        """Never calls `function`."""
+
+    def after(self, module: nn.Module, function: Callable[..., None]) -> None:
+        """Never calls `function`."""
+
+
+def listen_to(network: nn.Module, is_wanted: Callable[[str], bool], on_fault: OnFault) -> LoopCapture:
+    """Listens to the network's modules from now on."""
+    return LoopCapture(network, OneRun(), ProcessHooks(network, on_fault), is_wanted)
+
+
+def weights_only(network: nn.Module, is_wanted: Callable[[str], bool]) -> LoopCapture:
+    """Of a network that is compiled: its weight layers, in the order in which they are registered."""
+    capture = LoopCapture(network, OneRun(), NoHooks(), is_wanted)
+    capture.unregistered.remove()
+    capture.layers = [
+        LayerCapture(name, layer, capture.runs)
+        for name, layer in weight_layers(network)
+        if is_wanted(name or "network")
+    ]
+    return capture
