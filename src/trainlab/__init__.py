@@ -2,6 +2,7 @@
 
     trainlab.preflight(model, batches, optimizer=…)   will it learn? measured before any training
     trainlab.check(model, loss, (x, y), optimizer)     one step of a loop of your own: is it wired to learn?
+    trainlab.watch(model, optimizer)                   says why it does not learn, in any training loop
     trainlab.explain("runs/1a2b3c4d5e6f")              why a recorded run learned or did not
     trainlab.load_runs("runs")                         recorded runs as a polars table
     trainlab.anatomy(model, (1, 28, 28))               the layer table of any network
@@ -18,13 +19,14 @@ if TYPE_CHECKING:
     from trainlab import theory
     from trainlab.diagnosis.run_diagnosis import explain
     from trainlab.doctor.step_check import check
+    from trainlab.doctor.watch import watch
     from trainlab.forecast.preflight import preflight
     from trainlab.models.anatomy import anatomy
     from trainlab.runs.run_table import load_runs
 
 __version__ = "0.1.0"
 
-__all__ = ["anatomy", "check", "explain", "load_runs", "preflight", "theory"]
+__all__ = ["anatomy", "check", "explain", "load_runs", "preflight", "theory", "watch"]
 
 if not TYPE_CHECKING:  # else every missing name would be an object to a type checker
     __getattr__, __dir__ = lazy_attributes(
@@ -32,6 +34,7 @@ if not TYPE_CHECKING:  # else every missing name would be an object to a type ch
         {
             "trainlab.diagnosis.run_diagnosis": ["explain"],
             "trainlab.doctor.step_check": ["check"],
+            "trainlab.doctor.watch": ["watch"],
             "trainlab.forecast.preflight": ["preflight"],
             "trainlab.models.anatomy": ["anatomy"],
             "trainlab.runs.run_table": ["load_runs"],

@@ -18,7 +18,8 @@ from trainlab.stats.confusion import ConfusionMatrix
 class SettingsSummary:
     """How a run was set up, as far as a verdict or a remedy needs it. `axes`: option names by axis.
 
-    None: not known, or the run has no such thing.
+    None: not known, or the run has no such thing. is_own_loop: it is no run of the platform, but a loop that
+    `trainlab.watch` has recorded.
     """
 
     axes: Mapping[str, object] = field(default_factory=dict)
@@ -33,6 +34,7 @@ class SettingsSummary:
     gradient_clip: float | None = None
     max_epochs: int | None = None
     max_steps: int | None = None
+    is_own_loop: bool = False
 
     @classmethod
     def from_settings(cls, settings: Settings) -> "SettingsSummary":
@@ -55,6 +57,7 @@ class SettingsSummary:
             gradient_clip=_number(trainer, "gradient_clip"),
             max_epochs=_integer(trainer, "max_epochs"),
             max_steps=_integer(trainer, "max_steps"),
+            is_own_loop=settings.get("own_loop") is True,
         )
 
     @property
@@ -134,6 +137,17 @@ MetricRow = tuple[int, int, str, float | None]
 """(step, epoch, name, value), as in `metrics.parquet`."""
 
 
+SignalTable = dict[str, dict[str, dict[int, float]]]
+"""Series by layer and quantity, as rows are added to them."""
+
+
+def add_signals(table: SignalTable, rows: Iterable[SignalRow]) -> None:
+    """Adds rows to a table, in the order in which they were measured."""
+    for step, layer, quantity, value in rows:
+        series = table.setdefault(layer, {}).setdefault(quantity, {})
+        series[step] = math.nan if value is None else value
+
+
 @dataclass(frozen=True)
 class RecordedSignals:
     """The rows of `signals.parquet`, by layer and quantity; layers in forward order."""
@@ -143,10 +157,8 @@ class RecordedSignals:
     @classmethod
     def from_rows(cls, rows: Iterable[SignalRow]) -> "RecordedSignals":
         """From rows in the order in which they were measured."""
-        table: dict[str, dict[str, dict[int, float]]] = {}
-        for step, layer, quantity, value in rows:
-            series = table.setdefault(layer, {}).setdefault(quantity, {})
-            series[step] = math.nan if value is None else value
+        table: SignalTable = {}
+        add_signals(table, rows)
         return cls(table)
 
     @property
@@ -234,9 +246,9 @@ class Evidence:
         H = −Σ p_k ln p_k over the test's classes; ln K before there is a test; NaN where K is not known.
         """
         entropy = confusion.class_entropy(self.confusion_KK or ())
-        if math.isfinite(entropy) or not self.setup.num_classes:
-            return entropy
-        return math.log(self.setup.num_classes)
+        compared = self.signals.network_series("output_units")  # in a loop of one's own
+        classes = self.setup.num_classes or max(compared.values(), default=0)
+        return entropy if math.isfinite(entropy) or not classes else math.log(classes)
 
     def final_loss(self) -> float:
         """Mean training loss of the last tenth of the steps (five at least); NaN where none is recorded."""

@@ -17,6 +17,7 @@ from trainlab.diagnosis.causes import (
     hidden_units,
     input_images,
     labels_and_splits,
+    loop_faults,
     run_length,
     step_size,
     wiring_faults,
@@ -88,6 +89,33 @@ EXACT_CHECKS: tuple[Check, ...] = (
 """Looked for in a run that learned well too: faults that are counted, and that cost it or its test
 something."""
 
+LOOP_CHECKS: tuple[Check, ...] = (
+    loop_faults.gradient_missing,
+    loop_faults.network_replaced,
+    loop_faults.parameters_not_in_optimizer,
+    loop_faults.learning_rate_zero,
+    loop_faults.parameters_never_change,
+    loop_faults.one_output_unit,
+    loop_faults.softmax_over_batch,
+    loop_faults.nll_without_log_softmax,
+    loop_faults.sigmoid_before_loss,
+    loop_faults.batches_identical,
+    loop_faults.eval_mode_in_training,
+    loop_faults.frozen_at_initialization,
+    loop_faults.frozen_batchnorm_moves,
+    loop_faults.dropout_leaves_nothing,
+)
+"""Exact faults of a loop of one's own, looked for whether it learns or not; the platform has none."""
+
+WEAK_LOOP_CHECKS: tuple[Check, ...] = (loop_faults.parameters_without_gradient,)
+"""Looked for in a loop that does not learn: parts that are not used may be meant."""
+
+LEARNING_LOSS_SHARE = 0.9
+"""Share of its first value below which a loss is falling, where it is not known what guessing gives."""
+
+FIRST_LOSSES = 5
+"""Losses whose mean is the first value."""
+
 UNIT_CAUSES = ("saturation", "dead_units", "collapsed_correlation")
 """What may come up only in training: then the steps that brought it there stand before it."""
 
@@ -149,14 +177,24 @@ def diagnose(evidence: Evidence) -> Diagnosis:
     if learned is None and step_size.diverged(evidence) is not None:
         learned = False
     level = _level(evidence, learned)
-    threshold = labels_and_splits.UNTESTED_LOSS_SHARE * evidence.chance_loss
-    is_learning = learned is None and evidence.final_loss() < threshold
+    is_learning = learned is None and is_loss_falling(evidence)
     if is_learning or (learned and level not in WEAK_LEVELS):
-        findings = run_checks(EXACT_CHECKS, evidence)
+        findings = run_checks((*LOOP_CHECKS, *EXACT_CHECKS), evidence)
     else:
         findings = rank_findings(evidence)
     numbers, remedies = accuracy_numbers(evidence), find_remedies(findings, evidence)
     return Diagnosis(learned, findings, numbers, remedies, level)
+
+
+def is_loss_falling(evidence: Evidence) -> bool:
+    """Whether the training loss is clearly below what guessing gives; of a loss of which that is not known,
+    clearly below its own first values."""
+    if not math.isnan(evidence.chance_loss):
+        return evidence.final_loss() < labels_and_splits.UNTESTED_LOSS_SHARE * evidence.chance_loss
+    first = [loss for _, loss in sorted(evidence.losses.items())][:FIRST_LOSSES]
+    if len(evidence.losses) < 2 * FIRST_LOSSES:
+        return False
+    return evidence.final_loss() < LEARNING_LOSS_SHARE * sum(first) / len(first)
 
 
 def run_checks(checks: Iterable[Check], evidence: Evidence) -> list[Finding]:
@@ -176,7 +214,7 @@ def rank_findings(evidence: Evidence) -> list[Finding]:
 
     What units suffered only in training stands behind a learning rate that brought it there.
     """
-    found = run_checks(CHECKS, evidence)
+    found = run_checks((*LOOP_CHECKS, *CHECKS, *WEAK_LOOP_CHECKS), evidence)
     start = min(evidence.signals.measured_steps, default=0)
     late = [f for f in found if f.cause in UNIT_CAUSES and f.since_step is not None and f.since_step > start]
     early = [f for f in found if f not in late]
@@ -190,7 +228,12 @@ def rank_findings(evidence: Evidence) -> list[Finding]:
 
 
 def find_remedies(findings: list[Finding], evidence: Evidence) -> dict[str, str]:
-    """The remedy of each finding. A divergence is mended by what mends its own cause, where that is found."""
+    """The remedy of each finding. A divergence is mended by what mends its own cause, where that is found.
+
+    PyTorch code for a loop of one's own, overrides for a run of the platform.
+    """
+    if evidence.setup.is_own_loop:
+        return {f.cause: f.remedy_code for f in findings}
     steps = evidence.steps
     found = {f.cause: _remedy_for(f, evidence.setup, steps) for f in findings}
     reasons = [f.cause for f in findings if f.cause not in ("diverged", "one_class", "constant_input")]

@@ -1,8 +1,8 @@
 """Which tensors are propagated back: the one place where a loop shows its loss, whatever it is made of.
 
-PyTorch has no hook for the beginning of a backward pass. `Tensor.backward`, a gradient scaler and the trainers
-built on torch all call `torch.autograd.backward`: while somebody listens, a function that calls the listeners
-stands in its place, and passes everything on as it is.
+PyTorch has no hook for the beginning of a backward pass. `Tensor.backward`, a gradient scaler and the
+trainers built on torch all call `torch.autograd.backward`: while somebody listens, a function that calls the
+listeners stands in its place, and passes everything on as it is.
 """
 
 import weakref
@@ -34,7 +34,7 @@ def listen(listener: BackwardListener) -> None:
     global _original
     if not _listeners:
         _original = torch.autograd.backward
-        torch.autograd.backward = _backward
+        torch.autograd.backward = _backward  # pyrefly: ignore[bad-assignment]
     _listeners.append(weakref.ref(listener))
 
 

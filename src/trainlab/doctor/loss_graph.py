@@ -1,6 +1,6 @@
 """What a loss is made of, as its own graph says it: which loss, of which outputs and labels, times what.
 
-Autograd keeps what the backward pass needs: of a negative log-likelihood the log-probabilities and the labels.
+Autograd keeps what the backward pass needs: of a negative log-likelihood the log-probabilities and labels.
 They are read before the backward pass, as they are, whatever the loop calls its variables.
 
 Legend: N images, K classes; `...` positions of a segmentation.

@@ -4,7 +4,10 @@ A hook on a module would be pickled, saved and copied with it. Hooks that torch 
 kept apart from all of them, and cost nothing once they are removed.
 """
 
+import weakref
 from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -16,10 +19,13 @@ from trainlab.nn.layers import weight_layers
 from trainlab.signals.capture import Capture, Inputs, LayerCapture, ModuleHooks
 from trainlab.signals.run_dimension import OneRun
 
-Handlers = dict[int, list[Callable[..., None]]]
+Handlers: TypeAlias = dict[int, list[Callable[..., None]]]
 
-OnFault = Callable[[Exception], None]
+OnFault: TypeAlias = Callable[[Exception], None]
 """Takes what went wrong in a hook, so that it does not reach the loop."""
+
+Spending: TypeAlias = Callable[[], AbstractContextManager[None]]
+"""Counts the time of a block."""
 
 
 class ProcessHooks(ModuleHooks):
@@ -29,17 +35,15 @@ class ProcessHooks(ModuleHooks):
     may call the network by its parts, as a LightningModule's `training_step` does.
     """
 
-    def __init__(self, network: nn.Module, on_fault: OnFault) -> None:
+    def __init__(self, network: nn.Module, on_fault: OnFault, spending: Spending) -> None:
         super().__init__()
-        self._network, self._on_fault = network, on_fault
-        self._parts = {
-            id(module) for module in network.modules() if next(module.parameters(), None) is not None
-        }
+        self._network, self._on_fault, self._spending = network, on_fault, spending
+        self._parts = parts_of(network)
         self._inside: list[int] = []
         self._before: Handlers = {}
         self._after: Handlers = {}
         self._handles = [
-            register_module_forward_pre_hook(self._enter),
+            register_module_forward_pre_hook(self.enter),
             register_module_forward_hook(self._leave),
         ]
 
@@ -56,21 +60,24 @@ class ProcessHooks(ModuleHooks):
         super().remove()
         self._before, self._after = {}, {}
 
-    def _enter(self, module: nn.Module, inputs: Inputs) -> None:
+    def enter(self, module: nn.Module, inputs: Inputs) -> None:
+        """A module of the process is called."""
         if torch.compiler.is_compiling():
             return
-        try:
-            self._before_call(module, inputs)
-        except Exception as error:
-            self._on_fault(error)
+        with self._spending():
+            try:
+                self._before_call(module, inputs)
+            except Exception as error:
+                self._on_fault(error)
 
     def _leave(self, module: nn.Module, inputs: Inputs, output: object) -> None:
         if torch.compiler.is_compiling():
             return
-        try:
-            self._after_call(module, inputs, output)
-        except Exception as error:
-            self._on_fault(error)
+        with self._spending():
+            try:
+                self._after_call(module, inputs, output)
+            except Exception as error:
+                self._on_fault(error)
 
     def _before_call(self, module: nn.Module, inputs: Inputs) -> None:
         key, network = id(module), id(self._network)
@@ -99,6 +106,43 @@ class ProcessHooks(ModuleHooks):
             handler(*arguments)
 
 
+def parts_of(network: nn.Module) -> set[int]:
+    """The ids of the modules that have parameters."""
+    return {id(module) for module in network.modules() if next(module.parameters(), None) is not None}
+
+
+class FirstCall:
+    """Waits for the first call of a network, or of a part of it, with gradients: then calls
+    `on_call(module, inputs)`, once. The network is held weakly: while it waits, nothing keeps it alive.
+
+    A network that turns out to be compiled (`on_compiled`) is not listened to: hooks would be compiled too.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        on_call: Callable[[nn.Module, Inputs], None],
+        on_compiled: Callable[[], None],
+    ) -> None:
+        self._network, self._parts = weakref.ref(network), parts_of(network)
+        self._on_call, self._on_compiled = on_call, on_compiled
+        self._handle = register_module_forward_pre_hook(self._enter)
+
+    def remove(self) -> None:
+        """Waits no more."""
+        self._handle.remove()
+
+    def _enter(self, module: nn.Module, inputs: Inputs) -> None:
+        if torch.compiler.is_compiling() or not torch.is_grad_enabled():
+            return
+        if id(vars(module)["_modules"].get("_orig_mod")) in self._parts:
+            self.remove()
+            self._on_compiled()
+        elif id(module) in self._parts and self._network() is not None:
+            self.remove()
+            self._on_call(module, inputs)
+
+
 class LoopCapture(Capture):
     """A forward pass in a loop of somebody else's: what leaves the network last before the backward pass
     counts as its output, whatever it is packed into.
@@ -121,6 +165,11 @@ class LoopCapture(Capture):
     def was_called(self) -> bool:
         """Whether the network, or a part of it, was called with gradients."""
         return self._last is not None
+
+    def enter(self, module: nn.Module, inputs: Inputs) -> None:
+        """The call in which listening began."""
+        if isinstance(self.hooks, ProcessHooks):
+            self.hooks.enter(module, inputs)
 
     def close(self) -> None:
         """The backward pass begins: the last output is the network's."""
@@ -159,9 +208,11 @@ class NoHooks(ModuleHooks):
         """Never calls `function`."""
 
 
-def listen_to(network: nn.Module, is_wanted: Callable[[str], bool], on_fault: OnFault) -> LoopCapture:
+def listen_to(
+    network: nn.Module, is_wanted: Callable[[str], bool], on_fault: OnFault, spending: Spending
+) -> LoopCapture:
     """Listens to the network's modules from now on."""
-    return LoopCapture(network, OneRun(), ProcessHooks(network, on_fault), is_wanted)
+    return LoopCapture(network, OneRun(), ProcessHooks(network, on_fault, spending), is_wanted)
 
 
 def weights_only(network: nn.Module, is_wanted: Callable[[str], bool]) -> LoopCapture:

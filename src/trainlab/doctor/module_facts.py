@@ -18,8 +18,11 @@ DROPOUTS = (
 DRAWN_TOLERANCE = 0.05
 """How far a spread may be from that of an initializer to be its own."""
 
-FEWEST_WEIGHTS = 200
+FEWEST_WEIGHTS = 1000
 """Weights that a spread can be told from."""
+
+ERRORS = 3.0
+"""Standard errors that a drawn moment may be off."""
 
 UNIFORM_KURTOSIS, NORMAL_KURTOSIS = 1.8, 3.0
 KURTOSIS_TOLERANCE = 0.15
@@ -56,11 +59,15 @@ def _has_initial_statistics(norm: _BatchNorm) -> bool:
 
 @torch.no_grad()
 def drawn_layers(network: nn.Module) -> dict[str, float]:
-    """Of the frozen weight layers, by name: 1 where the weights look as an initializer draws them, else 0."""
+    """Of the frozen weight layers, by name: 1 where the weights look as an initializer draws them, else 0.
+
+    Layers of fewer than FEWEST_WEIGHTS weights are left out: they tell nothing.
+    """
     frozen = [
         (name, layer)
         for name, layer in weight_layers(network)
         if not layer.get_parameter("weight").requires_grad
+        and layer.get_parameter("weight").numel() >= FEWEST_WEIGHTS
     ]
     return {name or "network": float(is_as_drawn(layer)) for name, layer in frozen}
 
@@ -72,14 +79,14 @@ def is_as_drawn(layer: nn.Module) -> bool:
     Weights that have been trained have heavier tails and another spread.
     """
     weight = layer.get_parameter("weight").detach().double().reshape(-1)
-    if len(weight) < FEWEST_WEIGHTS or not bool(weight.isfinite().all()):
+    if not bool(weight.isfinite().all()):
         return False
     if bool((weight == 0).all()):
         return True
     mean, variance = float(weight.mean()), float(weight.var(correction=0))
     error = math.sqrt(variance / len(weight))
     kurtosis = float(((weight - mean) ** 4).mean()) / variance**2
-    tolerance = max(KURTOSIS_TOLERANCE, 4 * math.sqrt(24 / len(weight)))
+    tolerance = max(KURTOSIS_TOLERANCE, ERRORS * math.sqrt(24 / len(weight)))
     has_shape = min(abs(kurtosis - UNIFORM_KURTOSIS), abs(kurtosis - NORMAL_KURTOSIS)) < tolerance
     return has_shape and abs(mean) < 4 * error and _has_usual_spread(layer, variance, len(weight))
 
@@ -90,7 +97,7 @@ def _has_usual_spread(layer: nn.Module, variance: float, count: int) -> bool:
         1 / (3 * fan_in), 1 / fan_in, 2 / fan_in, 2 / fan_out, 2 / (fan_in + fan_out), 1.0,
         0.01**2, 0.02**2,
     )  # fmt: skip
-    tolerance = max(DRAWN_TOLERANCE, 4 * math.sqrt(2 / count))
+    tolerance = max(DRAWN_TOLERANCE, ERRORS * math.sqrt(2 / count))
     return any(abs(variance / expected - 1) < tolerance for expected in usual)
 
 

@@ -1,4 +1,4 @@
-"""What a network gives, whatever it is packed into: tensors in tuples, dictionaries and classes of outputs."""
+"""What a network gives, whatever it is packed into: tensors in tuples, lists and dictionaries."""
 
 from collections.abc import Iterator, Mapping
 

@@ -1,7 +1,7 @@
 """What one step of a loop does with the parameters: who holds them, which get a gradient, which change.
 
 Exact facts, by identity and by value. A step may be reached in many ways (closures, several backward passes,
-several optimizers): what counts is what is there when the optimizer begins, and what is there when it is done.
+several optimizers): what counts is what is there when the optimizer begins, and when it is done.
 """
 
 import math
@@ -44,7 +44,7 @@ def fingerprint(parameter: Tensor) -> Tensor:
 
 @dataclass
 class ParameterStep:
-    """One step, from the end of the step before it to its own end.
+    """One step, from its first forward or backward pass to its end.
 
     `before`: the prints of the last step that was looked at, None for the first.
     """
@@ -63,9 +63,8 @@ class ParameterStep:
         self._norms: dict[int, Tensor] = {}
         self._kept: tuple[Tensor, Tensor] | None = None
         self._with_gradient: list[nn.Parameter] = []
-        # the last one: in most networks the loss is nearest to it, and its gradient is not zero by chance
-        held = [parameter for parameter in self._held_and_own() if _is_set(parameter.grad)]
-        self._probe = held[-1] if held else None
+        self._probe: nn.Parameter | None = None
+        self.reached_now = False
         self._handles: list[RemovableHandle] = [
             parameter.register_post_accumulate_grad_hook(self._reach)
             for parameter in self.own.values()
@@ -84,9 +83,16 @@ class ParameterStep:
 
     def before_backward(self) -> None:
         """Whether the gradient of an earlier step is still there when a new one begins to be added up."""
-        is_left = self._probe is not None and _is_set(self._probe.grad)
-        self._carried = is_left if self.backward_passes == 0 else self._carried and is_left
+        if self.backward_passes == 0:
+            left = (p for p in reversed(self._held_and_own()) if _is_set(p.grad))
+            self._probe = next(left, None)
+        # set to zero between two passes: what comes from there on is the step's own
+        self._carried = (self._carried or self.backward_passes == 0) and self._is_left()
         self.backward_passes += 1
+        self.reached_now = False
+
+    def _is_left(self) -> bool:
+        return self._probe is not None and _is_set(self._probe.grad)
 
     def after_backward(self) -> None:
         """The gradient's length, before anything clips it."""
@@ -133,6 +139,7 @@ class ParameterStep:
 
     def _reach(self, parameter: Tensor) -> None:
         self._reached.add(id(parameter))
+        self.reached_now = True
 
     def _held_and_own(self) -> list[nn.Parameter]:
         own = {id(parameter) for parameter in self.own.values()}

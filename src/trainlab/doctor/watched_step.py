@@ -1,18 +1,20 @@
-"""One measured step of somebody else's loop: from the end of the step before it to its own end."""
+"""One measured step of somebody else's loop: from the first call of the network to the optimizers' end."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, MutableMapping, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from trainlab.doctor.loop_losses import Loss
 from trainlab.doctor.loss_graph import LossFacts, read_loss
-from trainlab.doctor.module_calls import LoopCapture, OnFault, listen_to, weights_only
-from trainlab.doctor.module_facts import batch_print, drawn_layers, mode_rows
+from trainlab.doctor.module_calls import LoopCapture, OnFault, Spending, listen_to, weights_only
+from trainlab.doctor.module_facts import drawn_layers, mode_rows
 from trainlab.doctor.parameter_facts import ParameterStep, Prints
-from trainlab.signals.capture import Capture
+from trainlab.signals.capture import Capture, Inputs
 from trainlab.signals.catalogue import NETWORK
+from trainlab.signals.quantities import FlatTails
 from trainlab.signals.recorder import SignalRecorder
 from trainlab.signals.rows import Row
 
@@ -27,13 +29,16 @@ OF_SCALED_GRADIENTS = ("weight_grad_norm", "weight_grad_rms")
 
 @dataclass(frozen=True)
 class Watched:
-    """What is watched, and how. layers: which weight layers, by their names."""
+    """What is watched, and how. layers: which weight layers, by their names. tails: those of the activations,
+    as they are found out."""
 
     network: nn.Module
     optimizers: Sequence[Optimizer]
     layers: Callable[[str], bool]
     is_compiled: bool
     on_fault: OnFault
+    spending: Spending
+    tails: MutableMapping[nn.Module, FlatTails | None]
 
 
 @dataclass(frozen=True)
@@ -64,7 +69,7 @@ class LoopRecorder(SignalRecorder):
 
     def __init__(self, watched: Watched) -> None:
         super().__init__(watched.network)
-        self._watched = watched
+        self._watched, self._tails = watched, watched.tails
         self.start()
 
     def _new_capture(self) -> Capture:
@@ -72,7 +77,7 @@ class LoopRecorder(SignalRecorder):
         if watched.is_compiled:
             self.capture = weights_only(watched.network, watched.layers)
         else:
-            self.capture = listen_to(watched.network, watched.layers, watched.on_fault)
+            self.capture = listen_to(watched.network, watched.layers, watched.on_fault, watched.spending)
         return self.capture
 
 
@@ -83,20 +88,24 @@ class WatchedStep:
         self.watched, self._last = watched, last
         self._recorder = LoopRecorder(watched)
         self._parameters = ParameterStep(watched.network, watched.optimizers, last.prints if last else None)
-        self._loss = LossFacts()
+        self.loss = LossFacts()
         self._modes: dict[str, float] = {}
         self._fused_scale = 1.0
 
     @property
-    def is_reached(self) -> bool:
-        """Whether a backward pass has come to the network."""
-        return self._parameters.is_reached
+    def reached_now(self) -> bool:
+        """Whether the last backward pass has come to the network."""
+        return self._parameters.reached_now
+
+    def enter(self, module: nn.Module, inputs: Inputs) -> None:
+        """The call that this step begins with."""
+        self._recorder.capture.enter(module, inputs)
 
     def before_backward(self, tensors: Sequence[Tensor]) -> None:
         """A backward pass begins, of this network or of another."""
         capture = self._recorder.capture
         if not capture.closed and tensors[0].numel() == 1:
-            self._loss = read_loss(tensors[0])
+            self.loss = read_loss(tensors[0])
             self._modes = mode_rows(self.watched.network)
         capture.close()
         self._parameters.before_backward()
@@ -114,16 +123,16 @@ class WatchedStep:
         self._parameters.before_update(optimizer)
         capture = self._recorder.capture
         capture.layers = [one for one in capture.layers if _is_dense(one.weight)]
-        self._recorder.before_update(grad_scale=self._loss.scale)
+        self._recorder.before_update(grad_scale=self.loss.scale)
 
-    def finish(self, loss: Tensor | None) -> StepFacts:
+    def finish(self, loss: Loss | None) -> StepFacts:
         """The optimizers are done."""
         capture = self._recorder.capture
         with torch.autocast(_device_type(self.watched.network), enabled=False):
-            rows = self._recorder.finish(loss).rows
+            rows = self._recorder.finish(None if loss is None else torch.as_tensor(loss)).rows
         self._parameters.remove()
         measured = {quantity for _, quantity, _ in rows}
-        is_of_classes = self._loss.is_cross_entropy
+        is_of_classes = self.loss.is_cross_entropy
         if is_of_classes is None:  # the gradient by the outputs told labels, as only a cross-entropy's does
             is_of_classes = "probe_images" in measured
         if not is_of_classes:
@@ -134,7 +143,7 @@ class WatchedStep:
             rows += [(name, "as_drawn", value) for name, value in drawn_layers(self.watched.network).items()]
         return StepFacts(
             rows,
-            self._loss,
+            self.loss,
             len(capture.layers),
             capture.batch_size,
             capture.was_called,
@@ -152,7 +161,7 @@ class WatchedStep:
         return (layer, quantity, value / self._fused_scale) if quantity in OF_SCALED_GRADIENTS else row
 
     def _loop_rows(self, is_of_classes: bool) -> dict[str, float]:
-        capture, loss = self._recorder.capture, self._loss
+        capture, loss = self._recorder.capture, self.loss
         rows = self._parameters.rows(loss.scale) | self._modes
         if not self.watched.is_compiled:
             rows["network_called"] = float(capture.was_called)

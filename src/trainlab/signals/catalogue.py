@@ -35,7 +35,6 @@ LAYER_QUANTITIES = {
     "update_ratio": "‖Δw‖/‖w‖ of the step's update",
     "unit_spread": "fraction 0..1 of w that differs between the layer's units; 0: all are copies",
     "trainable": "1 where w may be trained, 0 where it is frozen (requires_grad=False)",
-    "as_drawn": "of a frozen layer: 1 where w looks as an initializer draws it, 0 where it was trained",
 }
 """What is measured of a layer, with its description."""
 
@@ -66,6 +65,7 @@ LOOP_QUANTITIES = {
 """How the network is wired and fed; belongs to the network, and has a row only where it applies."""
 
 WATCHED_QUANTITIES = {
+    "as_drawn": "of a frozen layer: 1 where w looks as an initializer draws it, 0 where it was trained",
     "gradient_carried": "1 where the step's gradient held that of an earlier step, not set to zero; else 0",
     "gradient_missing": "0; 1: no backward pass, 2: zeroed after it, 3: the loss is not of this network",
     "gradient_kept": "norm of the gradient when the optimizer begins, over that after the backward pass",

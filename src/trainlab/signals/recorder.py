@@ -1,6 +1,7 @@
 """One training step becomes rows (layer, quantity, value), from the step's own forward and backward pass."""
 
 from abc import ABC, abstractmethod
+from collections.abc import MutableMapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TypeAlias
@@ -185,7 +186,7 @@ class SignalRecorder(StepRecorder):
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__(network, OneRun())
-        self._tails: dict[nn.Module, FlatTails | None] = {}
+        self._tails: MutableMapping[nn.Module, FlatTails | None] = {}
 
     def finish(self, loss: Tensor | None = None) -> Measurement:
         """The rows of the step; the hooks are gone. Empty where there was no forward pass."""

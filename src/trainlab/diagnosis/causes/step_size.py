@@ -124,17 +124,18 @@ def gradient_clip_too_small(evidence: Evidence) -> Finding | None:
     An optimizer that divides the gradient by its own size does not feel it.
     """
     clip, norms = evidence.setup.gradient_clip, _gradient_norms(evidence)
-    if not clip or not norms or evidence.setup.rescales_gradient or _too_early(evidence):
+    kept = evidence.signals.network_series("gradient_kept")
+    if not (clip or kept) or not norms or evidence.setup.rescales_gradient or _too_early(evidence):
         return None
-    left = statistics.median(min(1.0, clip / norm) for norm in norms.values())
+    left = statistics.median(kept.values() if kept else (min(1.0, (clip or 0) / n) for n in norms.values()))
     moved = max(_paths(evidence).values(), default=math.nan)
     if not (left < CLIPPED and moved < MOVED):
         return None
     description = (
-        f"clipping at {clip:g} leaves {left:.2g} of the gradient's length at the median step; in "
-        f"{evidence.steps} steps no layer moved more than {moved:.1g} of its length"
+        f"clipping{f' at {clip:g}' if clip else ''} leaves {left:.2g} of the gradient's length at the median "
+        f"step; in {evidence.steps} steps no layer moved more than {moved:.1g} of its length"
     )
-    numbers = {"gradient_clip": clip, "gradient_left": left, "moved": moved}
+    numbers = {"gradient_left": left, "moved": moved} | ({"gradient_clip": clip} if clip else {})
     return Finding("gradient_clip_too_small", description, numbers, None, min(norms))
 
 

@@ -57,6 +57,9 @@ def layers_not_registered(evidence: Evidence) -> Finding | None:
 
 def gradients_add_up(evidence: Evidence) -> Finding | None:
     """Before a step's backward pass the gradient of earlier steps is still there, and grows."""
+    carried = evidence.signals.network_series("gradient_carried")
+    if carried:
+        return _gradient_carried(carried)
     left = evidence.signals.network_series("gradient_left_over")
     start = first_sustained_step(left, lambda value: value > ADDS_UP)
     if start is None or len(left) < 3 or _is_one_level(left):
@@ -66,6 +69,18 @@ def gradients_add_up(evidence: Evidence) -> Finding | None:
         "what the pass adds: gradients of all steps add up, zero_grad is missing"
     )
     return Finding("gradients_add_up", description, {"gradient_left_over": left[max(left)]}, None, start)
+
+
+def _gradient_carried(carried: Series) -> Finding | None:
+    """By what was there when the backward pass began: at each of the last looks, two at least."""
+    start = first_sustained_step(carried, lambda value: value == 1)
+    if start is None or sum(step >= start for step in carried) < 2:
+        return None
+    description = (
+        f"the gradient of step {max(carried)} holds that of the steps before: when its backward pass began "
+        "the gradient was not zero; gradients of all steps add up, zero_grad is missing"
+    )
+    return Finding("gradients_add_up", description, {"gradient_carried": 1.0}, None, start)
 
 
 def _is_one_level(left: Series) -> bool:
