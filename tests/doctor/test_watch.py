@@ -263,7 +263,8 @@ def test_what_cannot_be_watched_is_refused_in_one_line(arguments, message):
 
 
 def scripted() -> tuple[nn.Module, torch.optim.Optimizer]:
-    network = torch.jit.trace(nn.Linear(3, 2), torch.ones(1, 3))
+    with pytest.warns(FutureWarning, match="deprecated"):
+        network = torch.jit.trace(nn.Linear(3, 2), torch.ones(1, 3))
     assert isinstance(network, nn.Module)
     return network, sgd(network)
 

@@ -1,7 +1,7 @@
 """What is wrong in this training loop? For anybody's network, loss, optimizer and data.
 
 - `watch`: any loop while it trains; `training_watch`: what was measured, told, recorded
-- `loop_watcher`: follows the loop, by `backward_calls` and the optimizers' hooks; `watched_step`: one measured
+- `loop_watcher`: follows the loop, by `backward_calls` and hooks of optimizers; `watched_step`: a measured
   step, from `module_calls`, `parameter_facts`, `loss_graph`, `module_facts`; `measurement_plan`: which steps
 - `loop_diagnosis`: what is found, and when it is sure; `watch_record`, `loop_settings`: its run folder
 - `step_check`: `check`, one step of a network, its loss and its optimizer; nothing of them is touched
