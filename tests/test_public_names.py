@@ -33,13 +33,14 @@ def test_import_takes_no_time_and_brings_in_nothing_heavy():
 
 def test_public_names_are_there():
     from trainlab.diagnosis.run_diagnosis import explain
+    from trainlab.doctor.data_check import check_data
     from trainlab.doctor.step_check import check
     from trainlab.forecast.preflight import preflight
     from trainlab.models import anatomy
     from trainlab.runs import load_runs
     from trainlab.theory import mean_field
 
-    assert trainlab.check is check
+    assert trainlab.check is check and trainlab.check_data is check_data
     assert trainlab.preflight is preflight
     assert trainlab.explain is explain
     assert trainlab.load_runs is load_runs
@@ -50,7 +51,7 @@ def test_public_names_are_there():
 
 def test_public_names_work_from_the_top_in_a_fresh_process():
     code = "import trainlab; print(trainlab.theory.__name__, *(callable(getattr(trainlab, n)) for n in {}))"
-    assert fresh(code.format(["check", "preflight", "explain", "load_runs", "anatomy"])).split() == [
+    assert fresh(code.format(["check", "check_data", "preflight", "explain", "load_runs"])).split() == [
         "trainlab.theory", "True", "True", "True", "True", "True"
     ]  # fmt: skip
 

@@ -2,6 +2,7 @@
 
     trainlab.preflight(model, batches, optimizer=…)   will it learn? measured before any training
     trainlab.check(model, loss, (x, y), optimizer)     one step of a loop of your own: is it wired to learn?
+    trainlab.check_data(train_loader, test_loader)     labels, order, images, and how the splits differ
     trainlab.watch(model, optimizer)                   says why it does not learn, in any training loop
     trainlab.explain("runs/1a2b3c4d5e6f")              why a recorded run learned or did not
     trainlab.load_runs("runs")                         recorded runs as a polars table
@@ -18,6 +19,7 @@ from trainlab.lazy_imports import lazy_attributes
 if TYPE_CHECKING:
     from trainlab import theory
     from trainlab.diagnosis.run_diagnosis import explain
+    from trainlab.doctor.data_check import check_data
     from trainlab.doctor.step_check import check
     from trainlab.doctor.watch import watch
     from trainlab.forecast.preflight import preflight
@@ -26,13 +28,14 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-__all__ = ["anatomy", "check", "explain", "load_runs", "preflight", "theory", "watch"]
+__all__ = ["anatomy", "check", "check_data", "explain", "load_runs", "preflight", "theory", "watch"]
 
 if not TYPE_CHECKING:  # else every missing name would be an object to a type checker
     __getattr__, __dir__ = lazy_attributes(
         __name__,
         {
             "trainlab.diagnosis.run_diagnosis": ["explain"],
+            "trainlab.doctor.data_check": ["check_data"],
             "trainlab.doctor.step_check": ["check"],
             "trainlab.doctor.watch": ["watch"],
             "trainlab.forecast.preflight": ["preflight"],

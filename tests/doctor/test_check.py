@@ -2,6 +2,7 @@
 
 import copy
 import re
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -572,12 +573,18 @@ def test_a_network_whose_parts_only_wait_for_the_ones_above_is_not_symmetric():
     assert not trainlab.check(model, F.cross_entropy, (pictures(), classes()))
 
 
+def scripted(model: nn.Module) -> nn.Module:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that TorchScript is deprecated
+        return torch.jit.script(model)
+
+
 LINEAR = nn.Linear(2, 2)
 PAIR = (torch.zeros(2, 2), torch.zeros(2, 2))
 REQUESTS: dict[str, tuple[Any, ...]] = {
     "got the class Linear for the network": (nn.Linear, F.mse_loss, PAIR),
     "has no parameters": (nn.ReLU(), F.mse_loss, PAIR),
-    "got a scripted module": (torch.jit.script(nn.Linear(2, 2)), F.mse_loss, PAIR),
+    "got a scripted module": (scripted(nn.Linear(2, 2)), F.mse_loss, PAIR),
     "has no shape yet": (nn.LazyLinear(2), F.mse_loss, PAIR),
     "the loader is empty": (LINEAR, F.mse_loss, []),
     "got a Tensor for the batches": (LINEAR, F.mse_loss, torch.zeros(2, 2)),

@@ -88,12 +88,9 @@ class BatchReader:
             self.has_order = False
 
     @property
-    def image_count(self) -> int | None:
-        """How many images there are in all, where that can be told without reading."""
-        data = self._data.dataset if isinstance(self._data, DataLoader) else self._data
-        if is_sized_dataset(data):
-            return len(data)  # pyrefly: ignore[bad-argument-type] a Dataset with __len__
-        return None
+    def dataset(self) -> object:
+        """The data set behind a loader; what was handed over, where there is none."""
+        return self._data.dataset if isinstance(self._data, DataLoader) else self._data
 
     def first(self) -> LabelledBatch:
         """The first batch. Raises RequestError where there is none."""

@@ -14,6 +14,7 @@ from torch.optim import Optimizer
 
 from trainlab.diagnosis.known_causes import Finding
 from trainlab.doctor.batch_reader import BatchReader, LabelledBatch, Unpack
+from trainlab.doctor.consequences import without_consequences
 from trainlab.doctor.failed_step import (
     ForwardTrace,
     explain_failed_forward,
@@ -96,7 +97,7 @@ def check(
         if step is not None:
             of_step, trains = check_own_step(step, Sandbox(network, None, optimizers), data, has_gradients)
             findings = [*of_step, *(f for f in findings if not (trains and f.cause in MODE_CAUSES))]
-    return CheckReport(_without_consequences(findings), tuple(checked.notes))
+    return CheckReport(without_consequences(findings), tuple(checked.notes))
 
 
 @dataclass
@@ -262,27 +263,3 @@ def main_tensor(output: object) -> Tensor | None:
 
 MODE_CAUSES = ("eval_mode_in_training", "batchnorm_frozen")
 """What a step of one's own mends that calls `model.train()` itself."""
-
-CONSEQUENCES = {
-    "gradients_disabled": ("loss_detached",),
-    "layers_not_registered": ("parameters_without_gradient",),
-    "input_not_finite": ("loss_not_finite",),
-    "loss_not_finite": ("no_trainable_gradient",),
-    "one_output_unit": ("no_trainable_gradient", "loss_detached"),
-    "constant_input": ("blank_images",),
-    "optimizer_of_other_model": ("parameters_not_in_optimizer",),
-    "no_trainable_gradient": ("loss_detached", "eval_mode_in_training", "parameters_not_in_optimizer"),
-    "input_wrong_shape": ("channels_last",),
-    "eval_mode_in_training": ("batchnorm_frozen",),
-}
-"""What follows from a fault and would only repeat it."""
-
-
-def _without_consequences(findings: Sequence[Finding]) -> tuple[Finding, ...]:
-    """Each cause once, and none that another of them explains."""
-    once = {finding.cause: finding for finding in reversed(findings)}
-    explained = {cause for name in once for cause in CONSEQUENCES.get(name, ())}
-    kept = [
-        finding for finding in findings if once[finding.cause] is finding and finding.cause not in explained
-    ]
-    return tuple(kept)

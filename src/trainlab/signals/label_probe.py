@@ -41,13 +41,18 @@ def pixel_features(x: Float[Tensor, "batch ..."], most: int = MOST_IMAGES) -> Fl
 
     Of the first `most` images.
     """
-    x = x[:most].detach().float()
+    x_ND = averaged_pixels(x[:most])
+    return (x_ND - x_ND.mean(0)) / x_ND.std(correction=0).clamp(min=1e-12)
+
+
+def averaged_pixels(x: Float[Tensor, "N ..."]) -> Float[Tensor, "N D"]:
+    """x_ND float32: the pixels of images, averaged to at most 16 × 16; other inputs as they are."""
+    x = x.detach().float()
     if x.dim() == 4 and max(x.shape[2:]) > MOST_PIXELS_A_SIDE:
         x = F.adaptive_avg_pool2d(
             x, (min(MOST_PIXELS_A_SIDE, x.shape[2]), min(MOST_PIXELS_A_SIDE, x.shape[3]))
         )
-    x_ND = x.flatten(1)
-    return (x_ND - x_ND.mean(0)) / x_ND.std(correction=0).clamp(min=1e-12)
+    return x.flatten(1)
 
 
 def labels_from_gradient(
@@ -93,19 +98,18 @@ def _smoothed_labels(
 
 
 def probe_labels(
-    x_ND: Float[Tensor, "N D"], y_N: Int[Tensor, " N"], classes: int
+    x_ND: Float[Tensor, "N D"], y_N: Int[Tensor, " N"], classes: int, *, is_linear: bool = False
 ) -> tuple[Float[Tensor, ""], Float[Tensor, ""]]:
     """Shares of the images that the others classify correctly: by the labels as they are, and permuted.
 
-    Kernel ridge regression with k(a, b) = exp(−|a − b|² / median), on centred one-hot labels; left out one
-    at a time without solving N times: f_i = y_i − α_i / (K + λ)⁻¹_ii (Rasmussen & Williams 2006, eq. 5.12).
-    Images that are in the batch twice are left out: their copy would give them away.
+    Kernel ridge regression with k(a, b) = exp(−|a − b|² / median), or linear with k(a, b) = a·b / D, on
+    centred one-hot labels; left out one at a time without solving N times: f_i = y_i − α_i / (K + λ)⁻¹_ii
+    (Rasmussen & Williams 2006, eq. 5.12). Images that are in the batch twice are left out: their copy would
+    give them away.
     """
     distances_NN = torch.cdist(x_ND, x_ND).square()
-    # the lower median: torch's own has no deterministic kernel on CUDA
-    ordered = distances_NN.flatten().sort().values
-    width = ordered[(len(ordered) - 1) // 2].clamp(min=1e-12)
-    kernel_NN = torch.exp(-distances_NN / width)
+    width = _median(distances_NN)
+    kernel_NN = x_ND @ x_ND.T / x_ND.shape[1] if is_linear else torch.exp(-distances_NN / width)
     inverse_NN, _ = torch.linalg.inv_ex(kernel_NN + RIDGE * torch.eye(len(x_ND), device=x_ND.device))
     generator = torch.Generator().manual_seed(0)
     orders = [torch.randperm(len(y_N), generator=generator) for _ in range(PERMUTATIONS)]
@@ -115,6 +119,25 @@ def probe_labels(
     labels = (y_N, *(y_N[order_N] for order_N in orders_RN))
     right = [_left_out(inverse_NN, labels_N, classes, once_N) for labels_N in labels]
     return right[0], torch.stack(right[1:]).mean()
+
+
+def _median(distances_NN: Float[Tensor, "N N"]) -> Float[Tensor, ""]:
+    """The lower median: torch's own has no deterministic kernel on CUDA."""
+    ordered = distances_NN.flatten().sort().values
+    return ordered[(len(ordered) - 1) // 2].clamp(min=1e-12)
+
+
+def predict_labels(
+    x_ND: Float[Tensor, "N D"], y_N: Int[Tensor, " N"], others_MD: Float[Tensor, "M D"], classes: int
+) -> Int[Tensor, " M"]:
+    """Predicted classes of other images, by the kernel ridge regression of `probe_labels` on these."""
+    distances_NN = torch.cdist(x_ND, x_ND).square()
+    width = _median(distances_NN)
+    one_hot_NK = (y_N[:, None] == torch.arange(classes, device=y_N.device)).to(x_ND.dtype)
+    kernel_NN = torch.exp(-distances_NN / width) + RIDGE * torch.eye(len(x_ND), device=x_ND.device)
+    weights_NK = torch.linalg.solve(kernel_NN, one_hot_NK - one_hot_NK.mean(0))
+    kernel_MN = torch.exp(-torch.cdist(others_MD, x_ND).square() / width)
+    return (kernel_MN @ weights_NK + one_hot_NK.mean(0)).argmax(1)
 
 
 def _left_out(
