@@ -5,8 +5,14 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from trainlab.figures.learning_curves import FEW_POINTS, describe_bands
-from trainlab.figures.style import COLOURS, GREY, chart_title, import_altair
+from trainlab.figures.learning_curves import (
+    FEW_POINTS,
+    chance_level,
+    describe_bands,
+    epoch_axis,
+    metric_title,
+)
+from trainlab.figures.style import COLOURS, chart_title, import_altair
 
 if TYPE_CHECKING:
     from trainlab.figures.style import Chart
@@ -35,14 +41,15 @@ def curve_panels_plot(
     rows = pl.concat(tables)
     metric = next(iter(next(iter(panels.values()))))
     is_share = metric.endswith("acc")
-    name = {"acc": "accuracy", "loss": "loss (nats)"}.get(metric.rpartition("/")[2], metric)
     splits = list(dict.fromkeys(rows["split"].to_list()))
     epochs = sorted(set(rows["epoch"].to_list()))
-    is_few = len(epochs) <= FEW_POINTS // len(panels)
-    axis = alt.Axis(values=epochs, format="d", grid=False) if is_few else alt.Axis(format="d", grid=False)
+    axis = epoch_axis(epochs, FEW_POINTS // len(panels))
     top = 1.0 if is_share else float(rows["high"].max())  # pyrefly: ignore
     y = alt.Y(
-        "mean:Q", title=name, scale=alt.Scale(domain=[0, top]), axis=alt.Axis(format="%" if is_share else "")
+        "mean:Q",
+        title=metric_title(metric),
+        scale=alt.Scale(domain=[0, top]),
+        axis=alt.Axis(format="%" if is_share else ""),
     )
     legend = alt.Legend(title=None, orient="top", symbolType="stroke", symbolOpacity=1)
     colour = alt.Color("split:N", sort=splits, legend=legend)
@@ -58,10 +65,7 @@ def curve_panels_plot(
             base.mark_line(strokeWidth=2.5).encode(y=shown_y, strokeDash=dash),
         ]
         if chance is not None:
-            level = alt.Chart(alt.Data(values=[{"y": chance, "text": "chance"}])).encode(y="y:Q")
-            layers.append(level.mark_rule(color=GREY, strokeDash=[2, 3]))
-            text = level.mark_text(align="left", dx=4, dy=-7, color=GREY, fontSize=11)
-            layers.append(text.encode(x=alt.value(0), text="text:N"))
+            layers += chance_level(chance)
         panel = alt.layer(*layers).properties(width=max(150, MAX_WIDTH // len(panels)), height=240)
         charts.append(panel.properties(title=alt.TitleParams(arm, fontSize=13, anchor="middle")))
     return alt.hconcat(*charts, title=chart_title(title, subtitle, describe_bands(rows))).configure_range(

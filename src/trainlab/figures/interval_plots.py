@@ -92,16 +92,9 @@ def interaction_plot(
         RequestError: an arm whose name has not two parts.
     """
     alt = import_altair()
-    rows, dots = [], []
-    for arm, seeds in values.items():
-        line, separator, x = arm.partition(LEVEL_SEPARATOR)
-        if not separator:
-            raise RequestError(
-                f"interaction: arm '{arm}', expected a name like 'relu{LEVEL_SEPARATOR}kaiming'"
-            )
-        if seeds:
-            rows.append({"line": line, "x": x, **_summarize(seeds)})
-            dots += [{"line": line, "x": x, "mean": seed} for seed in seeds]
+    measured = {_two_levels(arm): seeds for arm, seeds in values.items() if seeds}
+    rows = [{"line": line, "x": x, **_summarize(seeds)} for (line, x), seeds in measured.items()]
+    dots = [{"line": line, "x": x, "mean": seed} for (line, x), seeds in measured.items() for seed in seeds]
     order = list(dict.fromkeys(row["x"] for row in rows))
     lines = list(dict.fromkeys(row["line"] for row in rows))
     axis = alt.Axis(format=number_format(unit))
@@ -129,6 +122,13 @@ def interaction_plot(
         height=280,
         title=chart_title(title, subtitle, WHAT_BARS_ARE),
     )
+
+
+def _two_levels(arm: str) -> tuple[str, str]:
+    line, separator, x = arm.partition(LEVEL_SEPARATOR)
+    if not separator:
+        raise RequestError(f"interaction: arm '{arm}', expected a name like 'relu{LEVEL_SEPARATOR}kaiming'")
+    return line, x
 
 
 UNSURE = "not enough evidence"

@@ -8,6 +8,7 @@ from trainlab.errors import RequestError
 from trainlab.figures.style import COLOURS, GREY, chart_title, import_altair
 
 if TYPE_CHECKING:
+    import altair
     from altair import Axis, Scale
 
     from trainlab.figures.style import Chart
@@ -53,17 +54,24 @@ def theory_profile_plot(
             legend=legend,
         ),
     )
-    # each with rows of its own, and none without: an empty layer makes the scale infinite
     points = base.mark_point(filled=True, size=55, opacity=1).encode(
         shape=alt.Shape("arm:N", sort=names, legend=None)
     )
     marks = {"theory": base.mark_line(strokeWidth=2), "measured": points}
-    layers = [
-        mark.properties(data=alt.Data(values=layer_rows))
-        for which, mark in marks.items()
-        if (layer_rows := [row for row in rows if row["which"] == which])
-    ]
+    layers = _layers_with_rows(marks, rows)
     return alt.layer(*layers).properties(width=480, height=300, title=chart_title(title, subtitle))
+
+
+def _layers_with_rows(
+    marks: Mapping[str, "altair.Chart"], rows: Sequence[Mapping[str, object]]
+) -> "list[altair.Chart]":
+    """Each mark with its rows, none without any: an empty layer makes the scale infinite."""
+    alt = import_altair()
+    return [
+        mark.properties(data=alt.Data(values=own))
+        for which, mark in marks.items()
+        if (own := [row for row in rows if row["which"] == which])
+    ]
 
 
 QUANTITIES = {
@@ -113,12 +121,8 @@ def forecast_profile_plot(
         "theory": base.mark_line(color=COLOURS[0], strokeWidth=2.5),
         "measured": base.mark_point(filled=True, size=60, opacity=1, color=COLOURS[1]),
     }
-    # no layer without rows, since it would make the scale infinite, but at least one, which draws the axes
-    layers = [
-        mark.properties(data=alt.Data(values=layer_rows))
-        for which, mark in marks.items()
-        if (layer_rows := [row for row in rows if row["which"] == which])
-    ] or [base.mark_point().properties(data=alt.Data(values=[]))]
+    # at least one layer, which draws the axes
+    layers = _layers_with_rows(marks, rows) or [base.mark_point().properties(data=alt.Data(values=[]))]
     if scale == "log":
         rule = alt.Chart(alt.Data(values=[{"one": 1}])).mark_rule(color=GREY, strokeDash=[3, 3])
         layers.insert(0, rule.encode(y="one:Q"))

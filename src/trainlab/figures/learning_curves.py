@@ -12,6 +12,8 @@ from trainlab.figures.style import GREY, chart_title, import_altair
 from trainlab.runs import CorruptRunError, load_runs, read_metrics
 
 if TYPE_CHECKING:
+    import altair
+
     from trainlab.figures.style import Chart
 
 FEW_POINTS = 30
@@ -92,12 +94,9 @@ def learning_curves_plot(
     """
     alt = import_altair()
     is_share = metric.endswith("acc")
-    name = {"acc": "accuracy", "loss": "loss (nats)"}.get(metric.rpartition("/")[2], metric)
     split = {"val": "validation ", "train": "training ", "test": "test "}.get(metric.partition("/")[0], "")
     number = ".2%" if is_share else ".4g"
     epochs = sorted(set(table["epoch"].to_list()))
-    few = len(epochs) <= FEW_POINTS
-    axis = alt.Axis(values=epochs, format="d", grid=False) if few else alt.Axis(format="d", grid=False)
     below = alt.Legend(
         title=None,
         orient="bottom",
@@ -108,7 +107,7 @@ def learning_curves_plot(
     )
     scale = alt.Scale(domain=list(colours), range=list(colours.values())) if colours else alt.Undefined
     base = alt.Chart(table).encode(
-        x=alt.X("epoch:Q", title="epoch", axis=axis),
+        x=alt.X("epoch:Q", title="epoch", axis=epoch_axis(epochs)),
         color=alt.Color("setting:N", sort=None, legend=below if legend else None, scale=scale),
         tooltip=[
             alt.Tooltip("setting:N"),
@@ -118,7 +117,7 @@ def learning_curves_plot(
     )
     y = alt.Y(
         "mean:Q",
-        title=split + name,
+        title=split + metric_title(metric),
         scale=alt.Scale(domain=[0, 1]) if is_share else alt.Undefined,
         axis=alt.Axis(format="%" if is_share else ""),
     )
@@ -126,29 +125,48 @@ def learning_curves_plot(
         base.mark_area(opacity=0.18).encode(y=alt.Y("low:Q"), y2=alt.Y2("high:Q")),
         base.mark_line(strokeWidth=2.5).encode(y=y),
     ]
-    if few:
+    if len(epochs) <= FEW_POINTS:
         layers.append(base.mark_point(filled=True, size=45, opacity=1).encode(y=y))
     if not legend:  # each line carries its name at its end: no legend to match colours with
-        ends = dodge_labels(
-            {row["setting"]: row["mean"] for row in table.sort("epoch").iter_rows(named=True)}
-        )
-        places = [{"epoch": epochs[-1], "setting": setting, "mean": at} for setting, at in ends.items()]
-        names = base.properties(data=alt.Data(values=places)).mark_text(align="left", dx=8, fontSize=12)
+        names = base.properties(data=alt.Data(values=_line_ends(table)))
+        names = names.mark_text(align="left", dx=8, fontSize=12)
         layers.append(names.encode(y=y, text="setting:N"))
     if chance is not None:
-        level = alt.Chart(alt.Data(values=[{"y": chance, "text": "chance"}])).encode(y="y:Q")
-        layers.append(level.mark_rule(color=GREY, strokeDash=[2, 3]))
-        layers.append(
-            level.mark_text(align="left", dx=4, dy=-7, color=GREY, fontSize=11).encode(
-                x=alt.value(0), text="text:N"
-            )
-        )
+        layers += chance_level(chance)
     return alt.layer(
         *layers,
         width=520,
         height=280 + 22 * len(set(table["setting"])) * legend,
         title=chart_title(title, subtitle, describe_bands(table)),
     )
+
+
+def metric_title(metric: str) -> str:
+    """What an axis calls a metric, without its split."""
+    return {"acc": "accuracy", "loss": "loss (nats)"}.get(metric.rpartition("/")[2], metric)
+
+
+def epoch_axis(epochs: Sequence[int], most: int = FEW_POINTS) -> "altair.Axis":
+    """The axis of these epochs; up to `most` of them have each its number."""
+    alt = import_altair()
+    return alt.Axis(values=epochs if len(epochs) <= most else alt.Undefined, format="d", grid=False)
+
+
+def chance_level(chance: float) -> "list[altair.Chart]":
+    """The level of guessing: a line, and its name."""
+    alt = import_altair()
+    level = alt.Chart(alt.Data(values=[{"y": chance, "text": "chance"}])).encode(y="y:Q")
+    name = level.mark_text(align="left", dx=4, dy=-7, color=GREY, fontSize=11)
+    return [
+        level.mark_rule(color=GREY, strokeDash=[2, 3]),
+        name.encode(x=alt.value(0), text="text:N"),
+    ]
+
+
+def _line_ends(table: pl.DataFrame) -> list[dict[str, object]]:
+    """Where each line's name stands: behind the last epoch, none on another."""
+    ends = dodge_labels({row["setting"]: row["mean"] for row in table.sort("epoch").iter_rows(named=True)})
+    return [{"epoch": table["epoch"].max(), "setting": setting, "mean": at} for setting, at in ends.items()]
 
 
 def describe_bands(table: pl.DataFrame) -> str:

@@ -1,6 +1,6 @@
 """What do the best settings have in common? A line for each setting, a vertical axis for each swept axis."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import polars as pl
@@ -42,15 +42,6 @@ def parallel_coordinates_plot(
         for number, row in enumerate(rows.sort("mean").iter_rows(named=True))
         for axis in vertical_axes
     ]
-    ticks = [
-        {"axis": axis, "height": place, "text": _text(level)}
-        for axis in axes
-        for level, place in _spread(places[axis])
-    ]
-    ticks += [
-        {"axis": metric, "height": share, "text": _number(low + share * (high - low), metric)}
-        for share in METRIC_TICKS
-    ]
     unit = number_format("share" if metric.endswith("acc") else "") or ".3g"
     x = alt.X("axis:N", sort=vertical_axes, title=None, scale=alt.Scale(padding=0.4),
               axis=alt.Axis(labelAngle=0, orient="top", grid=True, domain=False, ticks=False))  # fmt: skip
@@ -62,7 +53,7 @@ def parallel_coordinates_plot(
         ),
     )  # fmt: skip
     tooltip = [alt.Tooltip("setting:N"), alt.Tooltip("mean:Q", title=metric, format=unit)]
-    levels = alt.Chart(alt.Data(values=ticks)).encode(x=x, y=y)
+    levels = alt.Chart(alt.Data(values=_ticks(places, metric, low, high))).encode(x=x, y=y)
     layers = [
         alt.Chart(alt.Data(values=lines))
         .mark_line(strokeWidth=1.6, opacity=_opacity(rows.height), interpolate="monotone")
@@ -71,6 +62,22 @@ def parallel_coordinates_plot(
         levels.mark_text(align="left", dx=6, fontSize=11, color=GREY).encode(text="text:N"),
     ]  # fmt: skip
     return alt.layer(*layers).properties(width=600, height=HEIGHT, title=chart_title(title, subtitle))
+
+
+def _ticks(
+    places: Mapping[str, dict[object, float]], metric: str, low: float, high: float
+) -> list[dict[str, object]]:
+    """The texts beside the vertical axes: levels of settings, and numbers of the metric from low to high."""
+    ticks: list[dict[str, object]] = [
+        {"axis": axis, "height": place, "text": _text(level)}
+        for axis, of_axis in places.items()
+        for level, place in _spread(of_axis)
+    ]
+    of_metric: list[dict[str, object]] = [
+        {"axis": metric, "height": share, "text": _number(low + share * (high - low), metric)}
+        for share in METRIC_TICKS
+    ]
+    return ticks + of_metric
 
 
 def _places(values: Sequence[object]) -> dict[object, float]:

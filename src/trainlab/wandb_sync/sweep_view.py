@@ -20,6 +20,7 @@ from trainlab.signals.catalogue import LAYER_QUANTITIES, NETWORK
 from trainlab.wandb_sync.offline_runs import find_offline_runs
 
 if TYPE_CHECKING:
+    from wandb_workspaces.reports.v2 import BarPlot, LinePlot, ParallelCoordinatesPlot, ScalarChart
     from wandb_workspaces.workspaces import Section, Workspace
 
 PROJECT = "trainlab"
@@ -160,48 +161,58 @@ def _stable_id(*parts: object) -> str:
 
 
 def _sections(sweep: SweepSummary) -> Iterator["Section"]:
-    import wandb_workspaces.reports.v2 as wr
     import wandb_workspaces.workspaces as ws
 
-    def curve(key: str, title: str, unit: str | None = None, log_y: bool = False) -> wr.LinePlot:
-        """The mean over the seeds of each setting, and their range."""
-        return wr.LinePlot(
-            title=title, x=STEP, y=[key], title_y=unit, log_y=log_y or None,
-            groupby_aggfunc="mean", groupby_rangefunc="minmax", max_runs_to_show=_MAX_GROUPS,
-        )  # fmt: skip
-
-    curves = [curve(key, title) for key, title in CURVES.items() if key in sweep.metrics]
+    curves = [_curve(key, title) for key, title in CURVES.items() if key in sweep.metrics]
     if curves:
         yield ws.Section("Curves", curves, is_open=True, layout_settings=ws.SectionLayoutSettings(columns=2))
     final = [key for key in FINAL_METRICS if key in sweep.metrics]
     if final:
-        columns = [wr.Config(axis) for axis in sweep.axes] + [wr.SummaryMetric(key) for key in final]
-        panels = [
-            wr.ParallelCoordinatesPlot(
-                title="Settings and what came out",
-                columns=[wr.ParallelCoordinatesPlotColumn(metric) for metric in columns],
-            ),
-            *(
-                wr.BarPlot(
-                    title=FINAL_METRICS[key], metrics=[key], groupby_aggfunc="mean",
-                    groupby_rangefunc="stderr",
-                    max_bars_to_show=_MAX_GROUPS,
-                )
-                for key in final
-            ),
-            *(
-                wr.ScalarChart(title=f"{FINAL_METRICS[key]}, the best of all", metric=key,
-                               groupby_aggfunc="max" if key.endswith("acc") else "min")
-                for key in final
-            ),
-        ]  # fmt: skip
-        yield ws.Section("What came out", panels, is_open=True)
+        yield ws.Section("What came out", _final_panels(sweep.axes, final), is_open=True)
     for quantity, layers in sweep.layers.items():
         charts = [
-            curve(f"signals/{layer}/{quantity}", layer, LAYER_QUANTITIES[quantity], quantity in _LOGARITHMIC)
+            _curve(f"signals/{layer}/{quantity}", layer, LAYER_QUANTITIES[quantity], quantity in _LOGARITHMIC)
             for layer in layers
         ]
         yield ws.Section(LAYER_CHARTS[quantity], charts)
+
+
+def _curve(key: str, title: str, unit: str | None = None, log_y: bool = False) -> "LinePlot":
+    """The mean over the seeds of each setting, and their range."""
+    import wandb_workspaces.reports.v2 as wr
+
+    return wr.LinePlot(
+        title=title, x=STEP, y=[key], title_y=unit, log_y=log_y or None,
+        groupby_aggfunc="mean", groupby_rangefunc="minmax", max_runs_to_show=_MAX_GROUPS,
+    )  # fmt: skip
+
+
+def _final_panels(
+    axes: Sequence[str], final: Sequence[str]
+) -> "list[ParallelCoordinatesPlot | BarPlot | ScalarChart]":
+    """Settings beside what came of them, and each final metric by setting and at its best."""
+    import wandb_workspaces.reports.v2 as wr
+
+    columns = [wr.Config(axis) for axis in axes] + [wr.SummaryMetric(key) for key in final]
+    return [
+        wr.ParallelCoordinatesPlot(
+            title="Settings and what came out",
+            columns=[wr.ParallelCoordinatesPlotColumn(metric) for metric in columns],
+        ),
+        *(
+            wr.BarPlot(
+                title=FINAL_METRICS[key], metrics=[key], groupby_aggfunc="mean",
+                groupby_rangefunc="stderr",
+                max_bars_to_show=_MAX_GROUPS,
+            )
+            for key in final
+        ),
+        *(
+            wr.ScalarChart(title=f"{FINAL_METRICS[key]}, the best of all", metric=key,
+                           groupby_aggfunc="max" if key.endswith("acc") else "min")
+            for key in final
+        ),
+    ]  # fmt: skip
 
 
 def workspace_json(view: "Workspace") -> str:
