@@ -5,7 +5,7 @@ import platform
 from pathlib import Path
 
 from benchmarks.workspace import REPOSITORY
-from trainlab.cores import available_cores
+from trainlab.process_limits import available_cores
 from trainlab.runs.provenance import git_state, versions
 from trainlab.sweeps.slots import visible_gpus
 

@@ -9,7 +9,7 @@ from statistics import median
 from benchmarks.measure import Measure
 from benchmarks.rounds import line
 from benchmarks.workspace import REPOSITORY, Workspace
-from trainlab.cores import available_cores
+from trainlab.process_limits import available_cores
 
 
 def measure(workspace: Workspace) -> list[Measure]:

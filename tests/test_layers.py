@@ -12,7 +12,7 @@ import pytest
 SOURCE = Path(__file__).parents[1] / "src" / "trainlab"
 
 LAYERS = (
-    ("errors", "project", "cores", "units", "json_types", "lazy_imports", "axes"),
+    ("errors", "project", "process_limits", "units", "json_types", "lazy_imports", "axes"),
     ("terminal", "section"),
     ("settings",),
     ("instantiate",),

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from benchmarks.gpu.lab import NETWORKS, Lab
 from benchmarks.gpu.outcome import Skipped
-from trainlab.cores import available_cores
+from trainlab.process_limits import available_cores
 
 PACKAGES = ("torch", "torchvision", "lightning", "torchmetrics", "numpy", "hydra-core", "pydantic", "polars")
 TERA, GIGA = 1e12, 1e9

@@ -17,8 +17,8 @@ from benchmarks.gpu.outcome import Outcome
 from benchmarks.gpu.runner import Place, Runner
 from benchmarks.machine import provenance
 from benchmarks.workspace import REPOSITORY, Workspace
-from trainlab.cores import available_cores
 from trainlab.json_types import Json
+from trainlab.process_limits import available_cores
 from trainlab.sweeps.slots import visible_gpus
 
 SECONDS = 480

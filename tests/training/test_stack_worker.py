@@ -9,7 +9,7 @@ import torch
 
 from trainlab.errors import RequestError
 from trainlab.instantiate.trust import all_trusted_digests
-from trainlab.runs.open_files import allow_open_files
+from trainlab.process_limits import allow_open_files
 from trainlab.runs.run_folder import RunFolder
 from trainlab.training.interruption import Interrupted
 from trainlab.training.out_of_memory import OUT_OF_MEMORY_STACK

@@ -11,8 +11,8 @@ from trainlab.claims.jobs import ClaimComposer
 from trainlab.claims.registry import ClaimFile
 from trainlab.claims.training_work import TrainingWork, network_sizes, training_work
 from trainlab.config import compose
-from trainlab.cores import available_cores
 from trainlab.errors import RequestError
+from trainlab.process_limits import available_cores
 from trainlab.sweeps.estimate import TimedKinds, time_kinds
 from trainlab.sweeps.forkserver import ForkServer
 from trainlab.sweeps.local_engine import LocalEngine

@@ -20,8 +20,8 @@ from trainlab.claims.claim_record import (
 from trainlab.claims.expectations import Exact, Expectation
 from trainlab.claims.judge import ExpectationResult
 from trainlab.claims.runner import ClaimResult
-from trainlab.cores import available_cores
 from trainlab.diagnosis.verdict import is_cause_valid
+from trainlab.process_limits import available_cores
 from trainlab.runs import Result
 from trainlab.runs.provenance import (
     code_state,

@@ -15,8 +15,8 @@ from trainlab.cli.arguments import Everything, Last, RunsFolder, Selection, Wher
 from trainlab.cli.command_app import Context, command_app
 from trainlab.cli.run_filter import RunFilter, filter_runs
 from trainlab.cli.terminal_plot import MARKERS, print_curves
-from trainlab.cores import available_cores
 from trainlab.errors import RequestError, unknown_name
+from trainlab.process_limits import available_cores
 from trainlab.runs import CorruptRunError, load_runs, read_metrics
 from trainlab.runs.resolve_runs import resolve_many
 from trainlab.terminal import PlainConsole

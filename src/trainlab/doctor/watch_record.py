@@ -12,9 +12,9 @@ from pathlib import Path
 
 import torch
 
-from trainlab.cores import available_cores
 from trainlab.diagnosis.evidence import MetricRow, SignalRow
 from trainlab.json_types import JsonObject
+from trainlab.process_limits import available_cores
 from trainlab.runs import Result, RunFolder, Verdict
 from trainlab.runs.identity import ID_LENGTH
 from trainlab.runs.provenance import processor_name, versions

@@ -6,8 +6,7 @@
 - `worst_values`: what a run counts with that diverged or failed
 - `groups`: sweeps as lists of run ids; `resolve_runs`: which runs a user means
 - `cleanup`: sizes and removal; `provenance`: which code and machine made a run
-- `locks`, `safe_files`, `open_files`, `json_nonfinite`: one process at a time, whole files, enough of them
-  open, JSON with NaN
+- `locks`, `safe_files`, `json_nonfinite`: one process at a time, whole files, JSON with NaN
 
 Hashing settings needs no polars: what does is imported on first use.
 """

@@ -10,7 +10,7 @@ from threading import Thread
 
 import torch
 
-from trainlab.cores import available_cores
+from trainlab.process_limits import available_cores
 
 
 def compile_side_by_side(jobs: Sequence[Callable[[], None]], device: torch.device) -> None:

@@ -7,9 +7,9 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
-from trainlab.cores import available_cores
 from trainlab.errors import RequestError
 from trainlab.instantiate.trust import worker_environment
+from trainlab.process_limits import available_cores
 from trainlab.settings import SweepSettings
 from trainlab.sweeps.dispatcher import Dispatcher
 from trainlab.sweeps.engine import ProcessExit, SweepObserver

@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import yaml
 from pydantic import Field
 
-from trainlab.cores import available_cores
 from trainlab.errors import RequestError, error_message
 from trainlab.instantiate.trust import PATH_VARIABLES, all_trusted_digests, restore_trust, worker_environment
+from trainlab.process_limits import available_cores
 from trainlab.runs.frozen_settings import SETTINGS_FILE
 from trainlab.runs.result import DONE_STATUSES, RESULT_FILE, ResultStamp
 from trainlab.runs.run_folder import EARLIER_FOLDER, RunFolder

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from trainlab.errors import RequestError
-from trainlab.runs.open_files import allow_open_files
+from trainlab.process_limits import allow_open_files
 from trainlab.settings import RunSettings, SweepSettings
 from trainlab.sweeps.engine import Engine
 from trainlab.sweeps.forkserver import ForkServer

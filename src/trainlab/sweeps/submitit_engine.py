@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from trainlab.cores import available_cores
 from trainlab.errors import RequestError, error_message
 from trainlab.instantiate.trust import worker_environment
+from trainlab.process_limits import available_cores
 from trainlab.settings import SweepSettings
 from trainlab.sweeps.dispatcher import Dispatcher
 from trainlab.sweeps.engine import ProcessExit, SweepObserver, require_package

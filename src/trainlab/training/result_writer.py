@@ -13,11 +13,11 @@ import torch
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 from torch import Tensor
 
-from trainlab.cores import available_cores
 from trainlab.data import ImageData
 from trainlab.data.datamodule import are_kept_on
 from trainlab.diagnosis.run_diagnosis import diagnose_at_end
 from trainlab.json_types import JsonObject
+from trainlab.process_limits import available_cores
 from trainlab.runs import Result, RunFolder, Verdict
 from trainlab.runs.provenance import code_state, processor_name, versions
 from trainlab.runs.result import DONE_STATUSES, run_facts

@@ -14,8 +14,8 @@ import torch
 import torch.nn.functional as F
 
 from trainlab.build.data import build_datamodule
-from trainlab.cores import available_cores
 from trainlab.data import ImageData
+from trainlab.process_limits import available_cores
 from trainlab.settings import Settings, TrainerSettings
 from trainlab.training.classifier import Classifier
 

@@ -11,8 +11,8 @@ from rich.console import Console
 
 from trainlab.errors import RequestError
 from trainlab.instantiate.trust import default_path, digests_from_environment, restore_trust
+from trainlab.process_limits import allow_open_files
 from trainlab.runs.frozen_settings import read_settings_file
-from trainlab.runs.open_files import allow_open_files
 from trainlab.runs.result import CorruptRunError
 from trainlab.settings import PathSettings, RunSettings
 from trainlab.training.environment import configure_process

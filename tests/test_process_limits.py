@@ -1,9 +1,9 @@
-"""How many CPU cores this process may use: a container's quota counts too."""
+"""CPU cores that this process may use: a container's quota counts too."""
 
 import pytest
 
-from trainlab import cores
-from trainlab.cores import cpu_quota
+from trainlab import process_limits
+from trainlab.process_limits import cpu_quota
 
 
 def files(root, **content: str):
@@ -58,6 +58,6 @@ def test_the_quota_of_a_control_group_of_either_version(tmp_path, content, expec
 
 @pytest.mark.parametrize(("quota", "expected"), [(float("inf"), 8), (1.5, 2), (0.25, 1), (3, 3), (64, 8)])
 def test_cores_are_no_more_than_the_quota_pays_for(monkeypatch, quota, expected):
-    monkeypatch.setattr(cores.os, "sched_getaffinity", lambda _: range(8), raising=False)
-    monkeypatch.setattr(cores, "cpu_quota", lambda: quota)
-    assert cores.available_cores() == expected
+    monkeypatch.setattr(process_limits.os, "sched_getaffinity", lambda _: range(8), raising=False)
+    monkeypatch.setattr(process_limits, "cpu_quota", lambda: quota)
+    assert process_limits.available_cores() == expected
