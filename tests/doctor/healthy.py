@@ -22,7 +22,7 @@ class Loop:
     model: nn.Module
     loss: Callable[..., Any]
     batch: Any
-    make_optimizer: Callable[[nn.Module], torch.optim.Optimizer] = sgd
+    make_optimizer: Callable[[nn.Module], Any] = sgd
 
     def __post_init__(self) -> None:
         self.optimizer = self.make_optimizer(self.model)
@@ -246,6 +246,88 @@ def bytes_through_batchnorm() -> Loop:
     return Loop(convolutions(nn.BatchNorm2d), F.cross_entropy, (x, classes()))
 
 
+def sparse_words() -> Loop:
+    """Gradients that are sparse, and an optimizer of their own for them."""
+    words, head = nn.Embedding(50, 16, sparse=True), nn.Linear(16 * 8, 5)
+    net = nn.Sequential(words, nn.Flatten(), head)
+    make = lambda m: [torch.optim.SparseAdam([words.weight]), torch.optim.Adam(head.parameters())]  # noqa: E731
+    return Loop(net, F.cross_entropy, (torch.randint(50, (32, 8)), classes(k=5)), make)
+
+
+def scaled_layers() -> Loop:
+    """Branches that begin nearly switched off, as ConvNeXt's, with the usual weight decay."""
+
+    class Net(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.stem, self.head = nn.Linear(64, 32), nn.Linear(32, 10)
+            self.branches = nn.ModuleList(nn.Linear(32, 32) for _ in range(6))
+            self.scales = nn.Parameter(torch.full((6, 1, 32), 1e-6))
+
+        def forward(self, x: Tensor) -> Tensor:
+            h = self.stem(x)
+            for branch, scale in zip(self.branches, self.scales, strict=True):
+                h = h + scale * branch(h).relu()
+            return self.head(h)
+
+    return Loop(
+        Net(), F.cross_entropy, (torch.randn(32, 64), classes()),
+        lambda m: torch.optim.SGD(m.parameters(), 0.1, momentum=0.9, weight_decay=5e-4),
+    )  # fmt: skip
+
+
+def divides_itself() -> Loop:
+    """Takes 0 … 255 and divides by 255 in its own forward."""
+
+    class Net(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.body = mlp(768)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.body(x / 255)
+
+    return Loop(Net(), F.cross_entropy, (pictures().mul(50).add(128).clamp(0, 255).round(), classes()))
+
+
+def autoencoder() -> Loop:
+    x = torch.rand(32, 64)
+    net = nn.Sequential(nn.Linear(64, 8), nn.ReLU(), nn.Linear(8, 64), nn.Sigmoid())
+    return Loop(net, F.mse_loss, (x, x))
+
+
+def metric() -> Loop:
+    """A loss with weights of its own, which are in the optimizer too."""
+
+    class Centres(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.weight = nn.Parameter(torch.randn(10, 8))
+
+        def forward(self, z: Tensor, y: Tensor) -> Tensor:
+            return F.cross_entropy(16 * F.linear(F.normalize(z), F.normalize(self.weight)), y)
+
+    loss = Centres()
+    return Loop(
+        nn.Linear(64, 8), loss, (torch.randn(32, 64), classes()),
+        lambda m: torch.optim.SGD([*m.parameters(), *loss.parameters()], 0.1),
+    )  # fmt: skip
+
+
+def quasi_newton() -> Loop:
+    return Loop(
+        mlp(64),
+        F.cross_entropy,
+        (torch.randn(32, 64), classes()),
+        lambda m: torch.optim.LBFGS(m.parameters()),
+    )
+
+
+def two_arguments() -> Loop:
+    x = {"input1": torch.randn(32, 4), "input2": torch.randn(32, 4)}
+    return Loop(nn.Bilinear(4, 4, 3), F.cross_entropy, (x, classes(k=3)))
+
+
 def compiled_name() -> Loop:
     """A network inside a wrapper, as torch.compile and DDP make them."""
     x = pictures()
@@ -299,6 +381,16 @@ HEALTHY: dict[str, Callable[[], Loop]] = {
     "soft labels": soft_labels,
     "bytes through BatchNorm": bytes_through_batchnorm,
     "wrapped": compiled_name,
+    "sparse words": sparse_words,
+    "scaled layers": scaled_layers,
+    "divides itself": divides_itself,
+    "autoencoder": autoencoder,
+    "metric": metric,
+    "quasi-Newton": quasi_newton,
+    "two arguments": two_arguments,
+    "half precision": lambda: Loop(
+        mlp(64).bfloat16(), F.cross_entropy, (torch.randn(32, 64).bfloat16(), classes())
+    ),
 }
 
 

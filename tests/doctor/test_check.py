@@ -561,6 +561,15 @@ def test_the_description_has_numbers_and_place(name, words):
     assert re.search(words, found(name, broken=True).findings[0].description)
 
 
+def test_an_error_of_somebody_else_is_told_in_one_short_line():
+    def loss(output, target):
+        raise RuntimeError("first line\n" + 5000 * "and more ")
+
+    (finding,) = trainlab.check(mlp(768), loss, (pictures(), classes()))
+    assert finding.cause == "step_fails" and "RuntimeError: first line and more" in finding.description
+    assert "\n" not in finding.description and len(finding.description) < 500
+
+
 def test_a_network_whose_parts_only_wait_for_the_ones_above_is_not_symmetric():
     """A head of zeros, and residual branches that end in zeros: the gradient comes in step by step."""
     torch.manual_seed(0)

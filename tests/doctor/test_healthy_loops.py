@@ -9,6 +9,7 @@ import torch
 from healthy import HEALTHY, Loop, healthy
 
 import trainlab
+from trainlab.doctor.sandbox import call_network
 
 
 @pytest.mark.parametrize("name", HEALTHY)
@@ -27,12 +28,13 @@ def test_a_backbone_that_is_frozen_on_purpose_is_a_note():
 
 def state(loop: Loop) -> list[object]:
     """All that may not change, copied."""
-    groups = [{k: v for k, v in g.items() if k != "params"} for g in loop.optimizer.param_groups]
+    optimizers = loop.optimizer if isinstance(loop.optimizer, list) else [loop.optimizer]
+    groups = [{k: v for k, v in g.items() if k != "params"} for o in optimizers for g in o.param_groups]
     return [
         {name: value.clone() for name, value in loop.model.state_dict().items()},
         [None if p.grad is None else p.grad.clone() for p in loop.model.parameters()],
         [(m.training, [p.requires_grad for p in m.parameters()]) for m in loop.model.modules()],
-        copy.deepcopy(loop.optimizer.state_dict()["state"]),
+        [copy.deepcopy(optimizer.state_dict()["state"]) for optimizer in optimizers],
         groups,
         (torch.get_rng_state(), random.getstate(), np.random.get_state()[1].tolist()),
         (torch.is_grad_enabled(), torch.get_default_dtype(), torch.get_num_threads()),
@@ -59,7 +61,7 @@ def assert_same(a: object, b: object) -> None:
 @pytest.mark.parametrize("name", HEALTHY)
 def test_nothing_of_the_users_is_touched(name):
     loop = healthy(name)
-    loop.model(loop.batch["image"] if isinstance(loop.batch, dict) else loop.batch[0])
+    call_network(loop.model, loop.batch["image"] if isinstance(loop.batch, dict) else loop.batch[0])
     for p in loop.model.parameters():
         p.grad = torch.randn_like(p)
     random.seed(1)

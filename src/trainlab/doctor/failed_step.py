@@ -3,6 +3,8 @@
 Legend: N images, C channels, H × W pixels, K classes.
 """
 
+import textwrap
+
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
@@ -12,6 +14,9 @@ from trainlab.diagnosis.known_causes import Finding
 from trainlab.doctor.layer_names import describe_layer
 from trainlab.errors import error_with_type
 from trainlab.nn.layers import is_weight_layer
+
+LONGEST_ERROR = 300
+"""Characters of somebody else's error that are told."""
 
 EXPECTED_CLASSES = "expected classes 0 … K − 1 as int64 of shape (N,)"
 
@@ -170,7 +175,7 @@ def explain_failed_loss(output: object, targets: object, error: Exception) -> Fi
                 "step_fails", description, code="criterion = nn.BCEWithLogitsLoss()  # takes logits"
             )
     what = f"the loss cannot be taken of {_kind(output)} and {_kind(targets)}"
-    return Finding("step_fails", f"{what}: {error_with_type(error)}")
+    return Finding("step_fails", f"{what}: {short_error(error)}")
 
 
 def labels_out_of_range(output: Tensor, y: Tensor) -> Finding | None:
@@ -226,10 +231,15 @@ def _wrong_labels(output: Tensor, y: Tensor) -> Finding | None:
     return None
 
 
+def short_error(error: Exception) -> str:
+    """`TypeError: …` in one line: torch's own go on for pages."""
+    return textwrap.shorten(error_with_type(error), LONGEST_ERROR, placeholder=" …")
+
+
 def _unexplained(what: str, trace: ForwardTrace, error: Exception) -> Finding:
     where = describe_layer(*trace.last[:2]) if trace.last is not None else None
     at = f", at {where}" if where else ""
-    return Finding("step_fails", f"{what}{at}: {error_with_type(error)}", layer=where)
+    return Finding("step_fails", f"{what}{at}: {short_error(error)}", layer=where)
 
 
 def _shape(x: Tensor) -> str:

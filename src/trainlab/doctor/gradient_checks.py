@@ -20,6 +20,9 @@ from trainlab.nn.layers import weight_layers, weight_matrices_shape
 DECAY_OVER_GRADIENT = 10.0
 """Length of the weight decay's part of a step over the gradient's, from which on it wins in a layer."""
 
+SHRINKS = 1e-3
+"""Share of the weights that decay takes in a step, from which on it matters within a few thousand of them."""
+
 CONFIRMING_STEPS = 3
 """Steps after which units that began alike must differ: weights of zero let the gradient in one by one."""
 
@@ -54,6 +57,11 @@ def gradients(network: nn.Module, loss: Tensor) -> dict[str, Tensor | None]:
     return dict(zip(trained, found, strict=True))
 
 
+def numbers_in(grad: Tensor) -> Tensor:
+    """The numbers of a gradient; of a sparse one those that are there."""
+    return grad.coalesce().values() if grad.is_sparse else grad
+
+
 def check_gradients(facts: GradientFacts) -> list[Finding]:
     """All that one backward pass shows, and the steps that follow from it."""
     for look in EXCLUSIVE_CHECKS:
@@ -66,14 +74,16 @@ def _no_gradient(facts: GradientFacts) -> Iterator[Finding]:
     if all(grad is None for grad in facts.grads.values()):
         description = f"the loss depends on none of the {len(facts.grads)} trainable parameters"
         yield Finding("loss_detached", description, {"parameters": float(len(facts.grads))})
-    elif not any(bool(grad.any()) for grad in facts.grads.values() if grad is not None):
+    elif not any(bool(numbers_in(grad).any()) for grad in facts.grads.values() if grad is not None):
         description = f"the gradient of all {len(facts.grads)} trainable parameters is exactly 0"
         yield Finding("no_trainable_gradient", description, {"parameters": float(len(facts.grads))})
 
 
 def _not_finite(facts: GradientFacts) -> Iterator[Finding]:
     broken = [
-        name for name, grad in facts.grads.items() if grad is not None and not bool(grad.isfinite().all())
+        name
+        for name, grad in facts.grads.items()
+        if grad is not None and not bool(numbers_in(grad).isfinite().all())
     ]
     if broken:
         layers = layers_of(facts.network, broken)
@@ -102,14 +112,12 @@ def _symmetric_units(facts: GradientFacts) -> Iterator[Finding]:
     alike = _alike_layers(facts.network, facts.grads)
     if not alike:
         return
+    grads = facts.grads
     for _ in range(CONFIRMING_STEPS):  # a layer of zeros may only wait for the one above it
-        grads = gradients(facts.network, facts.loss_again())
         _descend(facts.network, grads)
-    alike = {
-        name: layer
-        for name, layer in _alike_layers(facts.network, gradients(facts.network, facts.loss_again())).items()
-        if name in alike
-    }
+        grads = gradients(facts.network, facts.loss_again())
+    still = _alike_layers(facts.network, grads)
+    alike = {name: layer for name, layer in alike.items() if name in still}
     if alike:
         names = [describe_layer(name, layer) for name, layer in alike.items()]
         description = (
@@ -126,7 +134,7 @@ def _alike_layers(network: nn.Module, grads: Mapping[str, Tensor | None]) -> dic
         weight = layer.get_parameter("weight")
         grad = grads.get(f"{name}.weight" if name else "weight")
         G, U, K = weight_matrices_shape(layer)
-        if grad is None or U < 2 or K < 1 or isinstance(layer, nn.Embedding):
+        if grad is None or grad.is_sparse or U < 2 or K < 1 or isinstance(layer, nn.Embedding):
             continue
         if all(_rows_are_one(x.detach().reshape(G, U, K)) for x in (weight, grad)):
             found[name] = layer
@@ -142,9 +150,10 @@ def _rows_are_one(matrices_GUK: Tensor) -> bool:
 @torch.no_grad()
 def _descend(network: nn.Module, grads: Mapping[str, Tensor | None]) -> None:
     """A small step of plain gradient descent on the copy."""
-    length = math.sqrt(sum(float(g.square().sum()) for g in grads.values() if g is not None))
+    dense = {name: grad for name, grad in grads.items() if grad is not None and not grad.is_sparse}
+    length = math.sqrt(sum(float(grad.square().sum()) for grad in dense.values()))
     for name, parameter in network.named_parameters():
-        grad = grads.get(name)
+        grad = dense.get(name)
         if grad is not None and length > 0:
             parameter -= 0.1 * grad / length
 
@@ -167,10 +176,13 @@ def _strong_decay(facts: GradientFacts) -> Iterator[Finding]:
     names = {id(p): name for name, p in facts.network.named_parameters() if p.dim() > 1}
     for optimizer in facts.sandbox.optimizers:
         for group in optimizer.param_groups:
-            decay = float(group.get("weight_decay") or 0)
+            decay, rate = float(group.get("weight_decay") or 0), float(group.get("lr") or 0)
+            momentum = float(group.get("momentum") or 0)
+            if rate * decay < SHRINKS * (1 - momentum):
+                continue
             for p in group["params"]:
                 grad = facts.grads.get(names.get(id(p), ""))
-                if grad is None or decay == 0:
+                if grad is None:
                     continue
                 decays.add(decay)
                 ratios[names[id(p)]] = _decay_over_gradient(optimizer, decay, p.detach(), grad)
@@ -194,7 +206,7 @@ def _decay_over_gradient(optimizer: Optimizer, decay: float, weight: Tensor, gra
     is_decoupled = isinstance(optimizer, AdamW) or bool(
         optimizer.param_groups[0].get("decoupled_weight_decay")
     )
-    other = math.sqrt(grad.numel()) if is_decoupled else float(grad.norm())
+    other = math.sqrt(grad.numel()) if is_decoupled else float(numbers_in(grad).norm())
     return decay * float(weight.norm()) / max(other, 1e-30)
 
 
@@ -209,7 +221,7 @@ def _never_changed(facts: GradientFacts) -> Iterator[Finding]:
             for p in group["params"]:
                 grad = facts.grads.get(names.get(id(p), ""))
                 p.grad = None if grad is None else grad.clone()
-                if grad is not None and bool(grad.any()) and group["lr"]:
+                if grad is not None and bool(numbers_in(grad).any()) and group["lr"]:
                     before[names[id(p)]] = (p, p.detach().clone())
     try:
         for optimizer in optimizers:

@@ -11,9 +11,11 @@ from torch.utils.hooks import RemovableHandle
 from trainlab.diagnosis.causes.step_size import CLIPPED
 from trainlab.diagnosis.known_causes import Finding
 from trainlab.doctor.batch_reader import LabelledBatch
+from trainlab.doctor.failed_step import short_error
+from trainlab.doctor.gradient_checks import numbers_in
 from trainlab.doctor.model_checks import mode_dependent_layers
 from trainlab.doctor.sandbox import Sandbox
-from trainlab.errors import RequestError, error_with_type
+from trainlab.errors import RequestError
 
 OwnStep = Callable[..., object]
 """`step(model, x, y, optimizer)`: a whole training step, from zero_grad to the optimizer's step."""
@@ -58,7 +60,7 @@ class _Watcher:
     def _on_gradient(self, parameter: nn.Parameter) -> Callable[[Tensor], None]:
         def take(grad: Tensor) -> None:
             known = self.record.fresh.get(id(parameter))
-            if known is None and parameter.grad is not None and bool(parameter.grad.any()):
+            if known is None and parameter.grad is not None and bool(numbers_in(parameter.grad).any()):
                 self.record.left_over = True
             self.record.fresh[id(parameter)] = (
                 grad.detach().clone() if known is None else known + grad.detach()
@@ -122,7 +124,7 @@ def _failure(error: Exception, record: _StepRecord) -> Finding:
         return Finding(
             "loss_detached", "backward() fails: the loss has no gradient, it is cut off from the network"
         )
-    return Finding("step_fails", f"the step raises {error_with_type(error)}")
+    return Finding("step_fails", f"the step raises {short_error(error)}")
 
 
 def _findings(records: Sequence[_StepRecord], sandbox: Sandbox, changed: bool) -> list[Finding]:
@@ -151,7 +153,7 @@ def _findings(records: Sequence[_StepRecord], sandbox: Sandbox, changed: bool) -
 
 def _update_findings(records: Sequence[_StepRecord], sandbox: Sandbox, changed: bool) -> list[Finding]:
     last = records[-1]
-    if not any(bool(grad.any()) for grad in last.at_update.values()):
+    if not any(bool(numbers_in(grad).any()) for grad in last.at_update.values()):
         what = (
             "zero_grad() stands between backward() and step()" if last.fresh else "no backward pass before it"
         )
@@ -178,4 +180,4 @@ def _update_findings(records: Sequence[_StepRecord], sandbox: Sandbox, changed: 
 
 
 def _length(tensors: Iterable[Tensor]) -> float:
-    return sum(float(t.double().square().sum()) for t in tensors) ** 0.5
+    return sum(float(numbers_in(t).double().square().sum()) for t in tensors) ** 0.5

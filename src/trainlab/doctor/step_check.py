@@ -20,6 +20,7 @@ from trainlab.doctor.failed_step import (
     explain_failed_forward,
     explain_failed_loss,
     labels_out_of_range,
+    short_error,
 )
 from trainlab.doctor.gradient_checks import GradientFacts, check_gradients
 from trainlab.doctor.image_checks import check_images, out_of_scale
@@ -208,10 +209,10 @@ class _StepCheck:
         again = lambda: self._loss_again(data)  # noqa: E731
         try:
             facts = GradientFacts(self.sandbox, loss, again, images, self.notes)
-            self.findings += check_gradients(facts)
         except RuntimeError as error:
-            description = " ".join(f"the backward pass fails: {error}".split())
-            self.findings.append(Finding("step_fails", description))
+            self.findings.append(Finding("step_fails", f"the backward pass fails: {short_error(error)}"))
+            return
+        self.findings += check_gradients(facts)
 
     def _loss_again(self, data: LabelledBatch) -> Tensor:
         assert self.sandbox.loss_fn is not None
