@@ -20,10 +20,11 @@ from trainlab.app.widgets import (
     show_run_links,
     url_control,
 )
+from trainlab.diagnosis.evidence import SettingsSummary
 from trainlab.errors import RequestError
 from trainlab.figures import learning_curves
 from trainlab.figures.style import COLOURS
-from trainlab.runs import RunFolder
+from trainlab.runs.frozen_settings import read_settings
 from trainlab.stats.intervals import Interval
 from trainlab.units import format_value
 
@@ -147,7 +148,8 @@ def _chance_accuracy(runs: pl.DataFrame, metric: str) -> float | None:
     """The accuracy of guessing, where all runs are of one data set."""
     if not metric.endswith("acc") or runs["data"].n_unique() != 1:
         return None
-    classes = RunFolder(app_paths().runs / runs["run_id"][0]).settings().data.num_classes
+    record = read_settings(app_paths().runs / runs["run_id"][0])
+    classes = SettingsSummary.from_record(record).num_classes
     return 1 / classes if classes else None
 
 

@@ -39,7 +39,7 @@ def show_verdict(run: RunFolder) -> None:
             version = known.recorded_version or 1
             _show_caption(presentation.describe_recorded_verdict(known.recorded, version))
         if diagnosis.cause is not None:
-            _show_cause(run, diagnosis)
+            _show_cause(run, diagnosis, evidence.setup.is_own_loop)
         elif diagnosis.learned is not True:
             st.markdown(escape_markdown(presentation.describe_missing_cause(evidence)))
         _show_caption(presentation.describe_accuracy(diagnosis))
@@ -71,7 +71,7 @@ def _show_progress(run: RunFolder, evidence: Evidence, diagnosis: Diagnosis) -> 
         st.markdown(f"Seen so far: **{cause}**. Evidence: {escape_markdown(findings[0].description)}.")
 
 
-def _show_cause(run: RunFolder, diagnosis: Diagnosis) -> None:
+def _show_cause(run: RunFolder, diagnosis: Diagnosis, is_own_loop: bool) -> None:
     """The first cause with its evidence and remedy, and the others below."""
     finding = diagnosis.findings[0]
     section_heading(escape_markdown(_capitalize(presentation.describe_finding(finding))))
@@ -79,7 +79,10 @@ def _show_cause(run: RunFolder, diagnosis: Diagnosis) -> None:
     st.markdown(f"{sentence}. Evidence: {escape_markdown(finding.description)}.")
     if remedy := diagnosis.remedies.get(finding.cause):
         st.markdown("Try next:")
-        show_command(model_service.retry_command(run.settings(), remedy, run.path.parent))
+        if is_own_loop:
+            st.code(remedy, language="python")
+        else:
+            show_command(model_service.retry_command(run.settings(), remedy, run.path.parent))
     if others := diagnosis.findings[1:]:
         with st.expander(f"also found: {len(others)}"):
             for other in others:

@@ -58,6 +58,11 @@ def explain(
     if prove:
         from trainlab.cli.verify_remedy import verify_remedy
 
+        if diagnosed.evidence.setup.is_own_loop:
+            raise RequestError(
+                f"run {run_folder.run_id} is a loop of your own, which cannot be trained from here: mend it, "
+                "and watch it again"
+            )
         comparison = verify_remedy(run_folder, diagnosed.today, quiet=as_json)
     if as_json:
         report = as_dict(run_folder, diagnosed, summarize_layers(diagnosed.evidence.signals))
@@ -114,7 +119,8 @@ def _print_report(run: RunFolder, diagnosed: RunDiagnosis, is_proved: bool) -> N
         version = diagnosed.recorded_version or 1
         _print_line(presentation.describe_recorded_verdict(diagnosed.recorded, version), style="dim")
     if diagnosis.cause is not None:
-        _print_cause(run, diagnosis.cause, diagnosis, is_proved)
+        is_own_loop = diagnosed.evidence.setup.is_own_loop
+        _print_cause(run, diagnosis.cause, diagnosis, is_proved, is_own_loop)
     elif diagnosis.learned is not True:
         _print_line(presentation.describe_missing_cause(diagnosed.evidence))
     if rows := summarize_layers(diagnosed.evidence.signals):
@@ -131,8 +137,10 @@ def _outcome_text(diagnosed: RunDiagnosis) -> Text:
     return Text(says, COLOURS.get(level, ""))
 
 
-def _print_cause(run: RunFolder, finding: Finding, diagnosis: Diagnosis, is_proved: bool) -> None:
-    overrides = diagnosis.remedies.get(finding.cause)
+def _print_cause(
+    run: RunFolder, finding: Finding, diagnosis: Diagnosis, is_proved: bool, is_own_loop: bool
+) -> None:
+    remedy = diagnosis.remedies.get(finding.cause)
     found = [
         ("cause", markup_text("[bold]{}[/bold]", presentation.describe_finding(finding))),
         ("", cause_sentence(finding)),
@@ -140,9 +148,9 @@ def _print_cause(run: RunFolder, finding: Finding, diagnosis: Diagnosis, is_prov
         ("", presentation.format_numbers(finding)),
     ]
     console.print()
-    _print_labelled(found + ([("remedy", markup_text("[bold]{}[/bold]", overrides))] if overrides else []))
-    if overrides:
-        _print_line(f"{'':{LABEL_WIDTH}}{command_line_for_run(run.settings(), overrides, run.path.parent)}")
+    _print_labelled(found + ([("remedy", markup_text("[bold]{}[/bold]", remedy))] if remedy else []))
+    if remedy and not is_own_loop:
+        _print_line(f"{'':{LABEL_WIDTH}}{command_line_for_run(run.settings(), remedy, run.path.parent)}")
         if not is_proved:
             command = trainlab_command_line("explain", run.run_id, "--prove", runs=run.path.parent)
             _print_line(f"{'prove it':{LABEL_WIDTH}}{command}")

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from itertools import pairwise
 
+from trainlab.runs.run_folder import OWN_LOOP
 from trainlab.settings import Settings
 from trainlab.signals.catalogue import NETWORK
 from trainlab.stats import confusion
@@ -57,7 +58,7 @@ class SettingsSummary:
             gradient_clip=_number(trainer, "gradient_clip"),
             max_epochs=_integer(trainer, "max_epochs"),
             max_steps=_integer(trainer, "max_steps"),
-            is_own_loop=settings.get("own_loop") is True,
+            is_own_loop=settings.get(OWN_LOOP) is True,
         )
 
     @property

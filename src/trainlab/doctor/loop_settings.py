@@ -10,6 +10,7 @@ from torch.optim import Optimizer
 
 from trainlab.json_types import JsonObject
 from trainlab.nn.layers import is_activation, weight_layers
+from trainlab.runs.run_folder import OWN_LOOP
 
 OWN = "own"
 """The value of axes that a loop of one's own has no option for."""
@@ -23,13 +24,13 @@ def loop_settings(
     steps: int | None,
     batch_size: int | None,
 ) -> JsonObject:
-    """As `config.yaml` of a run holds them, as far as there is such a thing; `own_loop` says what it is."""
+    """As `config.yaml` of a run holds them, as far as there is such a thing; OWN_LOOP says what it is."""
     group = optimizers[0].param_groups[0]
     norms = [module for module in network.modules() if isinstance(module, _BatchNorm)]
     momenta = [m.momentum for m in norms if m.momentum is not None]
     kind = optimizer_name(optimizers[0])
     return {
-        "own_loop": True,
+        OWN_LOOP: True,
         "run_id": run_id,
         "group": name,
         "seed": torch.initial_seed() % 2**32,

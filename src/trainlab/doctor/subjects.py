@@ -1,5 +1,6 @@
 """What can be watched: a network and optimizers that belong together. What cannot is refused in one line."""
 
+import gc
 import weakref
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
@@ -81,11 +82,22 @@ def optimizers_of(optimizer: OptimizerLike, network: nn.Module) -> list[Optimize
 
 
 def is_compiled(network: nn.Module, given: nn.Module) -> bool:
-    """Whether the network, or a part of it, runs compiled: then hooks on its modules are not called."""
+    """Whether the network, or a part of it, runs compiled: then hooks on its modules are not called.
+
+    It may have been compiled before, and be given here as it was: torch.compile's wrapper refers to it.
+    """
+    if any(isinstance(one, dict) and one.get("_orig_mod") is network for one in gc.get_referrers(network)):
+        return True
     return any(
         "_orig_mod" in vars(module).get("_modules", {}) or vars(module).get("_compiled_call_impl") is not None
         for module in (*given.modules(), *network.modules())
     )
+
+
+def is_other_process() -> bool:
+    """Whether another one of the processes that train together is the one that speaks."""
+    together = torch.distributed.is_available() and torch.distributed.is_initialized()
+    return together and torch.distributed.get_rank() > 0
 
 
 def layer_filter(layers: str | Sequence[str] | None, network: nn.Module) -> Callable[[str], bool]:

@@ -13,11 +13,13 @@ from pathlib import Path
 
 from torch import nn
 
+from trainlab.diagnosis.known_causes import Finding
 from trainlab.doctor.measurement_plan import MeasurementPlan
 from trainlab.doctor.subjects import (
     OptimizerLike,
     claim,
     is_compiled,
+    is_other_process,
     layer_filter,
     network_of,
     optimizers_of,
@@ -53,6 +55,8 @@ def watch(
     (`features.*`). runs: the folder in which the run is recorded, None for no record; name: of its group
     there. on_finding: called with each finding when it is sure, instead of a line on the console.
 
+    Of several processes that train together the first one records and tells.
+
     Raises RequestError, in one line, for what cannot be watched.
     """
     network = network_of(model)
@@ -66,6 +70,8 @@ def watch(
             f"watch: got {measurements} measurements, {steps} steps; expected 1 or more of each"
         )
     is_wanted = layer_filter(layers, network)
+    if is_other_process():
+        runs, on_finding = None, _say_nothing
     claim(network)
     try:
         return TrainingWatch(
@@ -82,3 +88,7 @@ def watch(
     except BaseException:
         release(network)
         raise
+
+
+def _say_nothing(finding: Finding) -> None:
+    """In processes of which another one tells."""

@@ -20,6 +20,9 @@ from trainlab.settings import RunSettings, Settings
 
 LOCK_FILE = ".lock"
 _TABLES = (tables_on_disk.METRICS, tables_on_disk.SIGNALS, tables_on_disk.CONFUSION)
+OWN_LOOP = "own_loop"
+"""The key in the settings that is true of a loop that `trainlab.watch` has recorded."""
+
 EARLIER_FOLDER = "earlier"
 """Where the record of a run that is done lies while the run is done anew."""
 
@@ -105,9 +108,15 @@ class RunFolder:
         self._written = settings.to_plain() if isinstance(settings, RunSettings) else settings
 
     def settings(self) -> RunSettings:
-        """The frozen settings, untrusted. Raises CorruptRunError where they are incomplete."""
+        """The frozen settings, untrusted. Raises CorruptRunError where they are incomplete, or of a loop that
+        `trainlab.watch` has recorded, which no settings describe."""
+        record = read_settings(self.path)
+        if record.get(OWN_LOOP) is True:
+            raise CorruptRunError(
+                self.path, "a loop of one's own, watched: it has no settings to build it from"
+            )
         try:
-            return RunSettings.from_record(read_settings(self.path), SETTINGS_FILE)
+            return RunSettings.from_record(record, SETTINGS_FILE)
         except RequestError as error:
             raise CorruptRunError(self.path, str(error)) from None
 
