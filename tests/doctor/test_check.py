@@ -531,6 +531,23 @@ def test_the_fault_is_named_first_and_the_mended_loop_has_none(name):
     assert not mended, str(mended)
 
 
+@pytest.mark.parametrize(
+    ("name", "layer"),
+    [
+        ("softmax_module", "1 (Softmax)"),
+        ("sigmoid_and_cross_entropy", "1 (Sigmoid)"),
+        ("relu_after_the_last_layer", "1 (ReLU)"),
+        ("softmax_by_hand", None),
+        ("convolutions_are_frozen_and_random", "0 (Conv2d 3→16, 3×3)"),
+        ("all_weights_are_zero", "1 (Linear 768→50)"),
+        ("numpy_in_the_middle", "a (Linear 768→32)"),
+        ("dropout_of_nearly_all", "2 (Dropout)"),
+    ],
+)
+def test_the_layer_is_named(name, layer):
+    assert found(name, broken=True).findings[0].layer == layer
+
+
 def test_gradients_that_are_switched_off_are_told():
     loop = coloured(mlp(768))
     with torch.no_grad():

@@ -9,7 +9,7 @@
   `gradient_checks`, `own_step` of the user's own step, `failed_step` where it raises; `sandbox`: the copies
 - `data_check`: `check_data`, what loaders give; its parts: `loader_epoch` reads it once, `label_checks`,
   `image_checks`, `split_checks`
-- `consequences`: findings that only repeat another
+- `consequences`: findings that only repeat another; `drawn_weights`: is a layer still as it was made?
 - `batch_reader`: batches of whatever is handed over; `layer_names`: how a layer is named
 - `report`: what was found, as text, JSON and HTML
 """

@@ -7,6 +7,7 @@ import textwrap
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules import activation
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.conv import _ConvNd
 
@@ -63,6 +64,13 @@ class ForwardTrace:
             self.first_z, self._first_layer_only = z.detach(), False
         elif not is_norm:
             self._first_layer_only = False
+
+    @property
+    def last_activation(self) -> str | None:
+        """The module that ran last, described, where it is an activation."""
+        if self.last is None or type(self.last[1]).__module__ != activation.__name__:
+            return None
+        return describe_layer(*self.last[:2])
 
     def remove(self) -> None:
         """The network has no hooks of ours any more."""

@@ -7,18 +7,15 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim import Optimizer
 
 from trainlab.diagnosis.known_causes import Finding
+from trainlab.doctor.drawn_weights import has_initial_statistics, is_as_drawn
 from trainlab.doctor.layer_names import describe_layer, join_names, layers_of
-from trainlab.nn.layers import fans, weight_layers
-
-DROPOUTS = (
-    nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout, nn.FeatureAlphaDropout,
-)  # fmt: skip
+from trainlab.doctor.module_facts import DROPOUTS
+from trainlab.nn.layers import weight_layers
 
 DROPPED = 0.9
 """Share of the units that dropout sets to zero, from which on hardly any signal is left."""
@@ -250,42 +247,3 @@ def _follows_batches(module: nn.Module) -> bool:
 def _is_frozen(module: nn.Module) -> bool:
     parameters = list(module.parameters())
     return bool(parameters) and not any(p.requires_grad for p in parameters)
-
-
-def has_initial_statistics(module: nn.Module) -> bool:
-    """Whether running statistics are those of a layer that was never trained: mean 0, variance 1."""
-    mean_C, var_C = module.get_buffer("running_mean"), module.get_buffer("running_var")
-    return bool((mean_C == 0).all() & (var_C == 1).all())
-
-
-FEWEST_WEIGHTS = 100
-"""Weights of a layer, below which their distribution tells nothing."""
-
-
-@torch.no_grad()
-def is_as_drawn(layer: nn.Module) -> bool | None:
-    """Whether the weights are as an initializer draws them; None where there are too few to tell.
-
-    All one number; uniform up to a usual bound: 1/√K (torch's own), √(3/K), √(6/K), √(6/(K + U)); or normal
-    of variance 1/K, 2/K (He), 2/U, 2/(K + U) (Glorot), 0.01², 0.02², 0.1² or 1, for K inputs and U outputs.
-    Training leaves neither: some weights leave the bound, tails grow.
-    """
-    weight = layer.get_parameter("weight").detach().double().flatten()
-    n = len(weight)
-    if n < FEWEST_WEIGHTS or not bool(weight.isfinite().all()):
-        return None
-    if bool((weight == weight[0]).all()):
-        return True
-    fan_in, fan_out = fans(layer)
-    variance = float(weight.square().mean())
-    if abs(float(weight.mean())) > 5 * math.sqrt(variance / n):
-        return False
-    kurtosis = float(weight.pow(4).mean()) / variance**2
-    error = 5 / math.sqrt(n)
-    if abs(kurtosis - 1.8) < 1.1 * error:  # uniform: the largest is as close to the bound as n weights come
-        largest = float(weight.abs().max())
-        bounds = [math.sqrt(one) for one in (1 / fan_in, 3 / fan_in, 6 / fan_in, 6 / (fan_in + fan_out), 1.0)]
-        return any(bound * (1 - 20 / n) <= largest <= bound * (1 + 1e-6) for bound in bounds)
-    usual = (1 / fan_in, 2 / fan_in, 2 / fan_out, 1 / fan_out, 2 / (fan_in + fan_out), 1e-4, 4e-4, 1e-2, 1.0)
-    is_spread_usual = any(abs(variance / one - 1) < 1.5 * error for one in usual)
-    return is_spread_usual and abs(kurtosis - 3) < 5 * error

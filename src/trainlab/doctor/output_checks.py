@@ -47,12 +47,16 @@ FEWEST_CLASSES, IMAGES_A_CLASS = 3, 4
 
 @dataclass
 class OutputFacts:
-    """What the network gave for a batch, and the loss that it is handed to. A check may add to `notes`."""
+    """What the network gave for a batch, and the loss that it is handed to. A check may add to `notes`.
+
+    last_layer: the activation that the output comes from, described, where it is a module.
+    """
 
     output: Tensor
     targets: Tensor
     loss_fn: Callable[..., object]
     notes: list[str] = field(default_factory=list)
+    last_layer: str | None = None
     kind: LossKind = field(init=False)
 
     def __post_init__(self) -> None:
@@ -156,6 +160,7 @@ def _activation(facts: OutputFacts) -> Iterator[Finding]:
             "softmax "
             "itself",
             {"outputs_probabilities": float(shares["outputs_probabilities"])},
+            facts.last_layer,
         )
     elif last in ("sigmoid", "softmax", "hardsigmoid"):
         description = (
@@ -164,7 +169,10 @@ def _activation(facts: OutputFacts) -> Iterator[Finding]:
             f"loss ({kind}) takes logits of any size"
         )
         yield Finding(
-            "sigmoid_before_loss", description, {"lowest": float(z.min()), "largest": float(z.max())}
+            "sigmoid_before_loss",
+            description,
+            {"lowest": float(z.min()), "largest": float(z.max())},
+            facts.last_layer,
         )
     elif last not in (None, "log-softmax") or (last is None and _is_cut(shares)):
         zero = float(shares["outputs_zero"])
@@ -172,7 +180,7 @@ def _activation(facts: OutputFacts) -> Iterator[Finding]:
         if last not in (None, "ReLU"):
             what = f"logits lie between {float(z.min()):.2g} and {float(z.max()):.2g}"
         description = f"a {last or 'ReLU'} after the last layer: {what}"
-        yield Finding("activation_after_last_layer", description, {"outputs_zero": zero})
+        yield Finding("activation_after_last_layer", description, {"outputs_zero": zero}, facts.last_layer)
 
 
 def _is_cut(shares: Mapping[str, Tensor]) -> bool:

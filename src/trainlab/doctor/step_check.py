@@ -109,6 +109,7 @@ class _StepCheck:
     batch: LabelledBatch
     findings: list[Finding] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    _last_layer: str | None = None
 
     def run(self) -> None:
         """Inputs, forward pass, loss, backward pass, update: until one of them fails."""
@@ -127,7 +128,7 @@ class _StepCheck:
         if loss is None:
             return
         if logits is not None and isinstance(data.y, Tensor):
-            facts = OutputFacts(logits, data.y, self.sandbox.loss_fn, self.notes)
+            facts = OutputFacts(logits, data.y, self.sandbox.loss_fn, self.notes, self._last_layer)
             self.findings += check_output(facts)
         elif logits is None:
             self.notes.append("the output is not one tensor: what the loss does with it was not looked at")
@@ -146,6 +147,7 @@ class _StepCheck:
             trace.remove()
             unregistered.remove()
         self._note_unregistered(unregistered)
+        self._last_layer = trace.last_activation
         if found := out_of_scale(x, trace.first_z):
             self.findings.append(found)
         return output, main_tensor(output)
