@@ -72,8 +72,8 @@ CORRECTIONS = (
         "A 2 × 2 pooling leaves a quarter of the pixels, not half",
         "Max pooling only halves the number of pixels.",
         "It halves height and width: {before_pooling} values of a map become {after_pooling}, which is "
-        "{pooled_share}. The number of maps stays; VGG doubles it beside each pooling, and does so on "
-        "purpose: a layer then has half as many values to pass on, not a quarter.",
+        "{pooled_share}. The number of maps stays; VGG doubles it after each of the first three, and "
+        "does so on purpose: a layer then has half as many values to pass on, not a quarter.",
         ANATOMY_OF_LENET,
         "pooling-forgives-small-shifts",
         "pooling-forgives-small-shifts/pooling_2x2.svg",
@@ -108,9 +108,9 @@ CORRECTIONS = (
         "Using Glorot's initialization and many improvements, the network does not learn again.",
         "With plain SGD that is so. Adam divides a gradient by its own size, and would repair the scale of "
         "the weights; but it also moves a bias that starts at zero by its rate at every step, however small "
-        "the gradient. After 24 layers of Glorot's weights the signal is about 2⁻¹² of what it was; beside "
-        "that the biases are everything, and all images become one to the last layer. Without biases "
-        "(`model.bias=false`) Adam can train the same network.",
+        "the gradient. After 24 layers of Glorot's weights the signal is about 2⁻¹² of what it was, and less "
+        "where zero padding takes some too; beside that the biases are everything, and all images become "
+        "one to the last layer. Without biases (`model.bias=false`) Adam can train the same network.",
         "trainlab claims run adam-moves-biases-by-its-rate",
         "adam-moves-biases-by-its-rate",
         "adam-moves-biases-by-its-rate/figure.svg",

@@ -10,7 +10,7 @@ from trainlab.claims import claim_page, collection_pages, html_report, registry
 from trainlab.claims.claim_figure import common_label
 from trainlab.claims.claim_record import ClaimRecord, write_record
 from trainlab.claims.evidence_text import format_evidence, verdict_sentence
-from trainlab.claims.judge import HOLDS, NOT_TESTED, REFUTED, SUPPORTED, UNDECIDED, PageVerdict
+from trainlab.claims.judge import HOLDS, NOT_TESTABLE, NOT_TESTED, REFUTED, SUPPORTED, UNDECIDED, PageVerdict
 from trainlab.claims.value_text import format_fact, format_interval
 from trainlab.stats.intervals import Interval, mean_interval
 
@@ -194,6 +194,13 @@ def test_rows_of_several_sources_share_an_axis_that_is_true_of_all():
             finding(verdict=UNDECIDED, reason="A: 1 of 4 learned", saw="A: 1 of 4 learned", estimate=None,
                     low=None, high=None)]},
          "**Not enough evidence**: A beats B by 2 points. No verdict, because A: 1 of 4 learned."),
+        ({"verdict": NOT_TESTABLE, "reason": "two cores do 500 steps", "e_for": None, "e_against": None,
+          "findings": [
+            finding(verdict=NOT_TESTED, e_for=None, e_against=None, saw="", estimate=None, low=None,
+                    high=None)
+        ]},
+         "**Not testable at this budget**: A beats B by 2 points. No verdict, because two cores do 500 "
+         "steps."),
         ({"verdict": UNDECIDED, "e_for": 0.5, "e_against": 0.4},
          "**Not enough evidence**: A beats B by 2 points. Seen over 4 seeds: 6.40 points (4.10 … 8.70); "
          "tested against 2.00 points; no evidence either way."),
@@ -204,6 +211,16 @@ def test_rows_of_several_sources_share_an_axis_that_is_true_of_all():
 def test_the_verdict_is_one_sentence(changes, sentence):
     assert verdict_sentence(record(**changes)) == sentence
     assert sentence in claim_page.claim_page(record(**changes), has_figure=False)
+
+
+def test_a_page_has_no_empty_scale_and_says_once_that_runs_diverged():
+    arm = {"arm": "A", "n": 4, "learned": 0, "statuses": {"diverged": 4}, "parameters": 12, "runs": {},
+           "causes": {"diverged": 4}, "test/acc": MEAN, "train/acc": MEAN, "test/loss": MEAN}  # fmt: skip
+    page = claim_page.claim_page(record(scale="", arms=[arm]), has_figure=False)
+    assert "**Scale.**" not in page and "**Scale.** Tiny." in claim_page.claim_page(
+        record(), has_figure=False
+    )
+    assert page.count("diverged") == 1 and "| 4 diverged |" in page
 
 
 def test_the_only_interval_of_a_page_is_that_of_the_test():

@@ -143,7 +143,7 @@ def test_a_run_that_failed_while_tuning_costs_its_value_one_seed(bench):
     bench.end = failing((2, TUNING_SEED))
     record, page = bench.run(tune=tune)
     assert [tried.worst for tried in record.tuned["B"].tried] == [1, 1, 1]
-    assert "(1 diverged or failed)" in page
+    assert "(1 diverged or failed, 2 of 3 learned)" in page
     bench.end = lambda depth, seed: {"status": "failed"} if seed >= TUNING_SEED else {}
     with pytest.raises(SweepFailed, match="arm 'A': all 9 runs failed: MemoryError"):
         bench.run(tune={**tune, "arms": ["A"]})

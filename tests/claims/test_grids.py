@@ -198,6 +198,11 @@ def test_a_page_shows_what_was_tried_and_says_where_the_best_is_at_the_edge():
     tried = [{"overrides": [f"lr={lr}"], "val/acc": acc} for lr, acc in ((1, 0.5), (2, 0.9), (3, None))]
     inside = tuning_table(record(tuned={"A": {"tried": tried, "chosen": ["lr=2"]}}))
     assert "| A | 50.00 % | **90.00 %** | diverged |" in inside and "not tuned" not in inside
+    mixed = [
+        {"overrides": ["lr=1"], "val/acc": 0.5, "learned": n, "worst": w} for n, w in ((1, 2), (0, 0), (3, 0))
+    ]
+    told = tuning_table(record(tuned={"A": {"tried": mixed, "chosen": ["lr=2"], "seeds": 3}}))
+    assert "| A | 50.00 % (2 diverged or failed, 1 of 3 learned) | 50.00 % | 50.00 % |" in told
     edge = tuning_table(record(tuned={"A": {"tried": tried[:2], "chosen": ["lr=2"], "edge": "high"}}))
     assert "A: not tuned, its best is the largest value tried." in edge
 

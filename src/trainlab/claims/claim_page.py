@@ -102,7 +102,9 @@ def ground_parts(record: ClaimRecord) -> list[str]:
         parts.append(
             fold(f"The {len(record.arms)} arms", table) if len(record.arms) > MAX_OPEN_ARMS else table
         )
-    parts += [f"**Scale.** {record.scale}", f"**How this differs from the source.** {record.differs}"]
+    if record.scale:  # where nothing is run there is none
+        parts.append(f"**Scale.** {record.scale}")
+    parts += [f"**How this differs from the source.** {record.differs}"]
     if record.tuned:
         parts.append(fold("What was tuned", tuning_table(record)))
     parts.append(fold("Settings", settings_list(record)))

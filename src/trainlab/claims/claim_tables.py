@@ -2,7 +2,14 @@
 
 from collections.abc import Sequence
 
-from trainlab.claims.claim_record import ArmRecord, ClaimRecord, ExpectationRecord, MeanRecord, TuningRecord
+from trainlab.claims.claim_record import (
+    ArmRecord,
+    CandidateRecord,
+    ClaimRecord,
+    ExpectationRecord,
+    MeanRecord,
+    TuningRecord,
+)
 from trainlab.claims.evidence_text import evidence_words, mark_of, observed_text
 from trainlab.claims.spec import cell_name
 from trainlab.diagnosis.verdict import is_cause_valid
@@ -88,16 +95,21 @@ def tuning_table(record: ClaimRecord) -> str:
         head = " | ".join(f"`{word}`" for word in words)
         lines = [f"| arm | {head} |", f"|---|{'---:|' * len(words)}"]
         for arm, tuning in tunings.items():
-            cells = []
-            for candidate in tuning.tried:
-                accuracy = candidate.accuracy
-                text = "diverged" if accuracy is None else f"{100 * accuracy:.2f} %"
-                text += f" ({candidate.worst} diverged or failed)" if candidate.worst else ""
-                cells.append(f"**{text}**" if candidate.overrides == tuning.chosen else text)
+            cells = [_candidate_cell(candidate, tuning) for candidate in tuning.tried]
             lines.append(f"| {arm} | {' | '.join(cells)} |")
         parts.append("\n".join(lines))
     parts += [_tuning_note(arm, tuning) for arm, tuning in record.tuned.items() if _tuning_note(arm, tuning)]
     return "\n\n".join(parts)
+
+
+def _candidate_cell(candidate: CandidateRecord, tuning: TuningRecord) -> str:
+    """The mean over a candidate's seeds, and what hides in it: seeds of which some learned, or went wrong."""
+    text = "diverged" if candidate.accuracy is None else f"{100 * candidate.accuracy:.2f} %"
+    notes = [f"{candidate.worst} diverged or failed"] if candidate.worst else []
+    if candidate.learned and candidate.learned < (tuning.seeds or 0):
+        notes.append(f"{candidate.learned} of {tuning.seeds} learned")
+    text += f" ({', '.join(notes)})" if notes else ""
+    return f"**{text}**" if candidate.overrides == tuning.chosen else text
 
 
 def _tuning_note(arm: str, tuning: TuningRecord) -> str:
@@ -130,6 +142,6 @@ def remarks(arm: ArmRecord) -> str:
     causes = [
         f"{cause.replace('_', ' ')} ({count})"
         for cause, count in arm.causes.items()
-        if is_cause_valid(cause, arm.verdict_version)
+        if is_cause_valid(cause, arm.verdict_version) and cause not in arm.statuses
     ]
     return ", ".join([*others, *causes])

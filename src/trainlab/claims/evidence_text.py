@@ -89,7 +89,7 @@ def verdict_sentence(record: ClaimRecord) -> str:
         return f"{headline}{reason}{f' ({counted})' if counted else ''}."
     sentence = f"{headline}: {primary.description}."
     reason = record.reason or primary.reason
-    if primary.observed != reason:  # something was seen
+    if primary.observed not in ("", reason):  # something was seen
         has_mean = primary.n and primary.estimate is not None  # counts have their number of runs already
         seeds = f" over {primary.n} seeds" if has_mean else ""
         seen = [f"Seen{seeds}: {_seen_and_bound(primary)}", evidence_words(record)]
