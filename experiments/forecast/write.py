@@ -28,7 +28,11 @@ WORST = 25
 MADE_FOR = {
     "grid": "the grid",
     "phase-tanh": "the phase diagram",
-    "claim-he-scale-repaired": "claims, papers",  # withdrawn since: another claim is the same experiment
+    # of claims that were withdrawn since, or have another design under another name
+    "claim-he-scale-repaired": "claims, papers",
+    "claim-works-on-mnist-fails-on-cifar": "claims, course",
+    "claim-batchnorm-eval-lag": "claims, course",
+    "claim-gamma-beta-matter": "claims, course",
 }
 
 

@@ -19,8 +19,9 @@ from trainlab.settings import RunSettings
 NEWER = {
     f"claim-{name}"
     for name in (
-        "adam-moves-biases-by-its-rate", "batchnorm-by-hand", "depth-degrades-shortcuts-help",
-        "features-layer-by-layer", "locality-permuted-pixels", "pooling-forgives-small-shifts",
+        "adam-moves-biases-by-its-rate", "batchnorm-by-hand", "batchnorm-statistics-lag",
+        "batchnorm-without-gamma-beta", "depth-degrades-shortcuts-help", "features-layer-by-layer",
+        "locality-permuted-pixels", "one-setting-two-data-sets", "pooling-forgives-small-shifts",
         "receptive-field-and-relu",
     )
 }  # fmt: skip

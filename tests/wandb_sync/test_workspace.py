@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from trainlab.claims import collection_pages
+from trainlab.claims.evidence_text import observed_text
 from trainlab.claims.registry import load_claims
 from trainlab.runs import load_runs
 from trainlab.wandb_sync.sweep_view import STEP
@@ -134,7 +135,7 @@ def test_the_report_has_every_claim_that_was_run_with_verdict_and_picture(worksp
         record = found[name]
         part = text.split(f"## {record.question}\n")[1].split("\n## ")[0]
         assert record.statement in part and verdict in part.lower()
-        assert all(expectation.observed in part for expectation in record.expectations)
+        assert all(observed_text(expectation) in part for expectation in record.expectations)
         assert f"trainlab claims run {name}" in part
     pictures = re.findall(r"!\[[^\]]*\]\(([^)]*)\)", text)
     assert pictures and all((Path.cwd() / picture).is_file() for picture in pictures)

@@ -107,7 +107,7 @@ class Muon(Optimizer):
         super().__init__([group for group in groups if group["params"]], defaults)
 
     @torch.no_grad()
-    def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
+    def step(self, closure: Callable[[], Tensor | float] | None = None) -> Tensor | float | None:  # type: ignore[override]
         """One step of all groups; `closure`, where there is one, computes loss and gradients before."""
         loss = None
         if closure is not None:
