@@ -63,6 +63,14 @@ def convolutions(norm: Callable[[int], nn.Module], k: int = 10, channels: int = 
     return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(32, k))
 
 
+def fully_convolutional() -> nn.Sequential:
+    """Its last convolution is followed by a ReLU and a mean over positions, as SqueezeNet's."""
+    return nn.Sequential(
+        nn.Conv2d(3, 16, 3, stride=4), nn.ReLU(), nn.Conv2d(16, 10, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(),
+    )  # fmt: skip
+
+
 class Block(nn.Module):
     """x + f(x), with the last norm layer's scale at zero."""
 
@@ -355,6 +363,7 @@ HEALTHY: dict[str, Callable[[], Loop]] = {
     "batchnorm": _with(lambda: convolutions(nn.BatchNorm2d)),
     "groupnorm": _with(lambda: convolutions(lambda c: nn.GroupNorm(4, c))),
     "resnet": _with(ResNet),
+    "fully convolutional": _with(fully_convolutional),
     "frozen backbone": frozen_backbone,
     "dropout": _with(lambda: nn.Sequential(mlp(3 * 256)[0], nn.Dropout(0.8), *mlp(3 * 256)[1:])),
     "attention": _with(Attention, make_optimizer=lambda m: torch.optim.AdamW(m.parameters(), lr=1e-3)),

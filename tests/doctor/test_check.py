@@ -91,6 +91,14 @@ def a_decay_of_fifty(broken):
     )
 
 
+@fault("weight_decay_too_strong")
+def a_decoupled_decay_of_two_hundred(broken):
+    return coloured(
+        mlp(3 * 256),
+        optimizer=lambda m: torch.optim.AdamW(m.parameters(), 1e-3, weight_decay=200 if broken else 1),
+    )
+
+
 # frozen, detached, modes
 
 
@@ -104,6 +112,15 @@ def convolutions_are_frozen_and_random(broken):
     model = convolutions(nn.BatchNorm2d)
     model[:-1].requires_grad_(not broken)
     return coloured(model)
+
+
+@fault("frozen_at_initialization")
+def depthwise_convolutions_are_frozen_and_random(broken):
+    from torchvision.models import mobilenet_v3_small
+
+    model = mobilenet_v3_small(num_classes=10)
+    model.features.requires_grad_(not broken)
+    return coloured(model, x=pictures(size=32))
 
 
 @fault("frozen_batchnorm_moves")
@@ -307,6 +324,11 @@ def relu_after_the_last_layer(broken):
 @fault("activation_after_last_layer")
 def tanh_after_the_last_layer(broken):
     return coloured(Cut(lambda h: h, torch.tanh if broken else (lambda z: z)))
+
+
+@fault("activation_after_last_layer")
+def clamped_at_zero(broken):
+    return coloured(Cut(lambda h: h, (lambda z: z.clamp(min=0)) if broken else (lambda z: z)))
 
 
 @fault("softmax_over_batch")

@@ -333,6 +333,7 @@ def healthy_data() -> dict[str, Data]:
         "segmentation": Data(batches(cx, (cx[:, 0] > 0).long())),
         "several labels": Data(batches(x, torch.stack([y > 4, y % 2 == 0, y == 7], 1).float())),
         "dictionaries": Data([{"image": a, "label": b} for a, b in batches(x[:700], y[:700])]),
+        "a generator": Data(batch for batch in batches(x[:640], y[:640])),
         "few images": Data(batches(x[:40], y[:40], 8)),
         "words": Data(batches(torch.randint(50, (256, 12)), torch.arange(256) % 3)),
         "drawn with replacement": Data(DataLoader(data, 64, sampler=RandomSampler(data, replacement=True))),
@@ -354,6 +355,12 @@ def test_random_states_and_the_loader_stay_as_they_were():
     trainlab.check_data(loader, loader)
     after = torch.get_rng_state(), generator.get_state(), x, y
     assert all(torch.equal(a, b) for a, b in zip(before, after, strict=True))
+
+
+def test_a_generator_is_read_from_its_first_batch_on():
+    x, y = digits()
+    report = trainlab.check_data(batch for batch in [(torch.full_like(x[:64], torch.nan), y[:64])])
+    assert report.causes[0] == "input_not_finite"
 
 
 def test_what_was_not_read_or_looked_at_is_told():

@@ -6,7 +6,8 @@
 - `loop_diagnosis`: what is found, and when it is sure; `watch_record`, `loop_settings`: its run folder
 - `step_check`: `check`, one step of a network, its loss and its optimizer; nothing of them is touched
 - its parts: `model_checks` before the step, `image_checks`, `output_checks` with `loss_probe`,
-  `gradient_checks`, `own_step` of the user's own step, `failed_step` where it raises; `sandbox`: the copies
+  `gradient_checks` with `decay_check`, `own_step` of the user's own step, `failed_step` where it raises
+- `sandbox`: the copies that a step is made on
 - `data_check`: `check_data`, what loaders give; its parts: `loader_epoch` reads it once, `label_checks`,
   `image_checks`, `split_checks`
 - `consequences`: findings that only repeat another; `drawn_weights`: is a layer still as it was made?

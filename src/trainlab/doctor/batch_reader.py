@@ -96,8 +96,12 @@ class BatchReader:
         """The first batch. Raises RequestError where there is none."""
         found = next(iter(self), None)
         if found is None:
-            raise RequestError(f"{self.asked_by}: got no batch at all: the loader is empty, {EXPECTED}")
+            raise self.empty_error()
         return found
+
+    def empty_error(self) -> RequestError:
+        """For a loader that gives nothing."""
+        return RequestError(f"{self.asked_by}: got no batch at all: the loader is empty, {EXPECTED}")
 
     def __iter__(self) -> Iterator[LabelledBatch]:
         if self.is_one_batch:

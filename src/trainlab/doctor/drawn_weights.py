@@ -45,6 +45,11 @@ def is_as_drawn(layer: nn.Module) -> bool | None:
         largest = float(weight.abs().max())
         bounds = [math.sqrt(one) for one in (1 / fan_in, 3 / fan_in, 6 / fan_in, 6 / (fan_in + fan_out), 1.0)]
         return any(bound * (1 - 20 / n) <= largest <= bound * (1 + 1e-6) for bound in bounds)
-    usual = (1 / fan_in, 2 / fan_in, 2 / fan_out, 1 / fan_out, 2 / (fan_in + fan_out), 1e-4, 4e-4, 1e-2, 1.0)
+    taps = layer.get_parameter("weight")[0, 0].numel()
+    torch_fan_out = layer.get_parameter("weight").shape[0] * taps  # torch's initializers do not see groups
+    usual = (
+        1 / fan_in, 2 / fan_in, 2 / fan_out, 1 / fan_out, 2 / torch_fan_out, 2 / (fan_in + fan_out),
+        1e-4, 4e-4, 1e-2, 1.0,
+    )  # fmt: skip
     is_spread_usual = any(abs(variance / one - 1) < 1.5 * error for one in usual)
     return is_spread_usual and abs(kurtosis - 3) < 5 * error

@@ -10,18 +10,12 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
-from torch.optim import AdamW, Optimizer
 
 from trainlab.diagnosis.known_causes import Finding
+from trainlab.doctor.decay_check import numbers_in, weight_decay_too_strong
 from trainlab.doctor.layer_names import describe_layer, join_names, layers_of
 from trainlab.doctor.sandbox import Sandbox
 from trainlab.nn.layers import weight_layers, weight_matrices_shape
-
-DECAY_OVER_GRADIENT = 10.0
-"""Length of the weight decay's part of a step over the gradient's, from which on it wins in a layer."""
-
-SHRINKS = 1e-3
-"""Share of the weights that decay takes in a step, from which on it matters within a few thousand of them."""
 
 CONFIRMING_STEPS = 3
 """Steps after which units that began alike must differ: weights of zero let the gradient in one by one."""
@@ -55,11 +49,6 @@ def gradients(network: nn.Module, loss: Tensor) -> dict[str, Tensor | None]:
     trained = {name: p for name, p in network.named_parameters() if p.requires_grad}
     found = torch.autograd.grad(loss, list(trained.values()), allow_unused=True)
     return dict(zip(trained, found, strict=True))
-
-
-def numbers_in(grad: Tensor) -> Tensor:
-    """The numbers of a gradient; of a sparse one those that are there."""
-    return grad.coalesce().values() if grad.is_sparse else grad
 
 
 def check_gradients(facts: GradientFacts) -> list[Finding]:
@@ -170,44 +159,8 @@ def _batchnorm_of_one_image(facts: GradientFacts) -> Iterator[Finding]:
 
 
 def _strong_decay(facts: GradientFacts) -> Iterator[Finding]:
-    """In most weight layers the decay's part of the step is many times that of the gradient."""
-    ratios: dict[str, float] = {}
-    decays: set[float] = set()
-    names = {id(p): name for name, p in facts.network.named_parameters() if p.dim() > 1}
-    for optimizer in facts.sandbox.optimizers:
-        for group in optimizer.param_groups:
-            decay, rate = float(group.get("weight_decay") or 0), float(group.get("lr") or 0)
-            momentum = float(group.get("momentum") or 0)
-            if rate * decay < SHRINKS * (1 - momentum):
-                continue
-            for p in group["params"]:
-                grad = facts.grads.get(names.get(id(p), ""))
-                if grad is None:
-                    continue
-                decays.add(decay)
-                ratios[names[id(p)]] = _decay_over_gradient(optimizer, decay, p.detach(), grad)
-    winning = [name for name, ratio in ratios.items() if ratio > DECAY_OVER_GRADIENT]
-    if len(winning) <= len(names) / 2:
-        return
-    layers = layers_of(facts.network, winning)
-    ratio = sorted(ratios.values())[len(ratios) // 2]
-    description = (
-        f"with weight decay {max(decays):g} its part of the step is {ratio:.2g} times the gradient's in the "
-        "median "
-        f"layer, and wins in {len(winning)} of {len(names)}: {join_names(layers)}"
-    )
-    yield Finding(
-        "weight_decay_too_strong", description, {"weight_decay": max(decays), "ratio": ratio}, layers[0]
-    )
-
-
-def _decay_over_gradient(optimizer: Optimizer, decay: float, weight: Tensor, grad: Tensor) -> float:
-    """‖decay · w‖ over the length of what it is added to: the gradient, or an update of one a weight."""
-    is_decoupled = isinstance(optimizer, AdamW) or bool(
-        optimizer.param_groups[0].get("decoupled_weight_decay")
-    )
-    other = math.sqrt(grad.numel()) if is_decoupled else float(numbers_in(grad).norm())
-    return decay * float(weight.norm()) / max(other, 1e-30)
+    finding = weight_decay_too_strong(facts.network, facts.sandbox.optimizers, facts.grads)
+    return iter([] if finding is None else [finding])
 
 
 def _never_changed(facts: GradientFacts) -> Iterator[Finding]:

@@ -48,12 +48,15 @@ class LoaderEpoch:
     def read(cls, name: str, reader: BatchReader, limit: int) -> "LoaderEpoch":
         """Reads up to `limit` images. Raises RequestError where there are none, or they cannot be read."""
         epoch = cls(name, reader)
-        epoch.first_batch = reader.first()
         for batch in reader:
+            if epoch.first_batch is None:
+                epoch.first_batch = batch
             if sum(epoch.sizes) >= limit:
                 epoch.is_whole = False
                 break
             epoch._add(batch)
+        if epoch.first_batch is None:
+            raise reader.empty_error()
         return epoch
 
     def _add(self, batch: LabelledBatch) -> None:

@@ -5,11 +5,13 @@ The last operation is read from autograd's graph, which is exact; where the grap
 Legend: N images, K classes; `…` positions of a segmentation.
 """
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
+from torch.autograd.graph import Node
 
 from trainlab.diagnosis.known_causes import Finding
 from trainlab.doctor.loss_probe import LOG_LIKELIHOOD, SIGMOID, SOFTMAX, SQUARED, LossKind, probe_loss
@@ -74,10 +76,25 @@ def check_output(facts: OutputFacts) -> list[Finding]:
 
 def last_operation(output: Tensor) -> str | None:
     """The activation that the output comes from, in words; None where it comes from anything else."""
+    node = _last_node(output)
+    if node is None:
+        return None
+    if node.name().startswith("Clamp") and getattr(node, "_saved_min", None) == 0:
+        return "ReLU"
+    return ACTIVATIONS.get(node.name())
+
+
+def _last_node(output: Tensor) -> Node | None:
     node = output.grad_fn
     while node is not None and node.name() in RESHAPES:
         node = node.next_functions[0][0] if node.next_functions else None
-    return None if node is None else ACTIVATIONS.get(node.name())
+    return node
+
+
+def _is_opaque(output: Tensor) -> bool:
+    """Whether the graph does not say what the last operation is: a function of one's own, a compiled one."""
+    node = _last_node(output)
+    return node is None or re.search(r"Backward\d+$", node.name()) is None
 
 
 def _one_output_unit(facts: OutputFacts) -> Iterator[Finding]:
@@ -174,7 +191,7 @@ def _activation(facts: OutputFacts) -> Iterator[Finding]:
             {"lowest": float(z.min()), "largest": float(z.max())},
             facts.last_layer,
         )
-    elif last not in (None, "log-softmax") or (last is None and _is_cut(shares)):
+    elif last not in (None, "log-softmax") or (_is_opaque(facts.output) and _is_cut(shares)):
         zero = float(shares["outputs_zero"])
         what = f"no logit is ever negative, {zero:.0%} are exactly 0, and those get no gradient"
         if last not in (None, "ReLU"):
