@@ -14,7 +14,7 @@ from torch.utils.hooks import RemovableHandle
 
 from trainlab.doctor import backward_calls
 from trainlab.doctor.loop_losses import LoopLosses
-from trainlab.doctor.measurement_plan import MeasurementPlan
+from trainlab.doctor.measurement_plan import WIRING_ONLY, MeasurementPlan
 from trainlab.doctor.module_calls import FirstCall
 from trainlab.doctor.watched_step import StepFacts, StepTrace, Watched, WatchedStep
 from trainlab.errors import error_with_type
@@ -241,10 +241,11 @@ class LoopWatcher:
         if self._measured is None and self._is_due and network is not None:
             self._wait_no_more()
             optimizers = [one for ref in self._optimizers if (one := ref()) is not None]
+            layers = _no_layer if self.steps == WIRING_ONLY else self._layers
             watched = Watched(
                 network,
                 optimizers,
-                self._layers,
+                layers,
                 self.is_compiled,
                 self.fault,
                 self._plan.spending,
@@ -285,3 +286,7 @@ class LoopWatcher:
         if self.is_running:
             self.stop()
             self._on_end(f"at step {self.steps}: {reason}")
+
+
+def _no_layer(name: str) -> bool:
+    return False

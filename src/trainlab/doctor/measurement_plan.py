@@ -10,12 +10,20 @@ FIRST_STEPS = 3
 """Steps that are measured whatever they cost: how a loop is wired shows in them. The time is made up for."""
 
 
+GROWTH = 1.5
+"""Times a measured step that the next one comes, of a loop whose length is not known."""
+
+WIRING_ONLY = 1
+"""The step that is looked at for its wiring alone: its layers are shown by the steps beside it."""
+
+
 class MeasurementPlan:
     """Which steps are measured.
 
     The first three; then, of a loop of `steps` steps, `measurements` log-spaced ones in all, or where its
-    length is not known each power of two. A step whose turn has come waits until what was spent so far, and
-    what a measurement costs, is at most `budget` (a share of the time since the beginning; 1: no limit).
+    length is not known each that comes half as late again as the last. A step whose turn has come waits until
+    what was spent so far, and what a measurement costs, is at most `budget` (a share of the time since the
+    beginning; 1: no limit).
     """
 
     def __init__(self, steps: int | None, measurements: int, budget: float) -> None:
@@ -53,10 +61,7 @@ class MeasurementPlan:
 
     def _after(self, step: int) -> int:
         if self._planned is None:
-            following = 1
-            while following <= step:
-                following *= 2
-            return following
+            return max(step + 1, int(step * GROWTH))
         return min((planned for planned in self._planned if planned > step), default=2**62)
 
     def begin(self) -> bool:

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
 
+from trainlab.doctor.label_sample import thinned_pixels
 from trainlab.doctor.module_facts import batch_print
 from trainlab.doctor.outputs import main_output, tensors_in
 from trainlab.nn.layers import weight_layers
@@ -192,6 +193,10 @@ class LoopCapture(Capture):
         self.unregistered.inside = False
         if any(tensor.requires_grad for tensor in tensors_in(output)):
             self._last = inputs, output
+
+    def _take_features(self, x: Tensor) -> None:
+        """Pixels alone: what they say of the labels is worked out once, of the batches of several steps."""
+        self.features_ND = thinned_pixels(x)
 
     def _watch_left_over(self) -> None:
         """`parameter_facts` says exactly what an earlier step has left."""

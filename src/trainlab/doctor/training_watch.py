@@ -11,6 +11,7 @@ from torch import nn
 from torch.optim import Optimizer
 
 from trainlab.diagnosis import verdict
+from trainlab.diagnosis.causes.labels_and_splits import FEWEST_STEPS_PROBED
 from trainlab.diagnosis.causes.step_size import diverged
 from trainlab.diagnosis.evidence import (
     Evidence,
@@ -23,6 +24,7 @@ from trainlab.diagnosis.evidence import (
 from trainlab.diagnosis.explain import Diagnosis, diagnose, find_remedies
 from trainlab.diagnosis.known_causes import Finding
 from trainlab.diagnosis.presentation import describe_finding
+from trainlab.doctor.label_sample import LabelSample
 from trainlab.doctor.loop_diagnosis import (
     SureFindings,
     find_causes,
@@ -44,6 +46,9 @@ from trainlab.nn.layers import weight_layers
 from trainlab.runs import Verdict
 from trainlab.signals.catalogue import NETWORK
 from trainlab.signals.rows import Row
+
+PROBE = ("probe_images", "probe_accuracy", "probe_permuted")
+"""What is recorded once, at the end, of the images of all measured steps."""
 
 OnFinding = Callable[[Finding], None]
 """Takes a finding when it has become sure."""
@@ -74,6 +79,7 @@ class TrainingWatch:
         self._unknown = _unknown_modules(network)
         self._table: SignalTable = {}
         self._unrecorded: list[SignalRow] = []
+        self._labels, self._probed_images = LabelSample(), 0
         self._sure = SureFindings()
         self._notes: list[str] = []
         self._facts: StepFacts | None = None
@@ -166,6 +172,8 @@ class TrainingWatch:
     def _on_step(self, step: int, facts: StepFacts, rows: list[Row]) -> None:
         self._facts, self._measured = facts, self._measured + 1
         self._add((step, *row) for row in rows)
+        if facts.labelled is not None:
+            self._labels.add(*facts.labelled)
         self._add((step, NETWORK, "learning_rate", rate) for step, rate in self._watcher.take_rates())
         self._record_new()
         for finding in self._sure.new(self._evidence(is_running=True)):
@@ -201,10 +209,21 @@ class TrainingWatch:
         losses = self._watcher.losses
         losses.read()
         setup = SettingsSummary.from_record(self._settings)
+        if not is_running or self._watcher.steps >= FEWEST_STEPS_PROBED:
+            self._probe_labels()
         if not is_running:
             rates = self._watcher.take_rates(last=True)
             self._add((step, NETWORK, "learning_rate", rate) for step, rate in rates)
         return Evidence(RecordedSignals(self._table), losses.by_step, setup=setup, is_running=is_running)
+
+    def _probe_labels(self) -> None:
+        """What the images that were put aside say of their labels, in the place of what fewer said."""
+        if len(self._labels) == self._probed_images:
+            return
+        self._probed_images = len(self._labels)
+        step = max(0, self._watcher.steps - 1)
+        for name, value in self._labels.probe().items():
+            self._table.setdefault(NETWORK, {})[name] = {step: value}
 
     def _diagnosis(self, evidence: Evidence) -> Diagnosis:
         diagnosis = diagnose(evidence)
@@ -277,6 +296,10 @@ class TrainingWatch:
         if status == "finished" and found is not None:
             status = "diverged"
         self._record.write_settings(self._current_settings(str(self._settings["run_id"])))
+        probed = [(name, series) for name, series in self._table.get(NETWORK, {}).items() if name in PROBE]
+        self._unrecorded += [
+            (s, NETWORK, name, value) for name, series in probed for s, value in series.items()
+        ]
         self._record_new()
         self._record.finish(
             status,

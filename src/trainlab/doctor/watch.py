@@ -50,10 +50,11 @@ def watch(
     """Watches the training of `model` by `optimizer` (or several, in a list or by name) from now on.
 
     steps: how many the loop makes, where that is known: `measurements` log-spaced ones are measured; else
-    each power of two. budget: percent of the loop's time that measuring may take (100: no limit); the first
-    three steps are measured whatever they cost. layers: patterns of the names of the layers to measure
-    (`features.*`). runs: the folder in which the run is recorded, None for no record; name: of its group
-    there. on_finding: called with each finding when it is sure, instead of a line on the console.
+    each that comes half as late again as the last. budget: percent of the loop's time that measuring may
+    take (100: no limit); the first three steps are measured whatever they cost, some tens of milliseconds.
+    layers: patterns of the names of the layers to measure (`features.*`). runs: the folder in which the run
+    is recorded, None for no record; name: of its group there. on_finding: called with each finding when it is
+    sure, instead of a line on the console.
 
     Of several processes that train together the first one records and tells.
 

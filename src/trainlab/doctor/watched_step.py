@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, MutableMapping, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -16,11 +17,11 @@ from trainlab.signals.capture import Capture, Inputs
 from trainlab.signals.catalogue import NETWORK
 from trainlab.signals.quantities import FlatTails
 from trainlab.signals.recorder import SignalRecorder
-from trainlab.signals.rows import Row
+from trainlab.signals.rows import Row, Value
 
 OF_CLASSES = (
     "outputs_probabilities", "outputs_negative", "outputs_zero", "majority_share",
-    "probe_images", "probe_accuracy", "probe_permuted", "noise_scale",
+    "noise_scale",
 )  # fmt: skip
 """Quantities that mean what they say only where the outputs are logits of classes."""
 
@@ -41,6 +42,10 @@ class Watched:
     tails: MutableMapping[nn.Module, FlatTails | None]
 
 
+LabelledBatch: TypeAlias = tuple[Tensor, Tensor, int]
+"""Pixels x_ND of a batch, its labels y_N, and how many classes there are."""
+
+
 @dataclass(frozen=True)
 class StepTrace:
     """What a step leaves for the next one that is measured."""
@@ -59,6 +64,7 @@ class StepFacts:
     batch_size: int | None
     was_called: bool
     is_reached: bool
+    labelled: LabelledBatch | None
     trace: StepTrace
 
 
@@ -66,6 +72,7 @@ class LoopRecorder(SignalRecorder):
     """The recorder of one step, on a network that nobody built for it. Listens from its making on."""
 
     capture: LoopCapture
+    labelled: LabelledBatch | None = None
 
     def __init__(self, watched: Watched) -> None:
         super().__init__(watched.network)
@@ -79,6 +86,15 @@ class LoopRecorder(SignalRecorder):
         else:
             self.capture = listen_to(watched.network, watched.layers, watched.on_fault, watched.spending)
         return self.capture
+
+    def _label_quantities(self, capture: Capture, scale: float) -> dict[str, Value]:
+        """Puts the batch aside, with the labels that the gradient tells (`label_sample`)."""
+        output, x_ND = capture.output, capture.features_ND
+        if output is not None and output.grad_NK is not None and x_ND is not None:
+            labels = self._labels(output.grad_NK / scale, output.logits_NK)
+            if labels is not None:
+                self.labelled = x_ND, labels[0], output.logits_NK.shape[-1]
+        return {}
 
 
 class WatchedStep:
@@ -131,10 +147,9 @@ class WatchedStep:
         with torch.autocast(_device_type(self.watched.network), enabled=False):
             rows = self._recorder.finish(None if loss is None else torch.as_tensor(loss)).rows
         self._parameters.remove()
-        measured = {quantity for _, quantity, _ in rows}
         is_of_classes = self.loss.is_cross_entropy
         if is_of_classes is None:  # the gradient by the outputs told labels, as only a cross-entropy's does
-            is_of_classes = "probe_images" in measured
+            is_of_classes = self._recorder.labelled is not None
         if not is_of_classes:
             rows = [row for row in rows if row[1] not in OF_CLASSES]
         rows = [self._unscaled(row) for row in rows]
@@ -148,6 +163,7 @@ class WatchedStep:
             capture.batch_size,
             capture.was_called,
             self._parameters.is_reached,
+            self._recorder.labelled if is_of_classes else None,
             StepTrace(self._parameters.prints, capture.batch),
         )
 

@@ -249,7 +249,10 @@ class Capture:
             self.input_NPC = each(_wide_input)(x)
             self.images = each(partial(wiring.neighbour_correlations, images=SAMPLED_IMAGES))(x)
             if x.shape[self.runs.dims] >= label_probe.FEWEST_IMAGES:
-                self.features_ND = each(label_probe.pixel_features)(x)
+                self._take_features(x)
+
+    def _take_features(self, x: Tensor) -> None:
+        self.features_ND = self.runs.each(label_probe.pixel_features)(x)
 
     def _after_network(self, network: nn.Module, inputs: Inputs, output: object) -> None:
         waiting = self._waiting
