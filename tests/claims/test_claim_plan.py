@@ -13,7 +13,7 @@ from tiny import QUICK, claim, put
 from trainlab import cli
 from trainlab.claims import arm_tuning, execution, runner
 from trainlab.claims import registry as claims
-from trainlab.claims.course_plan import CoursePlanner, count_runs
+from trainlab.claims.course_plan import CoursePlanner
 from trainlab.claims.execution import ClaimOptions, ExecutionContext
 from trainlab.claims.jobs import ClaimComposer
 from trainlab.claims.plan_estimate import estimate_course
@@ -24,6 +24,11 @@ from trainlab.sweeps.local_engine import LocalEngine
 from trainlab.sweeps.outcome import Outcome
 from trainlab.sweeps.stack_memory import StackMemory, probe_stacks
 from trainlab.terminal import PlainConsole
+
+
+def count_runs(tasks) -> int:
+    return sum(len(task.jobs) for task in tasks)
+
 
 GPU = [*QUICK, "trainer=gpu"]
 EQUAL = {"test/acc": 0.5, "val/acc": 0.5}

@@ -1,6 +1,7 @@
 """E-values against other ways to compute them, and their means where the hypothesis is false."""
 
 import itertools
+import math
 
 import numpy as np
 import pytest
@@ -175,3 +176,21 @@ def test_few_or_equal_values_have_an_interval_only_where_they_reject_something()
 def test_bad_input_says_what_was_expected(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+@pytest.mark.parametrize(("correlation", "effect"), [(0.9, 1.0), (0.9, 2.0), (-0.9, 1.0), (0.0, 1.0)])
+def test_what_is_tested_beside_the_primary_is_true_to_its_e_value_where_seeds_stop_by_the_primary(
+    correlation, effect
+):
+    """Proved of rules that look at a t e-process's own values: here others, which depend on them, decide."""
+    rng, n_N = np.random.default_rng(0), np.arange(1, 17)
+    beside_SN, noise_SN = rng.standard_normal((2, 20_000, 16))
+    primary_SN = correlation * beside_SN + math.sqrt(1 - correlation**2) * noise_SN + effect
+    directions_SN = e_processes.direction_of(primary_SN)
+    evidence_SN = np.maximum(e_processes.mean_e(directions_SN, n_N), e_processes.mean_e(-directions_SN, n_N))
+    stops_SN = evidence_SN >= 40
+    stops_SN[:, :2], stops_SN[:, -1] = False, True
+    e_S = e_processes.mean_e(e_processes.direction_of(beside_SN), n_N)[range(20_000), stops_SN.argmax(axis=1)]
+    assert np.mean(e_S >= 20) <= 0.05
+    capped_S = np.minimum(e_S, 1000)  # its mean is below that of e, and has a deviation that can be estimated
+    assert capped_S.mean() <= 1 + 3 * capped_S.std() / math.sqrt(len(capped_S))

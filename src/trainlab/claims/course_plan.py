@@ -44,11 +44,6 @@ class ClaimPlan:
         return self.tuning_runs + self.arms * self.seeds[look]
 
 
-def count_runs(tasks: Sequence[Task]) -> int:
-    """How many runs these tasks are."""
-    return sum(len(task.jobs) for task in tasks)
-
-
 @dataclass(frozen=True)
 class _Part:
     """What is started together: the tuning runs, or those that one look adds, by their ids."""

@@ -82,9 +82,8 @@ class ExpectationResult:
 
     `e_for` and `e_against` are None of facts. `estimate`, `low`, `high` (anytime-valid interval) and `bound`
     are of what was compared, in `unit`, `sd` its deviation over seeds; None where the expectation is not
-    about a mean. `n` seeds. `observed`
-    is the outcome in words; `reason`: why it is not tested, where there is one; `is_final`: no further seed
-    can change that.
+    about a mean. `n` seeds. `observed` is the outcome in words; `reason`: why it is not tested, where there
+    is one; `is_final`: no further seed can change that.
     """
 
     description: str
@@ -321,6 +320,9 @@ def after_primary(results: Sequence[ExpectationResult]) -> list[ExpectationResul
     then together (e-BH).
 
     The gate costs nothing: an e-value that counts as 0 where the primary one is not decided is still one.
+    That seeds stop by the primary one's evidence is no matter to the others at 20 : 1 each, which holds at
+    every look. Their mean of at most 1, which e-BH needs, is proved of a t e-process for rules that look at
+    its own values; simulated with values that depend on those of the primary one, it holds here as well.
     """
     secondary = {
         index: result for index, result in enumerate(results) if not result.primary and not result.is_fact

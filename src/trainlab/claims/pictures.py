@@ -5,6 +5,7 @@ Called in a process of its own: torch is imported inside the functions that need
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -17,6 +18,11 @@ from trainlab.figures.kernel_response import kernel_response_figure, pooling_fig
 from trainlab.figures.normalized_images import normalized_images_figure
 from trainlab.figures.top_patches import MAPS, PATCHES, LayerPatches, TopPatch, top_patches_figure
 from trainlab.runs.safe_files import write_atomically
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from trainlab.models.feature_maps import ConvolutionView
 
 MOVED_ROWS, MOVED_COLUMNS = -5, 3
 """How the first 7 is moved: up and to the right, within its margins."""
@@ -103,26 +109,38 @@ def _example(images: ImageData, label: int, number: int = 0) -> np.ndarray:
     return pixels_HWC[..., 0] if pixels_HWC.shape[2] == 1 else pixels_HWC
 
 
-def _edges_to_parts(run: Path) -> str:
-    """From the checkpoint of a run: for some maps of some layers, the pieces with the largest responses."""
+def _strongest_responses(
+    model: "nn.Module", x_NHWC: np.ndarray
+) -> tuple[dict[str, list[tuple[np.ndarray, np.ndarray]]], dict[str, tuple["ConvolutionView", int]]]:
+    """Of each convolution, image by image the largest response of each map and its place; and its view, with
+    the columns of its maps."""
     import torch
 
-    from trainlab.build.data import load_data
     from trainlab.models.feature_maps import feature_maps
-    from trainlab.serving.saved_model import load_run_model
 
-    torch.set_num_threads(1)
-    model, description = load_run_model(run)
-    data = load_data(description["settings"])
-    x_NHWC = data.test.x_NHWC[data.test.index[:IMAGES_SEARCHED]]
     by_layer: dict[str, list[tuple[np.ndarray, np.ndarray]]] = {}
-    fields = {}
+    fields: dict[str, tuple[ConvolutionView, int]] = {}
     for image_HWC in x_NHWC:
         x_1CHW = torch.from_numpy(image_HWC.transpose(2, 0, 1)[np.newaxis].copy())
         for view in feature_maps(model, x_1CHW):
             a_Fp = view.a_Fhw.flatten(1)
             by_layer.setdefault(view.name, []).append((a_Fp.amax(1).numpy(), a_Fp.argmax(1).numpy()))
             fields[view.name] = view, view.a_Fhw.shape[-1]
+    return by_layer, fields
+
+
+def _edges_to_parts(run: Path) -> str:
+    """From the checkpoint of a run: for some maps of some layers, the pieces with the largest responses."""
+    import torch
+
+    from trainlab.build.data import load_data
+    from trainlab.serving.saved_model import load_run_model
+
+    torch.set_num_threads(1)
+    model, description = load_run_model(run)
+    data = load_data(description["settings"])
+    x_NHWC = data.test.x_NHWC[data.test.index[:IMAGES_SEARCHED]]
+    by_layer, fields = _strongest_responses(model, x_NHWC)
     if not by_layer:
         raise RequestError(f"picture edges_to_parts: the network of run {run.name} has no convolution")
     names = list(by_layer)

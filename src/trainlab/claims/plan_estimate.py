@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from trainlab.claims.card_rates import MEASURED_NETWORKS, CardTimes, read_rates
+from trainlab.claims.card_rates import MEASURED_NETWORKS, CardRates, CardTimes, read_rates
 from trainlab.claims.course_plan import ClaimPlan, CoursePlanner
 from trainlab.claims.execution import ClaimOptions, ExecutionContext
 from trainlab.claims.jobs import ClaimComposer
@@ -114,20 +114,9 @@ def estimate_course(
     planner = CoursePlanner(ExecutionContext(options, ClaimComposer(), server, PlainConsole()), stack)
     plans = planner.plan(entries)
     works = _works(plans, server)
-    if measured is not None:
-        sizes = server.call(network_sizes, [compose(list(words)) for words in MEASURED_NETWORKS.values()])
-        on_card = CardTimes(measured, dict(zip(MEASURED_NETWORKS, sizes, strict=True)))
-        source = f"rates of {measured.card}, measured by make gpu-check ({measured.path}); {OF_RATES}"
-        if not measured.start_seconds:
-            source += "; the start of a run, its test and its record are not either"
-        times = _Times(
-            source,
-            lambda task: on_card.seconds(works[_key(task)], len(task.jobs)),
-            _least_seconds(measured.product_flops, works),
-            measured.card,
-        )
-    else:
-        times = _timed_here(plans, options, server)
+    times = (
+        _timed_here(plans, options, server) if measured is None else _timed_on_card(measured, works, server)
+    )
     if options.profile != "gpu":
         stacks = "no stacks: a CPU runs each on its own"
     elif planner.assumed_stack is None:
@@ -158,6 +147,21 @@ def _works(plans: Sequence[ClaimPlan], server: ForkServer) -> dict[str, Training
     settings = {_key(task): task.jobs[0].settings for task in _all_tasks(plans)}
     found = server.call(training_work, list(settings.values())) if settings else []
     return dict(zip(settings, found, strict=True))
+
+
+def _timed_on_card(measured: CardRates, works: dict[str, TrainingWork], server: ForkServer) -> _Times:
+    """By the rates that the proof kit measured on a card."""
+    sizes = server.call(network_sizes, [compose(list(words)) for words in MEASURED_NETWORKS.values()])
+    on_card = CardTimes(measured, dict(zip(MEASURED_NETWORKS, sizes, strict=True)))
+    source = f"rates of {measured.card}, measured by make gpu-check ({measured.path}); {OF_RATES}"
+    if not measured.start_seconds:
+        source += "; the start of a run, its test and its record are not either"
+    return _Times(
+        source,
+        lambda task: on_card.seconds(works[_key(task)], len(task.jobs)),
+        _least_seconds(measured.product_flops, works),
+        measured.card,
+    )
 
 
 def _timed_here(plans: Sequence[ClaimPlan], options: ClaimOptions, server: ForkServer) -> _Times:
