@@ -570,6 +570,32 @@ def test_the_layer_is_named(name, layer):
     assert found(name, broken=True).findings[0].layer == layer
 
 
+def test_a_frozen_network_without_a_graph_is_not_judged_by_its_values():
+    torch.manual_seed(0)
+    model = nn.Sequential(
+        nn.Conv2d(3, 16, 3, stride=4), nn.ReLU(), nn.Conv2d(16, 10, 3), nn.ReLU(),
+        nn.Flatten(2), nn.MaxPool1d(4), nn.Flatten(),
+    ).requires_grad_(False)  # fmt: skip
+    assert trainlab.check(model, F.cross_entropy, (pictures(), classes())).causes == (
+        "no_trainable_gradient",
+    )
+
+
+def test_a_last_operation_of_ones_own_is_judged_by_its_values():
+    class Cutting(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx: Any, z: Tensor) -> Tensor:
+            return z.relu()
+
+        @staticmethod
+        def backward(ctx: Any, *grad: Any) -> Any:
+            return grad[0]
+
+    torch.manual_seed(0)
+    loop = coloured(Cut(lambda h: h, Cutting.apply))
+    assert trainlab.check(loop.model, loop.loss, loop.batch).causes == ("activation_after_last_layer",)
+
+
 def test_gradients_that_are_switched_off_are_told():
     loop = coloured(mlp(768))
     with torch.no_grad():

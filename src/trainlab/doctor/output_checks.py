@@ -94,7 +94,7 @@ def _last_node(output: Tensor) -> Node | None:
 def _is_opaque(output: Tensor) -> bool:
     """Whether the graph does not say what the last operation is: a function of one's own, a compiled one."""
     node = _last_node(output)
-    return node is None or re.search(r"Backward\d+$", node.name()) is None
+    return node is not None and re.search(r"Backward\d+$", node.name()) is None
 
 
 def _one_output_unit(facts: OutputFacts) -> Iterator[Finding]:
