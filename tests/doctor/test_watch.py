@@ -305,6 +305,27 @@ def test_nothing_is_kept_alive(watch):
     assert not doctor.explain()
 
 
+@pytest.mark.parametrize("raises_at", [None, 0, 3])
+def test_a_doctor_that_is_dropped_ends_by_itself(raises_at):
+    """Whether the loop has ended, or an error has ended it between the network's call and the step."""
+    network = cnn()
+    optimizer = sgd(network)
+    doctor = trainlab.watch(network, optimizer, runs=None, budget=100)
+    for k, (x, y) in enumerate(batches(2 if raises_at is None else 4)):
+        optimizer.zero_grad()
+        output = network(x)
+        if k == raises_at:
+            break
+        F.cross_entropy(output, y).backward()
+        optimizer.step()
+    refs = weakref.ref(network), weakref.ref(optimizer), weakref.ref(doctor)
+    del network, optimizer, doctor, output
+    gc.collect()
+    assert [ref() for ref in refs] == [None] * 3
+    assert not backward_calls.is_listening()
+    assert not torch.nn.modules.module._has_any_global_hook()
+
+
 def test_the_network_is_saved_pickled_and_copied_without_hooks(watch):
     network = cnn()
     optimizer = sgd(network)

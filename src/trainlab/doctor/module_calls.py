@@ -19,6 +19,7 @@ from trainlab.doctor.outputs import main_output, tensors_in
 from trainlab.nn.layers import weight_layers
 from trainlab.signals.capture import Capture, Inputs, LayerCapture, ModuleHooks
 from trainlab.signals.run_dimension import OneRun
+from trainlab.signals.weak_hooks import hook_weakly
 
 Handlers: TypeAlias = dict[int, list[Callable[..., None]]]
 
@@ -44,8 +45,8 @@ class ProcessHooks(ModuleHooks):
         self._before: Handlers = {}
         self._after: Handlers = {}
         self._handles = [
-            register_module_forward_pre_hook(self.enter),
-            register_module_forward_hook(self._leave),
+            hook_weakly(register_module_forward_pre_hook, self.enter),
+            hook_weakly(register_module_forward_hook, self._leave),
         ]
 
     def before(self, module: nn.Module, function: Callable[..., None]) -> None:
@@ -114,7 +115,8 @@ def parts_of(network: nn.Module) -> set[int]:
 
 class FirstCall:
     """Waits for the first call of a network, or of a part of it, with gradients: then calls
-    `on_call(module, inputs)`, once. The network is held weakly: while it waits, nothing keeps it alive.
+    `on_call(module, inputs)`, once. The network is held weakly, and torch holds this object weakly: while it
+    waits, nothing keeps the network or the watch alive.
 
     A network that turns out to be compiled (`on_compiled`) is not listened to: hooks would be compiled too.
     """
@@ -127,7 +129,7 @@ class FirstCall:
     ) -> None:
         self._network, self._parts = weakref.ref(network), parts_of(network)
         self._on_call, self._on_compiled = on_call, on_compiled
-        self._handle = register_module_forward_pre_hook(self._enter)
+        self._handle = hook_weakly(register_module_forward_pre_hook, self._enter)
 
     def remove(self) -> None:
         """Waits no more."""

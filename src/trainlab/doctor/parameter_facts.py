@@ -14,6 +14,8 @@ from torch.nn.utils import get_total_norm
 from torch.optim import Optimizer
 from torch.utils.hooks import RemovableHandle
 
+from trainlab.signals.weak_hooks import hook_weakly
+
 SAMPLED = 4096
 """Values of a parameter that are compared, beside the sum of all."""
 
@@ -66,7 +68,7 @@ class ParameterStep:
         self._probe: nn.Parameter | None = None
         self.reached_now = False
         self._handles: list[RemovableHandle] = [
-            parameter.register_post_accumulate_grad_hook(self._reach)
+            hook_weakly(parameter.register_post_accumulate_grad_hook, self._reach)
             for parameter in self.own.values()
             if parameter.requires_grad and parameter.is_leaf
         ]

@@ -4,5 +4,5 @@
 - `capture`: what a training step's own passes show, by hooks; `step_quantities`: computed from that; `rows`
 - `recorder`: a step of one run; `stacked_recorder`: of many at once; `run_dimension`: all that differs
 - `wiring`: faults in how the network is put together; `label_probe`: do the labels follow from the images?
-- `measured_steps`: at which steps
+- `measured_steps`: at which steps; `weak_hooks`: hooks that keep nothing alive
 """

@@ -15,6 +15,7 @@ from trainlab.signals.quantities import Scalar
 from trainlab.signals.rows import Conditional
 from trainlab.signals.run_dimension import OneRun
 from trainlab.signals.tensor_sampling import wide_dtype
+from trainlab.signals.weak_hooks import hook_weakly
 
 SUM_TO_ONE = 1e-3
 """How far the sum of an image's outputs may be from 1 for them to be probabilities."""
@@ -31,7 +32,7 @@ class UnregisteredLayers:
         self.inside = False
         self._own = set(own)
         self._found: set[nn.Module] = set()
-        self._handle = register_module_forward_hook(self._count)
+        self._handle = hook_weakly(register_module_forward_hook, self._count)
 
     def __len__(self) -> int:
         return len(self._found)
@@ -41,7 +42,7 @@ class UnregisteredLayers:
         """The layers, in no order."""
         return list(self._found)
 
-    def _count(self, module: nn.Module, *_: object) -> None:
+    def _count(self, module: nn.Module, inputs: object, output: object) -> None:
         if (
             self.inside
             and module not in self._own
