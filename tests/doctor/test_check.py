@@ -788,6 +788,22 @@ def test_a_step_of_ones_own(step, cause):
     assert report.causes == ((cause,) if cause else ()), str(report)
 
 
+def test_a_step_of_a_network_that_is_frozen_as_a_whole():
+    model = mlp(768).requires_grad_(False)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    report = trainlab.check(model, None, (pictures(), classes()), optimizer, step=plain_step)
+    assert report.causes == ("no_trainable_gradient",)
+
+
+def test_what_follows_from_the_fault_is_not_told_beside_it():
+    torch.manual_seed(0)
+    model = ending(nn.ReLU())
+    nn.init.constant_(model[0][-1].bias, -10.0)  # every logit is cut off: no gradient is left
+    assert trainlab.check(model, F.cross_entropy, (pictures(), classes())).causes == (
+        "activation_after_last_layer",
+    )
+
+
 def test_a_step_that_calls_train_itself_may_be_given_a_network_in_evaluation_mode():
     model = convolutions(nn.BatchNorm2d).eval()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)

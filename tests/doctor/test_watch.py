@@ -71,7 +71,17 @@ def test_zero_grad_is_missing(watch):
 
 def test_backward_is_missing(watch):
     network = cnn()
-    assert causes_of(watch, network, sgd(network), backward=False)[0] == "no_backward"
+    assert causes_of(watch, network, sgd(network), backward=False) == ("no_backward",)
+
+
+def test_what_follows_from_the_fault_is_not_told_beside_it(watch):
+    for cause, options in (
+        ("no_backward", {"backward": False}),
+        ("gradients_add_up", {"zero_grad": False}),
+        ("one_output_unit", {"loss": lambda z, y: F.cross_entropy(z[:, :1], y * 0)}),
+    ):
+        network = cnn()
+        assert causes_of(watch, network, sgd(network), steps=70, **options) == (cause,)
 
 
 def test_step_is_missing(watch):
@@ -97,7 +107,7 @@ def test_a_loss_of_something_else(watch):
     network = cnn()
     weight = nn.Parameter(torch.ones(()))
     detached = lambda z, y: F.cross_entropy(z.detach() * weight, y)  # noqa: E731
-    assert causes_of(watch, network, sgd(network), loss=detached)[0] == "loss_detached"
+    assert causes_of(watch, network, sgd(network), loss=detached, steps=70) == ("loss_detached",)
 
 
 def test_a_part_is_not_in_the_optimizer(watch):

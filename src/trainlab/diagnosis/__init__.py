@@ -3,7 +3,8 @@
 - `evidence`: what is known of a run, as plain numbers; `run_diagnosis`: from its folder to its verdict
 - `verdict`: did it learn, and how well; `known_causes`: the causes by name, and a finding
 - `run_causes`, `loop_causes`, `data_causes`: the tables of causes, by where they lie; `cause`: the type
-- `causes`: the checks, a group of causes a module; `explain`: the checks in order, the diagnosis
+- `causes`: the checks, a group of causes a module; `explain`: the checks in order, the diagnosis;
+  `consequences`: findings that only repeat another
 - `remedy`: the overrides that mend a cause; `presentation`: a diagnosis in words
 
 Needs no torch.

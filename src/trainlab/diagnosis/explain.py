@@ -22,6 +22,7 @@ from trainlab.diagnosis.causes import (
     step_size,
     wiring_faults,
 )
+from trainlab.diagnosis.consequences import without_consequences
 from trainlab.diagnosis.evidence import Evidence, SettingsSummary
 from trainlab.diagnosis.known_causes import CAUSES, Finding
 from trainlab.diagnosis.remedy import suggest_remedy
@@ -171,7 +172,8 @@ class Diagnosis:
 def diagnose(evidence: Evidence) -> Diagnosis:
     """The verdict on a run: whether and how well it learned, and where that is less than well, why.
 
-    In a run that learned well, or of which it is not known how well, only exact faults are looked for.
+    In a run that learned well, or of which it is not known how well, only exact faults are looked for. Of a
+    loop of one's own what only follows from another finding is left out.
     """
     learned = None if evidence.confusion_KK is None else verdict.has_learned(evidence.confusion_KK)
     if learned is None and step_size.diverged(evidence) is not None:
@@ -182,6 +184,8 @@ def diagnose(evidence: Evidence) -> Diagnosis:
         findings = run_checks((*LOOP_CHECKS, *EXACT_CHECKS), evidence)
     else:
         findings = rank_findings(evidence)
+    if evidence.setup.is_own_loop:
+        findings = list(without_consequences(findings))
     numbers, remedies = accuracy_numbers(evidence), find_remedies(findings, evidence)
     return Diagnosis(learned, findings, numbers, remedies, level)
 

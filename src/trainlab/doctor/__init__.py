@@ -10,7 +10,7 @@
 - `sandbox`: the copies that a step is made on
 - `data_check`: `check_data`, what loaders give; its parts: `loader_epoch` reads it once, `label_checks`,
   `image_checks`, `split_checks`
-- `consequences`: findings that only repeat another; `drawn_weights`: is a layer still as it was made?
+- `drawn_weights`: is a layer still as it was made?
 - `batch_reader`: batches of whatever is handed over; `layer_names`: how a layer is named
 - `report`: what was found, as text, JSON and HTML
 """

@@ -2,9 +2,9 @@
 
 import warnings
 
+from trainlab.diagnosis.consequences import without_consequences
 from trainlab.diagnosis.known_causes import Finding
 from trainlab.doctor.batch_reader import BatchReader, Unpack
-from trainlab.doctor.consequences import without_consequences
 from trainlab.doctor.image_checks import BLANK_SHARE, check_images, out_of_scale
 from trainlab.doctor.label_checks import check_labels
 from trainlab.doctor.loader_epoch import LoaderEpoch, is_random

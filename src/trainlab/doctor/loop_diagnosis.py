@@ -8,6 +8,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from trainlab.diagnosis.causes import wiring_faults
 from trainlab.diagnosis.causes.step_size import diverged
+from trainlab.diagnosis.consequences import without_consequences
 from trainlab.diagnosis.evidence import Evidence
 from trainlab.diagnosis.explain import EXACT_CHECKS, LOOP_CHECKS, diagnose, run_checks
 from trainlab.diagnosis.known_causes import Finding
@@ -75,7 +76,7 @@ def find_causes(evidence: Evidence) -> list[Finding]:
     Before FEWEST_STEPS only what is exact, or a loss that is not finite: no loss has to have fallen by then.
     """
     if evidence.steps < FEWEST_STEPS and diverged(evidence) is None:
-        return run_checks((*LOOP_CHECKS, *EXACT_CHECKS), evidence)
+        return list(without_consequences(run_checks((*LOOP_CHECKS, *EXACT_CHECKS), evidence)))
     return [finding for finding in diagnose(evidence).findings if finding.cause not in NO_FAULT]
 
 

@@ -81,12 +81,16 @@ def check_own_step(
 ) -> tuple[list[Finding], bool]:
     """What is wrong in the step; and whether it ran the network in training mode.
 
+    Of a network that is frozen as a whole nothing is found: `model_checks` says so.
+
     Raises RequestError for a step without an optimizer, and for one that never runs what it is given.
     """
     if not sandbox.optimizers:
         raise RequestError(
             "check: step=… needs the optimizer too: check(model, loss, batch, optimizer, step=…)"
         )
+    if not any(p.requires_grad for p in sandbox.network.parameters()):
+        return [], sandbox.network.training
     watcher = _Watcher(sandbox.network, sandbox.optimizers)
     before = {id(p): p.detach().clone() for p in sandbox.network.parameters()}
     optimizer = sandbox.optimizers[0] if len(sandbox.optimizers) == 1 else sandbox.optimizers

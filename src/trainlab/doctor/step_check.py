@@ -12,9 +12,9 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from trainlab.diagnosis.consequences import without_consequences
 from trainlab.diagnosis.known_causes import Finding
 from trainlab.doctor.batch_reader import BatchReader, LabelledBatch, Unpack
-from trainlab.doctor.consequences import without_consequences
 from trainlab.doctor.failed_step import (
     ForwardTrace,
     explain_failed_forward,
