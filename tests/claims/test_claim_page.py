@@ -249,6 +249,7 @@ def test_the_only_interval_of_a_page_is_that_of_the_test():
         (Interval(0.064, 0.041, 0.087, 4), "points", "6.40 points (4.10 … 8.70)"),
         (Interval(0.5, 0.5, 0.5, 9), "", "0.50 (0.50 … 0.50)"),
         (Interval(0.5, None, None, 2), "", "0.5"),
+        (Interval(-0.00001, -0.0007, 0.0007, 6), "points", "0.00 points (-0.07 … 0.07)"),
     ],
 )
 def test_an_interval_shows_two_digits_of_what_it_leaves_open(interval, unit, text):

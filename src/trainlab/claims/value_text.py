@@ -29,7 +29,7 @@ def format_interval(interval: Interval, unit: str) -> str:
         low, high = (format_in_unit(bound, unit).split(" ")[0] for bound in (interval.low, interval.high))
         return f"{text} ({low} … {high})"
     digits = _decimals((interval.high - interval.low) / 2)
-    value, low, high = (f"{x:.{digits}f}" for x in (interval.value, interval.low, interval.high))
+    value, low, high = (f"{x:z.{digits}f}" for x in (interval.value, interval.low, interval.high))
     return f"{value} {unit}".strip() + f" ({low} … {high})"
 
 
@@ -48,9 +48,9 @@ def format_in_unit(value: float | None, unit: str) -> str:
     if value is None:
         return "–"
     if unit == "share":
-        return f"{100 * value:.2f} %"
+        return f"{100 * value:z.2f} %"
     if unit == "points":
-        return f"{100 * value:.2f} points"
+        return f"{100 * value:z.2f} points"
     return f"{value:.3g} {unit}".strip()
 
 
