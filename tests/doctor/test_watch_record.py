@@ -111,6 +111,14 @@ def test_how_the_script_ends_is_recorded(tmp_path, end, status):
     assert len(read_metrics(folder.path)) >= 1
 
 
+def test_the_folder_is_told_before_the_first_step_too(tmp_path):
+    network = cnn()
+    with trainlab.watch(network, torch.optim.SGD(network.parameters(), lr=0.05), runs=tmp_path) as doctor:
+        report = doctor.explain()
+    assert "no step seen yet" in str(report).splitlines()[0]
+    assert f"recorded: trainlab explain {folder_of(doctor)}" in report.notes
+
+
 def test_an_error_in_the_block_is_recorded_and_goes_on_to_the_caller(tmp_path):
     network = cnn()
     optimizer = torch.optim.SGD(network.parameters(), lr=0.05)

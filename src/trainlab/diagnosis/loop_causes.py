@@ -76,11 +76,6 @@ LOOP_CAUSES = by_name(
         code="model.train()  # at the start of each epoch, after the evaluation",
     ),
     Cause(
-        "training_mode_in_test",
-        "the network is tested in training mode: dropout and the batch itself change its answers",
-        code="model.eval()  # before the test, model.train() after it",
-    ),
-    Cause(
         "sigmoid_before_loss",
         "the outputs go through a sigmoid and the loss takes them for logits, which flattens the gradient",
         code="return self.head(x)  # no sigmoid at the end: the loss applies its own",

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, IterableDataset
 
+from trainlab.doctor.packed_tensors import tensors_in
 from trainlab.errors import RequestError, error_with_type
 from trainlab.forecast.isolation import loader_copy
 
@@ -38,7 +39,7 @@ class LabelledBatch:
     @property
     def x(self) -> Tensor | None:
         """The first tensor of the inputs: the images."""
-        return next(tensors_of(self.inputs), None)
+        return next(tensors_in(self.inputs), None)
 
     @property
     def y(self) -> Tensor | None:
@@ -48,18 +49,6 @@ class LabelledBatch:
     def copy(self, device: torch.device | None = None) -> "LabelledBatch":
         """The same numbers in tensors of their own, on a device."""
         return LabelledBatch(*(_copied(part, device) for part in (self.inputs, self.targets)))
-
-
-def tensors_of(value: object) -> Iterator[Tensor]:
-    """The tensors in a tensor, or in a tuple, list or dictionary of them."""
-    if isinstance(value, Tensor):
-        yield value
-    elif isinstance(value, Mapping):
-        for part in value.values():
-            yield from tensors_of(part)
-    elif isinstance(value, tuple | list):
-        for part in value:
-            yield from tensors_of(part)
 
 
 def _copied(value: object, device: torch.device | None) -> object:
@@ -129,7 +118,7 @@ class BatchReader:
             return True
         if isinstance(data, tuple | list) and len(data) == 2:
             x, y = data
-            return _is_array(y) and (_is_array(x) or any(True for _ in tensors_of(x)))
+            return _is_array(y) and (_is_array(x) or any(True for _ in tensors_in(x)))
         return False
 
     def _labelled(self, batch: object) -> LabelledBatch:
@@ -147,7 +136,7 @@ class BatchReader:
             hint = "unpack=lambda b: (b[0], b[1])" if len(batch) > 2 else "labels are missing"
             raise RequestError(f"{self.asked_by}: got batches of {len(batch)} parts, {EXPECTED}: {hint}")
         inputs, targets = (_as_tensors(part) for part in batch)
-        if next(tensors_of(inputs), None) is None:
+        if next(tensors_in(inputs), None) is None:
             raise RequestError(
                 f"{self.asked_by}: the inputs of a batch are {_described(batch[0])}, expected tensors"
             )

@@ -54,8 +54,7 @@ def check_data(
             if is_random(train):
                 notes.append(
                     "the training images are augmented at random: test images among them are only found in "
-                    "the "
-                    "data set without it"
+                    "the data set without it"
                 )
     return CheckReport(without_consequences(findings), tuple(notes), "the data")
 

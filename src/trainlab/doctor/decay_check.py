@@ -10,6 +10,7 @@ from torch.optim import AdamW, Optimizer
 
 from trainlab.diagnosis.known_causes import Finding
 from trainlab.doctor.layer_names import join_names, layers_of
+from trainlab.doctor.parameter_facts import numbers_in
 
 OVER_GRADIENT, OVER_UPDATE = 10.0, 2.0
 """Length of the weight decay's part of a step from which on it wins in a layer: over the gradient's, which
@@ -50,8 +51,7 @@ def weight_decay_too_strong(
     ratio = statistics.median(pull.ratio for pull in pulls.values())
     description = (
         f"weight decay {strongest:g} pulls the weights to zero {ratio:.2g} times as hard as the gradient "
-        "pulls "
-        f"them in the median layer, and wins in {len(winning)} of {len(names)}: {join_names(layers)}"
+        f"pulls them in the median layer, and wins in {len(winning)} of {len(names)}: {join_names(layers)}"
     )
     numbers = {"weight_decay": strongest, "decay_over_gradient": ratio}
     return Finding("weight_decay_too_strong", description, numbers, layers[0])
@@ -64,8 +64,3 @@ def _pull(optimizer: Optimizer, decay: float, weight: Tensor, grad: Tensor) -> _
     if is_decoupled or isinstance(optimizer, AdamW):
         return _Pull(length / math.sqrt(grad.numel()), OVER_UPDATE)
     return _Pull(length / max(float(numbers_in(grad).norm()), 1e-30), OVER_GRADIENT)
-
-
-def numbers_in(grad: Tensor) -> Tensor:
-    """The numbers of a gradient; of a sparse one those that are there."""
-    return grad.coalesce().values() if grad.is_sparse else grad

@@ -155,8 +155,7 @@ def _wrong_features(x: Tensor, trace: ForwardTrace) -> Finding | None:
     flat = got.flatten(1).shape[1] if got.dim() > 1 else len(got)
     description = (
         f"{layer} gets {_shape(got)} (input {_shape(x)}), expected {module.in_features:,} features in the "
-        "last "
-        "dimension"
+        "last dimension"
     )
     code = f"nn.Linear({got.shape[-1]}, {module.out_features})"
     if got.dim() > 2:

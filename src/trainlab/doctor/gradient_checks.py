@@ -12,8 +12,9 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from trainlab.diagnosis.known_causes import Finding
-from trainlab.doctor.decay_check import numbers_in, weight_decay_too_strong
+from trainlab.doctor.decay_check import weight_decay_too_strong
 from trainlab.doctor.layer_names import describe_layer, join_names, layers_of
+from trainlab.doctor.parameter_facts import numbers_in
 from trainlab.doctor.sandbox import Sandbox
 from trainlab.nn.layers import weight_layers, weight_matrices_shape
 
@@ -89,8 +90,7 @@ def _without_gradient(facts: GradientFacts) -> Iterator[Finding]:
         layers = layers_of(facts.network, missing)
         description = (
             f"{len(missing)} of {len(facts.grads)} trainable parameters get no gradient: the loss does not "
-            "depend "
-            f"on {join_names(layers)}"
+            f"depend on {join_names(layers)}"
         )
         yield Finding(
             "parameters_without_gradient", description, {"parameters": float(len(missing))}, layers[0]

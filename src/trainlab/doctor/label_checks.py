@@ -120,8 +120,7 @@ def _rare_class(epoch: LoaderEpoch) -> Iterator[Finding]:
         share = rarest / len(labels)
         description = (
             f"{rarest:,} of {len(labels):,} training images ({share:.1%}) are of class {which}; the "
-            "commonest has "
-            f"{int(present.max()):,}"
+            f"commonest has {int(present.max()):,}"
         )
         yield Finding("rare_class", description, {"share": share, "images": float(rarest)})
 
@@ -148,8 +147,7 @@ def _order(epoch: LoaderEpoch) -> Iterator[Finding]:
     if distinct < MIXED * expected and same - chance > UNLIKELY * error:
         description = (
             f"a batch holds {distinct:.1f} of {int((shares > 0).sum())} classes on average, of mixed data it "
-            "would "
-            f"hold {expected:.1f}; {same:.0%} of the labels are that of the image before"
+            f"would hold {expected:.1f}; {same:.0%} of the labels are that of the image before"
         )
         numbers = {"classes_of_a_batch": distinct, "expected": expected, "same_as_before": same}
         yield Finding("data_not_shuffled", description, numbers)

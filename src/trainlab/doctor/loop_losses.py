@@ -26,7 +26,7 @@ Loss: TypeAlias = Tensor | float
 
 
 class LoopLosses:
-    """Losses by step; `rows` since the last call of `take`."""
+    """Losses by step, by what is propagated back for each."""
 
     def __init__(self) -> None:
         self.by_step: dict[int, float] = {}

@@ -11,14 +11,13 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim import Optimizer
 
+from trainlab.diagnosis.causes.loop_faults import MOST_DROPPED
 from trainlab.diagnosis.known_causes import Finding
 from trainlab.doctor.drawn_weights import has_initial_statistics, is_as_drawn
 from trainlab.doctor.layer_names import describe_layer, join_names, layers_of
 from trainlab.doctor.module_facts import DROPOUTS
+from trainlab.doctor.parameter_facts import held_by
 from trainlab.nn.layers import weight_layers
-
-DROPPED = 0.9
-"""Share of the units that dropout sets to zero, from which on hardly any signal is left."""
 
 
 @dataclass
@@ -44,8 +43,7 @@ class ModelFacts:
     @property
     def held(self) -> list[nn.Parameter]:
         """All that the optimizers hold, each once."""
-        groups = (group for optimizer in self.optimizers for group in optimizer.param_groups)
-        return list({id(p): p for group in groups for p in group["params"]}.values())
+        return held_by(self.optimizers)
 
 
 def check_model(facts: ModelFacts) -> list[Finding]:
@@ -95,8 +93,7 @@ def _parameters_not_in_optimizer(facts: ModelFacts) -> Iterator[Finding]:
     total = sum(p.numel() for p in facts.trained.values())
     description = (
         f"{len(missing)} of {len(facts.trained)} trainable parameters ({values:,} of {total:,} numbers) are "
-        "not "
-        f"in the optimizer: those of {join_names(layers)}"
+        f"not in the optimizer: those of {join_names(layers)}"
     )
     numbers = {"missing": float(len(missing)), "share": values / total}
     yield Finding("parameters_not_in_optimizer", description, numbers, layers[0])
@@ -151,8 +148,7 @@ def _batchnorm_modes(facts: ModelFacts) -> Iterator[Finding]:
         if fresh:
             description = (
                 f"{len(fresh)} of {len(norms)} BatchNorm layers are in evaluation mode while the network "
-                "trains, "
-                "with running statistics of mean 0 and variance 1: they do not normalize"
+                "trains, with running statistics of mean 0 and variance 1: they do not normalize"
             )
             layer = describe_layer(*fresh[0])
             yield Finding(
@@ -166,8 +162,7 @@ def _batchnorm_modes(facts: ModelFacts) -> Iterator[Finding]:
         layer = describe_layer(*trained[0])
         description = (
             f"{len(trained)} frozen BatchNorm layers are in training mode: their running statistics, which "
-            "are "
-            f"those of the pretraining, go on following the batches, from {layer} on"
+            f"are those of the pretraining, go on following the batches, from {layer} on"
         )
         yield Finding("frozen_batchnorm_moves", description, {"layers": float(len(trained))}, layer)
 
@@ -194,7 +189,7 @@ def mode_dependent_layers(network: nn.Module) -> list[str]:
 
 def _dropout_leaves_nothing(facts: ModelFacts) -> Iterator[Finding]:
     for name, module in facts.as_trained.named_modules():
-        if isinstance(module, DROPOUTS) and module.p >= DROPPED and module.training:
+        if isinstance(module, DROPOUTS) and module.p >= MOST_DROPPED and module.training:
             layer = describe_layer(name, module)
             description = f"{layer} sets {module.p:.0%} of its units to zero, and keeps {1 - module.p:.0%}"
             yield Finding("dropout_leaves_nothing", description, {"p": float(module.p)}, layer)

@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
 
 from trainlab.doctor.label_sample import thinned_pixels
-from trainlab.doctor.module_facts import batch_print
-from trainlab.doctor.outputs import main_output, tensors_in
+from trainlab.doctor.packed_tensors import main_output, tensors_in
+from trainlab.doctor.parameter_facts import fingerprint
 from trainlab.nn.layers import weight_layers
 from trainlab.signals.capture import Capture, Inputs, LayerCapture, ModuleHooks
 from trainlab.signals.run_dimension import OneRun
@@ -188,7 +188,7 @@ class LoopCapture(Capture):
         if self._last is None:
             super()._before_network(network, inputs)
             if (first := next(tensors_in(inputs), None)) is not None and first.dim():
-                self.batch, self.batch_size = batch_print(first), len(first)
+                self.batch, self.batch_size = fingerprint(first), len(first)
         self.unregistered.inside = True
 
     def _after_network(self, network: nn.Module, inputs: Inputs, output: object) -> None:

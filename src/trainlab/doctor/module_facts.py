@@ -1,7 +1,7 @@
 """What the modules of a network say of themselves, without running: modes, what is frozen, dropout."""
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from trainlab.doctor.drawn_weights import has_initial_statistics, is_as_drawn
@@ -48,10 +48,3 @@ def drawn_layers(network: nn.Module) -> dict[str, float]:
         if not layer.get_parameter("weight").requires_grad
     ]
     return {name: float(is_drawn) for name, is_drawn in frozen if is_drawn is not None}
-
-
-def batch_print(x: Tensor) -> Tensor:
-    """Evenly spaced values of a batch and the sum of all: two batches that share them are one."""
-    values = x.detach().reshape(-1)
-    sample = values[:: max(1, -(-len(values) // 1024))].double()
-    return torch.cat([sample, values.sum(dtype=torch.float64)[None]])

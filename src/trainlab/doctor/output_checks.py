@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 from torch.autograd.graph import Node
 
+from trainlab.diagnosis.causes.wiring_faults import CUT_AT_ZERO
 from trainlab.diagnosis.known_causes import Finding
 from trainlab.doctor.loss_probe import LOG_LIKELIHOOD, SIGMOID, SOFTMAX, SQUARED, LossKind, probe_loss
 from trainlab.signals.wiring import SUM_TO_ONE, output_quantities
@@ -36,9 +37,6 @@ ACTIVATIONS = {
     "SoftmaxBackward0": "softmax", "LogSoftmaxBackward0": "log-softmax",
 }  # fmt: skip
 """Last operations of a network, by their node in autograd's graph."""
-
-CUT_AT_ZERO = 0.05
-"""Share of outputs that are exactly zero from which on, with none below, they were cut there."""
 
 FACTORS = (1 / 50, 50.0)
 """Of a loss, over the plain mean: gradients accumulated over some batches are divided by their number."""
@@ -102,8 +100,7 @@ def _one_output_unit(facts: OutputFacts) -> Iterator[Finding]:
     if z.dim() > 1 and z.shape[1] == 1 and not facts.kind.has_gradient:
         description = (
             f"the output has the shape {tuple(z.shape)}, one unit: the softmax of one number is 1, and the "
-            "loss "
-            "is 0 with no gradient"
+            "loss is 0 with no gradient"
         )
         yield Finding("one_output_unit", description, {"units": 1.0})
 
@@ -124,8 +121,7 @@ def _loss_broadcasts(facts: OutputFacts) -> Iterator[Finding]:
         n = len(z)
         description = (
             f"outputs {tuple(z.shape)} and targets {tuple(y.shape)} are broadcast to {n} × {n}: every output "
-            "is "
-            "compared with every target"
+            "is compared with every target"
         )
         code = (
             "loss = criterion(output.squeeze(1), y)"
@@ -174,16 +170,14 @@ def _activation(facts: OutputFacts) -> Iterator[Finding]:
         yield Finding(
             "softmax_before_loss",
             "the outputs of every image are ≥ 0 and sum to 1: probabilities, not logits; the loss applies "
-            "softmax "
-            "itself",
+            "softmax itself",
             {"outputs_probabilities": float(shares["outputs_probabilities"])},
             facts.last_layer,
         )
     elif last in ("sigmoid", "softmax", "hardsigmoid"):
         description = (
             f"a {last} after the last layer: outputs between {float(z.min()):.2g} and {float(z.max()):.2g}, "
-            "and the "
-            f"loss ({kind}) takes logits of any size"
+            f"and the loss ({kind}) takes logits of any size"
         )
         yield Finding(
             "sigmoid_before_loss",
@@ -236,8 +230,7 @@ def _no_log_probabilities(facts: OutputFacts) -> Iterator[Finding]:
     are = "probabilities" if facts.last == "softmax" else "no log-probabilities"
     description = (
         f"the loss is a negative log-likelihood and the outputs are {are}: their exponentials should sum to "
-        "1, and "
-        f"are off by up to {off:.2g}"
+        f"1, and are off by up to {off:.2g}"
     )
     yield Finding("nll_without_log_softmax", description, {"off": off})
 

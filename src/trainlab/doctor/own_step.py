@@ -11,9 +11,9 @@ from torch.utils.hooks import RemovableHandle
 from trainlab.diagnosis.causes.step_size import CLIPPED
 from trainlab.diagnosis.known_causes import Finding
 from trainlab.doctor.batch_reader import LabelledBatch
-from trainlab.doctor.decay_check import numbers_in
 from trainlab.doctor.failed_step import short_error
 from trainlab.doctor.model_checks import mode_dependent_layers
+from trainlab.doctor.parameter_facts import numbers_in
 from trainlab.doctor.sandbox import Sandbox
 from trainlab.errors import RequestError
 

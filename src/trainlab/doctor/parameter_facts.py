@@ -17,7 +17,7 @@ from torch.utils.hooks import RemovableHandle
 from trainlab.signals.weak_hooks import hook_weakly
 
 SAMPLED = 4096
-"""Values of a parameter that are compared, beside the sum of all."""
+"""Values of a tensor that are compared, beside the sum of all."""
 
 NO_BACKWARD, ZEROED, NOT_REACHED = 1.0, 2.0, 3.0
 """Why the optimizer finds no gradient: no backward pass, zeroed after it, or a loss of something else."""
@@ -37,9 +37,15 @@ def held_by(optimizers: Iterable[Optimizer]) -> list[nn.Parameter]:
     return list(held.values())
 
 
-def fingerprint(parameter: Tensor) -> Tensor:
-    """Evenly spaced values, and the sum of all in float64: what a step that changes it changes too."""
-    values = parameter.detach().reshape(-1)
+def numbers_in(grad: Tensor) -> Tensor:
+    """The numbers of a gradient; of a sparse one those that are there."""
+    return grad.coalesce().values() if grad.is_sparse else grad
+
+
+def fingerprint(x: Tensor) -> Tensor:
+    """Evenly spaced values, and the sum of all in float64: what changes a parameter, or a batch, changes
+    these."""
+    values = x.detach().reshape(-1)
     sample = values[:: max(1, -(-len(values) // SAMPLED))].double()
     return torch.cat([sample, values.sum(dtype=torch.float64)[None]])
 
@@ -182,9 +188,7 @@ class ParameterStep:
 
 
 def _is_set(grad: Tensor | None) -> bool:
-    if grad is None:
-        return False
-    return bool((grad.coalesce().values() if grad.is_sparse else grad).any())
+    return grad is not None and bool(numbers_in(grad).any())
 
 
 def _share_of_values(part: Iterable[Tensor], whole: Iterable[Tensor]) -> float:

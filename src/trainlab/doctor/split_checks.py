@@ -42,8 +42,7 @@ def _same_images(train: LoaderEpoch, test: LoaderEpoch) -> Iterator[Finding]:
     if tested and copies >= LEAKED_SHARE * len(tested):
         description = (
             f"{copies:,} of {len(tested):,} test images are among the {train.count:,} training images: the "
-            "accuracy "
-            "on the test is memory"
+            "accuracy on the test is memory"
         )
         numbers = {"test_in_training": copies / len(tested), "images": float(copies)}
         yield Finding("test_images_in_training", description, numbers)
@@ -75,8 +74,7 @@ def _other_preparation(train: Tensor, test: Tensor) -> Iterator[Finding]:
             where = f"channel {channel}: " if train.dim() > 3 and train.shape[1] > 1 else ""
             description = (
                 f"{where}training images have mean {float(a.mean()):.3g} and std {float(a.std()):.3g}, test "
-                "images "
-                f"{float(b.mean()):.3g} and {float(b.std()):.3g}; {what}"
+                f"images {float(b.mean()):.3g} and {float(b.std()):.3g}; {what}"
             )
             numbers = {"train_mean": float(a.mean()), "train_std": float(a.std())}
             numbers |= {"test_mean": float(b.mean()), "test_std": float(b.std())}

@@ -28,6 +28,7 @@ from trainlab.doctor.layer_names import describe_layer, join_names
 from trainlab.doctor.model_checks import ModelFacts, check_model
 from trainlab.doctor.output_checks import OutputFacts, check_output
 from trainlab.doctor.own_step import OwnStep, check_own_step
+from trainlab.doctor.packed_tensors import logits_of
 from trainlab.doctor.report import CheckReport
 from trainlab.doctor.sandbox import (
     LossFunction,
@@ -43,6 +44,9 @@ from trainlab.signals.wiring import UnregisteredLayers
 
 FEWEST_OF_ONE_CLASS = 8
 """Images of a batch that are all of one class, from which on it is worth a note."""
+
+MODE_CAUSES = ("eval_mode_in_training", "batchnorm_frozen")
+"""What a step of one's own mends that calls `model.train()` itself."""
 
 
 def check(
@@ -150,7 +154,7 @@ class _StepCheck:
         self._last_layer = trace.last_activation
         if found := out_of_scale(x, trace.first_z):
             self.findings.append(found)
-        return output, main_tensor(output)
+        return output, logits_of(output)
 
     def _note_unregistered(self, layers: UnregisteredLayers) -> None:
         if not len(layers):
@@ -161,8 +165,7 @@ class _StepCheck:
         )
         description = (
             f"{len(layers)} layers with weights run in the network and are not among its parameters, {own} "
-            "are: "
-            f"{join_names(names)}; a plain list hides them, ModuleList registers them"
+            f"are: {join_names(names)}; a plain list hides them, ModuleList registers them"
         )
         numbers = {"unregistered_layers": float(len(layers))}
         self.findings.append(Finding("layers_not_registered", description, numbers))
@@ -182,7 +185,7 @@ class _StepCheck:
         try:
             loss = self.sandbox.loss_fn(output, data.copy().targets)
         except Exception as error:
-            self.findings.append(explain_failed_loss(main_tensor(output), data.targets, error))
+            self.findings.append(explain_failed_loss(logits_of(output), data.targets, error))
             return None
         if not isinstance(loss, Tensor):
             description = (
@@ -245,7 +248,7 @@ def _paths_in(network: nn.Module, hidden: Sequence[nn.Module]) -> list[str]:
 
 def _detached(sandbox: Sandbox, data: LabelledBatch) -> Finding:
     """Where the way back is cut: in the network, or between its output and the loss."""
-    output = main_tensor(call_network(sandbox.network, data.copy().inputs))
+    output = logits_of(call_network(sandbox.network, data.copy().inputs))
     if output is not None and output.requires_grad:
         return Finding(
             "loss_detached", "the output has a gradient and the loss has none: the loss cuts it off"
@@ -254,15 +257,3 @@ def _detached(sandbox: Sandbox, data: LabelledBatch) -> Finding:
     if output is not None and not output.is_floating_point():
         what = f"its output is {str(output.dtype).removeprefix('torch.')}: argmax has no gradient"
     return Finding("loss_detached", f"the network's output has no gradient: {what}")
-
-
-def main_tensor(output: object) -> Tensor | None:
-    """The output, where it is one tensor or carries `logits`; None where the loss alone knows."""
-    if isinstance(output, Tensor):
-        return output
-    logits = output.get("logits") if isinstance(output, dict) else getattr(output, "logits", None)
-    return logits if isinstance(logits, Tensor) else None
-
-
-MODE_CAUSES = ("eval_mode_in_training", "batchnorm_frozen")
-"""What a step of one's own mends that calls `model.train()` itself."""

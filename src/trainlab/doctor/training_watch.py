@@ -35,9 +35,7 @@ from trainlab.doctor.loop_settings import loop_settings
 from trainlab.doctor.loop_watcher import LoopWatcher
 from trainlab.doctor.measurement_plan import MeasurementPlan
 from trainlab.doctor.report import CheckReport
-from trainlab.doctor.subjects import (
-    release,
-)
+from trainlab.doctor.subjects import release
 from trainlab.doctor.watch_record import WatchRecord, new_run_id
 from trainlab.doctor.watched_step import StepFacts
 from trainlab.errors import sanitize
@@ -243,7 +241,8 @@ class TrainingWatch:
     def _subject(self, evidence: Evidence) -> str:
         steps, losses = self._watcher.steps, evidence.losses
         loss = f", loss {evidence.final_loss():.4g}" if losses else ""
-        return f"{self._settings['axes']['model']} after {steps:,} steps{loss}"  # type: ignore[index]
+        network = self._settings["axes"]["model"]  # type: ignore[index]
+        return f"{network} after {steps:,} steps{loss}" if steps else f"{network}, no step seen yet"
 
     def _all_notes(self) -> list[str]:
         notes = list(self._notes)
@@ -255,14 +254,18 @@ class TrainingWatch:
             notes.append(
                 "the network runs compiled: weights and gradients are measured, the signal is not seen"
             )
-        facts = self._facts
-        if facts is None:
-            return notes
+        if self._facts is not None:
+            notes += self._notes_on_measurement(self._facts)
+        if self.folder is not None:
+            notes.append(f"recorded: trainlab explain {self.folder}")
+        return notes
+
+    def _notes_on_measurement(self, facts: StepFacts) -> list[str]:
         skipped = self._layer_count - facts.captured
-        notes.append(
+        notes = [
             f"measured {self._measured} of {self._watcher.steps:,} steps, {facts.captured} weight layers, at "
             f"{self.overhead:.1%} of the time"
-        )
+        ]
         if skipped > 0:
             notes.append(f"{skipped} weight layers were not called in the measured steps")
         if self._unknown:
@@ -272,8 +275,6 @@ class TrainingWatch:
                 f"the loss is {facts.loss.kind or 'of an unknown kind'}, and no cross-entropy of classes: "
                 "what outputs and labels mean is not looked at"
             )
-        if self.folder is not None:
-            notes.append(f"recorded: trainlab explain {self.folder}")
         return notes
 
     def _current_settings(self, run_id: str) -> JsonObject:

@@ -1,4 +1,6 @@
-"""Causes that lie in a training loop of one's own, as `trainlab.watch` records it. All of them are exact.
+"""Causes that lie in a training loop of one's own, as `trainlab.watch` records it.
+
+Exact, but for frozen weights: whether they are as an initializer draws them is judged by their distribution.
 
 The platform's own loop has none of these rows. They are facts of single steps: one that is seen at two looks
 in a row is no accident of a step.
@@ -15,8 +17,9 @@ LOOKS = 2
 SURE_RATE_LOOKS, SURE_RATE_STEPS = 3, 8
 """The same for a rate of zero, with which a warmup begins, and the steps that must have been made."""
 
-MOST_DROPPED = 0.95
-"""Share that a dropout layer may drop: beyond it, keeping was meant."""
+MOST_DROPPED = 0.9
+"""Share of the units that dropout sets to zero, from which on hardly any signal is left: keeping was
+meant."""
 
 MUCH_UNREACHED = 0.1
 """Share of the trainable numbers without a gradient from which on they are a part of the network."""

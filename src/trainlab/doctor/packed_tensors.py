@@ -1,4 +1,4 @@
-"""What a network gives, whatever it is packed into: tensors in tuples, lists and dictionaries."""
+"""Tensors in tuples, lists and dictionaries: those of a batch, and what a network gives."""
 
 from collections.abc import Iterator, Mapping
 
@@ -21,6 +21,14 @@ def tensors_in(value: object, depth: int = DEPTH) -> Iterator[Tensor]:
     elif depth and isinstance(value, list | tuple):
         for part in value:
             yield from tensors_in(part, depth - 1)
+
+
+def logits_of(output: object) -> Tensor | None:
+    """The output, where it is one tensor or carries `logits`; None where the loss alone knows."""
+    if isinstance(output, Tensor):
+        return output
+    logits = output.get("logits") if isinstance(output, Mapping) else getattr(output, "logits", None)
+    return logits if isinstance(logits, Tensor) else None
 
 
 def main_output(value: object) -> Tensor | None:
