@@ -116,7 +116,7 @@ def test_a_part_is_not_in_the_optimizer(watch):
     doctor = watch(network, optimizer)
     train(network, optimizer)
     (finding,) = doctor.explain().findings
-    assert finding.cause == "parameters_not_in_optimizer" and finding.layer == "6"
+    assert finding.cause == "parameters_not_in_optimizer" and finding.layer == "6 (Linear 150→16)"
 
 
 def test_an_optimizer_that_is_not_watched_may_train_the_rest(watch):
@@ -138,7 +138,7 @@ def test_a_head_that_is_replaced_after_the_optimizer_was_made(watch):
     doctor = watch(network, optimizer)
     train(network, optimizer)
     (finding,) = doctor.explain().findings
-    assert finding.cause == "parameters_not_in_optimizer" and finding.layer == "8"
+    assert finding.cause == "parameters_not_in_optimizer" and finding.layer == "8 (Linear 16→5)"
     assert finding.numbers["optimizer_strangers"] == 2 and "replaced" in finding.description
 
 

@@ -119,6 +119,17 @@ def test_the_folder_is_told_before_the_first_step_too(tmp_path):
     assert f"recorded: trainlab explain {folder_of(doctor)}" in report.notes
 
 
+def test_the_folder_stays_where_it_was_made(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    network = cnn()
+    doctor = trainlab.watch(network, torch.optim.SGD(network.parameters(), lr=0.05))
+    assert f"recorded: trainlab explain {Path('runs') / folder_of(doctor).name}" in doctor.explain().notes
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    doctor.stop()
+    assert [path.parent.parent for path in tmp_path.rglob("result.json")] == [tmp_path / "runs"]
+
+
 def test_an_error_in_the_block_is_recorded_and_goes_on_to_the_caller(tmp_path):
     network = cnn()
     optimizer = torch.optim.SGD(network.parameters(), lr=0.05)

@@ -4,6 +4,7 @@ import atexit
 import sys
 import weakref
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 
@@ -25,6 +26,7 @@ from trainlab.diagnosis.explain import Diagnosis, diagnose, find_remedies
 from trainlab.diagnosis.known_causes import Finding
 from trainlab.diagnosis.presentation import describe_finding
 from trainlab.doctor.label_sample import LabelSample
+from trainlab.doctor.layer_names import describe_layer
 from trainlab.doctor.loop_diagnosis import (
     SureFindings,
     find_causes,
@@ -94,7 +96,8 @@ class TrainingWatch:
     def explain(self) -> CheckReport:
         """What is wrong so far, the likeliest cause first: with layer, numbers, since which step, remedy."""
         evidence = self._evidence(is_running=False)
-        return CheckReport(tuple(self._findings(evidence)), tuple(self._all_notes()), self._subject(evidence))
+        findings = tuple(map(self._with_described_layer, self._findings(evidence)))
+        return CheckReport(findings, tuple(self._all_notes()), self._subject(evidence))
 
     def json(self) -> str:
         """`explain` as a JSON object."""
@@ -175,7 +178,7 @@ class TrainingWatch:
         self._add((step, NETWORK, "learning_rate", rate) for step, rate in self._watcher.take_rates())
         self._record_new()
         for finding in self._sure.new(self._evidence(is_running=True)):
-            self._tell(finding)
+            self._tell(self._with_described_layer(finding))
 
     def _add(self, rows: Iterable[SignalRow]) -> None:
         new = list(rows)
@@ -223,6 +226,14 @@ class TrainingWatch:
         for name, value in self._labels.probe().items():
             self._table.setdefault(NETWORK, {})[name] = {step: value}
 
+    def _with_described_layer(self, finding: Finding) -> Finding:
+        """As `check` names layers, as long as the network is there; the record keeps the name alone."""
+        network = self._network()
+        layer = None if network is None else dict(network.named_modules()).get(finding.layer or "")
+        if layer is None or finding.layer is None:
+            return finding
+        return replace(finding, layer=describe_layer(finding.layer, layer))
+
     def _diagnosis(self, evidence: Evidence) -> Diagnosis:
         diagnosis = diagnose(evidence)
         findings = self._findings(evidence)
@@ -257,7 +268,7 @@ class TrainingWatch:
         if self._facts is not None:
             notes += self._notes_on_measurement(self._facts)
         if self.folder is not None:
-            notes.append(f"recorded: trainlab explain {self.folder}")
+            notes.append(f"recorded: trainlab explain {_from_here(self.folder)}")
         return notes
 
     def _notes_on_measurement(self, facts: StepFacts) -> list[str]:
@@ -329,6 +340,14 @@ def _unknown_modules(network: nn.Module) -> str:
         if module not in known and any(parameter.dim() > 1 for parameter in own):
             kinds[type(module).__name__] = kinds.get(type(module).__name__, 0) + 1
     return ", ".join(f"{count} {name}" for name, count in kinds.items())
+
+
+def _from_here(path: Path) -> Path:
+    """As it is called from the present folder, if it lies in it."""
+    try:
+        return path.relative_to(Path.cwd())
+    except (ValueError, OSError):
+        return path
 
 
 def _finish_at_exit(ref: "weakref.ref[TrainingWatch]") -> None:

@@ -27,13 +27,14 @@ def new_run_id() -> str:
 
 
 class WatchRecord:
-    """Locks the folder from its making to `finish`; a process that is killed leaves it interrupted.
+    """Locks the folder from its making to `finish`; a process that is killed leaves it interrupted. It stays
+    where it was made, whatever folder the script changes to.
 
     Raises RequestError where nothing can be written.
     """
 
     def __init__(self, runs: Path | str, run_id: str, settings: JsonObject) -> None:
-        self.folder = RunFolder(Path(runs) / run_id)
+        self.folder = RunFolder(Path(runs).absolute() / run_id)
         self._began = time.time()
         self._held = ExitStack()
         self._held.enter_context(self.folder.lock())
