@@ -241,6 +241,25 @@ def test_a_rate_of_zero(watch):
     assert "learning_rate_zero" in causes_of(watch, network, sgd(network, lr=0.0), steps=20)
 
 
+def test_weights_go_on_after_the_last_measured_step(watch):
+    """The budget allows the first three steps alone; the loss cannot fall, and no step is too short."""
+    network = cnn()
+    doctor = watch(network, optimizer := torch.optim.Adam(network.parameters(), lr=3e-4), budget=0.01)
+    for (x, _), (_, y) in zip(batches(100), list(batches(200))[100:], strict=True):
+        optimizer.zero_grad()
+        F.cross_entropy(network(x), y).backward()
+        optimizer.step()
+    assert doctor.measured_steps == 3
+    assert not {"learning_rate_too_low", "vanishing_gradient"} & set(doctor.explain().causes)
+
+
+def test_steps_that_are_too_short_are_told_of_a_loop_that_was_measured_at_its_beginning_alone(watch):
+    network = cnn()
+    doctor = watch(network, optimizer := sgd(network, lr=1e-7), budget=0.01)
+    train(network, optimizer, steps=100)
+    assert doctor.measured_steps == 3 and doctor.explain().causes == ("learning_rate_too_low",)
+
+
 def test_a_loss_that_is_not_finite_is_told_at_once(watch):
     network, told = cnn(), []
     optimizer = sgd(network)

@@ -230,6 +230,18 @@ class Evidence:
         """How many steps the run has made, as far as it is recorded."""
         return max([-1, *self.losses, *self.signals.measured_steps]) + 1
 
+    def path_length(self, layer: str) -> float:
+        """How far the layer's weights have gone in the whole run, in units of their own length.
+
+        The platform measures the last step too; a loop of one's own may have gone on long after the last
+        measured one: its steps since then are taken to be as long as that one.
+        """
+        ratios = self.signals.series(layer, "update_ratio")
+        length, last = path_length(ratios), max(ratios, default=0)
+        if self.setup.is_own_loop and ratios and math.isfinite(ratios[last]):
+            length += (self.steps - 1 - last) * ratios[last]
+        return length
+
     @property
     def test_accuracy(self) -> float:
         """Share of the test images that were classified correctly; NaN before a test."""

@@ -2,7 +2,7 @@
 
 import math
 
-from trainlab.diagnosis.evidence import Evidence, path_length
+from trainlab.diagnosis.evidence import Evidence
 from trainlab.diagnosis.known_causes import Finding
 
 LITTLE = 0.05
@@ -73,7 +73,7 @@ def vanishing_gradient(evidence: Evidence) -> Finding | None:
     if flow is None:
         return None
     step, layer, share = flow
-    moved = path_length(evidence.signals.series(layer, "update_ratio"))
+    moved = evidence.path_length(layer)
     if not (share < SHRINKS and moved < LITTLE):
         return None
     description = (

@@ -195,7 +195,7 @@ def can_rate_be_raised(setup: SettingsSummary) -> bool:
 
 
 def _paths(evidence: Evidence) -> dict[str, float]:
-    return {name: path_length(s) for name, s in evidence.signals.by_layer("update_ratio").items()}
+    return {name: evidence.path_length(name) for name in evidence.signals.by_layer("update_ratio")}
 
 
 def _too_early(evidence: Evidence) -> bool:
