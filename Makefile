@@ -55,7 +55,7 @@ app: setup  ## the web app on this machine: compare, look inside, claims, draw a
 results: setup  ## run what the README's figures come from (about an hour on 2 cores)
 	$(BIN)/python -m experiments.readme --run
 
-reproduce: setup  ## run every claim of the course and write its page (at most 70 minutes on 2 cores)
+reproduce: setup  ## run every claim of the course and write its page (about 40 minutes on 2 cores)
 	$(BIN)/trainlab claims run --collection course
 	$(BIN)/python -m experiments.readme
 

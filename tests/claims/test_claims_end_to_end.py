@@ -16,7 +16,7 @@ from trainlab.claims.claim_record import read_record
 from trainlab.claims.shift_evaluation import CACHE_FILE
 
 SHIPPED = Path(__file__).parents[2] / "experiments"
-LONGER = {"batchnorm-without-gamma-beta": 9, "relu-cures-vanishing": 9, "mishkin-lsuv": 9}
+LONGER = {"mishkin-lsuv": 9}
 """Minutes on two cores of the claims whose runs of record took more than eight."""
 
 
