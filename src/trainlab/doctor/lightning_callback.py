@@ -6,6 +6,7 @@ print(doctor.explain())
 """
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import lightning as L
@@ -34,8 +35,15 @@ class Doctor(L.Callback):
         on_finding: OnFinding | None = None,
     ) -> None:
         self.watch: TrainingWatch | None = None
-        self._budget, self._measurements, self._layers = budget, measurements, layers
-        self._runs, self._name, self._on_finding = runs, name, on_finding
+        self._begin = partial(
+            watch,
+            budget=budget,
+            measurements=measurements,
+            layers=layers,
+            runs=runs,
+            name=name,
+            on_finding=on_finding,
+        )
 
     def explain(self) -> CheckReport:
         """What is wrong so far. Raises RequestError before training has begun."""
@@ -48,17 +56,8 @@ class Doctor(L.Callback):
         if not trainer.is_global_zero:
             return
         steps = trainer.estimated_stepping_batches
-        self.watch = watch(
-            pl_module,
-            trainer.optimizers,
-            steps=None if steps == float("inf") else max(1, int(steps) - trainer.global_step),
-            budget=self._budget,
-            measurements=self._measurements,
-            layers=self._layers,
-            runs=self._runs,
-            name=self._name,
-            on_finding=self._on_finding,
-        )
+        left = None if steps == float("inf") else max(1, int(steps) - trainer.global_step)
+        self.watch = self._begin(pl_module, trainer.optimizers, steps=left)
 
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """The run is recorded as finished."""

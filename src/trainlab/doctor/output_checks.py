@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.autograd.graph import Node
 
-from trainlab.diagnosis.causes.wiring_faults import CUT_AT_ZERO
+from trainlab.diagnosis.causes.wiring_faults import CUT_AT_ZERO, probabilities_before_loss
 from trainlab.diagnosis.known_causes import Finding
 from trainlab.doctor.loss_probe import LOG_LIKELIHOOD, SIGMOID, SOFTMAX, SQUARED, LossKind, probe_loss
 from trainlab.signals.wiring import SUM_TO_ONE, output_quantities
@@ -167,13 +167,7 @@ def _activation(facts: OutputFacts) -> Iterator[Finding]:
     elif kind == SOFTMAX and (
         last == "softmax" or (last is None and float(shares["outputs_probabilities"]) == 1)
     ):
-        yield Finding(
-            "softmax_before_loss",
-            "the outputs of every image are ≥ 0 and sum to 1: probabilities, not logits; the loss applies "
-            "softmax itself",
-            {"outputs_probabilities": float(shares["outputs_probabilities"])},
-            facts.last_layer,
-        )
+        yield probabilities_before_loss(float(shares["outputs_probabilities"]), facts.last_layer)
     elif last in ("sigmoid", "softmax", "hardsigmoid"):
         description = (
             f"a {last} after the last layer: outputs between {float(z.min()):.2g} and {float(z.max()):.2g}, "

@@ -4,20 +4,16 @@ import hashlib
 import os
 import platform
 import time
-import traceback
 from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
 
-import torch
-
 from trainlab.diagnosis.evidence import MetricRow, SignalRow
 from trainlab.json_types import JsonObject
-from trainlab.process_limits import available_cores
 from trainlab.runs import Result, RunFolder, Verdict
 from trainlab.runs.identity import ID_LENGTH
-from trainlab.runs.provenance import processor_name, versions
+from trainlab.runs.provenance import describe_error, describe_machine, versions
 
 
 def new_run_id() -> str:
@@ -94,37 +90,15 @@ class WatchRecord:
                     },
                     data=data,
                     group=self._settings["group"],  # type: ignore[arg-type]
-                    machine=_machine(device),
+                    machine=describe_machine(device),
                     versions=versions(),
                     started=_iso(self._began),
                     finished=_iso(self._began + seconds),
-                    error=_describe(error),
+                    error=None if error is None else describe_error(error),
                     stopped=None if diverged_step is None else {"step": diverged_step, "quantity": "loss"},
                     warnings=tuple(warnings),
                 )
             )
-
-
-def _machine(device: str) -> JsonObject:
-    return {
-        "device": device,
-        "name": torch.cuda.get_device_name() if device == "cuda" else platform.machine(),
-        "processor": processor_name(),
-        "cores": available_cores(),
-        "threads": torch.get_num_threads(),
-        "devices": 1,
-    }
-
-
-def _describe(error: BaseException | None) -> JsonObject | None:
-    if error is None:
-        return None
-    frames = traceback.extract_tb(error.__traceback__)[-5:]
-    return {
-        "type": type(error).__name__,
-        "message": str(error),
-        "frames": [f"{Path(f.filename).name}:{f.lineno} {f.name}" for f in frames],
-    }
 
 
 def _iso(seconds: float) -> str:

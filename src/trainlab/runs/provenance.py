@@ -1,14 +1,17 @@
-"""Which code made a run: versions and the state of git, found without importing any of it."""
+"""Which code made a run, where, and how it failed: versions and the state of git are found without importing
+any of it."""
 
 import importlib.metadata
 import json
 import os
 import platform
 import subprocess
+import traceback
 from functools import cache
 from pathlib import Path
 
 from trainlab.json_types import JsonObject
+from trainlab.process_limits import available_cores
 
 PACKAGES = ("trainlab", "torch", "torchvision", "lightning", "torchmetrics", "hydra-core", "numpy", "polars")
 
@@ -66,6 +69,34 @@ def processor_name() -> str:
             if line.startswith("model name"):
                 return line.partition(":")[2].strip()
     return platform.processor() or platform.machine()
+
+
+def describe_machine(device: str, devices: int = 1, index: int | None = None) -> JsonObject:
+    """Where a run computes, as it is recorded; `device` is cpu or cuda, `index` which of several cards."""
+    import torch
+
+    return {
+        "device": device,
+        "name": torch.cuda.get_device_name(index) if device == "cuda" else platform.machine(),
+        "processor": processor_name(),
+        "cores": available_cores(),
+        "threads": torch.get_num_threads(),
+        "devices": devices,
+    }
+
+
+def describe_error(error: BaseException) -> JsonObject:
+    """Type, message and last frames of an exception that ended a run, as it is recorded."""
+    import torch
+
+    frames = traceback.extract_tb(error.__traceback__)[-5:]
+    # by the name that it has where the system ends a process for want of memory
+    kind = "OutOfMemory" if isinstance(error, torch.OutOfMemoryError) else type(error).__name__
+    return {
+        "type": kind,
+        "message": str(error),
+        "frames": [f"{Path(f.filename).name}:{f.lineno} {f.name}" for f in frames],
+    }
 
 
 def describe_host(machine: JsonObject) -> str:

@@ -1,10 +1,7 @@
 """The result of a run, written last: finished, diverged, interrupted or failed."""
 
 import logging
-import platform
-import traceback
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from types import TracebackType
 from typing import Protocol
 
@@ -17,9 +14,8 @@ from trainlab.data import ImageData
 from trainlab.data.datamodule import are_kept_on
 from trainlab.diagnosis.run_diagnosis import diagnose_at_end
 from trainlab.json_types import JsonObject
-from trainlab.process_limits import available_cores
 from trainlab.runs import Result, RunFolder, Verdict
-from trainlab.runs.provenance import code_state, processor_name, versions
+from trainlab.runs.provenance import code_state, describe_error, describe_machine, versions
 from trainlab.runs.result import DONE_STATUSES, run_facts
 from trainlab.settings import RunSettings
 from trainlab.training.classifier import Divergence
@@ -142,7 +138,7 @@ class ResultWriter:
         stopped = self._interruption.has_caused(error) or isinstance(error, SIGTERMException)
         self._write(
             status="interrupted" if stopped else "failed",
-            error=None if stopped else _describe_error(error),
+            error=None if stopped else describe_error(error),
         )
 
     def finish(self, steps: int, batches_per_epoch: int) -> Result:
@@ -203,7 +199,7 @@ class ResultWriter:
                 parameters=self._trained.parameter_count if self._trained else None,
                 samples_per_second=self._throughput.samples_per_second if self._throughput else None,
                 seconds=self.elapsed.seconds,
-                machine={**_describe_machine(self.settings, self.device), **self._describe_computing()},
+                machine={**self._describe_machine(), **self._describe_computing()},
                 versions=versions(),
                 git=self.code,
                 started=self.elapsed.started,
@@ -227,6 +223,9 @@ class ResultWriter:
             return None
         return float(np.bincount(self._images.test.labels_N).max() / len(self._images.test))
 
+    def _describe_machine(self) -> JsonObject:
+        return describe_machine(self.device.type, self.settings.trainer.devices, self.device.index)
+
     def _describe_computing(self) -> JsonObject:
         """How numbers came about, beside where."""
         facts = {**describe_precision(self.device, self.settings.trainer)}
@@ -239,26 +238,3 @@ class ResultWriter:
 
 def _describe_divergence(diverged: Divergence | None) -> JsonObject | None:
     return None if diverged is None else {"step": diverged["step"], "quantity": diverged["quantity"]}
-
-
-def _describe_machine(settings: RunSettings, device: torch.device) -> JsonObject:
-    name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.machine()
-    return {
-        "device": device.type,
-        "name": name,
-        "processor": processor_name(),
-        "cores": available_cores(),
-        "threads": torch.get_num_threads(),
-        "devices": settings.trainer.devices,
-    }
-
-
-def _describe_error(error: BaseException) -> JsonObject:
-    frames = traceback.extract_tb(error.__traceback__)[-5:]
-    # by the name that it has where the system ends a process for want of memory
-    kind = "OutOfMemory" if isinstance(error, torch.OutOfMemoryError) else type(error).__name__
-    return {
-        "type": kind,
-        "message": str(error),
-        "frames": [f"{Path(f.filename).name}:{f.lineno} {f.name}" for f in frames],
-    }

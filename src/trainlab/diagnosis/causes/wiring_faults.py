@@ -19,13 +19,18 @@ def softmax_before_loss(evidence: Evidence) -> Finding | None:
     share = evidence.signals.network_series("outputs_probabilities")
     if first_sustained_step(share, lambda value: value > 0.99) != min(share, default=None) or not share:
         return None
+    return probabilities_before_loss(share[max(share)], since_step=min(share))
+
+
+def probabilities_before_loss(
+    share: float, layer: str | None = None, since_step: int | None = None
+) -> Finding:
+    """The finding, by the share of images whose outputs are probabilities."""
     description = (
         "the outputs of every image are ≥ 0 and sum to 1: probabilities, not logits; the loss applies "
         "softmax itself"
     )
-    return Finding(
-        "softmax_before_loss", description, {"outputs_probabilities": share[max(share)]}, None, min(share)
-    )
+    return Finding("softmax_before_loss", description, {"outputs_probabilities": share}, layer, since_step)
 
 
 def activation_after_last_layer(evidence: Evidence) -> Finding | None:
