@@ -61,6 +61,21 @@ def logits_of(output: Tensor | dict[str, Tensor]) -> Tensor:
 ARCHITECTURES = {"cnn": cnn, "residual": Residual, "attention": Attention}
 
 
+def sgd(network: nn.Module, lr: float = 0.05, **options) -> torch.optim.Optimizer:
+    return torch.optim.SGD([p for p in network.parameters() if p.requires_grad], lr=lr, **options)
+
+
+def train(network, optimizer, steps=4, loss=F.cross_entropy, zero_grad=True, backward=True, step=True):
+    for x, y in batches(steps):
+        if zero_grad:
+            optimizer.zero_grad()
+        value = loss(network(x), y)
+        if backward:
+            value.backward()
+        if step:
+            optimizer.step()
+
+
 def plain(network: nn.Module, watch: Watch) -> list[float]:
     optimizer = torch.optim.SGD(network.parameters(), lr=0.05, momentum=0.9)
     watch(network, optimizer)

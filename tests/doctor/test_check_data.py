@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from faults import FaultTable
 from sklearn.datasets import load_digits
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, RandomSampler, Subset, TensorDataset
@@ -23,15 +24,8 @@ class Data(NamedTuple):
 
 Pair = Callable[[bool], Data]
 
-FAULTS: dict[str, tuple[str, Pair]] = {}
-
-
-def fault(cause: str):
-    def add(make: Pair) -> Pair:
-        FAULTS[make.__name__] = (cause, make)
-        return make
-
-    return add
+FAULTS: FaultTable[Data] = FaultTable()
+fault = FAULTS.of
 
 
 def digits() -> tuple[Tensor, Tensor]:

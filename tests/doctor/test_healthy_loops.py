@@ -6,7 +6,8 @@ import random
 import numpy as np
 import pytest
 import torch
-from healthy import HEALTHY, Loop, healthy
+from healthy import HEALTHY, healthy
+from small_networks import Loop
 
 import trainlab
 from trainlab.doctor.sandbox import call_network

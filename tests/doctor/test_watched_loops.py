@@ -6,7 +6,6 @@ from loops import ARCHITECTURES, LOOPS
 
 import trainlab
 from trainlab.doctor import backward_calls
-from trainlab.doctor.training_watch import TrainingWatch
 
 FINDINGS = {("unfrozen_on_the_way", "cnn"): ("frozen_batchnorm_moves",)}
 """What is true of these loops."""
@@ -41,10 +40,10 @@ def test_losses_and_weights_are_the_same_to_the_bit(loop, architecture, capsys):
     assert set(report.causes) <= set(expected), report
     watch.stop()
     assert not backward_calls.is_listening()
-    assert_no_hook(watch)
+    assert_no_hook()
 
 
-def assert_no_hook(watch: TrainingWatch) -> None:
+def assert_no_hook() -> None:
     module = torch.nn.modules.module
     assert not module._has_any_global_hook()
 
